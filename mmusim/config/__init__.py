@@ -1,0 +1,1 @@
+"""What a person writes: experiments and host profiles, as frozen values read from TOML."""

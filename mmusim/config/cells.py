@@ -1,0 +1,131 @@
+"""From an experiment file to its cells: every variant at every point of the sweep."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmusim.config.cost import distribution
+from mmusim.config.experiment import Experiment
+from mmusim.config.host import Cost, HostProfile, load_profile
+from mmusim.config.load import check, read_toml
+from mmusim.errors import Complaint, ConfigError
+from mmusim.latency import Constant, Distribution
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One setting of an experiment, in which policies are compared."""
+
+    labels: dict[str, Any]  # {"variant": ..., swept key: value}
+    experiment: Experiment
+    costs: dict[str, Distribution]
+    profile: HostProfile
+
+    @property
+    def name(self) -> str:
+        """The labels as text: ``R1, vm.memory=1GiB``; empty if there is only one cell."""
+        return ", ".join(
+            str(value) if key == "variant" else f"{key}={value}"
+            for key, value in self.labels.items()
+        )
+
+    def key(self) -> str:
+        """Hash everything that decides a run's result, except policy, seed and version."""
+        e = self.experiment
+        facts = {
+            "vm": e.vm.model_dump(mode="json"),
+            "driver": e.driver.model_dump(mode="json"),
+            "workloads": {k: w.model_dump(mode="json") for k, w in e.workloads.items()},
+            "pairing": e.replications.pairing,
+            "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
+        }
+        return hashlib.blake2b(
+            json.dumps(facts, sort_keys=True).encode(), digest_size=10
+        ).hexdigest()
+
+
+def load_cells(path: Path) -> tuple[Experiment, list[Cell]]:
+    """Read an experiment file and return it with its cells.
+
+    Raises
+    ------
+    ConfigError
+        With every complaint about the file, its variants, its sweep and its host profiles.
+
+    """
+    data = read_toml(path)
+    return check(data, Experiment, str(path)), cells_of(data, str(path), path.parent)
+
+
+def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
+    """Expand parsed experiment data; `folder` is where relative profile paths start.
+
+    Raises
+    ------
+    ConfigError
+        With every complaint about any cell, each once.
+
+    """
+    check(data, Experiment, source)
+    base = {k: v for k, v in data.items() if k not in ("variants", "sweep")}
+    base["claims"] = [
+        {k: v for k, v in claim.items() if k != "variants"} for claim in data.get("claims", [])
+    ]
+    variants: dict[str, dict[str, Any]] = data.get("variants") or {"": {}}
+    axes: dict[str, list[Any]] = data.get("sweep", {})
+    cells: list[Cell] = []
+    complaints: dict[Complaint, None] = {}
+    for variant, settings in variants.items():
+        for point in itertools.product(*axes.values()):
+            swept = dict(zip(axes, point, strict=True))
+            label = {"variant": variant} | swept if variant else swept
+            origin = f"{source} [variants.{variant}]" if variant else source
+            try:
+                changed = _override(base, settings | swept, origin)
+                cells.append(_cell(label, check(changed, Experiment, origin), folder))
+            except ConfigError as error:
+                complaints |= dict.fromkeys(error.complaints)
+    if complaints:
+        raise ConfigError(list(complaints))
+    return cells
+
+
+def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> dict[str, Any]:
+    data = copy.deepcopy(base)
+    for dotted, value in settings.items():
+        *path, last = dotted.split(".")
+        table: Any = data
+        for part in path:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            raise ConfigError.of(
+                source, dotted, value, "does not lead to a key", "write e.g. vm.memory"
+            )
+        table[last] = value
+    return data
+
+
+def _cell(labels: dict[str, Any], experiment: Experiment, folder: Path) -> Cell:
+    host = experiment.host
+    profile = load_profile(host.profile, folder)
+    costs: dict[str, Distribution] = {n: c.distribution() for n, c in profile.costs.items()}
+    costs |= {name: distribution(spec) for name, spec in host.costs.items()}
+    if host.variance == "none":
+        costs = {name: Constant(cost.mean()) for name, cost in costs.items()}
+    return Cell(labels, experiment, costs, profile)
+
+
+def resolved(cell: Cell) -> dict[str, Any]:
+    """Return a cell as plain TOML data with every default and every cost filled in."""
+    data = cell.experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data["host"]["costs"] = {
+        name: Cost.model_dump(cost, mode="json", exclude_none=True)["value"]
+        for name, cost in cell.profile.costs.items()
+    } | data["host"]["costs"]
+    return data

@@ -1,0 +1,72 @@
+"""Claims: sentences with numbers that the runs support, refute or leave open."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mmusim.quantities import Share, Strict, Time
+
+Metric = Literal[
+    "phase_time",
+    "mean_latency",
+    "p50_latency",
+    "p99_latency",
+    "p999_latency",
+    "p9999_latency",
+    "max_latency",
+    "faults",
+    "reported_dirty",
+    "false_dirty",
+    "protect_time",
+    "fault_free_pages",
+]
+"""Figures of a run that can be compared; defined in :mod:`mmusim.metrics`."""
+
+THEORIES: tuple[Metric, ...] = ("fault_free_pages",)
+"""Metrics for which :mod:`mmusim.metrics` has a closed form."""
+
+
+class Claim(Strict):
+    """A sentence with numbers, to be supported or refuted by the runs.
+
+    One of: a `ratio` of two policies that must lie within `expect`; a `policy` whose mean must
+    come `within` a share of a `published` value; a `policy` whose mean must agree with `theory`.
+    """
+
+    says: str
+    metric: Metric = "phase_time"
+    ratio: str | None = None
+    expect: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    policy: str | None = None
+    published: Time | None = None
+    within: Share | None = None
+    theory: bool = False
+    variants: list[str] = Field(default_factory=list)
+    """The variants it is about; empty: all."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        ratio = [self.ratio is not None, self.expect is not None]
+        value = [self.published is not None, self.within is not None]
+        complete = [all(ratio), all(value) and self.policy is not None, self.theory]
+        if sum(complete) != 1 or sum(map(any, (ratio, value, [self.theory]))) != 1:
+            raise ValueError(
+                "must be of one kind; give either ratio and expect, or policy, published and "
+                "within, or policy and theory"
+            )
+        if self.theory and (self.metric not in THEORIES or self.policy is None):
+            raise ValueError(
+                f"theory needs a policy and a metric with a closed form; choose {THEORIES[0]}"
+            )
+        if self.ratio is not None and len(self.sides) != 2:
+            raise ValueError('ratio must name two policies; write e.g. "lazy-drop / eager-drop"')
+        return self
+
+    @property
+    def sides(self) -> list[str]:
+        """The policies the claim is about: numerator and denominator, or the one."""
+        if self.ratio is None:
+            return [self.policy or ""]
+        return [side.strip() for side in self.ratio.split("/")]

@@ -1,0 +1,68 @@
+"""An experiment file: a question, a machine, a driver, replications and claims."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mmusim.config.claims import Claim
+from mmusim.config.driver import Driver, Run
+from mmusim.config.machine import Host, Policies, Replications, Vm
+from mmusim.policies import KERNELS, policies
+from mmusim.quantities import Strict, known_name
+from mmusim.workload.reads_beside_writes import ReadsBesideWrites
+
+
+class Experiment(Strict):
+    """One question and everything needed to answer it."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")]
+    """Version of this file format."""
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    question: str
+    source: str = ""
+    notes: str = ""
+    """Printed in the report below the answer."""
+    vm: Vm = Field(default_factory=Vm)
+    host: Host
+    policies: Policies
+    driver: Driver
+    workloads: dict[str, ReadsBesideWrites] = Field(default_factory=dict)
+    replications: Replications = Field(default_factory=Replications)
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Named settings: each a table of dotted keys and the values they take."""
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    """Dotted keys and lists of values; every combination is run."""
+    claims: list[Claim] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Self:
+        for phase in self.driver.phases:
+            if isinstance(phase, Run):
+                known_name(f"workload: {phase.workload!r}", phase.workload, self.workloads)
+        for claim in self.claims:
+            for policy in claim.sides:
+                known_name(
+                    f"policy of this experiment: {policy!r}",
+                    policy,
+                    self.policies.all,
+                )
+            for variant in claim.variants:
+                known_name(f"variant of this experiment: {variant!r}", variant, self.variants)
+        kernel = KERNELS[self.vm.kernel]
+        manual = self.driver.manual_protect
+        if manual != "off" and not kernel.manual_protect:
+            able = [name for name, k in KERNELS.items() if k.manual_protect]
+            raise ValueError(
+                f"driver.manual_protect = {manual!r} does not exist in {kernel.name}; "
+                f"set vm.kernel = {able[0]!r}, or manual_protect = 'off'"
+            )
+        for name in self.policies.all:
+            mmus = policies()[name].mmu
+            if self.vm.mmu not in mmus:
+                raise ValueError(
+                    f"policy {name!r} does not exist under vm.mmu = {self.vm.mmu!r}; "
+                    f"choose vm.mmu = {mmus[0]!r} or another policy"
+                )
+        return self

@@ -1,0 +1,105 @@
+"""Host profiles: what each operation costs on a machine, and how well that is known."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, field_validator
+
+from mmusim.config.cost import CostSpec, distribution
+from mmusim.errors import ConfigError, nearest
+from mmusim.latency import Distribution
+from mmusim.quantities import Strict
+
+COSTS: Final = {
+    "t_hit_2M": "guest access through a 2 MiB mapping, from issue to completion",
+    "t_walk_4K": "what the same access takes longer through a 4 KiB mapping",
+    "t_pass": "once a vCPU and phase: loop set-up, timer, entry from user space",
+    "c_exit": "VM exit and dispatch",
+    "c_entry": "VM entry",
+    "c_fault_slow": "slow page fault uncontended, in all, exit and entry included",
+    "c_fault_fast": "fault fixed by fast_page_fault, in all, exit and entry included",
+    "c_lock_section": "the part of c_fault_slow that is spent holding mmu_lock",
+    "c_alloc_table": "get, zero and link a page table, under mmu_lock",
+    "c_zap_large": "zap one large leaf, rmap included",
+    "c_flush_init": "start a remote TLB flush",
+    "c_flush_target": "per vCPU in guest mode: send and collect its acknowledgement",
+    "c_tlb_flush": "flush a vCPU's own TLB before it enters the guest",
+    "c_srcu": "slots_lock and grace period of a change of a memory slot",
+    "c_scan": "visit one spte in a walk over whole tables",
+    "c_head": "visit one rmap head",
+    "c_wclear": "write-protect one small leaf",
+    "c_large_clear": "write-protect one large leaf",
+    "c_collapse": "zap one small leaf when logging is switched off",
+    "c_get_floor": "what every log ioctl costs",
+    "c_word": "test one word of the bitmap",
+    "c_copy": "copy one MiB of bitmap between kernel and user space",
+    "c_memset": "fill one MiB of bitmap",
+}
+"""Every cost the model pays, by its name. Names follow the tables of the domain reference (H)."""
+
+Provenance = Literal["measured", "published", "derived", "assumed"]
+
+
+class Cost(Strict):
+    """One cost of a host and where the value comes from."""
+
+    value: CostSpec
+    provenance: Provenance
+    note: Annotated[str, Field(min_length=1, description="source or reasoning")]
+
+    def distribution(self) -> Distribution:
+        """Return the distribution in nanoseconds."""
+        return distribution(self.value)
+
+
+class HostProfile(Strict):
+    """All costs of one machine."""
+
+    name: str
+    describes: str
+    source: str
+    costs: dict[str, Cost]
+
+    @field_validator("costs")
+    @classmethod
+    def _complete(cls, costs: dict[str, Cost]) -> dict[str, Cost]:
+        for name in costs:
+            if name not in COSTS:
+                raise ValueError(f"{name!r} is not a cost of the model; {nearest(name, COSTS)}")
+        missing = [name for name in COSTS if name not in costs]
+        if missing:
+            raise ValueError(f"lacks {', '.join(missing)}; give every cost a value")
+        return costs
+
+
+def shipped_profiles() -> dict[str, Path]:
+    """Return the profiles that come with mmusim, by name."""
+    folder = Path(str(files("mmusim.hosts")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+@cache
+def load_profile(name: str, folder: Path = Path()) -> HostProfile:
+    """Load a shipped profile by name, or a TOML file by its path relative to `folder`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such profile, or with all that is wrong in the file.
+
+    """
+    from mmusim.config.load import load
+
+    shipped = shipped_profiles()
+    if name in shipped:
+        return load(shipped[name], HostProfile)
+    if name.endswith(".toml"):
+        return load(folder / name, HostProfile)
+    raise ConfigError.of(
+        "host", "profile", name, "is neither a shipped profile nor a .toml file",
+        nearest(name, shipped),
+    )  # fmt: skip

@@ -1,0 +1,112 @@
+"""The guest, the kernel and host under it, what is compared, and how often."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from mmusim.config.cost import CostSpec
+from mmusim.config.host import COSTS
+from mmusim.draws import Pairing
+from mmusim.policies import KERNELS, policies
+from mmusim.quantities import Count, Size, Strict, known_name
+from mmusim.units import BYTES, REGION, show_bytes
+
+
+class Vm(Strict):
+    """The guest and the kernel under it."""
+
+    vcpus: Annotated[int, Field(ge=1, le=4096)] = 1
+    memory: Size = BYTES["GiB"]
+    """All of it is one slot; vCPUs own equal parts, in whole 2 MiB regions."""
+    backing: Literal["4KiB", "2MiB"] = "2MiB"
+    """Page size of the host's backing, which bounds the level of sptes."""
+    mmu: Literal["legacy"] = "legacy"
+    """The direct MMU with rmaps and a spinlock."""
+    kernel: str = "linux-3.7"
+    cached_child_tables: bool = True
+    """A table that a large spte unlinked stays hashed and is linked again (legacy MMU)."""
+
+    @field_validator("kernel")
+    @classmethod
+    def _known_kernel(cls, name: str) -> str:
+        return known_name("kernel mmusim models", name, KERNELS)
+
+    @field_validator("memory")
+    @classmethod
+    def _whole_regions(cls, memory: int, info: ValidationInfo) -> int:
+        del info
+        nearest_size = max(1, (memory + REGION // 2) // REGION) * REGION
+        if memory % REGION or not memory:
+            raise ValueError(
+                "must be a whole number of 2 MiB regions, the largest backing; "
+                f'the nearest is "{show_bytes(nearest_size)}"'
+            )
+        return memory
+
+    @model_validator(mode="after")
+    def _a_region_each(self) -> Self:
+        if self.memory // REGION % self.vcpus:
+            raise ValueError(
+                f"memory of {show_bytes(self.memory)} cannot be parted among {self.vcpus} vCPUs "
+                "in whole 2 MiB regions; choose a memory that is a multiple of vcpus x 2MiB"
+            )
+        return self
+
+
+class Host(Strict):
+    """The machine under the kernel."""
+
+    profile: str
+    variance: Literal["as-profiled", "none"] = "as-profiled"
+    """`none` puts every cost at its mean."""
+    costs: dict[str, CostSpec] = Field(default_factory=dict)
+    """Costs that replace those of the profile."""
+
+    @field_validator("costs")
+    @classmethod
+    def _known_costs(cls, costs: dict[str, Any]) -> dict[str, Any]:
+        for name in costs:
+            known_name(f"cost of the model: {name!r}", name, COSTS)
+        return costs
+
+
+class Policies(Strict):
+    """What is compared with what."""
+
+    baseline: str
+    compare: Annotated[list[str], Field(min_length=1)]
+
+    @field_validator("baseline")
+    @classmethod
+    def _known_baseline(cls, name: str) -> str:
+        return known_name("policy", name, policies())
+
+    @field_validator("compare")
+    @classmethod
+    def _known_candidates(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        for name in names:
+            known_name(f"policy: {name!r}", name, policies())
+        everyone = [info.data.get("baseline"), *names]
+        if len(set(everyone)) < len(everyone):
+            raise ValueError("names a policy twice; name each once, the baseline not at all")
+        return names
+
+    @property
+    def all(self) -> list[str]:
+        """Baseline first."""
+        return [self.baseline, *self.compare]
+
+
+class Replications(Strict):
+    """How often each setting is run. Run i of every policy uses the same seed."""
+
+    seeds: Count = 30
+    first_seed: int = 1
+    pairing: Literal["by-access", "by-occurrence", "independent"] = "by-access"
+
+    @property
+    def scheme(self) -> Pairing:
+        """The pairing as a value of its own type."""
+        return Pairing(self.pairing)

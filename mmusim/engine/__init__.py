@@ -1,0 +1,5 @@
+"""Time: vCPUs, the host thread and mmu_lock as SimPy processes. This engine is the definition."""
+
+from mmusim.engine.simulate import simulate
+
+__all__ = ["simulate"]

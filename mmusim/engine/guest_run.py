@@ -1,0 +1,218 @@
+"""Runs of hits: accesses that fault nowhere and wait for nobody are one event.
+
+A run is planned up to the next access that would fault and committed when its time has passed.
+Something that kicks the vCPU cuts it: the access in flight completes, what lies behind it did not
+happen. Nothing another actor does can change a planned run without a kick: what is taken back
+stays usable through the TLB until the flush, and what is granted only concerns accesses that
+faulted, at which every run ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.engine.vm import HITS, THINK, WALK_4K, Vcpu, Vm
+from mmusim.mmu.page_table import PageTable, hit_level
+from mmusim.mmu.spte import PRESENT, STALE, TABLE, TLB_READ, TLB_WRITE, WRITABLE
+from mmusim.plan import Program
+
+Ints = NDArray[np.int64]
+
+FEW: Final = 8  # up to here one by one: most runs between faults are short
+MANY: Final = 1 << 16
+
+
+class GuestRun:
+    """A vCPU going through its program."""
+
+    __slots__ = (
+        "_ahead", "_arrays", "_began", "_ends", "_hits", "_n", "_starts", "_think", "_think_left",
+        "_v", "_vm", "_walks", "count", "gfn", "k", "length", "program", "total_ns", "write",
+    )  # fmt: skip
+
+    def __init__(self, vm: Vm, v: Vcpu, program: Program) -> None:
+        """Stand before the first access."""
+        self._vm, self._v, self.program = vm, v, program
+        self._arrays = program.accesses
+        self.gfn: Any = np.ascontiguousarray(self._arrays.gfn).data
+        self.write: Any = np.ascontiguousarray(self._arrays.write).data
+        self.length = len(self._arrays.gfn)
+        self.k = 0  # next access
+        self._began = -1  # when access k was first tried, if it has been
+        self._think = program.think
+        self._think_left = self._think_before(0)
+        self._ahead = FEW
+        self._starts: Sequence[int] | Ints = []
+        self._ends: Sequence[int] | Ints = []
+        self._hits: Sequence[int] | Ints = []
+        self._walks: Sequence[int] | Ints = []
+        self.count = 0  # accesses in the planned run
+        self.total_ns = 0
+
+    @property
+    def index(self) -> int:
+        """Index of the next access among all accesses of the vCPU: the key of its costs."""
+        return self.program.first + self.k
+
+    def _think_before(self, k: int) -> int:
+        if self._think is None or k >= self.length:
+            return 0
+        return self._think.at(self.program.first + k)
+
+    def plan(self) -> bool:
+        """Look ahead from access k; False if nothing is to be spent before it faults."""
+        few = min(FEW, self._vm.run_limit, self.length - self.k)
+        self._plan_few(few)
+        room = min(self._vm.run_limit, self.length - self.k)
+        if self.count == few and few == FEW and room > FEW:
+            self._ahead = min(self._ahead * 4, MANY)
+            self._plan_many(min(self._ahead, room))
+        else:
+            self._ahead = FEW
+        if self.count == 0 and self._think_left:
+            self.total_ns = self._think_left
+        return self.total_ns > 0
+
+    def _plan_few(self, limit: int) -> None:
+        v, view, k, first = self._v, self._vm.view, self.k, self.program.first
+        starts: list[int] = []
+        ends: list[int] = []
+        hits: list[int] = []
+        walks: list[int] = []
+        now, unflushed = self._think_left, v.unflushed
+        for i in range(k, k + limit):
+            level = hit_level(view, self.gfn[i], self.write[i], unflushed)
+            if not level:
+                break
+            if i > k:
+                now += self._think_before(i)
+            hit = v.t_hit.at(first + i) or 1
+            walk = v.t_walk.at(first + i) if level == 1 else 0
+            starts.append(now)
+            now += hit + walk
+            ends.append(now)
+            hits.append(hit)
+            walks.append(walk)
+        self._starts, self._ends, self._hits, self._walks = starts, ends, hits, walks
+        self.count, self.total_ns = len(ends), ends[-1] if ends else 0
+
+    def _plan_many(self, limit: int) -> None:
+        v, k, first = self._v, self.k, self.index
+        gfn, write = self._arrays.gfn[k : k + limit], self._arrays.write[k : k + limit]
+        level = hit_levels(self._vm.table, gfn, write, v.unflushed)
+        count = int(np.argmin(level)) if not level.all() else limit
+        hits = np.maximum(v.t_hit.slice(first, count), 1)
+        walks = np.zeros(count, np.int64)
+        small = level[:count] == 1
+        if small.any():
+            walks[small] = v.t_walk.slice(first, count)[small]
+        spent = hits + walks
+        if self._think is None:
+            ends = np.cumsum(spent)
+        else:
+            thinks = self._think.slice(first, count)
+            thinks[0] = self._think_left
+            ends = np.cumsum(spent + thinks)
+        self._starts, self._ends, self._hits, self._walks = ends - spent, ends, hits, walks
+        self.count, self.total_ns = count, int(ends[-1])
+
+    def cut(self, offset: int) -> tuple[int, int]:
+        """Return how many accesses of the run complete, and when the guest can be left.
+
+        `offset` is when the kick arrives, counted from the start of the run. An access that is in
+        flight completes; one that would begin at this instant does not.
+        """
+        done = int(np.searchsorted(self._ends, offset))
+        if done < self.count and offset > self._starts[done]:
+            return done + 1, int(self._ends[done])
+        return done, offset
+
+    def commit(self, done: int, spent_ns: int, start_ns: int) -> None:
+        """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+        v, books, k = self._v, self._v.books, self.k
+        hits = int(sum(self._hits[:done]) if done <= FEW else np.sum(self._hits[:done]))
+        walks = int(sum(self._walks[:done]) if done <= FEW else np.sum(self._walks[:done]))
+        ledger = books.ledger
+        ledger[HITS] += hits
+        ledger[WALK_4K] += walks
+        ledger[THINK] += spent_ns - hits - walks
+        if done:
+            self._book_latencies(done, start_ns)
+            self._mark_written(done)
+            if self._vm.probe is not None:
+                last = start_ns + int(self._ends[done - 1])
+                part = slice(k, k + done)
+                self._vm.probe.accessed(
+                    v.number,
+                    self._arrays.gfn[part].tolist(),
+                    self._arrays.write[part].tolist(),
+                    last,
+                )
+            self._began = -1
+            self.k = k + done
+            ended = int(self._ends[done - 1])
+            self._think_left = self._think_before(self.k) - (spent_ns - ended)
+        else:
+            self._think_left -= spent_ns
+
+    def faulted(self, began_ns: int) -> None:
+        """Access k faulted; its latency counts from its first attempt."""
+        if self._began < 0:
+            self._began = began_ns
+
+    def _book_latencies(self, done: int, start_ns: int) -> None:
+        k, books = self.k, self._v.books
+        first = self._hits[0] + self._walks[0]
+        if self._began >= 0:
+            first = start_ns + self._ends[0] - self._began
+        reads_writes = books.latencies
+        if done <= FEW:
+            reads_writes[self.write[k]].append(int(first))
+            for i in range(1, done):
+                latency = int(self._hits[i] + self._walks[i])
+                reads_writes[self.write[k + i]].append(latency)
+            if len(reads_writes[0]) + len(reads_writes[1]) > MANY:
+                books.close()
+            return
+        latencies = np.asarray(self._hits[:done]) + np.asarray(self._walks[:done])
+        latencies[0] = first
+        write = self._arrays.write[k : k + done]
+        books.reads.add(latencies[~write])
+        books.writes.add(latencies[write])
+
+    def _mark_written(self, done: int) -> None:
+        k, vm = self.k, self._vm
+        touched = self._v.books.touched
+        if done <= FEW:
+            page = vm.view.page
+            for i in range(k, k + done):
+                gfn = self.gfn[i]
+                if self.write[i]:
+                    page[gfn] |= STALE
+                if touched is not None:
+                    touched[gfn] = 1
+            return
+        gfn = self._arrays.gfn[k : k + done]
+        written = gfn[self._arrays.write[k : k + done]]
+        vm.table.page[written] |= np.uint8(STALE)
+        if touched is not None:
+            touched[gfn] = 1
+
+
+def hit_levels(
+    t: PageTable, gfn: Ints, write: NDArray[np.bool_], unflushed: bool
+) -> NDArray[np.int8]:
+    """Return :func:`hit_level` of many accesses at once, shape (accesses,)."""
+    entry, byte = t.region[gfn >> 9], t.page[gfn]
+    need = np.where(write, PRESENT | WRITABLE, PRESENT).astype(np.uint8)
+    level = ((entry & TABLE) != 0) & ((byte & need) == need)
+    levels = np.where((entry & need) == need, 2, level).astype(np.int8)
+    if unflushed:
+        stale = np.where(write, TLB_WRITE, TLB_READ).astype(np.uint8)
+        levels[(byte & stale) != 0] = 1
+        levels[(entry & stale) != 0] = 2
+    return levels

@@ -1,0 +1,73 @@
+"""Run a plan on the SimPy engine."""
+
+from __future__ import annotations
+
+from mmusim.engine import truth
+from mmusim.engine.guest_run import MANY
+from mmusim.engine.host import host_thread, phase_traces
+from mmusim.engine.log_ioctls import Host
+from mmusim.engine.vm import Vm
+from mmusim.errors import DeadlockError
+from mmusim.plan import Plan
+from mmusim.trace import Probe, Trace
+
+
+def simulate(plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -> Trace:
+    """Simulate a plan from an empty VM to the end of the driver's last phase.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to run.
+    run_limit : int, >= 1
+        How many accesses that hit may be one event. 1 is one event per access: slow, and the
+        same Trace.
+    probe : Probe, optional
+        Told what happens while it happens. The Trace is the same with and without.
+
+    Raises
+    ------
+    LostWriteError, InvariantError
+        If the policy loses a write or leaves a page writable and unlogged.
+    LivelockError
+        If a vCPU faults on one access again and again.
+    DeadlockError
+        If nothing can happen any more; names who waits for what.
+
+    """
+    vm = Vm(plan, run_limit, probe)
+    host = Host(vm)
+    thread = vm.env.process(host_thread(vm, host))
+    try:
+        vm.env.run(until=thread)
+    except RuntimeError as error:
+        if thread.is_alive and not vm.env._queue:
+            raise DeadlockError(deadlock(vm, host)) from error
+        raise
+    if vm.tracked:
+        truth.check(vm)
+    vm.fingerprint.add(*vm.table.stat.tolist())
+    phases = phase_traces(vm, host)
+    for phase in phases:
+        vm.fingerprint.add(phase.end_ns, *phase.ledger.values())
+        vm.fingerprint.add(phase.reads.total_ns, phase.writes.total_ns)
+    return Trace(
+        policy=plan.policy.name,
+        seed=plan.seed,
+        end_ns=vm.now,
+        phases=phases,
+        measured=plan.driver.measured,
+        counters=vm.counters(),
+        lock=vm.lock.stats(vm.waited_ns),
+        fingerprint=vm.fingerprint.digest(),
+    )
+
+
+def deadlock(vm: Vm, host: Host) -> str:
+    """Say who waits for what, and who holds mmu_lock."""
+    waiting = [f"vCPU {v.number} waits for {v.waits_for}" for v in vm.vcpus if v.waits_for]
+    waiting.append(f"the host thread waits for {host.waits_for}")
+    holder = {None: "nobody", -1: "the host thread"}.get(
+        vm.lock.holder, f"vCPU {vm.lock.holder}"
+    )  # fmt: skip
+    return f"deadlock at {vm.now} ns: {'; '.join(waiting)}; mmu_lock is held by {holder}"

@@ -1,0 +1,36 @@
+"""What must hold in every run: legality, no lost write, and an end."""
+
+from __future__ import annotations
+
+from mmusim.engine.vm import Vm
+from mmusim.errors import InvariantError, LostWriteError
+from mmusim.mmu.slot import illegal, lost_writes
+
+
+def check(vm: Vm) -> None:
+    """Check the slot at an instant at which nobody changes it.
+
+    A write counter per page at the source and at the destination would differ exactly where the
+    page's STALE bit is set: it is set by each write and cleared when the page is copied.
+
+    Raises
+    ------
+    LostWriteError
+        If a page was written since it was last copied, and the log does not say so.
+    InvariantError
+        If the guest could write a page that the log does not know (domain, A.4).
+
+    """
+    policy = vm.plan.policy.name
+    lost = lost_writes(vm.table, vm.plan.slot)
+    if len(lost):
+        raise LostWriteError(
+            f"policy {policy!r} lost writes to {len(lost)} pages, the first at gfn {lost[0]}: "
+            "their newest content is neither at the destination nor in the dirty log"
+        )
+    wrong = illegal(vm.table, vm.plan.slot)
+    if len(wrong):
+        raise InvariantError(
+            f"policy {policy!r} lets the guest write {len(wrong)} pages unlogged, the first at "
+            f"gfn {wrong[0]}: a writable spte maps it and its bit in the dirty log is clear"
+        )

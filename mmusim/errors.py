@@ -1,0 +1,62 @@
+"""Every exception that mmusim raises on purpose, and how a complaint about a file is worded."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class MmusimError(Exception):
+    """Base of all mmusim errors."""
+
+
+class InvariantError(MmusimError):
+    """The model or a policy broke a rule of the kernel. Never caused by a configuration."""
+
+
+class LostWriteError(InvariantError):
+    """A page was written and the dirty log does not know: the destination would be corrupt."""
+
+
+class LivelockError(InvariantError):
+    """A vCPU faults on the same access again and again without progress."""
+
+
+class DeadlockError(InvariantError):
+    """Nothing can happen any more, and some process has not finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing that is wrong with an input: where, what, which rule, and the way out."""
+
+    source: str
+    key: str
+    value: object
+    rule: str
+    remedy: str
+
+    def __str__(self) -> str:
+        given = "" if self.value is None else f" = {self.value!r}"
+        return f"{self.source}: {self.key}{given}: {self.rule}; {self.remedy}"
+
+
+class ConfigError(MmusimError, ValueError):
+    """An input cannot be used. Carries every complaint about it, not only the first."""
+
+    def __init__(self, complaints: Sequence[Complaint]) -> None:
+        self.complaints = tuple(complaints)
+        super().__init__("\n".join(map(str, self.complaints)))
+
+    @classmethod
+    def of(cls, source: str, key: str, value: object, rule: str, remedy: str) -> ConfigError:
+        """Build the error for a single complaint."""
+        return cls([Complaint(source, key, value, rule, remedy)])
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the remedy for an unknown name: the nearest known one, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

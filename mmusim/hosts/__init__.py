@@ -1,0 +1,1 @@
+"""Host profiles: data, one TOML file a machine."""

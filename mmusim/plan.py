@@ -1,0 +1,112 @@
+"""A run, decided: a cell of an experiment, a policy and a seed made concrete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
+
+from mmusim.config.cells import Cell
+from mmusim.config.cost import distribution
+from mmusim.config.driver import Driver, Pass, Phase, Run
+from mmusim.draws import Draws, Stream, uniforms
+from mmusim.errors import ConfigError
+from mmusim.latency import Constant, Distribution
+from mmusim.mmu.slot import MemSlot
+from mmusim.policies import Kernel, Policy, kernel_named, policy_named
+from mmusim.units import PAGE
+from mmusim.workload.base import Accesses, Pattern
+from mmusim.workload.page_pass import PagePass
+
+
+class Program(NamedTuple):
+    """What one vCPU does in one phase."""
+
+    accesses: Accesses
+    first: int  # index of its first access among all accesses of the vCPU
+    think: Stream | None  # guest work before each access, by that index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a run needs, all chance included. Engines read it and draw nothing else.
+
+    Costs are looked up by what is done and not by when, so two policies on plans of one seed are
+    a paired comparison.
+    """
+
+    vcpus: int
+    slot: MemSlot
+    pages: int  # all memory of the VM in 4 KiB pages; the slot and what lies beside it
+    huge: bool  # the host backs memory with 2 MiB pages
+    kernel: Kernel
+    policy: Policy
+    keep_child: bool
+    driver: Driver
+    patterns: tuple[Pattern | None, ...]  # (phases,)
+    costs: Mapping[str, Distribution]
+    draws: Draws
+    seed: int
+
+    def program(self, phase: int, cpu: int) -> Program:
+        """Return what vCPU `cpu` does in a phase; the same at every call."""
+        pattern = self.patterns[phase]
+        assert pattern is not None, f"phase {phase} is not a guest phase"
+        share = self.slot.npages // self.vcpus
+
+        def numbers(purpose: str, first: int, count: int):  # type: ignore[no-untyped-def]
+            return uniforms(self.draws.key(f"{purpose}{phase}", cpu), first, count)
+
+        lengths = [p.length(share) if p is not None else 0 for p in self.patterns]
+        spec = self.driver.phases[phase]
+        assert isinstance(spec, (Pass, Run))
+        think = distribution(spec.think)
+        return Program(
+            pattern.accesses(self.slot.base_gfn + cpu * share, share, numbers),
+            list(accumulate(lengths, initial=0))[phase],
+            None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
+        )
+
+
+def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
+    """Make a cell concrete for a policy and a seed.
+
+    Raises
+    ------
+    ConfigError
+        If no policy has that name, or a phase would let the guest do nothing.
+
+    """
+    policy = policy_named(policy) if isinstance(policy, str) else policy
+    e = cell.experiment
+    pages = e.vm.memory // PAGE
+    return Plan(
+        vcpus=e.vm.vcpus,
+        slot=MemSlot(0, pages),
+        pages=pages,
+        huge=e.vm.backing == "2MiB",
+        kernel=kernel_named(e.vm.kernel),
+        policy=policy,
+        keep_child=e.vm.cached_child_tables,
+        driver=e.driver,
+        patterns=tuple(_pattern(cell, phase, pages // e.vm.vcpus) for phase in e.driver.phases),
+        costs=cell.costs,
+        draws=Draws(seed, e.replications.scheme, policy.name),
+        seed=seed,
+    )
+
+
+def _pattern(cell: Cell, phase: Phase, share: int) -> Pattern | None:
+    if isinstance(phase, Run):
+        pattern: Pattern = cell.experiment.workloads[phase.workload]
+    elif isinstance(phase, Pass):
+        pattern = PagePass(write=phase.do == "write", pages=phase.pages, order=phase.order)
+    else:
+        return None
+    if pattern.length(share) == 0:
+        raise ConfigError.of(
+            "driver", phase.do, None, "is a phase in which no vCPU touches a page",
+            "raise its share of pages",
+        )  # fmt: skip
+    return pattern

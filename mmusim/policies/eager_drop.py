@@ -1,0 +1,18 @@
+"""Linux before c126d94f2c90: arming the log destroys large sptes."""
+
+from mmusim.mmu.spte import Edit, Level, Spte
+from mmusim.policies.base import Policy
+
+
+class EagerDrop(Policy, name="eager-drop"):
+    """Large sptes are zapped at protect time; afterwards even a read of the region faults.
+
+    Every page then faults once at 4 KiB, and a read fault maps the page writable and reports it
+    dirty (a false dirty page).
+    """
+
+    commits = ("38187c830cab (2.6.28)", "e49146dce8c3 (2.6.38)", "until c126d94f2c90 (3.16)")
+
+    def protect(self, spte: Spte) -> Edit:
+        """Zap what is large (drop_large_spte in spte_write_protect), clear W on the rest."""
+        return Edit.ZAP if spte.level == Level.LARGE else Edit.WRITE_PROTECT

@@ -1,0 +1,113 @@
+"""What happened in a run. The one thing engines write and everything above them reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from mmusim.histogram import Histogram
+
+CAUSES: Final = (
+    "hits",  # accesses through an spte, at the cost of a 2 MiB mapping
+    "walk_4k",  # what they took longer because the mapping was 4 KiB
+    "think",  # guest work between accesses
+    "pass",  # once a phase: loop set-up, timer, entry
+    "fault_slow",  # exit, handler and entry of faults on the slow path
+    "fault_fast",  # the same for faults fixed without mmu_lock, and spurious ones
+    "table_alloc",  # page tables allocated and linked in a fault
+    "drop_large",  # large sptes zapped in a fault
+    "mmu_lock_wait",  # queueing for mmu_lock
+    "flush_wait",  # waiting for acknowledgements of a flush the vCPU started in a fault
+    "flush_exit",  # exit, flush and entry because somebody else flushed
+    "tlb_flush",  # own flush on the way into the guest
+)
+"""Where a vCPU's time goes. The ledger of a phase has one row of nanoseconds for each."""
+
+HOST: Final = -1
+"""The actor number of the host thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseTrace:
+    """One phase of the driver."""
+
+    do: str
+    name: str
+    start_ns: int
+    end_ns: int
+    guest: bool
+    counters: Mapping[str, int]  # changes from this phase's start to the next one's
+    dirty: int | None = None  # get: pages reported
+    false_dirty: int | None = None  # get: of these, not written since they were last copied
+    vcpu_ns: int = 0  # guest phases: sum over vCPUs of the time each needed
+    ledger: Mapping[str, int] = field(default_factory=dict)  # cause -> ns; sums to vcpu_ns
+    reads: Histogram = field(default_factory=Histogram)  # latency of each access, think time apart
+    writes: Histogram = field(default_factory=Histogram)
+    read_before_drop: tuple[int, ...] = ()  # per dropped large spte: pages read without a fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockStats:
+    """What happened at mmu_lock over a whole run, in nanoseconds."""
+
+    acquisitions: int
+    contended: int
+    wait_ns: int  # summed over acquisitions, measured by those who waited
+    queue_ns: int  # area under the queue length, measured by the lock
+    hold_ns: int
+    longest_hold_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The result of a run."""
+
+    policy: str
+    seed: int
+    end_ns: int
+    phases: tuple[PhaseTrace, ...]
+    measured: int  # index of the phase that the experiment compares
+    counters: Mapping[str, int]  # at the end
+    lock: LockStats
+    fingerprint: str  # hash of the trajectory: every fault, host operation and counter
+
+
+class Fingerprint:
+    """Hashes a trajectory as it happens; equal trajectories have equal digests."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._hash = hashlib.blake2b(digest_size=12)
+        self.numbers: list[int] = []
+
+    def add(self, *numbers: int) -> None:
+        """Append whole numbers to the trajectory."""
+        self.numbers += numbers
+        if len(self.numbers) > 65_536:
+            self._drain()
+
+    def _drain(self) -> None:
+        self._hash.update(np.array(self.numbers, "<i8").tobytes())
+        self.numbers.clear()
+
+    def digest(self) -> str:
+        """Return the hash so far in hexadecimal."""
+        self._drain()
+        return self._hash.hexdigest()
+
+
+class Probe:
+    """What a run reports as it happens. Override the hooks you need; the others do nothing."""
+
+    def accessed(self, cpu: int, gfns: list[int], writes: list[bool], end_ns: int) -> None:
+        """Accesses succeeded, the last of them at `end_ns`."""
+
+    def copied(self, gfns: list[int]) -> None:
+        """The destination received pages as they are now."""
+
+    def locked(self, who: int, asked_ns: int, got_ns: int, released_ns: int) -> None:
+        """An acquisition of mmu_lock has ended."""

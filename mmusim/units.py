@@ -1,0 +1,87 @@
+"""Sizes in bytes and times in nanoseconds, and the one border where people's units are read.
+
+Inside mmusim time is an ``int`` of nanoseconds and memory an ``int`` of bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Final
+
+PAGE: Final = 4096
+PAGES_PER_REGION: Final = 512  # a region is what one 2 MiB spte maps
+REGION: Final = PAGE * PAGES_PER_REGION
+
+NS: Final = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9}
+BYTES: Final = {
+    "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+    "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+}  # fmt: skip
+
+_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*([A-Za-zµ%]+)\s*")
+
+
+def _quantity(text: str, units: dict[str, int], example: str) -> Decimal:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2] not in units:
+        raise ValueError(f"must be a number and a unit of {', '.join(units)}; write e.g. {example}")
+    return Decimal(match[1].replace("_", "")) * units[match[2]]
+
+
+def parse_ns(text: str) -> float:
+    """Read a time such as ``"1.5us"``; return nanoseconds, possibly fractional.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a number followed by a known unit.
+
+    """
+    return float(_quantity(text, NS, '"300ms"'))
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as ``"4GiB"``; return bytes.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a number followed by a known unit, or no whole number of bytes.
+
+    """
+    size = _quantity(text, BYTES, '"4GiB"')
+    if size != int(size):
+        raise ValueError('must be a whole number of bytes; write e.g. "4GiB"')
+    return int(size)
+
+
+def parse_fraction(text: str) -> float:
+    """Read a share such as ``"20%"``; return a number from 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a percentage from 0 to 100.
+
+    """
+    share = float(_quantity(text, {"%": 1}, '"20%"')) / 100
+    if not 0 <= share <= 1:
+        raise ValueError('must lie between 0% and 100%; write e.g. "20%"')
+    return share
+
+
+def show_ns(ns: float) -> str:
+    """Write a time for people: ``11.40 ms``."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if abs(ns) >= size:
+            return f"{ns / size:.4g} {unit}"
+    return f"{ns:.4g} ns"
+
+
+def show_bytes(size: int) -> str:
+    """Write a size exactly, in the largest binary unit that divides it."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size and size % BYTES[unit] == 0:
+            return f"{size // BYTES[unit]}{unit}"
+    return f"{size}B"

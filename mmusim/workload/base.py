@@ -1,0 +1,29 @@
+"""What an access pattern is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Uniforms = Callable[[str, int, int], NDArray[np.float64]]
+"""(purpose, first index, count) -> numbers in (0, 1), functions of their index."""
+
+
+class Accesses(NamedTuple):
+    """The program of one vCPU in one phase."""
+
+    gfn: NDArray[np.int64]  # (accesses,)
+    write: NDArray[np.bool_]  # (accesses,)
+
+
+class Pattern(Protocol):
+    """A workload of one vCPU: a frozen value."""
+
+    def length(self, pages: int) -> int:
+        """Return how many accesses a vCPU with `pages` pages makes."""
+
+    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
+        """Return the accesses of a vCPU that owns `pages` pages from `base_gfn`."""
