@@ -105,14 +105,14 @@ class Driver(Strict):
         for number, phase in enumerate(self.phases, 1):
             where = f"phases[{number}] ({phase.do})"
             if phase.do in ("enable-logging", "recreate-slot"):
-                logging, got = True, False
+                logging = True
             elif phase.do == "disable-logging":
                 logging = False
             elif phase.do in ("get-dirty-log", "clear-dirty-log") and not logging:
                 raise ValueError(f"{where} needs logging; put enable-logging before it")
             if phase.do == "clear-dirty-log" and self.manual_protect == "off":
                 raise ValueError(f'{where} needs manual protect; set manual_protect = "on"')
-            if phase.do == "clear-dirty-log" and not got:
+            if phase.do == "clear-dirty-log" and not got:  # an old bitmap is as good to the kernel
                 raise ValueError(f"{where} needs a bitmap; put get-dirty-log before it")
             got = got or phase.do == "get-dirty-log"
 

@@ -9,7 +9,6 @@ faulted, at which every run ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -46,10 +45,10 @@ class GuestRun:
         self._think = program.think
         self._think_left = self._think_before(0)
         self._ahead = FEW
-        self._starts: Sequence[int] | Ints = []
-        self._ends: Sequence[int] | Ints = []
-        self._hits: Sequence[int] | Ints = []
-        self._walks: Sequence[int] | Ints = []
+        self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
+        self._ends: Any = []  # a list in a short run, an array in a long one
+        self._hits: Any = []
+        self._walks: Any = []
         self.count = 0  # accesses in the planned run
         self.total_ns = 0
 
@@ -65,10 +64,10 @@ class GuestRun:
 
     def plan(self) -> bool:
         """Look ahead from access k; False if nothing is to be spent before it faults."""
-        few = min(FEW, self._vm.run_limit, self.length - self.k)
-        self._plan_few(few)
         room = min(self._vm.run_limit, self.length - self.k)
-        if self.count == few and few == FEW and room > FEW:
+        few = min(FEW, room)
+        self._plan_few(few)
+        if self.count == few and room > FEW:
             self._ahead = min(self._ahead * 4, MANY)
             self._plan_many(min(self._ahead, room))
         else:
@@ -78,17 +77,18 @@ class GuestRun:
         return self.total_ns > 0
 
     def _plan_few(self, limit: int) -> None:
-        v, view, k, first = self._v, self._vm.view, self.k, self.program.first
+        v, view, first = self._v, self._vm.view, self.program.first
+        gfn, write, unflushed = self.gfn, self.write, v.unflushed
+        now = self._think_left
         starts: list[int] = []
         ends: list[int] = []
         hits: list[int] = []
         walks: list[int] = []
-        now, unflushed = self._think_left, v.unflushed
-        for i in range(k, k + limit):
-            level = hit_level(view, self.gfn[i], self.write[i], unflushed)
+        for i in range(self.k, self.k + limit):
+            level = hit_level(view, gfn[i], write[i], unflushed)
             if not level:
                 break
-            if i > k:
+            if ends and self._think is not None:
                 now += self._think_before(i)
             hit = v.t_hit.at(first + i) or 1
             walk = v.t_walk.at(first + i) if level == 1 else 0
@@ -98,7 +98,8 @@ class GuestRun:
             hits.append(hit)
             walks.append(walk)
         self._starts, self._ends, self._hits, self._walks = starts, ends, hits, walks
-        self.count, self.total_ns = len(ends), ends[-1] if ends else 0
+        self.count = len(ends)
+        self.total_ns = now if ends else 0
 
     def _plan_many(self, limit: int) -> None:
         v, k, first = self._v, self.k, self.index
@@ -133,74 +134,64 @@ class GuestRun:
 
     def commit(self, done: int, spent_ns: int, start_ns: int) -> None:
         """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
-        v, books, k = self._v, self._v.books, self.k
-        hits = int(sum(self._hits[:done]) if done <= FEW else np.sum(self._hits[:done]))
-        walks = int(sum(self._walks[:done]) if done <= FEW else np.sum(self._walks[:done]))
-        ledger = books.ledger
-        ledger[HITS] += hits
-        ledger[WALK_4K] += walks
-        ledger[THINK] += spent_ns - hits - walks
-        if done:
-            self._book_latencies(done, start_ns)
-            self._mark_written(done)
-            if self._vm.probe is not None:
-                last = start_ns + int(self._ends[done - 1])
-                part = slice(k, k + done)
-                self._vm.probe.accessed(
-                    v.number,
-                    self._arrays.gfn[part].tolist(),
-                    self._arrays.write[part].tolist(),
-                    last,
-                )
-            self._began = -1
-            self.k = k + done
-            ended = int(self._ends[done - 1])
-            self._think_left = self._think_before(self.k) - (spent_ns - ended)
-        else:
+        if not done:
+            self._v.books.ledger[THINK] += spent_ns
             self._think_left -= spent_ns
+            return
+        ended = int(self._ends[done - 1])
+        first = int(self._hits[0] + self._walks[0])
+        if self._began >= 0:
+            first = start_ns + int(self._ends[0]) - self._began
+            self._began = -1
+        busy = self._commit_few(done, first) if done <= FEW else self._commit_many(done, first)
+        self._v.books.ledger[THINK] += spent_ns - busy
+        if self._vm.probe is not None:
+            gfns, writes = (a[self.k : self.k + done].tolist() for a in self._arrays)
+            self._vm.probe.accessed(self._v.number, gfns, writes, start_ns + ended)
+        self.k += done
+        if self._think is not None:
+            self._think_left = self._think_before(self.k) - (spent_ns - ended)
+
+    def _commit_few(self, done: int, first_latency: int) -> int:
+        """Book and mark a short run access by access; return the time spent in accesses."""
+        books, page, hits, walks = self._v.books, self._vm.view.page, self._hits, self._walks
+        latencies, touched, latency, busy = books.latencies, books.touched, first_latency, 0
+        for i in range(done):
+            gfn, write = self.gfn[self.k + i], self.write[self.k + i]
+            hit, walk = int(hits[i]), int(walks[i])
+            books.ledger[HITS] += hit
+            books.ledger[WALK_4K] += walk
+            busy += hit + walk
+            latencies[write].append(latency if i == 0 else hit + walk)
+            if write:
+                page[gfn] |= STALE
+            if touched is not None:
+                touched[gfn] = 1
+        if len(latencies[0]) + len(latencies[1]) > MANY:
+            books.close()
+        return busy
+
+    def _commit_many(self, done: int, first_latency: int) -> int:
+        """Book and mark a long run at once; return the time spent in accesses."""
+        books = self._v.books
+        hits, walks = np.asarray(self._hits[:done]), np.asarray(self._walks[:done])
+        gfn, write = (a[self.k : self.k + done] for a in self._arrays)
+        hit_ns, walk_ns = int(hits.sum()), int(walks.sum())
+        books.ledger[HITS] += hit_ns
+        books.ledger[WALK_4K] += walk_ns
+        latencies = hits + walks
+        latencies[0] = first_latency
+        books.reads.add(latencies[~write])
+        books.writes.add(latencies[write])
+        self._vm.table.page[gfn[write]] |= np.uint8(STALE)
+        if books.touched is not None:
+            books.touched[gfn] = 1
+        return hit_ns + walk_ns
 
     def faulted(self, began_ns: int) -> None:
         """Access k faulted; its latency counts from its first attempt."""
         if self._began < 0:
             self._began = began_ns
-
-    def _book_latencies(self, done: int, start_ns: int) -> None:
-        k, books = self.k, self._v.books
-        first = self._hits[0] + self._walks[0]
-        if self._began >= 0:
-            first = start_ns + self._ends[0] - self._began
-        reads_writes = books.latencies
-        if done <= FEW:
-            reads_writes[self.write[k]].append(int(first))
-            for i in range(1, done):
-                latency = int(self._hits[i] + self._walks[i])
-                reads_writes[self.write[k + i]].append(latency)
-            if len(reads_writes[0]) + len(reads_writes[1]) > MANY:
-                books.close()
-            return
-        latencies = np.asarray(self._hits[:done]) + np.asarray(self._walks[:done])
-        latencies[0] = first
-        write = self._arrays.write[k : k + done]
-        books.reads.add(latencies[~write])
-        books.writes.add(latencies[write])
-
-    def _mark_written(self, done: int) -> None:
-        k, vm = self.k, self._vm
-        touched = self._v.books.touched
-        if done <= FEW:
-            page = vm.view.page
-            for i in range(k, k + done):
-                gfn = self.gfn[i]
-                if self.write[i]:
-                    page[gfn] |= STALE
-                if touched is not None:
-                    touched[gfn] = 1
-            return
-        gfn = self._arrays.gfn[k : k + done]
-        written = gfn[self._arrays.write[k : k + done]]
-        vm.table.page[written] |= np.uint8(STALE)
-        if touched is not None:
-            touched[gfn] = 1
 
 
 def hit_levels(

@@ -89,9 +89,9 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     v.in_guest = False
     vm.view.stat[PF_TAKEN] += 1
     exit_ns = v.c_exit.at(index)
-    yield vm.spend(exit_ns)
 
     if write and seen_present:
+        yield vm.spend(exit_ns)
         outcome = yield from fast_page_fault(vm, v, gfn, index, exit_ns)
         if outcome != NOT_FAST:
             return outcome
@@ -101,7 +101,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     outside = max(0, round(whole * vm.slow.after_exit) - locked - entry)
     ledger = v.books.ledger
     ledger[FAULT_SLOW] += exit_ns + outside + locked
-    yield vm.spend(outside)  # top up caches, gfn to pfn
+    before_lock = outside if write and seen_present else exit_ns + outside
+    yield vm.spend(before_lock)  # top up caches, gfn to pfn
     yield from vm.take_mmu_lock(v)
     if hit_level(vm.view, gfn, write, False):  # another vCPU was faster
         yield vm.spend(locked)

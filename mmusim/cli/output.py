@@ -1,0 +1,36 @@
+"""Tables for people or JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any) -> None:
+    """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only."""
+    if as_json:
+        typer.echo(json.dumps({"rows": list(rows), **more}, indent=1))
+        return
+    if not rows:
+        return
+    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for key in rows[0]:
+        number = all(isinstance(row[key], (int, float)) for row in rows)
+        drawn.add_column(key.replace("_", " "), justify="right" if number else "left")
+    for row in rows:
+        drawn.add_row(*(_cell(value) for value in row.values()))
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=200)
+    console.print(drawn)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,186 @@
+"""The verbs that run experiments and read run directories."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mmusim.cli.output import table
+from mmusim.config.cells import load_cells
+from mmusim.errors import ConfigError
+from mmusim.experiment import Outcome, Progress, evaluate, run_experiment
+from mmusim.store import Store, StoreError
+from mmusim.units import show_ns
+
+
+def default_folder(experiment: Path) -> Path:
+    """Return where an experiment's runs go unless told otherwise: ``results/ID``."""
+    return Path("results") / load_cells(experiment)[0].id
+
+
+def run(
+    experiment: Path, out: Path | None, seeds: int | None, workers: int | None, as_json: bool
+) -> int:
+    """Run, report and print; return the exit status."""
+    out = out or default_folder(experiment)
+    with _progress() as progress:
+        outcome = run_experiment(experiment, out, seeds=seeds, workers=workers, progress=progress)
+    written = _write_report(outcome, out)
+    _print(outcome, as_json, str(written))
+    refuted = any(verdict.outcome == "refuted" for verdict in outcome.verdicts)
+    return 1 if refuted or outcome.failures else 0
+
+
+def report(experiment: Path, out: Path | None) -> None:
+    """Evaluate what is stored and write the report."""
+    settings, cells = load_cells(experiment)
+    out = out or default_folder(experiment)
+    store = Store.open(out)
+    try:
+        outcome = evaluate(settings, cells, store)
+    finally:
+        store.close()
+    if not outcome.cells:
+        raise ConfigError.of(
+            str(out), "runs", None, "holds no complete cell of this experiment and model version",
+            f"run `mmusim run {experiment} --out {out}`",
+        )  # fmt: skip
+    typer.echo(f"report: {_write_report(outcome, out)}")
+
+
+def export(folder: Path, to: Path) -> None:
+    """Write the flat table of runs, whole or not at all."""
+    from mmusim.frames import frame
+
+    if to.suffix not in (".csv", ".parquet"):
+        raise ConfigError.of(
+            "--to", str(to), None, "must end in .csv or .parquet", "choose one of the two"
+        )
+    data = frame(folder)
+    unfinished = to.with_name(f".{to.name}.new")
+    try:
+        if to.suffix == ".csv":
+            data.to_csv(unfinished, index=False)
+        else:
+            data.to_parquet(unfinished, index=False)
+        os.replace(unfinished, to)  # noqa: PTH105
+    except OSError as error:
+        raise StoreError(
+            f"{to}: cannot be written: {error.strerror}; choose another place"
+        ) from None
+    except ImportError:
+        raise ConfigError.of(
+            "--to", str(to), None, "needs pyarrow", "install mmusim[parquet], or write .csv"
+        ) from None
+    typer.echo(f"{len(data)} runs: {to}")
+
+
+def _write_report(outcome: Outcome, out: Path) -> Path:
+    from mmusim.report import write_report
+
+    try:
+        return write_report(outcome, out)
+    except OSError as error:
+        raise StoreError(
+            f"{out}: the report cannot be written: {error.strerror}; free space, then "
+            "run `mmusim report`: the runs are stored"
+        ) from None
+
+
+def _print(outcome: Outcome, as_json: bool, written: str) -> None:
+    from mmusim.report import answers, mean_ledger
+
+    rows = [
+        {
+            "setting": result.cell.name,
+            "policy": policy,
+            "mean_ns": row.baseline_mean.estimate if first else row.candidate_mean.estimate,
+            "median_ns": row.baseline_median if first else row.candidate_median,
+            "ratio": 1.0 if first or row.ratio is None else row.ratio.estimate,
+            "95%_interval": ""
+            if first or row.ratio is None
+            else f"{row.ratio.low:.4g} .. {row.ratio.high:.4g}",
+            "correlation": "" if first or row.correlation is None else f"{row.correlation:.2f}",
+            "where_the_time_went": _shares(mean_ledger(result, policy)),
+        }
+        for result in outcome.cells
+        for row, first, policy in _sides(result.comparisons["phase_time"])
+    ]
+    claims = [
+        {
+            "claim": v.says,
+            "setting": v.cell,
+            "measured": float(f"{v.measured.estimate:.6g}"),
+            "interval": f"{v.measured.low:.6g} .. {v.measured.high:.6g}",
+            "expected": f"{v.expected[0]:.6g} .. {v.expected[1]:.6g}",
+            "verdict": v.outcome,
+        }
+        for v in outcome.verdicts
+    ]
+    if as_json:
+        table(
+            "",
+            rows,
+            True,
+            claims=claims,
+            about=outcome.about,
+            failures=outcome.failures,
+            report=written,
+        )
+        return
+    table("Time of the measured phase", rows, False)
+    table("Claims", claims, False)
+    for failure in outcome.failures:
+        typer.echo(f"failed: {failure}")
+    for answer in answers(outcome):
+        typer.echo(f"{answer}.")
+    if outcome.experiment.notes:
+        typer.echo(outcome.experiment.notes.strip())
+    typer.echo(f"report: {written}")
+
+
+def _sides(comparisons: list[Any]) -> Iterator[tuple[Any, bool, str]]:
+    yield comparisons[0], True, comparisons[0].baseline
+    for comparison in comparisons:
+        yield comparison, False, comparison.candidate
+
+
+def _shares(ledger: dict[str, float]) -> str:
+    parts = sorted(ledger.items(), key=lambda item: -item[1])
+    return ", ".join(f"{cause} {show_ns(ns)}" for cause, ns in parts if ns)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Show a bar on a terminal, and a line now and then elsewhere."""
+    if not sys.stderr.isatty():
+        yield _plain
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda done, total, name: bar.update(
+            task, completed=done, total=total, description=name
+        )
+
+
+def _plain(done: int, total: int, name: str) -> None:
+    if done == total or done % max(1, total // 10) == 0:
+        typer.echo(f"{done}/{total} runs, last {name}", err=True)

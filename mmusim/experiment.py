@@ -1,0 +1,224 @@
+"""Run an experiment: every cell x policy x seed, in parallel, each stored as it ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+
+from mmusim.comparison import Comparison, Verdict, compare, judge
+from mmusim.config.cells import Cell, load_cells, resolved
+from mmusim.config.experiment import Experiment
+from mmusim.engine import simulate
+from mmusim.errors import MmusimError
+from mmusim.metrics import Metrics, from_record, measure, to_record
+from mmusim.plan import make_plan
+from mmusim.provenance import model_version, provenance
+from mmusim.store import Store
+
+
+class Job(NamedTuple):
+    """One run to be done."""
+
+    cell: int
+    policy: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """What the runs of one cell say."""
+
+    cell: Cell
+    runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
+    comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The answer of an experiment."""
+
+    experiment: Experiment
+    cells: list[CellResult]
+    verdicts: list[Verdict]
+    about: dict[str, str]
+    failures: list[str]
+
+
+Progress = Callable[[int, int, str], None]
+"""Called with (runs finished, runs in all, the run that just ended)."""
+
+
+def run_experiment(
+    path: Path,
+    out: Path,
+    *,
+    seeds: int | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run what is missing of an experiment and evaluate all of it.
+
+    Parameters
+    ----------
+    path : Path
+        The experiment file.
+    out : Path
+        Its run directory; made if it does not exist, resumed if it does.
+    seeds : int, optional
+        Replications in place of the file's.
+    workers : int, optional
+        Processes; the number of usable processors by default. 1 runs everything in this process.
+    executor : concurrent.futures.Executor, optional
+        Runs the jobs in place of local processes.
+    progress : callable, optional
+        Told after each run.
+
+    Raises
+    ------
+    ConfigError
+        If the file is wrong or `out` belongs to something else.
+    StoreError
+        If `out` cannot be written.
+
+    """
+    experiment, cells = load_cells(path)
+    store = Store.open_for(out, experiment.id, provenance() | {"file": str(path)})
+    try:
+        for cell in cells:
+            store.add_cell(cell.key(), cell.name, tomli_w.dumps(resolved(cell)))
+        jobs = _missing(store, cells, seeds)
+        total = sum(len(_seeds(cell, seeds)) * len(experiment.policies.all) for cell in cells)
+        finished, failures = total - len(jobs), []
+        for job, seconds, result, error in _execute(cells, jobs, workers, executor):
+            cell = cells[job.cell]
+            store.add_run(cell.key(), job.policy, job.seed, model_version(), seconds, result, error)
+            finished += 1
+            name = f"{cell.name} {job.policy} seed {job.seed}".strip()
+            if result is None:
+                failures.append(f"{name}: {error}")
+            if progress is not None:
+                progress(finished, total, name)
+        return evaluate(experiment, cells, store, seeds=seeds, failures=failures)
+    finally:
+        store.close()
+
+
+def _seeds(cell: Cell, seeds: int | None) -> range:
+    wanted = cell.experiment.replications
+    return range(wanted.first_seed, wanted.first_seed + (seeds or wanted.seeds))
+
+
+def _missing(store: Store, cells: Sequence[Cell], seeds: int | None) -> list[Job]:
+    """Jobs that are not done, the largest VMs first, so that no core idles at the end."""
+    done = store.done(model_version())
+    jobs = [
+        Job(number, policy, seed)
+        for number, cell in enumerate(cells)
+        for seed in _seeds(cell, seeds)
+        for policy in cell.experiment.policies.all
+        if (cell.key(), policy, seed) not in done
+    ]
+    return sorted(jobs, key=lambda job: -cells[job.cell].experiment.vm.memory)
+
+
+def _execute(
+    cells: Sequence[Cell], jobs: Sequence[Job], workers: int | None, executor: Executor | None
+) -> Any:
+    """Yield (job, seconds, result or None, error) as jobs end."""
+    workers = workers or len(os.sched_getaffinity(0))
+    if executor is None and (workers == 1 or len(jobs) <= 1):
+        for job in jobs:
+            yield job, *run_job(cells[job.cell], job.policy, job.seed)
+        return
+    pool = executor or ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
+    )
+    try:
+        futures = {
+            pool.submit(run_job, cells[job.cell], job.policy, job.seed): job for job in jobs
+        }  # fmt: skip
+        for future in as_completed(futures):
+            yield futures[future], *future.result()
+    finally:
+        if executor is None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """In a worker: Ctrl-C is the parent's business, which cancels what has not begun."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def run_job(cell: Cell, policy: str, seed: int) -> tuple[float, dict[str, Any] | None, str]:
+    """Simulate and measure one run; return seconds, its record, or None and what went wrong."""
+    started = time.perf_counter()
+    try:
+        record = to_record(measure(simulate(make_plan(cell, policy, seed))))
+    except MmusimError as error:
+        return time.perf_counter() - started, None, str(error)
+    return time.perf_counter() - started, record, ""
+
+
+def evaluate(
+    experiment: Experiment,
+    cells: Sequence[Cell],
+    store: Store,
+    *,
+    seeds: int | None = None,
+    failures: Sequence[str] = (),
+) -> Outcome:
+    """Compare the stored runs cell by cell and judge the claims."""
+    by_run: dict[tuple[str, str], list[Metrics]] = {}
+    wanted = {(cell.key(), seed) for cell in cells for seed in _seeds(cell, seeds)}
+    for key, policy, seed, record in store.results(model_version()):
+        if (key, seed) in wanted:
+            by_run.setdefault((key, policy), []).append(from_record(policy, seed, record))
+    names = experiment.policies.all
+    results = []
+    for cell in cells:
+        runs = {name: by_run[cell.key(), name] for name in names if (cell.key(), name) in by_run}
+        if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
+            results.append(
+                CellResult(cell=cell, runs=runs, comparisons=_comparisons(experiment, runs))
+            )
+    return Outcome(
+        experiment=experiment,
+        cells=results,
+        verdicts=_verdicts(experiment, results),
+        about=store.about(),
+        failures=list(failures),
+    )
+
+
+def _comparisons(
+    experiment: Experiment, runs: dict[str, list[Metrics]]
+) -> dict[str, list[Comparison]]:
+    common = set.intersection(*(set(run.values) for rows in runs.values() for run in rows))
+    baseline = runs[experiment.policies.baseline]
+    return {
+        metric: [compare(baseline, runs[name], metric) for name in experiment.policies.compare]
+        for metric in ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
+        if metric in common
+    }
+
+
+def _verdicts(experiment: Experiment, results: Sequence[CellResult]) -> list[Verdict]:
+    verdicts = []
+    for claim in experiment.claims:
+        about = [
+            result
+            for result in results
+            if not claim.variants or result.cell.labels.get("variant") in claim.variants
+        ]
+        verdicts += [judge(claim, r.cell, r.runs, family=len(about)) for r in about]
+    return verdicts

@@ -1,0 +1,141 @@
+"""From a trace to figures. Each is a number with a formula; none is a mood."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mmusim.config.cells import Cell
+from mmusim.histogram import Histogram
+from mmusim.trace import PhaseTrace, Trace
+from mmusim.units import PAGES_PER_REGION
+from mmusim.workload.reads_beside_writes import ReadsBesideWrites
+
+UNITS: Final = {
+    "phase_time": "ns",
+    "mean_latency": "ns",
+    "p50_latency": "ns",
+    "p99_latency": "ns",
+    "p999_latency": "ns",
+    "p9999_latency": "ns",
+    "max_latency": "ns",
+    "faults": "",
+    "reported_dirty": "pages",
+    "false_dirty": "pages",
+    "protect_time": "ns",
+    "fault_free_pages": "pages",
+}
+"""Unit of each metric; the metrics themselves are described in :func:`measure`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Figures of one run."""
+
+    policy: str
+    seed: int
+    values: Mapping[str, float]  # by the names of UNITS; what a run does not have is missing
+    ledger: Mapping[str, int]  # ns of all vCPUs in the measured phase by cause
+    latency: Histogram  # of all accesses of the measured phase
+    fingerprint: str
+
+
+def measure(trace: Trace) -> Metrics:
+    """Compute the figures of a run.
+
+    Latency is the time from the first attempt of an access to its completion, all faults
+    included, think time excluded. Over the measured phase:
+
+    * ``phase_time``: from its start until the last vCPU has finished.
+    * ``mean_latency``, ``p50_latency`` ... ``max_latency``: of single accesses; the mean and the
+      maximum are exact, quantiles are off by at most 1/128.
+    * ``faults``: ``pf_taken``.
+    * ``fault_free_pages``: mean over dropped large sptes of the distinct pages that were read
+      without a fault before the first write dropped the spte.
+
+    Over the whole run:
+
+    * ``reported_dirty``: pages that the gets returned; ``false_dirty``: those among them that
+      the guest had not written since they were last copied.
+    * ``protect_time``: time the host spent in log operations, sleeping excluded.
+    """
+    phase = trace.phases[trace.measured]
+    latency = Histogram()
+    latency.merge(phase.reads)
+    latency.merge(phase.writes)
+    values: dict[str, float] = {
+        "phase_time": phase.end_ns - phase.start_ns,
+        "mean_latency": latency.total_ns / latency.count,
+        "p50_latency": latency.quantile(0.5),
+        "p99_latency": latency.quantile(0.99),
+        "p999_latency": latency.quantile(0.999),
+        "p9999_latency": latency.quantile(0.9999),
+        "max_latency": latency.maximum,
+        "faults": phase.counters["pf_taken"],
+        "reported_dirty": sum(p.dirty or 0 for p in trace.phases),
+        "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
+        "protect_time": sum(p.end_ns - p.start_ns for p in trace.phases if _is_log_operation(p)),
+    }
+    if phase.read_before_drop:
+        values["fault_free_pages"] = sum(phase.read_before_drop) / len(phase.read_before_drop)
+    return Metrics(
+        policy=trace.policy,
+        seed=trace.seed,
+        values=values,
+        ledger=phase.ledger,
+        latency=latency,
+        fingerprint=trace.fingerprint,
+    )
+
+
+def _is_log_operation(phase: PhaseTrace) -> bool:
+    return not phase.guest and phase.do not in ("sleep", "wait")
+
+
+def expected_fault_free_pages(workload: ReadsBesideWrites) -> float:
+    """Pages of a region read without a fault before its first write drops the large spte.
+
+    512 lr / (lr + 512 lw) for Poisson reads at rate lr, spread over 512 pages, and writes at rate
+    lw: each page is read first with probability (lr/512) / (lr/512 + lw) (domain, B.4).
+    """
+    reads, writes = 1 - workload.writes, workload.writes / workload.written_regions
+    return PAGES_PER_REGION * reads / (reads + PAGES_PER_REGION * writes)
+
+
+def theory(metric: str, cell: Cell) -> float:
+    """Return the closed form of a metric for a cell.
+
+    Raises
+    ------
+    ValueError
+        If the metric has none, or the measured phase runs no workload that has one.
+
+    """
+    phase: Any = cell.experiment.driver.phases[cell.experiment.driver.measured]
+    workload = cell.experiment.workloads.get(getattr(phase, "workload", ""))
+    if metric != "fault_free_pages" or workload is None:
+        raise ValueError(f"there is no closed form of {metric} for phase {phase.do!r}")
+    return expected_fault_free_pages(workload)
+
+
+def to_record(metrics: Metrics) -> dict[str, Any]:
+    """Return plain data for storage."""
+    return {
+        "values": dict(metrics.values),
+        "ledger": dict(metrics.ledger),
+        "latency": metrics.latency.sparse(),
+        "fingerprint": metrics.fingerprint,
+    }
+
+
+def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
+    """Rebuild what :func:`to_record` wrote."""
+    return Metrics(
+        policy=policy,
+        seed=seed,
+        values=record["values"],
+        ledger=record["ledger"],
+        latency=Histogram.from_sparse(record["latency"]),
+        fingerprint=record["fingerprint"],
+    )

@@ -1,0 +1,195 @@
+"""Figures of an experiment's outcome, as matplotlib figures that nothing else shares.
+
+Colours are seaborn's colour-blind palette; policies keep theirs in every figure of a report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mmusim.comparison import column
+from mmusim.experiment import CellResult, Outcome
+from mmusim.histogram import Histogram, bin_start
+from mmusim.metrics import UNITS, theory
+from mmusim.stats import mean_interval
+from mmusim.trace import CAUSES
+
+STYLE = {
+    **sns.axes_style("whitegrid"),
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mmusim",
+    "font.family": "sans-serif",
+    "axes.titlesize": "medium",
+    "legend.frameon": False,
+}
+WIDTH = 8.0  # inches, of every figure
+
+
+def _figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _colours(outcome: Outcome) -> dict[str, Any]:
+    names = outcome.experiment.policies.all
+    return dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
+
+
+def _title(result: CellResult) -> str:
+    return result.cell.name or result.cell.experiment.id
+
+
+def ratios(outcome: Outcome, metric: str = "phase_time") -> Figure:
+    """Draw the ratio of each policy to the baseline with its interval, a row a cell."""
+    rows = [(r, c) for r in outcome.cells for c in r.comparisons[metric] if c.ratio is not None]
+    figure, axes = _figure(0.9 + 0.38 * len(rows))
+    ax: Axes = axes[0, 0]
+    colours = _colours(outcome)
+    for y, (_, comparison) in enumerate(rows):
+        ratio = comparison.ratio
+        assert ratio is not None
+        error = [[ratio.estimate - ratio.low], [ratio.high - ratio.estimate]]
+        ax.errorbar(
+            ratio.estimate, y, xerr=error, fmt="o", capsize=4, color=colours[comparison.candidate]
+        )
+    for claim in outcome.experiment.claims:
+        if claim.ratio is not None and claim.metric == metric and claim.expect is not None:
+            ax.axvspan(*claim.expect, color="0.88", zorder=0, label="claimed")
+            ax.legend(loc="best")
+            break
+    ax.axvline(1, color="0.3", linewidth=1)
+    labels = [
+        f"{_title(r)}\n{c.candidate}" if len(r.comparisons[metric]) > 1 else _title(r)
+        for r, c in rows
+    ]
+    ax.set_yticks(range(len(rows)), labels)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.set_xlabel(f"{metric} relative to {outcome.experiment.policies.baseline}, 95 % interval")
+    return figure
+
+
+def latencies(outcome: Outcome, results: Sequence[CellResult]) -> Figure:
+    """Draw the share of accesses that take longer than a time, for each policy, a panel a cell."""
+    colours = _colours(outcome)
+    figure, axes = _figure(2.6 * -(-len(results) // 3), -(-len(results) // 3), min(3, len(results)))
+    for ax, result in zip(axes.flat, results, strict=False):
+        for policy, runs in result.runs.items():
+            pooled = Histogram()
+            for run in runs:
+                pooled.merge(run.latency)
+            bins = np.flatnonzero(pooled.counts)
+            longer = 1 - np.cumsum(pooled.counts[bins]) / pooled.count
+            x = np.append(bin_start(bins), pooled.maximum)
+            ax.step(
+                np.maximum(x, 1),
+                np.append([1.0], longer),
+                where="post",
+                label=policy,
+                color=colours[policy],
+            )
+        ax.set(xscale="log", yscale="log", title=_title(result), xlabel="access latency (ns)")
+        ax.set_ylim(0.5 / pooled.count, 1.5)
+    for ax in list(axes.flat)[len(results) :]:
+        ax.set_axis_off()
+    axes[0, 0].set_ylabel("share of accesses that take longer")
+    axes[0, 0].legend(loc="lower left")
+    return figure
+
+
+def decomposition(outcome: Outcome, results: Sequence[CellResult]) -> Figure:
+    """Draw where the vCPUs' time in the measured phase went: mean over seeds, a bar a policy."""
+    bars = [(result, policy) for result in results for policy in result.runs]
+    figure, axes = _figure(1.2 + 0.36 * len(bars))
+    ax: Axes = axes[0, 0]
+    means = [
+        {
+            cause: float(np.mean([run.ledger[cause] for run in result.runs[policy]])) / 1e6
+            for cause in CAUSES
+        }
+        for result, policy in bars
+    ]
+    shown = [
+        cause for cause in CAUSES if any(mean[cause] > 0.002 * sum(mean.values()) for mean in means)
+    ]
+    left = np.zeros(len(bars))
+    for cause, colour in zip(shown, sns.color_palette("colorblind", len(shown)), strict=True):
+        width = np.array([mean[cause] for mean in means])
+        ax.barh(range(len(bars)), width, left=left, label=cause, color=colour, height=0.7)
+        left += width
+    ax.set_yticks(range(len(bars)), [f"{_title(result)}: {policy}" for result, policy in bars])
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel("time of all vCPUs in the measured phase (ms)")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=min(5, len(shown)))
+    return figure
+
+
+def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
+    """Draw the ratio to the baseline along a swept axis, a line for each other setting."""
+    figure, axes = _figure(3.6)
+    ax: Axes = axes[0, 0]
+    lines: dict[str, list[tuple[float, Any]]] = {}
+    for result in outcome.cells:
+        for comparison in result.comparisons[metric]:
+            others = {k: v for k, v in result.cell.labels.items() if k != axis}
+            name = ", ".join(
+                [comparison.candidate, *(f"{k.rpartition('.')[2]} {v}" for k, v in others.items())]
+            )
+            lines.setdefault(name, []).append((_number(result.cell.labels[axis]), comparison.ratio))
+    palette = sns.color_palette("colorblind", len(lines))
+    for (name, points), colour in zip(lines.items(), palette, strict=True):
+        points = [point for point in sorted(points, key=lambda p: p[0]) if point[1] is not None]
+        x = [point[0] for point in points]
+        ax.plot(x, [r.estimate for _, r in points], "o-", label=name, color=colour)
+        ax.fill_between(
+            x, [r.low for _, r in points], [r.high for _, r in points], alpha=0.25, color=colour
+        )
+    ax.axhline(1, color="0.3", linewidth=1)
+    _scale(ax, [x for points in lines.values() for x, _ in points])
+    ax.set_xlabel(axis)
+    ax.set_ylabel(f"{metric} relative to\n{outcome.experiment.policies.baseline}")
+    ax.legend(loc="best")
+    return figure
+
+
+def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
+    """Draw measured means with their intervals against the closed form, a point a cell."""
+    figure, axes = _figure(3.6)
+    ax: Axes = axes[0, 0]
+    for result in outcome.cells:
+        measured = mean_interval(column(result.runs[policy], metric))
+        error = [[measured.estimate - measured.low], [measured.high - measured.estimate]]
+        expected = theory(metric, result.cell)
+        ax.errorbar(
+            expected,
+            measured.estimate,
+            yerr=error,
+            fmt="o",
+            capsize=4,
+            color=_colours(outcome)[policy],
+        )
+    top = max(ax.get_xlim()[1], ax.get_ylim()[1])
+    ax.plot([0, top], [0, top], color="0.3", linewidth=1, label="measured = expected")
+    ax.set_xlabel(f"{metric} expected ({UNITS[metric]})")
+    ax.set_ylabel(f"{metric} measured ({UNITS[metric]}),\n{policy}, 95 % interval")
+    ax.legend(loc="upper left")
+    return figure
+
+
+def _number(value: Any) -> float:
+    """Read a swept value as a number: 5 of 5, "5%", "5GiB" alike."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    return float("".join(c for c in str(value) if c in "0123456789.e-") or "nan")
+
+
+def _scale(ax: Axes, values: Sequence[float]) -> None:
+    if min(values) > 0 and max(values) / min(values) > 20:
+        ax.set_xscale("log")

@@ -1,0 +1,121 @@
+"""One self-contained HTML file per experiment."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from mmusim import plots
+from mmusim.experiment import CellResult, Outcome
+from mmusim.store import Store
+from mmusim.trace import CAUSES
+from mmusim.units import show_ns
+
+MOST_PANELS = 9
+"""Cells shown with a latency panel and decomposition bars of their own; all are in the tables."""
+
+
+def write_report(outcome: Outcome, store_folder: Path) -> Path:
+    """Write ``report.html`` into a run directory, whole or not at all; return its path.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+
+    """
+    path = store_folder / "report.html"
+    unfinished = store_folder / ".report.html.new"
+    store = Store.open(store_folder)
+    configs = [{"name": name or "all", "toml": toml} for name, toml in store.cells().values()]
+    store.close()
+    unfinished.write_text(render(outcome, configs), encoding="utf-8")
+    os.replace(unfinished, path)  # noqa: PTH105
+    return path
+
+
+def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
+    """Return the report as HTML."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["ns"] = show_ns
+    template = environment.from_string(
+        (files("mmusim.report") / "report.html.jinja").read_text(encoding="utf-8")
+    )
+    shown = outcome.cells[:MOST_PANELS]
+    return template.render(
+        e=outcome.experiment,
+        answers=list(answers(outcome)),
+        verdicts=outcome.verdicts,
+        cells=outcome.cells,
+        figures=list(_figures(outcome, shown)),
+        causes=CAUSES,
+        mean_ledger=mean_ledger,
+        about=outcome.about,
+        configs=configs,
+        failures=outcome.failures,
+    )
+
+
+def answers(outcome: Outcome) -> Iterator[str]:
+    """Say for each cell, in a sentence with its interval, what the experiment found."""
+    for result in outcome.cells:
+        for comparison in result.comparisons["phase_time"]:
+            where = f"{result.cell.name}: " if result.cell.name else ""
+            ratio = comparison.ratio
+            if ratio is None:
+                continue
+            change = (
+                "no significant change" if 1 in ratio else f"{(ratio.estimate - 1) * 100:+.1f} %"
+            )
+            yield (
+                f"{where}{comparison.candidate} takes {ratio.estimate:.4g} times as long as "
+                f"{comparison.baseline} ({change}; 95 % interval {ratio.low:.4g} to "
+                f"{ratio.high:.4g}, {ratio.seeds} paired seeds)"
+            )
+
+
+def mean_ledger(result: CellResult, policy: str) -> dict[str, float]:
+    """Return the mean over seeds of the measured phase's ledger in ns."""
+    runs = result.runs[policy]
+    return {cause: sum(run.ledger[cause] for run in runs) / len(runs) for cause in CAUSES}
+
+
+def _figures(outcome: Outcome, shown: list[CellResult]) -> Iterator[dict[str, Any]]:
+    if not shown:
+        return
+    sweep = outcome.experiment.sweep
+    with mpl.rc_context(plots.STYLE):
+        yield _svg("How much longer or shorter the measured phase is", plots.ratios(outcome))
+        for axis in sweep:
+            if len(sweep[axis]) > 1:
+                yield _svg(f"The ratio along {axis}", plots.swept(outcome, axis))
+        for claim in outcome.experiment.claims:
+            if claim.theory:
+                figure = plots.against_theory(outcome, claim.metric, claim.sides[0])
+                yield _svg(f"{claim.metric} against its closed form", figure)
+        yield _svg("Where the time went", plots.decomposition(outcome, shown))
+        yield _svg("Latency of single accesses, all seeds", plots.latencies(outcome, shown))
+
+
+def _svg(caption: str, figure: Figure) -> dict[str, Any]:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text[text.index("<svg") :], count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    # Ids are per document, and several figures share this one.
+    unique = re.sub(r"\W", "-", caption)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{unique}-\1"', text)
+    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{unique}-", text)
+    label = Markup('<svg role="img" aria-label="{}"').format(caption)
+    return {"caption": caption, "svg": Markup(text.replace("<svg", str(label), 1))}
