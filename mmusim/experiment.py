@@ -215,10 +215,6 @@ def _comparisons(
 def _verdicts(experiment: Experiment, results: Sequence[CellResult]) -> list[Verdict]:
     verdicts = []
     for claim in experiment.claims:
-        about = [
-            result
-            for result in results
-            if not claim.variants or result.cell.labels.get("variant") in claim.variants
-        ]
+        about = [result for result in results if claim.concerns(result.cell.labels)]
         verdicts += [judge(claim, r.cell, r.runs, family=len(about)) for r in about]
     return verdicts

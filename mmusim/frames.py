@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def frame(folder: Path) -> pd.DataFrame:
     """Return one row a run: setting, policy, seed, metrics and the ledger.
 
-    Columns: ``setting``, ``memory`` and ``vcpus`` of the cell; ``policy``, ``seed``; each metric with its
-    unit (``phase_time_ns``); each cause of the measured phase's ledger (``ledger_hits_ns``).
+    Columns: ``setting``, ``memory`` and ``vcpus`` of the cell; ``policy``, ``seed``; each metric
+    with its unit (``phase_time_ns``); each cause of the measured phase's ledger
+    (``ledger_hits_ns``).
 
     Raises
     ------

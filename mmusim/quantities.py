@@ -76,5 +76,5 @@ def known_name(what: str, name: str, names: Iterable[str]) -> str:
     """
     names = list(names)
     if name not in names:
-        raise ValueError(f"is not a {what}; {nearest(name, names)}")
+        raise ValueError(f"is not a {what}; {nearest(str(name), map(str, names))}")
     return name

@@ -29,11 +29,16 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The labels as text: ``R1, vm.memory=1GiB``; empty if there is only one cell."""
-        return ", ".join(
-            str(value) if key == "variant" else f"{key}={value}"
+        """The labels as text: ``R1, memory=1GiB``; empty if there is only one cell."""
+        last = [key.rpartition(".")[2] for key in self.labels]
+        short = dict(zip(self.labels, last, strict=True))
+        texts = (
+            str(value)
+            if key == "variant"
+            else f"{short[key] if last.count(short[key]) == 1 else key}={value}"
             for key, value in self.labels.items()
         )
+        return ", ".join(texts)
 
     def key(self) -> str:
         """Hash everything that decides a run's result, except policy, seed and version."""
@@ -74,9 +79,7 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
     """
     check(data, Experiment, source)
     base = {k: v for k, v in data.items() if k not in ("variants", "sweep")}
-    base["claims"] = [
-        {k: v for k, v in claim.items() if k != "variants"} for claim in data.get("claims", [])
-    ]
+    base["claims"] = []  # they are about the experiment, and judged there
     variants: dict[str, dict[str, Any]] = data.get("variants") or {"": {}}
     axes: dict[str, list[Any]] = data.get("sweep", {})
     cells: list[Cell] = []

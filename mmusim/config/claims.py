@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,8 +43,8 @@ class Claim(Strict):
     published: Time | None = None
     within: Share | None = None
     theory: bool = False
-    variants: list[str] = Field(default_factory=list)
-    """The variants it is about; empty: all."""
+    where: dict[str, list[Any]] = Field(default_factory=dict)
+    """Cells it is about: label (`variant` or a swept key) -> values; empty: all."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -70,3 +70,7 @@ class Claim(Strict):
         if self.ratio is None:
             return [self.policy or ""]
         return [side.strip() for side in self.ratio.split("/")]
+
+    def concerns(self, labels: dict[str, Any]) -> bool:
+        """Tell whether the claim is about the cell with these labels."""
+        return all(labels.get(key) in values for key, values in self.where.items())

@@ -48,8 +48,11 @@ class Experiment(Strict):
                     policy,
                     self.policies.all,
                 )
-            for variant in claim.variants:
-                known_name(f"variant of this experiment: {variant!r}", variant, self.variants)
+            for label, values in claim.where.items():
+                labels = {"variant": list(self.variants), **self.sweep}
+                known_name(f"label of this experiment: {label!r}", label, labels)
+                for value in values:
+                    known_name(f"value of {label}: {value!r}", value, labels[label])
         kernel = KERNELS[self.vm.kernel]
         manual = self.driver.manual_protect
         if manual != "off" and not kernel.manual_protect:

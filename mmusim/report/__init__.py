@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mmusim import plots
+from mmusim.comparison import Comparison
 from mmusim.experiment import CellResult, Outcome
+from mmusim.stats import Interval
 from mmusim.store import Store
 from mmusim.trace import CAUSES
 from mmusim.units import show_ns
 
+MOST_SENTENCES = 8
+"""With more settings than this the answer is a summary; the tables have every setting."""
 MOST_PANELS = 9
 """Cells shown with a latency panel and decomposition bars of their own; all are in the tables."""
 
@@ -54,8 +59,8 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
     shown = outcome.cells[:MOST_PANELS]
     return template.render(
         e=outcome.experiment,
-        answers=list(answers(outcome)),
-        verdicts=outcome.verdicts,
+        answers=answers(outcome),
+        claims=[(list(group)) for _, group in groupby(outcome.verdicts, lambda v: v.says)],
         cells=outcome.cells,
         figures=list(_figures(outcome, shown)),
         causes=CAUSES,
@@ -66,22 +71,39 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
     )
 
 
-def answers(outcome: Outcome) -> Iterator[str]:
-    """Say for each cell, in a sentence with its interval, what the experiment found."""
-    for result in outcome.cells:
-        for comparison in result.comparisons["phase_time"]:
-            where = f"{result.cell.name}: " if result.cell.name else ""
-            ratio = comparison.ratio
-            if ratio is None:
-                continue
-            change = (
-                "no significant change" if 1 in ratio else f"{(ratio.estimate - 1) * 100:+.1f} %"
-            )
-            yield (
-                f"{where}{comparison.candidate} takes {ratio.estimate:.4g} times as long as "
-                f"{comparison.baseline} ({change}; 95 % interval {ratio.low:.4g} to "
-                f"{ratio.high:.4g}, {ratio.seeds} paired seeds)"
-            )
+def answers(outcome: Outcome) -> list[str]:
+    """Say what the experiment found, with intervals: a sentence a setting, or one for many."""
+    pairs = [(r.cell.name, c) for r in outcome.cells for c in r.comparisons["phase_time"]]
+    found = [(name, c, c.ratio) for name, c in pairs if c.ratio is not None]
+    if len(found) <= MOST_SENTENCES:
+        return [_sentence(name, c, ratio) for name, c, ratio in found]
+    return [_summary(outcome, policy, found) for policy in outcome.experiment.policies.compare]
+
+
+def _sentence(name: str, comparison: Comparison, ratio: Interval) -> str:
+    where = f"{name}: " if name else ""
+    change = "not significant" if 1 in ratio else f"{(ratio.estimate - 1) * 100:+.1f} %"
+    return (
+        f"{where}{comparison.candidate} takes {_span(ratio)} times as long as "
+        f"{comparison.baseline} ({change}, {ratio.seeds} paired seeds)"
+    )
+
+
+def _span(ratio: Interval) -> str:
+    return f"{ratio.estimate:.4g} ({ratio.low:.4g} to {ratio.high:.4g} at 95 %)"
+
+
+def _summary(outcome: Outcome, policy: str, found: list[tuple[str, Comparison, Interval]]) -> str:
+    mine = [(name, ratio) for name, c, ratio in found if c.candidate == policy]
+    shorter = sum(ratio.high < 1 for _, ratio in mine)
+    longer = sum(ratio.low > 1 for _, ratio in mine)
+    best, worst = min(mine, key=lambda m: m[1].estimate), max(mine, key=lambda m: m[1].estimate)
+    return (
+        f"Against {outcome.experiment.policies.baseline}, {policy} is significantly faster in "
+        f"{shorter} of {len(mine)} settings, slower in {longer}, and the difference is not "
+        f"significant in {len(mine) - shorter - longer}; its time relative to the baseline ranges "
+        f"from {_span(best[1])} with {best[0]} to {_span(worst[1])} with {worst[0]}"
+    )
 
 
 def mean_ledger(result: CellResult, policy: str) -> dict[str, float]:
