@@ -7,11 +7,10 @@ import sys
 
 def main() -> None:
     """Run the command line and exit: 0 success, 1 a check failed, 2 the input was wrong."""
+    from mmusim.cli import app
     from mmusim.errors import InvariantError, MmusimError
 
     try:
-        from mmusim.cli import app
-
         app()
     except InvariantError as error:
         print(f"mmusim: {error}", file=sys.stderr)
@@ -19,9 +18,6 @@ def main() -> None:
     except MmusimError as error:
         for line in str(error).splitlines():
             print(f"mmusim: {line}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("mmusim: interrupted; what was finished is stored", file=sys.stderr)
         sys.exit(2)
 
 

@@ -27,6 +27,10 @@ class DeadlockError(InvariantError):
     """Nothing can happen any more, and some process has not finished."""
 
 
+class InterruptedRunError(MmusimError):
+    """Somebody pressed Ctrl-C."""
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """One thing that is wrong with an input: where, what, which rule, and the way out."""

@@ -13,7 +13,7 @@ import typer
 
 from mmusim.cli.output import table
 from mmusim.config.cells import load_cells
-from mmusim.errors import ConfigError
+from mmusim.errors import ConfigError, InterruptedRunError
 from mmusim.experiment import Outcome, Progress, evaluate, run_experiment
 from mmusim.store import Store, StoreError
 from mmusim.units import show_ns
@@ -29,8 +29,15 @@ def run(
 ) -> int:
     """Run, report and print; return the exit status."""
     out = out or default_folder(experiment)
-    with _progress() as progress:
-        outcome = run_experiment(experiment, out, seeds=seeds, workers=workers, progress=progress)
+    try:
+        with _progress() as progress:
+            outcome = run_experiment(
+                experiment, out, seeds=seeds, workers=workers, progress=progress
+            )
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; finished runs are stored in {out}: run the same command to go on"
+        ) from None
     written = _write_report(outcome, out)
     _print(outcome, as_json, str(written))
     refuted = any(verdict.outcome == "refuted" for verdict in outcome.verdicts)
