@@ -58,8 +58,8 @@ Progress = Callable[[int, int, str], None]
 
 
 def run_experiment(
-    path: Path,
-    out: Path,
+    path: str | Path,
+    out: str | Path,
     *,
     seeds: int | None = None,
     workers: int | None = None,
@@ -70,9 +70,9 @@ def run_experiment(
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         The experiment file.
-    out : Path
+    out : str or Path
         Its run directory; made if it does not exist, resumed if it does.
     seeds : int, optional
         Replications in place of the file's.
@@ -92,7 +92,7 @@ def run_experiment(
 
     """
     experiment, cells = load_cells(path)
-    store = Store.open_for(out, experiment.id, provenance() | {"file": str(path)})
+    store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
     try:
         for cell in cells:
             store.add_cell(cell.key(), cell.name, tomli_w.dumps(resolved(cell)))

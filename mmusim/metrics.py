@@ -114,7 +114,7 @@ def theory(metric: str, cell: Cell) -> float:
     """
     phase: Any = cell.experiment.driver.phases[cell.experiment.driver.measured]
     workload = cell.experiment.workloads.get(getattr(phase, "workload", ""))
-    if metric != "fault_free_pages" or workload is None:
+    if metric != "fault_free_pages" or not isinstance(workload, ReadsBesideWrites):
         raise ValueError(f"there is no closed form of {metric} for phase {phase.do!r}")
     return expected_fault_free_pages(workload)
 

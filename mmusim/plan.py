@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mmusim.config.cells import Cell
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run
+from mmusim.config.experiment import WorkloadFile
 from mmusim.draws import Draws, Stream, uniforms
 from mmusim.errors import ConfigError
 from mmusim.latency import Constant, Distribution
@@ -99,7 +100,9 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
 
 def _pattern(cell: Cell, phase: Phase, share: int) -> Pattern | None:
     if isinstance(phase, Run):
-        pattern: Pattern = cell.experiment.workloads[phase.workload]
+        workload = cell.experiment.workloads[phase.workload]
+        assert not isinstance(workload, WorkloadFile), "cells have no references to files"
+        pattern: Pattern = workload
     elif isinstance(phase, Pass):
         pattern = PagePass(write=phase.do == "write", pages=phase.pages, order=phase.order)
     else:

@@ -6,8 +6,10 @@ Colours are seaborn's colour-blind palette; policies keep theirs in every figure
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -29,6 +31,11 @@ STYLE = {
     "legend.frameon": False,
 }
 WIDTH = 8.0  # inches, of every figure
+
+
+def style() -> AbstractContextManager[None]:
+    """Return the context in which figures are to be drawn and saved."""
+    return mpl.rc_context(STYLE)
 
 
 def _figure(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:

@@ -58,6 +58,19 @@ def export(
 
 
 @app.command()
+def plot(
+    figure: Annotated[str, typer.Argument(help="ratios, latencies or decomposition.")],
+    experiment: ExperimentFile,
+    to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
+    out: Out = None,
+) -> None:
+    """Draw one figure of what a run directory holds."""
+    from mmusim.cli.run import plot as verb
+
+    verb(figure, experiment, to, out)
+
+
+@app.command()
 def show(experiment: ExperimentFile) -> None:
     """Print every cell of an experiment with all defaults and costs filled in, as TOML."""
     from mmusim.cli.listings import show as verb

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import typer
 
 from mmusim.cli.output import table
 from mmusim.config.cells import load_cells
-from mmusim.errors import ConfigError, InterruptedRunError
+from mmusim.errors import ConfigError, InterruptedRunError, nearest
 from mmusim.experiment import Outcome, Progress, evaluate, run_experiment
 from mmusim.store import Store, StoreError
 from mmusim.units import show_ns
@@ -46,8 +46,34 @@ def run(
 
 def report(experiment: Path, out: Path | None) -> None:
     """Evaluate what is stored and write the report."""
-    settings, cells = load_cells(experiment)
     out = out or default_folder(experiment)
+    typer.echo(f"report: {_write_report(stored(experiment, out), out)}")
+
+
+def plot(figure: str, experiment: Path, to: Path, out: Path | None) -> None:
+    """Evaluate what is stored and draw one figure of it."""
+    from mmusim import plots
+
+    draw: dict[str, Callable[[Outcome], Any]] = {
+        "ratios": plots.ratios,
+        "latencies": lambda outcome: plots.latencies(outcome, outcome.cells),
+        "decomposition": lambda outcome: plots.decomposition(outcome, outcome.cells),
+    }
+    if figure not in draw:
+        raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", nearest(figure, draw))
+    if to.suffix not in (".svg", ".png", ".pdf"):
+        raise ConfigError.of(
+            "--to", str(to), None, "must end in .svg, .png or .pdf", "choose one of the three"
+        )
+    outcome = stored(experiment, out or default_folder(experiment))
+    with plots.style(), _whole(to) as unfinished:
+        draw[figure](outcome).savefig(unfinished, format=to.suffix[1:], dpi=150)
+    typer.echo(f"figure: {to}")
+
+
+def stored(experiment: Path, out: Path) -> Outcome:
+    """Evaluate what a run directory holds; refuse if that is not enough for an answer."""
+    settings, cells = load_cells(experiment)
     store = Store.open(out)
     try:
         outcome = evaluate(settings, cells, store)
@@ -58,7 +84,21 @@ def report(experiment: Path, out: Path | None) -> None:
             str(out), "runs", None, "holds no complete cell of this experiment and model version",
             f"run `mmusim run {experiment} --out {out}`",
         )  # fmt: skip
-    typer.echo(f"report: {_write_report(outcome, out)}")
+    return outcome
+
+
+@contextmanager
+def _whole(to: Path) -> Iterator[Path]:
+    """Write a file under another name and move it: it is whole or not there."""
+    unfinished = to.with_name(f".{to.name}.new")
+    try:
+        yield unfinished
+        os.replace(unfinished, to)  # noqa: PTH105
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise StoreError(
+            f"{to}: cannot be written: {error.strerror}; choose another place"
+        ) from None
 
 
 def export(folder: Path, to: Path) -> None:
@@ -70,17 +110,12 @@ def export(folder: Path, to: Path) -> None:
             "--to", str(to), None, "must end in .csv or .parquet", "choose one of the two"
         )
     data = frame(folder)
-    unfinished = to.with_name(f".{to.name}.new")
     try:
-        if to.suffix == ".csv":
-            data.to_csv(unfinished, index=False)
-        else:
-            data.to_parquet(unfinished, index=False)
-        os.replace(unfinished, to)  # noqa: PTH105
-    except OSError as error:
-        raise StoreError(
-            f"{to}: cannot be written: {error.strerror}; choose another place"
-        ) from None
+        with _whole(to) as unfinished:
+            if to.suffix == ".csv":
+                data.to_csv(unfinished, index=False)
+            else:
+                data.to_parquet(unfinished, index=False)
     except ImportError:
         raise ConfigError.of(
             "--to", str(to), None, "needs pyarrow", "install mmusim[parquet], or write .csv"

@@ -55,7 +55,7 @@ class Cell:
         ).hexdigest()
 
 
-def load_cells(path: Path) -> tuple[Experiment, list[Cell]]:
+def load_cells(path: str | Path) -> tuple[Experiment, list[Cell]]:
     """Read an experiment file and return it with its cells.
 
     Raises
@@ -64,6 +64,7 @@ def load_cells(path: Path) -> tuple[Experiment, list[Cell]]:
         With every complaint about the file, its variants, its sweep and its host profiles.
 
     """
+    path = Path(path)
     data = read_toml(path)
     return check(data, Experiment, str(path)), cells_of(data, str(path), path.parent)
 
@@ -90,7 +91,7 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
             label = {"variant": variant} | swept if variant else swept
             origin = f"{source} [variants.{variant}]" if variant else source
             try:
-                changed = _override(base, settings | swept, origin)
+                changed = _with_workload_files(_override(base, settings | swept, origin), folder)
                 cells.append(_cell(label, check(changed, Experiment, origin), folder))
             except ConfigError as error:
                 complaints |= dict.fromkeys(error.complaints)
@@ -111,6 +112,15 @@ def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> di
                 source, dotted, value, "does not lead to a key", "write e.g. vm.memory"
             )
         table[last] = value
+    return data
+
+
+def _with_workload_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Put the contents of workload files in the place of references to them."""
+    for name, table in data.get("workloads", {}).items():
+        if isinstance(table, dict) and "file" in table:
+            rest = {key: value for key, value in table.items() if key != "file"}
+            data["workloads"][name] = read_toml(folder / str(table["file"])) | rest
     return data
 
 

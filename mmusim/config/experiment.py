@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from mmusim.config.claims import Claim
 from mmusim.config.driver import Driver, Run
@@ -12,6 +12,29 @@ from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.policies import KERNELS, policies
 from mmusim.quantities import Strict, known_name
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
+
+
+class WorkloadFile(BaseModel):
+    """A workload kept in a file of its own, as a rule under ``workloads/``.
+
+    Keys beside `file` override those of the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    file: str
+    """Path relative to the experiment file."""
+
+
+def _inline_or_file(value: object) -> str:
+    is_file = isinstance(value, WorkloadFile) or (isinstance(value, dict) and "file" in value)
+    return "workload-file" if is_file else "inline-workload"
+
+
+Workload = Annotated[
+    Annotated[ReadsBesideWrites, Tag("inline-workload")]
+    | Annotated[WorkloadFile, Tag("workload-file")],
+    Discriminator(_inline_or_file),
+]
 
 
 class Experiment(Strict):
@@ -28,7 +51,8 @@ class Experiment(Strict):
     host: Host
     policies: Policies
     driver: Driver
-    workloads: dict[str, ReadsBesideWrites] = Field(default_factory=dict)
+    workloads: dict[str, Workload] = Field(default_factory=dict)
+    """By the name that `run` phases use."""
     replications: Replications = Field(default_factory=Replications)
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Named settings: each a table of dotted keys and the values they take."""

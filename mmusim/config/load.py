@@ -14,6 +14,12 @@ from mmusim.errors import Complaint, ConfigError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_TAGS = (
+    "constant",
+    "shape",
+    "inline-workload",
+    "workload-file",
+)  # of unions; not part of what is written
 _FIXED = {  # pydantic's type of error -> rule, remedy
     "missing": ("is required", "add it"),
     "string_type": ("must be text", "put it in quotes"),
@@ -78,7 +84,7 @@ def check(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
 
 def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
     kind, ctx = error["type"], error.get("ctx", {})
-    loc = [part for part in error["loc"] if part not in ("constant", "shape")]
+    loc = [part for part in error["loc"] if part not in _TAGS]
     key = _key(loc, error["input"]) or "file"
     value = None if kind == "missing" or isinstance(error["input"], dict) else error["input"]
     if kind == "extra_forbidden":

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -116,7 +115,7 @@ def _figures(outcome: Outcome, shown: list[CellResult]) -> Iterator[dict[str, An
     if not shown:
         return
     sweep = outcome.experiment.sweep
-    with mpl.rc_context(plots.STYLE):
+    with plots.style():
         yield _svg("How much longer or shorter the measured phase is", plots.ratios(outcome))
         for axis in sweep:
             if len(sweep[axis]) > 1:

@@ -45,7 +45,7 @@ def cell(
     return only
 
 
-CONSTANT = {name: "100ns" for name in COSTS} | {
+CONSTANT = dict.fromkeys(COSTS, "100ns") | {
     "c_fault_slow": "1000ns", "c_fault_fast": "600ns", "c_srcu": "5us", "c_get_floor": "2us",
 }  # fmt: skip
 

@@ -84,9 +84,9 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "no.jsonl").write_text("{nonsense\n\n[1]\n")
     with pytest.raises(ConfigError) as caught:
         read_cases(tmp_path / "no.jsonl")
-    assert [c.source[-2:] for c in caught.value.complaints] == [":1", ":3"], "every bad line at once"
+    assert [c.source[-2:] for c in caught.value.complaints] == [":1", ":3"], (
+        "every bad line at once"
+    )
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(ConfigError, match="holds no case"):
         read_cases(tmp_path / "empty.jsonl")
-
-

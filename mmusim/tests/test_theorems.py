@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable
 
@@ -106,7 +107,7 @@ def test_a_stack_in_place_of_the_queue_is_noticed(
 def idle_while_wanted(rows: list[tuple[int, int, int, int]]) -> int:
     """Nanoseconds for which nobody held the lock although somebody waited for it."""
     rows = sorted(rows, key=lambda row: row[2])
-    gaps = zip(rows, rows[1:], strict=False)
+    gaps = itertools.pairwise(rows)
     return sum(max(0, now[2] - max(before[3], now[1])) for before, now in gaps)
 
 
@@ -134,7 +135,9 @@ def test_the_lock_waits_as_queueing_theory_says(service: Distribution, wait: flo
     assert 1.15 * wait not in interval, "negative control: the interval is not all-embracing"
 
 
-def mean_wait(service: Distribution, seed: int, customers: int = 12_000, warm: int = 2_000) -> float:
+def mean_wait(
+    service: Distribution, seed: int, customers: int = 12_000, warm: int = 2_000
+) -> float:
     env = simpy.Environment()
     lock = SpinLock(env, None)
     gaps = costs(Gamma(1000.0, 1.0), stream_key(seed, "gap"), 0, customers).tolist()
@@ -321,7 +324,7 @@ class LazyDrop2013(Policy):
 def test_the_2013_bug_loses_writes_and_is_caught() -> None:
     """6b73a96065e8: a large spte became writable and one page of 512 was logged."""
     plan = make_plan(cell(QUIET), LazyDrop2013(), 1)
-    with pytest.raises(LostWriteError, match="'LazyDrop2013' lost writes to .* pages"):
+    with pytest.raises(LostWriteError, match=r"'LazyDrop2013' lost writes to .* pages"):
         simulate(plan)
 
 
@@ -384,7 +387,9 @@ def test_a_deadlock_names_who_waits_for_what(monkeypatch: pytest.MonkeyPatch) ->
 
 REGIONS = 3
 accesses = st.lists(
-    st.tuples(st.integers(0, REGIONS - 1), st.integers(0, 5), st.booleans()), min_size=1, max_size=60
+    st.tuples(st.integers(0, REGIONS - 1), st.integers(0, 5), st.booleans()),
+    min_size=1,
+    max_size=60,
 )
 
 
