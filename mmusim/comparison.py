@@ -54,7 +54,6 @@ def column(runs: Sequence[Metrics], metric: str) -> list[float]:
     ------
     UnlikeRunsError
         If some run does not have it.
-
     """
     for run in runs:
         if metric not in run.values:
@@ -74,7 +73,6 @@ def compare(baseline: Sequence[Metrics], candidate: Sequence[Metrics], metric: s
         If the seeds differ, or a run does not have the metric.
     ValueError
         If there are fewer than two seeds.
-
     """
     seeds = [run.seed for run in baseline], [run.seed for run in candidate]
     if seeds[0] != seeds[1]:
@@ -116,7 +114,6 @@ def judge(claim: Claim, cell: Cell, runs: Runs, family: int = 1) -> Verdict:
     family : int
         How many cells a theory is tested in; its confidence is 1 - 0.05 / family (Bonferroni),
         so that a true theory passes in all of them 95 times of 100.
-
     """
     if claim.ratio is not None:
         top, bottom = claim.sides

@@ -131,7 +131,6 @@ def read_cases(path: Path) -> list[Case]:
     ------
     ConfigError
         With every line that is not a case.
-
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

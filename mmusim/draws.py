@@ -51,7 +51,7 @@ def words(key: int, first: int, count: int) -> Words:
 
 def uniforms(key: int, first: int, count: int) -> NDArray[np.float64]:
     """Return numbers in (0, 1), for choices that are not costs."""
-    return ((words(key, first, count) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return ((words(key, first, count) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def _quantiles(distribution: Distribution, z: Words) -> NDArray[np.float64]:
@@ -62,8 +62,9 @@ def _quantiles(distribution: Distribution, z: Words) -> NDArray[np.float64]:
     cell = (bits >> 45) - ((1023 + 63 - OCTAVES) << 7)  # 7 mantissa bits: CELLS = 128
     part = (bits & ((1 << 45) - 1)) * 2.0**-45
     below = cell < 0  # beyond the last octave: the end of the table
+    above = cell >= OCTAVES * CELLS  # exactly 1/2
+    part = np.where(below, 0.0, np.where(above, 1.0, part))
     cell = np.where(below, 0, np.minimum(cell, OCTAVES * CELLS - 1))
-    part = np.where(below, 0.0, part)
     left = z >> np.uint64(63) == 0
     start = np.where(left, lower[cell], upper[cell])
     stop = np.where(left, lower[cell + 1], upper[cell + 1])
@@ -133,6 +134,7 @@ class Draws:
 
     def __init__(self, seed: int, pairing: Pairing = Pairing.BY_ACCESS, policy: str = "") -> None:
         """Make the streams of a seed; `policy` matters only to independent draws."""
+        seed = int(seed)  # a numpy integer names the same streams
         self._root = (seed, policy) if pairing is Pairing.INDEPENDENT else (seed,)
         self._pairing = pairing
         self._shared: dict[str, Stream] = {}

@@ -59,8 +59,19 @@ class ConfigError(MmusimError, ValueError):
         return cls([Complaint(source, key, value, rule, remedy)])
 
 
+class MisfitError(ValueError):
+    """Two keys of an input do not fit together; `key` is the one to blame. For validators."""
+
+    def __init__(self, key: str, value: object, rule: str, remedy: str) -> None:
+        """Blame `key`, written as in the file."""
+        super().__init__(f"{rule}; {remedy}")
+        self.key, self.value = key, value
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the remedy for an unknown name: the nearest known one, or all of them."""
     known = sorted(known)
+    if not known:
+        return "none is defined; define one"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

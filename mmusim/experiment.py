@@ -89,7 +89,6 @@ def run_experiment(
         If the file is wrong or `out` belongs to something else.
     StoreError
         If `out` cannot be written.
-
     """
     experiment, cells = load_cells(path)
     store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})

@@ -26,7 +26,6 @@ def frame(folder: Path) -> pd.DataFrame:
     ------
     ConfigError
         If the folder is no run directory.
-
     """
     import pandas as pd
 

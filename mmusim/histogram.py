@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 Ints = NDArray[np.int64]
 
 BITS: Final = 7
-"""Mantissa bits: 128 bins an octave, so a bin is at most 1/128 of its values wide."""
+"""Mantissa bits of (time + 128 ns): a bin is 1 ns or at most 1/64 of its values wide."""
 BINS: Final = 64 << BITS
 
 
@@ -52,6 +52,8 @@ class Histogram:
         if ns.size == 0:
             return
         low, high = int(ns.min()), int(ns.max())
+        if low < 0:
+            raise ValueError(f"a time of {low} ns is negative; add times of at least 0 ns")
         self.minimum = low if not self.counts.any() else min(self.minimum, low)
         self.maximum = max(self.maximum, high)
         self.total_ns += int(ns.sum())
@@ -73,9 +75,10 @@ class Histogram:
         Raises
         ------
         ValueError
-            If the histogram is empty.
-
+            If the histogram is empty, or `p` does not lie between 0 and 1.
         """
+        if not 0 <= p <= 1:
+            raise ValueError(f"p = {p} is no share; give one between 0 and 1")
         count = self.count
         if count == 0:
             raise ValueError("an empty histogram has no quantiles; add times first")

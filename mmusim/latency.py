@@ -77,7 +77,6 @@ class Lognormal(Distribution):
         ------
         ValueError
             If no lognormal has that mean and that quantile.
-
         """
         from scipy.special import ndtri
 
@@ -102,7 +101,7 @@ class Lognormal(Distribution):
         from scipy.special import ndtr
 
         with np.errstate(divide="ignore"):
-            return np.asarray(ndtr(np.log(np.asarray(x, float) / self.median) / self.sigma))
+            return np.asarray(ndtr(np.log(np.maximum(x, 0) / self.median) / self.sigma))
 
     def mean(self) -> float:
         """Return median * exp(sigma^2 / 2)."""
@@ -197,8 +196,12 @@ class Empirical(Distribution):
     def cdf(self, x: ArrayLike) -> Floats:
         """Interpolate in the table the other way; at an atom the upper value counts."""
         x, ns, p = np.asarray(x, float), np.asarray(self.ns), np.asarray(self.p)
-        keep = np.append(np.diff(ns) > 0, True)
-        return np.where(x < ns[0], 0.0, np.interp(x, ns[keep], p[keep]))
+        right = np.searchsorted(ns, x, side="right").clip(1, len(ns) - 1)
+        left = right - 1
+        width = ns[right] - ns[left]
+        part = np.divide(x - ns[left], width, out=np.ones(np.shape(x)), where=width > 0)
+        inside = p[left] + part.clip(0, 1) * (p[right] - p[left])
+        return np.where(x < ns[0], 0.0, np.where(x >= ns[-1], 1.0, inside))
 
     def mean(self) -> float:
         """Integrate the quantile function exactly (trapezoids)."""
@@ -217,7 +220,6 @@ def mixture(parts: Sequence[tuple[float, Distribution]]) -> Mixture:
     ------
     ValueError
         If there is no part or a weight is not positive.
-
     """
     weights = [weight for weight, _ in parts]
     if not parts or min(weights) <= 0:
@@ -239,8 +241,8 @@ def quantile_nodes(distribution: Distribution) -> tuple[Floats, Floats]:
     lower, upper : ndarray, shape (OCTAVES * CELLS + 1,)
         ``lower[i]`` is the quantile at tail probability v_i, ``upper[i]`` at 1 - v_i, with
         v_i = 2**(i // CELLS - OCTAVES - 1) * (1 + i % CELLS / CELLS), up to v = 1/2. Straight
-        lines between nodes are off by less than 1e-4 of the value for every shape shipped.
-
+        lines between nodes are off by less than 1e-4 of the value for every shape shipped, but
+        for the cell or two (1/128 of their tail probability wide) in which a mixture jumps.
     """
     i = np.arange(OCTAVES * CELLS + 1)
     v = np.ldexp(1 + (i % CELLS) / CELLS, i // CELLS - OCTAVES - 1)

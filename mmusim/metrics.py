@@ -110,7 +110,6 @@ def theory(metric: str, cell: Cell) -> float:
     ------
     ValueError
         If the metric has none, or the measured phase runs no workload that has one.
-
     """
     phase: Any = cell.experiment.driver.phases[cell.experiment.driver.measured]
     workload = cell.experiment.workloads.get(getattr(phase, "workload", ""))

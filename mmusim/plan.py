@@ -77,7 +77,6 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
     ------
     ConfigError
         If no policy has that name, or a phase would let the guest do nothing.
-
     """
     policy = policy_named(policy) if isinstance(policy, str) else policy
     e = cell.experiment

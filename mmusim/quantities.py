@@ -41,7 +41,7 @@ Time = Annotated[
     float,
     BeforeValidator(_text_only(parse_ns, '"300ms"')),
     PlainSerializer(_exact_ns, return_type=str),
-    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]+)?\s*(ns|us|µs|ms|s|min)\s*$", "300ms"),
+    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(ns|us|µs|ms|s|min)\s*$", "300ms"),
 ]
 """A time, ``"300ms"``: float nanoseconds inside."""
 
@@ -49,7 +49,7 @@ Size = Annotated[
     int,
     BeforeValidator(_text_only(parse_bytes, '"4GiB"')),
     PlainSerializer(show_bytes, return_type=str),
-    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?\s*([KMGT]iB|[kMGT]B|B)\s*$", "4GiB"),
+    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*([KMGT]iB|[kMGT]B|B)\s*$", "4GiB"),
 ]
 """A size, ``"4GiB"``: int bytes inside."""
 
@@ -57,7 +57,7 @@ Share = Annotated[
     float,
     BeforeValidator(_text_only(parse_fraction, '"20%"')),
     PlainSerializer(lambda share: f"{share * 100:.15g}%", return_type=str),
-    _schema(r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$", "20%"),
+    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*%\s*$", "20%"),
 ]
 """A share, ``"20%"``: float from 0 to 1 inside."""
 
@@ -72,7 +72,6 @@ def known_name(what: str, name: str, names: Iterable[str]) -> str:
     ------
     ValueError
         If it is not; with the nearest known name.
-
     """
     names = list(names)
     if name not in names:

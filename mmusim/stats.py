@@ -52,7 +52,6 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     ------
     ValueError
         If there are fewer than two seeds.
-
     """
     from scipy.stats import t
 
@@ -82,7 +81,6 @@ def paired_ratio(
     ------
     ValueError
         If the shapes differ, there are fewer than two seeds, or a figure is not positive.
-
     """
     a, b = _row(baseline), _row(candidate)
     if a.shape != b.shape:

@@ -52,7 +52,6 @@ class Store:
             If the folder holds something else, or another experiment.
         StoreError
             If it cannot be written.
-
         """
         ledger = folder / LEDGER
         if folder.exists() and not folder.is_dir():
@@ -104,7 +103,6 @@ class Store:
             If the folder is not one, or was written in another format.
         StoreError
             If it is damaged or cannot be read.
-
         """
         ledger = folder / LEDGER
         if not ledger.is_file():

@@ -19,7 +19,7 @@ BYTES: Final = {
     "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 }  # fmt: skip
 
-_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*([A-Za-zµ%]+)\s*")
+_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*([A-Za-zµ%]+)\s*")
 
 
 def _quantity(text: str, units: dict[str, int], example: str) -> Decimal:
@@ -36,9 +36,11 @@ def parse_ns(text: str) -> float:
     ------
     ValueError
         If the text is not a number followed by a known unit.
-
     """
-    return float(_quantity(text, NS, '"300ms"'))
+    ns = float(_quantity(text, NS, '"300ms"'))
+    if ns >= 1e18:
+        raise ValueError('must be shorter than 30 years; write e.g. "300ms"')
+    return ns
 
 
 def parse_bytes(text: str) -> int:
@@ -48,7 +50,6 @@ def parse_bytes(text: str) -> int:
     ------
     ValueError
         If the text is not a number followed by a known unit, or no whole number of bytes.
-
     """
     size = _quantity(text, BYTES, '"4GiB"')
     if size != int(size):
@@ -63,7 +64,6 @@ def parse_fraction(text: str) -> float:
     ------
     ValueError
         If the text is not a percentage from 0 to 100.
-
     """
     share = float(_quantity(text, {"%": 1}, '"20%"')) / 100
     if not 0 <= share <= 1:
@@ -72,9 +72,9 @@ def parse_fraction(text: str) -> float:
 
 
 def show_ns(ns: float) -> str:
-    """Write a time for people: ``11.40 ms``."""
+    """Write a time for people: ``11.4 ms``."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if abs(ns) >= size:
+        if abs(ns) >= 0.99995 * size:
             return f"{ns / size:.4g} {unit}"
     return f"{ns:.4g} ns"
 

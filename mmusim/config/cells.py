@@ -8,7 +8,7 @@ import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mmusim.config.cost import distribution
 from mmusim.config.experiment import Experiment
@@ -16,6 +16,9 @@ from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check, read_toml
 from mmusim.errors import Complaint, ConfigError
 from mmusim.latency import Constant, Distribution
+
+CHANGEABLE: Final = ("vm", "host", "driver", "workloads", "replications")
+"""Tables of an experiment file that variants and sweeps may change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,6 @@ def load_cells(path: str | Path) -> tuple[Experiment, list[Cell]]:
     ------
     ConfigError
         With every complaint about the file, its variants, its sweep and its host profiles.
-
     """
     path = Path(path)
     data = read_toml(path)
@@ -76,7 +78,6 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
     ------
     ConfigError
         With every complaint about any cell, each once.
-
     """
     check(data, Experiment, source)
     base = {k: v for k, v in data.items() if k not in ("variants", "sweep")}
@@ -84,7 +85,7 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
     variants: dict[str, dict[str, Any]] = data.get("variants") or {"": {}}
     axes: dict[str, list[Any]] = data.get("sweep", {})
     cells: list[Cell] = []
-    complaints: dict[Complaint, None] = {}
+    complaints: dict[str, Complaint] = {}
     for variant, settings in variants.items():
         for point in itertools.product(*axes.values()):
             swept = dict(zip(axes, point, strict=True))
@@ -92,11 +93,11 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
             origin = f"{source} [variants.{variant}]" if variant else source
             try:
                 changed = _with_workload_files(_override(base, settings | swept, origin), folder)
-                cells.append(_cell(label, check(changed, Experiment, origin), folder))
+                cells.append(_cell(label, check(changed, Experiment, origin), folder, origin))
             except ConfigError as error:
-                complaints |= dict.fromkeys(error.complaints)
+                complaints |= {str(complaint): complaint for complaint in error.complaints}
     if complaints:
-        raise ConfigError(list(complaints))
+        raise ConfigError(list(complaints.values()))
     return cells
 
 
@@ -104,6 +105,11 @@ def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> di
     data = copy.deepcopy(base)
     for dotted, value in settings.items():
         *path, last = dotted.split(".")
+        if not path or path[0] not in CHANGEABLE:
+            raise ConfigError.of(
+                source, dotted, value, f"does not begin with one of {', '.join(CHANGEABLE)}",
+                "write e.g. vm.memory",
+            )  # fmt: skip
         table: Any = data
         for part in path:
             table = table.setdefault(part, {}) if isinstance(table, dict) else None
@@ -124,9 +130,9 @@ def _with_workload_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     return data
 
 
-def _cell(labels: dict[str, Any], experiment: Experiment, folder: Path) -> Cell:
+def _cell(labels: dict[str, Any], experiment: Experiment, folder: Path, source: str) -> Cell:
     host = experiment.host
-    profile = load_profile(host.profile, folder)
+    profile = load_profile(host.profile, folder, source)
     costs: dict[str, Distribution] = {n: c.distribution() for n, c in profile.costs.items()}
     costs |= {name: distribution(spec) for name, spec in host.costs.items()}
     if host.variance == "none":

@@ -50,7 +50,11 @@ class Claim(Strict):
     def _one_kind(self) -> Self:
         ratio = [self.ratio is not None, self.expect is not None]
         value = [self.published is not None, self.within is not None]
-        complete = [all(ratio), all(value) and self.policy is not None, self.theory]
+        complete = [
+            all(ratio) and self.policy is None,
+            all(value) and self.policy is not None,
+            self.theory,
+        ]
         if sum(complete) != 1 or sum(map(any, (ratio, value, [self.theory]))) != 1:
             raise ValueError(
                 "must be of one kind; give either ratio and expect, or policy, published and "
@@ -60,6 +64,8 @@ class Claim(Strict):
             raise ValueError(
                 f"theory needs a policy and a metric with a closed form; choose {THEORIES[0]}"
             )
+        if self.expect is not None and self.expect[0] >= self.expect[1]:
+            raise ValueError("expect must ascend; write [lowest, highest]")
         if self.ratio is not None and len(self.sides) != 2:
             raise ValueError('ratio must name two policies; write e.g. "lazy-drop / eager-drop"')
         return self

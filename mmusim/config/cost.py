@@ -50,7 +50,7 @@ class GammaSpec(Strict):
     """``{mean = "1us", cv = 0.5}``; cv 1 is the exponential distribution."""
 
     mean: Positive
-    cv: Annotated[float, Field(gt=0, le=10)]
+    cv: Annotated[float, Field(gt=0, le=3)]
 
     def distribution(self) -> Distribution:
         """Return the gamma distribution."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from mmusim.config.claims import Claim
 from mmusim.config.driver import Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
+from mmusim.errors import MisfitError, nearest
 from mmusim.policies import KERNELS, policies
-from mmusim.quantities import Strict, known_name
+from mmusim.quantities import Strict
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 
 
@@ -40,7 +42,7 @@ Workload = Annotated[
 class Experiment(Strict):
     """One question and everything needed to answer it."""
 
-    schema_: Annotated[Literal[1], Field(alias="schema")]
+    schema_: Annotated[int, Field(alias="schema", ge=1, le=1)]
     """Version of this file format."""
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     question: str
@@ -62,34 +64,41 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
-        for phase in self.driver.phases:
+        for number, phase in enumerate(self.driver.phases, 1):
             if isinstance(phase, Run):
-                known_name(f"workload: {phase.workload!r}", phase.workload, self.workloads)
-        for claim in self.claims:
+                key = f"driver.phases[{number}].workload"
+                _resolve(key, "workload", phase.workload, self.workloads)
+        labels = {"variant": list(self.variants), **self.sweep}
+        for number, claim in enumerate(self.claims, 1):
+            key = f"claims[{number}]"
             for policy in claim.sides:
-                known_name(
-                    f"policy of this experiment: {policy!r}",
-                    policy,
-                    self.policies.all,
-                )
+                _resolve(key, "policy of this experiment", policy, self.policies.all)
             for label, values in claim.where.items():
-                labels = {"variant": list(self.variants), **self.sweep}
-                known_name(f"label of this experiment: {label!r}", label, labels)
+                _resolve(f"{key}.where", "label of this experiment", label, labels)
                 for value in values:
-                    known_name(f"value of {label}: {value!r}", value, labels[label])
-        kernel = KERNELS[self.vm.kernel]
-        manual = self.driver.manual_protect
+                    _resolve(f"{key}.where", f"value of {label}", value, labels[label])
+        return self
+
+    @model_validator(mode="after")
+    def _choices_exist_together(self) -> Self:
+        kernel, manual = KERNELS[self.vm.kernel], self.driver.manual_protect
         if manual != "off" and not kernel.manual_protect:
             able = [name for name, k in KERNELS.items() if k.manual_protect]
-            raise ValueError(
-                f"driver.manual_protect = {manual!r} does not exist in {kernel.name}; "
-                f"set vm.kernel = {able[0]!r}, or manual_protect = 'off'"
-            )
+            raise MisfitError(
+                "driver.manual_protect", manual, f"does not exist in {kernel.name}",
+                f"set vm.kernel = {able[0]!r}, or manual_protect = 'off'",
+            )  # fmt: skip
         for name in self.policies.all:
             mmus = policies()[name].mmu
             if self.vm.mmu not in mmus:
-                raise ValueError(
-                    f"policy {name!r} does not exist under vm.mmu = {self.vm.mmu!r}; "
-                    f"choose vm.mmu = {mmus[0]!r} or another policy"
-                )
+                raise MisfitError(
+                    "policies", name, f"does not exist under vm.mmu = {self.vm.mmu!r}",
+                    f"choose vm.mmu = {mmus[0]!r} or another policy",
+                )  # fmt: skip
         return self
+
+
+def _resolve(key: str, what: str, name: Any, names: Iterable[Any]) -> None:
+    if name not in names:
+        known = map(str, names)
+        raise MisfitError(key, name, f"is not a {what}", nearest(str(name), known))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -82,15 +81,15 @@ def shipped_profiles() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-@cache
-def load_profile(name: str, folder: Path = Path()) -> HostProfile:
+def load_profile(name: str, folder: Path = Path(), source: str = "host") -> HostProfile:
     """Load a shipped profile by name, or a TOML file by its path relative to `folder`.
+
+    `source` is the file that asks for it, for messages.
 
     Raises
     ------
     ConfigError
         If there is no such profile, or with all that is wrong in the file.
-
     """
     from mmusim.config.load import load
 
@@ -100,6 +99,6 @@ def load_profile(name: str, folder: Path = Path()) -> HostProfile:
     if name.endswith(".toml"):
         return load(folder / name, HostProfile)
     raise ConfigError.of(
-        "host", "profile", name, "is neither a shipped profile nor a .toml file",
+        source, "host.profile", name, "is neither a shipped profile nor a .toml file",
         nearest(name, shipped),
     )  # fmt: skip

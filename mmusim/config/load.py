@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from mmusim.errors import Complaint, ConfigError, nearest
+from mmusim.errors import Complaint, ConfigError, MisfitError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_TAGS = (
-    "constant",
-    "shape",
-    "inline-workload",
-    "workload-file",
-)  # of unions; not part of what is written
 _FIXED = {  # pydantic's type of error -> rule, remedy
     "missing": ("is required", "add it"),
     "string_type": ("must be text", "put it in quotes"),
@@ -29,7 +23,6 @@ _FIXED = {  # pydantic's type of error -> rule, remedy
     "list_type": ("must be a list", "put it in [ ]"),
     "dict_type": ("must be a table", "write it as { key = value }"),
     "model_type": ("must be a table", "write it as { key = value }"),
-    "too_short": ("must not be empty", "add at least one entry"),
     "string_too_short": ("must not be empty", "fill it in"),
 }
 
@@ -41,7 +34,6 @@ def read_toml(path: Path) -> dict[str, Any]:
     ------
     ConfigError
         If it cannot be read or is not TOML.
-
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -62,7 +54,6 @@ def load(path: Path, model: type[Model]) -> Model:
     ------
     ConfigError
         With every complaint about the file.
-
     """
     return check(read_toml(path), model, str(path))
 
@@ -74,7 +65,6 @@ def check(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
     ------
     ConfigError
         With every complaint about the data.
-
     """
     try:
         return model.model_validate(data)
@@ -83,29 +73,33 @@ def check(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
 
 
 def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
-    kind, ctx = error["type"], error.get("ctx", {})
-    loc = [part for part in error["loc"] if part not in _TAGS]
-    key = _key(loc, error["input"]) or "file"
-    value = None if kind == "missing" or isinstance(error["input"], dict) else error["input"]
-    if kind == "extra_forbidden":
-        rule, remedy = "is not a known key", nearest(str(loc[-1]), known_keys(model, loc[:-1]))
+    kind, ctx, value = error["type"], error.get("ctx", {}), error["input"]
+    unknown = kind == "extra_forbidden"
+    place = _Place(model, error["loc"][:-1] if unknown else error["loc"])
+    key = _written([*place.keys, error["loc"][-1]] if unknown else place.keys) or "file"
+    if kind == "missing" or isinstance(value, (dict, BaseModel)):
+        value = None
+    if unknown:
+        rule, remedy = "is not a known key", nearest(str(error["loc"][-1]), place.known_keys())
+    elif kind == "value_error" and isinstance(ctx["error"], MisfitError):
+        misfit = ctx["error"]
+        rule, _, remedy = str(misfit).partition("; ")
+        key, value = misfit.key, misfit.value
     elif kind == "value_error":
-        rule, _, remedy = str(ctx["error"]).rpartition("; ")
+        rule, _, remedy = str(ctx["error"]).partition("; ")
     elif kind in ("literal_error", "enum"):
-        rule, remedy = "is not one of the choices", f"choose {ctx['expected']}"
-        choices = [
-            choice.strip("'") for choice in ctx["expected"].replace(" or ", ", ").split(", ")
-        ]
-        if isinstance(value, str):
-            remedy = nearest(value, choices)
+        expected = ctx["expected"].replace(" or ", ", ").split(", ")
+        choices = [choice.strip("'") for choice in expected]
+        rule, remedy = "is not one of the choices", nearest(str(value), choices)
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
-        expected = [tag.strip("'") for tag in ctx.get("expected_tags", "").split(", ")]
-        tag = ctx.get("tag")
         name = ctx["discriminator"].strip("'")
-        key = f"{key}.{name}" if key != "file" else name
-        value = tag
-        rule = "is not one of the choices" if tag else "is required"
-        remedy = nearest(str(tag), expected) if tag else "choose " + ", ".join(expected)
+        key, value = f"{key}.{name}", ctx.get("tag")
+        rule = "is not one of the choices" if value else "is required"
+        remedy = nearest(str(value), place.tags(name)) if value else _choose(place.tags(name))
+    elif kind == "too_short":
+        least = ctx["min_length"]
+        rule = "must not be empty" if least == 1 else f"must have at least {least} entries"
+        remedy = "add at least one entry" if least == 1 else "complete it"
     elif kind in _FIXED:
         rule, remedy = _FIXED[kind]
     else:
@@ -113,36 +107,66 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
     return Complaint(source, key, value, rule, remedy)
 
 
-def _key(loc: list[Any], _value: Any) -> str:
-    """Write a location as in the file: ``driver.phases[2].order``."""
+def _choose(names: Sequence[str]) -> str:
+    return "choose " + ", ".join(names)
+
+
+def _written(keys: Sequence[str | int]) -> str:
+    """Write a place as in the file, lists counted from one: ``driver.phases[2].order``."""
     out = ""
-    for part in loc:
-        out += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if out else str(part)
+    for key in keys:
+        out += f"[{key + 1}]" if isinstance(key, int) else f".{key}" if out else str(key)
     return out
 
 
-def known_keys(model: type[BaseModel], loc: list[Any]) -> list[str]:
-    """Return the keys allowed at a location, for the remedy of an unknown one."""
-    candidates: list[Any] = [model]
-    for part in loc:
-        inner = [inside for c in candidates for inside in _models(_step(c, part))]
-        tagged = [c for c in candidates if _has_tag(c, part)]
-        candidates = inner or tagged or candidates
-    return sorted({name for c in candidates for name in c.model_fields})
+class _Place:
+    """Where in a model an error is.
+
+    pydantic's location has, besides keys, the tags by which unions chose a model, and "[key]" where
+    a key of a table is wrong; neither is part of what people write.
+    """
+
+    def __init__(self, model: type[BaseModel], loc: Sequence[Any]) -> None:
+        self.keys: list[str | int] = []
+        self.models: list[type[BaseModel]] = [model]
+        is_table = False  # whose keys the file's author chooses
+        for part in loc:
+            field = None if is_table else self._field(part)
+            if isinstance(part, int) or is_table or not self.models:
+                self.keys.append(part)
+                is_table = False
+            elif field is not None:
+                self.keys.append(part)
+                self.models = _models(field)
+                is_table = _is_table(field)
+            elif part != "[key]":
+                chosen = [m for m in self.models if part in _literals(m)]
+                self.models = chosen or self.models
+
+    def _field(self, part: Any) -> Any:
+        for model in self.models:
+            for name, field in model.model_fields.items():
+                if part == (field.alias or name):
+                    return field.annotation
+        return None
+
+    def known_keys(self) -> list[str]:
+        """Return the keys that are allowed here."""
+        fields = [item for model in self.models for item in model.model_fields.items()]
+        return sorted({field.alias or name for name, field in fields})
+
+    def tags(self, name: str) -> list[str]:
+        """Return the values of a discriminating key."""
+        fields = [model.model_fields[name] for model in self.models if name in model.model_fields]
+        return [tag for field in fields for tag in get_args(field.annotation)]
 
 
-def _step(model: type[BaseModel], part: Any) -> Any:
-    field = model.model_fields.get(part) if isinstance(part, str) else None
-    return field.annotation if field is not None else None
+def _literals(model: type[BaseModel]) -> set[Any]:
+    return {arg for field in model.model_fields.values() for arg in get_args(field.annotation)}
 
 
-def _has_tag(model: type[BaseModel], part: Any) -> bool:
-    """Tell whether `part` is the tag by which a union chose this model."""
-    return any(
-        part in get_args(model.model_fields[name].annotation)
-        for name in ("do", "pattern", "kind")
-        if name in model.model_fields
-    )
+def _is_table(annotation: Any) -> bool:
+    return get_origin(annotation) is dict
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from mmusim.config.cost import CostSpec
 from mmusim.config.host import COSTS
@@ -12,6 +12,11 @@ from mmusim.draws import Pairing
 from mmusim.policies import KERNELS, policies
 from mmusim.quantities import Count, Size, Strict, known_name
 from mmusim.units import BYTES, REGION, show_bytes
+
+PolicyName = Annotated[str, AfterValidator(lambda name: known_name("policy", name, policies()))]
+CostName = Annotated[
+    str, AfterValidator(lambda name: known_name("cost of the model", name, COSTS))
+]  # fmt: skip
 
 
 class Vm(Strict):
@@ -61,33 +66,19 @@ class Host(Strict):
     profile: str
     variance: Literal["as-profiled", "none"] = "as-profiled"
     """`none` puts every cost at its mean."""
-    costs: dict[str, CostSpec] = Field(default_factory=dict)
+    costs: dict[CostName, CostSpec] = Field(default_factory=dict)
     """Costs that replace those of the profile."""
-
-    @field_validator("costs")
-    @classmethod
-    def _known_costs(cls, costs: dict[str, Any]) -> dict[str, Any]:
-        for name in costs:
-            known_name(f"cost of the model: {name!r}", name, COSTS)
-        return costs
 
 
 class Policies(Strict):
     """What is compared with what."""
 
-    baseline: str
-    compare: Annotated[list[str], Field(min_length=1)]
-
-    @field_validator("baseline")
-    @classmethod
-    def _known_baseline(cls, name: str) -> str:
-        return known_name("policy", name, policies())
+    baseline: PolicyName
+    compare: Annotated[list[PolicyName], Field(min_length=1)]
 
     @field_validator("compare")
     @classmethod
-    def _known_candidates(cls, names: list[str], info: ValidationInfo) -> list[str]:
-        for name in names:
-            known_name(f"policy: {name!r}", name, policies())
+    def _each_once(cls, names: list[str], info: ValidationInfo) -> list[str]:
         everyone = [info.data.get("baseline"), *names]
         if len(set(everyone)) < len(everyone):
             raise ValueError("names a policy twice; name each once, the baseline not at all")

@@ -64,6 +64,10 @@ class GuestRun:
 
     def plan(self) -> bool:
         """Look ahead from access k; False if nothing is to be spent before it faults."""
+        k = self.k
+        if not hit_level(self._vm.view, self.gfn[k], self.write[k], self._v.unflushed):
+            self.count, self.total_ns, self._ahead = 0, self._think_left, FEW
+            return self.total_ns > 0
         room = min(self._vm.run_limit, self.length - self.k)
         few = min(FEW, room)
         self._plan_few(few)
@@ -72,9 +76,7 @@ class GuestRun:
             self._plan_many(min(self._ahead, room))
         else:
             self._ahead = FEW
-        if self.count == 0 and self._think_left:
-            self.total_ns = self._think_left
-        return self.total_ns > 0
+        return True
 
     def _plan_few(self, limit: int) -> None:
         v, view, first = self._v, self._vm.view, self.program.first
@@ -99,7 +101,7 @@ class GuestRun:
             walks.append(walk)
         self._starts, self._ends, self._hits, self._walks = starts, ends, hits, walks
         self.count = len(ends)
-        self.total_ns = now if ends else 0
+        self.total_ns = now
 
     def _plan_many(self, limit: int) -> None:
         v, k, first = self._v, self.k, self.index

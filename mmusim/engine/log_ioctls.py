@@ -64,7 +64,7 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
         return
 
-    yield from vm.take_mmu_lock(None)
+    yield from take_mmu_lock(vm)
     walk = mmu.protect_slot(vm.table, slot, Edit(vm.policy.protect_large))
     vm.tlbs_may_be_stale()
     yield vm.spend(enable_ns(vm, host, walk))
@@ -99,7 +99,7 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     slot, manual = vm.plan.slot, vm.plan.driver.manual_protect != "off"
     yield vm.spend(host.spend("c_get_floor"))
     if not manual:
-        yield from vm.take_mmu_lock(None)
+        yield from take_mmu_lock(vm)
     gfns = mmu.fetch_dirty(vm.table, slot)
     record["dirty"] = len(gfns)
     record["false_dirty"] = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
@@ -125,7 +125,7 @@ def clear_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
         asked = asked[: np.searchsorted(asked, first + chunk)]
         size = min(chunk, slot.base_gfn + slot.npages - first)
         yield vm.spend(host.spend("c_get_floor") + host.bulk("c_copy", bitmap_mib(size)))
-        yield from vm.take_mmu_lock(None)
+        yield from take_mmu_lock(vm)
         gfns = asked[(vm.table.page[asked] & LOGGED) != 0]
         yield from clear_and_rearm(vm, host, gfns, size)
         mmu.copied(vm.table, gfns)
@@ -156,7 +156,7 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
     yield vm.spend(host.spend("c_srcu"))
     if vm.plan.kernel.disable is Disable.KEEP_SMALL:
         return
-    yield from vm.take_mmu_lock(None)
+    yield from take_mmu_lock(vm)
     walk = mmu.zap_collapsible(vm.table, slot, vm.plan.huge)
     vm.tlbs_may_be_stale()
     yield vm.spend(host.bulk("c_collapse", walk.changed_4k))
@@ -170,7 +170,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         truth.check(vm)
     slot = vm.plan.slot
     yield vm.spend(host.spend("c_srcu"))
-    yield from vm.take_mmu_lock(None)
+    yield from take_mmu_lock(vm)
     walk = mmu.zap_all(vm.table)
     vm.tlbs_may_be_stale()
     yield vm.spend(host.bulk("c_zap_large", walk.zapped_2m))
@@ -181,6 +181,13 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         mmu.set_log(vm.table, slot, ones=all_set)
         vm.tracked = True
     mmu.copied(vm.table, slot.pages)
+
+
+def take_mmu_lock(vm: Vm) -> Steps:
+    """Queue for mmu_lock as the host thread."""
+    queued = vm.take_mmu_lock(None)
+    if queued is not None:
+        yield from vm.in_queue(None, queued)
 
 
 def unlock_and_flush(vm: Vm, needed: bool, pages: Any) -> Steps:

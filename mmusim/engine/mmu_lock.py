@@ -34,7 +34,6 @@ class SpinLock:
         ------
         RuntimeError
             If `who` holds the lock already.
-
         """
         now = int(self._env.now)
         self.acquisitions += 1
@@ -57,7 +56,6 @@ class SpinLock:
         ------
         RuntimeError
             If `who` does not hold the lock.
-
         """
         if self.holder != who:
             raise RuntimeError(f"actor {who} releases mmu_lock, which {self.holder} holds")

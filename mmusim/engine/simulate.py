@@ -33,7 +33,6 @@ def simulate(plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -
         If a vCPU faults on one access again and again.
     DeadlockError
         If nothing can happen any more; names who waits for what.
-
     """
     vm = Vm(plan, run_limit, probe)
     host = Host(vm)

@@ -19,7 +19,6 @@ def check(vm: Vm) -> None:
         If a page was written since it was last copied, and the log does not say so.
     InvariantError
         If the guest could write a page that the log does not know (domain, A.4).
-
     """
     policy = vm.plan.policy.name
     lost = lost_writes(vm.table, vm.plan.slot)

@@ -103,7 +103,9 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     ledger[FAULT_SLOW] += exit_ns + outside + locked
     before_lock = outside if write and seen_present else exit_ns + outside
     yield vm.spend(before_lock)  # top up caches, gfn to pfn
-    yield from vm.take_mmu_lock(v)
+    queued = vm.take_mmu_lock(v)
+    if queued is not None:
+        yield from vm.in_queue(v, queued)
     if hit_level(vm.view, gfn, write, False):  # another vCPU was faster
         yield vm.spend(locked)
         vm.view.stat[PF_SPURIOUS] += 1

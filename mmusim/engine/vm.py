@@ -119,7 +119,7 @@ class Vm:
     @property
     def now(self) -> int:
         """Simulated time in nanoseconds."""
-        return cast("int", self.env.now)
+        return cast("int", self.env._now)  # the property costs as much as a step of the model
 
     def spend(self, ns: int) -> simpy.Event:
         """Let time pass in the host."""
@@ -136,13 +136,16 @@ class Vm:
         self.env.schedule(event, _AFTER_EVERYTHING_ELSE + v.number, ns)  # type: ignore[arg-type]
         return event
 
-    def take_mmu_lock(self, v: Vcpu | None) -> Steps:
-        """Queue for mmu_lock; v is None for the host thread."""
-        who = HOST if v is None else v.number
+    def take_mmu_lock(self, v: Vcpu | None) -> simpy.Event | None:
+        """Take mmu_lock if it is free; else return what to wait for with :meth:`in_queue`.
+
+        `v` is None for the host thread.
+        """
+        return self.lock.acquire(HOST if v is None else v.number)
+
+    def in_queue(self, v: Vcpu | None, granted: simpy.Event) -> Steps:
+        """Wait for the grant of mmu_lock and book the time."""
         asked = self.now
-        granted = self.lock.acquire(who)
-        if granted is None:
-            return
         if v is not None:
             v.waits_for = "mmu_lock"
         yield granted

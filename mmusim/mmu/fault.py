@@ -12,6 +12,8 @@ from mmusim.mmu.spte import (
     CHILD,
     LEAF,
     LOGGED,
+    NOT_LEAF,
+    NOT_TABLE,
     PRESENT,
     TABLE,
     TLB_READ,
@@ -38,7 +40,7 @@ def drop_large(t: PageTable, region: int) -> None:
     """Zap the large spte that blocks a lower level (drop_large_spte). The caller flushes."""
     entry = t.region[region]
     stale = TLB_READ | TLB_WRITE if entry & WRITABLE else TLB_READ
-    t.region[region] = entry & ~LEAF | stale
+    t.region[region] = entry & NOT_LEAF | stale
     t.stat[PAGES_2M] -= 1
 
 
@@ -74,9 +76,9 @@ def map_large(t: PageTable, region: int, keep_child: bool) -> bool:
     if not entry & PRESENT:
         t.stat[PAGES_2M] += 1
     unlinked = bool(entry & TABLE)
-    entry = (entry & ~TABLE) | LEAF
+    entry = entry & NOT_TABLE | LEAF
     if unlinked and not keep_child:
-        entry &= ~CHILD
+        entry ^= CHILD
         free_table(t, region)
     t.region[region] = entry
     t.stat[PF_FIXED] += 1
@@ -90,7 +92,7 @@ def free_table(t: PageTable, region: int) -> None:
         if byte & PRESENT:
             t.stat[PAGES_4K] -= 1
             stale = TLB_READ | TLB_WRITE if byte & WRITABLE else TLB_READ
-            t.page[gfn] = byte & ~LEAF | stale
+            t.page[gfn] = byte & NOT_LEAF | stale
     t.stat[TABLES] -= 1
 
 

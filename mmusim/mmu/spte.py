@@ -11,6 +11,7 @@ WRITABLE: Final = 2  # W: clearing it is write-protecting
 MMU_WRITABLE: Final = 4  # no shadowed page inside: W may be restored without mmu_lock
 DIRTY: Final = 8  # the hardware D bit
 LEAF: Final = PRESENT | WRITABLE | MMU_WRITABLE | DIRTY
+NOT_LEAF: Final = 0xFF ^ LEAF
 ACCESS: Final = PRESENT | WRITABLE | MMU_WRITABLE  # what policies are asked about
 
 # What a TLB may still hold although the entry was taken back; gone at the next flush.
@@ -24,6 +25,7 @@ STALE: Final = 32  # written since it was last copied: the destination's version
 # Only in the byte of a region.
 TABLE: Final = 16  # not a leaf: the entry points to a table of 512 sptes
 CHILD: Final = 32  # a table for this region exists and is hashed, linked or not
+NOT_TABLE: Final = 0xFF ^ TABLE
 
 
 class Level(IntEnum):

@@ -35,7 +35,6 @@ class Policy:
         ------
         TypeError
             If another class has the name.
-
         """
         super().__init_subclass__(**kwargs)
         cls.name = name or cls.__name__
@@ -50,7 +49,7 @@ class Policy:
 
     @classmethod
     def summary(cls) -> str:
-        """First sentence of the class docstring."""
+        """Return the first paragraph of the class docstring."""
         return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
 
     def protect(self, spte: Spte) -> Edit:
@@ -79,7 +78,6 @@ def policy_named(name: str) -> Policy:
     ------
     ConfigError
         If there is none; with the nearest known name.
-
     """
     if name not in Policy._registry:
         raise ConfigError.of(
@@ -111,7 +109,6 @@ def tabulate(policy: Policy) -> Tables:
     ConfigError
         If it treats small leaves otherwise than by clearing W, or large ones unequally, which no
         engine supports.
-
     """
 
     def fast(spte: Spte, tracked: bool) -> bool:
@@ -137,14 +134,14 @@ def _check_protect(policy: Policy, large: list[Spte]) -> None:
     key = f"policies.{policy.name}"
     if answers != {Edit.WRITE_PROTECT}:
         raise ConfigError.of(
-            key, "protect", sorted(edit.name for edit in answers),
+            key, "protect", sorted(map(repr, answers)),
             "must clear W on every writable small leaf, or its writes are not logged",
             "return Edit.WRITE_PROTECT for Level.SMALL",
         )  # fmt: skip
     by_leaf = {leaf: policy.protect(leaf) for leaf in large}
     if len(set(by_leaf.values())) > 1 or Edit.KEEP in by_leaf.values():
         raise ConfigError.of(
-            key, "protect", {str(leaf): edit.name for leaf, edit in by_leaf.items()},
+            key, "protect", {str(leaf): repr(edit) for leaf, edit in by_leaf.items()},
             "must treat all large leaves alike and keep none",
             "return WRITE_PROTECT or ZAP for every large leaf",
         )  # fmt: skip

@@ -83,7 +83,6 @@ def kernel_named(name: str) -> Kernel:
     ------
     ConfigError
         If there is none; with the nearest known name.
-
     """
     if name not in KERNELS:
         raise ConfigError.of(

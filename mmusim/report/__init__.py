@@ -36,7 +36,6 @@ def write_report(outcome: Outcome, store_folder: Path) -> Path:
     ------
     OSError
         If the file cannot be written.
-
     """
     path = store_folder / "report.html"
     unfinished = store_folder / ".report.html.new"

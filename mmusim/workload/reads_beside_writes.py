@@ -22,7 +22,7 @@ class ReadsBesideWrites(Strict):
     pattern: Literal["reads-beside-writes"]
     accesses_per_page: Annotated[float, Field(gt=0, le=1e4)] = 4.0
     writes: Share = 0.01
-    written_regions: Share = 1.0
+    written_regions: Annotated[Share, Field(gt=0)] = 1.0
 
     def length(self, pages: int) -> int:
         """Return accesses per page times pages."""
