@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import simpy
 
 from mmusim.engine.vm import FLUSH_EXIT, FLUSH_WAIT, TLB_FLUSH, Steps, Vcpu, Vm
 from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
+from mmusim.mmu.slot import flushed
+
+NOTHING: Final = slice(0, 0)
 
 
-def flush_remote(vm: Vm, by: Vcpu, host: bool = False) -> Steps:
+def flush_remote(
+    vm: Vm, by: Vcpu, *, pages: Any = NOTHING, regions: slice = NOTHING, host: bool = False
+) -> Steps:
     """Ask every vCPU to flush and wait until those in guest mode have left it.
 
     The initiator keeps whatever locks it holds. `by` pays (its streams are drawn from; for the
     `host` thread those of vCPU 0), and only vCPUs in guest mode are waited for: all others
-    honour the request before they enter.
+    honour the request before they enter. So from this instant on no access begins that uses
+    what was taken back from `pages` and `regions`.
     """
     vm.view.stat[REMOTE_TLB_FLUSH_REQUESTS] += 1
     vm.view.stat[REMOTE_TLB_FLUSH] += 1
@@ -23,6 +31,8 @@ def flush_remote(vm: Vm, by: Vcpu, host: bool = False) -> Steps:
         v.flush_requested = True
         if v.in_guest:
             acks.append(kick(vm, v))
+    flushed(vm.table, pages, regions)
+    vm.unflushed = False
     n = by.flushes
     by.flushes += 1
     yield vm.spend(by.c_flush_init.at(n) + len(acks) * by.c_flush_target.at(n))
@@ -66,7 +76,6 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
             if ns:
                 yield vm.spend(ns)
             ledger[TLB_FLUSH] += ns
-            v.unflushed = False
         if entry_ns:
             yield vm.spend(entry_ns)
             ledger[cause] += entry_ns

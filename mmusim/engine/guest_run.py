@@ -65,7 +65,7 @@ class GuestRun:
     def plan(self) -> bool:
         """Look ahead from access k; False if nothing is to be spent before it faults."""
         k = self.k
-        if not hit_level(self._vm.view, self.gfn[k], self.write[k], self._v.unflushed):
+        if not hit_level(self._vm.view, self.gfn[k], self.write[k], self._vm.unflushed):
             self.count, self.total_ns, self._ahead = 0, self._think_left, FEW
             return self.total_ns > 0
         room = min(self._vm.run_limit, self.length - self.k)
@@ -80,7 +80,7 @@ class GuestRun:
 
     def _plan_few(self, limit: int) -> None:
         v, view, first = self._v, self._vm.view, self.program.first
-        gfn, write, unflushed = self.gfn, self.write, v.unflushed
+        gfn, write, unflushed = self.gfn, self.write, self._vm.unflushed
         now = self._think_left
         starts: list[int] = []
         ends: list[int] = []
@@ -106,7 +106,7 @@ class GuestRun:
     def _plan_many(self, limit: int) -> None:
         v, k, first = self._v, self.k, self.index
         gfn, write = self._arrays.gfn[k : k + limit], self._arrays.write[k : k + limit]
-        level = hit_levels(self._vm.table, gfn, write, v.unflushed)
+        level = hit_levels(self._vm.table, gfn, write, self._vm.unflushed)
         count = int(np.argmin(level)) if not level.all() else limit
         hits = np.maximum(v.t_hit.slice(first, count), 1)
         walks = np.zeros(count, np.int64)
@@ -129,6 +129,8 @@ class GuestRun:
         `offset` is when the kick arrives, counted from the start of the run. An access that is in
         flight completes; one that would begin at this instant does not.
         """
+        if not self.count:  # it was all think time
+            return 0, offset
         done = int(np.searchsorted(self._ends, offset))
         if done < self.count and offset > self._starts[done]:
             return done + 1, int(self._ends[done])

@@ -66,7 +66,7 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
     yield from take_mmu_lock(vm)
     walk = mmu.protect_slot(vm.table, slot, Edit(vm.policy.protect_large))
-    vm.tlbs_may_be_stale()
+    vm.unflushed = True
     yield vm.spend(enable_ns(vm, host, walk))
     yield from unlock_and_flush(vm, walk.changed, slot.pages)
     mmu.copied(vm.table, slot.pages)  # the first pass sends everything
@@ -138,7 +138,7 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int) -> Steps:
     if vm.plan.driver.manual_protect == "initially-all-set":
         large = mmu.protect_large_under(vm.table, gfns)
     changed = mmu.rearm(vm.table, gfns)
-    vm.tlbs_may_be_stale()
+    vm.unflushed = True
     hold = host.bulk("c_word", -(-pages // 64)) + host.bulk("c_wclear", len(gfns))
     yield vm.spend(hold + host.bulk("c_large_clear", large))
     yield from unlock_and_flush(vm, bool(changed or large), gfns)
@@ -158,7 +158,7 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
         return
     yield from take_mmu_lock(vm)
     walk = mmu.zap_collapsible(vm.table, slot, vm.plan.huge)
-    vm.tlbs_may_be_stale()
+    vm.unflushed = True
     yield vm.spend(host.bulk("c_collapse", walk.changed_4k))
     yield from unlock_and_flush(vm, walk.changed, slot.pages)
 
@@ -172,7 +172,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     yield vm.spend(host.spend("c_srcu"))
     yield from take_mmu_lock(vm)
     walk = mmu.zap_all(vm.table)
-    vm.tlbs_may_be_stale()
+    vm.unflushed = True
     yield vm.spend(host.bulk("c_zap_large", walk.zapped_2m))
     yield from unlock_and_flush(vm, walk.changed, slice(None))
     yield vm.spend(host.spend("c_srcu"))
@@ -193,14 +193,14 @@ def take_mmu_lock(vm: Vm) -> Steps:
 def unlock_and_flush(vm: Vm, needed: bool, pages: Any) -> Steps:
     """Flush if entries were taken back, before or after the unlock as the kernel does it."""
     if not needed:
+        vm.unflushed = False
         vm.lock.release(HOST)
-    elif vm.plan.kernel.flush_under_lock:
-        yield from flush_remote(vm, vm.vcpus[0], host=True)
+        return
+    if not vm.plan.kernel.flush_under_lock:
         vm.lock.release(HOST)
-    else:
+    yield from flush_remote(vm, vm.vcpus[0], pages=pages, regions=slice(None), host=True)
+    if vm.plan.kernel.flush_under_lock:
         vm.lock.release(HOST)
-        yield from flush_remote(vm, vm.vcpus[0], host=True)
-    mmu.flushed(vm.table, pages, slice(None))
 
 
 def bitmap_mib(pages: int) -> float:

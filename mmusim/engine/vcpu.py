@@ -26,7 +26,6 @@ from mmusim.errors import LivelockError
 from mmusim.mmu import fault as mmu
 from mmusim.mmu.counters import PF_SPURIOUS, PF_TAKEN
 from mmusim.mmu.page_table import has_table, hit_level, leaf, target_level
-from mmusim.mmu.slot import flushed
 from mmusim.mmu.spte import ACCESS, PRESENT, WRITABLE, Spte
 from mmusim.plan import Program
 from mmusim.units import PAGES_PER_REGION
@@ -176,9 +175,8 @@ def drop_large_spte(vm: Vm, v: Vcpu, region: int, index: int) -> Steps:
     if v.books.touched is not None:
         v.books.read_before_drop.append(int(v.books.touched[pages].sum()))
     mmu.drop_large(vm.view, region)
-    vm.tlbs_may_be_stale()
-    yield from flush_remote(vm, v)
-    flushed(vm.table, slice(0, 0), slice(region, region + 1))
+    vm.unflushed = True
+    yield from flush_remote(vm, v, regions=slice(region, region + 1))
 
 
 def no_progress(vm: Vm, v: Vcpu, run: GuestRun) -> LivelockError:

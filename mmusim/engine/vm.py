@@ -65,8 +65,7 @@ class Vcpu:
     __slots__ = (
         "ack", "books", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast", "c_fault_slow",
         "c_flush_init", "c_flush_target", "c_tlb_flush", "c_zap_large", "flush_requested",
-        "flushes", "in_guest", "number", "process", "t_hit", "t_pass", "t_walk", "unflushed",
-        "waits_for",
+        "flushes", "in_guest", "number", "process", "t_hit", "t_pass", "t_walk", "waits_for",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, number: int) -> None:
@@ -79,7 +78,6 @@ class Vcpu:
         self.books = Books(0)
         self.process: simpy.Process | None = None
         self.in_guest = False
-        self.unflushed = False  # the TLB may hold what the tables no longer allow
         self.flush_requested = False
         self.ack: simpy.Event | None = None  # of the kick that is being answered
         self.flushes = 0
@@ -111,6 +109,7 @@ class Vm:
         self.lock = SpinLock(self.env, probe)
         self.vcpus = [Vcpu(plan, number) for number in range(plan.vcpus)]
         self.tracked = False  # the slot logs dirty pages
+        self.unflushed = False  # entries were taken back and TLBs may still hold them
         self.fingerprint = Fingerprint()
         self.waited_ns = 0  # for mmu_lock, by everybody
         self.slow = _Split(plan, "c_fault_slow", "c_lock_section")
@@ -159,11 +158,6 @@ class Vm:
         """Tell whether `gfn` lies in a slot that logs dirty pages."""
         slot = self.plan.slot
         return self.tracked and slot.base_gfn <= gfn < slot.base_gfn + slot.npages
-
-    def tlbs_may_be_stale(self) -> None:
-        """Entries were taken back: until it flushes, a vCPU may still use them."""
-        for v in self.vcpus:
-            v.unflushed = True
 
     def counters(self) -> dict[str, int]:
         """Return the kernel counters as they stand."""

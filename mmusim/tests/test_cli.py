@@ -145,7 +145,7 @@ WRONG = {
     "unknown key": ('memory = "4MiB"', 'memry = "4MiB"', "vm.memry = '4MiB': is not a known key; did you mean 'memory'?"),
     "bad unit": ('"4MiB"', '"4 megs"', "vm.memory = '4 megs': must be a number and a unit of"),
     "no multiple of the backing": ('"4MiB"', '"3MiB"', "must be a whole number of 2 MiB regions, the largest backing; the nearest is \"4MiB\""),
-    "unknown policy": ('["lazy-drop"]', '["lazy-drp"]', "is not a policy: 'lazy-drp'; did you mean 'lazy-drop'?"),
+    "unknown policy": ('["lazy-drop"]', '["lazy-drp"]', "policies.compare[1] = 'lazy-drp': is not a policy; did you mean 'lazy-drop'?"),
     "illegal combination": ("[driver]", '[driver]\nmanual_protect = "on"', "does not exist in linux-3.7; set vm.kernel = 'linux-6.1'"),
     "empty phase list": ('[{ do = "write" }, { do = "enable-logging" }, { do = "read" }]', "[]", "driver.phases = []: must not be empty; add at least one entry"),
     "unknown profile": ("xiao-2012-r1", "xiao-2012-r4", "is neither a shipped profile nor a .toml file; did you mean"),

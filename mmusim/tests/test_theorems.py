@@ -255,7 +255,7 @@ class Ledger(Probe):
         self.source.update(gfn for gfn, write in zip(gfns, writes, strict=True) if write)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("think", ["0ns", "700ns"])
 def test_a_run_of_hits_equals_one_event_per_access(plans: Plans, seed: int, think: str) -> None:
     """The same trace to the last nanosecond and counter, runs cut by kicks included."""
