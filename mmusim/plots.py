@@ -14,6 +14,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from mmusim.comparison import column
 from mmusim.experiment import CellResult, Outcome
@@ -102,10 +103,13 @@ def latencies(outcome: Outcome, results: Sequence[CellResult]) -> Figure:
                 color=colours[policy],
             )
         ax.set(xscale="log", yscale="log", title=_title(result), xlabel="access latency (ns)")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_ylim(0.5 / pooled.count, 1.5)
     for ax in list(axes.flat)[len(results) :]:
         ax.set_axis_off()
-    axes[0, 0].set_ylabel("share of accesses that take longer")
+    axes[0, 0].set_ylabel("share of accesses that\ntake longer (1 - ECDF)")
     axes[0, 0].legend(loc="lower left")
     return figure
 

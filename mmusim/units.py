@@ -79,6 +79,11 @@ def show_ns(ns: float) -> str:
     return f"{ns:.4g} ns"
 
 
+def show_number(value: float) -> str:
+    """Write a figure for people: whole with separators if it is large, else six digits."""
+    return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.6g}"
+
+
 def show_bytes(size: int) -> str:
     """Write a size exactly, in the largest binary unit that divides it."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):

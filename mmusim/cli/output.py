@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mmusim.units import show_number
+
 
 def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any) -> None:
     """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only."""
@@ -32,5 +34,5 @@ def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.6g}"
+        return show_number(value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

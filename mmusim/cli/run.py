@@ -16,7 +16,7 @@ from mmusim.config.cells import load_cells
 from mmusim.errors import ConfigError, InterruptedRunError, nearest
 from mmusim.experiment import Outcome, Progress, evaluate, run_experiment
 from mmusim.store import Store, StoreError
-from mmusim.units import show_ns
+from mmusim.units import show_ns, show_number
 
 
 def default_folder(experiment: Path) -> Path:
@@ -158,9 +158,9 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         {
             "claim": v.says,
             "setting": v.cell,
-            "measured": float(f"{v.measured.estimate:.6g}"),
-            "interval": f"{v.measured.low:.6g} .. {v.measured.high:.6g}",
-            "expected": f"{v.expected[0]:.6g} .. {v.expected[1]:.6g}",
+            "measured": v.measured.estimate,
+            "interval": f"{show_number(v.measured.low)} .. {show_number(v.measured.high)}",
+            "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
             "verdict": v.outcome,
         }
         for v in outcome.verdicts

@@ -21,7 +21,7 @@ from mmusim.experiment import CellResult, Outcome
 from mmusim.stats import Interval
 from mmusim.store import Store
 from mmusim.trace import CAUSES
-from mmusim.units import show_ns
+from mmusim.units import show_ns, show_number
 
 MOST_SENTENCES = 8
 """With more settings than this the answer is a summary; the tables have every setting."""
@@ -50,7 +50,7 @@ def write_report(outcome: Outcome, store_folder: Path) -> Path:
 def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
     """Return the report as HTML."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["ns"] = show_ns
+    environment.filters |= {"ns": show_ns, "number": show_number}
     template = environment.from_string(
         (files("mmusim.report") / "report.html.jinja").read_text(encoding="utf-8")
     )

@@ -77,3 +77,11 @@ def test_a_ledger_that_could_not_be_made_leaves_nothing(
     with pytest.raises(StoreError):
         Store.open_for(tmp_path / "out", "one", {})
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_model_version_hashes_rooms_that_exist() -> None:
+    from mmusim import provenance
+
+    for room in provenance._MODEL:
+        assert (provenance._PACKAGE / room).exists(), room
+    assert provenance.model_version().startswith("0.1.0+")
