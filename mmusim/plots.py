@@ -14,7 +14,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from mmusim.comparison import column
 from mmusim.experiment import CellResult, Outcome
@@ -103,9 +103,7 @@ def latencies(outcome: Outcome, results: Sequence[CellResult]) -> Figure:
                 color=colours[policy],
             )
         ax.set(xscale="log", yscale="log", title=_title(result), xlabel="access latency (ns)")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        _readable_decades(ax)
         ax.set_ylim(0.5 / pooled.count, 1.5)
     for ax in list(axes.flat)[len(results) :]:
         ax.set_axis_off()
@@ -192,6 +190,16 @@ def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
     ax.set_ylabel(f"{metric} measured ({UNITS[metric]}),\n{policy}, 95 % interval")
     ax.legend(loc="upper left")
     return figure
+
+
+def _readable_decades(ax: Axes) -> None:
+    """Label a logarithmic x axis with a few numbers, however many decades it spans."""
+    low, high = ax.get_xlim()
+    decades = np.log10(high / low)
+    few = MaxNLocator(3) if decades < 0.7 else LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1,))
+    ax.xaxis.set_major_locator(few)
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _number(value: Any) -> float:
