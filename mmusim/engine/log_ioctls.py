@@ -69,7 +69,7 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     vm.unflushed = True
     yield vm.spend(enable_ns(vm, host, walk))
     yield from unlock_and_flush(vm, walk.changed, slot.pages)
-    mmu.copied(vm.table, slot.pages)  # the first pass sends everything
+    send(vm, slot.base_gfn + np.arange(slot.npages))  # the first pass sends everything
 
 
 def enable_ns(vm: Vm, host: Host, walk: Walk) -> int:
@@ -109,7 +109,7 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         yield from clear_and_rearm(vm, host, gfns, slot.npages)
     yield vm.spend(host.bulk("c_copy", bitmap_mib(slot.npages)))
     if not manual:
-        mmu.copied(vm.table, gfns)
+        send(vm, gfns)
 
 
 def clear_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
@@ -128,7 +128,7 @@ def clear_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
         yield from take_mmu_lock(vm)
         gfns = asked[(vm.table.page[asked] & LOGGED) != 0]
         yield from clear_and_rearm(vm, host, gfns, size)
-        mmu.copied(vm.table, gfns)
+        send(vm, gfns)
 
 
 def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int) -> Steps:
@@ -180,7 +180,14 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         all_set = vm.plan.driver.manual_protect == "initially-all-set"
         mmu.set_log(vm.table, slot, ones=all_set)
         vm.tracked = True
-    mmu.copied(vm.table, slot.pages)
+    send(vm, slot.base_gfn + np.arange(slot.npages))
+
+
+def send(vm: Vm, gfns: Ints) -> None:
+    """The destination receives pages as they are now."""
+    mmu.copied(vm.table, gfns)
+    if vm.probe is not None:
+        vm.probe.copied(gfns.tolist())
 
 
 def take_mmu_lock(vm: Vm) -> Steps:

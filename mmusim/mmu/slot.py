@@ -170,9 +170,9 @@ def set_log(t: PageTable, slot: MemSlot, ones: bool) -> None:
         page &= ~np.uint8(LOGGED)
 
 
-def copied(t: PageTable, where: slice | Gfns) -> None:
+def copied(t: PageTable, gfns: Gfns) -> None:
     """The pages reach the destination as they are now."""
-    t.page[where] &= ~np.uint8(STALE)
+    t.page[gfns] &= ~np.uint8(STALE)
 
 
 def flushed(t: PageTable, pages: slice | Gfns, regions: slice) -> None:

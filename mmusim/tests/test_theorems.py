@@ -14,19 +14,21 @@ from conftest import CONSTANT, busy_cell, cell, with_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmusim.config.driver import Pass
 from mmusim.draws import costs, stream_key
-from mmusim.engine import simulate, vcpu
+from mmusim.engine import simulate, truth, vcpu
 from mmusim.engine.mmu_lock import SpinLock
 from mmusim.engine.vm import Vm
 from mmusim.errors import DeadlockError, InvariantError, LivelockError, LostWriteError
 from mmusim.latency import Constant, Distribution, Gamma
 from mmusim.mmu import fault as mmu_fault
 from mmusim.mmu import slot as mmu_slot
-from mmusim.mmu.spte import Edit, Spte
+from mmusim.mmu.spte import LOGGED, STALE, Edit, Spte
 from mmusim.plan import Plan, make_plan
 from mmusim.policies import Policy
 from mmusim.stats import mean_interval
 from mmusim.trace import CAUSES, Probe
+from mmusim.workload.page_pass import PagePass
 
 Plans = Callable[[Policy | str, int], Plan]
 PAGES = 512
@@ -254,6 +256,12 @@ class Ledger(Probe):
         self.runs.append(len(gfns))
         self.source.update(gfn for gfn, write in zip(gfns, writes, strict=True) if write)
 
+    def copied(self, gfns: list[int]) -> None:
+        self.destination.update({g: self.source[g] - self.destination[g] for g in gfns})
+
+    def stale(self) -> set[int]:
+        return {gfn for gfn in self.source if self.source[gfn] != self.destination[gfn]}
+
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("think", ["0ns", "700ns"])
@@ -304,14 +312,31 @@ def test_a_cut_in_the_wrong_place_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
 # --- truth -------------------------------------------------------------------------------------
 
 
-def test_no_write_is_lost(plans: Plans, policy: str) -> None:
-    """The check runs inside simulate(); here the counts agree with it: reported >= written."""
+def test_a_page_is_stale_exactly_where_the_write_counters_differ(
+    plans: Plans, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bit that simulate() checks in every run carries the proof of the counters."""
+    seen: list[tuple[set[int], set[int]]] = []
+    check = truth.check
+
+    def compare(vm: Vm) -> None:
+        pages = vm.table.page
+        logged = set(np.flatnonzero(pages & LOGGED).tolist())
+        assert set(np.flatnonzero(pages & STALE).tolist()) == ledger.stale()
+        seen.append((ledger.stale(), logged))
+        check(vm)
+
+    monkeypatch.setattr(truth, "check", compare)
     plan = plans(policy, 9)
+    phases = [*plan.driver.phases, Pass(do="write", pages="50%")]
+    driver = plan.driver.model_copy(update={"phases": phases})
+    patterns = (*plan.patterns, PagePass(write=True, pages=0.5))
     ledger = Ledger(plan.pages)
-    trace = simulate(plan, probe=ledger)
+    simulate(dataclasses.replace(plan, driver=driver, patterns=patterns), probe=ledger)
     if policy != "none":
-        reported = sum(phase.dirty or 0 for phase in trace.phases)
-        assert reported >= len(ledger.source) - plan.pages
+        ((stale, logged),) = seen
+        assert stale, "nothing was left to send: the test shows nothing"
+        assert stale <= logged
 
 
 class LazyDrop2013(Policy):
