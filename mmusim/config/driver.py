@@ -101,9 +101,17 @@ class Driver(Strict):
         return self
 
     def _check_order(self) -> None:
-        logging = got = False
+        logging = got = running = False
         for number, phase in enumerate(self.phases, 1):
             where = f"phases[{number}] ({phase.do})"
+            if phase.do == "recreate-slot" and running:
+                raise ValueError(
+                    f"{where} deletes the memory of a running guest; put wait before it"
+                )
+            if isinstance(phase, GuestPhase):
+                running = phase.background
+            elif phase.do == "wait":
+                running = False
             if phase.do in ("enable-logging", "recreate-slot"):
                 logging = True
             elif phase.do == "disable-logging":
