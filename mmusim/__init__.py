@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mmusim.comparison import Comparison, compare, judge
     from mmusim.config.cells import Cell, load_cells
     from mmusim.conform import conform
-    from mmusim.engine import simulate
+    from mmusim.engine.simulate import simulate
     from mmusim.errors import ConfigError, MmusimError
     from mmusim.experiment import Outcome, run_experiment
     from mmusim.metrics import Metrics, measure

@@ -67,6 +67,11 @@ class MisfitError(ValueError):
         super().__init__(f"{rule}; {remedy}")
         self.key, self.value = key, value
 
+    def complaint(self, source: str) -> ConfigError:
+        """Return the error for users, about `source`."""
+        rule, _, remedy = str(self).partition("; ")
+        return ConfigError.of(source, self.key, self.value, rule, remedy)
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the remedy for an unknown name: the nearest known one, or all of them."""

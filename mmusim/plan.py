@@ -12,10 +12,11 @@ from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run
 from mmusim.config.experiment import WorkloadFile
 from mmusim.draws import Draws, Stream, uniforms
-from mmusim.errors import ConfigError
+from mmusim.errors import ConfigError, MisfitError
 from mmusim.latency import Constant, Distribution
+from mmusim.mmu.dirty_ring import ENTRY_BYTES
 from mmusim.mmu.slot import MemSlot
-from mmusim.policies import Kernel, Policy, kernel_named, policy_named
+from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
 from mmusim.units import PAGE
 from mmusim.workload.base import Accesses, Pattern
 from mmusim.workload.page_pass import PagePass
@@ -40,15 +41,31 @@ class Plan:
     vcpus: int
     slot: MemSlot
     pages: int  # all memory of the VM in 4 KiB pages; the slot and what lies beside it
-    huge: bool  # the host backs memory with 2 MiB pages
-    kernel: Kernel
-    policy: Policy
-    keep_child: bool
+    backing: int  # level of the host's own mappings: 1, 2 or 3
+    chosen: Chosen  # policy, kernel and a value on every axis
+    keep_child: bool  # tables that large sptes unlink stay hashed
     driver: Driver
     patterns: tuple[Pattern | None, ...]  # (phases,)
     costs: Mapping[str, Distribution]
     draws: Draws
     seed: int
+    ring_entries: int = 0  # of each vCPU's dirty ring; 0 is a bitmap
+    executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
+
+    @property
+    def policy(self) -> Policy:
+        """The policy, with decisions about sptes."""
+        return self.chosen.policy
+
+    @property
+    def kernel(self) -> Kernel:
+        """The release of Linux."""
+        return self.chosen.kernel
+
+    @property
+    def choices(self) -> Choices:
+        """A value on every axis."""
+        return self.chosen.choices
 
     def program(self, phase: int, cpu: int) -> Program:
         """Return what vCPU `cpu` does in a phase; the same at every call."""
@@ -76,24 +93,30 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
     Raises
     ------
     ConfigError
-        If no policy has that name, or a phase would let the guest do nothing.
+        If no policy has that name, it does not fit the cell, or a phase would let the guest do
+        nothing.
     """
-    policy = policy_named(policy) if isinstance(policy, str) else policy
     e = cell.experiment
+    try:
+        chosen = e.chosen(policy)
+    except MisfitError as misfit:
+        raise misfit.complaint(e.id) from None
+    rings = chosen.choices.reporting is Reporting.DIRTY_RING
     pages = e.vm.memory // PAGE
     return Plan(
         vcpus=e.vm.vcpus,
         slot=MemSlot(0, pages),
         pages=pages,
-        huge=e.vm.backing == "2MiB",
-        kernel=kernel_named(e.vm.kernel),
-        policy=policy,
-        keep_child=e.vm.cached_child_tables,
+        backing=e.vm.level,
+        chosen=chosen,
+        keep_child=e.vm.cached_child_tables and chosen.choices.mmu is not Mmu.TDP,
         driver=e.driver,
         patterns=tuple(_pattern(cell, phase, pages // e.vm.vcpus) for phase in e.driver.phases),
         costs=cell.costs,
-        draws=Draws(seed, e.replications.scheme, policy.name),
+        draws=Draws(seed, e.replications.scheme, chosen.policy.name),
         seed=seed,
+        ring_entries=e.driver.dirty_ring // ENTRY_BYTES if rings else 0,
+        executable=e.vm.kept_small,
     )
 
 

@@ -20,10 +20,14 @@ CAUSES: Final = (
     "fault_fast",  # the same for faults fixed without mmu_lock, and spurious ones
     "table_alloc",  # page tables allocated and linked in a fault
     "drop_large",  # large sptes zapped in a fault
+    "split_large",  # large sptes split in a fault
     "mmu_lock_wait",  # queueing for mmu_lock
     "flush_wait",  # waiting for acknowledgements of a flush the vCPU started in a fault
     "flush_exit",  # exit, flush and entry because somebody else flushed
     "tlb_flush",  # own flush on the way into the guest
+    "pml_log",  # what writes took longer because the processor logged them
+    "pml_drain",  # emptying the PML buffer at exits, and the exits that a full one forces
+    "ring_full",  # stopped until the full dirty ring was harvested and reset
 )
 """Where a vCPU's time goes. The ledger of a phase has one row of nanoseconds for each."""
 
@@ -48,6 +52,7 @@ class PhaseTrace:
     reads: Histogram = field(default_factory=Histogram)  # latency of each access, think time apart
     writes: Histogram = field(default_factory=Histogram)
     read_before_drop: tuple[int, ...] = ()  # per dropped large spte: pages read without a fault
+    bill: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,7 @@ class LockStats:
 
     acquisitions: int
     contended: int
+    shared: int  # of the acquisitions, those for read
     wait_ns: int  # summed over acquisitions, measured by those who waited
     queue_ns: int  # area under the queue length, measured by the lock
     hold_ns: int

@@ -10,7 +10,7 @@ import typer
 
 from mmusim.cli.output import table
 from mmusim.conform import conform as replay_all
-from mmusim.conform import read_cases
+from mmusim.kernel_cases import read_cases
 
 
 def conform(path: Path, as_json: bool) -> int:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mmusim.config.cost import CostSpec
 from mmusim.errors import nearest
+from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
+from mmusim.policies import Reporting
 from mmusim.quantities import Share, Size, Strict, Time
-from mmusim.units import parse_bytes
+from mmusim.units import PAGE, parse_bytes, show_bytes
 from mmusim.workload.page_pass import Order
+
+NEED_LOGGING: Final = ("get-dirty-log", "clear-dirty-log", "sync-dirty-log", "harvest-ring")
+MANUAL: Final = {
+    "off": Reporting.GET_CLEARS,
+    "on": Reporting.MANUAL_CLEAR,
+    "initially-all-set": Reporting.ALL_SET,
+}
+REPORTS: Final = {
+    "get-dirty-log": (Reporting.GET_CLEARS, Reporting.MANUAL_CLEAR, Reporting.ALL_SET),
+    "clear-dirty-log": (Reporting.MANUAL_CLEAR, Reporting.ALL_SET),
+    "harvest-ring": (Reporting.DIRTY_RING,),
+}
+"""Phases that only some ways of reporting have."""
 
 
 class Named(Strict):
@@ -47,22 +63,41 @@ class Log(Named):
     """A log operation on the slot, by the host thread."""
 
     do: Literal[
-        "enable-logging", "disable-logging", "get-dirty-log", "recreate-slot", "wait"
+        "enable-logging", "disable-logging", "get-dirty-log", "harvest-ring", "wait"
     ]  # fmt: skip
+
+
+class Recreate(Named):
+    """The slot is deleted and made again, with logging switched on unless told otherwise."""
+
+    do: Literal["recreate-slot"]
+    logging: bool = True
+
+
+def _whole_words(chunk: int | None) -> int | None:
+    if chunk is not None and (chunk == 0 or chunk % parse_bytes("256KiB")):
+        raise ValueError('must be a multiple of 64 pages (256KiB); write e.g. "1GiB"')
+    return chunk
+
+
+Chunk = Annotated[Size | None, AfterValidator(_whole_words)]
+"""Guest memory per KVM_CLEAR_DIRTY_LOG; all of it by default."""
 
 
 class Clear(Named):
     """KVM_CLEAR_DIRTY_LOG over the slot, with the bitmap of the last get, in chunks."""
 
     do: Literal["clear-dirty-log"]
-    chunk: Size | None = None
+    chunk: Chunk = None
 
-    @field_validator("chunk")
-    @classmethod
-    def _whole_words(cls, chunk: int | None) -> int | None:
-        if chunk is not None and (chunk == 0 or chunk % parse_bytes("256KiB")):
-            raise ValueError('must be a multiple of 64 pages (256KiB); write e.g. "1GiB"')
-        return chunk
+
+class Sync(Named):
+    """Learn what is dirty and arm it again, in whichever way the policy reports: get, get and
+    clear in chunks, or harvest of the rings.
+    """
+
+    do: Literal["sync-dirty-log"]
+    chunk: Chunk = None
 
 
 class Sleep(Named):
@@ -72,15 +107,33 @@ class Sleep(Named):
     time: Time
 
 
-Phase = Annotated[Pass | Run | Log | Clear | Sleep, Field(discriminator="do")]
+Phase = Annotated[Pass | Run | Log | Recreate | Clear | Sync | Sleep, Field(discriminator="do")]
+
+
+def _a_ring(size: int) -> int:
+    least, most = max(PAGE, reserve(False) * ENTRY_BYTES), MAX_ENTRIES * ENTRY_BYTES
+    if size & (size - 1) or not least <= size <= most:
+        raise ValueError(
+            f"must be a power of two from {show_bytes(least)} to {show_bytes(most)} at 16 bytes an "
+            'entry; write e.g. "64KiB"'
+        )
+    return size
+
+
+RingSize = Annotated[Size, AfterValidator(_a_ring)]
 
 
 class Driver(Strict):
     """What the host does to the guest: phases, one after the other."""
 
     kind: Literal["script"] = "script"
-    manual_protect: Literal["off", "on", "initially-all-set"] = "off"
-    """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2."""
+    manual_protect: Literal["off", "on", "initially-all-set"] | None = None
+    """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2; off, unless a policy says how dirty pages are reported."""
+    all_set_keeps_mmu_writable: bool = False
+    """A what-if: the first clear of an all-set bitmap leaves mmu_writable to large sptes, so small
+    ones split from them may be fixed without mmu_lock."""
+    dirty_ring: RingSize = parse_bytes("64KiB")
+    """Size of each vCPU's dirty ring, where the policy has rings: 16 bytes an entry."""
     measure: str = "last"
     """The guest phase whose time and latencies are compared: `last`, or a name."""
     phases: Annotated[list[Phase], Field(min_length=1)]
@@ -112,17 +165,38 @@ class Driver(Strict):
                 running = phase.background
             elif phase.do == "wait":
                 running = False
-            if phase.do in ("enable-logging", "recreate-slot"):
+            if phase.do == "enable-logging":
                 logging = True
+            elif isinstance(phase, Recreate):
+                logging = phase.logging
             elif phase.do == "disable-logging":
                 logging = False
-            elif phase.do in ("get-dirty-log", "clear-dirty-log") and not logging:
+            elif phase.do in NEED_LOGGING and not logging:
                 raise ValueError(f"{where} needs logging; put enable-logging before it")
             if phase.do == "clear-dirty-log" and self.manual_protect == "off":
                 raise ValueError(f'{where} needs manual protect; set manual_protect = "on"')
             if phase.do == "clear-dirty-log" and not got:  # an old bitmap is as good to the kernel
                 raise ValueError(f"{where} needs a bitmap; put get-dirty-log before it")
-            got = got or phase.do == "get-dirty-log"
+            got = got or phase.do in ("get-dirty-log", "sync-dirty-log")
+
+    def misfits(self, reporting: Reporting) -> Iterator[tuple[str, str, str]]:
+        """Yield key, rule and remedy of each phase that a way of reporting does not have."""
+        for number, phase in enumerate(self.phases, 1):
+            fits = REPORTS.get(phase.do)
+            if fits is not None and reporting not in fits:
+                ways = ", ".join(way.value for way in fits)
+                manual = phase.do == "clear-dirty-log" and reporting is Reporting.GET_CLEARS
+                yield (
+                    f"driver.phases[{number}].do",
+                    f"{phase.do} goes with {ways} and not with {reporting.value}",
+                    "use sync-dirty-log, which goes with every way of reporting"
+                    + (', or set manual_protect = "on"' if manual else ""),
+                )
+
+    @property
+    def reporting(self) -> Reporting | None:
+        """What `manual_protect` means, if it is given."""
+        return None if self.manual_protect is None else MANUAL[self.manual_protect]
 
     @property
     def measured(self) -> int:

@@ -11,8 +11,10 @@ from mmusim.config.claims import Claim
 from mmusim.config.driver import Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.errors import MisfitError, nearest
-from mmusim.policies import KERNELS, policies
+from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
+from mmusim.policies import Chosen, Mmu, Policy, Reporting, Tracking, choose
 from mmusim.quantities import Strict
+from mmusim.units import show_bytes
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 
 
@@ -81,21 +83,36 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _choices_exist_together(self) -> Self:
-        kernel, manual = KERNELS[self.vm.kernel], self.driver.manual_protect
-        if manual != "off" and not kernel.manual_protect:
-            able = [name for name, k in KERNELS.items() if k.manual_protect]
-            raise MisfitError(
-                "driver.manual_protect", manual, f"does not exist in {kernel.name}",
-                f"set vm.kernel = {able[0]!r}, or manual_protect = 'off'",
-            )  # fmt: skip
         for name in self.policies.all:
-            mmus = policies()[name].mmu
-            if self.vm.mmu not in mmus:
+            policy, _, choices = self.chosen(name)
+            if not policy.tracks:
+                continue
+            for key, rule, remedy in self.driver.misfits(choices.reporting):
+                raise MisfitError(key, None, f"{rule}, of policy {name!r}", remedy)
+            least = reserve(choices.tracking is Tracking.PML) * ENTRY_BYTES
+            if choices.reporting is Reporting.DIRTY_RING and self.driver.dirty_ring < least:
                 raise MisfitError(
-                    "policies", name, f"does not exist under vm.mmu = {self.vm.mmu!r}",
-                    f"choose vm.mmu = {mmus[0]!r} or another policy",
+                    "driver.dirty_ring", show_bytes(self.driver.dirty_ring),
+                    f"is less than the reserve of {least // ENTRY_BYTES} entries that PML needs",
+                    'write "16KiB" or more',
                 )  # fmt: skip
         return self
+
+    def chosen(self, policy: str | Policy) -> Chosen:
+        """Decide every axis for a policy in this experiment.
+
+        Raises
+        ------
+        MisfitError
+            If its choices are illegal together, or contradict those of the experiment.
+        """
+        vm = self.vm
+        return choose(
+            policy,
+            kernel=vm.kernel,
+            mmu=None if vm.mmu is None else Mmu.of(vm.mmu),
+            reporting=self.driver.reporting,
+        )
 
 
 def _resolve(key: str, what: str, name: Any, names: Iterable[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -9,11 +10,28 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from mmusim.config.cost import CostSpec
 from mmusim.config.host import COSTS
 from mmusim.draws import Pairing
-from mmusim.policies import KERNELS, policies
-from mmusim.quantities import Count, Size, Strict, known_name
+from mmusim.errors import ConfigError
+from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
+from mmusim.quantities import Count, Share, Size, Strict, known_name
 from mmusim.units import BYTES, REGION, show_bytes
 
-PolicyName = Annotated[str, AfterValidator(lambda name: known_name("policy", name, policies()))]
+
+def _named(find: Callable[[str], object]) -> AfterValidator:
+    """Check a name with a function that raises ConfigError; its words become pydantic's."""
+
+    def check(name: str) -> str:
+        try:
+            find(name)
+        except ConfigError as error:
+            (complaint,) = error.complaints
+            raise ValueError(f"{complaint.rule}; {complaint.remedy}") from None
+        return name
+
+    return AfterValidator(check)
+
+
+PolicyName = Annotated[str, _named(policy_named)]
+KernelName = Annotated[str, _named(kernel_named)]
 CostName = Annotated[
     str, AfterValidator(lambda name: known_name("cost of the model", name, COSTS))
 ]  # fmt: skip
@@ -25,18 +43,18 @@ class Vm(Strict):
     vcpus: Annotated[int, Field(ge=1, le=4096)] = 1
     memory: Size = BYTES["GiB"]
     """All of it is one slot; vCPUs own equal parts, in whole 2 MiB regions."""
-    backing: Literal["4KiB", "2MiB"] = "2MiB"
+    backing: Literal["4KiB", "2MiB", "1GiB"] = "2MiB"
     """Page size of the host's backing, which bounds the level of sptes."""
-    mmu: Literal["legacy"] = "legacy"
-    """The direct MMU with rmaps and a spinlock."""
-    kernel: str = "linux-3.7"
+    mmu: Literal["legacy", "tdp", "shadow", "nested"] | None = None
+    """The MMU code that runs; by default the policy's or the kernel's own."""
+    kernel: KernelName = DEFAULT_KERNEL
+    """For policies that are no kernels themselves."""
     cached_child_tables: bool = True
-    """A table that a large spte unlinked stays hashed and is linked again (legacy MMU)."""
-
-    @field_validator("kernel")
-    @classmethod
-    def _known_kernel(cls, name: str) -> str:
-        return known_name("kernel mmusim models", name, KERNELS)
+    """A table that a large spte unlinked stays hashed and is linked again (all but the TDP MMU)."""
+    executable: Share = 0.0
+    """Part of memory, in whole 2 MiB regions evenly spread, that the guest executes code from."""
+    nx_huge_pages: bool = False
+    """The iTLB multihit mitigation (5.4): what is executed from is mapped at 4 KiB."""
 
     @field_validator("memory")
     @classmethod
@@ -49,6 +67,19 @@ class Vm(Strict):
                 f'the nearest is "{show_bytes(nearest_size)}"'
             )
         return memory
+
+    @property
+    def level(self) -> int:
+        """The level of the host's mappings: 1, 2 or 3."""
+        return ("4KiB", "2MiB", "1GiB").index(self.backing) + 1
+
+    @property
+    def kept_small(self) -> tuple[int, ...]:
+        """Regions that the NX mitigation keeps at 4 KiB."""
+        if not self.nx_huge_pages:
+            return ()
+        share, count = self.executable, self.memory // REGION
+        return tuple(i for i in range(count) if int((i + 1) * share) > int(i * share))
 
     @model_validator(mode="after")
     def _a_region_each(self) -> Self:

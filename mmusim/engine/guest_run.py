@@ -4,7 +4,10 @@ A run is planned up to the next access that would fault and committed when its t
 Something that kicks the vCPU cuts it: the access in flight completes, what lies behind it did not
 happen. Nothing another actor does can change a planned run without a kick: what is taken back
 stays usable through the TLB until the flush, and what is granted only concerns accesses that
-faulted, at which every run ends.
+faulted, at which every run ends. A large spte that a fault splits without a flush is the exception:
+then the runs of the others are cut where they are, which costs nothing, and planned again.
+
+A write that sets D of an spte armed for PML is a run of its own, because it leaves a log entry.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.engine.vm import HITS, THINK, WALK_4K, Vcpu, Vm
+from mmusim.engine.vm import HITS, PML_LOG, THINK, WALK_4K, Vcpu, Vm
+from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import PageTable, hit_level
-from mmusim.mmu.spte import PRESENT, STALE, TABLE, TLB_READ, TLB_WRITE, WRITABLE
+from mmusim.mmu.spte import LEVEL_1G, STALE, TABLE, TLB_READ, TLB_WRITE, TO_READ, TO_WRITE
 from mmusim.plan import Program
 
 Ints = NDArray[np.int64]
@@ -30,7 +34,8 @@ class GuestRun:
 
     __slots__ = (
         "_ahead", "_arrays", "_began", "_ends", "_hits", "_n", "_starts", "_think", "_think_left",
-        "_v", "_vm", "_walks", "count", "gfn", "k", "length", "program", "total_ns", "write",
+        "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program", "total_ns",
+        "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program) -> None:
@@ -51,6 +56,7 @@ class GuestRun:
         self._walks: Any = []
         self.count = 0  # accesses in the planned run
         self.total_ns = 0
+        self.logs = False  # the run is one write that sets D
 
     @property
     def index(self) -> int:
@@ -63,9 +69,10 @@ class GuestRun:
         return self._think.at(self.program.first + k)
 
     def plan(self) -> bool:
-        """Look ahead from access k; False if nothing is to be spent before it faults."""
+        """Look ahead from access k; False if it exits and nothing is to be spent before that."""
         k = self.k
-        if not hit_level(self._vm.view, self.gfn[k], self.write[k], self._vm.unflushed):
+        self.logs = False
+        if not hit_level(self._vm.view, self.gfn[k], self.write[k], bool(self._vm.taken_back)):
             self.count, self.total_ns, self._ahead = 0, self._think_left, FEW
             return self.total_ns > 0
         room = min(self._vm.run_limit, self.length - self.k)
@@ -78,9 +85,21 @@ class GuestRun:
             self._ahead = FEW
         return True
 
+    def plan_logged(self) -> None:
+        """Plan access k alone: a write to an armed page, which the processor logs on the way."""
+        v, index = self._v, self.index
+        hit, walk = v.t_hit.at(index) or 1, v.t_walk.at(index)
+        log = v.c_pml_log.at(index) if self._vm.pml and self._vm.tracked else 0
+        self.logs, self.count, self.total_ns = True, 1, hit + walk + log
+        self._starts, self._ends, self._hits, self._walks = [0], [self.total_ns], [hit], [walk]
+
+    def shorten(self, offset: int) -> None:
+        """Plan no further than what is in flight `offset` ns after the run began."""
+        self.count, self.total_ns = self.cut(offset)
+
     def _plan_few(self, limit: int) -> None:
         v, view, first = self._v, self._vm.view, self.program.first
-        gfn, write, unflushed = self.gfn, self.write, self._vm.unflushed
+        gfn, write, unflushed = self.gfn, self.write, bool(self._vm.taken_back)
         now = self._think_left
         starts: list[int] = []
         ends: list[int] = []
@@ -106,7 +125,7 @@ class GuestRun:
     def _plan_many(self, limit: int) -> None:
         v, k, first = self._v, self.k, self.index
         gfn, write = self._arrays.gfn[k : k + limit], self._arrays.write[k : k + limit]
-        level = hit_levels(self._vm.table, gfn, write, self._vm.unflushed)
+        level = hit_levels(self._vm.table, gfn, write, bool(self._vm.taken_back))
         count = int(np.argmin(level)) if not level.all() else limit
         hits = np.maximum(v.t_hit.slice(first, count), 1)
         walks = np.zeros(count, np.int64)
@@ -131,7 +150,7 @@ class GuestRun:
         """
         if not self.count:  # it was all think time
             return 0, offset
-        done = int(np.searchsorted(self._ends, offset))
+        done = int(np.searchsorted(self._ends[: self.count], offset))
         if done < self.count and offset > self._starts[done]:
             return done + 1, int(self._ends[done])
         return done, offset
@@ -143,11 +162,13 @@ class GuestRun:
             self._think_left -= spent_ns
             return
         ended = int(self._ends[done - 1])
-        first = int(self._hits[0] + self._walks[0])
+        first = int(self._ends[0] - self._starts[0])
         if self._began >= 0:
             first = start_ns + int(self._ends[0]) - self._began
             self._began = -1
         busy = self._commit_few(done, first) if done <= FEW else self._commit_many(done, first)
+        if self.logs:
+            busy += self._commit_log()
         self._v.books.ledger[THINK] += spent_ns - busy
         if self._vm.probe is not None:
             gfns, writes = (a[self.k : self.k + done].tolist() for a in self._arrays)
@@ -155,6 +176,15 @@ class GuestRun:
         self.k += done
         if self._think is not None:
             self._think_left = self._think_before(self.k) - (spent_ns - ended)
+
+    def _commit_log(self) -> int:
+        """The processor set D and logged the page; return what that took."""
+        log = int(self._ends[0] - self._hits[0] - self._walks[0])
+        self._v.books.ledger[PML_LOG] += log
+        gfn = self.gfn[self.k]
+        if set_dirty(self._vm.view, gfn) and self._vm.pml and self._vm.tracked:
+            self._v.pml.append(gfn)
+        return log
 
     def _commit_few(self, done: int, first_latency: int) -> int:
         """Book and mark a short run access by access; return the time spent in accesses."""
@@ -202,12 +232,15 @@ def hit_levels(
     t: PageTable, gfn: Ints, write: NDArray[np.bool_], unflushed: bool
 ) -> NDArray[np.int8]:
     """Return :func:`hit_level` of many accesses at once, shape (accesses,)."""
-    entry, byte = t.region[gfn >> 9], t.page[gfn]
-    need = np.where(write, PRESENT | WRITABLE, PRESENT).astype(np.uint8)
-    level = ((entry & TABLE) != 0) & ((byte & need) == need)
-    levels = np.where((entry & need) == need, 2, level).astype(np.int8)
+    giant, entry, byte = t.giant[gfn >> 18], t.region[gfn >> 9], t.page[gfn]
+    need = np.where(write, TO_WRITE, TO_READ).astype(np.uint8)
+    linked = (giant & TABLE) != 0
+    small = linked & ((entry & TABLE) != 0) & ((byte & need) == need)
+    levels = np.where(linked & ((entry & need) == need), 2, small).astype(np.int8)
+    levels[~linked & ((giant & need) == need)] = LEVEL_1G
     if unflushed:
         stale = np.where(write, TLB_WRITE, TLB_READ).astype(np.uint8)
         levels[(byte & stale) != 0] = 1
         levels[(entry & stale) != 0] = 2
+        levels[(giant & stale) != 0] = LEVEL_1G
     return levels

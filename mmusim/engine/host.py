@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mmusim.config.driver import GuestPhase, Phase, Run, Sleep
-from mmusim.engine import log_ioctls
+from mmusim.engine import log_ioctls, log_reports
+from mmusim.engine.dirty_rings import hold_slots_lock
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.vcpu import vcpu
 from mmusim.engine.vm import Books, Steps, Vm
@@ -21,6 +22,7 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         record: dict[str, Any] = {"do": phase.do, "name": phase.name, "start_ns": vm.now}
         record["before"] = vm.counters()
         host.phases.append(record)
+        host.bill = record["bill"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
         if isinstance(phase, GuestPhase):
             yield from start_guest(vm, host, number, phase)
@@ -80,12 +82,28 @@ def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
     return tuple(traces)
 
 
-OPERATIONS: dict[str, Callable[[Vm, Host, Any, dict[str, Any]], Steps]] = {
-    "enable-logging": log_ioctls.enable_logging,
-    "get-dirty-log": log_ioctls.get_dirty_log,
-    "clear-dirty-log": log_ioctls.clear_dirty_log,
-    "disable-logging": log_ioctls.disable_logging,
-    "recreate-slot": log_ioctls.recreate_slot,
+Operation = Callable[[Vm, Host, Any, dict[str, Any]], Steps]
+
+
+def ioctl(operation: Operation) -> Operation:
+    """Carry out a log ioctl under slots_lock."""
+
+    def locked(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+        yield from hold_slots_lock(vm, HOST, host.bill)
+        yield from operation(vm, host, phase, record)
+        vm.slots_lock.release(HOST)
+
+    return locked
+
+
+OPERATIONS: dict[str, Operation] = {
+    "enable-logging": ioctl(log_ioctls.enable_logging),
+    "get-dirty-log": ioctl(log_reports.get_dirty_log),
+    "clear-dirty-log": ioctl(log_reports.clear_dirty_log),
+    "sync-dirty-log": log_reports.sync_dirty_log,
+    "harvest-ring": log_reports.harvest_ring,
+    "disable-logging": ioctl(log_ioctls.disable_logging),
+    "recreate-slot": ioctl(log_ioctls.recreate_slot),
     "sleep": sleep,
     "wait": wait,
 }

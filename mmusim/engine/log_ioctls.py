@@ -1,27 +1,39 @@
-"""The host's dirty-log operations on the slot, as the host thread carries them out.
+"""Switching logging on and off, and deleting the slot: KVM_SET_USER_MEMORY_REGION.
 
-Sources: ``kvm_vm_ioctl_set_memory_region``, ``kvm_get_dirty_log_protect``,
-``kvm_clear_dirty_log_protect``, ``kvm_mmu_slot_remove_write_access``,
-``kvm_mmu_zap_collapsible_sptes``; the times follow the formulas of ``domain`` B.3.
+Sources: ``kvm_set_memory_region``, ``kvm_arch_commit_memory_region``,
+``kvm_mmu_slot_apply_flags``, ``kvm_mmu_zap_collapsible_sptes``; times by :mod:`mmusim.bills`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from mmusim.config.driver import Clear, Phase
+from mmusim import bills
+from mmusim.config.driver import Phase, Recreate
 from mmusim.draws import Ints, Stream
 from mmusim.engine import truth
+from mmusim.engine.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.flush import flush_remote
 from mmusim.engine.vm import Books, Steps, Vm
 from mmusim.mmu import slot as mmu
-from mmusim.mmu.slot import Walk
-from mmusim.mmu.spte import LOGGED, STALE, Edit
-from mmusim.policies import Disable, EnableWalk
+from mmusim.mmu import walk as walks
+from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.slot import MemSlot
+from mmusim.mmu.spte import STALE, Edit
+from mmusim.mmu.walk import Walk
+from mmusim.policies import Disable, Reporting
 from mmusim.trace import HOST
-from mmusim.units import BYTES, PAGE, PAGES_PER_REGION
+
+EVERYTHING = slice(None)
+
+COLLAPSE: dict[Disable, Callable[[PageTable, MemSlot, int], Walk]] = {
+    Disable.ZAP_SMALL: walks.zap_collapsible,
+    Disable.ZAP_TABLES: walks.zap_tables,
+    Disable.RECOVER: walks.recover_large,
+}
 
 
 class Host:
@@ -34,153 +46,122 @@ class Host:
         self.books: dict[int, Books] = {}
         self.running: list[Any] = []  # vCPU processes in the background
         self.bitmap: Ints = np.zeros(0, np.int64)  # gfns that the last get returned
+        self.bill: dict[str, int] = {}  # of this phase
         self.waits_for = ""
         self._streams: dict[str, Stream] = {}
         self._paid: dict[str, int] = {}
 
-    def spend(self, cost: str) -> int:
-        """Return the time of one operation in nanoseconds."""
+    def once(self, cost: str) -> int:
+        """Return the time of one operation in nanoseconds, drawn."""
         if cost not in self._streams:
             self._streams[cost] = self.vm.plan.draws.stream(cost, HOST, self.vm.plan.costs[cost])
             self._paid[cost] = 0
         self._paid[cost] += 1
-        return self._streams[cost].at(self._paid[cost] - 1)
+        ns = self._streams[cost].at(self._paid[cost] - 1)
+        note(self.bill, cost, ns)
+        return ns
 
-    def bulk(self, cost: str, times: float) -> int:
-        """Return the time of many operations in a row: their mean, rounded once."""
-        return round(self.vm.plan.costs[cost].mean() * times)
+    def pay(self, owed: bills.Bill) -> int:
+        """Return the time of many operations in a row."""
+        return pay(self.vm, owed, self.bill)
 
 
 def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
     """KVM_MEM_LOG_DIRTY_PAGES: a fresh bitmap, then arm every entry of the slot."""
     del phase, record
-    if vm.tracked or not vm.plan.policy.tracks:
+    plan = vm.plan
+    if vm.tracked or not plan.policy.tracks:
         return
-    slot, all_set = vm.plan.slot, vm.plan.driver.manual_protect == "initially-all-set"
+    slot, all_set = plan.slot, plan.choices.reporting is Reporting.ALL_SET
     mmu.set_log(vm.table, slot, ones=all_set)
     vm.tracked = True
-    yield vm.spend(host.spend("c_srcu") + host.bulk("c_memset", bitmap_mib(slot.npages)))
+    yield vm.spend(host.once("c_srcu") + host.pay(bills.fill_bitmap(slot.npages)))
+    yield from synchronize_srcu(vm, host)
     if all_set:
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
         return
 
-    yield from take_mmu_lock(vm)
-    walk = mmu.protect_slot(vm.table, slot, Edit(vm.policy.protect_large))
-    vm.unflushed = True
-    yield vm.spend(enable_ns(vm, host, walk))
-    yield from unlock_and_flush(vm, walk.changed, slot.pages)
+    yield from hold_mmu_lock(vm, HOST, host.bill, shared=vm.tdp)
+    walk = arm(vm, enabling=True)
+    yield vm.spend(
+        host.pay(bills.enable(plan.policy, plan.kernel, plan.choices, slot.npages, walk))
+    )
+    yield from unlock_and_flush(vm, host, walk.changed)
     send(vm, slot.base_gfn + np.arange(slot.npages))  # the first pass sends everything
 
 
-def enable_ns(vm: Vm, host: Host, walk: Walk) -> int:
-    """Time of arming a slot (B.3): what was visited and what was changed."""
-    if vm.plan.kernel.enable_walk is EnableWalk.ACTIVE_TABLES:
-        visited = host.bulk("c_scan", PAGES_PER_REGION * tables_in(vm, walk))
+def arm(vm: Vm, enabling: bool) -> Walk:
+    """Arm every entry of the slot as the policy does, and note what TLBs may still hold."""
+    policy, slot = vm.plan.policy, vm.plan.slot
+    if vm.upper is not None and policy.protects_root:
+        vm.upper.arm(vm.table, slot)
+    if enabling and policy.zaps_all_at_enable:
+        walk = walks.zap_all(vm.table, vm.plan.backing)
     else:
-        pages = vm.plan.slot.npages
-        heads = pages + pages // PAGES_PER_REGION + -(-pages // PAGES_PER_REGION**2)
-        visited = host.bulk("c_head", heads)
-    changed = host.bulk("c_wclear", walk.changed_4k)
-    changed += host.bulk("c_large_clear", walk.protected_2m)
-    return visited + changed + host.bulk("c_zap_large", walk.zapped_2m)
-
-
-def tables_in(vm: Vm, walk: Walk) -> int:
-    """Shadow pages of the slot: those of the last level and the two or three above them."""
-    gib = -(-vm.plan.slot.npages // PAGES_PER_REGION**2)
-    return walk.tables + gib + 2
-
-
-def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """KVM_GET_DIRTY_LOG: report, and unless user space clears by itself, clear and re-arm."""
-    del phase
-    if not vm.tracked:
-        return
-    slot, manual = vm.plan.slot, vm.plan.driver.manual_protect != "off"
-    yield vm.spend(host.spend("c_get_floor"))
-    if not manual:
-        yield from take_mmu_lock(vm)
-    gfns = mmu.fetch_dirty(vm.table, slot)
-    record["dirty"] = len(gfns)
-    record["false_dirty"] = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
-    if manual:
-        host.bitmap = gfns
-    else:
-        yield from clear_and_rearm(vm, host, gfns, slot.npages)
-    yield vm.spend(host.bulk("c_copy", bitmap_mib(slot.npages)))
-    if not manual:
-        send(vm, gfns)
-
-
-def clear_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """KVM_CLEAR_DIRTY_LOG with the bitmap of the last get, one request a chunk."""
-    del record
-    assert isinstance(phase, Clear)
-    if not vm.tracked:
-        return
-    slot = vm.plan.slot
-    chunk = phase.chunk // PAGE if phase.chunk else slot.npages
-    for first in range(slot.base_gfn, slot.base_gfn + slot.npages, chunk):
-        asked = host.bitmap[np.searchsorted(host.bitmap, first) :]
-        asked = asked[: np.searchsorted(asked, first + chunk)]
-        size = min(chunk, slot.base_gfn + slot.npages - first)
-        yield vm.spend(host.spend("c_get_floor") + host.bulk("c_copy", bitmap_mib(size)))
-        yield from take_mmu_lock(vm)
-        gfns = asked[(vm.table.page[asked] & LOGGED) != 0]
-        yield from clear_and_rearm(vm, host, gfns, size)
-        send(vm, gfns)
-
-
-def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int) -> Steps:
-    """With mmu_lock held: clear the bits, re-arm the pages, unlock and flush."""
-    mmu.clear_dirty(vm.table, gfns)
-    large = 0
-    if vm.plan.driver.manual_protect == "initially-all-set":
-        large = mmu.protect_large_under(vm.table, gfns)
-    changed = mmu.rearm(vm.table, gfns)
-    vm.unflushed = True
-    hold = host.bulk("c_word", -(-pages // 64)) + host.bulk("c_wclear", len(gfns))
-    yield vm.spend(hold + host.bulk("c_large_clear", large))
-    yield from unlock_and_flush(vm, bool(changed or large), gfns)
+        walk = walks.protect_slot(vm.table, slot, Edit(vm.policy.protect_large), vm.pml)
+    if walk.changed:
+        vm.take_back(EVERYTHING, EVERYTHING)
+    return walk
 
 
 def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Drop the bitmap; kernels from 4.1 zap what large sptes could replace."""
+    """Drop the bitmap; kernels from 4.1 collapse what large sptes could replace."""
     del phase, record
     if not vm.tracked:
         return
     truth.check(vm)
-    slot = vm.plan.slot
+    plan = vm.plan
     vm.tracked = False
-    mmu.set_log(vm.table, slot, ones=False)
-    yield vm.spend(host.spend("c_srcu"))
-    if vm.plan.kernel.disable is Disable.KEEP_SMALL:
+    mmu.set_log(vm.table, plan.slot, ones=False)
+    yield vm.spend(host.once("c_srcu"))
+    yield from synchronize_srcu(vm, host)
+    way = plan.kernel.disable(plan.choices.mmu)
+    if way is Disable.KEEP_SMALL:
         return
-    yield from take_mmu_lock(vm)
-    walk = mmu.zap_collapsible(vm.table, slot, vm.plan.huge)
-    vm.unflushed = True
-    yield vm.spend(host.bulk("c_collapse", walk.changed_4k))
-    yield from unlock_and_flush(vm, walk.changed, slot.pages)
+    yield from hold_mmu_lock(vm, HOST, host.bill, shared=vm.tdp)
+    walk = COLLAPSE[way](vm.table, plan.slot, plan.backing)
+    if vm.guest is not None and plan.backing > 1:
+        allowed = walks.may_be_large(vm.table, plan.slot, plan.backing)
+        vm.guest.zap(vm.table, plan.slot.regions, allowed)
+    if walk.changed:
+        vm.take_back(plan.slot.pages, plan.slot.regions)
+    yield vm.spend(host.pay(bills.disable(plan.kernel, plan.choices, walk)))
+    yield from unlock_and_flush(vm, host, walk.changed)
 
 
 def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Delete the slot and create it again with logging on; every table of the VM is gone."""
-    del phase, record
+    """Delete the slot and create it again, logging or not; every table of the VM is gone."""
+    del record
+    assert isinstance(phase, Recreate)
     if vm.tracked:
         truth.check(vm)
     slot = vm.plan.slot
-    yield vm.spend(host.spend("c_srcu"))
-    yield from take_mmu_lock(vm)
-    walk = mmu.zap_all(vm.table)
-    vm.unflushed = True
-    yield vm.spend(host.bulk("c_zap_large", walk.zapped_2m))
-    yield from unlock_and_flush(vm, walk.changed, slice(None))
-    yield vm.spend(host.spend("c_srcu"))
-    if vm.plan.policy.tracks:
-        all_set = vm.plan.driver.manual_protect == "initially-all-set"
-        mmu.set_log(vm.table, slot, ones=all_set)
-        vm.tracked = True
+    yield vm.spend(host.once("c_srcu"))
+    yield from hold_mmu_lock(vm, HOST, host.bill)
+    walk = walks.zap_all(vm.table, vm.plan.backing)
+    if vm.guest is not None:
+        vm.guest.zap(vm.table, EVERYTHING)
+    if walk.changed:
+        vm.take_back(EVERYTHING, EVERYTHING)
+    yield vm.spend(host.pay(bills.zap_all(walk)))
+    yield from unlock_and_flush(vm, host, walk.changed)
+    yield vm.spend(host.once("c_srcu"))
+    vm.tracked = phase.logging and vm.plan.policy.tracks
+    all_set = vm.plan.choices.reporting is Reporting.ALL_SET
+    mmu.set_log(vm.table, slot, ones=vm.tracked and all_set)
     send(vm, slot.base_gfn + np.arange(slot.npages))
+
+
+def synchronize_srcu(vm: Vm, host: Host) -> Steps:
+    """Wait until every vCPU that is handling a fault has finished: it uses the old memslot."""
+    started = vm.now
+    ends = []
+    for v in vm.vcpus:
+        if v.handling:
+            ends.append(vm.env.event())
+            v.grace.append(ends[-1])
+    yield from ends
+    note(host.bill, "srcu_wait", vm.now - started)
 
 
 def send(vm: Vm, gfns: Ints) -> None:
@@ -190,26 +171,14 @@ def send(vm: Vm, gfns: Ints) -> None:
         vm.probe.copied(gfns.tolist())
 
 
-def take_mmu_lock(vm: Vm) -> Steps:
-    """Queue for mmu_lock as the host thread."""
-    queued = vm.take_mmu_lock(None)
-    if queued is not None:
-        yield from vm.in_queue(None, queued)
-
-
-def unlock_and_flush(vm: Vm, needed: bool, pages: Any) -> Steps:
+def unlock_and_flush(vm: Vm, host: Host, needed: bool) -> Steps:
     """Flush if entries were taken back, before or after the unlock as the kernel does it."""
-    if not needed:
-        vm.unflushed = False
+    inside = vm.plan.kernel.flushes_under_lock()
+    if not needed or not inside:
         vm.lock.release(HOST)
-        return
-    if not vm.plan.kernel.flush_under_lock:
-        vm.lock.release(HOST)
-    yield from flush_remote(vm, vm.vcpus[0], pages=pages, regions=slice(None), host=True)
-    if vm.plan.kernel.flush_under_lock:
-        vm.lock.release(HOST)
-
-
-def bitmap_mib(pages: int) -> float:
-    """Size in MiB of the bitmap of `pages` pages."""
-    return pages / 8 / BYTES["MiB"]
+    if needed:
+        started = vm.now
+        yield from flush_remote(vm, vm.vcpus[0], books=False)
+        note(host.bill, "flush", vm.now - started)
+        if inside:
+            vm.lock.release(HOST)

@@ -1,4 +1,4 @@
-"""kvm->mmu_lock as a spinlock: first come, first served."""
+"""kvm->mmu_lock as a spinlock or a fair rwlock, and slots_lock: first come, first served."""
 
 from __future__ import annotations
 
@@ -13,70 +13,85 @@ class SpinLock:
     """A FIFO lock that refuses misuse and keeps its own books.
 
     A free lock is taken at once, without an event; simultaneous requests are served in the order
-    in which they are made. A released lock passes straight to the first waiter.
+    in which they are made. A released lock passes straight to the first waiter, and where readers
+    may share it (:class:`RwLock`) to all readers up to the next writer in the queue.
     """
 
-    def __init__(self, env: simpy.Environment, probe: Probe | None) -> None:
-        """Start free."""
+    shareable = False
+
+    def __init__(self, env: simpy.Environment, name: str, probe: Probe | None = None) -> None:
+        """Start free; `name` is for messages."""
         self._env = env
         self._probe = probe
-        self._queue: deque[tuple[int, simpy.Event]] = deque()
+        self._queue: deque[tuple[int, int, bool, simpy.Event]] = deque()
         self._changed_ns = 0  # when the queue's length last changed
-        self._asked_ns = self._got_ns = 0  # of the holder
-        self.holder: int | None = None
-        self.acquisitions = self.contended = 0
+        self._held: dict[int, tuple[int, int]] = {}  # holder -> when it asked, when it got it
+        self._read = False  # the holders share
+        self.name = name
+        self.acquisitions = self.contended = self.shared = 0
         self.queue_ns = self.hold_ns = self.longest_hold_ns = 0
 
-    def acquire(self, who: int) -> simpy.Event | None:
-        """Take the lock if it is free and return None; else return the event of its grant.
+    @property
+    def holders(self) -> tuple[int, ...]:
+        """Who holds the lock."""
+        return tuple(self._held)
+
+    def acquire(self, who: int, shared: bool = False) -> simpy.Event | None:
+        """Take the lock if that is possible and return None; else return the event of its grant.
 
         Raises
         ------
         RuntimeError
             If `who` holds the lock already.
         """
+        if who in self._held:
+            raise RuntimeError(f"actor {who} takes {self.name}, which it holds already")
         now = int(self._env.now)
+        shared = shared and self.shareable
         self.acquisitions += 1
-        if self.holder is None:
-            self.holder = who
-            self._asked_ns = self._got_ns = now
+        self.shared += shared
+        if not self._held or (shared and self._read and not self._queue):
+            self._hold(who, now, now, shared)
             return None
-        if self.holder == who:
-            raise RuntimeError(f"actor {who} takes mmu_lock, which it holds already")
         self._account(now)
         granted = self._env.event()
-        self._queue.append((who, granted))
+        self._queue.append((who, now, shared, granted))
         self.contended += 1
         return granted
 
+    def _hold(self, who: int, asked_ns: int, now: int, shared: bool) -> None:
+        self._held[who] = (asked_ns, now)
+        self._read = shared
+
     def release(self, who: int) -> None:
-        """Give the lock to the first waiter, or free it.
+        """Leave the lock; the last holder gives it to the first waiters, or frees it.
 
         Raises
         ------
         RuntimeError
             If `who` does not hold the lock.
         """
-        if self.holder != who:
-            raise RuntimeError(f"actor {who} releases mmu_lock, which {self.holder} holds")
+        if who not in self._held:
+            held_by = ", ".join(map(str, self._held)) or "nobody"
+            raise RuntimeError(f"actor {who} releases {self.name}, which {held_by} holds")
         now = int(self._env.now)
-        held = now - self._got_ns
+        asked, got = self._held.pop(who)
+        held = now - got
         self.hold_ns += held
         if held > self.longest_hold_ns:
             self.longest_hold_ns = held
         if self._probe is not None:
-            self._probe.locked(who, self._asked_ns, self._got_ns, now)
-        self.holder = None
-        if self._queue:
+            self._probe.locked(who, asked, got, now)
+        if not self._held and self._queue:
             self._account(now)
-            self.holder, granted = self._queue.popleft()
-            self._got_ns = now
-            granted.succeed()
+            self._grant(now)
+            while self._read and self._queue and self._queue[0][2]:
+                self._grant(now)
 
-    def granted(self, asked_ns: int) -> int:
-        """Note when the new holder had asked; return how long it waited in nanoseconds."""
-        self._asked_ns = asked_ns
-        return self._got_ns - asked_ns
+    def _grant(self, now: int) -> None:
+        who, asked, shared, granted = self._queue.popleft()
+        self._hold(who, asked, now, shared)
+        granted.succeed()
 
     def _account(self, now: int) -> None:
         self.queue_ns += len(self._queue) * (now - self._changed_ns)
@@ -87,8 +102,15 @@ class SpinLock:
         return LockStats(
             acquisitions=self.acquisitions,
             contended=self.contended,
+            shared=self.shared,
             wait_ns=wait_ns,
             queue_ns=self.queue_ns,
             hold_ns=self.hold_ns,
             longest_hold_ns=self.longest_hold_ns,
         )
+
+
+class RwLock(SpinLock):
+    """A queued, fair rwlock (qrwlock): readers share, and none overtakes a waiting writer."""
+
+    shareable = True

@@ -9,7 +9,7 @@ from mmusim.engine.log_ioctls import Host
 from mmusim.engine.vm import Vm
 from mmusim.errors import DeadlockError
 from mmusim.plan import Plan
-from mmusim.trace import Probe, Trace
+from mmusim.trace import HOST, Probe, Trace
 
 
 def simulate(plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -> Trace:
@@ -66,7 +66,6 @@ def deadlock(vm: Vm, host: Host) -> str:
     """Say who waits for what, and who holds mmu_lock."""
     waiting = [f"vCPU {v.number} waits for {v.waits_for}" for v in vm.vcpus if v.waits_for]
     waiting.append(f"the host thread waits for {host.waits_for}")
-    holder = {None: "nobody", -1: "the host thread"}.get(
-        vm.lock.holder, f"vCPU {vm.lock.holder}"
-    )  # fmt: skip
-    return f"deadlock at {vm.now} ns: {'; '.join(waiting)}; mmu_lock is held by {holder}"
+    names = ["the host thread" if who == HOST else f"vCPU {who}" for who in vm.lock.holders]
+    holders = " and ".join(names) or "nobody"
+    return f"deadlock at {vm.now} ns: {'; '.join(waiting)}; mmu_lock is held by {holders}"

@@ -8,13 +8,17 @@ from typing import Any, Final, cast
 import simpy
 from numpy.typing import NDArray
 
-from mmusim.engine.mmu_lock import SpinLock
+from mmusim.draws import Stream
+from mmusim.engine.mmu_lock import RwLock, SpinLock
 from mmusim.histogram import Histogram
 from mmusim.mmu.counters import NAMES
+from mmusim.mmu.dirty_ring import DirtyRing
+from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.upper_levels import UpperLevels
 from mmusim.plan import Plan
-from mmusim.policies import tabulate
-from mmusim.trace import CAUSES, HOST, Fingerprint, Probe
+from mmusim.policies import Lock, Mmu, Tracking
+from mmusim.trace import CAUSES, Fingerprint, Probe
 
 Steps = Generator[simpy.Event, Any, None]
 """A SimPy process, or a part of one."""
@@ -22,9 +26,11 @@ Outcome = Generator[simpy.Event, Any, int]
 """A part of a process that returns a number."""
 
 (
-    HITS, WALK_4K, THINK, PASS, FAULT_SLOW, FAULT_FAST, TABLE_ALLOC, DROP_LARGE,
-    MMU_LOCK_WAIT, FLUSH_WAIT, FLUSH_EXIT, TLB_FLUSH,
+    HITS, WALK_4K, THINK, PASS, FAULT_SLOW, FAULT_FAST, TABLE_ALLOC, DROP_LARGE, SPLIT_LARGE,
+    MMU_LOCK_WAIT, FLUSH_WAIT, FLUSH_EXIT, TLB_FLUSH, PML_LOG, PML_DRAIN, RING_FULL,
 ) = range(len(CAUSES))  # fmt: skip
+
+LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
 
@@ -64,14 +70,34 @@ class Vcpu:
 
     __slots__ = (
         "ack", "books", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast", "c_fault_slow",
-        "c_flush_init", "c_flush_target", "c_tlb_flush", "c_zap_large", "flush_requested",
-        "flushes", "in_guest", "number", "process", "t_hit", "t_pass", "t_walk", "waits_for",
+        "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log", "c_ring_exit", "c_split_1G",
+        "c_split_2M", "c_tlb_flush", "c_zap_large", "flush_requested", "flushes", "grace",
+        "handling", "in_guest", "number", "pml", "process", "ring", "ring_exits", "t_hit", "t_pass",
+        "t_walk", "waits_for",
     )  # fmt: skip
+
+    t_hit: Stream
+    t_walk: Stream
+    t_pass: Stream
+    c_alloc_table: Stream
+    c_entry: Stream
+    c_exit: Stream
+    c_fault_fast: Stream
+    c_fault_slow: Stream
+    c_flush_init: Stream
+    c_flush_target: Stream
+    c_pml_drain: Stream
+    c_pml_log: Stream
+    c_ring_exit: Stream
+    c_split_1G: Stream  # noqa: N815 - units as people write them
+    c_split_2M: Stream  # noqa: N815
+    c_tlb_flush: Stream
+    c_zap_large: Stream
 
     def __init__(self, plan: Plan, number: int) -> None:
         """Start in user space, with nothing in the TLB."""
 
-        def stream(name: str) -> Any:
+        def stream(name: str) -> Stream:
             return plan.draws.stream(name, number, plan.costs[name])
 
         self.number = number
@@ -80,18 +106,17 @@ class Vcpu:
         self.in_guest = False
         self.flush_requested = False
         self.ack: simpy.Event | None = None  # of the kick that is being answered
-        self.flushes = 0
+        self.handling = False  # inside a page fault: an SRCU read section
+        self.grace: list[simpy.Event] = []  # whoever waits for the end of that section
+        self.pml: list[int] = []  # the PML buffer, as gfns
+        pml = plan.choices.tracking is Tracking.PML
+        self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
+        self.flushes = self.ring_exits = 0
         self.waits_for = ""
         self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
-        self.t_pass, self.c_exit, self.c_entry = (
-            stream("t_pass"),
-            stream("c_exit"),
-            stream("c_entry"),
-        )
-        self.c_fault_slow, self.c_fault_fast = stream("c_fault_slow"), stream("c_fault_fast")
-        self.c_alloc_table, self.c_zap_large = stream("c_alloc_table"), stream("c_zap_large")
-        self.c_flush_init, self.c_flush_target = stream("c_flush_init"), stream("c_flush_target")
-        self.c_tlb_flush = stream("c_tlb_flush")
+        for name in self.__slots__:
+            if name.startswith("c_") or name == "t_pass":
+                setattr(self, name, stream(name))
 
 
 class Vm:
@@ -103,13 +128,26 @@ class Vm:
         self.run_limit = run_limit
         self.probe = probe
         self.env = simpy.Environment()
-        self.table = PageTable.empty(plan.pages)
+        self.table = PageTable.empty(plan.pages, plan.backing)
+        self.table.disallow_lpage[list(plan.executable)] += 1
+        self.table.disallow_1g[list({region >> 9 for region in plan.executable})] += 1
+        self.nx_small = set(plan.executable)  # of these, no fault has met the mitigation yet
         self.view = self.table.views()
-        self.policy = tabulate(plan.policy)
-        self.lock = SpinLock(self.env, probe)
+        self.policy = plan.chosen.tables()
+        choices = plan.choices
+        self.pml = choices.tracking is Tracking.PML
+        self.tdp = choices.mmu is Mmu.TDP
+        self.fast_faults = plan.kernel.fast_page_fault(choices.mmu)
+        self.lock = LOCKS[choices.lock](self.env, "mmu_lock", probe)
+        self.slots_lock = SpinLock(self.env, "slots_lock")
+        walks_up = plan.policy.protects_root or plan.policy.protects_tables
+        shadow = choices.mmu is Mmu.SHADOW
+        self.guest = GuestPdes(len(self.table.region)) if shadow else None
+        self.upper = UpperLevels(plan.pages) if walks_up else None
         self.vcpus = [Vcpu(plan, number) for number in range(plan.vcpus)]
         self.tracked = False  # the slot logs dirty pages
-        self.unflushed = False  # entries were taken back and TLBs may still hold them
+        self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing
+        self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.fingerprint = Fingerprint()
         self.waited_ns = 0  # for mmu_lock, by everybody
         self.slow = _Split(plan, "c_fault_slow", "c_lock_section")
@@ -135,29 +173,29 @@ class Vm:
         self.env.schedule(event, _AFTER_EVERYTHING_ELSE + v.number, ns)  # type: ignore[arg-type]
         return event
 
-    def take_mmu_lock(self, v: Vcpu | None) -> simpy.Event | None:
-        """Take mmu_lock if it is free; else return what to wait for with :meth:`in_queue`.
-
-        `v` is None for the host thread.
-        """
-        return self.lock.acquire(HOST if v is None else v.number)
-
     def in_queue(self, v: Vcpu | None, granted: simpy.Event) -> Steps:
-        """Wait for the grant of mmu_lock and book the time."""
+        """Wait for the grant of mmu_lock and book the time; `v` is None for whoever does not."""
         asked = self.now
         if v is not None:
             v.waits_for = "mmu_lock"
         yield granted
-        waited = self.lock.granted(asked)
-        self.waited_ns += waited
+        self.waited_ns += self.now - asked
         if v is not None:
             v.waits_for = ""
-            v.books.ledger[MMU_LOCK_WAIT] += waited
+            v.books.ledger[MMU_LOCK_WAIT] += self.now - asked
 
     def tracks(self, gfn: int) -> bool:
         """Tell whether `gfn` lies in a slot that logs dirty pages."""
-        slot = self.plan.slot
-        return self.tracked and slot.base_gfn <= gfn < slot.base_gfn + slot.npages
+        return self.tracked and gfn in self.plan.slot
+
+    def take_back(self, pages: Any, regions: slice) -> None:
+        """Note that TLBs may hold more of these entries than the tables allow, until a flush."""
+        self.taken_back.append((pages, regions))
+
+    def mark_dirty(self, v: Vcpu, gfn: int) -> None:
+        """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
+        if v.ring is not None:
+            v.ring.push(gfn)
 
     def counters(self) -> dict[str, int]:
         """Return the kernel counters as they stand."""

@@ -11,12 +11,16 @@ NAMES: Final = (
     "pf_spurious",  # faults that found the entry already good
     "pages_4k",  # 4 KiB leaves present, those of unlinked tables included
     "pages_2m",  # 2 MiB leaves present
+    "pages_1g",  # 1 GiB leaves present
+    "nx_lpage_splits",  # ranges that the NX mitigation keeps small
     "remote_tlb_flush",  # flushes carried out
     "remote_tlb_flush_requests",  # flushes asked for
-    "tables",  # page tables in existence; the model's own, not a kernel statistic
+    "tables",  # page tables in existence; from here on the model's own, no kernel statistics
+    "ring_fulls",  # exits because a dirty ring was full
+    "ring_entries",  # entries that were harvested from dirty rings
 )
 
 (
-    PF_TAKEN, PF_FIXED, PF_FAST, PF_SPURIOUS, PAGES_4K, PAGES_2M,
-    REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS, TABLES,
+    PF_TAKEN, PF_FIXED, PF_FAST, PF_SPURIOUS, PAGES_4K, PAGES_2M, PAGES_1G, NX_LPAGE_SPLITS,
+    REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS, TABLES, RING_FULLS, RING_ENTRIES,
 ) = range(len(NAMES))  # fmt: skip

@@ -1,16 +1,21 @@
-"""What a page fault does to the tables of the direct legacy MMU (EPT or NPT, before the TDP MMU).
+"""What a page fault does to the tables of a direct MMU (EPT or NPT).
 
-Sources: ``direct_map``/``__direct_map``, ``drop_large_spte``, ``fast_page_fault``,
-``direct_pte_prefetch`` of arch/x86/kvm/mmu; ``domain`` sections C.2 to C.4.
+Sources: ``direct_map``/``__direct_map``, ``kvm_tdp_mmu_map``, ``drop_large_spte``,
+``tdp_mmu_split_huge_page``, ``fast_page_fault``, ``direct_pte_prefetch`` of arch/x86/kvm/mmu;
+``domain`` sections C.2 to C.4.
 """
 
 from __future__ import annotations
 
-from mmusim.mmu.counters import PAGES_2M, PAGES_4K, PF_FAST, PF_FIXED, TABLES
+from typing import Any
+
+from mmusim.mmu.counters import PAGES_1G, PAGES_2M, PAGES_4K, PF_FAST, PF_FIXED, TABLES
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import (
     CHILD,
+    DIRTY,
     LEAF,
+    LEVEL_1G,
     LOGGED,
     NOT_LEAF,
     NOT_TABLE,
@@ -26,84 +31,132 @@ PREFETCH = 8  # PTE_PREFETCH_NUM
 
 def fix_lockless(t: PageTable, gfn: int, level: int, tracked: bool) -> None:
     """Set W by compare-exchange and log the one faulting page (fast_pf_fix_direct_spte)."""
-    if level == 2:
-        t.region[gfn >> 9] |= LEAF
-    else:
+    if level == 1:
         t.page[gfn] |= LEAF
+    else:
+        entries, index, _ = large_entry(t, gfn, level)
+        entries[index] |= LEAF
     if tracked:
         t.page[gfn] |= LOGGED
     t.stat[PF_FIXED] += 1
     t.stat[PF_FAST] += 1
 
 
-def drop_large(t: PageTable, region: int) -> None:
+def large_entry(t: PageTable, gfn: int, level: int) -> tuple[Any, int, int]:
+    """Return the array and index of the large entry over `gfn`, and the counter of its leaves."""
+    if level == LEVEL_1G:
+        return t.giant, gfn >> 18, PAGES_1G
+    return t.region, gfn >> 9, PAGES_2M
+
+
+def drop_large(t: PageTable, gfn: int, level: int) -> None:
     """Zap the large spte that blocks a lower level (drop_large_spte). The caller flushes."""
-    entry = t.region[region]
+    entries, index, counter = large_entry(t, gfn, level)
+    entry = entries[index]
     stale = TLB_READ | TLB_WRITE if entry & WRITABLE else TLB_READ
-    t.region[region] = entry & NOT_LEAF | stale
-    t.stat[PAGES_2M] -= 1
+    entries[index] = entry & NOT_LEAF | stale
+    t.stat[counter] -= 1
 
 
-def link_table(t: PageTable, region: int) -> bool:
-    """Make the region's entry point to a table (kvm_mmu_get_page); True if one was allocated.
+def split_large(t: PageTable, gfn: int, level: int) -> None:
+    """Replace a large spte by 512 of the level below with its permissions.
+
+    ``tdp_mmu_split_huge_page``. Nothing is taken back, so nothing needs a flush.
+    """
+    entries, index, counter = large_entry(t, gfn, level)
+    below, lower = (t.region, PAGES_2M) if level == LEVEL_1G else (t.page, PAGES_4K)
+    bits = entries[index] & LEAF
+    for child in range(index << 9, (index + 1) << 9):
+        below[child] = below[child] & NOT_LEAF | bits
+    entries[index] = entries[index] & NOT_LEAF | TABLE | CHILD
+    t.stat[counter] -= 1
+    t.stat[lower] += 512
+    t.stat[TABLES] += 1
+
+
+def link_tables(t: PageTable, gfn: int, level: int) -> None:
+    """Make the entries above `level` point to tables (kvm_mmu_get_page), allocated or found.
 
     A child table that an installed large spte had unlinked is still hashed and comes back with
     the sptes it had.
     """
-    entry = t.region[region]
-    t.region[region] = entry | TABLE | CHILD
-    if entry & (TABLE | CHILD):
-        return False
-    t.stat[TABLES] += 1
-    return True
+    for above in range(LEVEL_1G, max(level, 1), -1):
+        entries, index, _ = large_entry(t, gfn, above)
+        entry = entries[index]
+        entries[index] = entry | TABLE | CHILD
+        if not entry & (TABLE | CHILD):
+            t.stat[TABLES] += 1
 
 
-def map_small(t: PageTable, gfn: int, tracked: bool) -> None:
-    """Install a writable 4 KiB spte, for reads too, and log the page in a tracked slot."""
+def map_small(t: PageTable, gfn: int, tracked: bool, bits: int = LEAF) -> bool:
+    """Install a 4 KiB spte; True if the page was logged.
+
+    It is writable for reads too, unless `bits` are those of a clean guest mapping; a writable spte
+    in a tracked slot is logged.
+    """
     byte = t.page[gfn]
     if not byte & PRESENT:
         t.stat[PAGES_4K] += 1
-    t.page[gfn] = byte | LEAF | LOGGED if tracked else byte | LEAF
+    logged = tracked and bool(bits & WRITABLE)
+    t.page[gfn] = byte | bits | LOGGED if logged else byte | bits
     t.stat[PF_FIXED] += 1
+    return logged
 
 
-def map_large(t: PageTable, region: int, keep_child: bool) -> bool:
-    """Install a writable 2 MiB spte; True if that unlinked a table, so that the caller flushes.
+def map_large(t: PageTable, gfn: int, level: int, keep_child: bool, bits: int = LEAF) -> bool:
+    """Install a large spte; True if that unlinked a table, so that the caller flushes.
 
-    `keep_child`: the unlinked table stays hashed, as in every legacy MMU; otherwise it is freed.
+    `bits` are its permissions. `keep_child`: the unlinked table stays hashed, as in every MMU with
+    an rmap; otherwise it is freed with all below it.
     """
-    entry = t.region[region]
+    entries, index, counter = large_entry(t, gfn, level)
+    entry = entries[index]
     if not entry & PRESENT:
-        t.stat[PAGES_2M] += 1
+        t.stat[counter] += 1
     unlinked = bool(entry & TABLE)
-    entry = entry & NOT_TABLE | LEAF
     if unlinked and not keep_child:
         entry ^= CHILD
-        free_table(t, region)
-    t.region[region] = entry
+        free_table(t, index, level)
+    entries[index] = entry & NOT_TABLE | bits
     t.stat[PF_FIXED] += 1
     return unlinked
 
 
-def free_table(t: PageTable, region: int) -> None:
-    """Zap the 512 sptes of a table that is freed."""
-    for gfn in range(region << 9, (region + 1) << 9):
-        byte = t.page[gfn]
-        if byte & PRESENT:
-            t.stat[PAGES_4K] -= 1
-            stale = TLB_READ | TLB_WRITE if byte & WRITABLE else TLB_READ
-            t.page[gfn] = byte & NOT_LEAF | stale
+def free_table(t: PageTable, index: int, level: int) -> None:
+    """Zap the 512 entries of a table that is freed, and what is below them (handle_removed_pt)."""
     t.stat[TABLES] -= 1
+    below, counter = (t.region, PAGES_2M) if level == LEVEL_1G else (t.page, PAGES_4K)
+    for child in range(index << 9, (index + 1) << 9):
+        byte = below[child]
+        if byte & PRESENT:
+            t.stat[counter] -= 1
+            stale = TLB_READ | TLB_WRITE if byte & WRITABLE else TLB_READ
+            below[child] = byte & NOT_LEAF | stale
+        elif level == LEVEL_1G and byte & (TABLE | CHILD):
+            free_table(t, child, 2)
+            below[child] &= NOT_TABLE & ~CHILD & 0xFF
 
 
-def prefetch_small(t: PageTable, gfn: int) -> None:
+def prefetch_small(t: PageTable, gfn: int, bits: int = LEAF) -> None:
     """Map the non-present neighbours in the aligned group of eight (direct_pte_prefetch).
 
-    Only where the slot is not tracked: writable sptes are never prefetched under dirty logging.
+    Writable sptes are never prefetched in a tracked slot.
     """
     first = gfn & ~(PREFETCH - 1)
     for neighbour in range(first, first + PREFETCH):
         byte = t.page[neighbour]
         if not byte & PRESENT:
-            t.page[neighbour] = byte | LEAF
+            t.page[neighbour] = byte | bits
             t.stat[PAGES_4K] += 1
+
+
+def set_dirty(t: PageTable, gfn: int) -> bool:
+    """Set D of the writable leaf over `gfn` as the processor does; True if it was clear.
+
+    A leaf of which D was clear is armed for PML: the write that sets it is logged.
+    """
+    byte = t.page[gfn]
+    if byte & (PRESENT | DIRTY) == PRESENT:
+        t.page[gfn] = byte | DIRTY
+        return True
+    return False

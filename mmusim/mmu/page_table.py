@@ -1,4 +1,4 @@
-"""The page tables of one VM as arrays: one byte a page, one byte a 2 MiB region."""
+"""The page tables of one VM as arrays: one byte a page, one a 2 MiB region, one a GiB."""
 
 from __future__ import annotations
 
@@ -7,31 +7,50 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmusim.mmu.counters import NAMES
-from mmusim.mmu.spte import CHILD, PRESENT, TABLE, TLB_READ, TLB_WRITE, WRITABLE
+from mmusim.mmu.spte import (
+    CHILD,
+    LEVEL_1G,
+    PRESENT,
+    TABLE,
+    TLB_READ,
+    TLB_WRITE,
+    TO_READ,
+    TO_WRITE,
+    WRITABLE,
+)
 from mmusim.units import PAGES_PER_REGION
 
 
 class PageTable(NamedTuple):
     """All entries of a direct MMU, by gfn. Fields are arrays, or memoryviews of the same memory.
 
-    An unlinked child table keeps its sptes in ``page``; ``region`` says whether they are reachable.
+    An unlinked child table keeps its sptes; the entry above says whether they are reachable. In a
+    VM without 1 GiB mappings the tables of 2 MiB entries are taken to exist from the start.
     """
 
     page: Any  # (pages,) uint8: the 4 KiB spte and the page's dirty-log and truth bits
     region: Any  # (regions,) uint8: the 2 MiB entry
+    giant: Any  # (GiBs, rounded up) uint8: the 1 GiB entry
     disallow_lpage: Any  # (regions,) uint16: reasons against a large spte (lpage_info)
+    disallow_1g: Any  # (GiBs, rounded up) uint16: the same for a 1 GiB one
     stat: Any  # (len(counters.NAMES),) int64
 
     @classmethod
-    def empty(cls, pages: int) -> PageTable:
-        """Nothing is mapped. `pages` is a multiple of 512."""
+    def empty(cls, pages: int, level: int = 2) -> PageTable:
+        """Nothing is mapped. `pages` is a multiple of 512, `level` the largest there may be."""
         regions = pages // PAGES_PER_REGION
-        return cls(
+        giants = -(-regions // PAGES_PER_REGION)
+        table = cls(
             np.zeros(pages, np.uint8),
             np.zeros(regions, np.uint8),
+            np.full(giants, 0 if level == LEVEL_1G else TABLE | CHILD, np.uint8),
             np.zeros(regions, np.uint16),
+            np.zeros(giants, np.uint16),
             np.zeros(len(NAMES), np.int64),
         )
+        if regions % PAGES_PER_REGION:
+            table.disallow_1g[-1] += 1  # the tail of the slot does not fill it
+        return table
 
     def views(self) -> PageTable:
         """The same memory as memoryviews: scalar reads give plain ints, four times as fast."""
@@ -39,43 +58,68 @@ class PageTable(NamedTuple):
 
 
 def hit_level(t: PageTable, gfn: int, write: bool, unflushed: bool) -> int:
-    """Return the level of the translation a vCPU can use, or 0 if the access faults.
+    """Return the level of the translation a vCPU can use at once, or 0.
 
     A vCPU that has not flushed (`unflushed`) may still use what was taken back: its TLB is
-    taken to hold every translation it could have held.
+    taken to hold every translation it could have held. 0 is an access that faults, or a write
+    that sets D of an armed leaf and so makes an entry in the PML buffer.
     """
-    entry = t.region[gfn >> 9]
+    giant, entry = t.giant[gfn >> 18], t.region[gfn >> 9]
     if unflushed:
         stale = TLB_WRITE if write else TLB_READ
+        if giant & stale:
+            return LEVEL_1G
         if entry & stale:
             return 2
         if t.page[gfn] & stale:
             return 1
-    need = PRESENT | WRITABLE if write else PRESENT
-    if entry & need == need:
-        return 2
-    if entry & TABLE and t.page[gfn] & need == need:
-        return 1
+    need = TO_WRITE if write else TO_READ
+    if giant & TABLE:
+        if entry & need == need:
+            return 2
+        if entry & TABLE and t.page[gfn] & need == need:
+            return 1
+    elif giant & need == need:
+        return LEVEL_1G
     return 0
 
 
 def leaf(t: PageTable, gfn: int) -> tuple[int, int]:
     """Return level and byte of the leaf that a walk for `gfn` ends at; (1, 0) if none."""
-    entry = t.region[gfn >> 9]
-    if entry & PRESENT:
-        return 2, entry
-    if entry & TABLE:
-        return 1, t.page[gfn]
+    giant, entry = t.giant[gfn >> 18], t.region[gfn >> 9]
+    if giant & PRESENT:
+        return LEVEL_1G, giant
+    if giant & TABLE:
+        if entry & PRESENT:
+            return 2, entry
+        if entry & TABLE:
+            return 1, t.page[gfn]
     return 1, 0
 
 
-def target_level(t: PageTable, gfn: int, tracked: bool, huge: bool) -> int:
-    """Return the level at which a fault maps `gfn` (mapping_level, kvm_mmu_max_mapping_level)."""
-    if tracked or not huge or t.disallow_lpage[gfn >> 9]:
+def permits(t: PageTable, gfn: int, write: bool) -> bool:
+    """Tell whether the tables allow the access, armed by PML or not."""
+    need = PRESENT | WRITABLE if write else PRESENT
+    return leaf(t, gfn)[1] & need == need
+
+
+def target_level(t: PageTable, gfn: int, tracked: bool, backing: int) -> int:
+    """Return the level at which a fault maps `gfn` (mapping_level, kvm_mmu_max_mapping_level).
+
+    `backing` is the level of the host's own mapping. In a slot that logs it is always 1.
+    """
+    if tracked or backing == 1:
         return 1
-    return 2
+    if backing == LEVEL_1G and not t.disallow_1g[gfn >> 18]:
+        return LEVEL_1G
+    return 1 if t.disallow_lpage[gfn >> 9] else 2
 
 
-def has_table(t: PageTable, region: int) -> bool:
-    """Tell whether a child table exists for the region, linked or only hashed."""
-    return bool(t.region[region] & (TABLE | CHILD))
+def lacks_tables(t: PageTable, gfn: int, level: int) -> int:
+    """Return how many tables must be allocated to map `gfn` at `level`."""
+    missing = 0
+    if level < LEVEL_1G and not t.giant[gfn >> 18] & (TABLE | CHILD):
+        missing += 1
+    if level == 1 and not t.region[gfn >> 9] & (TABLE | CHILD):
+        missing += 1
+    return missing

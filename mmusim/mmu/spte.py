@@ -5,14 +5,18 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-# Bits of a leaf, the same in the byte of a 4 KiB page and in the byte of a 2 MiB region.
+# Bits of a leaf, the same in the bytes of a 4 KiB page, a 2 MiB region and a 1 GiB range.
 PRESENT: Final = 1
 WRITABLE: Final = 2  # W: clearing it is write-protecting
 MMU_WRITABLE: Final = 4  # no shadowed page inside: W may be restored without mmu_lock
-DIRTY: Final = 8  # the hardware D bit
+DIRTY: Final = 8  # the hardware D bit; clear on a writable leaf that PML has armed
 LEAF: Final = PRESENT | WRITABLE | MMU_WRITABLE | DIRTY
 NOT_LEAF: Final = 0xFF ^ LEAF
 ACCESS: Final = PRESENT | WRITABLE | MMU_WRITABLE  # what policies are asked about
+TO_READ: Final = PRESENT  # what an access needs to go through without a fault or a log entry
+TO_WRITE: Final = PRESENT | WRITABLE | DIRTY
+
+LEVEL_1G: Final = 3
 
 # What a TLB may still hold although the entry was taken back; gone at the next flush.
 TLB_READ: Final = 64
@@ -22,17 +26,17 @@ TLB_WRITE: Final = 128
 LOGGED: Final = 16  # its bit in the slot's dirty bitmap
 STALE: Final = 32  # written since it was last copied: the destination's version is old
 
-# Only in the byte of a region.
-TABLE: Final = 16  # not a leaf: the entry points to a table of 512 sptes
-CHILD: Final = 32  # a table for this region exists and is hashed, linked or not
+# Only in the bytes of regions and 1 GiB ranges.
+TABLE: Final = 16  # not a leaf: the entry points to a table of 512 entries
+CHILD: Final = 32  # a table for this range exists and is hashed, linked or not
 NOT_TABLE: Final = 0xFF ^ TABLE
 
 
 class Level(IntEnum):
-    """The page-table level of a leaf, as the kernel numbers it."""
+    """The page-table level of a leaf as policies see it, numbered as the kernel does."""
 
     SMALL = 1  # PG_LEVEL_4K
-    LARGE = 2  # PG_LEVEL_2M
+    LARGE = 2  # PG_LEVEL_2M, and PG_LEVEL_1G alike
 
 
 class Edit(IntEnum):
@@ -41,6 +45,7 @@ class Edit(IntEnum):
     KEEP = 0
     WRITE_PROTECT = 1  # clear W (spte_write_protect)
     ZAP = 2  # make it non-present (drop_spte, drop_large_spte)
+    SPLIT = 3  # replace a large one by a table of 512 small ones with its permissions
 
 
 class Spte(NamedTuple):
@@ -53,9 +58,12 @@ class Spte(NamedTuple):
 
     @classmethod
     def from_bits(cls, level: int, bits: int) -> Spte:
-        """Decode the byte of a page or of a region."""
+        """Decode the byte of a page, of a region or of a 1 GiB range."""
         return cls(
-            Level(level), bool(bits & PRESENT), bool(bits & WRITABLE), bool(bits & MMU_WRITABLE)
+            Level.SMALL if level == 1 else Level.LARGE,
+            bool(bits & PRESENT),
+            bool(bits & WRITABLE),
+            bool(bits & MMU_WRITABLE),
         )
 
     def __str__(self) -> str:

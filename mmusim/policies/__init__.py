@@ -1,4 +1,4 @@
-"""Dirty-logging policies, one per file.
+"""Dirty-logging policies, one idea per file.
 
 A new file in this folder is found by itself; an installed package adds policies through the
 entry point group ``mmusim.policies``. Neither needs a line changed here.
@@ -8,8 +8,17 @@ import importlib
 import pkgutil
 from importlib.metadata import entry_points
 
+from mmusim.policies.axes import AXES, Choices, Large, Lock, Mmu, Reporting, Tracking
 from mmusim.policies.base import Policy, Tables, policies, policy_named, tabulate
-from mmusim.policies.kernel import KERNELS, Disable, EnableWalk, Kernel, kernel_named
+from mmusim.policies.choices import DEFAULT_KERNEL, Chosen, choose, legal, nearest_legal
+from mmusim.policies.kernel import (
+    PRESETS,
+    Disable,
+    EnableWalk,
+    GetWalk,
+    Kernel,
+    kernel_named,
+)
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
@@ -17,13 +26,26 @@ for _entry in entry_points(group="mmusim.policies"):
     _entry.load()
 
 __all__ = [
-    "KERNELS",
+    "AXES",
+    "DEFAULT_KERNEL",
+    "PRESETS",
+    "Choices",
+    "Chosen",
     "Disable",
     "EnableWalk",
+    "GetWalk",
     "Kernel",
+    "Large",
+    "Lock",
+    "Mmu",
     "Policy",
+    "Reporting",
     "Tables",
+    "Tracking",
+    "choose",
     "kernel_named",
+    "legal",
+    "nearest_legal",
     "policies",
     "policy_named",
     "tabulate",

@@ -1,91 +1,173 @@
-"""What else about dirty logging changed from kernel to kernel, beside the policy."""
+"""What changed about dirty logging from one release of Linux to the next."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from mmusim.errors import ConfigError, nearest
+from mmusim.errors import ConfigError
+from mmusim.policies.axes import Large, Lock, Mmu
 
 
 class Disable(Enum):
     """What switching logging off does to the small sptes."""
 
     KEEP_SMALL = "nothing: a later fault that may map large replaces them"
-    ZAP_COLLAPSIBLE = "zap them where a large one is allowed (3ea3b7fa9af0, 4.1)"
+    ZAP_SMALL = "zap them where a large one is allowed; their tables stay"
+    ZAP_TABLES = "zap their tables"
+    RECOVER = "put a writable large spte in the place of their tables"
 
 
 class EnableWalk(Enum):
-    """How the slot is walked when logging is switched on; decides what the walk costs."""
+    """How a slot is walked when logging is switched on; decides what the walk costs."""
 
     ACTIVE_TABLES = "512 entries of every shadow page of the slot"
-    RMAP = "one rmap head per gfn and level (3.9)"
+    RMAP = "one rmap head per gfn and level"
+    PRESENT = "only what the paging structures hold"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class GetWalk(Enum):
+    """Which sptes a get or a clear re-arms."""
+
+    ALL = "every spte of the slot, if one bit is set"
+    CHEAPER = "the dirty gfns, or every spte where there are fewer shadow pages than dirty gfns"
+    DIRTY = "the dirty gfns, through their rmap"
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
-    """The behaviour of one release's legacy MMU under dirty logging."""
+    """A release of Linux. Each method is one change, at the release that brought it."""
 
-    name: str
-    disable: Disable
-    enable_walk: EnableWalk
-    flush_under_lock: bool
-    """Flush before mmu_lock is dropped; after it since 198c74f43f0f (3.16)."""
-    fast_fault_at_target_level_only: bool
-    """The lockless walk stops at the level a new mapping would have. So a small read-only spte
-    where a large one is allowed takes the slow path, which is how large sptes come back in
-    kernels before 4.1. Modern kernels walk down to the leaf."""
-    manual_protect: bool
-    """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 (d7547c55cbe7, 5.2)."""
-    initially_all_set: bool
-    """3c9bd4006bfc, 5.7."""
+    release: tuple[int, ...]  # (6, 1); (2, 6, 37) in the old scheme
+
+    @property
+    def name(self) -> str:
+        """The release as people write it: ``linux-6.1``."""
+        return "linux-" + ".".join(map(str, self.release))
+
+    def mmu(self) -> Mmu:
+        """The MMU of a host with EPT or NPT; the TDP MMU is the default since 71ba3f3189c7."""
+        return Mmu.TDP if self.release >= (5, 15) else Mmu.LEGACY
+
+    def lock(self) -> Lock:
+        """mmu_lock is a rwlock since 531810caa9f4 (5.12)."""
+        return Lock.RWLOCK if self.release >= (5, 12) else Lock.SPINLOCK
+
+    def large(self, mmu: Mmu) -> Large:
+        """c126d94f2c90 (3.16); a3fe5dbda0a4 (5.18, TDP) and ada51a9de737 (6.0, nested)."""
+        if self.release < (3, 16):
+            return Large.ZAP
+        eager_since = {Mmu.TDP: (5, 18), Mmu.NESTED: (6, 0)}.get(mmu)
+        if eager_since is not None and self.release >= eager_since:
+            return Large.EAGER_SPLIT
+        return Large.READ_ONLY
+
+    def splits_on_fault(self, mmu: Mmu) -> bool:
+        """The TDP MMU splits a large spte where it must map below it (c4b33d28ea51, 6.2)."""
+        return mmu is Mmu.TDP and self.release >= (6, 2)
+
+    def disable(self, mmu: Mmu) -> Disable:
+        """3ea3b7fa9af0 (4.1); 5ba7c4c6d1c7 (5.19) and 13e2e4f62a4b (6.13) in the TDP MMU."""
+        if self.release < (4, 1):
+            return Disable.KEEP_SMALL
+        if mmu is not Mmu.TDP or self.release < (5, 19):
+            return Disable.ZAP_SMALL
+        return Disable.ZAP_TABLES if self.release < (6, 13) else Disable.RECOVER
+
+    def enable_walk(self, mmu: Mmu) -> EnableWalk:
+        """Over shadow pages before 3.9, over the rmap since; the TDP MMU has neither."""
+        if mmu is Mmu.TDP:
+            return EnableWalk.PRESENT
+        return EnableWalk.ACTIVE_TABLES if self.release < (3, 9) else EnableWalk.RMAP
+
+    def get_walk(self) -> GetWalk:
+        """95d4c16ce78c (3.3) and its successors (3.5)."""
+        if self.release < (3, 3):
+            return GetWalk.ALL
+        return GetWalk.CHEAPER if self.release < (3, 5) else GetWalk.DIRTY
+
+    def flushes_under_lock(self) -> bool:
+        """Flush before mmu_lock is dropped; after it since 198c74f43f0f (3.16)."""
+        return self.release < (3, 16)
+
+    def fast_page_fault(self, mmu: Mmu) -> bool:
+        """c7ba5b48cc8d (3.6), 6e8eb2060cc7 (5.15) in the TDP MMU; only where paging is direct."""
+        if mmu in (Mmu.SHADOW, Mmu.NESTED):
+            return False
+        return self.release >= ((5, 15) if mmu is Mmu.TDP else (3, 6))
+
+    def fast_fault_at_target_level_only(self) -> bool:
+        """The lockless walk stops at the level a new mapping would have.
+
+        So a small read-only spte where a large one is allowed takes the slow path, which is how
+        large sptes come back in kernels before 4.1. Modern kernels walk down to the leaf.
+        """
+        return self.release < (4, 10)
+
+    def history(self) -> str:
+        """What of dirty logging is in this release, oldest first."""
+        new = [text for release, text in HISTORY if release <= self.release]
+        return "It has: " + "; ".join(new) + "."
 
 
-KERNELS: Final = {
-    kernel.name: kernel
-    for kernel in (
-        Kernel(
-            name="linux-3.7",
-            disable=Disable.KEEP_SMALL,
-            enable_walk=EnableWalk.ACTIVE_TABLES,
-            flush_under_lock=True,
-            fast_fault_at_target_level_only=True,
-            manual_protect=False,
-            initially_all_set=False,
-        ),
-        Kernel(
-            name="linux-3.16",
-            disable=Disable.KEEP_SMALL,
-            enable_walk=EnableWalk.RMAP,
-            flush_under_lock=False,
-            fast_fault_at_target_level_only=True,
-            manual_protect=False,
-            initially_all_set=False,
-        ),
-        Kernel(
-            name="linux-6.1",
-            disable=Disable.ZAP_COLLAPSIBLE,
-            enable_walk=EnableWalk.RMAP,
-            flush_under_lock=False,
-            fast_fault_at_target_level_only=False,
-            manual_protect=True,
-            initially_all_set=True,
-        ),
-    )
-}
+HISTORY: Final = (
+    ((2, 6, 28), "large mappings that are not write-protected but destroyed (38187c830cab)"),
+    ((2, 6, 38), "a slot walk that looks at leaves only (e49146dce8c3)"),
+    ((3, 3), "gets that re-arm by rmap (95d4c16ce78c; always since 3.5)"),
+    ((3, 6), "lockless fixes of write-protection faults (c7ba5b48cc8d)"),
+    ((3, 9), "a walk over the rmap when logging is switched on"),
+    ((3, 16), "large sptes kept read-only (c126d94f2c90)"),
+    ((3, 16), "flushes outside mmu_lock (198c74f43f0f)"),
+    ((4, 0), "PML on Intel (843e4330573c, 88178fd4f718)"),
+    ((4, 1), "small sptes zapped when logging ends (3ea3b7fa9af0)"),
+    ((5, 2), "manual clear (2a31b9db1535, d7547c55cbe7)"),
+    ((5, 7), "a bitmap that starts with all bits set (3c9bd4006bfc)"),
+    ((5, 10), "the TDP MMU"),
+    ((5, 11), "dirty rings (fb04a1eddb1a)"),
+    ((5, 12), "mmu_lock as a rwlock (531810caa9f4)"),
+    ((5, 15), "the TDP MMU by default (71ba3f3189c7), lockless fixes in it (6e8eb2060cc7)"),
+    ((5, 18), "eager page splitting in the TDP MMU (a3fe5dbda0a4, cb00a70bd4b7)"),
+    ((5, 19), "tables zapped whole when logging ends (5ba7c4c6d1c7)"),
+    ((6, 0), "eager page splitting for nested guests (ada51a9de737)"),
+    ((6, 2), "splitting in the fault (c4b33d28ea51)"),
+    ((6, 13), "large sptes put back in place when logging ends (13e2e4f62a4b)"),
+)
+"""What came when, for people."""
+
+OLDEST: Final = (2, 6, 28)
+"""38187c830cab: large sptes are not write-protected; older kernels are not modelled."""
+LAST_TO_WALK_ALL: Final = (2, 6, 37)
+"""e49146dce8c3 (2.6.38) ended the zap of all tables at enable and the walk over all levels."""
+PRESETS: Final = tuple(
+    Kernel(release)
+    for release in [
+        LAST_TO_WALK_ALL, (3, 7), (3, 9), (3, 16), (4, 1), (5, 7), (5, 11), (5, 15), (5, 18),
+        (6, 1), (6, 2), (6, 13),
+    ]
+)  # fmt: skip
+"""Releases at which something changed; any other can be named the same way."""
+
+
+def first_release(release: tuple[int, ...]) -> str:
+    """Return the name of the first preset that has what came in `release`."""
+    return next(kernel.name for kernel in PRESETS if kernel.release >= release)
 
 
 def kernel_named(name: str) -> Kernel:
-    """Return the kernel called `name`.
+    """Return the kernel called `name`, any release written ``linux-5.4`` or ``linux-2.6.38``.
 
     Raises
     ------
     ConfigError
-        If there is none; with the nearest known name.
+        If the name is not a release or one older than the model goes back.
     """
-    if name not in KERNELS:
+    match = re.fullmatch(r"linux-(2\.6\.\d{1,2}|[3-9]\.\d{1,2})", name)
+    kernel = Kernel(tuple(int(part) for part in match[1].split("."))) if match else None
+    if kernel is None or kernel.release < OLDEST:
         raise ConfigError.of(
-            "vm", "kernel", name, "is not a kernel mmusim models", nearest(name, KERNELS)
-        )
-    return KERNELS[name]
+            "vm", "kernel", name, "is not a release of Linux from 2.6.28 on",
+            "write e.g. 'linux-3.7' or 'linux-6.13'",
+        )  # fmt: skip
+    return kernel

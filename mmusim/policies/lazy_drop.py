@@ -1,10 +1,13 @@
 """The patch of the thread: keep large sptes read-only and drop them on the first write."""
 
+from typing import ClassVar
+
 from mmusim.mmu.spte import Edit, Level, Spte
+from mmusim.policies.axes import Large
 from mmusim.policies.base import Policy
 
 
-class LazyDrop(Policy, name="lazy-drop"):
+class LazyDrop(Policy, name="lazy-drop", choices=(Large.READ_ONLY,)):
     """Large sptes stay, read-only, until the first write to their region drops them.
 
     "Moves some work from protect-time to fault-time, so it reduces jitter" (Avi Kivity). Reads
@@ -13,7 +16,10 @@ class LazyDrop(Policy, name="lazy-drop"):
     logged one page of 512, merged again with the level check below.
     """
 
-    commits = ("caf6900f2d8a (reverted by 6b73a96065e8)", "c126d94f2c90 (3.16)")
+    commits: ClassVar[tuple[str, ...]] = (
+        "caf6900f2d8a (reverted by 6b73a96065e8)",
+        "c126d94f2c90 (3.16)",
+    )
 
     def protect(self, spte: Spte) -> Edit:
         """Clear W at every level (spte_write_protect)."""
@@ -23,3 +29,23 @@ class LazyDrop(Policy, name="lazy-drop"):
     def fast_path(self, spte: Spte, tracked: bool) -> bool:
         """Refuse large leaves in a tracked slot: one bit could not log 512 pages."""
         return spte.mmu_writable and (spte.level == Level.SMALL or not tracked)
+
+
+class LazyDrop2013(LazyDrop, name="lazy-drop-2013"):
+    """The patch as it was merged in January 2013 and reverted in February: it loses writes.
+
+    fast_page_fault makes a large read-only spte writable and logs only the page that faulted; the
+    other 511 can be written unlogged (bug 54061: migration failed). Runs end with an error that
+    says so. Here to show that the check finds it.
+    """
+
+    commits: ClassVar[tuple[str, ...]] = (
+        "caf6900f2d8a",
+        "6b73a96065e8 (revert)",
+        "c126d94f2c90 (what was missing)",
+    )
+
+    def fast_path(self, spte: Spte, tracked: bool) -> bool:
+        """Allow every level."""
+        del tracked
+        return spte.mmu_writable

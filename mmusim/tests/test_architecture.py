@@ -21,11 +21,11 @@ FLOORS = [
     ["policies"],
     ["latency", "draws", "workload", "hosts"],
     ["config"],
-    ["plan"],
+    ["plan", "bills"],
     ["histogram", "trace"],
     ["engine"],
     ["metrics", "stats", "comparison"],
-    ["provenance", "store", "conform", "experiment", "frames"],
+    ["provenance", "store", "kernel_cases", "conform", "experiment", "frames"],
     ["plots", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent

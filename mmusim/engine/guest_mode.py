@@ -1,0 +1,85 @@
+"""Into guest mode and out of it: what is served at every entry, what happens at every exit."""
+
+from __future__ import annotations
+
+from mmusim.engine.dirty_rings import reap
+from mmusim.engine.vm import FLUSH_EXIT, PML_DRAIN, RING_FULL, TLB_FLUSH, Steps, Vcpu, Vm
+from mmusim.mmu.counters import RING_FULLS
+from mmusim.mmu.spte import LOGGED
+
+
+def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps:
+    """Serve what was requested, then enter; time of the entry is booked under `cause`."""
+    ledger = v.books.ledger
+    while True:
+        if v.ring is not None and v.ring.soft_full():
+            yield from ring_full(vm, v)
+        if v.flush_requested:
+            v.flush_requested = False
+            ns = v.c_tlb_flush.at(index)
+            if ns:
+                yield vm.spend(ns)
+            ledger[TLB_FLUSH] += ns
+        if entry_ns:
+            yield vm.spend(entry_ns)
+            ledger[cause] += entry_ns
+        if not v.flush_requested:
+            break
+        entry_ns = 0  # the request came during the entry, which is broken off and made good
+    v.in_guest = True
+
+
+def ring_full(vm: Vm, v: Vcpu) -> Steps:
+    """KVM_EXIT_DIRTY_RING_FULL: user space harvests and resets the rings on the vCPU's thread."""
+    started = vm.now
+    v.waits_for = "the reset of the dirty rings"
+    vm.view.stat[RING_FULLS] += 1
+    yield vm.spend(v.c_ring_exit.at(v.ring_exits))
+    v.ring_exits += 1
+    yield from reap(vm, v.number, v, {})
+    v.waits_for = ""
+    v.books.ledger[RING_FULL] += vm.now - started
+
+
+def drain_pml(vm: Vm, v: Vcpu, index: int) -> Steps:
+    """Empty the PML buffer into the log, as every exit does first (vmx_flush_pml_buffer)."""
+    if not v.pml:
+        return
+    drained, v.pml = v.pml, []
+    ns = v.c_pml_drain.at(index) * len(drained)
+    for gfn in drained:
+        if vm.tracks(gfn):
+            vm.view.page[gfn] |= LOGGED
+            vm.mark_dirty(v, gfn)
+    yield vm.spend(ns)
+    v.books.ledger[PML_DRAIN] += ns
+
+
+def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
+    """Leave the guest, acknowledge, serve what was requested and enter again."""
+    assert v.ack is not None
+    exit_ns = v.c_exit.at(index)
+    yield vm.spend(exit_ns)
+    v.ack.succeed()
+    v.ack = None
+    v.books.ledger[FLUSH_EXIT] += exit_ns
+    yield from drain_pml(vm, v, index)
+    yield from enter_guest(vm, v, v.c_entry.at(index), FLUSH_EXIT, index)
+
+
+def pml_full(vm: Vm, v: Vcpu, index: int) -> Steps:
+    """Exit because the PML buffer has no room for the write that comes next."""
+    v.in_guest = False
+    exit_ns = v.c_exit.at(index)
+    yield vm.spend(exit_ns)
+    v.books.ledger[PML_DRAIN] += exit_ns
+    yield from drain_pml(vm, v, index)
+    yield from enter_guest(vm, v, v.c_entry.at(index), PML_DRAIN, index)
+
+
+def leave_handler(v: Vcpu) -> None:
+    """End the SRCU read section of a fault and tell whoever waits for a grace period."""
+    v.handling = False
+    for waiting in v.grace:
+        waiting.succeed()
+    v.grace.clear()

@@ -1,0 +1,76 @@
+"""The dirty rings: one a vCPU, filled by the kernel, harvested by user space.
+
+Sources: virt/kvm/dirty_ring.c (fb04a1eddb1a, 5.11); ``domain`` B.2 row 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+ENTRY_BYTES: Final = 16  # sizeof(struct kvm_dirty_gfn)
+RESERVED: Final = 64  # KVM_DIRTY_RING_RSVD_ENTRIES
+PML_ENTRIES: Final = 512
+"""What one exit may add at once under PML; the size of the PML buffer."""
+MAX_ENTRIES: Final = 65536  # KVM_DIRTY_RING_MAX_ENTRIES
+WINDOW: Final = 64  # BITS_PER_LONG
+
+
+class DirtyRing:
+    """The entries of one vCPU that user space has not harvested, as gfns in order."""
+
+    __slots__ = ("entries", "size", "soft_limit")
+
+    def __init__(self, size: int, pml: bool) -> None:
+        """Start empty; `size` in entries. Under PML a whole buffer more is kept in reserve."""
+        self.entries: list[int] = []
+        self.size = size
+        self.soft_limit = size - reserve(pml)
+
+    def push(self, gfn: int) -> None:
+        """Add an entry (kvm_dirty_ring_push).
+
+        Raises
+        ------
+        OverflowError
+            If the ring is full: its vCPU should have been stopped before.
+        """
+        if len(self.entries) == self.size:
+            raise OverflowError(f"a dirty ring of {self.size} entries overflows at gfn {gfn}")
+        self.entries.append(gfn)
+
+    def soft_full(self) -> bool:
+        """Tell whether the vCPU must not enter the guest (kvm_dirty_ring_soft_full)."""
+        return len(self.entries) >= self.soft_limit
+
+    def harvest(self) -> list[int]:
+        """Take out all entries, as user space does between two exits."""
+        taken, self.entries = self.entries, []
+        return taken
+
+
+def reserve(pml: bool) -> int:
+    """Entries that are kept free for what one exit may add (kvm_dirty_ring_get_rsvd_entries)."""
+    return RESERVED + (PML_ENTRIES if pml else 0)
+
+
+def masks(harvested: list[int]) -> Iterator[list[int]]:
+    """Group entries into the masks that a reset re-arms one after the other.
+
+    ``kvm_dirty_ring_reset``: an entry joins the mask if it lies within 64 pages above its base, or
+    below it as long as the mask can be shifted.
+    """
+    base = top = 0
+    mask: list[int] = []
+    for gfn in harvested:
+        if mask and base <= gfn < base + WINDOW:
+            top = max(top, gfn)
+        elif mask and base - WINDOW < gfn < base and top - gfn < WINDOW:
+            base = gfn
+        else:
+            if mask:
+                yield mask
+            mask, base, top = [], gfn, gfn
+        mask.append(gfn)
+    if mask:
+        yield mask

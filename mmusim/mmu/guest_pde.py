@@ -1,0 +1,61 @@
+"""Guest page-table entries as shadow paging sees them: clean ones are mapped read-only.
+
+Under shadow paging a guest's large PDE whose D bit is clear is mapped without W, so that the first
+write faults and KVM can set D in the guest's table (``FNAME(walk_addr)``, ``protect_clean_gpte``).
+A table of small sptes below such an entry has a role without write access; when D is set, a table
+of another role takes its place (``validate_direct_spte``) and the old one stays hashed, unreachable
+until it is zapped. Found by recording kernels; the domain reference does not mention it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.mmu.counters import PAGES_4K, TABLES
+from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.spte import CHILD, LEAF, NOT_LEAF, PRESENT, TABLE, TLB_READ, WRITABLE
+
+READ_ONLY = LEAF ^ WRITABLE
+
+
+Which = NDArray[np.bool_]
+
+
+class GuestPdes:
+    """The D bits of a guest that maps its memory by 2 MiB entries and never clears them."""
+
+    def __init__(self, regions: int) -> None:
+        """Nothing was written."""
+        self.dirty = np.zeros(regions, np.bool_)
+        self.orphans = np.zeros(regions, np.int64)  # sptes in tables of the role without write
+
+    def walk(self, t: PageTable, gfn: int, write: bool) -> tuple[int, bool]:
+        """Walk the guest's tables for a fault and set D if it is a write.
+
+        Returns the permissions of an spte to install, and whether a linked table was taken away,
+        so that the caller flushes.
+        """
+        region = gfn >> 9
+        if self.dirty[region]:
+            return LEAF, False
+        if not write:
+            return READ_ONLY, False
+        self.dirty[region] = True
+        entry = t.region[region]
+        if not entry & CHILD:
+            return LEAF, False
+        page = np.asarray(t.page[region << 9 : (region + 1) << 9])
+        present = (page & PRESENT) != 0
+        self.orphans[region] += int(np.count_nonzero(present))
+        page[present] = page[present] & np.uint8(NOT_LEAF) | np.uint8(TLB_READ)
+        t.region[region] = int(entry) & ~(TABLE | CHILD)
+        t.stat[TABLES] -= 1
+        return LEAF, bool(entry & TABLE)
+
+    def zap(self, t: PageTable, where: slice, chosen: Which | bool = True) -> None:
+        """Zap the sptes of unreachable tables in the regions `where`, or in the chosen of these."""
+        orphans = self.orphans[where]
+        gone = np.where(chosen, orphans, 0)
+        orphans -= gone
+        t.stat[PAGES_4K] -= int(gone.sum())

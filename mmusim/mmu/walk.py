@@ -1,0 +1,229 @@
+"""What the host's log operations do to all entries of a slot.
+
+Each walk returns what it met, from which :mod:`mmusim.bills` computes the time. They work on the
+numpy arrays of a :class:`~mmusim.mmu.page_table.PageTable`, not on its views.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.mmu.counters import PAGES_1G, PAGES_2M, PAGES_4K, TABLES
+from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.slot import TLB, Bytes, Gfns, MemSlot, clear_d, write_protect
+from mmusim.mmu.spte import (
+    CHILD,
+    LEAF,
+    LEVEL_1G,
+    NOT_LEAF,
+    PRESENT,
+    TABLE,
+    TLB_READ,
+    WRITABLE,
+    Edit,
+)
+from mmusim.units import PAGES_PER_REGION
+
+Which = NDArray[np.bool_]
+
+
+class Walk(NamedTuple):
+    """What a walk met: the counts that cost formulas multiply by unit costs."""
+
+    tables: int = 0  # last-level page tables
+    leaves: int = 0  # present leaves of every level, after splitting
+    protected_4k: int = 0  # small sptes that lost W
+    cleared_d: int = 0  # small sptes that lost D
+    protected_large: int = 0
+    zapped_4k: int = 0
+    zapped_large: int = 0
+    split_2m: int = 0  # those that a 1 GiB leaf was split into counted
+    split_1g: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether a TLB may now hold more than the tables allow."""
+        return bool(sum(self[2:]))
+
+
+def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool) -> Walk:
+    """Arm a slot: clear W, or D under PML, on small leaves; apply `large` to large ones.
+
+    kvm_mmu_slot_remove_write_access, kvm_mmu_slot_leaf_clear_dirty: unlinked tables are walked
+    as well, because they are on the list of active shadow pages and in the rmap.
+    """
+    page, region, giant = t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants]
+    protected = zapped = split_1g = split_2m = 0
+    if large == Edit.SPLIT:
+        split_1g, split_2m = split_slot(t, slot)
+    elif large == Edit.WRITE_PROTECT:
+        protected = write_protect(region) + write_protect(giant)
+    elif large == Edit.ZAP:
+        zapped = zap_large(t, slot)
+    small = clear_d(page) if pml else write_protect(page)
+    return Walk(
+        tables=int(np.count_nonzero(region & CHILD)),
+        leaves=present(page) + present(region) + present(giant),
+        protected_4k=0 if pml else small,
+        cleared_d=small if pml else 0,
+        protected_large=protected,
+        zapped_large=zapped,
+        split_2m=split_2m,
+        split_1g=split_1g,
+    )
+
+
+def present(entries: Bytes) -> int:
+    """Count the leaves that are there."""
+    return int(np.count_nonzero(entries & PRESENT))
+
+
+def split_slot(t: PageTable, slot: MemSlot, gfns: Gfns | None = None) -> tuple[int, int]:
+    """Split the large leaves of the slot, or those over `gfns`, down to 4 KiB.
+
+    kvm_mmu_slot_try_split_huge_pages. TLBs keep the large translation until the next flush.
+    Returns how many 1 GiB and how many 2 MiB leaves were split.
+    """
+    if gfns is None:
+        giants, regions = np.arange(*slot.giants.indices(len(t.giant))), None
+    else:
+        giants, regions = np.unique(gfns >> 18), np.unique(gfns >> 9)
+    giants = giants[(t.giant[giants] & PRESENT) != 0]
+    split(t, giants, LEVEL_1G)
+    if regions is None:
+        regions = np.arange(*slot.regions.indices(len(t.region)))
+    regions = regions[(t.region[regions] & PRESENT) != 0]
+    split(t, regions, 2)
+    return len(giants), len(regions)
+
+
+def split(t: PageTable, where: Gfns, level: int) -> None:
+    """Replace large leaves by 512 of the level below with their permissions."""
+    entries, below = (t.giant, t.region) if level == LEVEL_1G else (t.region, t.page)
+    old = entries[where]
+    children = ((where * PAGES_PER_REGION)[:, None] + np.arange(PAGES_PER_REGION)).ravel()
+    bits = np.repeat(old & np.uint8(LEAF), PAGES_PER_REGION)
+    below[children] = below[children] & np.uint8(NOT_LEAF) | bits
+    entries[where] = old & np.uint8(NOT_LEAF) | np.uint8(TABLE | CHILD) | stale(old)
+    upper, lower = (PAGES_1G, PAGES_2M) if level == LEVEL_1G else (PAGES_2M, PAGES_4K)
+    t.stat[upper] -= len(where)
+    t.stat[lower] += len(where) * PAGES_PER_REGION
+    t.stat[TABLES] += len(where)
+
+
+def stale(entries: Bytes) -> Bytes:
+    """What TLBs may hold of leaves that are taken back."""
+    return np.where(entries & WRITABLE, TLB, TLB_READ).astype(np.uint8)
+
+
+def zap(entries: Bytes, where: Which) -> int:
+    """Make the chosen leaves non-present; return how many there were."""
+    old = entries[where]
+    entries[where] = old & ~np.uint8(LEAF) | stale(old)
+    return int(np.count_nonzero(where))
+
+
+def zap_large(t: PageTable, slot: MemSlot) -> int:
+    """Zap the large leaves of the slot; return how many there were."""
+    zapped = 0
+    for entries, counter in ((t.region[slot.regions], PAGES_2M), (t.giant[slot.giants], PAGES_1G)):
+        count = zap(entries, (entries & PRESENT) != 0)
+        t.stat[counter] -= count
+        zapped += count
+    return zapped
+
+
+def zap_collapsible(t: PageTable, slot: MemSlot, backing: int) -> Walk:
+    """Zap leaves where a larger one would be allowed (kvm_mmu_zap_collapsible_sptes, 4.1).
+
+    The emptied tables stay linked, as in the kernel; the next fault replaces them.
+    """
+    page, region = t.page[slot.pages], t.region[slot.regions]
+    tables = int(np.count_nonzero(region & CHILD))
+    if backing == 1:
+        return Walk(tables)
+    allowed = np.repeat(may_be_large(t, slot, backing), PAGES_PER_REGION)
+    small = zap(page, ((page & PRESENT) != 0) & allowed)
+    t.stat[PAGES_4K] -= small
+    large = 0
+    if backing == LEVEL_1G:
+        large = zap(region, ((region & PRESENT) != 0) & may_be_giant(t, slot))
+        t.stat[PAGES_2M] -= large
+    return Walk(tables, zapped_4k=small, zapped_large=large)
+
+
+def may_be_giant(t: PageTable, slot: MemSlot) -> Which:
+    """Whether each region may lie in a 1 GiB leaf; shape (regions of the slot,)."""
+    allowed = np.repeat(t.disallow_1g[slot.giants] == 0, PAGES_PER_REGION)
+    regions: Which = allowed[: slot.npages // PAGES_PER_REGION]
+    return regions
+
+
+def may_be_large(t: PageTable, slot: MemSlot, backing: int) -> Which:
+    """Whether each region may be mapped by a leaf above 4 KiB; shape (regions of the slot,)."""
+    allowed: Which = t.disallow_lpage[slot.regions] == 0
+    return allowed | may_be_giant(t, slot) if backing == LEVEL_1G else allowed
+
+
+def zap_tables(t: PageTable, slot: MemSlot, backing: int) -> Walk:
+    """Zap whole tables where a large leaf would be allowed (zap_collapsible_spte_range, 5.19)."""
+    return _replace_tables(t, slot, backing, by=0)
+
+
+def recover_large(t: PageTable, slot: MemSlot, backing: int) -> Walk:
+    """Replace tables by writable large leaves in place (recover_huge_pages_range, 6.13).
+
+    A table is replaced if anything below it is mapped; empty ones stay.
+    """
+    return _replace_tables(t, slot, backing, by=LEAF)
+
+
+def _replace_tables(t: PageTable, slot: MemSlot, backing: int, by: int) -> Walk:
+    page, region, giant = t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants]
+    tables = int(np.count_nonzero(region & CHILD))
+    if backing == 1:
+        return Walk(tables)
+    mapped = ((page & PRESENT) != 0).reshape(-1, PAGES_PER_REGION).any(axis=1)
+    linked = (region & TABLE) != 0
+    covered = np.zeros(len(region), np.bool_)  # by a giant entry that is replaced whole
+    if backing == LEVEL_1G:
+        full = ((giant & TABLE) != 0) & (t.disallow_1g[slot.giants] == 0)
+        if by:
+            alive = (mapped & linked) | ((region & PRESENT) != 0)
+            full[full] = (
+                np.add.reduceat(alive, np.arange(0, len(alive), PAGES_PER_REGION))[full] > 0
+            )
+        covered = np.repeat(full, PAGES_PER_REGION)[: len(region)]
+        giant[full] = giant[full] & np.uint8(0xFF ^ (TABLE | CHILD)) | np.uint8(by)
+        t.stat[TABLES] -= int(np.count_nonzero(full))
+        t.stat[PAGES_1G] += int(np.count_nonzero(full)) if by else 0
+    chosen = linked & (t.disallow_lpage[slot.regions] == 0) & (mapped if by else True) & ~covered
+    gone = chosen | covered
+    small = zap(page, ((page & PRESENT) != 0) & np.repeat(gone & linked, PAGES_PER_REGION))
+    large = zap(region, ((region & PRESENT) != 0) & covered)
+    t.stat[TABLES] -= int(np.count_nonzero(gone & linked))
+    region[gone] &= np.uint8(0xFF ^ (TABLE | CHILD))
+    region[chosen] |= np.uint8(by)
+    t.stat[PAGES_4K] -= small
+    t.stat[PAGES_2M] += (int(np.count_nonzero(chosen)) if by else 0) - large
+    return Walk(tables, zapped_4k=small, zapped_large=large)
+
+
+def zap_all(t: PageTable, backing: int) -> Walk:
+    """Zap every table of the VM (kvm_mmu_zap_all_fast: a slot was deleted)."""
+    tables = int(np.count_nonzero(t.region & CHILD))
+    small = zap(t.page, (t.page & PRESENT) != 0)
+    regions = zap(t.region, (t.region & PRESENT) != 0)
+    giants = zap(t.giant, (t.giant & PRESENT) != 0)
+    np.bitwise_and(t.region, np.uint8(TLB), out=t.region)
+    if backing == LEVEL_1G:
+        tables += int(np.count_nonzero(t.giant & CHILD))
+        np.bitwise_and(t.giant, np.uint8(TLB), out=t.giant)
+    t.stat[PAGES_4K] -= small
+    t.stat[PAGES_2M] -= regions
+    t.stat[PAGES_1G] -= giants
+    t.stat[TABLES] -= tables
+    return Walk(tables, zapped_4k=small, zapped_large=regions + giants)

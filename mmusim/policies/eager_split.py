@@ -1,0 +1,43 @@
+"""Build the 512 children when the log is armed."""
+
+from typing import ClassVar
+
+from mmusim.mmu.spte import Edit, Level, Spte
+from mmusim.policies.axes import Large, Lock, Mmu
+from mmusim.policies.lazy_drop import LazyDrop
+
+
+class EagerSplit(LazyDrop, name="eager-split", choices=(Large.EAGER_SPLIT,)):
+    """Large sptes are split into 512 small ones at protect time; reads never fault.
+
+    The first write of each page takes the lockless fast path, or none under PML. What it costs is
+    paid when logging is switched on: some 20 to 30 us and a page of memory per 2 MiB. With
+    initially-all-set it is paid at the first clear of a range. TDP MMU since 5.18, nested since
+    6.0; the module parameter eager_page_split, on by default, is ignored elsewhere.
+    """
+
+    commits: ClassVar[tuple[str, ...]] = (
+        "a3fe5dbda0a4 (5.18, enable)",
+        "cb00a70bd4b7 (5.18, clear)",
+        "ada51a9de737 (6.0, nested)",
+    )
+
+    def protect(self, spte: Spte) -> Edit:
+        """Split what is large (kvm_mmu_slot_try_split_huge_pages), clear W on the rest."""
+        return Edit.SPLIT if spte.level == Level.LARGE else Edit.WRITE_PROTECT
+
+
+class EagerSplitLegacy(
+    EagerSplit, name="eager-split-legacy", choices=(Large.EAGER_SPLIT, Mmu.LEGACY, Lock.RWLOCK)
+):
+    """Eager page splitting in the legacy MMU as posted in February 2022; not merged.
+
+    The series "Extend Eager Page Splitting to the shadow MMU" (David Matlack) split through the
+    rmap, under mmu_lock held for write. What was merged in 6.0 (ada51a9de737) does so for nested
+    guests only.
+    """
+
+    commits: ClassVar[tuple[str, ...]] = (
+        "posted February 2022; ada51a9de737 (6.0) is what became of it",
+    )
+    beyond_mainline = True
