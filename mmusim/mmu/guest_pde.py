@@ -10,16 +10,13 @@ until it is zapped. Found by recording kernels; the domain reference does not me
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmusim.mmu.counters import PAGES_4K, TABLES
 from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.slot import Which
 from mmusim.mmu.spte import CHILD, LEAF, NOT_LEAF, PRESENT, TABLE, TLB_READ, WRITABLE
 
 READ_ONLY = LEAF ^ WRITABLE
-
-
-Which = NDArray[np.bool_]
 
 
 class GuestPdes:
@@ -48,7 +45,8 @@ class GuestPdes:
         page = np.asarray(t.page[region << 9 : (region + 1) << 9])
         present = (page & PRESENT) != 0
         self.orphans[region] += int(np.count_nonzero(present))
-        page[present] = page[present] & np.uint8(NOT_LEAF) | np.uint8(TLB_READ)
+        held = TLB_READ if entry & TABLE else 0
+        page[present] = page[present] & np.uint8(NOT_LEAF) | np.uint8(held)
         t.region[region] = int(entry) & ~(TABLE | CHILD)
         t.stat[TABLES] -= 1
         return LEAF, bool(entry & TABLE)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import (
+    CHILD,
     DIRTY,
     LOGGED,
     MMU_WRITABLE,
@@ -26,6 +27,7 @@ from mmusim.units import PAGES_PER_REGION
 
 Bytes = NDArray[np.uint8]
 Gfns = NDArray[np.int64]
+Which = NDArray[np.bool_]
 
 TLB = TLB_READ | TLB_WRITE
 
@@ -55,22 +57,35 @@ class MemSlot(NamedTuple):
         return isinstance(gfn, int) and self.base_gfn <= gfn < self.base_gfn + self.npages
 
 
-def write_protect(entries: Bytes) -> int:
-    """Clear W wherever it is set on a present leaf; return how often (spte_write_protect)."""
-    armed = (entries & (PRESENT | WRITABLE)) == PRESENT | WRITABLE
-    entries[armed] = entries[armed] & ~np.uint8(WRITABLE) | np.uint8(TLB)
-    return int(np.count_nonzero(armed))
+def write_protect(entries: Bytes, reachable: Which | None = None) -> int:
+    """Clear W wherever it is set on a present leaf; return how often (spte_write_protect).
+
+    TLBs may hold what was `reachable`: all of it (None), or not the sptes of unlinked tables.
+    """
+    return _clear(entries, WRITABLE, PRESENT | WRITABLE, reachable)
 
 
-def clear_d(entries: Bytes) -> int:
+def clear_d(entries: Bytes, reachable: Which | None = None) -> int:
     """Clear D wherever it is set on a writable leaf; return how often (spte_clear_dirty).
 
     A TLB that has D cached would let writes go by unlogged until it is flushed.
     """
-    need = PRESENT | WRITABLE | DIRTY
+    return _clear(entries, DIRTY, PRESENT | WRITABLE | DIRTY, reachable)
+
+
+def _clear(entries: Bytes, bit: int, need: int, reachable: Which | None) -> int:
     armed = (entries & need) == need
-    entries[armed] = entries[armed] & ~np.uint8(DIRTY) | np.uint8(TLB)
+    entries[armed] &= np.uint8(0xFF ^ bit)
+    entries[armed if reachable is None else armed & reachable] |= np.uint8(TLB)
     return int(np.count_nonzero(armed))
+
+
+def reachable_pages(t: PageTable, slot: MemSlot) -> Which | None:
+    """Which pages of the slot lie in linked tables, shape (pages,); None where all tables are."""
+    region = t.region[slot.regions]
+    if not ((region & (TABLE | CHILD)) == CHILD).any():
+        return None
+    return np.repeat((region & TABLE) != 0, PAGES_PER_REGION)
 
 
 def set_log(t: PageTable, slot: MemSlot, ones: bool) -> None:
@@ -98,8 +113,8 @@ def rearm(t: PageTable, gfns: Gfns, pml: bool) -> int:
     ``kvm_mmu_write_protect_pt_masked``, or ``kvm_mmu_clear_dirty_pt_masked`` under PML. A leaf
     that is read-only stays so.
     """
-    bytes_ = t.page[gfns]
-    changed = clear_d(bytes_) if pml else write_protect(bytes_)
+    bytes_, linked = t.page[gfns], (t.region[gfns >> 9] & TABLE) != 0
+    changed = clear_d(bytes_, linked) if pml else write_protect(bytes_, linked)
     t.page[gfns] = bytes_
     return changed
 

@@ -9,11 +9,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmusim.mmu.counters import PAGES_1G, PAGES_2M, PAGES_4K, TABLES
 from mmusim.mmu.page_table import PageTable
-from mmusim.mmu.slot import TLB, Bytes, Gfns, MemSlot, clear_d, write_protect
+from mmusim.mmu.slot import (
+    TLB,
+    Bytes,
+    Gfns,
+    MemSlot,
+    Which,
+    clear_d,
+    reachable_pages,
+    write_protect,
+)
 from mmusim.mmu.spte import (
     CHILD,
     LEAF,
@@ -26,8 +34,6 @@ from mmusim.mmu.spte import (
     Edit,
 )
 from mmusim.units import PAGES_PER_REGION
-
-Which = NDArray[np.bool_]
 
 
 class Walk(NamedTuple):
@@ -63,7 +69,8 @@ def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool) -> Walk:
         protected = write_protect(region) + write_protect(giant)
     elif large == Edit.ZAP:
         zapped = zap_large(t, slot)
-    small = clear_d(page) if pml else write_protect(page)
+    reach = reachable_pages(t, slot)
+    small = clear_d(page, reach) if pml else write_protect(page, reach)
     return Walk(
         tables=int(np.count_nonzero(region & CHILD)),
         leaves=present(page) + present(region) + present(giant),
@@ -119,10 +126,11 @@ def stale(entries: Bytes) -> Bytes:
     return np.where(entries & WRITABLE, TLB, TLB_READ).astype(np.uint8)
 
 
-def zap(entries: Bytes, where: Which) -> int:
+def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
     """Make the chosen leaves non-present; return how many there were."""
     old = entries[where]
-    entries[where] = old & ~np.uint8(LEAF) | stale(old)
+    held = stale(old) if reachable is None else stale(old) * reachable[where]
+    entries[where] = old & ~np.uint8(LEAF) | held
     return int(np.count_nonzero(where))
 
 
@@ -146,7 +154,7 @@ def zap_collapsible(t: PageTable, slot: MemSlot, backing: int) -> Walk:
     if backing == 1:
         return Walk(tables)
     allowed = np.repeat(may_be_large(t, slot, backing), PAGES_PER_REGION)
-    small = zap(page, ((page & PRESENT) != 0) & allowed)
+    small = zap(page, ((page & PRESENT) != 0) & allowed, reachable_pages(t, slot))
     t.stat[PAGES_4K] -= small
     large = 0
     if backing == LEVEL_1G:
@@ -215,7 +223,8 @@ def _replace_tables(t: PageTable, slot: MemSlot, backing: int, by: int) -> Walk:
 def zap_all(t: PageTable, backing: int) -> Walk:
     """Zap every table of the VM (kvm_mmu_zap_all_fast: a slot was deleted)."""
     tables = int(np.count_nonzero(t.region & CHILD))
-    small = zap(t.page, (t.page & PRESENT) != 0)
+    everything = MemSlot(0, len(t.page))
+    small = zap(t.page, (t.page & PRESENT) != 0, reachable_pages(t, everything))
     regions = zap(t.region, (t.region & PRESENT) != 0)
     giants = zap(t.giant, (t.giant & PRESENT) != 0)
     np.bitwise_and(t.region, np.uint8(TLB), out=t.region)
