@@ -6,26 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mmusim.config.cost import CostSpec
+from mmusim.config.page_table_write import WritePageTable
+from mmusim.config.phase import GuestPhase, Named
 from mmusim.errors import nearest
 from mmusim.quantities import Share, Size, Strict, Time
 from mmusim.units import parse_bytes
 from mmusim.workload.page_pass import Order
-
-
-class Named(Strict):
-    """A phase may carry a name, by which `measure` and claims refer to it."""
-
-    name: str = ""
-
-
-class GuestPhase(Named):
-    """Something vCPUs do; the host waits for them unless it is told to go on."""
-
-    think: CostSpec = 0.0
-    """Guest work before each access."""
-    background: bool = False
-    """Go on with the next phase at once; `wait` joins."""
 
 
 class Pass(GuestPhase):
@@ -72,7 +58,7 @@ class Sleep(Named):
     time: Time
 
 
-Phase = Annotated[Pass | Run | Log | Clear | Sleep, Field(discriminator="do")]
+Phase = Annotated[Pass | Run | WritePageTable | Log | Clear | Sleep, Field(discriminator="do")]
 
 
 class Driver(Strict):
