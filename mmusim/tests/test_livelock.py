@@ -13,7 +13,7 @@ from self_mapping import self_mapping
 
 from mmusim.comparison import judge
 from mmusim.config.claims import Claim
-from mmusim.config.load import check
+from mmusim.config.load import check as validated
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.engine import simulate
 from mmusim.errors import ConfigError
@@ -263,7 +263,7 @@ def test_a_claim_may_give_a_range_for_one_policy(expect: list[float], outcome: s
     made = cell([{"do": "write-page-table", "chain_contains_x": False}])
     runs = [measure(simulate(make_plan(made, "lazy-drop", seed))) for seed in (1, 2)]
     data = {"says": "?", "policy": "lazy-drop", "metric": "faults_until_progress"}
-    claim = check(data | {"expect": expect}, Claim, "test")
+    claim = validated(data | {"expect": expect}, Claim, "test")
     assert judge(claim, made, {"lazy-drop": runs}).outcome == outcome
 
 
