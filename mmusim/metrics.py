@@ -25,6 +25,9 @@ UNITS: Final = {
     "false_dirty": "pages",
     "protect_time": "ns",
     "fault_free_pages": "pages",
+    "laps": "",
+    "faults_until_progress": "",
+    "progress": "",
 }
 """Unit of each metric; the metrics themselves are described in :func:`measure`."""
 
@@ -39,6 +42,8 @@ class Metrics:
     ledger: Mapping[str, int]  # ns of all vCPUs in the measured phase by cause
     latency: Histogram  # of all accesses of the measured phase
     fingerprint: str
+    outcome: str = ""  # write-page-table: progress, livelock or internal-error
+    story: tuple[str, ...] = ()  # write-page-table: what happened, line by line
 
 
 def measure(trace: Trace) -> Metrics:
@@ -53,6 +58,9 @@ def measure(trace: Trace) -> Metrics:
     * ``faults``: ``pf_taken``.
     * ``fault_free_pages``: mean over dropped large sptes of the distinct pages that were read
       without a fault before the first write dropped the spte.
+    * ``laps``: exits of the store of ``write-page-table``, up to the patience of the watchdog;
+      ``progress``: 1 if the store was done in the end, else 0; ``faults_until_progress``: the laps
+      of a store that was done.
 
     Over the whole run:
 
@@ -79,6 +87,11 @@ def measure(trace: Trace) -> Metrics:
     }
     if phase.read_before_drop:
         values["fault_free_pages"] = sum(phase.read_before_drop) / len(phase.read_before_drop)
+    if phase.outcome:
+        done = phase.outcome == "progress"
+        values |= {"laps": phase.counters["laps"], "progress": float(done)}
+        if done:
+            values["faults_until_progress"] = phase.counters["laps"]
     return Metrics(
         policy=trace.policy,
         seed=trace.seed,
@@ -86,6 +99,8 @@ def measure(trace: Trace) -> Metrics:
         ledger=phase.ledger,
         latency=latency,
         fingerprint=trace.fingerprint,
+        outcome=phase.outcome,
+        story=phase.story,
     )
 
 
@@ -125,6 +140,8 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
         "ledger": dict(metrics.ledger),
         "latency": metrics.latency.sparse(),
         "fingerprint": metrics.fingerprint,
+        "outcome": metrics.outcome,
+        "story": metrics.story,
     }
 
 
@@ -137,4 +154,6 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         ledger=record["ledger"],
         latency=Histogram.from_sparse(record["latency"]),
         fingerprint=record["fingerprint"],
+        outcome=record["outcome"],
+        story=tuple(record["story"]),
     )

@@ -51,6 +51,8 @@ class PhaseTrace:
     ledger: Mapping[str, int] = field(default_factory=dict)  # cause -> ns; sums to vcpu_ns
     reads: Histogram = field(default_factory=Histogram)  # latency of each access, think time apart
     writes: Histogram = field(default_factory=Histogram)
+    outcome: str = ""  # write-page-table: progress, livelock or internal-error
+    story: tuple[str, ...] = ()  # write-page-table: what happened, line by line
     read_before_drop: tuple[int, ...] = ()  # per dropped large spte: pages read without a fault
     bill: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
 

@@ -21,6 +21,9 @@ Metric = Literal[
     "false_dirty",
     "protect_time",
     "fault_free_pages",
+    "laps",
+    "faults_until_progress",
+    "progress",
 ]
 """Figures of a run that can be compared; defined in :mod:`mmusim.metrics`."""
 
@@ -32,7 +35,8 @@ class Claim(Strict):
     """A sentence with numbers, to be supported or refuted by the runs.
 
     One of: a `ratio` of two policies that must lie within `expect`; a `policy` whose mean must
-    come `within` a share of a `published` value; a `policy` whose mean must agree with `theory`.
+    lie within `expect`, in the metric's unit, or come `within` a share of a `published` value; a
+    `policy` whose mean must agree with `theory`.
     """
 
     says: str
@@ -48,24 +52,24 @@ class Claim(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        ratio = [self.ratio is not None, self.expect is not None]
-        value = [self.published is not None, self.within is not None]
-        complete = [
-            all(ratio) and self.policy is None,
-            all(value) and self.policy is not None,
-            self.theory,
-        ]
-        if sum(complete) != 1 or sum(map(any, (ratio, value, [self.theory]))) != 1:
+        kinds = {
+            ("ratio", "expect"), ("policy", "expect"), ("policy", "published", "within"),
+            ("policy", "theory"), ("theory",),
+        }  # fmt: skip
+        keys = ("ratio", "policy", "expect", "published", "within", "theory")
+        if tuple(key for key in keys if getattr(self, key) not in (None, False)) not in kinds:
             raise ValueError(
-                "must be of one kind; give either ratio and expect, or policy, published and "
-                "within, or policy and theory"
+                "must be of one kind; give either ratio and expect, or policy and expect, or "
+                "policy, published and within, or policy and theory"
             )
         if self.theory and (self.metric not in THEORIES or self.policy is None):
             raise ValueError(
                 f"theory needs a policy and a metric with a closed form; choose {THEORIES[0]}"
             )
-        if self.expect is not None and self.expect[0] >= self.expect[1]:
-            raise ValueError("expect must ascend; write [lowest, highest]")
+        if self.expect is not None:
+            lowest, highest = self.expect
+            if lowest > highest or (lowest == highest and self.ratio is not None):
+                raise ValueError("expect must ascend; write [lowest, highest]")
         if self.ratio is not None and len(self.sides) != 2:
             raise ValueError('ratio must name two policies; write e.g. "lazy-drop / eager-drop"')
         return self

@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mmusim.config.cost import CostSpec
+from mmusim.config.page_table_write import WritePageTable
+from mmusim.config.phase import GuestPhase, Named
 from mmusim.errors import nearest
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
 from mmusim.policies import Reporting
@@ -27,21 +28,6 @@ REPORTS: Final = {
     "harvest-ring": (Reporting.DIRTY_RING,),
 }
 """Phases that only some ways of reporting have."""
-
-
-class Named(Strict):
-    """A phase may carry a name, by which `measure` and claims refer to it."""
-
-    name: str = ""
-
-
-class GuestPhase(Named):
-    """Something vCPUs do; the host waits for them unless it is told to go on."""
-
-    think: CostSpec = 0.0
-    """Guest work before each access."""
-    background: bool = False
-    """Go on with the next phase at once; `wait` joins."""
 
 
 class Pass(GuestPhase):
@@ -107,7 +93,9 @@ class Sleep(Named):
     time: Time
 
 
-Phase = Annotated[Pass | Run | Log | Recreate | Clear | Sync | Sleep, Field(discriminator="do")]
+Phase = Annotated[
+    Pass | Run | WritePageTable | Log | Recreate | Clear | Sync | Sleep, Field(discriminator="do")
+]
 
 
 def _a_ring(size: int) -> int:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from mmusim.config.driver import GuestPhase, Phase, Run, Sleep
+from mmusim.config.driver import Phase, Run, Sleep
+from mmusim.config.page_table_write import WritePageTable
+from mmusim.config.phase import GuestPhase
 from mmusim.engine import log_ioctls, log_reports
 from mmusim.engine.dirty_rings import hold_slots_lock
 from mmusim.engine.log_ioctls import Host
+from mmusim.engine.soft_vcpu import soft_vcpu
 from mmusim.engine.vcpu import vcpu
 from mmusim.engine.vm import Books, Steps, Vm
 from mmusim.trace import HOST, PhaseTrace
@@ -42,7 +45,11 @@ def start_guest(vm: Vm, host: Host, number: int, phase: GuestPhase) -> Steps:
         books.touched = np.zeros(vm.plan.pages, np.uint8)
     for v in vm.vcpus:
         v.books = books
-        v.process = vm.env.process(vcpu(vm, v, vm.plan.program(number, v.number)))
+        if isinstance(phase, WritePageTable):
+            steps = soft_vcpu(vm, v, number, phase, host.phases[-1])
+        else:
+            steps = vcpu(vm, v, vm.plan.program(number, v.number))
+        v.process = vm.env.process(steps)
         host.running.append(v.process)
     if not phase.background:
         yield from join(vm, host)
@@ -77,7 +84,7 @@ def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
         before = record.pop("before")
         books = host.books.get(number)
         facts: dict[str, Any] = {} if books is None else books.facts()
-        counters = {name: end[name] - before[name] for name in end}
+        counters = record.pop("soft_counters", {}) | {n: end[n] - before[n] for n in end}
         traces.append(PhaseTrace(**record, guest=books is not None, counters=counters, **facts))
     return tuple(traces)
 

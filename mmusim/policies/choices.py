@@ -196,13 +196,23 @@ def _illegal(
         for axis, new, old in zip(AXES, near, c, strict=True)
         if new is not old
     ]
+    value = getattr(c, broken.axis).value
+    key = None if broken.axis in policy.choices else _KEYS.get(broken.axis)
+    if key is None:
+        rule = (
+            f"cannot be in {kernel.name} with {broken.axis} = {value!r} and mmu = {c.mmu.value!r}"
+        )
+    else:
+        rule = f"does not exist in {kernel.name} with policy {policy.name!r}"
+    set_kernel = f"set vm.kernel = {later.name!r}, or take " if later else "take "
     return MisfitError(
-        "policies", policy.name,
-        f"cannot be in {kernel.name} with {broken.axis} = {getattr(c, broken.axis).value!r} and "
-        f"mmu = {c.mmu.value!r}: {broken.why}",
-        f"the nearest legal combination has {', '.join(changes)}"
-        + (f", or set vm.kernel = {later.name!r}" if later else ""),
+        key or "policies", value if key else policy.name, f"{rule}: {broken.why}",
+        f"{set_kernel}the nearest legal combination, which has {', '.join(changes)}",
     )  # fmt: skip
+
+
+_KEYS: Final = {"reporting": "driver.manual_protect", "mmu": "vm.mmu"}
+"""Where an experiment decides an axis that the policy leaves open."""
 
 
 def _large_of(policy: Policy) -> Large | None:

@@ -60,6 +60,7 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
         answers=answers(outcome),
         claims=[(list(group)) for _, group in groupby(outcome.verdicts, lambda v: v.says)],
         cells=outcome.cells,
+        stories=list(stories(outcome)),
         figures=list(_figures(outcome, shown)),
         causes=CAUSES,
         mean_ledger=mean_ledger,
@@ -102,6 +103,18 @@ def _summary(outcome: Outcome, policy: str, found: list[tuple[str, Comparison, I
         f"significant in {len(mine) - shorter - longer}; its time relative to the baseline ranges "
         f"from {_span(best[1])} with {best[0]} to {_span(worst[1])} with {worst[0]}"
     )
+
+
+def stories(outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """Yield what happened in each setting that has a story, under the policies that share it."""
+    for result in outcome.cells:
+        by_story: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        for policy, runs in result.runs.items():
+            by_story.setdefault((runs[0].outcome, runs[0].story), []).append(policy)
+        for (end, lines), names in by_story.items():
+            if lines:
+                title = f"{result.cell.name or 'all'}, {' and '.join(names)}: {end}"
+                yield {"title": title, "lines": lines}
 
 
 def mean_ledger(result: CellResult, policy: str) -> dict[str, float]:

@@ -21,7 +21,8 @@ from mmusim.policies import Mmu
 
 REFERENCE = read_cases(DATA / "kernel_counters" / "cases.jsonl")
 RECORDED = read_cases(DATA / "kernel_counters" / "recorded.jsonl")
-CASES = REFERENCE + RECORDED
+HOLDOUT = read_cases(DATA / "kernel_counters" / "holdout.jsonl")
+CASES = REFERENCE + RECORDED + HOLDOUT
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.setting}: {' '.join(c.script)}")
@@ -34,7 +35,7 @@ def test_every_integer_equals_the_kernels(case: Case) -> None:
 def test_every_setting_was_recorded() -> None:
     """The reference has two kernels and five settings of the module; so have our own scripts."""
     assert len(REFERENCE) == 60
-    for cases, settings in ((REFERENCE, 6), (RECORDED, 5)):
+    for cases, settings in ((REFERENCE, 6), (RECORDED, 5), (HOLDOUT, 6)):
         kinds = {
             (c.release.name, c.tdp_mmu, c.eager_page_split, c.two_dimensional_paging) for c in cases
         }

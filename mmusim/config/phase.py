@@ -1,0 +1,21 @@
+"""What every phase of the script driver has."""
+
+from __future__ import annotations
+
+from mmusim.config.cost import CostSpec
+from mmusim.quantities import Strict
+
+
+class Named(Strict):
+    """A phase may carry a name, by which `measure` and claims refer to it."""
+
+    name: str = ""
+
+
+class GuestPhase(Named):
+    """Something vCPUs do; the host waits for them unless it is told to go on."""
+
+    think: CostSpec = 0.0
+    """Guest work before each access."""
+    background: bool = False
+    """Go on with the next phase at once; `wait` joins."""

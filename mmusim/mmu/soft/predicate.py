@@ -1,0 +1,47 @@
+"""When a store to a page-table page never succeeds: domain D.3, without the mechanism.
+
+D.3 gives one list of premises for what are three loops. Each premise is kept, at the loop to which
+it belongs; where that differs from the list as it stands is said in docs/semantics.md and tested.
+"""
+
+from __future__ import annotations
+
+from mmusim.mmu.soft.options import LargeLeaf, Retry
+from mmusim.mmu.soft.scenario import PageTableWrite
+
+
+def loops(c: PageTableWrite) -> bool:
+    """Tell whether the store of a corner is retried for ever.
+
+    Common to all loops: the soft MMU, X in the chain of the address that is written, and a shadow
+    page of X above level 1, which can never go out of sync. Translating the store then needs the
+    shadow page that forbids it.
+    """
+    if not (c.shadow_paging and c.chain_contains_x and c.table_level > 1):
+        return False
+    return refused_while_vectoring(c) or retried_unemulated(c) or retried_unguarded(c)
+
+
+def refused_while_vectoring(c: PageTableWrite) -> bool:
+    """The fault arises while an exception is delivered: KVM unshadows X before it handles it.
+
+    The level is chosen before X is shadowed again, so it is large if the guest's page is; then the
+    large spte is refused. Where a refusal means "try again" (3.9) nothing is emulated, and no
+    memory of a retry is asked. This is the loop that 7751babd3c6d ends.
+    """
+    options = c.options
+    stale = c.large_guest_page and options.level_before_shadowing and not options.self_change_check
+    return c.vectoring and stale and options.large is LargeLeaf.RETRY
+
+
+def retried_unemulated(c: PageTableWrite) -> bool:
+    """The instruction cannot be emulated, and reexecute_instruction retries without a memory.
+
+    This is the loop of the thread. last_retry_eip of 3.3 does not guard this path (D.4, first row).
+    """
+    return not c.emulatable and c.options.retry in (Retry.NONE, Retry.LAST_RIP)
+
+
+def retried_unguarded(c: PageTableWrite) -> bool:
+    """It could be emulated, but retry_instruction of before 3.3 always unshadows in its place."""
+    return c.emulatable and not c.writes_page_tables and c.options.retry is Retry.NONE
