@@ -43,8 +43,6 @@ def ring_full(vm: Vm, v: Vcpu) -> Steps:
 
 def drain_pml(vm: Vm, v: Vcpu, index: int) -> Steps:
     """Empty the PML buffer into the log, as every exit does first (vmx_flush_pml_buffer)."""
-    if not v.pml:
-        return
     drained, v.pml = v.pml, []
     ns = v.c_pml_drain.at(index) * len(drained)
     for gfn in drained:
@@ -63,7 +61,8 @@ def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
     v.ack.succeed()
     v.ack = None
     v.books.ledger[FLUSH_EXIT] += exit_ns
-    yield from drain_pml(vm, v, index)
+    if v.pml:
+        yield from drain_pml(vm, v, index)
     yield from enter_guest(vm, v, v.c_entry.at(index), FLUSH_EXIT, index)
 
 
@@ -80,6 +79,7 @@ def pml_full(vm: Vm, v: Vcpu, index: int) -> Steps:
 def leave_handler(v: Vcpu) -> None:
     """End the SRCU read section of a fault and tell whoever waits for a grace period."""
     v.handling = False
-    for waiting in v.grace:
-        waiting.succeed()
-    v.grace.clear()
+    if v.grace:
+        for waiting in v.grace:
+            waiting.succeed()
+        v.grace.clear()

@@ -38,7 +38,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     v.in_guest = False
     v.handling = True
     vm.view.stat[PF_TAKEN] += 1
-    yield from drain_pml(vm, v, index)
+    if v.pml:
+        yield from drain_pml(vm, v, index)
     exit_ns = v.c_exit.at(index)
     tries_fast = write and seen_present and vm.fast_faults
 
@@ -112,7 +113,7 @@ def map_page(
     again, as compare-exchange does it in the kernel.
     """
     view, region, ledger = vm.view, gfn >> 9, v.books.ledger
-    if frozen(vm, gfn):
+    if vm.frozen and frozen(vm, gfn):
         ledger[FAULT_SLOW] += max(1, locked_ns) - locked_ns
         yield vm.spend(max(1, locked_ns))
         return LOST_RACE
@@ -123,7 +124,8 @@ def map_page(
         if unlinked:
             vm.take_back(under(vm, gfn, 2), NO_REGIONS)
             yield from flush_remote(vm, v)
-    yield from make_room(vm, v, gfn, level, index)
+    if blocking_level(vm, gfn, level):
+        yield from make_room(vm, v, gfn, level, index)
     alloc_ns = lacks_tables(view, gfn, level) * v.c_alloc_table.at(index)
     push_ns = 0
     if vm.upper is not None and write and vm.plan.policy.protects_root:
@@ -174,11 +176,9 @@ def frozen(vm: Vm, gfn: int) -> bool:
 
 def blocking_level(vm: Vm, gfn: int, level: int) -> int:
     """Return the highest level above `level` with a leaf over `gfn`, or 0."""
-    for above in range(LEVEL_1G, level, -1):
-        entries, entry, _ = mmu.large_entry(vm.view, gfn, above)
-        if entries[entry] & PRESENT:
-            return above
-    return 0
+    if level < LEVEL_1G and vm.view.giant[gfn >> 18] & PRESENT:
+        return LEVEL_1G
+    return 2 if level == 1 and vm.view.region[gfn >> 9] & PRESENT else 0
 
 
 def make_room(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:

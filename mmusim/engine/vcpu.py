@@ -51,7 +51,8 @@ def vcpu(vm: Vm, v: Vcpu, program: Program) -> Steps:
             vm.fingerprint.add(vm.now, v.number, run.index, outcome)
 
     v.in_guest = False
-    yield from drain_pml(vm, v, run.index)
+    if v.pml:
+        yield from drain_pml(vm, v, run.index)
     v.books.vcpu_ns += vm.now - started
     v.books.close()
     vm.fingerprint.add(vm.now, v.number, run.length)

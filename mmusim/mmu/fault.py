@@ -80,11 +80,17 @@ def link_tables(t: PageTable, gfn: int, level: int) -> None:
     A child table that an installed large spte had unlinked is still hashed and comes back with
     the sptes it had.
     """
-    for above in range(LEVEL_1G, max(level, 1), -1):
-        entries, index, _ = large_entry(t, gfn, above)
-        entry = entries[index]
+    if level < LEVEL_1G:
+        _link(t, t.giant, gfn >> 18)
+    if level == 1:
+        _link(t, t.region, gfn >> 9)
+
+
+def _link(t: PageTable, entries: Any, index: int) -> None:
+    entry = entries[index]
+    if not entry & TABLE:
         entries[index] = entry | TABLE | CHILD
-        if not entry & (TABLE | CHILD):
+        if not entry & CHILD:
             t.stat[TABLES] += 1
 
 

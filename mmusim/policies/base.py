@@ -131,7 +131,7 @@ def _part(name: str) -> Policy:
 
 def preset(kernel: Kernel) -> Policy:
     """Return the policy of a release: whatever that kernel does by default."""
-    text = f"What {kernel.name} does by default."
+    text = f"What {kernel.name} does by default; the last changes: {kernel.latest()}."
     body = {"kernel": kernel, "__doc__": text, "commits": (kernel.name,)}
     return _made(kernel.name, body)
 

@@ -106,6 +106,11 @@ class Kernel:
         """
         return self.release < (4, 10)
 
+    def latest(self) -> str:
+        """What came last, in this release or before."""
+        release = max(since for since, _ in HISTORY if since <= self.release)
+        return ", ".join(text for since, text in HISTORY if since == release)
+
     def history(self) -> str:
         """What of dirty logging is in this release, oldest first."""
         new = [text for release, text in HISTORY if release <= self.release]
