@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,10 @@ UNITS: Final = {
     "reported_dirty": "pages",
     "false_dirty": "pages",
     "protect_time": "ns",
+    "enable_time": "ns",
+    "get_time": "ns",
+    "clear_time": "ns",
+    "disable_time": "ns",
     "fault_free_pages": "pages",
     "laps": "",
     "faults_until_progress": "",
@@ -40,6 +45,7 @@ class Metrics:
     seed: int
     values: Mapping[str, float]  # by the names of UNITS; what a run does not have is missing
     ledger: Mapping[str, int]  # ns of all vCPUs in the measured phase by cause
+    bills: Mapping[str, Mapping[str, int]]  # log operation -> cost or wait -> ns, over the run
     latency: Histogram  # of all accesses of the measured phase
     fingerprint: str
     outcome: str = ""  # write-page-table: progress, livelock or internal-error
@@ -66,7 +72,9 @@ def measure(trace: Trace) -> Metrics:
 
     * ``reported_dirty``: pages that the gets returned; ``false_dirty``: those among them that
       the guest had not written since they were last copied.
-    * ``protect_time``: time the host spent in log operations, sleeping excluded.
+    * ``protect_time``: time the host spent in log operations, sleeping excluded; of which
+      ``enable_time``, ``get_time`` (get, sync and harvest), ``clear_time`` and ``disable_time``
+      where there are such phases. The bills say which costs these are made of.
     """
     phase = trace.phases[trace.measured]
     latency = Histogram()
@@ -85,6 +93,10 @@ def measure(trace: Trace) -> Metrics:
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
         "protect_time": sum(p.end_ns - p.start_ns for p in trace.phases if _is_log_operation(p)),
     }
+    for metric, operations in _OPERATIONS.items():
+        own = [p.end_ns - p.start_ns for p in trace.phases if p.do in operations]
+        if own:
+            values[metric] = sum(own)
     if phase.read_before_drop:
         values["fault_free_pages"] = sum(phase.read_before_drop) / len(phase.read_before_drop)
     if phase.outcome:
@@ -97,11 +109,28 @@ def measure(trace: Trace) -> Metrics:
         seed=trace.seed,
         values=values,
         ledger=phase.ledger,
+        bills=_bills(trace),
         latency=latency,
         fingerprint=trace.fingerprint,
         outcome=phase.outcome,
         story=phase.story,
     )
+
+
+_OPERATIONS: Final = {
+    "enable_time": ("enable-logging",),
+    "get_time": ("get-dirty-log", "sync-dirty-log", "harvest-ring"),
+    "clear_time": ("clear-dirty-log",),
+    "disable_time": ("disable-logging",),
+}
+
+
+def _bills(trace: Trace) -> dict[str, dict[str, int]]:
+    bills: dict[str, Counter[str]] = {}
+    for phase in trace.phases:
+        if _is_log_operation(phase):
+            bills.setdefault(phase.do, Counter()).update(phase.bill)
+    return {operation: dict(bill) for operation, bill in bills.items()}
 
 
 def _is_log_operation(phase: PhaseTrace) -> bool:
@@ -138,6 +167,7 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
     return {
         "values": dict(metrics.values),
         "ledger": dict(metrics.ledger),
+        "bills": {operation: dict(bill) for operation, bill in metrics.bills.items()},
         "latency": metrics.latency.sparse(),
         "fingerprint": metrics.fingerprint,
         "outcome": metrics.outcome,
@@ -152,6 +182,7 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         seed=seed,
         values=record["values"],
         ledger=record["ledger"],
+        bills=record["bills"],
         latency=Histogram.from_sparse(record["latency"]),
         fingerprint=record["fingerprint"],
         outcome=record["outcome"],

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mmusim.errors import ConfigError, MmusimError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 LEDGER: Final = "ledger.sqlite"
 
 _SCHEMA = """

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from mmusim import plots
 from mmusim.comparison import Comparison
 from mmusim.experiment import CellResult, Outcome
+from mmusim.metrics import Metrics
 from mmusim.stats import Interval
 from mmusim.store import Store
 from mmusim.trace import CAUSES
@@ -62,8 +63,9 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
         cells=outcome.cells,
         stories=list(stories(outcome)),
         figures=list(_figures(outcome, shown)),
-        causes=CAUSES,
+        causes=[c for c in CAUSES if any(r.ledger[c] for r in every_run(outcome))],
         mean_ledger=mean_ledger,
+        mean_bills=mean_bills,
         about=outcome.about,
         configs=configs,
         failures=outcome.failures,
@@ -117,10 +119,28 @@ def stories(outcome: Outcome) -> Iterator[dict[str, Any]]:
                 yield {"title": title, "lines": lines}
 
 
+def every_run(outcome: Outcome) -> Iterator[Metrics]:
+    """Yield the metrics of all runs."""
+    for result in outcome.cells:
+        for runs in result.runs.values():
+            yield from runs
+
+
 def mean_ledger(result: CellResult, policy: str) -> dict[str, float]:
     """Return the mean over seeds of the measured phase's ledger in ns."""
     runs = result.runs[policy]
     return {cause: sum(run.ledger[cause] for run in runs) / len(runs) for cause in CAUSES}
+
+
+def mean_bills(result: CellResult, policy: str) -> dict[str, dict[str, float]]:
+    """Return the mean over seeds of what log operations cost in ns, the largest part first."""
+    runs = result.runs[policy]
+    means: dict[str, dict[str, float]] = {}
+    for operation in runs[0].bills:
+        parts = {part for run in runs for part in run.bills[operation]}
+        bill = {p: sum(run.bills[operation].get(p, 0) for run in runs) / len(runs) for p in parts}
+        means[operation] = dict(sorted(bill.items(), key=lambda item: (-item[1], item[0])))
+    return means
 
 
 def _figures(outcome: Outcome, shown: list[CellResult]) -> Iterator[dict[str, Any]]:
