@@ -11,8 +11,8 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 _MODEL = (
-    "units.py", "mmu", "policies", "latency.py", "draws.py", "workload", "config", "plan.py", "bills.py",
-    "histogram.py", "trace.py", "engine", "metrics.py",
+    "units.py", "mmu", "policies", "latency.py", "draws.py", "workload", "config", "plan.py",
+    "bills.py", "histogram.py", "trace.py", "engine", "metrics.py",
 )  # fmt: skip
 """The rooms that decide what a run gives; what is above them only reads it."""
 

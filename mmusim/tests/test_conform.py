@@ -14,10 +14,10 @@ from mmusim.conform import replay
 from mmusim.engine import page_fault
 from mmusim.errors import ConfigError
 from mmusim.kernel_cases import Case, read_cases
-from mmusim.mmu import dirty_ring, fault
+from mmusim.mmu import dirty_ring, fault, walk
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.spte import LEAF
-from mmusim.policies import Mmu
+from mmusim.policies import Kernel, Mmu
 
 REFERENCE = read_cases(DATA / "kernel_counters" / "cases.jsonl")
 RECORDED = read_cases(DATA / "kernel_counters" / "recorded.jsonl")
@@ -69,16 +69,15 @@ MISTAKES = {
         lambda patch: patch.setattr(GuestPdes, "walk", lambda *_: (LEAF, False)),
         lambda case: case.mmu is Mmu.SHADOW and case.script[0].startswith("r"),
     ),
-    "child tables that are forgotten": (
-        lambda patch: patch.setattr(
-            fault, "map_large", lambda t, gfn, level, keep, bits=LEAF: MAP_LARGE(
-                t, gfn, level, False, bits
-            )
-        ),
-        lambda case: case.mmu is Mmu.LEGACY and "u" in case.script,
+    "a lockless path under shadow paging": (
+        lambda patch: patch.setattr(Kernel, "fast_page_fault", lambda *_: True),
+        lambda case: case.mmu is Mmu.SHADOW,
+    ),
+    "an eager split that is not done": (
+        lambda patch: patch.setattr(walk, "split_slot", lambda *_: (0, 0)),
+        lambda case: case.mmu is Mmu.TDP and case.eager_page_split,
     ),
 }  # fmt: skip
-MAP_LARGE = fault.map_large
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
