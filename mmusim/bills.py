@@ -130,7 +130,10 @@ def disable(kernel: Kernel, c: Choices, walk: Walk) -> Bill:
     if kernel.disable(c.mmu) is Disable.KEEP_SMALL:
         return {}
     small = "c_tdp_collapse" if c.mmu is Mmu.TDP else "c_collapse"
-    return paid(Counter({small: walk.zapped_4k, "c_zap_large": walk.zapped_large}))
+    bill = Counter({small: walk.zapped_4k, "c_zap_large": walk.zapped_large})
+    if kernel.flushes_each_leaf(c.mmu):
+        bill["c_flush_init"] = walk.zapped_4k + walk.zapped_large
+    return paid(bill)
 
 
 def zap_all(walk: Walk) -> Bill:

@@ -136,7 +136,7 @@ def decomposition(outcome: Outcome, results: Sequence[CellResult]) -> Figure:
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("time of all vCPUs in the measured phase (ms)")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=min(5, len(shown)))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=min(4, len(shown)))
     return figure
 
 

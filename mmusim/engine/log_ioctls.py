@@ -20,6 +20,7 @@ from mmusim.engine.flush import flush_remote
 from mmusim.engine.vm import Books, Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import walk as walks
+from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import STALE, Edit
@@ -125,7 +126,10 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
         vm.guest.zap(vm.table, plan.slot.regions, allowed)
     if walk.changed:
         vm.take_back(plan.slot.pages, plan.slot.regions)
-    yield vm.spend(host.pay(bills.disable(plan.kernel, plan.choices, walk)))
+    bill = bills.disable(plan.kernel, plan.choices, walk)
+    for counter in (REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS):
+        vm.table.stat[counter] += int(bill.get("c_flush_init", 0))
+    yield vm.spend(host.pay(bill))
     yield from unlock_and_flush(vm, host, walk.changed)
 
 

@@ -76,6 +76,10 @@ class Kernel:
             return Disable.ZAP_SMALL
         return Disable.ZAP_TABLES if self.release < (6, 13) else Disable.RECOVER
 
+    def flushes_each_leaf(self, mmu: Mmu) -> bool:
+        """Disabling flushes after every leaf it zaps; one flush for all since 5ba7c4c6d1c7."""
+        return mmu is Mmu.TDP and self.release < (5, 19)
+
     def enable_walk(self, mmu: Mmu) -> EnableWalk:
         """Over shadow pages before 3.9, over the rmap since; the TDP MMU has neither."""
         if mmu is Mmu.TDP:
