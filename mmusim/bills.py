@@ -131,8 +131,9 @@ def disable(kernel: Kernel, c: Choices, walk: Walk) -> Bill:
         return {}
     small = "c_tdp_collapse" if c.mmu is Mmu.TDP else "c_collapse"
     bill = Counter({small: walk.zapped_4k, "c_zap_large": walk.zapped_large})
-    if kernel.flushes_each_leaf(c.mmu):
-        bill["c_flush_init"] = walk.zapped_4k + walk.zapped_large
+    bill["c_flush_init"] = {
+        "leaf": walk.zapped_4k + walk.zapped_large, "table": walk.zapped_tables, "": 0,
+    }[kernel.flushes_while_disabling(c.mmu)]  # fmt: skip
     return paid(bill)
 
 

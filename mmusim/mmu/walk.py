@@ -46,6 +46,7 @@ class Walk(NamedTuple):
     protected_large: int = 0
     zapped_4k: int = 0
     zapped_large: int = 0
+    zapped_tables: int = 0
     split_2m: int = 0  # those that a 1 GiB leaf was split into counted
     split_1g: int = 0
 
@@ -194,30 +195,29 @@ def _replace_tables(t: PageTable, slot: MemSlot, backing: int, by: int) -> Walk:
     tables = int(np.count_nonzero(region & CHILD))
     if backing == 1:
         return Walk(tables)
-    mapped = ((page & PRESENT) != 0).reshape(-1, PAGES_PER_REGION).any(axis=1)
     linked = (region & TABLE) != 0
-    covered = np.zeros(len(region), np.bool_)  # by a giant entry that is replaced whole
+    mapped = ((page & PRESENT) != 0).reshape(-1, PAGES_PER_REGION).any(axis=1) & linked
+    whole = np.zeros(len(giant), np.bool_)  # tables of a GiB that are replaced with all below
     if backing == LEVEL_1G:
-        full = ((giant & TABLE) != 0) & (t.disallow_1g[slot.giants] == 0)
+        whole = ((giant & TABLE) != 0) & (t.disallow_1g[slot.giants] == 0)
         if by:
-            alive = (mapped & linked) | ((region & PRESENT) != 0)
-            full[full] = (
-                np.add.reduceat(alive, np.arange(0, len(alive), PAGES_PER_REGION))[full] > 0
-            )
-        covered = np.repeat(full, PAGES_PER_REGION)[: len(region)]
-        giant[full] = giant[full] & np.uint8(0xFF ^ (TABLE | CHILD)) | np.uint8(by)
-        t.stat[TABLES] -= int(np.count_nonzero(full))
-        t.stat[PAGES_1G] += int(np.count_nonzero(full)) if by else 0
-    chosen = linked & (t.disallow_lpage[slot.regions] == 0) & (mapped if by else True) & ~covered
+            firsts = np.arange(0, len(region), PAGES_PER_REGION)
+            whole &= np.logical_or.reduceat(mapped | ((region & PRESENT) != 0), firsts)
+    covered = np.repeat(whole, PAGES_PER_REGION)[: len(region)]
+    chosen = (mapped if by else linked) & (t.disallow_lpage[slot.regions] == 0) & ~covered
     gone = chosen | covered
+    giants, larges = int(np.count_nonzero(whole)), int(np.count_nonzero(chosen))
+
     small = zap(page, ((page & PRESENT) != 0) & np.repeat(gone & linked, PAGES_PER_REGION))
     large = zap(region, ((region & PRESENT) != 0) & covered)
-    t.stat[TABLES] -= int(np.count_nonzero(gone & linked))
     region[gone] &= np.uint8(0xFF ^ (TABLE | CHILD))
     region[chosen] |= np.uint8(by)
+    giant[whole] = giant[whole] & np.uint8(0xFF ^ (TABLE | CHILD)) | np.uint8(by)
+    t.stat[TABLES] -= int(np.count_nonzero(gone & linked)) + giants
     t.stat[PAGES_4K] -= small
-    t.stat[PAGES_2M] += (int(np.count_nonzero(chosen)) if by else 0) - large
-    return Walk(tables, zapped_4k=small, zapped_large=large)
+    t.stat[PAGES_2M] += (larges if by else 0) - large
+    t.stat[PAGES_1G] += giants if by else 0
+    return Walk(tables, zapped_4k=small, zapped_large=large, zapped_tables=giants + larges)
 
 
 def zap_all(t: PageTable, backing: int) -> Walk:

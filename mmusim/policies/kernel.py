@@ -76,9 +76,15 @@ class Kernel:
             return Disable.ZAP_SMALL
         return Disable.ZAP_TABLES if self.release < (6, 13) else Disable.RECOVER
 
-    def flushes_each_leaf(self, mmu: Mmu) -> bool:
-        """Disabling flushes after every leaf it zaps; one flush for all since 5ba7c4c6d1c7."""
-        return mmu is Mmu.TDP and self.release < (5, 19)
+    def flushes_while_disabling(self, mmu: Mmu) -> str:
+        """After every `leaf` that the TDP MMU zaps, every `table` since 5ba7c4c6d1c7 (5.19).
+
+        Empty where there is one flush for all: with an rmap, and in the TDP MMU since the series
+        that ended in 13e2e4f62a4b (6.13; 131,072 flushes became 76).
+        """
+        if mmu is not Mmu.TDP or self.release >= (6, 13):
+            return ""
+        return "leaf" if self.release < (5, 19) else "table"
 
     def enable_walk(self, mmu: Mmu) -> EnableWalk:
         """Over shadow pages before 3.9, over the rmap since; the TDP MMU has neither."""
