@@ -67,6 +67,7 @@ class LockStats:
     wait_ns: int  # summed over acquisitions, measured by those who waited
     queue_ns: int  # area under the queue length, measured by the lock
     hold_ns: int
+    handoff_ns: int  # passing the lock on, when nobody could use it
     longest_hold_ns: int
 
 

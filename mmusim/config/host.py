@@ -22,6 +22,8 @@ COSTS: Final = {
     "c_fault_slow": "slow page fault uncontended, in all, exit and entry included",
     "c_fault_fast": "fault fixed by fast_page_fault, in all, exit and entry included",
     "c_lock_section": "the part of c_fault_slow that is spent holding mmu_lock",
+    "c_lock_handoff": "pass mmu_lock on to the next holder, times log2(1 + waiters)",
+    "c_lock_count": "own the cache line of a rwlock's reader count, to enter or to leave",
     "c_alloc_table": "get, zero and link a page table, under mmu_lock",
     "c_zap_large": "zap one large leaf, rmap included",
     "c_split_2M": "replace a 2 MiB leaf by a table of 512 small ones",

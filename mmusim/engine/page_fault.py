@@ -13,6 +13,7 @@ from mmusim.engine.vm import (
     DROP_LARGE,
     FAULT_FAST,
     FAULT_SLOW,
+    MMU_LOCK_WAIT,
     SPLIT_LARGE,
     TABLE_ALLOC,
     Outcome,
@@ -56,6 +57,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     ledger[FAULT_SLOW] += exit_ns + outside + locked
     tracked = vm.tracks(gfn)  # the memslot is looked up once; SRCU keeps it until leave_handler
     yield vm.spend(outside if tries_fast else exit_ns + outside)  # top up caches, gfn to pfn
+    if vm.shares:
+        yield from count_reader(vm, v)
     queued = vm.lock.acquire(v.number, shared=vm.tdp)
     if queued is not None:
         yield from vm.in_queue(v, queued)
@@ -66,9 +69,19 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     else:
         outcome = yield from map_page(vm, v, gfn, write, index, tracked, locked)
     vm.lock.release(v.number)
+    if vm.shares:
+        yield from count_reader(vm, v)
     leave_handler(v)
     yield from enter_guest(vm, v, entry, FAULT_SLOW, index)
     return outcome
+
+
+def count_reader(vm: Vm, v: Vcpu) -> Steps:
+    """Get the cache line of the reader count, to enter or to leave mmu_lock held for read."""
+    waits = vm.lock.count_readers()
+    if waits:
+        yield vm.spend(waits)
+        v.books.ledger[MMU_LOCK_WAIT] += waits
 
 
 def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, exit_ns: int) -> Outcome:

@@ -137,8 +137,12 @@ class Vm:
         choices = plan.choices
         self.pml = choices.tracking is Tracking.PML
         self.tdp = choices.mmu is Mmu.TDP
+        self.shares = self.tdp and choices.lock is Lock.RWLOCK  # faults hold mmu_lock for read
         self.fast_faults = plan.kernel.fast_page_fault(choices.mmu)
-        self.lock = LOCKS[choices.lock](self.env, "mmu_lock", probe)
+        handoff, count = (plan.costs[name].mean() for name in ("c_lock_handoff", "c_lock_count"))
+        self.lock = LOCKS[choices.lock](
+            self.env, "mmu_lock", probe, handoff_ns=handoff, count_ns=count
+        )
         self.slots_lock = SpinLock(self.env, "slots_lock")
         walks_up = plan.policy.protects_root or plan.policy.protects_tables
         shadow = choices.mmu is Mmu.SHADOW

@@ -1,0 +1,152 @@
+"""mmu_lock under load, against closed forms: hand-off, machine repairman, readers and writers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator
+
+import pytest
+import simpy
+
+from mmusim.draws import costs, stream_key
+from mmusim.engine.mmu_lock import RwLock, SpinLock
+from mmusim.latency import Gamma
+from mmusim.stats import mean_interval
+
+Steps = Generator[simpy.Event, None, None]
+
+
+def visit(
+    env: simpy.Environment, lock: SpinLock, who: int, hold: int, shared: bool = False
+) -> Steps:
+    granted = lock.acquire(who, shared)
+    if granted is not None:
+        yield granted
+    yield env.timeout(hold)
+    lock.release(who)
+
+
+def run(make: Callable[[simpy.Environment], SpinLock], *visits: tuple[int, int, bool]) -> list[int]:
+    """Let (arrival, hold, shared) pass through a lock; return when each had left it."""
+    env = simpy.Environment()
+    lock = make(env)
+    left: dict[int, int] = {}
+
+    def actor(who: int, arrival: int, hold: int, shared: bool) -> Steps:
+        yield env.timeout(arrival)
+        yield from visit(env, lock, who, hold, shared)
+        left[who] = int(env.now)
+
+    for who, (arrival, hold, shared) in enumerate(visits):
+        env.process(actor(who, arrival, hold, shared))
+    env.run()
+    return [left[who] for who in range(len(visits))]
+
+
+# --- the hand-off --------------------------------------------------------------------------------
+
+
+def test_passing_the_lock_on_costs_more_the_more_wait_for_it() -> None:
+    """140 ns x log2(1 + waiters): 3, then 2, then 1 of them."""
+    ends = run(lambda env: SpinLock(env, "lock", handoff_ns=140), *[(0, 100, False)] * 4)
+    steps = [round(140 * math.log2(1 + waiters)) + 100 for waiters in (3, 2, 1)]
+    assert ends == [100, 100 + steps[0], 100 + sum(steps[:2]), 100 + sum(steps)]
+    assert run(lambda env: SpinLock(env, "lock"), *[(0, 100, False)] * 4) == [100, 200, 300, 400]
+
+
+def test_a_lock_that_nobody_waits_for_costs_nothing_to_take() -> None:
+    visits = [(0, 10, False), (50, 10, False)]
+    assert run(lambda env: SpinLock(env, "lock", handoff_ns=140), *visits) == [10, 60]
+
+
+# --- machine repairman ---------------------------------------------------------------------------
+
+
+def repairman(vcpus: int, think: float, hold: float) -> float:
+    """Throughput of N vCPUs that think and hold for exponential times (Scherr 1967).
+
+    X = (1 - p0) / S with p0 = 1 / sum over k of N!/(N-k)! (S/Z)^k.
+    """
+    terms = [math.perm(vcpus, k) * (hold / think) ** k for k in range(vcpus + 1)]
+    return (1 - 1 / sum(terms)) / hold
+
+
+@pytest.mark.parametrize("vcpus", [1, 3, 8, 24])
+def test_the_lock_is_a_machine_repairman(vcpus: int) -> None:
+    think, hold, cycles = 4_000.0, 500.0, 400
+    rates = [throughput(vcpus, think, hold, cycles, seed) for seed in range(16)]
+    interval = mean_interval(rates, 0.999)
+    assert repairman(vcpus, think, hold) in interval
+    assert 1.2 * repairman(vcpus, think, hold) not in interval, "negative control"
+
+
+def throughput(vcpus: int, think: float, hold: float, cycles: int, seed: int) -> float:
+    env = simpy.Environment()
+    lock = SpinLock(env, "lock")
+    ends: list[int] = []
+
+    def actor(who: int) -> Steps:
+        thinks = costs(Gamma(think, 1.0), stream_key(seed, f"think {who}"), 0, cycles).tolist()
+        holds = costs(Gamma(hold, 1.0), stream_key(seed, f"hold {who}"), 0, cycles).tolist()
+        for pause, time in zip(thinks, holds, strict=True):
+            yield env.timeout(pause)
+            yield from visit(env, lock, who, time)
+            ends.append(int(env.now))
+
+    for who in range(vcpus):
+        env.process(actor(who))
+    env.run()
+    first, last = len(ends) // 10, len(ends) * 8 // 10  # warm-up, and the end when some are done
+    return (last - first) / (ends[last] - ends[first])
+
+
+# --- readers and writers -------------------------------------------------------------------------
+
+
+def rwlock(env: simpy.Environment) -> RwLock:
+    return RwLock(env, "lock")
+
+
+def test_readers_share_and_a_spinlock_does_not() -> None:
+    assert run(rwlock, *[(0, 100, True)] * 50) == [100] * 50
+    assert run(lambda env: SpinLock(env, "lock"), *[(0, 100, True)] * 3) == [100, 200, 300]
+
+
+def test_writers_alone_are_a_spinlock() -> None:
+    visits = [(10 * i % 70, 30 + i, False) for i in range(12)]
+    assert run(rwlock, *visits) == run(lambda env: SpinLock(env, "lock"), *visits)
+
+
+def test_a_writer_waits_for_the_last_reader_and_no_reader_overtakes_it() -> None:
+    """Two readers, a writer behind them, a reader behind the writer, one more with that reader."""
+    ends = run(
+        rwlock, (0, 100, True), (0, 300, True), (50, 1000, False), (60, 10, True), (70, 20, True)
+    )
+    assert ends == [100, 300, 1300, 1310, 1320]
+
+
+def test_one_long_write_hold_stalls_every_reader() -> None:
+    ends = run(rwlock, (0, 10_000, False), *[(100 * i, 10, True) for i in range(1, 40)])
+    assert ends[1:] == [10_010] * 39
+
+
+@pytest.mark.parametrize("readers", [2, 16, 64])
+def test_the_reader_count_is_a_server_of_its_own(readers: int) -> None:
+    """Latency is the uncontended time or what the cache line allows: N x 2 operations x 75 ns."""
+    env = simpy.Environment()
+    lock = RwLock(env, "lock", count_ns=75)
+    cycle, laps = 1_200, 60
+    ends: list[int] = []
+
+    def actor(who: int) -> Steps:
+        yield env.timeout(who)
+        for _ in range(laps):
+            for hold in (cycle // 2, cycle // 2):
+                yield env.timeout(hold + lock.count_readers())
+        ends.append(int(env.now))
+
+    for who in range(readers):
+        env.process(actor(who))
+    env.run()
+    lap = max(ends) / laps
+    assert lap == pytest.approx(max(cycle, readers * 2 * 75), rel=0.06)
