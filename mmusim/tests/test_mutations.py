@@ -88,7 +88,7 @@ MUTANTS = {
         "test_cached_child_tables_turn_a_fault_a_page_into_a_fault_a_region",
     ),
     "a clean guest mapping is read-only": Mutant(
-        "mmu/guest_pde.py", "return READ_ONLY, False", "return LEAF, True",
+        "mmu/guest_pde.py", "return READ_ONLY, False", "return LEAF, False",
         "test_conform.py::test_a_wrong_mechanism_is_found[writable sptes for clean guest mappings]",
     ),
     "a first clear arms the large spte over it": Mutant(
