@@ -7,23 +7,28 @@ of :mod:`stepwise` are checked after every single one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
-from conftest import BROKEN, SOUND
+from conftest import BROKEN, CONSTANT, cell, only, with_program
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
-from stepwise import SPOTS, Stepwise, small_vm
+from stepwise import REGION, SPOTS, Stepwise, small_vm
 
-from mmusim.engine import log_ioctls, log_reports, vcpu
-from mmusim.errors import MisfitError
+from mmusim.engine import log_ioctls, log_reports, simulate, vcpu
+from mmusim.engine.page_fault import FAST, LOST_RACE, SLOW
+from mmusim.errors import MisfitError, MmusimError
+from mmusim.latency import Constant
 from mmusim.mmu import fault as mmu_fault
 from mmusim.mmu import slot as mmu_slot
 from mmusim.mmu.counters import PAGES_4K
 from mmusim.mmu.spte import LEAF, LOGGED
+from mmusim.plan import make_plan
 from mmusim.policies import (
     PRESETS,
     Choices,
@@ -51,7 +56,8 @@ ACCESSES = 4 * SPOTS * 4
 
 batches = st.binary(min_size=24, max_size=64)
 races = st.tuples(
-    st.binary(min_size=1, max_size=6), st.binary(max_size=6), st.sampled_from(HOST), st.integers(0, 9000)
+    st.binary(min_size=1, max_size=6), st.binary(max_size=6),
+    st.sampled_from(HOST), st.integers(0, 9000),
 )  # fmt: skip
 
 
@@ -238,6 +244,10 @@ def test_the_machine_finds_the_bugs_of_history(policy: str, error: str) -> None:
     assert breaks(policy).partition(":")[0] in error.split("|")
 
 
+def test_nothing_is_found_where_nothing_is_broken() -> None:
+    assert breaks("lazy-drop", 5) == ""
+
+
 def unlogged(t: Any, gfn: int, level: int, tracked: bool) -> None:
     """Set W and do not log the page."""
     FIX_LOCKLESS(t, gfn, level, False)
@@ -282,3 +292,170 @@ def test_the_machine_finds_a_broken_mechanism(
     policy, where, name, broken = MISTAKES[mistake]
     monkeypatch.setattr(where, name, broken)
     assert breaks(policy), mistake
+
+
+# --- what fuzzing found, as small as it gets ------------------------------------------------------
+
+
+def delays(policy: str, programs: list[list[tuple[int, bool]]], op: str) -> Iterator[Stepwise]:
+    """The same race again and again, the log operation 50 ns later each time."""
+    for delay in range(1, 8000, 50):
+        run = Stepwise(small_vm(choose(policy)))
+        run.touch(0, 0, True)
+        run.operate("enable")
+        run.touch(0, 0, True)
+        run.race(programs, op, delay)
+        yield run
+
+
+def test_a_lockless_fix_loses_no_race_to_the_copy_of_a_page() -> None:
+    """Compare-exchange looks at the spte; that the page was sent meanwhile is not part of it."""
+    outcomes = [
+        outcome
+        for run in delays("linux-3.16", [[(0, True)] * 60, []], "sync")
+        for outcome in run.outcomes.faults
+    ]
+    assert outcomes.count(FAST) > 100
+    assert LOST_RACE not in outcomes
+
+
+def test_faults_in_flight_leave_nothing_in_the_log_of_a_slot_that_logs_no_more() -> None:
+    """The bitmap goes when the grace period is over, not before."""
+    in_flight = 0
+    for run in delays("linux-3.16", [[(gfn, True) for gfn in range(12)], []], "disable"):
+        in_flight += len(run.outcomes.faults) > 0
+        assert not (run.vm.table.page & LOGGED).any()
+    assert in_flight > 50
+
+
+@pytest.mark.parametrize("memory", ["4MiB", "1GiB"])
+def test_a_split_finds_the_table_that_a_large_spte_had_unlinked(memory: str) -> None:
+    """shadow_mmu_get_sp_for_split: what is hashed is not allocated again."""
+    phases = [{"do": do} for do in ("write", "enable-logging", "disable-logging")] * 2
+    vm = {"kernel": "linux-6.13", "backing": "1GiB" if memory == "1GiB" else "2MiB"}
+    trace = simulate(make_plan(cell(phases, memory=memory, vm=vm, costs=CONSTANT), "nested", 1))
+    tables = [phase.counters["tables"] for phase in trace.phases]
+    assert tables == [0, 513 if memory == "1GiB" else 2, 0, 0, 0, 0]
+
+
+def faults_across_an_enable() -> list[int]:
+    """A fault that takes 100 us, and an enable in the middle of it whose own grace takes 1 ns."""
+    plan = small_vm(choose("linux-3.16"))
+    slow = {"c_fault_slow": Constant(100_000.0), "c_srcu": Constant(1.0)}
+    run = Stepwise(dataclasses.replace(plan, costs={**plan.costs, **slow}))
+    run.race([[(0, True)], []], "enable", 300)
+    return run.outcomes.faults
+
+
+def test_enabling_waits_for_the_faults_in_flight() -> None:
+    """They use the old memslot, so what they map is not logged: it must be there to be armed."""
+    assert faults_across_an_enable() == [SLOW]
+
+
+def test_an_enable_that_does_not_wait_for_faults_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_ioctls, "synchronize_srcu", lambda vm, host: iter(()))
+    with pytest.raises((AssertionError, MmusimError)):
+        faults_across_an_enable()
+
+
+# --- closed forms (domain, B.4) -------------------------------------------------------------------
+
+REGIONS = 3
+spots = st.lists(
+    st.tuples(st.integers(0, REGIONS - 1), st.integers(0, 5), st.booleans()),
+    min_size=1, max_size=60,
+)  # fmt: skip
+
+
+class Totals(NamedTuple):
+    """The sums over regions that the forms are made of."""
+
+    touched: int  # T, distinct pages
+    written: int  # W
+    after: int  # A: distinct pages touched at or after the first write of the region
+    regions: int  # regions touched
+    written_regions: int
+
+
+class Epoch(NamedTuple):
+    """What one epoch did."""
+
+    faults: int
+    fast: int  # of these
+    tables: int
+    drops: int  # flushes at fault time
+    dirty: int  # pages reported
+
+
+def totals(program: list[tuple[int, bool]]) -> Totals:
+    sums = Counter[str]()
+    for region in range(REGIONS):
+        mine = [access for access in program if access[0] // REGION == region]
+        first = next((i for i, (_, write) in enumerate(mine) if write), len(mine))
+        sums["touched"] += len({gfn for gfn, _ in mine})
+        sums["written"] += len({gfn for gfn, write in mine if write})
+        sums["after"] += len({gfn for gfn, _ in mine[first:]})
+        sums["regions"] += bool(mine)
+        sums["written_regions"] += first < len(mine)
+    return Totals(**{name: sums[name] for name in Totals._fields})
+
+
+FORMS: dict[str, Callable[[Totals], Epoch]] = {
+    "none": lambda n: Epoch(0, 0, 0, 0, 0),
+    "linux-3.7": lambda n: Epoch(n.touched, 0, n.regions, 0, n.touched),
+    "linux-3.16": lambda n: Epoch(n.after, 0, n.written_regions, n.written_regions, n.after),
+    "linux-6.13+split-on-fault": lambda n: Epoch(
+        n.written, n.written - n.written_regions, n.written_regions, 0, n.written
+    ),
+    "linux-6.13": lambda n: Epoch(n.written, n.written, 0, 0, n.written),
+    "linux-6.13+pml": lambda n: Epoch(0, 0, 0, 0, n.written),
+    "linux-4.1+pml": lambda n: Epoch(n.after, 0, n.written_regions, n.written_regions, n.after),
+    "linux-6.13+init-all-set": lambda n: Epoch(0, 0, 0, 0, REGIONS * REGION),
+}  # fmt: skip
+"""eager-drop, lazy-drop, split-on-fault, eager-split, both with PML: one row of the table each."""
+
+
+def epochs(policy: str, program: list[tuple[int, bool]]) -> list[Epoch]:
+    """Count two epochs of the same accesses, from large writable sptes."""
+    phases = [{"do": do} for do in ("write", "enable-logging", *("read", "sync-dirty-log") * 2)]
+    made = cell(phases, memory=f"{2 * REGIONS}MiB", costs=CONSTANT, policies=only(policy))
+    plan = make_plan(made, policy, 1)
+    for phase in (2, 4):
+        plan = with_program(plan, phase, program)
+    trace = simulate(plan)
+    names = ("pf_taken", "pf_fast", "tables", "remote_tlb_flush")
+    return [
+        Epoch(*(trace.phases[k].counters[name] for name in names), trace.phases[k + 1].dirty or 0)
+        for k in (2, 4)
+    ]
+
+
+@pytest.mark.parametrize("policy", FORMS)
+@given(spots)
+@settings(max_examples=40, deadline=None)
+def test_every_row_of_the_table_of_closed_forms_holds(
+    policy: str, drawn: list[tuple[int, int, bool]]
+) -> None:
+    program = [(region * REGION + page, write) for region, page, write in drawn]
+    assert epochs(policy, program)[0] == FORMS[policy](totals(program))
+
+
+@pytest.mark.parametrize("policy", ["linux-6.13", "linux-6.13+pml"])
+@given(spots)
+@settings(max_examples=20, deadline=None)
+def test_later_epochs_with_small_sptes_in_place_count_as_the_first(
+    policy: str, drawn: list[tuple[int, int, bool]]
+) -> None:
+    program = [(region * REGION + page, write) for region, page, write in drawn]
+    first, second = epochs(policy, program)
+    assert first == second
+
+
+def test_no_two_rows_of_the_table_are_the_same() -> None:
+    """Negative control: the form of each policy is wrong for every other."""
+    program = [(0, False), (1, False), (2, True), (0, False), (512, False)]
+    found = {policy: epochs(policy, program)[0] for policy in FORMS}
+    same = {frozenset((a, b)) for a in FORMS for b in FORMS if a != b and found[a] == found[b]}
+    assert same == {frozenset(("linux-3.16", "linux-4.1+pml"))}, "PML does not help large sptes"
