@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
@@ -297,32 +297,33 @@ def test_the_machine_finds_a_broken_mechanism(
 # --- what fuzzing found, as small as it gets ------------------------------------------------------
 
 
-def delays(policy: str, programs: list[list[tuple[int, bool]]], op: str) -> Iterator[Stepwise]:
-    """The same race again and again, the log operation 50 ns later each time."""
-    for delay in range(1, 8000, 50):
-        run = Stepwise(small_vm(choose(policy)))
+def races_of(
+    policy: str, writes: list[int], op: str, flush_ns: Iterable[int]
+) -> Iterator[Stepwise]:
+    """The same race again and again: the log operation is later each time, and so is its end."""
+    for moment, flush in enumerate(flush_ns):
+        plan = small_vm(choose(policy))
+        costs = {**plan.costs, "c_flush_init": Constant(flush)}
+        run = Stepwise(dataclasses.replace(plan, costs=costs))
         run.touch(0, 0, True)
         run.operate("enable")
         run.touch(0, 0, True)
-        run.race(programs, op, delay)
+        run.race([[(gfn, True) for gfn in writes], []], op, 1 + 50 * moment)
         yield run
 
 
 def test_a_lockless_fix_loses_no_race_to_the_copy_of_a_page() -> None:
     """Compare-exchange looks at the spte; that the page was sent meanwhile is not part of it."""
-    outcomes = [
-        outcome
-        for run in delays("linux-3.16", [[(0, True)] * 60, []], "sync")
-        for outcome in run.outcomes.faults
-    ]
-    assert outcomes.count(FAST) > 100
+    runs = races_of("linux-3.16", [0] * 60, "sync", range(0, 3000, 50))
+    outcomes = [outcome for run in runs for outcome in run.outcomes.faults]
+    assert outcomes.count(FAST) > 30
     assert LOST_RACE not in outcomes
 
 
 def test_faults_in_flight_leave_nothing_in_the_log_of_a_slot_that_logs_no_more() -> None:
     """The bitmap goes when the grace period is over, not before."""
     in_flight = 0
-    for run in delays("linux-3.16", [[(gfn, True) for gfn in range(12)], []], "disable"):
+    for run in races_of("linux-3.16", list(range(12)), "disable", [100] * 160):
         in_flight += len(run.outcomes.faults) > 0
         assert not (run.vm.table.page & LOGGED).any()
     assert in_flight > 50
