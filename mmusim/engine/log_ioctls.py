@@ -113,9 +113,9 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
     truth.check(vm)
     plan = vm.plan
     vm.tracked = False
-    mmu.set_log(vm.table, plan.slot, ones=False)
     yield vm.spend(host.once("c_srcu"))
     yield from synchronize_srcu(vm, host)
+    mmu.set_log(vm.table, plan.slot, ones=False)  # faults in flight have marked the old bitmap
     way = plan.kernel.disable(plan.choices.mmu)
     if way is Disable.KEEP_SMALL:
         return

@@ -105,7 +105,7 @@ def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, exit_ns: int) -> Outc
     if allowed:
         vm.view.stat[PF_SPURIOUS] += 1
         outcome = SPURIOUS
-    elif leaf(vm.view, gfn) == (level, entry):
+    elif unchanged(vm, gfn, level, entry):
         mmu.fix_lockless(vm.view, gfn, level, tracked)
         if tracked:
             vm.mark_dirty(v, gfn)
@@ -115,6 +115,12 @@ def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, exit_ns: int) -> Outc
     leave_handler(v)
     yield from enter_guest(vm, v, entry_ns, FAULT_FAST, index)
     return outcome
+
+
+def unchanged(vm: Vm, gfn: int, level: int, entry: int) -> bool:
+    """Tell whether the spte is what it was; whether it is logged or sent is not part of it."""
+    level_now, entry_now = leaf(vm.view, gfn)
+    return level_now == level and entry_now & LEAF == entry & LEAF
 
 
 def map_page(

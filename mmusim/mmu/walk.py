@@ -109,17 +109,23 @@ def split_slot(t: PageTable, slot: MemSlot, gfns: Gfns | None = None) -> tuple[i
 
 
 def split(t: PageTable, where: Gfns, level: int) -> None:
-    """Replace large leaves by 512 of the level below with their permissions."""
+    """Replace large leaves by 512 of the level below with their permissions.
+
+    A child table that was unlinked is found again, and what it maps is kept
+    (shadow_mmu_split_huge_page).
+    """
     entries, below = (t.giant, t.region) if level == LEVEL_1G else (t.region, t.page)
     old = entries[where]
     children = ((where * PAGES_PER_REGION)[:, None] + np.arange(PAGES_PER_REGION)).ravel()
     bits = np.repeat(old & np.uint8(LEAF), PAGES_PER_REGION)
-    below[children] = below[children] & np.uint8(NOT_LEAF) | bits
+    kept = PRESENT | TABLE if level == LEVEL_1G else PRESENT
+    new = (below[children] & kept) == 0
+    below[children[new]] = below[children[new]] & np.uint8(NOT_LEAF) | bits[new]
     entries[where] = old & np.uint8(NOT_LEAF) | np.uint8(TABLE | CHILD) | stale(old)
     upper, lower = (PAGES_1G, PAGES_2M) if level == LEVEL_1G else (PAGES_2M, PAGES_4K)
     t.stat[upper] -= len(where)
-    t.stat[lower] += len(where) * PAGES_PER_REGION
-    t.stat[TABLES] += len(where)
+    t.stat[lower] += int(np.count_nonzero(new))
+    t.stat[TABLES] += int(np.count_nonzero((old & CHILD) == 0))
 
 
 def stale(entries: Bytes) -> Bytes:
