@@ -107,12 +107,17 @@ class Experiment(Strict):
             If its choices are illegal together, or contradict those of the experiment.
         """
         vm = self.vm
-        return choose(
-            policy,
-            kernel=vm.kernel,
-            mmu=None if vm.mmu is None else Mmu.of(vm.mmu),
-            reporting=self.driver.reporting,
-        )
+        try:
+            return choose(
+                policy,
+                kernel=vm.kernel,
+                mmu=None if vm.mmu is None else Mmu.of(vm.mmu),
+                reporting=self.driver.reporting,
+            )
+        except MisfitError as misfit:
+            if misfit.key == "driver.manual_protect":
+                misfit.value = self.driver.manual_protect  # as the file has it
+            raise
 
 
 def _resolve(key: str, what: str, name: Any, names: Iterable[Any]) -> None:
