@@ -143,6 +143,10 @@ CostSpec = Annotated[
 """A constant such as ``"450ns"``, or a table with one shape."""
 
 
+for _recursive in (ShiftedSpec, PartSpec):
+    _recursive.model_rebuild(force=True)  # their fields name CostSpec, which is known only now
+
+
 def distribution(spec: float | Shape) -> Distribution:
     """Return the distribution that a cost in a file means."""
     return spec.distribution() if isinstance(spec, Shape) else Constant(spec)

@@ -552,8 +552,9 @@ MISFITS = {
             manual("enable-logging", "write", kernel=kernel),
             ("driver.manual_protect", "on"),
             f"does not exist in {kernel} with policy 'eager-drop': "
-            "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 came in 5.2 (from linux-5.7); set vm.kernel = 'linux-5.7', or take the nearest legal "
-            "combination, which has reporting = 'get-clears'",
+            "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 came in 5.2 (from linux-5.7); set vm.kernel = "
+            "'linux-5.7', or take the nearest legal combination, which has reporting = "
+            "'get-clears'",
         )
         for kernel in ("linux-3.7", "linux-3.16")
     },
@@ -592,10 +593,6 @@ def flaw(reason: str) -> pytest.MarkDecorator:
     return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
 
 
-@flaw(
-    "the annotation of ShiftedSpec.base and PartSpec.of stays ForwardRef('CostSpec'), so _Place "
-    "loses its way there: keys get the tag 'shape', and no key is known"
-)
 @pytest.mark.parametrize(
     ("spec", "key", "remedy"),
     [
