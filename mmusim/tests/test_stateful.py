@@ -238,10 +238,13 @@ def breaks(policy: str, examples: int = 60) -> str:
 
 @pytest.mark.parametrize(
     ("policy", "error"),
-    [("lazy-drop-2013", "LostWriteError|InvariantError"), ("wp-all-levels-bug", "LivelockError")],
+    [
+        ("lazy-drop-2013", "LostWriteError|InvariantError|AssertionError: writable and unlogged"),
+        ("wp-all-levels-bug", "LivelockError"),
+    ],
 )
 def test_the_machine_finds_the_bugs_of_history(policy: str, error: str) -> None:
-    assert breaks(policy).partition(":")[0] in error.split("|")
+    assert breaks(policy).startswith(tuple(error.split("|")))
 
 
 def test_nothing_is_found_where_nothing_is_broken() -> None:
@@ -376,7 +379,9 @@ def at_once(policy: str, programs: list[list[tuple[int, bool]]]) -> tuple[Stepwi
 
 def test_of_two_faults_on_a_page_one_maps_it() -> None:
     """The other finds it there when it looks again: spurious, not fixed."""
-    run = Stepwise(small_vm(choose("linux-6.13")))
+    plan = small_vm(choose("linux-6.13"))
+    together = {**plan.costs, "c_lock_count": Constant(0)}  # both are inside at once
+    run = Stepwise(dataclasses.replace(plan, costs=together))
     run.race([[(0, True)], [(0, True)]], "enable", 8000)
     assert Counter(run.outcomes.faults) == {SLOW: 1, SPURIOUS: 1}
 
