@@ -35,14 +35,16 @@ def import_trace(source: Path, to: Path, quantum: int, note: str) -> None:
 
 def record(command: Sequence[str], to: Path, quantum: int, limit: int, note: str) -> int:
     """Run a command under valgrind and write its trace; return the command's exit status."""
+    if not to.parent.is_dir():  # known before hours of recording
+        raise ConfigError.of("trace", str(to), None, "the folder does not exist", "make it first")
+    if shutil.which(command[0]) is None:
+        raise ConfigError.of(
+            "workload record", "COMMAND", command[0], "is not a program", "check name and PATH"
+        )
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         raise ConfigError.of(
             "workload record", "valgrind", None, "is not installed", "apt-get install valgrind"
-        )
-    if shutil.which(command[0]) is None:
-        raise ConfigError.of(
-            "workload record", "COMMAND", command[0], "is not a program", "check name and PATH"
         )
     version = subprocess.run([valgrind, "--version"], capture_output=True, text=True, check=False)
     facts = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from mmusim.cli.output import table
 from mmusim.config.workloads import PATTERNS, load_workload, workload_of
@@ -19,14 +20,15 @@ from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import PageTrace, read_trace
 from mmusim.workload.working_set import Ints, mean_working_set
 
-STEP = 4  # one window length over the one before
+STEP: Final = 4  # one window length over the one before
+NS_PER_INSTRUCTION: Final = 0.5  # what replay takes unless told otherwise
 
 
 class Use(NamedTuple):
     """Which pages are read and written when."""
 
     page: Ints
-    write: Ints
+    write: NDArray[np.bool_]
     at: Ints
     span: int
     unit: str  # of time
@@ -114,7 +116,7 @@ def _use(name: str, memory: str, seed: int) -> Use:
 
 def _of_trace(trace: PageTrace, facts: dict[str, Any]) -> Use:
     return Use(
-        trace.page, trace.write, trace.at, trace.instructions, "instructions", 0.4,
+        trace.page, trace.write, trace.at, trace.instructions, "instructions", NS_PER_INSTRUCTION,
         {k: v for k, v in facts.items() if k not in ("footprint", "records") and v != ""},
     )  # fmt: skip
 

@@ -35,8 +35,8 @@ class GuestRun:
 
     __slots__ = (
         "_ahead", "_arrays", "_began", "_ends", "_hits", "_idles", "_lead", "_n", "_starts",
-        "_think_left", "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program", "total_ns",
-        "write",
+        "_think_left", "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program",
+        "total_ns", "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program) -> None:

@@ -1,9 +1,9 @@
 """From the output of valgrind's tool lackey to a page trace.
 
 ``valgrind --tool=lackey --trace-mem=yes`` writes a line for each instruction (``I  04016b80,3``)
-and behind it one for each load (`` L``), store (`` S``) and modify (`` M``) that it makes. Addresses
-are virtual and the program's own; what the kernel does on its behalf is not there. Instruction
-fetches count as reads, because the second-level tables see them so; a modify counts as a write.
+and behind it one for each load (`` L``), store (`` S``) and modify (`` M``) that it makes.
+Addresses are virtual and the program's own; what the kernel does on its behalf is not there.
+Instruction fetches count as reads, because they need a mapping too; a modify counts as a write.
 
 Of each quantum of instructions every page is kept once as read and once as written, where it was
 first touched so. So over every span of whole quanta the set of pages read and the set of pages
@@ -120,7 +120,7 @@ def _pages(text: NDArray[np.uint8], starts: Ints, lines: Ints) -> Ints:
 
 
 def _first_in_quantum(rows: Ints, quantum: int) -> Ints:
-    """Keep the first of equal (quantum, page, write); rows are (at, page, write) ascending in at."""
+    """Keep the first of equal (quantum, page, write); rows are (at, page, write), in time."""
     at, page, write = rows
     slice_ = at // quantum
     slice_ = slice_ - slice_[0] if len(slice_) else slice_

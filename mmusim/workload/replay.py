@@ -29,8 +29,8 @@ class Replay(Strict):
     """Trace file; a path relative to the file that names it."""
     records: Annotated[int, Field(ge=0)] = 0
     """Truncate the trace after so many records, or repeat it up to so many; 0 is once, whole."""
-    instruction_time: Annotated[Time, Field(le=1e6)] = 0.4
-    """Guest time per instruction: the speed. 0.4 ns is 1 per cycle at 2.5 GHz."""
+    instruction_time: Annotated[Time, Field(le=1e6)] = 0.5
+    """Guest time per instruction: the speed. 0.5 ns is one per cycle at 2 GHz."""
     order: Literal["first-touch", "address"] = "first-touch"
     """Which of the vCPU's pages a page of the program is: in the order of first touches, as a guest
     kernel hands out free memory, or of addresses."""

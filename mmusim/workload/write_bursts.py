@@ -19,9 +19,9 @@ class WriteBursts(Strict):
     """Uniform reads; between two bursts a geometric number of them with mean `reads_between`.
 
     A burst writes `burst` bytes of neighbouring pages, one write a page, from a page drawn
-    uniformly, round the end of memory. The share of writes is b / (b + reads_between) with b the pages of a
-    burst. The number of reads is floor(ln u / ln(1 - q)) with q = 1 / (1 + reads_between), the
-    inverse transform of the geometric distribution on 0, 1, 2 ...
+    uniformly, round the end of memory. The share of writes is b / (b + reads_between) with b the
+    pages of a burst. The number of reads is floor(ln u / ln(1 - q)) with q = 1 / (1 +
+    reads_between), the inverse transform of the geometric distribution on 0, 1, 2 ...
     """
 
     pattern: Literal["write-bursts"]
