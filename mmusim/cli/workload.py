@@ -33,15 +33,23 @@ def show(
     name: Annotated[str, typer.Argument(help="A pattern, a workload file or a trace file.")],
     memory: Annotated[str, typer.Option(help="Memory of one vCPU.")] = "64MiB",
     seed: Annotated[int, typer.Option(min=0)] = 1,
-    to: Annotated[
-        Path | None, typer.Option("--to", help="Draw the working sets, too: .svg, .png or .pdf.")
-    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show parameters, footprint, write share, and the writable working set by window length."""
     from mmusim.cli.workload_views import show as verb
 
-    verb(name, memory, seed, to, as_json)
+    verb(name, memory, seed, as_json)
+
+
+@app.command()
+def plot(
+    names: Annotated[list[str], typer.Argument(help="Patterns, workload files or trace files.")],
+    to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
+) -> None:
+    """Draw the writable working set against window length, of programs recorded or made up."""
+    from mmusim.cli.workload_views import plot as verb
+
+    verb(names, to)
 
 
 @app.command("import")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
@@ -58,7 +59,7 @@ def _parameters(cls: Any) -> list[str]:
     return [n if n in required else f"{n} = {json.dumps(data[n])}" for n in fields]
 
 
-def show(name: str, memory: str, seed: int, to: Path | None, as_json: bool) -> None:
+def show(name: str, memory: str, seed: int, as_json: bool) -> None:
     """Print facts of a workload or a trace, and its working sets by window length."""
     use = _use(name, memory, seed)
     written, touched = _curves(use)
@@ -78,15 +79,26 @@ def show(name: str, memory: str, seed: int, to: Path | None, as_json: bool) -> N
         "written": show_bytes(len(np.unique(use.page[use.write])) * PAGE),
         "write_share": f"{np.mean(use.write):.4g}",
     }
-    if to is not None:
-        from mmusim import plots
-        from mmusim.cli.run import save_figure
-
-        save_figure(to, lambda: plots.working_set({Path(name).name: written}, use.unit))
     if not as_json:
         for key, value in facts.items():
             typer.echo(f"{key.replace('_', ' ')}: {value}")
     table("Mean number of distinct pages in a window", rows, as_json, facts=facts)
+
+
+def plot(names: Sequence[str], to: Path) -> None:
+    """Draw the writable working sets of several in one figure."""
+    from mmusim import plots
+    from mmusim.cli.run import save_figure
+
+    uses = {Path(name).name.partition(".")[0]: _use(name, "64MiB", 1) for name in names}
+    units = {use.unit for use in uses.values()}
+    if len(units) > 1:
+        raise ConfigError.of(
+            "workload plot", "NAMES", None, "are traces and patterns, whose windows have no unit "
+            "in common", "draw traces and patterns apart",
+        )  # fmt: skip
+    curves = {name: _curves(use)[0] for name, use in uses.items()}
+    save_figure(to, lambda: plots.working_set(curves, units.pop()))
 
 
 def _curves(use: Use) -> tuple[dict[int, float], dict[int, float]]:
