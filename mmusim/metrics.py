@@ -22,6 +22,12 @@ UNITS: Final = {
     "p9999_latency": "ns",
     "max_latency": "ns",
     "faults": "",
+    "mean_request": "ns",
+    "p50_request": "ns",
+    "p99_request": "ns",
+    "p999_request": "ns",
+    "max_request": "ns",
+    "request_count": "",
     "reported_dirty": "pages",
     "false_dirty": "pages",
     "protect_time": "ns",
@@ -62,6 +68,9 @@ def measure(trace: Trace) -> Metrics:
     * ``mean_latency``, ``p50_latency`` ... ``max_latency``: of single accesses; the mean and the
       maximum are exact, quantiles are off by at most 1/128.
     * ``faults``: ``pf_taken``.
+    * ``mean_request``, ``p50_request`` ... ``max_request``: latency of requests, where the workload
+      has them: completion of a request's last access minus its intended arrival, which does not
+      wait for the guest (no coordinated omission). ``request_count``: how many there were.
     * ``fault_free_pages``: mean over dropped large sptes of the distinct pages that were read
       without a fault before the first write dropped the spte.
     * ``laps``: exits of the store of ``write-page-table``, up to the patience of the watchdog;
@@ -93,6 +102,8 @@ def measure(trace: Trace) -> Metrics:
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
         "protect_time": sum(p.end_ns - p.start_ns for p in trace.phases if _is_log_operation(p)),
     }
+    if phase.requests.count:
+        values |= _requests(phase.requests)
     for metric, operations in _OPERATIONS.items():
         own = [p.end_ns - p.start_ns for p in trace.phases if p.do in operations]
         if own:
@@ -115,6 +126,17 @@ def measure(trace: Trace) -> Metrics:
         outcome=phase.outcome,
         story=phase.story,
     )
+
+
+def _requests(latency: Histogram) -> dict[str, float]:
+    return {
+        "mean_request": latency.total_ns / latency.count,
+        "p50_request": latency.quantile(0.5),
+        "p99_request": latency.quantile(0.99),
+        "p999_request": latency.quantile(0.999),
+        "max_request": latency.maximum,
+        "request_count": latency.count,
+    }
 
 
 _OPERATIONS: Final = {

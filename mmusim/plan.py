@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mmusim.config.cells import Cell
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run
-from mmusim.config.experiment import WorkloadFile
+from mmusim.config.workloads import WorkloadFile
 from mmusim.draws import Draws, Stream, uniforms
 from mmusim.errors import ConfigError, MisfitError
 from mmusim.latency import Constant, Distribution

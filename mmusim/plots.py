@@ -5,7 +5,7 @@ Colours are seaborn's colour-blind palette; policies keep theirs in every figure
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -189,6 +189,24 @@ def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
     ax.set_xlabel(f"{metric} expected ({UNITS[metric]})")
     ax.set_ylabel(f"{metric} measured ({UNITS[metric]}),\n{policy}, 95 % interval")
     ax.legend(loc="upper left")
+    return figure
+
+
+def working_set(curves: Mapping[str, Mapping[int, float]], unit: str) -> Figure:
+    """Draw the mean number of pages written within a window against its length, a line a name.
+
+    A slope of 1 is writing ever new pages, a level stretch a set that is written again and again.
+    """
+    figure, axes = _figure(3.6)
+    ax: Axes = axes[0, 0]
+    for (name, curve), colour in zip(
+        curves.items(), sns.color_palette("colorblind", len(curves)), strict=True
+    ):
+        ax.plot(list(curve), list(curve.values()), "o-", markersize=4, label=name, color=colour)
+    ax.set(xscale="log", yscale="log", xlabel=f"window ({unit})")
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.set_ylabel("distinct pages written\nwithin a window, mean")
+    ax.legend(loc="best")
     return figure
 
 

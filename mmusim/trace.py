@@ -28,6 +28,7 @@ CAUSES: Final = (
     "pml_log",  # what writes took longer because the processor logged them
     "pml_drain",  # emptying the PML buffer at exits, and the exits that a full one forces
     "ring_full",  # stopped until the full dirty ring was harvested and reset
+    "idle",  # nothing to do until the next request arrives
 )
 """Where a vCPU's time goes. The ledger of a phase has one row of nanoseconds for each."""
 
@@ -51,6 +52,7 @@ class PhaseTrace:
     ledger: Mapping[str, int] = field(default_factory=dict)  # cause -> ns; sums to vcpu_ns
     reads: Histogram = field(default_factory=Histogram)  # latency of each access, think time apart
     writes: Histogram = field(default_factory=Histogram)
+    requests: Histogram = field(default_factory=Histogram)  # from intended arrival to completion
     outcome: str = ""  # write-page-table: progress, livelock or internal-error
     story: tuple[str, ...] = ()  # write-page-table: what happened, line by line
     read_before_drop: tuple[int, ...] = ()  # per dropped large spte: pages read without a fault

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mmusim.cli.workload import app as workload
+
 app = typer.Typer(
     name="mmusim",
     help="Which dirty-logging policy gives a KVM guest the least jitter, by how much, and why.",
@@ -15,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(workload, name="workload")
 
 ExperimentFile = Annotated[
     Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")

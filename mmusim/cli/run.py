@@ -61,13 +61,21 @@ def plot(figure: str, experiment: Path, to: Path, out: Path | None) -> None:
     }
     if figure not in draw:
         raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", nearest(figure, draw))
+    save_figure(to, lambda: draw[figure](stored(experiment, out or default_folder(experiment))))
+
+
+def save_figure(to: Path, draw: Callable[[], Any]) -> None:
+    """Draw a figure in the house style and write it, whole or not at all."""
+    from mmusim import plots
+
     if to.suffix not in (".svg", ".png", ".pdf"):
         raise ConfigError.of(
             "--to", str(to), None, "must end in .svg, .png or .pdf", "choose one of the three"
         )
-    outcome = stored(experiment, out or default_folder(experiment))
-    with plots.style(), _whole(to) as unfinished:
-        draw[figure](outcome).savefig(unfinished, format=to.suffix[1:], dpi=150)
+    with plots.style():
+        figure = draw()
+        with _whole(to) as unfinished:
+            figure.savefig(unfinished, format=to.suffix[1:], dpi=150)
     typer.echo(f"figure: {to}")
 
 

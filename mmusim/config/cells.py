@@ -14,8 +14,12 @@ from mmusim.config.cost import distribution
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check, read_toml
+from mmusim.config.workloads import Workload, inlined
 from mmusim.errors import Complaint, ConfigError
 from mmusim.latency import Constant, Distribution
+from mmusim.units import PAGE
+from mmusim.workload.replay import Replay
+from mmusim.workload.trace_file import digest
 
 CHANGEABLE: Final = ("vm", "host", "driver", "workloads", "replications")
 """Tables of an experiment file that variants and sweeps may change."""
@@ -49,7 +53,7 @@ class Cell:
         facts = {
             "vm": e.vm.model_dump(mode="json"),
             "driver": e.driver.model_dump(mode="json"),
-            "workloads": {k: w.model_dump(mode="json") for k, w in e.workloads.items()},
+            "workloads": {k: _facts(w) for k, w in e.workloads.items()},
             "pairing": e.replications.pairing,
             "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
         }
@@ -124,14 +128,21 @@ def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> di
 def _with_workload_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Put the contents of workload files in the place of references to them."""
     for name, table in data.get("workloads", {}).items():
-        if isinstance(table, dict) and "file" in table:
-            rest = {key: value for key, value in table.items() if key != "file"}
-            data["workloads"][name] = read_toml(folder / str(table["file"])) | rest
+        data["workloads"][name] = inlined(table, folder)
     return data
 
 
+def _facts(workload: Workload) -> dict[str, Any]:
+    """Return what decides a workload: of a recorded trace the contents, wherever they lie."""
+    facts: dict[str, Any] = workload.model_dump(mode="json")
+    return facts | {"trace": digest(workload.trace)} if isinstance(workload, Replay) else facts
+
+
 def _cell(labels: dict[str, Any], experiment: Experiment, folder: Path, source: str) -> Cell:
-    host = experiment.host
+    host, vm = experiment.host, experiment.vm
+    for name, workload in experiment.workloads.items():
+        if isinstance(workload, Replay):
+            workload.fit(source, f"workloads.{name}.trace", vm.memory // PAGE // vm.vcpus)
     profile = load_profile(host.profile, folder, source)
     costs: dict[str, Distribution] = {n: c.distribution() for n, c in profile.costs.items()}
     costs |= {name: distribution(spec) for name, spec in host.costs.items()}

@@ -5,40 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from mmusim.config.claims import Claim
 from mmusim.config.driver import Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
+from mmusim.config.workloads import Workload
 from mmusim.errors import MisfitError, nearest
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
 from mmusim.policies import Chosen, Mmu, Policy, Reporting, Tracking, choose
 from mmusim.quantities import Strict
 from mmusim.units import show_bytes
-from mmusim.workload.reads_beside_writes import ReadsBesideWrites
-
-
-class WorkloadFile(BaseModel):
-    """A workload kept in a file of its own, as a rule under ``workloads/``.
-
-    Keys beside `file` override those of the file.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    file: str
-    """Path relative to the experiment file."""
-
-
-def _inline_or_file(value: object) -> str:
-    is_file = isinstance(value, WorkloadFile) or (isinstance(value, dict) and "file" in value)
-    return "workload-file" if is_file else "inline-workload"
-
-
-Workload = Annotated[
-    Annotated[ReadsBesideWrites, Tag("inline-workload")]
-    | Annotated[WorkloadFile, Tag("workload-file")],
-    Discriminator(_inline_or_file),
-]
 
 
 class Experiment(Strict):

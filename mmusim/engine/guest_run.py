@@ -17,7 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.engine.vm import HITS, PML_LOG, THINK, WALK_4K, Vcpu, Vm
+from mmusim.engine.lead import Lead
+from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K, Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import PageTable, hit_level
 from mmusim.mmu.spte import LEVEL_1G, STALE, TABLE, TLB_READ, TLB_WRITE, TO_READ, TO_WRITE
@@ -33,9 +34,9 @@ class GuestRun:
     """A vCPU going through its program."""
 
     __slots__ = (
-        "_ahead", "_arrays", "_began", "_ends", "_hits", "_n", "_starts", "_think", "_think_left",
-        "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program", "total_ns",
-        "write",
+        "_ahead", "_arrays", "_began", "_ends", "_hits", "_idles", "_lead", "_n", "_starts",
+        "_think_left", "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program",
+        "total_ns", "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program) -> None:
@@ -47,13 +48,14 @@ class GuestRun:
         self.length = len(self._arrays.gfn)
         self.k = 0  # next access
         self._began = -1  # when access k was first tried, if it has been
-        self._think = program.think
+        self._lead = Lead.of(program, vm.now)  # None: every access follows the one before at once
         self._think_left = self._think_before(0)
         self._ahead = FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
         self._ends: Any = []  # a list in a short run, an array in a long one
         self._hits: Any = []
         self._walks: Any = []
+        self._idles: Any = []  # waits for a request before each of them, and before the next
         self.count = 0  # accesses in the planned run
         self.total_ns = 0
         self.logs = False  # the run is one write that sets D
@@ -64,16 +66,16 @@ class GuestRun:
         return self.program.first + self.k
 
     def _think_before(self, k: int) -> int:
-        if self._think is None or k >= self.length:
-            return 0
-        return self._think.at(self.program.first + k)
+        return 0 if self._lead is None or k >= self.length else self._lead.think(k)
 
     def plan(self) -> bool:
         """Look ahead from access k; False if it exits and nothing is to be spent before that."""
         k = self.k
         self.logs = False
         if not hit_level(self._vm.view, self.gfn[k], self.write[k], bool(self._vm.taken_back)):
-            self.count, self.total_ns, self._ahead = 0, self._think_left, FEW
+            idle = 0 if self._lead is None else self._lead.idle(k, self._vm.now)
+            self._idles = [idle]
+            self.count, self.total_ns, self._ahead = 0, idle + self._think_left, FEW
             return self.total_ns > 0
         room = min(self._vm.run_limit, self.length - self.k)
         few = min(FEW, room)
@@ -92,6 +94,7 @@ class GuestRun:
         log = v.c_pml_log.at(index) if self._vm.pml and self._vm.tracked else 0
         self.logs, self.count, self.total_ns = True, 1, hit + walk + log
         self._starts, self._ends, self._hits, self._walks = [0], [self.total_ns], [hit], [walk]
+        self._idles = [0, 0]
 
     def shorten(self, offset: int) -> None:
         """Plan no further than what is in flight `offset` ns after the run began."""
@@ -100,17 +103,20 @@ class GuestRun:
     def _plan_few(self, limit: int) -> None:
         v, view, first = self._v, self._vm.view, self.program.first
         gfn, write, unflushed = self.gfn, self.write, bool(self._vm.taken_back)
-        now = self._think_left
+        lead, began, now = self._lead, self._vm.now, 0
         starts: list[int] = []
         ends: list[int] = []
         hits: list[int] = []
         walks: list[int] = []
+        idles: list[int] = []
         for i in range(self.k, self.k + limit):
+            if lead is not None:
+                idles.append(lead.idle(i, began + now))
             level = hit_level(view, gfn[i], write[i], unflushed)
             if not level:
                 break
-            if ends and self._think is not None:
-                now += self._think_before(i)
+            if lead is not None:
+                now += idles[-1] + (lead.think(i) if ends else self._think_left)
             hit = v.t_hit.at(first + i) or 1
             walk = v.t_walk.at(first + i) if level == 1 else 0
             starts.append(now)
@@ -119,6 +125,7 @@ class GuestRun:
             hits.append(hit)
             walks.append(walk)
         self._starts, self._ends, self._hits, self._walks = starts, ends, hits, walks
+        self._idles = idles
         self.count = len(ends)
         self.total_ns = now
 
@@ -133,12 +140,10 @@ class GuestRun:
         if small.any():
             walks[small] = v.t_walk.slice(first, count)[small]
         spent = hits + walks
-        if self._think is None:
+        if self._lead is None:
             ends = np.cumsum(spent)
         else:
-            thinks = self._think.slice(first, count)
-            thinks[0] = self._think_left
-            ends = np.cumsum(spent + thinks)
+            ends, self._idles = self._lead.ends(k, spent, self._think_left, self._vm.now)
         self._starts, self._ends, self._hits, self._walks = ends - spent, ends, hits, walks
         self.count, self.total_ns = count, int(ends[-1])
 
@@ -157,11 +162,17 @@ class GuestRun:
 
     def commit(self, done: int, spent_ns: int, start_ns: int) -> None:
         """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+        ledger = self._v.books.ledger
+        ended = int(self._ends[done - 1]) if done else 0
+        think_ns, idle = spent_ns - ended, 0  # between the last access and where the guest is now
+        if think_ns:
+            idle = min(int(self._idles[done]), think_ns)
+            think_ns -= idle
         if not done:
-            self._v.books.ledger[THINK] += spent_ns
-            self._think_left -= spent_ns
+            ledger[IDLE] += idle
+            ledger[THINK] += think_ns
+            self._think_left -= think_ns
             return
-        ended = int(self._ends[done - 1])
         first = int(self._ends[0] - self._starts[0])
         if self._began >= 0:
             first = start_ns + int(self._ends[0]) - self._began
@@ -169,13 +180,18 @@ class GuestRun:
         busy = self._commit_few(done, first) if done <= FEW else self._commit_many(done, first)
         if self.logs:
             busy += self._commit_log()
-        self._v.books.ledger[THINK] += spent_ns - busy
+        if self._lead is not None:
+            idle += self._lead.commit(
+                self._v.books, self.k, start_ns, self._ends[:done], self._idles
+            )
+        ledger[IDLE] += idle
+        ledger[THINK] += spent_ns - busy - idle
         if self._vm.probe is not None:
-            gfns, writes = (a[self.k : self.k + done].tolist() for a in self._arrays)
+            gfns, writes = (a[self.k : self.k + done].tolist() for a in self._arrays[:2])
             self._vm.probe.accessed(self._v.number, gfns, writes, start_ns + ended)
         self.k += done
-        if self._think is not None:
-            self._think_left = self._think_before(self.k) - (spent_ns - ended)
+        if self._lead is not None:
+            self._think_left = self._think_before(self.k) - think_ns
 
     def _commit_log(self) -> int:
         """The processor set D and logged the page; return what that took."""
@@ -209,7 +225,7 @@ class GuestRun:
         """Book and mark a long run at once; return the time spent in accesses."""
         books = self._v.books
         hits, walks = np.asarray(self._hits[:done]), np.asarray(self._walks[:done])
-        gfn, write = (a[self.k : self.k + done] for a in self._arrays)
+        gfn, write = (a[self.k : self.k + done] for a in self._arrays[:2])
         hit_ns, walk_ns = int(hits.sum()), int(walks.sum())
         books.ledger[HITS] += hit_ns
         books.ledger[WALK_4K] += walk_ns

@@ -27,7 +27,7 @@ Outcome = Generator[simpy.Event, Any, int]
 
 (
     HITS, WALK_4K, THINK, PASS, FAULT_SLOW, FAULT_FAST, TABLE_ALLOC, DROP_LARGE, SPLIT_LARGE,
-    MMU_LOCK_WAIT, FLUSH_WAIT, FLUSH_EXIT, TLB_FLUSH, PML_LOG, PML_DRAIN, RING_FULL,
+    MMU_LOCK_WAIT, FLUSH_WAIT, FLUSH_EXIT, TLB_FLUSH, PML_LOG, PML_DRAIN, RING_FULL, IDLE,
 ) = range(len(CAUSES))  # fmt: skip
 
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
@@ -42,15 +42,17 @@ class Books:
         """Start empty, for a slot of `npages` pages."""
         self.ledger = [0] * len(CAUSES)
         self.vcpu_ns = 0
-        self.reads, self.writes = Histogram(), Histogram()
+        self.reads, self.writes, self.requests = Histogram(), Histogram(), Histogram()
         self.latencies: tuple[list[int], list[int]] = ([], [])  # reads, writes not yet added
+        self.completed: list[int] = []  # latencies of requests not yet added
         self.touched: NDArray[Any] | None = None  # (npages,) of the slot, where it is asked for
         self.read_before_drop: list[int] = []
         self.npages = npages
 
     def close(self) -> None:
         """Add what is still in lists to the histograms."""
-        for histogram, waiting in zip((self.reads, self.writes), self.latencies, strict=True):
+        histograms = (self.reads, self.writes, self.requests)
+        for histogram, waiting in zip(histograms, (*self.latencies, self.completed), strict=True):
             histogram.add(waiting)
             waiting.clear()
 
@@ -61,6 +63,7 @@ class Books:
             "ledger": dict(zip(CAUSES, self.ledger, strict=True)),
             "reads": self.reads,
             "writes": self.writes,
+            "requests": self.requests,
             "read_before_drop": tuple(self.read_before_drop),
         }
 

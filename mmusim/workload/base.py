@@ -12,11 +12,20 @@ Uniforms = Callable[[str, int, int], NDArray[np.float64]]
 """(purpose, first index, count) -> numbers in (0, 1), functions of their index."""
 
 
+class Requests(NamedTuple):
+    """Which request each access belongs to, for guests that serve requests as they come in."""
+
+    due: NDArray[np.int64]  # (accesses,) when its request arrives, ns from the start; ascending
+    last: NDArray[np.bool_]  # (accesses,) it completes its request
+
+
 class Accesses(NamedTuple):
     """The program of one vCPU in one phase."""
 
     gfn: NDArray[np.int64]  # (accesses,)
     write: NDArray[np.bool_]  # (accesses,)
+    think: NDArray[np.int64] | None = None  # (accesses,) guest work before each, ns
+    requests: Requests | None = None
 
 
 class Pattern(Protocol):

@@ -1,0 +1,77 @@
+"""Hot and cold pages, those of reads apart from those of writes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from mmusim.errors import MisfitError
+from mmusim.quantities import Share, Strict
+from mmusim.workload.base import Accesses, Uniforms
+from mmusim.workload.uniform import PerPage, count_of
+
+
+class HotCold(Strict):
+    """Independent accesses; reads and writes each have hot pages of their own.
+
+    The H = `hot` N first pages are hot for reads. As many are hot for writes, and begin where they
+    share a part `overlap` with the former: at page (1 - overlap) H. A read goes to its hot set
+    with probability `hot_reads`, uniformly within, and otherwise to any other page, uniformly;
+    writes likewise with `hot_writes`. So a page hot for reads is read hot_reads (1 - writes) / H
+    times per access. Source: the hot and cold sets of Rosenblum and Ousterhout (SOSP 1991), for
+    reads and writes apart.
+    """
+
+    pattern: Literal["hot-cold"]
+    accesses_per_page: PerPage = 4.0
+    writes: Share = 0.2
+    hot: Annotated[Share, Field(gt=0)] = 0.1
+    """Share of the pages that is hot for reads, and for writes."""
+    hot_reads: Share = 0.9
+    hot_writes: Share = 0.9
+    overlap: Share = 0.0
+    """Share of one hot set that the other has too; 0 keeps reads and writes apart."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.hot * (2 - self.overlap) > 1:
+            raise MisfitError(
+                "hot", f"{self.hot:.6%}", "leaves no room for both hot sets",
+                "lower hot, or raise overlap",
+            )  # fmt: skip
+        return self
+
+    def length(self, pages: int) -> int:
+        """Return accesses per page times pages."""
+        return count_of(self.accesses_per_page, pages)
+
+    def hot_sets(self, pages: int) -> tuple[int, int]:
+        """Return how many pages each hot set has, and where that of writes begins."""
+        size = min(pages, max(1, round(self.hot * pages)))
+        return size, min(round((1 - self.overlap) * size), pages - size)
+
+    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
+        """Return independent accesses to the pages from `base_gfn`."""
+        count = self.length(pages)
+        write = uniforms("write?", 0, count) < self.writes
+        where = uniforms("where", 0, count)
+        hot, written_from = self.hot_sets(pages)
+        is_hot = uniforms("hot?", 0, count) < np.where(write, self.hot_writes, self.hot_reads)
+        is_hot |= hot == pages
+        start = np.where(write, written_from, 0)
+        return Accesses(base_gfn + _page(where, is_hot, start, hot, pages), write)
+
+
+def _page(
+    where: NDArray[np.float64],
+    is_hot: NDArray[np.bool_],
+    start: NDArray[np.int64],
+    hot: int,
+    pages: int,
+) -> NDArray[np.int64]:
+    """Count from the start of the hot set; the cold pages are those behind it, round the end."""
+    offset = np.where(is_hot, where * hot, hot + where * (pages - hot)).astype(np.int64)
+    return (start + offset) % pages

@@ -1,0 +1,47 @@
+"""Working sets that change: a program that goes from one task to the next."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from mmusim.quantities import Count, Share, Strict
+from mmusim.workload.base import Accesses, Uniforms
+from mmusim.workload.uniform import PerPage, count_of
+
+
+class Phased(Strict):
+    """For `phase_length` accesses one working set, then another: phases and transitions.
+
+    Phase p works on `working_set` N neighbouring pages, uniformly; they begin at a page drawn per
+    phase and wrap at the end of memory. A share `strays` of the accesses goes to the set of the
+    phase before. Source: the phase-transition behaviour of Denning, Working Sets Past and Present
+    (IEEE TSE 1980), in the form of Madison and Batson (CACM 1976): disjoint localities held for
+    long phases.
+    """
+
+    pattern: Literal["phased"]
+    accesses_per_page: PerPage = 4.0
+    phase_length: Count = 10_000
+    """Accesses in one phase."""
+    working_set: Annotated[Share, Field(gt=0)] = 0.1
+    """Share of the pages that one phase uses."""
+    strays: Share = 0.0
+    """Share of accesses that still go to the working set of the phase before."""
+    writes: Share = 0.3
+
+    def length(self, pages: int) -> int:
+        """Return accesses per page times pages."""
+        return count_of(self.accesses_per_page, pages)
+
+    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
+        """Return the accesses to the pages from `base_gfn`, phase by phase."""
+        count = self.length(pages)
+        phase = np.arange(count) // self.phase_length
+        phase -= (uniforms("stray?", 0, count) < self.strays) & (phase > 0)
+        starts = (uniforms("phase", 0, int(phase[-1]) + 2) * pages).astype(np.int64)
+        size = max(1, round(self.working_set * pages))
+        page = starts[phase] + (uniforms("where", 0, count) * size).astype(np.int64)
+        return Accesses(base_gfn + page % pages, uniforms("write?", 0, count) < self.writes)

@@ -1,0 +1,45 @@
+"""A linked list through memory: where the next access goes is known when the last one is done."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from mmusim.quantities import Count, Share, Strict
+from mmusim.workload.base import Accesses, Uniforms
+
+
+class PointerChase(Strict):
+    """One random cycle through a share of the pages, followed `cycles` times.
+
+    Each page holds the address of the next, so every page is touched once a cycle, in an order that
+    is the same in every cycle: pages in the order of independent uniform keys, a uniformly random
+    cyclic order as Sattolo's algorithm (Inf. Process. Lett. 22, 1986) makes it. Each node is
+    one of those that every visit writes with probability `updated`; visits to the others read.
+    Source: the latency test of lmbench (McVoy and Staelin, USENIX 1996).
+    """
+
+    pattern: Literal["pointer-chase"]
+    cycles: Count = 4
+    footprint: Annotated[Share, Field(gt=0)] = 1.0
+    """Share of the pages that are nodes of the list: the first ones."""
+    updated: Share = 0.0
+    """Share of the nodes that are written when they are visited."""
+
+    def length(self, pages: int) -> int:
+        """Return cycles times nodes."""
+        return self.cycles * self._nodes(pages)
+
+    def _nodes(self, pages: int) -> int:
+        return max(1, round(pages * self.footprint))
+
+    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
+        """Return the walk round the list, whose nodes are pages from `base_gfn`."""
+        nodes = self._nodes(pages)
+        cycle = np.argsort(uniforms("order", 0, nodes), kind="stable")
+        updated = uniforms("updated?", 0, nodes) < self.updated
+        return Accesses(
+            base_gfn + np.tile(cycle, self.cycles), np.tile(updated[cycle], self.cycles)
+        )

@@ -1,0 +1,83 @@
+"""What a real program did, page by page, once more."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from mmusim.errors import ConfigError
+from mmusim.quantities import Strict, Time
+from mmusim.units import PAGE, show_bytes
+from mmusim.workload.base import Accesses, Uniforms
+from mmusim.workload.trace_file import PageTrace, read_trace
+
+
+class Replay(Strict):
+    """Every vCPU replays a recorded trace on its own pages, as a program of its own.
+
+    Record r of the trace is access r, and the guest works `instruction_time` for each instruction
+    between one record and the next: think time, in whole nanoseconds that add up. A trace that is
+    shorter than `records` starts again.
+    """
+
+    pattern: Literal["replay"]
+    trace: str
+    """Trace file; a path relative to the file that names it."""
+    records: Annotated[int, Field(ge=0)] = 0
+    """Truncate the trace after so many records, or repeat it up to so many; 0 is once, whole."""
+    instruction_time: Annotated[Time, Field(le=1e6)] = 0.5
+    """Guest time per instruction: the speed. 0.5 ns is one per cycle at 2 GHz."""
+    order: Literal["first-touch", "address"] = "first-touch"
+    """Which of the vCPU's pages a page of the program is: in the order of first touches, as a guest
+    kernel hands out free memory, or of addresses."""
+    start: Literal["beginning", "random"] = "beginning"
+    """Where in the trace a vCPU starts; `random` draws the record per seed and vCPU."""
+
+    def length(self, pages: int) -> int:
+        """Return the records asked for, or as many as the trace has."""
+        del pages
+        return self.records or len(read_trace(self.trace).page)
+
+    def fit(self, source: str, key: str, pages: int) -> None:
+        """Check that the trace can be read and that `pages` pages hold it.
+
+        Raises
+        ------
+        ConfigError
+            If not.
+        """
+        footprint = read_trace(self.trace).footprint
+        if footprint > pages:
+            raise ConfigError.of(
+                source, key, self.trace,
+                f"touches {footprint} pages and leaves the {pages} of a vCPU",
+                f"give each vCPU at least {show_bytes(footprint * PAGE)}: raise vm.memory or lower "
+                "vm.vcpus",
+            )  # fmt: skip
+
+    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
+        """Return the trace on the pages from `base_gfn`."""
+        trace, count = read_trace(self.trace), self.length(pages)
+        records = len(trace.page)
+        begin = int(uniforms("start", 0, 1)[0] * records) if self.start == "random" else 0
+        rounds, record = np.divmod(np.arange(begin, begin + count), records)
+        at = rounds * trace.instructions + trace.at[record]
+        before = int(trace.at[begin - 1]) if begin else 0
+        work = np.floor((at - before) * self.instruction_time).astype(np.int64)
+        page = trace.page[record]
+        if self.order == "first-touch":
+            page = first_touch(trace)[page]
+        return Accesses(base_gfn + page, trace.write[record], think=np.diff(work, prepend=0))
+
+
+@lru_cache(maxsize=4)
+def first_touch(trace: PageTrace) -> NDArray[np.int64]:
+    """Return each page's place in the order of first touches."""
+    first = np.unique(trace.page, return_index=True)[1]
+    place = np.empty(len(first), np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    return place

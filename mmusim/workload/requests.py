@@ -1,0 +1,115 @@
+"""An open system: requests come when they come, however late the guest is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from mmusim.errors import MisfitError
+from mmusim.quantities import Count, Share, Strict, Time
+from mmusim.workload.base import Accesses, Requests, Uniforms
+from mmusim.workload.zipf import Exponent, ranks
+
+MOST_BURSTS: Final = 10**7
+Interval = Annotated[Time, Field(gt=0, le=1e12)]
+
+
+class OpenLoopRequests(Strict):
+    """Each vCPU serves requests in the order in which they arrive; each touches `touches` pages.
+
+    The latency of a request is the completion of its last access minus its intended arrival. So a
+    stall of the guest delays every request that arrives in it, as it does for users, and none is
+    left out because the guest was not there to issue it (coordinated omission: Tene, How NOT to
+    Measure Latency, 2013; open and closed systems: Schroeder et al., NSDI 2006).
+
+    Arrivals, all with the mean interval `interarrival`: `regular`; `poisson`, exponential gaps
+    -ln(u) times the mean; `bursty`, a two-state Markov-modulated Poisson process (Fischer and
+    Meier-Hellstern, Perform. Eval. 18, 1993) that is in bursts for a share `in_bursts` of the time,
+    exponential times of mean `burst` each, with `peak` times the mean rate, and at the rate that
+    keeps the mean otherwise. It is sampled by stretching time: the n-th event of a Poisson process
+    of rate 1 happens when the integral of the rate reaches its time.
+    """
+
+    pattern: Literal["open-loop-requests"]
+    requests: Count = 10_000
+    """Requests that each vCPU serves."""
+    interarrival: Interval = 20_000.0
+    """Mean time from one request to the next, of one vCPU."""
+    arrivals: Literal["regular", "poisson", "bursty"] = "poisson"
+    peak: Annotated[float, Field(ge=1, le=1e6)] = 8.0
+    """Bursty: rate in a burst over the mean rate."""
+    in_bursts: Annotated[Share, Field(gt=0, lt=1)] = 0.1
+    """Bursty: share of the time that is in bursts."""
+    burst: Interval = 1e6
+    """Bursty: mean length of a burst."""
+    touches: Count = 8
+    """Pages that a request touches, one access each."""
+    exponent: Exponent = 0.0
+    """Popularity of the pages: 0 is uniform, more is Zipf's law by rank, scattered."""
+    writes: Share = 0.2
+    """Share of the accesses that are writes."""
+
+    @model_validator(mode="after")
+    def _mean_is_possible(self) -> Self:
+        if self.peak * self.in_bursts > 1:
+            raise MisfitError(
+                "peak", self.peak,
+                f"times in_bursts = {self.in_bursts:.6%} exceeds the mean rate",
+                "lower one of the two until their product is at most 1",
+            )  # fmt: skip
+        bursts = self.requests * self.interarrival / self.burst * self.in_bursts
+        if self.arrivals == "bursty" and bursts > MOST_BURSTS:
+            raise MisfitError(
+                "burst", f"{self.burst:.6g}ns", f"makes about {bursts:.2g} bursts",
+                f"write a longer one; there may be {MOST_BURSTS:.0e}",
+            )  # fmt: skip
+        return self
+
+    def length(self, pages: int) -> int:
+        """Return requests times touches."""
+        del pages
+        return self.requests * self.touches
+
+    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
+        """Return the accesses of all requests, in the order of their arrivals."""
+        count = self.length(pages)
+        page = ranks(uniforms("where", 0, count), pages, self.exponent)
+        if self.exponent:
+            page = np.argsort(uniforms("rank", 0, pages), kind="stable")[page]
+        due = np.repeat(self.arrivals_ns(uniforms), self.touches)
+        last = np.arange(1, count + 1) % self.touches == 0
+        write = uniforms("write?", 0, count) < self.writes
+        return Accesses(base_gfn + page, write, requests=Requests(due, last))
+
+    def arrivals_ns(self, uniforms: Uniforms) -> NDArray[np.int64]:
+        """Return when the requests arrive, in whole nanoseconds from the start, ascending."""
+        if self.arrivals == "regular":
+            events = np.arange(1, self.requests + 1, dtype=float)
+        else:
+            events = np.cumsum(-np.log(uniforms("gap", 0, self.requests)))
+        if self.arrivals == "bursty":
+            return np.floor(self._stretched(events, uniforms)).astype(np.int64)
+        return np.floor(events * self.interarrival).astype(np.int64)
+
+    def _stretched(self, events: NDArray[np.float64], uniforms: Uniforms) -> NDArray[np.float64]:
+        """Return when the integral of the modulated rate reaches each of `events`."""
+        quiet = self.burst * (1 - self.in_bursts) / self.in_bursts
+        slow = (1 - self.peak * self.in_bursts) / (1 - self.in_bursts)
+        starts_in_burst = uniforms("first state", 0, 1)[0] < self.in_bursts
+        states = 64
+        while True:
+            in_burst = (np.arange(states) % 2 == 0) == starts_in_burst
+            times = -np.log(uniforms("state", 0, states)) * np.where(in_burst, self.burst, quiet)
+            work = times * np.where(in_burst, self.peak, slow) / self.interarrival
+            reached = np.cumsum(work)
+            if reached[-1] > events[-1]:
+                break
+            states *= 4
+        at = np.searchsorted(reached, events, side="right")  # a state without arrivals is skipped
+        before = np.concatenate([[0.0], reached])[at]
+        share = (events - before) / work[at]
+        began = np.concatenate([[0.0], np.cumsum(times)])[at]
+        return np.asarray(began + share * times[at])
