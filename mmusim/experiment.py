@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -146,11 +148,33 @@ def _execute(
         futures = {
             pool.submit(run_job, cells[job.cell], job.policy, job.seed): job for job in jobs
         }  # fmt: skip
-        for future in as_completed(futures):
-            yield futures[future], *future.result()
+        with _interrupts() as interrupted:
+            for future in as_completed(futures):
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                yield futures[future], *future.result()
     finally:
         if executor is None:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Remember Ctrl-C: an exception that is raised inside a callback is printed and lost."""
+    interrupted = threading.Event()
+
+    def remember(number: int, frame: Any) -> None:
+        interrupted.set()
+        signal.default_int_handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # signals are the main thread's
+        return
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _ignore_interrupts() -> None:
