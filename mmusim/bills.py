@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mmusim.mmu.walk import Walk
-from mmusim.policies import Choices, Disable, EnableWalk, GetWalk, Kernel, Mmu, Policy, Tracking
+from mmusim.policies import Choices, Disable, EnableWalk, GetWalk, Kernel, Mmu, Policy
 from mmusim.units import BYTES, PAGES_PER_REGION
 
 Bill = Mapping[str, float]
@@ -27,10 +27,13 @@ def bitmap_mib(pages: int) -> float:
 
 
 def rearm_cost(c: Choices) -> str:
-    """Name what arming one small leaf again costs: by rmap, in the TDP tree, or of D."""
-    if c.tracking is Tracking.PML:
-        return "c_dclear"
+    """Name what taking W, or under PML D, of one small leaf costs: by its rmap, or in the tree."""
     return "c_tdp_wclear" if c.mmu is Mmu.TDP else "c_wclear"
+
+
+def split_cost(c: Choices) -> str:
+    """Name what splitting 2 MiB costs: with 512 rmap entries, or without."""
+    return "c_tdp_split_2M" if c.mmu is Mmu.TDP else "c_split_2M"
 
 
 def shadow_pages(pages: int, walk: Walk) -> int:
@@ -55,11 +58,9 @@ def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -
     else:
         bill["c_tdp_visit"] = walk.leaves + walk.tables
     bill["c_split_1G"] = walk.split_1g
-    bill["c_split_2M"] = walk.split_2m
-    bill["c_tdp_wclear" if c.mmu is Mmu.TDP else "c_wclear"] += (
-        walk.protected_4k + walk.protected_large
-    )
-    bill["c_dclear"] = walk.cleared_d
+    bill[split_cost(c)] = walk.split_2m
+    bill[rearm_cost(c)] += walk.protected_4k + walk.protected_large
+    bill["c_tdp_wclear" if c.mmu is Mmu.TDP else "c_dclear"] += walk.cleared_d
     bill["c_zap_large"] = walk.zapped_large
     bill["c_collapse"] = walk.zapped_4k
     return paid(bill)
@@ -76,26 +77,42 @@ def fill_bitmap(pages: int) -> Bill:
 
 
 def rearm(
-    c: Choices, pages: int, dirty: int, *, large: int = 0, split_2m: int = 0, split_1g: int = 0
+    c: Choices,
+    pages: int,
+    dirty: int,
+    *,
+    unmapped: int = 0,
+    large: int = 0,
+    split_2m: int = 0,
+    split_1g: int = 0,
 ) -> Bill:
     """Clearing and re-arming `dirty` of a range of `pages` pages, under mmu_lock.
 
-    The locked part of t_GET(clears) and of t_CLEAR(chunk). `large`: large leaves that the first
-    clear of an all-set bitmap makes read-only; or how many it splits.
+    The locked part of t_GET(clears) and of t_CLEAR(chunk). Of the dirty pages `unmapped` have no
+    small leaf: their rmap head is visited, or the tree walked down once for each of their masks.
+    `large`: large leaves that the first clear of an all-set bitmap makes read-only; or how many it
+    splits.
     """
-    bill = Counter({"c_word": -(-pages // WORD)})
-    bill[rearm_cost(c)] = dirty
-    bill["c_large_clear"] = large
+    bill: Counter[str] = Counter()
+    bill["c_word"] = -(-pages // WORD)
+    bill[rearm_cost(c)] = dirty - unmapped
+    if c.mmu is Mmu.TDP:
+        bill["c_large_clear"] = -(-unmapped // PAGES_PER_REGION)
+    else:
+        bill["c_head"] = unmapped
+        bill["c_wclear"] += large
     bill["c_split_1G"] = split_1g
-    bill["c_split_2M"] = split_2m
+    bill[split_cost(c)] = split_2m
     return paid(bill)
 
 
-def rearm_walk(c: Choices, walk: GetWalk, pages: int, tables: int, dirty: int) -> Bill:
+def rearm_walk(
+    c: Choices, walk: GetWalk, pages: int, tables: int, dirty: int, unmapped: int = 0
+) -> Bill:
     """Arming every spte of the slot because of `dirty` bits, as gets did before 3.3 or 3.5."""
     if rearms_all(walk, pages, tables, dirty):
         return {"c_word": -(-pages // WORD), "c_scan": ENTRIES * shadow_pages(pages, Walk(tables))}
-    return rearm(c, pages, dirty)
+    return rearm(c, pages, dirty, unmapped=unmapped)
 
 
 def rearms_all(walk: GetWalk, pages: int, tables: int, dirty: int) -> bool:

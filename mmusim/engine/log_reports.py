@@ -104,20 +104,23 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
     """
     plan, choices = vm.plan, vm.plan.choices
     mmu.clear_dirty(vm.table, gfns)
+    large = split_1g = split_2m = 0
+    if pages is not None:
+        large, split_1g, split_2m = arm_large_over(vm, gfns)
+    unmapped = len(gfns) - walks.present(vm.table.page[gfns])
     if pages is None:
         walk = plan.policy.get_walk or plan.kernel.get_walk()
         tables = int(np.count_nonzero(vm.table.region[plan.slot.regions] & CHILD))
-        bill = bills.rearm_walk(choices, walk, plan.slot.npages, tables, len(gfns))
+        bill = bills.rearm_walk(choices, walk, plan.slot.npages, tables, len(gfns), unmapped)
         if bills.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
             yield from rearm_everything(vm, host, bill)
             return
     else:
-        large, split_1g, split_2m = arm_large_over(vm, gfns)
         bill = bills.rearm(
-            choices, pages, len(gfns), large=large, split_2m=split_2m, split_1g=split_1g
-        )
-    changed = mmu.rearm(vm.table, gfns, vm.pml)
-    needed = bool(changed or "c_large_clear" in bill or "c_split_2M" in bill)
+            choices, pages, len(gfns),
+            unmapped=unmapped, large=large, split_2m=split_2m, split_1g=split_1g,
+        )  # fmt: skip
+    needed = mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0
     if needed:
         vm.take_back(gfns, EVERYTHING)
     yield vm.spend(host.pay(bill))

@@ -53,6 +53,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     whole = v.c_fault_slow.at(index)
     locked, entry = int(whole * vm.slow.locked), int(whole * vm.slow.entry)
     outside = max(0, round(whole * vm.slow.after_exit) - locked - entry)
+    if vm.guest is not None:
+        outside += v.c_walk_guest.at(index)
     ledger = v.books.ledger
     ledger[FAULT_SLOW] += exit_ns + outside + locked
     tracked = vm.tracks(gfn)  # the memslot is looked up once; SRCU keeps it until leave_handler
@@ -226,8 +228,11 @@ def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
 
 
 def split_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
-    """Put a table of 512 small sptes in the place of a large one; nobody needs to flush."""
-    split_ns = (v.c_split_1G if level == LEVEL_1G else v.c_split_2M).at(index)
+    """Put a table of 512 small sptes in the place of a large one; nobody needs to flush.
+
+    Only the TDP MMU does this in a fault.
+    """
+    split_ns = (v.c_split_1G if level == LEVEL_1G else v.c_tdp_split_2M).at(index)
     v.books.ledger[SPLIT_LARGE] += split_ns
     yield vm.spend(split_ns)
     mmu.split_large(vm.view, gfn, level)

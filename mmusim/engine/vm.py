@@ -74,9 +74,9 @@ class Vcpu:
     __slots__ = (
         "ack", "books", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast", "c_fault_slow",
         "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log", "c_ring_exit", "c_split_1G",
-        "c_split_2M", "c_tlb_flush", "c_zap_large", "flush_requested", "flushes", "grace",
-        "handling", "in_guest", "number", "pml", "process", "ring", "ring_exits", "t_hit", "t_pass",
-        "t_walk", "waits_for",
+        "c_tdp_split_2M", "c_tlb_flush", "c_walk_guest", "c_zap_large", "flush_requested",
+        "flushes", "grace", "handling", "in_guest", "number", "pml", "process",
+        "ring", "ring_exits", "t_hit", "t_pass", "t_walk", "waits_for",
     )  # fmt: skip
 
     t_hit: Stream
@@ -93,8 +93,9 @@ class Vcpu:
     c_pml_log: Stream
     c_ring_exit: Stream
     c_split_1G: Stream  # noqa: N815 - units as people write them
-    c_split_2M: Stream  # noqa: N815
+    c_tdp_split_2M: Stream  # noqa: N815
     c_tlb_flush: Stream
+    c_walk_guest: Stream
     c_zap_large: Stream
 
     def __init__(self, plan: Plan, number: int) -> None:

@@ -59,10 +59,10 @@ def enable(policy: str, walk: Walk, pages: int = N) -> Bill:
          {"c_tdp_visit": 917, "c_tdp_wclear": 907}),
         # t_enable(5): c_dclear for P4
         ("linux-5.15+pml", Walk(tables=10, leaves=907, cleared_d=900, protected_large=7),
-         {"c_tdp_visit": 917, "c_dclear": 900, "c_tdp_wclear": 7}),
+         {"c_tdp_visit": 917, "c_tdp_wclear": 907}),
         # t_enable(8) = PL2M*c_split2M + PL1G*(c_split1G + 512*c_split2M) + N*c_wclear
         ("linux-5.18", Walk(tables=513, leaves=GIB, protected_4k=GIB, split_2m=512, split_1g=1),
-         {"c_tdp_visit": GIB + 513, "c_tdp_wclear": GIB, "c_split_2M": 512, "c_split_1G": 1}),
+         {"c_tdp_visit": GIB + 513, "c_tdp_wclear": GIB, "c_tdp_split_2M": 512, "c_split_1G": 1}),
         # row 10: the top entries only
         ("wp-all-root", Walk(protected_4k=GIB), {"c_wclear": 1}),
         # row 1: zap all tables and leaves
@@ -78,9 +78,14 @@ def test_enabling_is_billed_as_the_formula_says(policy: str, walk: Walk, terms: 
 def test_a_get_and_a_clear_cost_a_test_a_word_and_a_rearm_a_page() -> None:
     assert bills.rearm(choices("linux-3.16"), GIB, 1000) == {"c_word": 4096, "c_wclear": 1000}
     assert bills.rearm(choices("linux-6.13"), GIB, 1000) == {"c_word": 4096, "c_tdp_wclear": 1000}
-    assert bills.rearm(choices("linux-6.13+pml"), 64, 64) == {"c_word": 1, "c_dclear": 64}
+    assert bills.rearm(choices("linux-6.13+pml"), 64, 64) == {"c_word": 1, "c_tdp_wclear": 64}
+    bare = {"large": 512, "unmapped": GIB}  # the first clear of an all-set bitmap
+    legacy = bills.rearm(choices("linux-5.12+legacy+init-all-set"), GIB, GIB, **bare)
+    assert legacy == {"c_word": 4096, "c_head": GIB, "c_wclear": 512}
+    tdp = bills.rearm(choices("linux-5.15+init-all-set"), GIB, GIB, **bare)
+    assert tdp == {"c_word": 4096, "c_large_clear": 512}
     first = bills.rearm(choices("linux-6.13+init-all-set"), GIB, GIB, split_2m=512)
-    assert first == {"c_word": 4096, "c_tdp_wclear": GIB, "c_split_2M": 512}
+    assert first == {"c_word": 4096, "c_tdp_wclear": GIB, "c_tdp_split_2M": 512}
 
 
 def test_old_gets_walk_everything_where_that_is_what_the_kernel_did() -> None:

@@ -63,7 +63,7 @@ def test_eager_splitting_a_gib_makes_513_tables() -> None:
     assert deltas(trace, 2, "pf_taken") == (0,)
     costs = trace.phases[1].bill
     assert costs["c_split_1G"] == 100
-    assert costs["c_split_2M"] == 512 * 100
+    assert costs["c_tdp_split_2M"] == 512 * 100
 
 
 def test_splitting_a_gib_in_the_fault_goes_down_level_by_level() -> None:
