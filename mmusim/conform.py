@@ -128,7 +128,7 @@ def counts(case: Case) -> list[dict[str, int]]:
             percent = step[2] or "100"
             write = step[1] == "w"
             phases.append({"do": "write" if write else "read", "pages": f"{percent}%"})
-            patterns.append(PagePass(write=write, pages=int(percent) / 100, order="permuted"))
+            patterns.append(PagePass(writes=write, pages=int(percent) / 100, order="permuted"))
         elif op == "c" and not got:  # with an empty bitmap
             phases.append({"do": "sleep", "time": "0ns"})
             patterns.append(None)

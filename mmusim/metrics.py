@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mmusim.config.cells import Cell
 from mmusim.histogram import Histogram
+from mmusim.policies import Reporting
 from mmusim.trace import PhaseTrace, Trace
 from mmusim.units import PAGES_PER_REGION
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
@@ -177,7 +178,8 @@ def theory(metric: str, cell: Cell) -> float:
     ValueError
         If the metric has none, or the measured phase runs no workload that has one.
     """
-    phase: Any = cell.experiment.driver.phases[cell.experiment.driver.measured]
+    driver = cell.experiment.driver.script(Reporting.GET_CLEARS)
+    phase: Any = driver.phases[driver.measured]
     workload = cell.experiment.workloads.get(getattr(phase, "workload", ""))
     if metric != "fault_free_pages" or not isinstance(workload, ReadsBesideWrites):
         raise ValueError(f"there is no closed form of {metric} for phase {phase.do!r}")

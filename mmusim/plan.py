@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mmusim.config.cells import Cell
 from mmusim.config.cost import distribution
-from mmusim.config.driver import Driver, Pass, Phase, Run
+from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
 from mmusim.config.workloads import WorkloadFile
 from mmusim.draws import Draws, Stream, uniforms
 from mmusim.errors import ConfigError, MisfitError
@@ -71,20 +71,31 @@ class Plan:
         """Return what vCPU `cpu` does in a phase; the same at every call."""
         pattern = self.patterns[phase]
         assert pattern is not None, f"phase {phase} is not a guest phase"
-        share = self.slot.npages // self.vcpus
+        spec = self.driver.phases[phase]
+        assert isinstance(spec, (Pass, Run, Touch))
+        base_gfn, pages = self._part(phase, cpu)
 
         def numbers(purpose: str, first: int, count: int):  # type: ignore[no-untyped-def]
             return uniforms(self.draws.key(f"{purpose}{phase}", cpu), first, count)
 
-        lengths = [p.length(share) if p is not None else 0 for p in self.patterns]
-        spec = self.driver.phases[phase]
-        assert isinstance(spec, (Pass, Run))
+        lengths = [
+            p.length(self._part(i, cpu)[1]) if p is not None else 0
+            for i, p in enumerate(self.patterns)
+        ]
         think = distribution(spec.think)
         return Program(
-            pattern.accesses(self.slot.base_gfn + cpu * share, share, numbers),
+            pattern.accesses(base_gfn, pages, numbers),
             list(accumulate(lengths, initial=0))[phase],
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
         )
+
+    def _part(self, phase: int, cpu: int) -> tuple[int, int]:
+        """Return where the memory of a vCPU begins in a phase, and how many pages it has."""
+        spec = self.driver.phases[phase]
+        if isinstance(spec, Touch) and spec.overlap:
+            return self.slot.base_gfn, self.slot.npages
+        share = self.slot.npages // self.vcpus
+        return self.slot.base_gfn + cpu * share, share
 
 
 def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
@@ -101,6 +112,7 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
         chosen = e.chosen(policy)
     except MisfitError as misfit:
         raise misfit.complaint(e.id) from None
+    driver = e.driver.script(chosen.choices.reporting)
     rings = chosen.choices.reporting is Reporting.DIRTY_RING
     pages = e.vm.memory // PAGE
     return Plan(
@@ -110,8 +122,8 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
         backing=e.vm.level,
         chosen=chosen,
         keep_child=e.vm.cached_child_tables and chosen.choices.mmu is not Mmu.TDP,
-        driver=e.driver,
-        patterns=tuple(_pattern(cell, phase, pages // e.vm.vcpus) for phase in e.driver.phases),
+        driver=driver,
+        patterns=tuple(_pattern(cell, phase, pages // e.vm.vcpus) for phase in driver.phases),
         costs=cell.costs,
         draws=Draws(seed, e.replications.scheme, chosen.policy.name),
         seed=seed,
@@ -126,7 +138,9 @@ def _pattern(cell: Cell, phase: Phase, share: int) -> Pattern | None:
         assert not isinstance(workload, WorkloadFile), "cells have no references to files"
         pattern: Pattern = workload
     elif isinstance(phase, Pass):
-        pattern = PagePass(write=phase.do == "write", pages=phase.pages, order=phase.order)
+        pattern = PagePass(writes=phase.do == "write", pages=phase.pages, order=phase.order)
+    elif isinstance(phase, Touch):
+        pattern = PagePass(writes=phase.writes, pages=phase.pages, order=phase.order)
     else:
         return None
     if pattern.length(share) == 0:

@@ -121,6 +121,42 @@ def conform(
     raise typer.Exit(verb(cases, as_json))
 
 
+@app.command(name="dirty-log-perf-test")
+def dirty_log_perf_test(
+    vcpus: Annotated[int, typer.Option("-v", min=1, help="vCPUs.")] = 1,
+    memory: Annotated[str, typer.Option("-b", help="Memory of each vCPU: 512M, 1G.")] = "1G",
+    backing: Annotated[str, typer.Option("-s", help="Backing source.")] = "anonymous",
+    iterations: Annotated[int, typer.Option("-i", help="Rounds.")] = 2,
+    write_percent: Annotated[int, typer.Option("-w", help="Percentage of writes.")] = 100,
+    random_access: Annotated[bool, typer.Option("-a", help="Pages in random order.")] = False,
+    overlap: Annotated[bool, typer.Option("-o", help="vCPUs share all memory.")] = False,
+    nested: Annotated[bool, typer.Option("-n", help="Run as a nested guest.")] = False,
+    run_vcpus: Annotated[bool, typer.Option("-e", help="vCPUs run while disabling.")] = False,
+    no_manual_protect: Annotated[bool, typer.Option("-g", help="No manual protect.")] = False,
+    random_seed: Annotated[int, typer.Option("-r", help="Random seed.")] = 1,
+    memslots: Annotated[int, typer.Option("-x", help="Memory slots; only 1 is modelled.")] = 1,
+    guest_mode: Annotated[int, typer.Option("-m", help="Guest mode; only 0 is modelled.")] = 0,
+    pin: Annotated[str, typer.Option("-c", help="Accepted: vCPUs are always pinned.")] = "",
+    offset: Annotated[str, typer.Option("-p", help="Accepted: makes no difference.")] = "",
+    policy: Annotated[str, typer.Option(help="Policy or kernel, see `policies`.")] = "linux-6.13",
+    host: Annotated[str, typer.Option(help="Host profile, see `hosts`.")] = "skylake-2021",
+    sample: Annotated[str, typer.Option(help="Touch this share of memory only.")] = "100%",
+) -> None:
+    """Run KVM's selftest of that name in the simulator: its options, its output."""
+    from mmusim.cli.perf_test import Options, perf_test
+
+    del pin, offset
+    perf_test(
+        Options(
+            vcpus=vcpus, memory=memory, backing=backing, iterations=iterations,
+            write_percent=write_percent, random_access=random_access, overlap=overlap,
+            nested=nested, run_vcpus=run_vcpus, no_manual_protect=no_manual_protect,
+            memslots=memslots, guest_mode=guest_mode, random_seed=random_seed, policy=policy,
+            host=host, sample=sample,
+        )
+    )  # fmt: skip
+
+
 @app.command()
 def bench(as_json: AsJson = False) -> None:
     """Measure the engine's speed beside bare SimPy, in one run."""

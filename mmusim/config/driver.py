@@ -22,6 +22,7 @@ MANUAL: Final = {
     "on": Reporting.MANUAL_CLEAR,
     "initially-all-set": Reporting.ALL_SET,
 }
+ManualProtect = Literal["off", "on", "initially-all-set"] | None
 REPORTS: Final = {
     "get-dirty-log": (Reporting.GET_CLEARS, Reporting.MANUAL_CLEAR, Reporting.ALL_SET),
     "clear-dirty-log": (Reporting.MANUAL_CLEAR, Reporting.ALL_SET),
@@ -36,6 +37,17 @@ class Pass(GuestPhase):
     do: Literal["read", "write"]
     pages: Share = 1.0
     order: Order = "sequential"
+
+
+class Touch(GuestPhase):
+    """As read and write, but the share `writes` of the accesses are writes, by lot."""
+
+    do: Literal["touch"]
+    pages: Share = 1.0
+    writes: Share = 1.0
+    order: Order = "sequential"
+    overlap: bool = False
+    """Every vCPU touches the memory of all."""
 
 
 class Run(GuestPhase):
@@ -94,7 +106,8 @@ class Sleep(Named):
 
 
 Phase = Annotated[
-    Pass | Run | WritePageTable | Log | Recreate | Clear | Sync | Sleep, Field(discriminator="do")
+    Pass | Touch | Run | WritePageTable | Log | Recreate | Clear | Sync | Sleep,
+    Field(discriminator="do"),
 ]
 
 
@@ -115,7 +128,7 @@ class Driver(Strict):
     """What the host does to the guest: phases, one after the other."""
 
     kind: Literal["script"] = "script"
-    manual_protect: Literal["off", "on", "initially-all-set"] | None = None
+    manual_protect: ManualProtect = None
     """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2; off, unless a policy says how dirty pages are reported."""
     all_set_keeps_mmu_writable: bool = False
     """A what-if: the first clear of an all-set bitmap leaves mmu_writable to large sptes, so small
@@ -181,10 +194,10 @@ class Driver(Strict):
                     + (', or set manual_protect = "on"' if manual else ""),
                 )
 
-    @property
-    def reporting(self) -> Reporting | None:
-        """What `manual_protect` means, if it is given."""
-        return None if self.manual_protect is None else MANUAL[self.manual_protect]
+    def script(self, reporting: Reporting) -> Driver:
+        """Return the phases; they do not depend on the way of reporting."""
+        del reporting
+        return self
 
     @property
     def measured(self) -> int:

@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from mmusim.config.claims import Claim
-from mmusim.config.driver import Driver, Run
+from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
+from mmusim.config.perf_test import PerfTest
 from mmusim.config.workloads import Workload
 from mmusim.errors import MisfitError, nearest
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
 from mmusim.policies import Chosen, Mmu, Policy, Reporting, Tracking, choose
 from mmusim.quantities import Strict
 from mmusim.units import show_bytes
+
+
+def kind(driver: Any) -> str:
+    """Return the kind of a driver, which may be left out; messages name it by this function."""
+    return str(driver.get("kind", "script") if isinstance(driver, dict) else driver.kind)
+
+
+AnyDriver = Annotated[
+    Annotated[Driver, Tag("script")] | Annotated[PerfTest, Tag("dirty-log-perf-test")],
+    Discriminator(kind),
+]
 
 
 class Experiment(Strict):
@@ -31,7 +43,7 @@ class Experiment(Strict):
     vm: Vm = Field(default_factory=Vm)
     host: Host
     policies: Policies
-    driver: Driver
+    driver: AnyDriver
     workloads: dict[str, Workload] = Field(default_factory=dict)
     """By the name that `run` phases use."""
     replications: Replications = Field(default_factory=Replications)
@@ -43,7 +55,8 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
-        for number, phase in enumerate(self.driver.phases, 1):
+        phases = self.driver.phases if isinstance(self.driver, Driver) else []
+        for number, phase in enumerate(phases, 1):
             if isinstance(phase, Run):
                 key = f"driver.phases[{number}].workload"
                 _resolve(key, "workload", phase.workload, self.workloads)
@@ -64,7 +77,7 @@ class Experiment(Strict):
             policy, _, choices = self.chosen(name)
             if not policy.tracks:
                 continue
-            for key, rule, remedy in self.driver.misfits(choices.reporting):
+            for key, rule, remedy in self.script(policy).misfits(choices.reporting):
                 raise MisfitError(key, None, f"{rule}, of policy {name!r}", remedy)
             least = reserve(choices.tracking is Tracking.PML) * ENTRY_BYTES
             if choices.reporting is Reporting.DIRTY_RING and self.driver.dirty_ring < least:
@@ -75,6 +88,16 @@ class Experiment(Strict):
                 )  # fmt: skip
         return self
 
+    def script(self, policy: str | Policy) -> Driver:
+        """Return what the host does to the guest under a policy, phase by phase.
+
+        Raises
+        ------
+        MisfitError
+            If the policy's choices are illegal together, or contradict those of the experiment.
+        """
+        return self.driver.script(self.chosen(policy).choices.reporting)
+
     def chosen(self, policy: str | Policy) -> Chosen:
         """Decide every axis for a policy in this experiment.
 
@@ -83,17 +106,17 @@ class Experiment(Strict):
         MisfitError
             If its choices are illegal together, or contradict those of the experiment.
         """
-        vm = self.vm
+        vm, manual = self.vm, self.driver.manual_protect
         try:
             return choose(
                 policy,
                 kernel=vm.kernel,
                 mmu=None if vm.mmu is None else Mmu.of(vm.mmu),
-                reporting=self.driver.reporting,
+                reporting=None if manual is None else MANUAL[manual],
             )
         except MisfitError as misfit:
             if misfit.key == "driver.manual_protect":
-                misfit.value = self.driver.manual_protect  # as the file has it
+                misfit.value = manual  # as the file has it
             raise
 
 

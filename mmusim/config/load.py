@@ -92,7 +92,7 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
         choices = [choice.strip("'") for choice in expected]
         rule, remedy = "is not one of the choices", nearest(str(value), choices)
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
-        name = ctx["discriminator"].strip("'")
+        name = ctx["discriminator"].strip("'()")
         key, value = f"{key}.{name}", ctx.get("tag")
         rule = "is not one of the choices" if value else "is required"
         remedy = nearest(str(value), place.tags(name)) if value else _choose(place.tags(name))

@@ -365,7 +365,7 @@ def test_a_page_is_stale_exactly_where_the_write_counters_differ(
     plan = plans(policy, 9)
     phases = [*plan.driver.phases, Pass(do="write", pages="50%")]
     driver = plan.driver.model_copy(update={"phases": phases})
-    patterns = (*plan.patterns, PagePass(write=True, pages=0.5))
+    patterns = (*plan.patterns, PagePass(writes=True, pages=0.5))
     ledger = Ledger(plan.pages)
     simulate(dataclasses.replace(plan, driver=driver, patterns=patterns), probe=ledger)
     if policy != "none":

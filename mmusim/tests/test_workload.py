@@ -46,7 +46,7 @@ def shuffled_by_the_recorder(n: int) -> list[int]:
 
 @pytest.mark.parametrize("write", [False, True])
 def test_a_sequential_pass_goes_up_through_every_page(write: bool) -> None:
-    got = PagePass(write=write).accesses(BASE, 1024, refuse)
+    got = PagePass(writes=write).accesses(BASE, 1024, refuse)
 
     assert got.gfn.tolist() == list(range(BASE, BASE + 1024))
     assert got.write.tolist() == [write] * 1024
@@ -55,7 +55,7 @@ def test_a_sequential_pass_goes_up_through_every_page(write: bool) -> None:
 
 @pytest.mark.parametrize("pages", [1, 2, 3, 512, 1000, 4096])
 def test_the_permuted_pass_is_the_recorders_order(pages: int) -> None:
-    got = PagePass(write=True, order="permuted").accesses(BASE, pages, refuse)
+    got = PagePass(writes=True, order="permuted").accesses(BASE, pages, refuse)
 
     assert (got.gfn - BASE).tolist() == shuffled_by_the_recorder(pages)
 
@@ -73,13 +73,13 @@ def test_the_recorders_order_is_neither_sorted_nor_its_own_inverse() -> None:
 @settings(deadline=None)
 @given(st.integers(0, 1 << 32), st.integers(1, 600))
 def test_a_random_pass_is_a_permutation(seed: int, pages: int) -> None:
-    got = PagePass(write=False, order="random").accesses(BASE, pages, numbers(seed))
+    got = PagePass(writes=False, order="random").accesses(BASE, pages, numbers(seed))
 
     assert sorted(got.gfn.tolist()) == list(range(BASE, BASE + pages))
 
 
 def test_a_random_pass_differs_by_seed_and_repeats_with_it() -> None:
-    make = partial(PagePass(write=False, order="random").accesses, 0, 512)
+    make = partial(PagePass(writes=False, order="random").accesses, 0, 512)
 
     assert make(numbers(1)).gfn.tolist() == make(numbers(1)).gfn.tolist()
     assert make(numbers(1)).gfn.tolist() != make(numbers(2)).gfn.tolist()
@@ -87,7 +87,7 @@ def test_a_random_pass_differs_by_seed_and_repeats_with_it() -> None:
 
 def test_every_page_is_as_likely_to_be_first() -> None:
     firsts = [
-        PagePass(write=False, order="random").accesses(0, 4, numbers(seed)).gfn[0]
+        PagePass(writes=False, order="random").accesses(0, 4, numbers(seed)).gfn[0]
         for seed in range(4000)
     ]
     counts = np.bincount(firsts, minlength=4)
@@ -100,7 +100,7 @@ def test_every_page_is_as_likely_to_be_first() -> None:
 def test_a_pass_over_n_percent_has_pages_times_n_over_100_rounded_down(
     percent: int, pages: int
 ) -> None:
-    assert PagePass(write=True, pages=percent / 100).length(pages) == pages * percent // 100
+    assert PagePass(writes=True, pages=percent / 100).length(pages) == pages * percent // 100
 
 
 @settings(deadline=None)
@@ -108,19 +108,19 @@ def test_a_pass_over_n_percent_has_pages_times_n_over_100_rounded_down(
 def test_a_share_is_good_to_a_ten_thousandth_of_a_percent(millionths: int, pages: int) -> None:
     share = parse_fraction(f"{millionths // 10_000}.{millionths % 10_000:04d}%")
 
-    assert PagePass(write=True, pages=share).length(pages) == pages * millionths // 10**6
+    assert PagePass(writes=True, pages=share).length(pages) == pages * millionths // 10**6
 
 
 def test_truncating_the_float_product_would_be_one_page_short() -> None:
     """Negative control: 0.29 * 100 is 28.999999999999996."""
     assert int(0.29 * 100) == 28
-    assert PagePass(write=True, pages=0.29).length(100) == 29
+    assert PagePass(writes=True, pages=0.29).length(100) == 29
 
 
 @pytest.mark.parametrize("order", ["sequential", "permuted", "random"])
 def test_a_partial_pass_is_the_beginning_of_the_whole_one(order) -> None:
     whole, part = (
-        PagePass(write=True, order=order, pages=share).accesses(BASE, 1000, numbers(3))
+        PagePass(writes=True, order=order, pages=share).accesses(BASE, 1000, numbers(3))
         for share in (1.0, 0.37)
     )
 
@@ -131,7 +131,7 @@ def test_a_partial_pass_is_the_beginning_of_the_whole_one(order) -> None:
 @pytest.mark.parametrize("order", ["sequential", "permuted", "random"])
 def test_a_pass_has_as_many_accesses_as_it_says(order) -> None:
     for share in (0.0, 0.001, 0.5, 1.0):
-        made = PagePass(write=True, order=order, pages=share)
+        made = PagePass(writes=True, order=order, pages=share)
 
         assert len(made.accesses(0, 777, numbers(1)).gfn) == made.length(777)
 

@@ -18,7 +18,8 @@ Order = Literal["sequential", "permuted", "random"]
 class PagePass:
     """Every page once, or the share `pages` of them that is first in the order."""
 
-    write: bool
+    writes: float
+    """The share of the accesses that are writes, drawn access by access; 0 and 1 are no lottery."""
     pages: float = 1.0
     order: Order = "sequential"
     """`permuted` is one fixed order, that of the recorded kernel counters; `random` is a fresh
@@ -37,7 +38,11 @@ class PagePass:
             order = permutation(pages)[:count]
         else:
             order = np.argsort(uniforms("order", 0, pages), kind="stable")[:count]
-        return Accesses(base_gfn + order, np.full(count, self.write))
+        if self.writes in (0, 1):
+            write = np.full(count, self.writes == 1)
+        else:
+            write = uniforms("write", 0, count) < self.writes
+        return Accesses(base_gfn + order, write)
 
 
 @lru_cache(maxsize=4)

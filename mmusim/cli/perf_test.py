@@ -1,0 +1,160 @@
+"""``mmusim dirty-log-perf-test``: the selftest's command line, answered by the simulator."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from mmusim.config.cells import cells_of
+from mmusim.config.driver import MANUAL
+from mmusim.engine import simulate
+from mmusim.errors import ConfigError, MisfitError, nearest
+from mmusim.plan import make_plan
+from mmusim.policies import choose
+from mmusim.trace import Trace
+from mmusim.units import BYTES
+
+SOURCE: Final = "dirty-log-perf-test"
+BACKING: Final = {
+    "anonymous": "4KiB",
+    "anonymous_thp": "2MiB",
+    "anonymous_hugetlb": "2MiB",
+    "anonymous_hugetlb_2mb": "2MiB",
+    "anonymous_hugetlb_1gb": "1GiB",
+    "shmem": "4KiB",
+    "shared_hugetlb": "2MiB",
+}
+"""Backing sources of the selftests, and the largest page that each gives the host."""
+
+_SIZE = re.compile(r"([0-9]+)([bkmgtBKMGT]?)")
+_SUFFIX: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": BYTES["GiB"], "t": 1 << 40}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The selftest's options by what they mean, then those of the simulator."""
+
+    vcpus: int
+    memory: str  # per vCPU, as the selftest reads it: 512M, 3G
+    backing: str
+    iterations: int
+    write_percent: int
+    random_access: bool
+    overlap: bool
+    nested: bool
+    run_vcpus: bool
+    no_manual_protect: bool
+    memslots: int
+    guest_mode: int
+    random_seed: int
+    policy: str
+    host: str
+    sample: str
+
+
+def perf_test(options: Options) -> None:
+    """Run the test once and print what the selftest prints."""
+    cell = cells_of(experiment(options), SOURCE, Path())[0]
+    typer.echo(f"Test iterations: {options.iterations}")
+    trace = simulate(make_plan(cell, options.policy, options.random_seed))
+    for line in printed(trace):
+        typer.echo(line)
+
+
+def experiment(options: Options) -> dict[str, Any]:
+    """Return the experiment that the options mean.
+
+    Raises
+    ------
+    ConfigError
+        If an option has no counterpart in the model.
+    """
+    if options.backing not in BACKING:
+        raise _refused("-s", options.backing, "is not a source of backing memory that is modelled",
+                       nearest(options.backing, BACKING))  # fmt: skip
+    if options.memslots != 1:
+        raise _refused("-x", options.memslots, "is more memory slots than the model has",
+                       "leave it out: it parts the memory, and the same is walked")  # fmt: skip
+    if options.guest_mode != 0:
+        raise _refused("-m", options.guest_mode, "is not a guest mode of the model",
+                       "leave it out: guests have 4 KiB pages and 48 bits of address")  # fmt: skip
+    size = _SIZE.fullmatch(options.memory)
+    if size is None:
+        raise _refused("-b", options.memory, "is not a size", "write e.g. 512M or 1G")
+    per_vcpu = int(size[1]) * _SUFFIX[size[2].lower()]
+    kernel, way = reporting(options)
+    vm = {
+        "kernel": kernel, "vcpus": options.vcpus, "memory": f"{options.vcpus * per_vcpu}B",
+        "backing": BACKING[options.backing],
+    }  # fmt: skip
+    driver = {
+        "kind": SOURCE, "iterations": options.iterations, "write_percent": options.write_percent,
+        "random_access": options.random_access, "overlap_memory": options.overlap,
+        "run_vcpus_while_disabling": options.run_vcpus, "sample": options.sample,
+    }  # fmt: skip
+    return {
+        "schema": 1,
+        "id": SOURCE,
+        "question": "How long does each phase take?",
+        "vm": vm | ({"mmu": "nested"} if options.nested else {}),
+        "host": {"profile": options.host},
+        "policies": {
+            "baseline": options.policy,
+            "compare": ["none" if options.policy != "none" else "lazy-drop"],
+        },
+        "driver": driver | way,
+    }
+
+
+def reporting(options: Options) -> tuple[str, dict[str, str]]:
+    """Return the kernel, and the key that says how it reports: by the latest way that it has.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such policy, or the kernel cannot have it.
+    """
+    ways = ("off",) if options.no_manual_protect else ("initially-all-set", "on")
+    for way in ways:
+        with contextlib.suppress(MisfitError):
+            kernel = choose(options.policy, reporting=MANUAL[way]).kernel
+            return kernel.name, {"manual_protect": way}
+    try:
+        return choose(options.policy).kernel.name, {}
+    except MisfitError as misfit:
+        raise misfit.complaint(SOURCE) from None
+
+
+def _refused(option: str, value: Any, rule: str, remedy: str) -> ConfigError:
+    return ConfigError.of(SOURCE, option, value, rule, remedy)
+
+
+def printed(trace: Trace) -> list[str]:
+    """Return the selftest's lines for a run: each phase's time, then totals and averages."""
+    lines, totals = [], {"get": [0, 0], "clear": [0, 0]}
+    for phase in trace.phases:
+        if not phase.name:
+            continue
+        ns = phase.end_ns - phase.start_ns
+        lines.append(f"{phase.name[0].upper()}{phase.name[1:]} time: {seconds(ns)}s")
+        for kind, total in totals.items():
+            if f" {kind} dirty log" in phase.name:
+                total[0] += ns
+                total[1] += 1
+    for kind, (ns, times) in totals.items():
+        if times:
+            lines.append(
+                f"{kind.capitalize()} dirty log over {times} iterations took {seconds(ns)}s. "
+                f"(Avg {seconds(ns // times)}s/iteration)"
+            )
+    return lines
+
+
+def seconds(ns: int) -> str:
+    """Write nanoseconds as the selftest does: seconds with nine decimals."""
+    return f"{ns // 10**9}.{ns % 10**9:09d}"
