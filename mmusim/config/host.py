@@ -15,6 +15,7 @@ from mmusim.quantities import Strict
 
 COSTS: Final = {
     "t_hit_2M": "guest access through a 2 MiB mapping, from issue to completion",
+    "t_write": "what a write takes longer than a read",
     "t_walk_4K": "what the same access takes longer through a 4 KiB mapping",
     "t_pass": "once a vCPU and phase: loop set-up, timer, entry from user space",
     "c_exit": "VM exit and dispatch",

@@ -90,7 +90,7 @@ class GuestRun:
     def plan_logged(self) -> None:
         """Plan access k alone: a write to an armed page, which the processor logs on the way."""
         v, index = self._v, self.index
-        hit, walk = v.t_hit.at(index) or 1, v.t_walk.at(index)
+        hit, walk = v.hit_ns(index, True), v.t_walk.at(index)
         log = v.c_pml_log.at(index) if self._vm.pml and self._vm.tracked else 0
         self.logs, self.count, self.total_ns = True, 1, hit + walk + log
         self._starts, self._ends, self._hits, self._walks = [0], [self.total_ns], [hit], [walk]
@@ -117,7 +117,7 @@ class GuestRun:
                 break
             if lead is not None:
                 now += idles[-1] + (lead.think(i) if ends else self._think_left)
-            hit = v.t_hit.at(first + i) or 1
+            hit = v.hit_ns(first + i, write[i])
             walk = v.t_walk.at(first + i) if level == 1 else 0
             starts.append(now)
             now += hit + walk
@@ -134,7 +134,7 @@ class GuestRun:
         gfn, write = self._arrays.gfn[k : k + limit], self._arrays.write[k : k + limit]
         level = hit_levels(self._vm.table, gfn, write, bool(self._vm.taken_back))
         count = int(np.argmin(level)) if not level.all() else limit
-        hits = np.maximum(v.t_hit.slice(first, count), 1)
+        hits = v.hits_ns(first, write[:count])
         walks = np.zeros(count, np.int64)
         small = level[:count] == 1
         if small.any():

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final, cast
 
+import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from mmusim.draws import Stream
+from mmusim.draws import Ints, Stream
 from mmusim.engine.mmu_lock import RwLock, SpinLock
 from mmusim.histogram import Histogram
+from mmusim.latency import Constant
 from mmusim.mmu.counters import NAMES
 from mmusim.mmu.dirty_ring import DirtyRing
 from mmusim.mmu.guest_pde import GuestPdes
@@ -76,7 +78,8 @@ class Vcpu:
         "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log", "c_ring_exit", "c_split_1G",
         "c_tdp_split_2M", "c_tlb_flush", "c_walk_guest", "c_zap_large", "flush_requested",
         "flushes", "grace", "handling", "in_guest", "number", "pml", "process",
-        "ring", "ring_exits", "t_hit", "t_pass", "t_walk", "waits_for",
+        "ring", "ring_exits", "t_hit", "t_pass", "t_walk", "t_write",
+        "waits_for",
     )  # fmt: skip
 
     t_hit: Stream
@@ -118,9 +121,23 @@ class Vcpu:
         self.flushes = self.ring_exits = 0
         self.waits_for = ""
         self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
+        writes_cost = plan.costs["t_write"] != Constant(0.0)
+        self.t_write = stream("t_write") if writes_cost else None
         for name in self.__slots__:
             if name.startswith("c_") or name == "t_pass":
                 setattr(self, name, stream(name))
+
+    def hit_ns(self, index: int, write: bool) -> int:
+        """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""
+        hit = self.t_hit.at(index) or 1
+        return hit + self.t_write.at(index) if write and self.t_write is not None else hit
+
+    def hits_ns(self, first: int, write: NDArray[np.bool_]) -> Ints:
+        """Return the same of many accesses from `first` on; shape of `write`."""
+        hits = np.maximum(self.t_hit.slice(first, len(write)), 1)
+        if self.t_write is not None and write.any():
+            hits += np.where(write, self.t_write.slice(first, len(write)), 0)
+        return hits
 
 
 class Vm:
