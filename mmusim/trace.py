@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,6 +32,18 @@ CAUSES: Final = (
 )
 """Where a vCPU's time goes. The ledger of a phase has one row of nanoseconds for each."""
 
+USEFUL: Final = ("hits", "walk_4k", "think", "pass", "pml_log")
+"""Causes that are the guest's own: in guest mode with something to do, slower or faster (domain,
+A.11: what a TLB refill or a log entry of the processor takes is guest time)."""
+IDLE: Final = ("idle",)
+"""Causes that are nobody's fault: the guest has nothing to do, and could do it."""
+LOST: Final = tuple(cause for cause in CAUSES if cause not in (*USEFUL, *IDLE))
+"""All others: the guest has something to do, or may have, and is kept from it."""
+FAULT_WORK: Final = (
+    "fault_slow", "fault_fast", "table_alloc", "drop_large", "split_large", "flush_wait",
+)  # fmt: skip
+"""Causes that are the work of faults, waits for locks apart."""
+
 HOST: Final = -1
 """The actor number of the host thread."""
 
@@ -57,20 +69,45 @@ class PhaseTrace:
     story: tuple[str, ...] = ()  # write-page-table: what happened, line by line
     read_before_drop: tuple[int, ...] = ()  # per dropped large spte: pages read without a fault
     bill: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
+    stalls: Histogram = field(default_factory=Histogram)  # each from leaving the guest to entering
+    worst_loss: Mapping[int, int] = field(default_factory=dict)
+    """Window in ns -> most ns that a vCPU lost within any window of that length; a window that no
+    vCPU ran for is missing (:mod:`mmusim.utilisation`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeStats:
+    """What happened at mmu_lock over a whole run in one mode, in nanoseconds."""
+
+    acquisitions: int
+    waits: Histogram  # of the acquisitions that had to, measured by those who waited
+    holds: Histogram  # of each acquisition
+    queue_ns: int  # area under the number of waiters, measured by the lock
+    busy_ns: int  # held in this mode by at least one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockStats:
     """What happened at mmu_lock over a whole run, in nanoseconds."""
 
-    acquisitions: int
-    contended: int
-    shared: int  # of the acquisitions, those for read
-    wait_ns: int  # summed over acquisitions, measured by those who waited
-    queue_ns: int  # area under the queue length, measured by the lock
-    hold_ns: int
+    shared: ModeStats  # for read
+    exclusive: ModeStats  # for write; a spinlock knows no other
     handoff_ns: int  # passing the lock on, when nobody could use it
-    longest_hold_ns: int
+
+    @property
+    def acquisitions(self) -> int:
+        """How many there were in both modes."""
+        return self.shared.acquisitions + self.exclusive.acquisitions
+
+    @property
+    def wait_ns(self) -> int:
+        """Sum of the waits, measured by those who waited."""
+        return self.shared.waits.total_ns + self.exclusive.waits.total_ns
+
+    @property
+    def queue_ns(self) -> int:
+        """Area under the queue length, measured by the lock."""
+        return self.shared.queue_ns + self.exclusive.queue_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,5 +157,15 @@ class Probe:
     def copied(self, gfns: list[int]) -> None:
         """The destination received pages as they are now."""
 
-    def locked(self, who: int, asked_ns: int, got_ns: int, released_ns: int) -> None:
-        """An acquisition of mmu_lock has ended."""
+    def locked(self, who: int, asked_ns: int, got_ns: int, released_ns: int, shared: bool) -> None:
+        """An acquisition of mmu_lock has ended; `shared` if it was for read."""
+
+    def spent(self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int]) -> None:
+        """A vCPU spends a stretch of time on these causes, in ns; they sum to its length.
+
+        The stretches of a vCPU come in the order of time and leave nothing out. One may be
+        reported when it begins.
+        """
+
+    def changed(self, now_ns: int, look: Callable[[], Mapping[str, int]]) -> None:
+        """Page tables or log have changed; `look` counts: ``pages_4k``, ``pages_2m``, ``dirty``."""

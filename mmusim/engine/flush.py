@@ -43,7 +43,7 @@ def flush_remote(vm: Vm, by: Vcpu, *, books: bool = True) -> Steps:
             yield ack
     if books:
         by.waits_for = ""
-        by.books.ledger[FLUSH_WAIT] += vm.now - started
+        vm.book(by, FLUSH_WAIT, started, vm.now)
 
 
 def kick(vm: Vm, v: Vcpu) -> simpy.Event:

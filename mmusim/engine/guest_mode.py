@@ -10,7 +10,6 @@ from mmusim.mmu.spte import LOGGED
 
 def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps:
     """Serve what was requested, then enter; time of the entry is booked under `cause`."""
-    ledger = v.books.ledger
     while True:
         if v.ring is not None and v.ring.soft_full():
             yield from ring_full(vm, v)
@@ -18,15 +17,13 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
             v.flush_requested = False
             ns = v.c_tlb_flush.at(index)
             if ns:
-                yield vm.spend(ns)
-            ledger[TLB_FLUSH] += ns
+                yield vm.spend_on(v, TLB_FLUSH, ns)
         if entry_ns:
-            yield vm.spend(entry_ns)
-            ledger[cause] += entry_ns
+            yield vm.spend_on(v, cause, entry_ns)
         if not v.flush_requested:
             break
         entry_ns = 0  # the request came during the entry, which is broken off and made good
-    v.in_guest = True
+    vm.in_guest_again(v)
 
 
 def ring_full(vm: Vm, v: Vcpu) -> Steps:
@@ -38,7 +35,7 @@ def ring_full(vm: Vm, v: Vcpu) -> Steps:
     v.ring_exits += 1
     yield from reap(vm, v.number, v, {})
     v.waits_for = ""
-    v.books.ledger[RING_FULL] += vm.now - started
+    vm.book(v, RING_FULL, started, vm.now)
 
 
 def drain_pml(vm: Vm, v: Vcpu, index: int) -> Steps:
@@ -49,18 +46,16 @@ def drain_pml(vm: Vm, v: Vcpu, index: int) -> Steps:
         if vm.tracks(gfn):
             vm.view.page[gfn] |= LOGGED
             vm.mark_dirty(v, gfn)
-    yield vm.spend(ns)
-    v.books.ledger[PML_DRAIN] += ns
+    yield vm.spend_on(v, PML_DRAIN, ns)
 
 
 def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
     """Leave the guest, acknowledge, serve what was requested and enter again."""
     assert v.ack is not None
-    exit_ns = v.c_exit.at(index)
-    yield vm.spend(exit_ns)
+    vm.left_guest(v)
+    yield vm.spend_on(v, FLUSH_EXIT, v.c_exit.at(index))
     v.ack.succeed()
     v.ack = None
-    v.books.ledger[FLUSH_EXIT] += exit_ns
     if v.pml:
         yield from drain_pml(vm, v, index)
     yield from enter_guest(vm, v, v.c_entry.at(index), FLUSH_EXIT, index)
@@ -68,10 +63,8 @@ def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
 
 def pml_full(vm: Vm, v: Vcpu, index: int) -> Steps:
     """Exit because the PML buffer has no room for the write that comes next."""
-    v.in_guest = False
-    exit_ns = v.c_exit.at(index)
-    yield vm.spend(exit_ns)
-    v.books.ledger[PML_DRAIN] += exit_ns
+    vm.left_guest(v)
+    yield vm.spend_on(v, PML_DRAIN, v.c_exit.at(index))
     yield from drain_pml(vm, v, index)
     yield from enter_guest(vm, v, v.c_entry.at(index), PML_DRAIN, index)
 

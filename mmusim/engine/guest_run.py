@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.engine.lead import Lead
+from mmusim.engine.stretches import stretches
 from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K, Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import PageTable, hit_level
@@ -163,6 +164,8 @@ class GuestRun:
     def commit(self, done: int, spent_ns: int, start_ns: int) -> None:
         """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
         ledger = self._v.books.ledger
+        if self._vm.probe is not None:
+            self._report(done, spent_ns, start_ns)
         ended = int(self._ends[done - 1]) if done else 0
         think_ns, idle = spent_ns - ended, 0  # between the last access and where the guest is now
         if think_ns:
@@ -192,6 +195,15 @@ class GuestRun:
         self.k += done
         if self._lead is not None:
             self._think_left = self._think_before(self.k) - think_ns
+
+    def _report(self, done: int, spent_ns: int, start_ns: int) -> None:
+        idles = self._idles if self._lead is not None else ()
+        parts = stretches(
+            spent_ns, self._ends[:done], self._hits, self._walks, idles, self.logs
+        )  # fmt: skip
+        assert self._vm.probe is not None
+        for start, end, causes in parts:
+            self._vm.probe.spent(self._v.number, start_ns + start, start_ns + end, causes)
 
     def _commit_log(self) -> int:
         """The processor set D and logged the page; return what that took."""

@@ -11,11 +11,12 @@ from mmusim.config.driver import Phase, Run, Sleep
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.engine import log_ioctls, log_reports
+from mmusim.engine.books import Books
 from mmusim.engine.dirty_rings import hold_slots_lock
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.soft_vcpu import soft_vcpu
 from mmusim.engine.vcpu import vcpu
-from mmusim.engine.vm import Books, Steps, Vm
+from mmusim.engine.vm import Steps, Vm
 from mmusim.trace import HOST, PhaseTrace
 
 

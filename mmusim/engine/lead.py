@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.draws import Stream
-from mmusim.engine.vm import Books
+from mmusim.engine.books import Books
 from mmusim.plan import Program
 from mmusim.workload.base import Requests
 

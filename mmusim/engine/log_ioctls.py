@@ -15,9 +15,10 @@ from mmusim import bills
 from mmusim.config.driver import Phase, Recreate
 from mmusim.draws import Ints, Stream
 from mmusim.engine import truth
+from mmusim.engine.books import Books
 from mmusim.engine.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.flush import flush_remote
-from mmusim.engine.vm import Books, Steps, Vm
+from mmusim.engine.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import walk as walks
 from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS

@@ -13,7 +13,10 @@ from collections import deque
 
 import simpy
 
-from mmusim.trace import LockStats, Probe
+from mmusim.histogram import Histogram
+from mmusim.trace import LockStats, ModeStats, Probe
+
+_MANY = 1 << 14  # holds that wait to be counted together
 
 
 class SpinLock:
@@ -46,8 +49,13 @@ class SpinLock:
         self._held: dict[int, tuple[int, int]] = {}  # holder -> when it asked, when it got it
         self._read = False  # the holders share
         self.name = name
-        self.acquisitions = self.contended = self.shared = 0
-        self.queue_ns = self.hold_ns = self.longest_hold_ns = self.handoff_ns = 0
+        self.handoff_ns = 0
+        # Each by mode: exclusive, shared.
+        self.acquisitions, self.queue_ns, self.busy_ns = [0, 0], [0, 0], [0, 0]
+        self._waiting = [0, 0]  # how many of the queue
+        self._busy_since_ns = 0  # when the lock was last taken by the first of its holders
+        self._held_ns: tuple[list[int], list[int]] = ([], [])  # not yet in _holds
+        self._holds = Histogram(), Histogram()
 
     @property
     def holders(self) -> tuple[int, ...]:
@@ -66,18 +74,19 @@ class SpinLock:
             raise RuntimeError(f"actor {who} takes {self.name}, which it holds already")
         now = int(self._env.now)
         shared = shared and self.shareable
-        self.acquisitions += 1
-        self.shared += shared
+        self.acquisitions[shared] += 1
         if not self._held or (shared and self._read and not self._queue):
             self._hold(who, now, now, shared)
             return None
         self._account(now)
         granted = self._env.event()
         self._queue.append((who, now, shared, granted))
-        self.contended += 1
+        self._waiting[shared] += 1
         return granted
 
     def _hold(self, who: int, asked_ns: int, now: int, shared: bool) -> None:
+        if not self._held or now < self._busy_since_ns:  # a reader may join during a hand-off
+            self._busy_since_ns = now
         self._held[who] = (asked_ns, now)
         self._read = shared
 
@@ -94,13 +103,17 @@ class SpinLock:
             raise RuntimeError(f"actor {who} releases {self.name}, which {held_by} holds")
         now = int(self._env.now)
         asked, got = self._held.pop(who)
-        held = now - got
-        self.hold_ns += held
-        if held > self.longest_hold_ns:
-            self.longest_hold_ns = held
+        shared = self._read
+        held = self._held_ns[shared]
+        held.append(now - got)
+        if len(held) >= _MANY:
+            self._tally(shared)
         if self._probe is not None:
-            self._probe.locked(who, asked, got, now)
-        if not self._held and self._queue:
+            self._probe.locked(who, asked, got, now, shared)
+        if self._held:
+            return
+        self.busy_ns[shared] += now - self._busy_since_ns
+        if self._queue:
             self._account(now)
             delay = round(self._handoff_ns * math.log2(1 + len(self._queue)))
             self.handoff_ns += delay
@@ -112,8 +125,9 @@ class SpinLock:
         """Make the first waiter a holder; it goes on when the lock has reached it."""
         who, asked, shared, granted = self._queue.popleft()
         self._hold(who, asked, now + delay, shared)
-        self.queue_ns += delay
-        granted._ok, granted._value = True, None
+        self._waiting[shared] -= 1
+        self.queue_ns[shared] += delay
+        granted._ok, granted._value = True, shared
         self._env.schedule(granted, delay=delay)
 
     def count_readers(self) -> int:
@@ -126,21 +140,30 @@ class SpinLock:
         return waits
 
     def _account(self, now: int) -> None:
-        self.queue_ns += len(self._queue) * (now - self._changed_ns)
+        passed = now - self._changed_ns
+        for mode, waiting in enumerate(self._waiting):
+            self.queue_ns[mode] += waiting * passed
         self._changed_ns = now
 
-    def stats(self, wait_ns: int) -> LockStats:
-        """Return the books; `wait_ns` is what those who waited have measured."""
-        return LockStats(
-            acquisitions=self.acquisitions,
-            contended=self.contended,
-            shared=self.shared,
-            wait_ns=wait_ns,
-            queue_ns=self.queue_ns,
-            hold_ns=self.hold_ns,
-            handoff_ns=self.handoff_ns,
-            longest_hold_ns=self.longest_hold_ns,
+    def _tally(self, mode: int) -> None:
+        self._holds[mode].add(self._held_ns[mode])
+        self._held_ns[mode].clear()
+
+    def stats(self, waits: tuple[Histogram, Histogram]) -> LockStats:
+        """Return the books; `waits`, exclusive and shared, is what those who waited measured."""
+        for mode in (False, True):
+            self._tally(mode)
+        exclusive, shared = (
+            ModeStats(
+                acquisitions=self.acquisitions[mode],
+                waits=waits[mode],
+                holds=self._holds[mode],
+                queue_ns=self.queue_ns[mode],
+                busy_ns=self.busy_ns[mode],
+            )
+            for mode in (False, True)
         )
+        return LockStats(shared=shared, exclusive=exclusive, handoff_ns=self.handoff_ns)
 
 
 class RwLock(SpinLock):

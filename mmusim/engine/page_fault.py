@@ -36,17 +36,17 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     """tdp_page_fault, kvm_tdp_page_fault: returning means that the guest retries the access."""
     gfn, write, index = run.gfn[run.k], run.write[run.k], run.index
     seen_present = leaf(vm.view, gfn)[1] & PRESENT  # the error code of the fault
-    v.in_guest = False
+    vm.left_guest(v)
     v.handling = True
     vm.view.stat[PF_TAKEN] += 1
     if v.pml:
         yield from drain_pml(vm, v, index)
-    exit_ns = v.c_exit.at(index)
+    began, exit_ns = vm.now, v.c_exit.at(index)
     tries_fast = write and seen_present and vm.fast_faults
 
     if tries_fast:
         yield vm.spend(exit_ns)
-        outcome = yield from fast_page_fault(vm, v, gfn, index, exit_ns)
+        outcome = yield from fast_page_fault(vm, v, gfn, index, began)
         if outcome != NOT_FAST:
             return outcome
 
@@ -55,17 +55,19 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     outside = max(0, round(whole * vm.slow.after_exit) - locked - entry)
     if vm.guest is not None:
         outside += v.c_walk_guest.at(index)
-    ledger = v.books.ledger
-    ledger[FAULT_SLOW] += exit_ns + outside + locked
     tracked = vm.tracks(gfn)  # the memslot is looked up once; SRCU keeps it until leave_handler
-    yield vm.spend(outside if tries_fast else exit_ns + outside)  # top up caches, gfn to pfn
+    if tries_fast:
+        vm.book(v, FAULT_SLOW, began, vm.now)
+        yield vm.spend_on(v, FAULT_SLOW, outside)  # top up caches, gfn to pfn
+    else:
+        yield vm.spend_on(v, FAULT_SLOW, exit_ns + outside)
     if vm.shares:
         yield from count_reader(vm, v)
     queued = vm.lock.acquire(v.number, shared=vm.tdp)
     if queued is not None:
         yield from vm.in_queue(v, queued)
     if permits(vm.view, gfn, write):  # another vCPU was faster
-        yield vm.spend(locked)
+        yield vm.spend_on(v, FAULT_SLOW, locked)
         vm.view.stat[PF_SPURIOUS] += 1
         outcome = SPURIOUS
     else:
@@ -82,12 +84,11 @@ def count_reader(vm: Vm, v: Vcpu) -> Steps:
     """Get the cache line of the reader count, to enter or to leave mmu_lock held for read."""
     waits = vm.lock.count_readers()
     if waits:
-        yield vm.spend(waits)
-        v.books.ledger[MMU_LOCK_WAIT] += waits
+        yield vm.spend_on(v, MMU_LOCK_WAIT, waits)
 
 
-def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, exit_ns: int) -> Outcome:
-    """Restore W by compare-exchange, without mmu_lock, where that is allowed."""
+def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, began: int) -> Outcome:
+    """Restore W by compare-exchange, without mmu_lock, where allowed; the exit was at `began`."""
     level, entry = leaf(vm.view, gfn)
     tracked = vm.tracks(gfn)
     allowed = entry & (PRESENT | WRITABLE) == PRESENT | WRITABLE
@@ -102,8 +103,8 @@ def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, exit_ns: int) -> Outc
     whole = v.c_fault_fast.at(index)
     entry_ns = int(whole * vm.fast.entry)
     handler = max(0, round(whole * vm.fast.after_exit) - entry_ns)
-    v.books.ledger[FAULT_FAST] += exit_ns + handler
-    yield vm.spend(handler)
+    vm.book(v, FAULT_FAST, began, vm.now)
+    yield vm.spend_on(v, FAULT_FAST, handler)
     if allowed:
         vm.view.stat[PF_SPURIOUS] += 1
         outcome = SPURIOUS
@@ -133,10 +134,9 @@ def map_page(
     The lock is shared in the TDP MMU: what others may have done during each wait is looked at
     again, as compare-exchange does it in the kernel.
     """
-    view, region, ledger = vm.view, gfn >> 9, v.books.ledger
+    view, region = vm.view, gfn >> 9
     if vm.frozen and frozen(vm, gfn):
-        ledger[FAULT_SLOW] += max(1, locked_ns) - locked_ns
-        yield vm.spend(max(1, locked_ns))
+        yield vm.spend_on(v, FAULT_SLOW, max(1, locked_ns))
         return LOST_RACE
     level = target_level(view, gfn, tracked, vm.plan.backing)
     bits = LEAF
@@ -152,9 +152,12 @@ def map_page(
     if vm.upper is not None and write and vm.plan.policy.protects_root:
         cleared = vm.upper.push_down(vm.table, gfn)
         push_ns = round(vm.plan.costs["c_wclear"].mean() * cleared)
-    ledger[TABLE_ALLOC] += alloc_ns
-    ledger[FAULT_SLOW] += push_ns
-    yield vm.spend(locked_ns + alloc_ns + push_ns)
+    if alloc_ns:
+        vm.book(v, TABLE_ALLOC, vm.now, vm.now + alloc_ns)
+    mapping = vm.now + alloc_ns
+    done = mapping + locked_ns + push_ns
+    vm.book(v, FAULT_SLOW, mapping, done)
+    yield vm.spend(done - vm.now)
     if vm.tdp:
         if permits(view, gfn, write):
             view.stat[PF_SPURIOUS] += 1
@@ -217,8 +220,7 @@ def make_room(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
 def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
     """Zap the large spte over the faulting page and flush at once, under mmu_lock."""
     zap_ns = v.c_zap_large.at(index)
-    v.books.ledger[DROP_LARGE] += zap_ns
-    yield vm.spend(zap_ns)
+    yield vm.spend_on(v, DROP_LARGE, zap_ns)
     pages = under(vm, gfn, level)
     if v.books.touched is not None:
         v.books.read_before_drop.append(int(v.books.touched[pages].sum()))
@@ -233,7 +235,6 @@ def split_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps
     Only the TDP MMU does this in a fault.
     """
     split_ns = (v.c_split_1G if level == LEVEL_1G else v.c_tdp_split_2M).at(index)
-    v.books.ledger[SPLIT_LARGE] += split_ns
-    yield vm.spend(split_ns)
+    yield vm.spend_on(v, SPLIT_LARGE, split_ns)
     mmu.split_large(vm.view, gfn, level)
     replan(vm, v)

@@ -57,7 +57,7 @@ def simulate(plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -
         phases=phases,
         measured=plan.driver.measured,
         counters=vm.counters(),
-        lock=vm.lock.stats(vm.waited_ns),
+        lock=vm.lock.stats(vm.waits_for_lock()),
         fingerprint=vm.fingerprint.digest(),
     )
 

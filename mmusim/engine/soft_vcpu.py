@@ -45,14 +45,15 @@ def soft_vcpu(
 ) -> Steps:  # fmt: skip
     """Run one vCPU through a write-page-table phase: vCPU 0 writes, the others are bystanders."""
     started = vm.now
+    v.begin(started)
     if v.number == 0:
         yield from Writer(vm, v, number, phase).run(record)
     else:
         yield from bystander(vm, v)
+    if not v.in_guest:
+        v.stalls.add(v.left_ns, vm.now)
     v.in_guest = False
-    v.books.vcpu_ns += vm.now - started
-    if v.number == 0:
-        v.books.close()
+    v.books.end(v.stalls, started, vm.now)
 
 
 def bystander(vm: Vm, v: Vcpu) -> Steps:
@@ -66,11 +67,11 @@ def bystander(vm: Vm, v: Vcpu) -> Steps:
         try:
             yield writer
         except simpy.Interrupt:
-            v.books.ledger[THINK] += vm.now - since
+            vm.book(v, THINK, since, vm.now)
             yield from answer_kick(vm, v, kicks)
             kicks += 1
         else:
-            v.books.ledger[THINK] += vm.now - since
+            vm.book(v, THINK, since, vm.now)
 
 
 class Writer:
@@ -109,8 +110,7 @@ class Writer:
         """Try an access until it succeeds, KVM gives up, or patience is at an end."""
         vm, v = self.vm, self.v
         think = self.cost("t_think", self._think)
-        v.books.ledger[THINK] += think
-        yield vm.spend(think)
+        yield vm.spend_on(v, THINK, think)
         began = vm.now
         while True:
             outcome = attempt(self.mmu, access)
@@ -136,9 +136,8 @@ class Writer:
 
     def spend(self, cause: int, ns: int) -> Steps:
         """Let time pass and book it."""
-        self.v.books.ledger[cause] += ns
         if ns:
-            yield self.vm.spend(ns)
+            yield self.vm.spend_on(self.v, cause, ns)
 
     def take(self, event: happened.Event) -> Steps:
         """Let an event take its time."""
@@ -179,7 +178,7 @@ class Writer:
     def exit(self) -> Steps:
         """Leave the guest; one draw of c_fault_slow is divided as for the direct MMU."""
         vm = self.vm
-        self.v.in_guest = False
+        vm.left_guest(self.v)
         whole = self.cost("c_fault_slow")
         self._locked, self._entry = int(whole * vm.slow.locked), int(whole * vm.slow.entry)
         rest = round(whole * vm.slow.after_exit) - self._locked - self._entry

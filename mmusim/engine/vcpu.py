@@ -27,11 +27,12 @@ PATIENCE: Final = 16
 def vcpu(vm: Vm, v: Vcpu, program: Program) -> Steps:
     """Run a program from the first access to the last."""
     started = vm.now
+    v.begin(started)
     run = GuestRun(vm, v, program)
     pass_ns = v.t_pass.at(run.index)
     if pass_ns:
-        yield vm.spend(pass_ns)
-    v.books.ledger[PASS] += pass_ns
+        yield vm.spend_on(v, PASS, pass_ns)
+    v.left_ns = vm.now
     yield from enter_guest(vm, v, 0, PASS, run.index)
 
     stuck_at, faults = -1, 0
@@ -50,11 +51,11 @@ def vcpu(vm: Vm, v: Vcpu, program: Program) -> Steps:
             faults += outcome != LOST_RACE
             vm.fingerprint.add(vm.now, v.number, run.index, outcome)
 
-    v.in_guest = False
+    vm.left_guest(v)
     if v.pml:
         yield from drain_pml(vm, v, run.index)
-    v.books.vcpu_ns += vm.now - started
-    v.books.close()
+        v.stalls.add(v.left_ns, vm.now)
+    v.books.end(v.stalls, started, vm.now)
     vm.fingerprint.add(vm.now, v.number, run.length)
 
 

@@ -10,6 +10,7 @@ import simpy
 from numpy.typing import NDArray
 
 from mmusim.draws import Ints, Stream
+from mmusim.engine.books import Books
 from mmusim.engine.mmu_lock import RwLock, SpinLock
 from mmusim.histogram import Histogram
 from mmusim.latency import Constant
@@ -21,6 +22,7 @@ from mmusim.mmu.upper_levels import UpperLevels
 from mmusim.plan import Plan
 from mmusim.policies import Lock, Mmu, Tracking
 from mmusim.trace import CAUSES, Fingerprint, Probe
+from mmusim.utilisation import Stalls
 
 Steps = Generator[simpy.Event, Any, None]
 """A SimPy process, or a part of one."""
@@ -35,39 +37,7 @@ Outcome = Generator[simpy.Event, Any, int]
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
-
-
-class Books:
-    """What the vCPUs of one guest phase write down."""
-
-    def __init__(self, npages: int) -> None:
-        """Start empty, for a slot of `npages` pages."""
-        self.ledger = [0] * len(CAUSES)
-        self.vcpu_ns = 0
-        self.reads, self.writes, self.requests = Histogram(), Histogram(), Histogram()
-        self.latencies: tuple[list[int], list[int]] = ([], [])  # reads, writes not yet added
-        self.completed: list[int] = []  # latencies of requests not yet added
-        self.touched: NDArray[Any] | None = None  # (npages,) of the slot, where it is asked for
-        self.read_before_drop: list[int] = []
-        self.npages = npages
-
-    def close(self) -> None:
-        """Add what is still in lists to the histograms."""
-        histograms = (self.reads, self.writes, self.requests)
-        for histogram, waiting in zip(histograms, (*self.latencies, self.completed), strict=True):
-            histogram.add(waiting)
-            waiting.clear()
-
-    def facts(self) -> dict[str, Any]:
-        """Return the fields of a :class:`~mmusim.trace.PhaseTrace` that these books fill."""
-        return {
-            "vcpu_ns": self.vcpu_ns,
-            "ledger": dict(zip(CAUSES, self.ledger, strict=True)),
-            "reads": self.reads,
-            "writes": self.writes,
-            "requests": self.requests,
-            "read_before_drop": tuple(self.read_before_drop),
-        }
+_MANY: Final = 1 << 14  # times that wait to be counted together
 
 
 class Vcpu:
@@ -77,8 +47,8 @@ class Vcpu:
         "ack", "books", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast", "c_fault_slow",
         "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log", "c_ring_exit", "c_split_1G",
         "c_tdp_split_2M", "c_tlb_flush", "c_walk_guest", "c_zap_large", "flush_requested",
-        "flushes", "grace", "handling", "in_guest", "number", "pml", "process",
-        "ring", "ring_exits", "t_hit", "t_pass", "t_walk", "t_write",
+        "flushes", "grace", "handling", "in_guest", "left_ns", "number", "pml", "process",
+        "ring", "ring_exits", "stalls", "t_hit", "t_pass", "t_walk", "t_write",
         "waits_for",
     )  # fmt: skip
 
@@ -109,8 +79,10 @@ class Vcpu:
 
         self.number = number
         self.books = Books(0)
+        self.stalls = Stalls(0, self.books.stalls)  # of this phase
         self.process: simpy.Process | None = None
         self.in_guest = False
+        self.left_ns = 0  # when it left the guest last
         self.flush_requested = False
         self.ack: simpy.Event | None = None  # of the kick that is being answered
         self.handling = False  # inside a page fault: an SRCU read section
@@ -126,6 +98,11 @@ class Vcpu:
         for name in self.__slots__:
             if name.startswith("c_") or name == "t_pass":
                 setattr(self, name, stream(name))
+
+    def begin(self, now: int) -> None:
+        """Begin a program, in the host."""
+        self.stalls = Stalls(now, self.books.stalls)
+        self.left_ns = now
 
     def hit_ns(self, index: int, write: bool) -> int:
         """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""
@@ -174,7 +151,8 @@ class Vm:
         self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.fingerprint = Fingerprint()
-        self.waited_ns = 0  # for mmu_lock, by everybody
+        self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
+        self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them
         self.slow = _Split(plan, "c_fault_slow", "c_lock_section")
         self.fast = _Split(plan, "c_fault_fast", None)
 
@@ -186,6 +164,31 @@ class Vm:
     def spend(self, ns: int) -> simpy.Event:
         """Let time pass in the host."""
         return self.env.timeout(ns)
+
+    def spend_on(self, v: Vcpu, cause: int, ns: int) -> simpy.Event:
+        """Let time pass in the host and book it for a vCPU."""
+        v.books.ledger[cause] += ns
+        if self.probe is not None and ns:
+            self.probe.spent(v.number, self.now, self.now + ns, {CAUSES[cause]: ns})
+        return self.env.timeout(ns)
+
+    def book(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
+        """Book time of a vCPU for which nothing else waits, or no longer."""
+        v.books.ledger[cause] += end_ns - start_ns
+        if self.probe is not None and end_ns > start_ns:
+            self.probe.spent(v.number, start_ns, end_ns, {CAUSES[cause]: end_ns - start_ns})
+
+    def left_guest(self, v: Vcpu) -> None:
+        """A stall of a vCPU begins."""
+        v.in_guest = False
+        v.left_ns = self.now
+
+    def in_guest_again(self, v: Vcpu) -> None:
+        """A stall of a vCPU has ended."""
+        v.in_guest = True
+        now = self.now
+        if now > v.left_ns:
+            v.stalls.add(v.left_ns, now)
 
     def spend_in_guest(self, ns: int, v: Vcpu) -> simpy.Event:
         """Let time pass in the guest.
@@ -203,11 +206,20 @@ class Vm:
         asked = self.now
         if v is not None:
             v.waits_for = "mmu_lock"
-        yield granted
-        self.waited_ns += self.now - asked
+        shared = yield granted
+        self._waited[shared].append(self.now - asked)
+        if len(self._waited[shared]) >= _MANY:
+            self.waits_for_lock()
         if v is not None:
             v.waits_for = ""
-            v.books.ledger[MMU_LOCK_WAIT] += self.now - asked
+            self.book(v, MMU_LOCK_WAIT, asked, self.now)
+
+    def waits_for_lock(self) -> tuple[Histogram, Histogram]:
+        """Return the times spent in :meth:`in_queue` for mmu_lock held exclusively and shared."""
+        for waits, new in zip(self.waits, self._waited, strict=True):
+            waits.add(new)
+            new.clear()
+        return self.waits
 
     def tracks(self, gfn: int) -> bool:
         """Tell whether `gfn` lies in a slot that logs dirty pages."""

@@ -19,11 +19,12 @@ from conftest import CONSTANT, cell
 from mmusim.config.driver import Clear, Log, Phase, Recreate, Sync
 from mmusim.draws import Draws, Stream
 from mmusim.engine import truth
+from mmusim.engine.books import Books
 from mmusim.engine.host import OPERATIONS
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
 from mmusim.engine.vcpu import vcpu
-from mmusim.engine.vm import Books, Steps, Vm
+from mmusim.engine.vm import Steps, Vm
 from mmusim.histogram import Histogram
 from mmusim.latency import Distribution
 from mmusim.mmu.dirty_ring import reserve
@@ -424,7 +425,7 @@ class Stepwise:
         assert not vm.lock.holders
         assert not vm.slots_lock.holders
         assert not vm.frozen
-        assert vm.lock.queue_ns == vm.waited_ns
+        assert tuple(vm.lock.queue_ns) == tuple(w.total_ns for w in vm.waits_for_lock())
         assert sum(self.books.ledger) == self.books.vcpu_ns, "the ledger is not the time"
         for v in vm.vcpus:
             busy = (v.in_guest, v.handling, v.pml, v.grace, v.waits_for, v.ack)

@@ -22,9 +22,9 @@ FLOORS = [
     ["latency", "draws", "workload", "hosts"],
     ["config"],
     ["plan", "bills"],
-    ["histogram", "trace"],
+    ["histogram", "trace", "utilisation"],
     ["engine"],
-    ["metrics", "stats", "comparison"],
+    ["metrics", "jitter", "stats", "comparison", "timeline"],
     ["provenance", "store", "kernel_cases", "conform", "experiment", "frames"],
     ["plots", "report", "cli", "__main__", "__init__"],
 ]
