@@ -10,10 +10,12 @@ import simpy
 
 from mmusim.draws import costs, stream_key
 from mmusim.engine.mmu_lock import RwLock, SpinLock
+from mmusim.histogram import Histogram
 from mmusim.latency import Gamma
 from mmusim.stats import mean_interval
+from mmusim.trace import LockStats
 
-Steps = Generator[simpy.Event, None, None]
+Steps = Generator[simpy.Event, bool, None]
 
 
 def visit(
@@ -150,3 +152,75 @@ def test_the_reader_count_is_a_server_of_its_own(readers: int) -> None:
     env.run()
     lap = max(ends) / laps
     assert lap == pytest.approx(max(cycle, readers * 2 * 75), rel=0.06)
+
+
+# --- by mode -------------------------------------------------------------------------------------
+
+
+def statistics(
+    make: Callable[[simpy.Environment], SpinLock], *visits: tuple[int, int, bool]
+) -> LockStats:
+    """Let (arrival, hold, shared) pass through a lock; each measures its wait by the clock."""
+    env = simpy.Environment()
+    lock = make(env)
+    waits = Histogram(), Histogram()
+
+    def actor(who: int, arrival: int, hold: int, shared: bool) -> Steps:
+        yield env.timeout(arrival)
+        granted = lock.acquire(who, shared)
+        if granted is not None:
+            mode = yield granted
+            waits[bool(mode)].add([int(env.now) - arrival])
+        yield env.timeout(hold)
+        lock.release(who)
+
+    for who, visit in enumerate(visits):
+        env.process(actor(who, *visit))
+    env.run()
+    return lock.stats(waits)
+
+
+def test_each_mode_has_its_books() -> None:
+    """Readers 0 to 100 and 0 to 300, a writer from 50 on that gets it at 300 and leaves at 1300,
+    then two readers that came at 60 and 70 and stay for 10 and 20.
+    """
+    stats = statistics(
+        rwlock, (0, 100, True), (0, 300, True), (50, 1000, False), (60, 10, True), (70, 20, True)
+    )
+    read, write = stats.shared, stats.exclusive
+    assert (read.acquisitions, write.acquisitions) == (4, 1)
+    assert (read.waits.count, read.waits.total_ns) == (2, 1240 + 1230)
+    assert (write.waits.count, write.waits.total_ns) == (1, 250)
+    assert (read.queue_ns, write.queue_ns) == (1240 + 1230, 250)
+    assert (read.holds.total_ns, read.holds.maximum) == (100 + 300 + 10 + 20, 300)
+    assert (write.holds.total_ns, write.holds.maximum) == (1000, 1000)
+    assert (read.busy_ns, write.busy_ns) == (300 + 20, 1000), "two readers at once count once"
+
+
+VISITS = [(37 * i % 911, 20 + 13 * i % 170, i % 3 > 0) for i in range(60)]
+
+
+@pytest.mark.parametrize("make", [rwlock, lambda env: RwLock(env, "lock", handoff_ns=140)])
+def test_littles_law_holds_in_each_mode(make: Callable[[simpy.Environment], RwLock]) -> None:
+    stats = statistics(make, *VISITS)
+    for mode in (stats.shared, stats.exclusive):
+        assert mode.queue_ns == mode.waits.total_ns > 0
+    assert stats.exclusive.busy_ns == stats.exclusive.holds.total_ns, "writers are alone"
+    assert stats.shared.busy_ns < stats.shared.holds.total_ns, "readers are not"
+    last = max(run(make, *VISITS))
+    assert stats.shared.busy_ns + stats.exclusive.busy_ns <= last
+
+
+def test_a_waiter_booked_under_the_other_mode_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: the sum over both modes would not show it."""
+    account = SpinLock._account
+
+    def swapped(self: SpinLock, now: int) -> None:
+        self._waiting.reverse()
+        account(self, now)
+        self._waiting.reverse()
+
+    monkeypatch.setattr(SpinLock, "_account", swapped)
+    stats = statistics(rwlock, *VISITS)
+    assert stats.queue_ns == stats.wait_ns
+    assert stats.shared.queue_ns != stats.shared.waits.total_ns
