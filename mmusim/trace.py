@@ -29,6 +29,8 @@ CAUSES: Final = (
     "pml_drain",  # emptying the PML buffer at exits, and the exits that a full one forces
     "ring_full",  # stopped until the full dirty ring was harvested and reset
     "idle",  # nothing to do until the next request arrives
+    "tlb_refill",  # walking again for the mappings that a flush took from the TLB
+    "interference",  # the host did something else on the vCPU's processor
 )
 """Where a vCPU's time goes. The ledger of a phase has one row of nanoseconds for each."""
 
