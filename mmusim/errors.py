@@ -53,6 +53,10 @@ class ConfigError(MmusimError, ValueError):
         self.complaints = tuple(complaints)
         super().__init__("\n".join(map(str, self.complaints)))
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[Sequence[Complaint]]]:
+        """Travel between processes whole."""
+        return type(self), (self.complaints,)
+
     @classmethod
     def of(cls, source: str, key: str, value: object, rule: str, remedy: str) -> ConfigError:
         """Build the error for a single complaint."""

@@ -30,6 +30,13 @@ class Program(NamedTuple):
     think: Stream | None  # guest work before each access, by that index
 
 
+class Interference(NamedTuple):
+    """Something that the host does now and then on the processor of every vCPU."""
+
+    every: Distribution
+    lasts: Distribution
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything a run needs, all chance included. Engines read it and draw nothing else.
@@ -50,6 +57,7 @@ class Plan:
     draws: Draws
     seed: int
     ring_entries: int = 0  # of each vCPU's dirty ring; 0 is a bitmap
+    interference: tuple[Interference, ...] = ()
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
 
     @property
@@ -128,6 +136,10 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
         draws=Draws(seed, e.replications.scheme, chosen.policy.name),
         seed=seed,
         ring_entries=e.driver.dirty_ring // ENTRY_BYTES if rings else 0,
+        interference=tuple(
+            Interference(distribution(rare.every), distribution(rare.lasts))
+            for rare in e.host.interference
+        ),
         executable=e.vm.kept_small,
     )
 

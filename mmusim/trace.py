@@ -29,12 +29,13 @@ CAUSES: Final = (
     "pml_drain",  # emptying the PML buffer at exits, and the exits that a full one forces
     "ring_full",  # stopped until the full dirty ring was harvested and reset
     "idle",  # nothing to do until the next request arrives
+    "tlb_refill",  # walking again for the mappings that a flush took from the TLB
+    "interference",  # the host did something else on the vCPU's processor
 )
 """Where a vCPU's time goes. The ledger of a phase has one row of nanoseconds for each."""
 
 USEFUL: Final = ("hits", "walk_4k", "think", "pass", "pml_log")
-"""Causes that are the guest's own: in guest mode with something to do, slower or faster (domain,
-A.11: what a TLB refill or a log entry of the processor takes is guest time)."""
+"""Causes that are the guest's own: it is in guest mode, slower or faster (domain, A.11)."""
 IDLE: Final = ("idle",)
 """Causes that are nobody's fault: the guest has nothing to do, and could do it."""
 LOST: Final = tuple(cause for cause in CAUSES if cause not in (*USEFUL, *IDLE))

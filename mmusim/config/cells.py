@@ -55,6 +55,7 @@ class Cell:
             "driver": e.driver.model_dump(mode="json"),
             "workloads": {k: _facts(w) for k, w in e.workloads.items()},
             "pairing": e.replications.pairing,
+            "interference": [rare.model_dump(mode="json") for rare in e.host.interference],
             "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
         }
         return hashlib.blake2b(

@@ -150,3 +150,32 @@ for _recursive in (ShiftedSpec, PartSpec):
 def distribution(spec: float | Shape) -> Distribution:
     """Return the distribution that a cost in a file means."""
     return spec.distribution() if isinstance(spec, Shape) else Constant(spec)
+
+
+def rescaled(spec: float | Shape, factor: float) -> Any:
+    """Return the cost with every time multiplied by `factor`, as a file has it.
+
+    The shape stays: quantiles, mean and median grow alike.
+    """
+    return _text(_times(spec, factor))
+
+
+def _times(spec: Any, factor: float) -> Any:
+    if isinstance(spec, float | int):
+        return spec * factor
+    if isinstance(spec, GammaSpec):
+        return spec.model_copy(update={"mean": spec.mean * factor})
+    if isinstance(spec, QuantileSpec):
+        return spec.model_copy(update={"value": [value * factor for value in spec.value]})
+    if isinstance(spec, PartSpec):
+        return spec.model_copy(update={"of": _times(spec.of, factor)})
+    if isinstance(spec, list):
+        return [_times(part, factor) for part in spec]
+    given = {name: value for name, value in spec if value is not None}
+    return spec.model_copy(update={name: _times(value, factor) for name, value in given.items()})
+
+
+def _text(spec: Any) -> Any:
+    if isinstance(spec, Strict):
+        return spec.model_dump(mode="json", exclude_none=True)
+    return f"{spec:.17g}ns"

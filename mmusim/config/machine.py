@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from mmusim.config.cost import CostSpec
+from mmusim.config.cost import CostSpec, distribution
 from mmusim.config.host import COSTS
 from mmusim.draws import Pairing
 from mmusim.errors import ConfigError
@@ -91,6 +91,22 @@ class Vm(Strict):
         return self
 
 
+class Interference(Strict):
+    """Something that the host does on the processor of every vCPU: ticks, other tasks."""
+
+    every: CostSpec
+    """Time between two: a constant is a tick, a gamma with cv = 1 is a Poisson process."""
+    lasts: CostSpec
+    """How long the vCPU does not run."""
+
+    @field_validator("every")
+    @classmethod
+    def _rare(cls, every: Any) -> Any:
+        if distribution(every).mean() < 1000:
+            raise ValueError('must be 1us or more on average; write e.g. "4ms"')
+        return every
+
+
 class Host(Strict):
     """The machine under the kernel."""
 
@@ -99,6 +115,8 @@ class Host(Strict):
     """`none` puts every cost at its mean."""
     costs: dict[CostName, CostSpec] = Field(default_factory=dict)
     """Costs that replace those of the profile."""
+    interference: list[Interference] = Field(default_factory=list)
+    """What else the host does on the vCPUs' processors."""
 
 
 class Policies(Strict):

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from mmusim.engine.dirty_rings import reap
-from mmusim.engine.vm import FLUSH_EXIT, PML_DRAIN, RING_FULL, TLB_FLUSH, Steps, Vcpu, Vm
+from mmusim.engine.tlb import refill
+from mmusim.engine.vm import (
+    FLUSH_EXIT,
+    INTERFERENCE,
+    PML_DRAIN,
+    RING_FULL,
+    TLB_FLUSH,
+    TLB_REFILL,
+    Steps,
+    Vcpu,
+    Vm,
+)
 from mmusim.mmu.counters import RING_FULLS
 from mmusim.mmu.spte import LOGGED
 
@@ -13,17 +24,31 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
     while True:
         if v.ring is not None and v.ring.soft_full():
             yield from ring_full(vm, v)
+        if v.stolen_ns:
+            stolen, v.stolen_ns = v.stolen_ns, 0
+            yield vm.spend_on(v, INTERFERENCE, stolen)
         if v.flush_requested:
             v.flush_requested = False
-            ns = v.c_tlb_flush.at(index)
-            if ns:
-                yield vm.spend_on(v, TLB_FLUSH, ns)
+            flush, refill_ns = v.c_tlb_flush.at(index), walk_again(vm, v, index)
+            if flush + refill_ns:
+                vm.book(v, TLB_FLUSH, vm.now, vm.now + flush)
+                vm.book(v, TLB_REFILL, vm.now + flush, vm.now + flush + refill_ns)
+                yield vm.spend(flush + refill_ns)
         if entry_ns:
             yield vm.spend_on(v, cause, entry_ns)
-        if not v.flush_requested:
+        if not v.flush_requested and not v.stolen_ns:
             break
         entry_ns = 0  # the request came during the entry, which is broken off and made good
     vm.in_guest_again(v)
+
+
+def walk_again(vm: Vm, v: Vcpu, index: int) -> int:
+    """Return what it takes to walk again for the mappings in use; paid at once, at the entry."""
+    if v.working_set is None or not vm.refills:
+        return 0
+    lost = refill(vm.table, v.working_set.at(index - v.first))
+    small, large = vm.refills
+    return round(lost.small * small + lost.large * large)
 
 
 def ring_full(vm: Vm, v: Vcpu) -> Steps:
@@ -50,10 +75,15 @@ def drain_pml(vm: Vm, v: Vcpu, index: int) -> Steps:
 
 
 def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
-    """Leave the guest, acknowledge, serve what was requested and enter again."""
+    """Leave the guest, acknowledge, serve what was requested and enter again.
+
+    The interrupt takes its way, and code of the host that has interrupts off goes on meanwhile.
+    """
     assert v.ack is not None
+    exit_ns = v.c_exit.at(index) + v.c_ack.at(v.kicks)
+    v.kicks += 1
     vm.left_guest(v)
-    yield vm.spend_on(v, FLUSH_EXIT, v.c_exit.at(index))
+    yield vm.spend_on(v, FLUSH_EXIT, exit_ns)
     v.ack.succeed()
     v.ack = None
     if v.pml:

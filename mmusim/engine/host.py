@@ -13,6 +13,7 @@ from mmusim.config.phase import GuestPhase
 from mmusim.engine import log_ioctls, log_reports
 from mmusim.engine.books import Books
 from mmusim.engine.dirty_rings import hold_slots_lock
+from mmusim.engine.interference import interfere
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.soft_vcpu import soft_vcpu
 from mmusim.engine.vcpu import vcpu
@@ -52,6 +53,9 @@ def start_guest(vm: Vm, host: Host, number: int, phase: GuestPhase) -> Steps:
             steps = vcpu(vm, v, vm.plan.program(number, v.number))
         v.process = vm.env.process(steps)
         host.running.append(v.process)
+        for source, rare in enumerate(vm.plan.interference):
+            vm.interferers += 1
+            vm.env.process(interfere(vm, v, source, rare))
     if not phase.background:
         yield from join(vm, host)
 

@@ -13,6 +13,7 @@ from mmusim.engine.flush import REPLAN
 from mmusim.engine.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
 from mmusim.engine.guest_run import GuestRun
 from mmusim.engine.page_fault import LOST_RACE, page_fault
+from mmusim.engine.tlb import WorkingSet
 from mmusim.engine.vm import PASS, Steps, Vcpu, Vm
 from mmusim.errors import LivelockError
 from mmusim.mmu.dirty_ring import PML_ENTRIES
@@ -29,6 +30,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program) -> Steps:
     started = vm.now
     v.begin(started)
     run = GuestRun(vm, v, program)
+    v.working_set, v.first = WorkingSet(program.accesses.gfn), program.first
     pass_ns = v.t_pass.at(run.index)
     if pass_ns:
         yield vm.spend_on(v, PASS, pass_ns)

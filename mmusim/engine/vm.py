@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from typing import Any, Final, cast
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from mmusim.draws import Ints, Stream
 from mmusim.engine.books import Books
 from mmusim.engine.mmu_lock import RwLock, SpinLock
+from mmusim.engine.tlb import WorkingSet
 from mmusim.histogram import Histogram
 from mmusim.latency import Constant
 from mmusim.mmu.counters import NAMES
@@ -32,6 +34,7 @@ Outcome = Generator[simpy.Event, Any, int]
 (
     HITS, WALK_4K, THINK, PASS, FAULT_SLOW, FAULT_FAST, TABLE_ALLOC, DROP_LARGE, SPLIT_LARGE,
     MMU_LOCK_WAIT, FLUSH_WAIT, FLUSH_EXIT, TLB_FLUSH, PML_LOG, PML_DRAIN, RING_FULL, IDLE,
+    TLB_REFILL, INTERFERENCE,
 ) = range(len(CAUSES))  # fmt: skip
 
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
@@ -44,17 +47,18 @@ class Vcpu:
     """A virtual CPU and where it is."""
 
     __slots__ = (
-        "ack", "books", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast", "c_fault_slow",
-        "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log", "c_ring_exit", "c_split_1G",
-        "c_tdp_split_2M", "c_tlb_flush", "c_walk_guest", "c_zap_large", "flush_requested",
-        "flushes", "grace", "handling", "in_guest", "left_ns", "number", "pml", "process",
-        "ring", "ring_exits", "stalls", "t_hit", "t_pass", "t_walk", "t_write",
-        "waits_for",
+        "ack", "books", "c_ack", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast",
+        "c_fault_slow", "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log",
+        "c_ring_exit", "c_split_1G", "c_tdp_split_2M", "c_tlb_flush", "c_walk_guest",
+        "c_zap_large", "first", "flush_requested", "flushes", "grace", "handling", "in_guest",
+        "interrupted", "kicks", "left_ns", "number", "pml", "process", "ring", "ring_exits",
+        "stalls", "stolen_ns", "t_hit", "t_pass", "t_walk", "t_write", "waits_for", "working_set",
     )  # fmt: skip
 
     t_hit: Stream
     t_walk: Stream
     t_pass: Stream
+    c_ack: Stream
     c_alloc_table: Stream
     c_entry: Stream
     c_exit: Stream
@@ -90,7 +94,11 @@ class Vcpu:
         self.pml: list[int] = []  # the PML buffer, as gfns
         pml = plan.choices.tracking is Tracking.PML
         self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
-        self.flushes = self.ring_exits = 0
+        self.flushes = self.ring_exits = self.kicks = 0
+        self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
+        self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
+        self.working_set: WorkingSet | None = None  # of the program, whose first access is:
+        self.first = 0
         self.waits_for = ""
         self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
         writes_cost = plan.costs["t_write"] != Constant(0.0)
@@ -147,12 +155,15 @@ class Vm:
         self.guest = GuestPdes(len(self.table.region)) if shadow else None
         self.upper = UpperLevels(plan.pages) if walks_up else None
         self.vcpus = [Vcpu(plan, number) for number in range(plan.vcpus)]
+        self.interferers = 0  # processes that interrupt vCPUs
         self.tracked = False  # the slot logs dirty pages
         self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.fingerprint = Fingerprint()
         self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
         self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them
+        refills = tuple(plan.costs[f"c_refill_{size}"].mean() for size in ("4K", "2M"))
+        self.refills = refills if any(refills) else ()
         self.slow = _Split(plan, "c_fault_slow", "c_lock_section")
         self.fast = _Split(plan, "c_fault_fast", None)
 

@@ -215,7 +215,7 @@ class OneWriter:
 def test_every_drop_forces_every_other_vcpu_out_of_the_guest() -> None:
     """512 regions of a GiB would be 512 x 95 victim exits; here 4 regions and 3 victims."""
     phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]
-    costs = {"c_exit": "250ns", "c_entry": "200ns", "c_fault_slow": "1us"}
+    costs = {"c_exit": "250ns", "c_ack": "0ns", "c_entry": "200ns", "c_fault_slow": "1us"}
     made = cell(phases, vcpus=4, memory="16MiB", costs=costs, vm={"kernel": "linux-3.16"})
     plan = make_plan(made, "lazy-drop", 1)
     trace = simulate(dataclasses.replace(plan, patterns=(*plan.patterns[:2], OneWriter())))

@@ -247,7 +247,7 @@ def test_a_lap_costs_what_its_parts_cost() -> None:
     """Constant costs: lap k and lap k + 1 differ by nothing, and bystanders pay every flush."""
     names = ["c_exit", "c_entry", "c_walk_guest", "c_sp_shadow", "c_emulate", "c_flush_init"]
     costs = dict.fromkeys([*names, "c_flush_target", "c_tlb_flush"], "1us") | {
-        "c_lock_section": "1us", "c_fault_slow": "4us",
+        "c_lock_section": "1us", "c_fault_slow": "4us", "c_ack": "0ns",
     }  # fmt: skip
     made = cell([{"do": "write-page-table"}], vcpus=2, costs=costs)
     (phase,) = simulate(make_plan(made, "lazy-drop", 1)).phases

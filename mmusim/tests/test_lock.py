@@ -11,7 +11,7 @@ import simpy
 from mmusim.draws import costs, stream_key
 from mmusim.engine.mmu_lock import RwLock, SpinLock
 from mmusim.histogram import Histogram
-from mmusim.latency import Gamma
+from mmusim.latency import Constant, Distribution, Gamma
 from mmusim.stats import mean_interval
 from mmusim.trace import LockStats
 
@@ -100,6 +100,44 @@ def throughput(vcpus: int, think: float, hold: float, cycles: int, seed: int) ->
     env.run()
     first, last = len(ends) // 10, len(ends) * 8 // 10  # warm-up, and the end when some are done
     return (last - first) / (ends[last] - ends[first])
+
+
+# --- open queues ---------------------------------------------------------------------------------
+
+SERVICES = {  # mean 1,000 ns; mean of the square by that of the mean
+    "M/M/1": (Gamma(1_000.0, 1.0), 2.0),
+    "M/D/1": (Constant(1_000.0), 1.0),
+    "M/G/1, cv 2": (Gamma(1_000.0, 2.0), 5.0),
+}
+
+
+@pytest.mark.parametrize("load", [0.3, 0.7])
+@pytest.mark.parametrize("queue", SERVICES)
+def test_arrivals_from_outside_wait_as_pollaczek_and_khinchine_say(queue: str, load: float) -> None:
+    """Mean wait = load / (1 - load) x E[S^2] / 2 E[S], for the three shapes of service."""
+    service, square = SERVICES[queue]
+    waits = [open_wait(service, 1_000.0 / load, 2_000, seed) for seed in range(24)]
+    expected = load / (1 - load) * square * 1_000.0 / 2
+    interval = mean_interval(waits, 0.999)
+    assert expected in interval
+    assert 1.6 * expected not in interval, "negative control"
+
+
+def open_wait(service: Distribution, between: float, customers: int, seed: int) -> float:
+    """Mean time from asking to getting the lock, by the lock's own books."""
+    env = simpy.Environment()
+    lock = SpinLock(env, "lock")
+    gaps = costs(Gamma(between, 1.0), stream_key(seed, "gaps"), 0, customers).tolist()
+    holds = costs(service, stream_key(seed, "holds"), 0, customers).tolist()
+
+    def source() -> Steps:
+        for who, (gap, hold) in enumerate(zip(gaps, holds, strict=True)):
+            yield env.timeout(gap)
+            env.process(visit(env, lock, who, hold))
+
+    env.process(source())
+    env.run()
+    return lock.stats(0).queue_ns / customers
 
 
 # --- readers and writers -------------------------------------------------------------------------

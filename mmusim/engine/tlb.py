@@ -1,0 +1,50 @@
+"""What a vCPU has to walk again after its TLB was flushed."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from mmusim.draws import Ints
+from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.spte import PRESENT
+
+REACH: Final = 1536
+"""Entries of a second-level TLB (Skylake): how far back an access can have left one."""
+GRAIN: Final = 256
+"""The working set is looked at every so many accesses."""
+
+
+class WorkingSet:
+    """Which pages an access program needs again, seen from any place in it."""
+
+    def __init__(self, gfn: Ints) -> None:
+        """Look at a program of accesses; `gfn` has shape (accesses,)."""
+        self._gfn = gfn
+        self._at = -1
+        self._pages: Ints = gfn[:0]
+
+    def at(self, k: int) -> Ints:
+        """Return pages used both in the `REACH` accesses before access `k` and in those after."""
+        at = k // GRAIN * GRAIN
+        if at != self._at:
+            before, after = self._gfn[max(0, at - REACH) : at], self._gfn[at : at + REACH]
+            self._at, self._pages = at, np.intersect1d(before, after)
+        return self._pages
+
+
+class Refill(NamedTuple):
+    """How many mappings have to be walked again."""
+
+    small: int
+    large: int
+
+
+def refill(t: PageTable, pages: Ints) -> Refill:
+    """Count the mappings of `pages` that are there: a large one once, however many pages use it."""
+    giant = (t.giant[pages >> 18] & PRESENT) != 0
+    large = (t.region[pages >> 9] & PRESENT) != 0
+    small = np.count_nonzero(((t.page[pages] & PRESENT) != 0) & ~large & ~giant)
+    regions = np.unique(pages[large & ~giant] >> 9).size
+    return Refill(int(small), regions + np.unique(pages[giant] >> 18).size)

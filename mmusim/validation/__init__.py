@@ -1,0 +1,1 @@
+"""Predicting times that kernel engineers published, from few of them."""

@@ -1,0 +1,107 @@
+"""Unit costs from the few published rows that may be used for that.
+
+Time is linear in unit costs, the waiting apart: a run says how much of a phase each cost is. So
+the costs follow from a few rounds of simulating, decomposing and solving least squares of the
+logarithms. A robust loss keeps a row that contradicts the others from bending their costs, and a
+weak pull towards the profile keeps costs that the rows do not determine where they were.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from mmusim.config.cost import rescaled
+from mmusim.config.host import HostProfile
+from mmusim.validation.predict import Times, predict
+from mmusim.validation.published import Figure
+
+FREE: Final = (
+    "t_hit_2M", "t_write", "t_walk_4K", "c_pml_log", "c_fault_slow", "c_fault_fast",
+    "c_tdp_split_2M", "c_split_2M", "c_head", "c_wclear", "c_dclear",
+)  # fmt: skip
+"""What the rows determine. All else stays at the profile's value, the law of contention too."""
+
+CAUSE_OF: Final = {
+    "walk_4k": "t_walk_4K", "fault_slow": "c_fault_slow", "fault_fast": "c_fault_fast",
+    "split_large": "c_tdp_split_2M", "pml_log": "c_pml_log",
+}  # fmt: skip
+ROUNDS: Final = 3
+TOUCHED: Final = 32  # small runs do: a row at 2 vCPUs hardly waits
+PULL: Final = 0.03
+LOOSE: Final = 0.05  # residuals of the logarithm that are ordinary
+
+
+def is_for_fitting(figure: Figure) -> bool:
+    """Tell whether a figure may be used to fit, by the reading guide of the published table."""
+    run = figure.run
+    if run is None:
+        return False
+    if figure.id in ("A3", "B1", "B4"):
+        return run.vcpus == 2
+    return (figure.id == "C2" and figure.variant == "tdp_mmu=Y lockless") or figure.id == "E1"
+
+
+class Fit(NamedTuple):
+    """Fitted costs and how well the rows agree with them."""
+
+    costs: Mapping[str, Any]  # as a file has them
+    factors: Mapping[str, float]  # to the profile's
+    rows: Sequence[tuple[Figure, float]]  # with what the model says, seconds
+
+
+def fit(figures: Sequence[Figure], profile: HostProfile, workers: int | None = None) -> Fit:
+    """Fit the free costs to the figures that are for fitting, starting from a profile."""
+    rows = [figure for figure in figures if is_for_fitting(figure)]
+    factors = dict.fromkeys(FREE, 1.0)
+    costs: dict[str, Any] = {}
+    for number in range(ROUNDS + 1):
+        costs = {name: rescaled(profile.costs[name].value, factors[name]) for name in FREE}
+        found = predict(
+            [row.run for row in rows if row.run], costs, touched=TOUCHED, workers=workers
+        )
+        times = [found[row.run][row.phase] for row in rows if row.run]
+        if number == ROUNDS:
+            break
+        means = {n: profile.costs[n].distribution().mean() * factors[n] for n in FREE}
+        steps = solve(rows, times, means, factors)
+        factors = {name: factors[name] * steps[name] for name in FREE}
+    return Fit(costs, factors, [(row, t.ns / 1e9) for row, t in zip(rows, times, strict=True)])
+
+
+def solve(
+    rows: Sequence[Figure],
+    times: Sequence[Times],
+    means: Mapping[str, float],
+    factors: Mapping[str, float],
+) -> dict[str, float]:
+    """Return by which factors the costs have to change for the rows to come true."""
+    from scipy.optimize import least_squares
+
+    parts = np.array([[_part(row, t, name, means) for name in FREE]
+                      for row, t in zip(rows, times, strict=True)])  # fmt: skip
+    rest = np.array([t.ns for t in times]) - parts.sum(axis=1)
+    published = np.array([row.seconds * 1e9 for row in rows])
+    so_far = np.log([factors[name] for name in FREE])
+
+    def residuals(logs: Any) -> Any:
+        told = np.maximum(rest + parts @ np.exp(logs), 1.0)
+        return np.concatenate([np.log(told / published), PULL * (so_far + logs)])
+
+    found = least_squares(residuals, np.zeros(len(FREE)), loss="cauchy", f_scale=LOOSE,
+                          bounds=(-math.log(20), math.log(20)))  # fmt: skip
+    return dict(zip(FREE, np.exp(found.x).tolist(), strict=True))
+
+
+def _part(row: Figure, times: Times, cost: str, means: Mapping[str, float]) -> float:
+    """Return the part of a phase's time that a cost makes up, in ns."""
+    assert row.run is not None
+    if cost in ("t_hit_2M", "t_write"):
+        hits = times.parts.get("hits", 0.0)
+        accesses = hits / (means["t_hit_2M"] + row.run.writes / 100 * means["t_write"])
+        return accesses * means[cost] * (row.run.writes / 100 if cost == "t_write" else 1.0)
+    names = [cost, *(cause for cause, made_of in CAUSE_OF.items() if made_of == cost)]
+    return sum(times.parts.get(name, 0.0) for name in names)

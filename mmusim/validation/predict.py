@@ -1,0 +1,129 @@
+"""Times of dirty_log_perf_test at full size, from runs over a part of the memory.
+
+Every cost of a pass and of a log operation is paid once (set-up), per page or per region, and
+contention is the same in each part of memory. So the time of a phase is affine in how much memory
+is touched, and two small runs give it at full size: ``T(M) = T(m) + (T(2m) - T(m)) (M - m) / m``.
+The tests check the claim against runs of other sizes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from mmusim.config.cells import Cell, cells_of
+from mmusim.engine import simulate
+from mmusim.plan import make_plan
+from mmusim.trace import PhaseTrace
+from mmusim.units import BYTES, PAGES_PER_REGION
+from mmusim.validation.published import Run
+
+REGIONS: Final = BYTES["GiB"] // BYTES["MiB"] // 2  # in a GiB
+TOUCHED: Final = 128
+"""Regions that all vCPUs touch together in the larger of two runs; two at least for each vCPU."""
+SEED: Final = 1
+
+Parts = dict[str, float]
+Costs = Mapping[str, Any]
+"""Costs that replace those of the profile, as a file has them."""
+PROFILE: Final = "skylake-2021"
+
+
+class Times(NamedTuple):
+    """What a phase of a run takes, and of what that is made."""
+
+    ns: float
+    parts: Parts  # ledger causes (mean over vCPUs) or lines of the bill -> ns
+
+
+def predict(
+    runs: Iterable[Run], costs: Costs, *, touched: int = TOUCHED, workers: int | None = None
+) -> dict[Run, dict[str, Times]]:
+    """Simulate runs; return the times of each one's phases, by the selftest's names.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+    costs : mapping
+        Costs that replace those of the profile.
+    touched : int, optional
+        Regions that all vCPUs touch together in the larger of the two runs behind each time.
+    workers : int, optional
+        Processes; the number of usable processors by default.
+    """
+    todo = sorted(set(runs), key=lambda run: -run.vcpus)
+    workers = workers or len(os.sched_getaffinity(0))
+    if workers == 1 or len(todo) < 2:
+        return {run: times(run, costs, touched) for run in todo}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn) as pool:
+        found = pool.map(times, todo, [costs] * len(todo), [touched] * len(todo))
+        return dict(zip(todo, found, strict=True))
+
+
+def times(run: Run, costs: Costs, touched: int = TOUCHED) -> dict[str, Times]:
+    """Simulate a run at two sizes and return its times at full size."""
+    small = max(1, touched // 2 // run.vcpus)
+    one, two = (phases(run, costs, regions) for regions in (small, 2 * small))
+    steps = (run.gib * REGIONS - small) / small
+
+    def at_full_size(x: float, y: float) -> float:
+        return x + (y - x) * steps
+
+    return {
+        name: Times(
+            at_full_size(one[name].ns, two[name].ns),
+            {
+                part: at_full_size(one[name].parts.get(part, 0.0), two[name].parts.get(part, 0.0))
+                for part in one[name].parts | two[name].parts
+            },
+        )
+        for name in one
+    }
+
+
+def phases(run: Run, costs: Costs, regions: int) -> dict[str, Times]:
+    """Simulate a run in which each vCPU touches so many regions; return what its phases took."""
+    trace = simulate(make_plan(cell_of(run, costs, regions), run.policy, SEED))
+    return {phase.name: _times(phase, run.vcpus) for phase in trace.phases if phase.name}
+
+
+def _times(phase: PhaseTrace, vcpus: int) -> Times:
+    parts: Parts = dict(Counter(phase.bill))
+    if phase.guest:
+        parts = {cause: ns / vcpus for cause, ns in phase.ledger.items() if ns}
+    return Times(phase.end_ns - phase.start_ns, parts)
+
+
+def cell_of(run: Run, costs: Costs, regions: int) -> Cell:
+    """Return the cell of a run of which each vCPU touches so many 2 MiB regions.
+
+    A part of a GiB cannot be a 1 GiB page, so with such backing all memory is there and the first
+    regions of each vCPU's are touched; else there is no more memory than is touched.
+    """
+    whole = run.gib * REGIONS
+    regions = min(regions, whole)
+    memory = whole if run.backing == "1GiB" else regions
+    driver: dict[str, Any] = {
+        "kind": "dirty-log-perf-test", "write_percent": run.writes,
+        "run_vcpus_while_disabling": run.running, "sample": f"{100 * regions / memory:.15g}%",
+        "manual_protect": "initially-all-set" if run.all_set else "off",
+        "iterations": run.rounds,
+    }  # fmt: skip
+    data = {
+        "schema": 1,
+        "id": "published",
+        "question": "How long does each phase take?",
+        "vm": {"vcpus": run.vcpus, "memory": f"{run.vcpus * memory * PAGES_PER_REGION * 4}KiB",
+               "backing": run.backing, "kernel": run.policy.partition("+")[0]},
+        "host": {"profile": PROFILE, "costs": dict(costs)},
+        "policies": {"baseline": run.policy, "compare": ["none"]},
+        "driver": driver,
+    }  # fmt: skip
+    (cell,) = cells_of(data, "published", Path())
+    return cell

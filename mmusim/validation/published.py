@@ -1,0 +1,212 @@
+"""Published times: each figure of the table, and the run of the simulator that it is about.
+
+The table has one line for a pair of values, before and after a change. Setups are written as their
+authors wrote them; :func:`read` understands those of dirty_log_perf_test and says of all others why
+they are not predicted.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from mmusim.errors import ConfigError
+
+COLUMNS: Final = (
+    "id", "metric", "setup", "policy_before", "value_before", "policy_after", "value_after", "unit",
+)  # fmt: skip
+TABLE: Final = Path(__file__).with_name("published.csv")
+SECONDS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+
+
+class Run(NamedTuple):
+    """What has to be simulated for a figure: a setting of dirty_log_perf_test and a policy."""
+
+    policy: str
+    vcpus: int
+    gib: int  # per vCPU
+    backing: str
+    writes: int  # percent
+    rounds: int = 2
+    all_set: bool = False
+    running: bool = False  # vCPUs run while logging is switched off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One published value."""
+
+    id: str  # of its source
+    metric: str
+    setup: str
+    variant: str  # the policy as it was published
+    seconds: float
+    run: Run | None  # None: the model does not predict it
+    phase: str = ""  # whose time it is
+    why_not: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name the figure in a message."""
+        return f"{self.id} {self.metric}, {self.setup}, {self.variant}"
+
+
+def read(path: Path = TABLE) -> list[Figure]:
+    """Read a table of published values.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, it lacks a column, or a value is not a number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError.of(
+            str(path), "file", None, f"cannot be read ({error})", "give a table of published times"
+        ) from None
+    missing = [name for name in COLUMNS if not lines or name not in lines[0]]
+    if missing:
+        raise ConfigError.of(
+            str(path), "columns", None, f"lacks {', '.join(missing)}",
+            f"write a CSV file with the columns {', '.join(COLUMNS)}",
+        )  # fmt: skip
+    figures: dict[tuple[str, ...], Figure] = {}
+    for number, line in enumerate(lines, 2):
+        for figure in _figures(line, f"{path} line {number}"):
+            key = figure.id, figure.metric, figure.setup, figure.variant, str(figure.seconds)
+            figures.setdefault(key, figure)  # a value before two changes is listed twice
+    return list(figures.values())
+
+
+def _figures(line: dict[str, str], where: str) -> Iterator[Figure]:
+    for when in ("before", "after"):
+        text, variant = line[f"value_{when}"].strip(), line[f"policy_{when}"].strip()
+        if not text or text.startswith("about"):
+            continue
+        try:
+            value = float(text)
+        except ValueError:
+            raise ConfigError.of(
+                where, f"value_{when}", text, "is not a number", "write e.g. 0.25"
+            ) from None
+        unit = line["unit"].strip()
+        head = {
+            "id": line["id"], "metric": line["metric"], "setup": line["setup"], "variant": variant,
+            "seconds": value * SECONDS.get(unit, 1.0),
+        }  # fmt: skip
+        phase = phase_of(line["metric"])
+        why = _not_ours(line["setup"], variant, line["metric"], phase, unit)
+        run = None if why else run_of(line["setup"], variant, line["metric"])
+        yield Figure(**head, run=run, phase=phase, why_not=why)  # type: ignore[arg-type]
+
+
+def phase_of(metric: str) -> str:
+    """Return the phase of the test whose time a metric is, or nothing."""
+    if metric.startswith("populate"):
+        return "populate memory"
+    if metric.startswith("first pass dirty memory"):
+        return "iteration 1 dirty memory"
+    if metric in ("eager split of a memslot", "memory_global_dirty_log_start"):
+        return "enabling dirty logging"
+    if re.fullmatch(r"iteration [0-9]+ (dirty memory|get dirty log|clear dirty log)", metric):
+        return metric
+    return metric if metric in ("enabling dirty logging", "disabling dirty logging") else ""
+
+
+def _not_ours(setup: str, variant: str, metric: str, phase: str, unit: str) -> str:
+    """Say why a figure is not predicted; nothing if it is."""
+    if re.search(r"Kunpeng|Ampere", setup):
+        return "an Arm host"
+    if metric == "writing to idle memory":
+        return "access_tracking_perf_test, which clears accessed bits"
+    if unit not in SECONDS or not phase:
+        return "not a time of dirty_log_perf_test or of a log operation"
+    if "write-protect huge pages only" in variant:
+        return "protects huge pages when it enables, as kernels before 5.13 did with all bits set"
+    return ""
+
+
+def run_of(setup: str, variant: str, metric: str) -> Run:
+    """Understand a setup and the name of a policy as they were published.
+
+    What is not said is the test's default, or what the reading guide of the table says.
+    """
+    mmu = _mmu(setup, variant)
+    pml = mmu != "shadow" and "pml=N" not in setup
+    vm = re.search(r"([0-9.]+) ?(G|T)B? ?(?:Windows VM|memslot)", setup)
+    percent = re.search(r"([0-9]+)% writes", setup)
+    if vm is not None:
+        vcpus, gib = 1, round(float(vm[1]) * (1024 if vm[2] == "T" else 1))
+    else:
+        vcpus = int(_first(r"([0-9]+) vCPU|-v ?([0-9]+)", setup, "1"))
+        gib = int(_first(r"x ([0-9]+) ?GiB|-b ?([0-9]+)g", setup, "1"))
+    return Run(
+        policy=_policy(setup, variant, mmu) + ("+pml" if pml else ""),
+        vcpus=vcpus,
+        gib=gib,
+        backing=_backing(setup, variant, metric),
+        writes=int(percent[1]) if percent else 100,
+        rounds=3 if "160 vCPU" in setup else 2,
+        all_set="initially-all-set" in setup or _by_default_all_set(setup, metric),
+        running=" -e" in setup,
+    )
+
+
+def _first(pattern: str, text: str, default: str) -> str:
+    found = re.search(pattern, text)
+    return default if found is None else next(group for group in found.groups() if group)
+
+
+def _mmu(setup: str, variant: str) -> str:
+    if "ept=N" in setup:
+        return "shadow"
+    old = "Gold 6152" in setup or "TDP MMU off" in setup
+    return "legacy" if old or "tdp_mmu=N" in f"{setup} {variant}" else "tdp"
+
+
+def _policy(setup: str, variant: str, mmu: str) -> str:
+    """The kernel of that time, the MMU, and what becomes of large sptes."""
+    eager = "eager_page_split=Y" in variant or "eager split in ioctl" in variant
+    if mmu == "shadow":
+        return "linux-5.17+shadow+lazy-drop"  # which does not split eagerly
+    if mmu == "legacy":
+        if "spinlock" in variant:
+            return "linux-5.11+legacy+lazy-drop"
+        return f"linux-5.17+legacy+{'eager-split-legacy' if eager else 'lazy-drop'}"
+    if "split on fault" in variant:
+        return "linux-6.2+split-on-fault"
+    if "under read lock" in variant:
+        return "linux-5.14+tdp+lazy-drop"  # before its fast path
+    if "flush per region" in variant:
+        return "linux-6.12"
+    if "batched flush" in variant:
+        return "linux-6.13"
+    by_default = not re.search(
+        r"eager_page_split=N|no eager split|lockless|memslot", variant + setup
+    )
+    return f"linux-6.1+{'eager-split' if eager or by_default else 'lazy-drop'}"
+
+
+def _backing(setup: str, variant: str, metric: str) -> str:
+    text = f"{setup} {variant}"
+    if "4KiB backing" in text:
+        return "4KiB"
+    if "hugetlb_2mb" in text or "memslot" in setup:
+        return "2MiB"
+    if re.search(r"HugeTLB|1GiB\(default\)", text):
+        return "1GiB"
+    if "pml=N" in text and "dirty memory" in metric:
+        return "1GiB"
+    return "4KiB"  # anonymous memory, the test's default
+
+
+def _by_default_all_set(setup: str, metric: str) -> bool:
+    """The test asks for it; figures without it say so by being in a table of both."""
+    whole_test = re.search(r"160 vCPU|hugetlb_2mb", setup) is not None
+    return whole_test and "populate" not in metric
