@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mmusim import jitter
 from mmusim.config.cells import Cell
 from mmusim.histogram import Histogram
 from mmusim.policies import Reporting
@@ -21,12 +22,15 @@ UNITS: Final = {
     "p99_latency": "ns",
     "p999_latency": "ns",
     "p9999_latency": "ns",
+    "p99999_latency": "ns",
     "max_latency": "ns",
     "faults": "",
     "mean_request": "ns",
     "p50_request": "ns",
     "p99_request": "ns",
     "p999_request": "ns",
+    "p9999_request": "ns",
+    "p99999_request": "ns",
     "max_request": "ns",
     "request_count": "",
     "reported_dirty": "pages",
@@ -40,6 +44,49 @@ UNITS: Final = {
     "laps": "",
     "faults_until_progress": "",
     "progress": "",
+    "mean_read": "ns",
+    "p50_read": "ns",
+    "p99_read": "ns",
+    "p999_read": "ns",
+    "p9999_read": "ns",
+    "p99999_read": "ns",
+    "max_read": "ns",
+    "mean_write": "ns",
+    "p50_write": "ns",
+    "p99_write": "ns",
+    "p999_write": "ns",
+    "p9999_write": "ns",
+    "p99999_write": "ns",
+    "max_write": "ns",
+    "lost_time": "ns",
+    "stalls": "",
+    "mean_stall": "ns",
+    "p50_stall": "ns",
+    "p99_stall": "ns",
+    "p999_stall": "ns",
+    "p9999_stall": "ns",
+    "max_stall": "ns",
+    "worst_utilisation_100us": "",
+    "worst_utilisation_1ms": "",
+    "worst_utilisation_10ms": "",
+    "worst_utilisation_100ms": "",
+    "fault_work": "ns",
+    "protect_work": "ns",
+    "moved_work": "",
+    "lock_shared_count": "",
+    "lock_shared_hold": "ns",
+    "lock_shared_wait": "ns",
+    "max_shared_hold": "ns",
+    "max_shared_wait": "ns",
+    "lock_shared_utilisation": "",
+    "lock_shared_queue": "",
+    "lock_exclusive_count": "",
+    "lock_exclusive_hold": "ns",
+    "lock_exclusive_wait": "ns",
+    "max_exclusive_hold": "ns",
+    "max_exclusive_wait": "ns",
+    "lock_exclusive_utilisation": "",
+    "lock_exclusive_queue": "",
 }
 """Unit of each metric; the metrics themselves are described in :func:`measure`."""
 
@@ -67,7 +114,9 @@ def measure(trace: Trace) -> Metrics:
 
     * ``phase_time``: from its start until the last vCPU has finished.
     * ``mean_latency``, ``p50_latency`` ... ``max_latency``: of single accesses; the mean and the
-      maximum are exact, quantiles are off by at most 1/128.
+      maximum are exact, quantiles are off by at most 1/128 and a nanosecond. ``mean_read`` ...
+      ``max_write``: of reads and writes by themselves.
+    * ``lost_time``, ``stalls``, ``worst_utilisation_1ms`` and so on: :func:`mmusim.jitter.lost`.
     * ``faults``: ``pf_taken``.
     * ``mean_request``, ``p50_request`` ... ``max_request``: latency of requests, where the workload
       has them: completion of a request's last access minus its intended arrival, which does not
@@ -85,6 +134,8 @@ def measure(trace: Trace) -> Metrics:
     * ``protect_time``: time the host spent in log operations, sleeping excluded; of which
       ``enable_time``, ``get_time`` (get, sync and harvest), ``clear_time`` and ``disable_time``
       where there are such phases. The bills say which costs these are made of.
+    * ``fault_work``, ``protect_work``, ``moved_work``: :func:`mmusim.jitter.moved_work`.
+    * ``lock_shared_wait``, ``max_exclusive_hold`` and so on: :func:`mmusim.jitter.lock`.
     """
     phase = trace.phases[trace.measured]
     latency = Histogram()
@@ -92,19 +143,17 @@ def measure(trace: Trace) -> Metrics:
     latency.merge(phase.writes)
     values: dict[str, float] = {
         "phase_time": phase.end_ns - phase.start_ns,
-        "mean_latency": latency.total_ns / latency.count,
-        "p50_latency": latency.quantile(0.5),
-        "p99_latency": latency.quantile(0.99),
-        "p999_latency": latency.quantile(0.999),
-        "p9999_latency": latency.quantile(0.9999),
-        "max_latency": latency.maximum,
         "faults": phase.counters["pf_taken"],
         "reported_dirty": sum(p.dirty or 0 for p in trace.phases),
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
         "protect_time": sum(p.end_ns - p.start_ns for p in trace.phases if _is_log_operation(p)),
     }
+    values |= jitter.latencies(latency, "latency")
+    values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")
+    values |= jitter.lost(phase) | jitter.moved_work(trace) | jitter.lock(trace.lock, trace.end_ns)
     if phase.requests.count:
-        values |= _requests(phase.requests)
+        values |= jitter.latencies(phase.requests, "request")
+        values["request_count"] = phase.requests.count
     for metric, operations in _OPERATIONS.items():
         own = [p.end_ns - p.start_ns for p in trace.phases if p.do in operations]
         if own:
@@ -127,17 +176,6 @@ def measure(trace: Trace) -> Metrics:
         outcome=phase.outcome,
         story=phase.story,
     )
-
-
-def _requests(latency: Histogram) -> dict[str, float]:
-    return {
-        "mean_request": latency.total_ns / latency.count,
-        "p50_request": latency.quantile(0.5),
-        "p99_request": latency.quantile(0.99),
-        "p999_request": latency.quantile(0.999),
-        "max_request": latency.maximum,
-        "request_count": latency.count,
-    }
 
 
 _OPERATIONS: Final = {

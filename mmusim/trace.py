@@ -80,11 +80,15 @@ class PhaseTrace:
 class ModeStats:
     """What happened at mmu_lock over a whole run in one mode, in nanoseconds."""
 
-    acquisitions: int
     waits: Histogram  # of the acquisitions that had to, measured by those who waited
     holds: Histogram  # of each acquisition
     queue_ns: int  # area under the number of waiters, measured by the lock
     busy_ns: int  # held in this mode by at least one
+
+    @property
+    def acquisitions(self) -> int:
+        """How many there were."""
+        return self.holds.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

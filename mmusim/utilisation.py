@@ -43,8 +43,11 @@ class Stalls:
 
     def add(self, start_ns: int, end_ns: int) -> None:
         """A stall has ended. It must begin no earlier than the last one ended."""
-        self._waiting += (start_ns, end_ns)
-        if len(self._waiting) >= _BLOCK:
+        if start_ns == end_ns:
+            return
+        waiting = self._waiting
+        waiting += (start_ns, end_ns)
+        if len(waiting) >= _BLOCK:
             self._look(end_ns)
 
     def close(self, end_ns: int) -> Mapping[int, int]:

@@ -51,9 +51,10 @@ class SpinLock:
         self.name = name
         self.handoff_ns = 0
         # Each by mode: exclusive, shared.
-        self.acquisitions, self.queue_ns, self.busy_ns = [0, 0], [0, 0], [0, 0]
+        self.queue_ns = [0, 0]
         self._waiting = [0, 0]  # how many of the queue
-        self._busy_since_ns = 0  # when the lock was last taken by the first of its holders
+        self._read_since_ns = 0  # when the first of the readers took the lock
+        self._read_ns = 0  # held by at least one reader
         self._held_ns: tuple[list[int], list[int]] = ([], [])  # not yet in _holds
         self._holds = Histogram(), Histogram()
 
@@ -74,7 +75,6 @@ class SpinLock:
             raise RuntimeError(f"actor {who} takes {self.name}, which it holds already")
         now = int(self._env.now)
         shared = shared and self.shareable
-        self.acquisitions[shared] += 1
         if not self._held or (shared and self._read and not self._queue):
             self._hold(who, now, now, shared)
             return None
@@ -85,8 +85,8 @@ class SpinLock:
         return granted
 
     def _hold(self, who: int, asked_ns: int, now: int, shared: bool) -> None:
-        if not self._held or now < self._busy_since_ns:  # a reader may join during a hand-off
-            self._busy_since_ns = now
+        if shared and (not self._held or now < self._read_since_ns):
+            self._read_since_ns = now  # before others, if it joined during their hand-off
         self._held[who] = (asked_ns, now)
         self._read = shared
 
@@ -112,7 +112,8 @@ class SpinLock:
             self._probe.locked(who, asked, got, now, shared)
         if self._held:
             return
-        self.busy_ns[shared] += now - self._busy_since_ns
+        if shared:
+            self._read_ns += now - self._read_since_ns
         if self._queue:
             self._account(now)
             delay = round(self._handoff_ns * math.log2(1 + len(self._queue)))
@@ -155,11 +156,10 @@ class SpinLock:
             self._tally(mode)
         exclusive, shared = (
             ModeStats(
-                acquisitions=self.acquisitions[mode],
                 waits=waits[mode],
                 holds=self._holds[mode],
                 queue_ns=self.queue_ns[mode],
-                busy_ns=self.busy_ns[mode],
+                busy_ns=self._read_ns if mode else self._holds[mode].total_ns,
             )
             for mode in (False, True)
         )

@@ -41,10 +41,11 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     vm.view.stat[PF_TAKEN] += 1
     if v.pml:
         yield from drain_pml(vm, v, index)
-    began, exit_ns = vm.now, v.c_exit.at(index)
+    exit_ns = v.c_exit.at(index)
     tries_fast = write and seen_present and vm.fast_faults
 
     if tries_fast:
+        began = vm.now
         yield vm.spend(exit_ns)
         outcome = yield from fast_page_fault(vm, v, gfn, index, began)
         if outcome != NOT_FAST:
@@ -153,11 +154,12 @@ def map_page(
         cleared = vm.upper.push_down(vm.table, gfn)
         push_ns = round(vm.plan.costs["c_wclear"].mean() * cleared)
     if alloc_ns:
-        vm.book(v, TABLE_ALLOC, vm.now, vm.now + alloc_ns)
-    mapping = vm.now + alloc_ns
-    done = mapping + locked_ns + push_ns
-    vm.book(v, FAULT_SLOW, mapping, done)
-    yield vm.spend(done - vm.now)
+        mapping = vm.now + alloc_ns
+        vm.book(v, TABLE_ALLOC, vm.now, mapping)
+        vm.book(v, FAULT_SLOW, mapping, mapping + locked_ns + push_ns)
+        yield vm.spend(alloc_ns + locked_ns + push_ns)
+    else:
+        yield vm.spend_on(v, FAULT_SLOW, locked_ns + push_ns)
     if vm.tdp:
         if permits(view, gfn, write):
             view.stat[PF_SPURIOUS] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import simpy
@@ -170,7 +170,8 @@ class Vm:
     @property
     def now(self) -> int:
         """Simulated time in nanoseconds."""
-        return cast("int", self.env._now)  # the property costs as much as a step of the model
+        now: int = self.env._now  # type: ignore[assignment] # env.now costs as much as a step
+        return now
 
     def spend(self, ns: int) -> simpy.Event:
         """Let time pass in the host."""
@@ -192,14 +193,12 @@ class Vm:
     def left_guest(self, v: Vcpu) -> None:
         """A stall of a vCPU begins."""
         v.in_guest = False
-        v.left_ns = self.now
+        v.left_ns = self.env._now  # type: ignore[assignment]
 
     def in_guest_again(self, v: Vcpu) -> None:
         """A stall of a vCPU has ended."""
         v.in_guest = True
-        now = self.now
-        if now > v.left_ns:
-            v.stalls.add(v.left_ns, now)
+        v.stalls.add(v.left_ns, self.env._now)  # type: ignore[arg-type]
 
     def spend_in_guest(self, ns: int, v: Vcpu) -> simpy.Event:
         """Let time pass in the guest.

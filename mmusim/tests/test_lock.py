@@ -137,7 +137,7 @@ def open_wait(service: Distribution, between: float, customers: int, seed: int) 
 
     env.process(source())
     env.run()
-    return lock.stats(0).queue_ns / customers
+    return lock.stats((Histogram(), Histogram())).queue_ns / customers
 
 
 # --- readers and writers -------------------------------------------------------------------------
