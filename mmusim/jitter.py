@@ -58,7 +58,7 @@ def lost(phase: PhaseTrace) -> Figures:
     figures |= {name: ns for name, ns in tail.items() if not name.startswith("p99999")}
     for window in WINDOWS:
         if window in phase.worst_loss:
-            name = f"worst_utilisation_{show_ns(window).replace(' ', '').replace('µ', 'u')}"
+            name = f"worst_utilisation_{show_ns(window).replace(' ', '')}"
             figures[name] = 1 - phase.worst_loss[window] / window
     return figures
 

@@ -172,5 +172,5 @@ class Probe:
         reported when it begins.
         """
 
-    def changed(self, now_ns: int, look: Callable[[], Mapping[str, int]]) -> None:
-        """Page tables or log have changed; `look` counts: ``pages_4k``, ``pages_2m``, ``dirty``."""
+    def changed(self, who: int, now_ns: int, look: Callable[[], Mapping[str, int]]) -> None:
+        """Somebody may have changed page tables or log; `look` counts sptes and logged pages."""

@@ -29,11 +29,13 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         host.phases.append(record)
         host.bill = record["bill"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
+        vm.changed(HOST)
         if isinstance(phase, GuestPhase):
             yield from start_guest(vm, host, number, phase)
         else:
             yield from OPERATIONS[phase.do](vm, host, phase, record)
         record["end_ns"] = vm.now
+        vm.changed(HOST)
         vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
     yield from join(vm, host)
     host.waits_for = ""

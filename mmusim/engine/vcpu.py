@@ -52,6 +52,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program) -> Steps:
             outcome = yield from page_fault(vm, v, run)
             faults += outcome != LOST_RACE
             vm.fingerprint.add(vm.now, v.number, run.index, outcome)
+            vm.changed(v.number)
 
     vm.left_guest(v)
     if v.pml:

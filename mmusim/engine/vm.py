@@ -20,6 +20,7 @@ from mmusim.mmu.counters import NAMES
 from mmusim.mmu.dirty_ring import DirtyRing
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.spte import LOGGED
 from mmusim.mmu.upper_levels import UpperLevels
 from mmusim.plan import Plan
 from mmusim.policies import Lock, Mmu, Tracking
@@ -243,6 +244,22 @@ class Vm:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
         if v.ring is not None:
             v.ring.push(gfn)
+
+    def changed(self, who: int) -> None:
+        """Tell a probe that `who` has been at the page tables or at the log."""
+        if self.probe is not None:
+            self.probe.changed(who, self.now, self.gauges)
+
+    def gauges(self) -> dict[str, int]:
+        """Count the sptes there are by size, and the pages in the dirty log."""
+        logged = int(np.count_nonzero(self.table.page[self.plan.slot.pages] & LOGGED))
+        waiting = sum(len(v.pml) for v in self.vcpus)
+        stat = self.counters()
+        return {
+            **{size: stat[size] for size in ("pages_4k", "pages_2m", "pages_1g")},
+            "dirty": logged,
+            "in PML buffers": waiting,
+        }
 
     def counters(self) -> dict[str, int]:
         """Return the kernel counters as they stand."""

@@ -25,7 +25,7 @@ FLOORS = [
     ["histogram", "trace", "utilisation"],
     ["engine"],
     ["metrics", "jitter", "stats", "comparison", "timeline"],
-    ["provenance", "store", "kernel_cases", "conform", "experiment", "frames"],
+    ["provenance", "store", "trace_events", "kernel_cases", "conform", "experiment", "frames"],
     ["plots", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent

@@ -295,8 +295,8 @@ def test_poisson_requests_wait_as_an_m_d_1_queue() -> None:
 def test_request_metrics_are_there_where_they_apply() -> None:
     names = {name for name in UNITS if "request" in name}
     assert names == {
-        "mean_request", "p50_request", "p99_request", "p999_request", "max_request",
-        "request_count",
+        "mean_request", "p50_request", "p99_request", "p999_request", "p9999_request",
+        "p99999_request", "max_request", "request_count",
     }  # fmt: skip
     plan = serving("lazy-drop", 1, None, "0ns")
     values = measure(simulate(plan)).values
