@@ -73,6 +73,7 @@ class LockStats:
     hold_ns: int
     handoff_ns: int  # passing the lock on, when nobody could use it
     longest_hold_ns: int
+    breaks: int = 0  # walks that gave the lock up on their way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,8 +46,13 @@ class SpinLock:
         self._held: dict[int, tuple[int, int]] = {}  # holder -> when it asked, when it got it
         self._read = False  # the holders share
         self.name = name
-        self.acquisitions = self.contended = self.shared = 0
+        self.acquisitions = self.contended = self.shared = self.breaks = 0
         self.queue_ns = self.hold_ns = self.longest_hold_ns = self.handoff_ns = 0
+
+    @property
+    def waiters(self) -> int:
+        """How many wait for the lock."""
+        return len(self._queue)
 
     @property
     def holders(self) -> tuple[int, ...]:
@@ -140,6 +145,7 @@ class SpinLock:
             hold_ns=self.hold_ns,
             handoff_ns=self.handoff_ns,
             longest_hold_ns=self.longest_hold_ns,
+            breaks=self.breaks,
         )
 
 

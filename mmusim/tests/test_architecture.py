@@ -25,7 +25,7 @@ FLOORS = [
     ["histogram", "trace"],
     ["engine"],
     ["metrics", "stats", "comparison"],
-    ["provenance", "store", "kernel_cases", "conform", "experiment", "frames"],
+    ["provenance", "store", "kernel_cases", "conform", "experiment", "frames", "validation"],
     ["plots", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
