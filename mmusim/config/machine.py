@@ -49,6 +49,8 @@ class Vm(Strict):
     """The MMU code that runs; by default the policy's or the kernel's own."""
     kernel: KernelName = DEFAULT_KERNEL
     """For policies that are no kernels themselves."""
+    prefaulted: bool = True
+    """The host has memory for all pages before the guest touches them, so faults may prefetch."""
     preemption: Literal["none", "voluntary", "full"] = "voluntary"
     """The kernel's preemption model: with `full`, walks over a slot give mmu_lock to waiters."""
     cached_child_tables: bool = True

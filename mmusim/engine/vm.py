@@ -160,6 +160,7 @@ class Vm:
         self.table = PageTable.empty(plan.pages, plan.backing)
         self.table.disallow_lpage[list(plan.executable)] += 1
         self.table.disallow_1g[list({region >> 9 for region in plan.executable})] += 1
+        self.resident = None if plan.prefaulted else bytearray(plan.pages)  # by the host; None: all
         self.nx_small = set(plan.executable)  # of these, no fault has met the mitigation yet
         self.view = self.table.views()
         self.policy = plan.chosen.tables()
