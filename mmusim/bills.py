@@ -142,16 +142,16 @@ def reset_mask(c: Choices, entries: int) -> Bill:
     return {"c_ring_mask": 1, rearm_cost(c): entries}
 
 
-def disable(kernel: Kernel, c: Choices, walk: Walk) -> Bill:
-    """Collapsing small leaves when logging ends; nothing before 4.1."""
+def disable(kernel: Kernel, c: Choices, walk: Walk) -> tuple[Bill, int]:
+    """Collapsing small leaves when logging ends, and the flushes on the way; none before 4.1."""
     if kernel.disable(c.mmu) is Disable.KEEP_SMALL:
-        return {}
+        return {}, 0
     small = "c_tdp_collapse" if c.mmu is Mmu.TDP else "c_collapse"
     bill = Counter({small: walk.zapped_4k, "c_zap_large": walk.zapped_large})
-    bill["c_flush_init"] = {
+    flushes = {
         "leaf": walk.zapped_4k + walk.zapped_large, "table": walk.zapped_tables, "": 0,
     }[kernel.flushes_while_disabling(c.mmu)]  # fmt: skip
-    return paid(bill)
+    return paid(bill), flushes
 
 
 def zap_all(walk: Walk) -> Bill:

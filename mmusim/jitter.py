@@ -105,11 +105,12 @@ def lock(stats: LockStats, end_ns: int) -> Figures:
 
     * ``lock_MODE_count``: acquisitions; ``lock_MODE_hold`` and ``lock_MODE_wait``: sums of their
       holds and waits in ns; ``max_MODE_hold`` and ``max_MODE_wait``: the longest.
+    * ``lock_breaks``: how often a walk over a slot gave the lock up on its way.
     * ``lock_MODE_utilisation``: time in which at least one held it, over `end_ns`.
     * ``lock_MODE_queue``: time-weighted mean number of waiters, the area under their number over
       `end_ns`. The area is the sum of the waits, to the nanosecond (Little's law).
     """
-    figures: Figures = {}
+    figures: Figures = {"lock_breaks": stats.breaks}
     modes: dict[str, ModeStats] = {"shared": stats.shared, "exclusive": stats.exclusive}
     for name, mode in modes.items():
         if mode.acquisitions:

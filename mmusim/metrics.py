@@ -73,6 +73,7 @@ UNITS: Final = {
     "fault_work": "ns",
     "protect_work": "ns",
     "moved_work": "",
+    "lock_breaks": "",
     "lock_shared_count": "",
     "lock_shared_hold": "ns",
     "lock_shared_wait": "ns",

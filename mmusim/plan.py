@@ -58,6 +58,9 @@ class Plan:
     seed: int
     ring_entries: int = 0  # of each vCPU's dirty ring; 0 is a bitmap
     interference: tuple[Interference, ...] = ()
+    prefaulted: bool = True  # the host has memory for all pages before the guest touches them
+    preemptible: bool = False  # the kernel notices waiters and lets them have mmu_lock
+    need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
 
     @property
@@ -140,6 +143,9 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
             Interference(distribution(rare.every), distribution(rare.lasts))
             for rare in e.host.interference
         ),
+        prefaulted=e.vm.prefaulted,
+        preemptible=e.vm.preemption == "full",
+        need_resched_ns=round(e.host.need_resched or 0),
         executable=e.vm.kept_small,
     )
 

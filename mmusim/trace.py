@@ -98,11 +98,17 @@ class LockStats:
     shared: ModeStats  # for read
     exclusive: ModeStats  # for write; a spinlock knows no other
     handoff_ns: int  # passing the lock on, when nobody could use it
+    breaks: int = 0  # walks that gave the lock up on their way
 
     @property
     def acquisitions(self) -> int:
         """How many there were in both modes."""
         return self.shared.acquisitions + self.exclusive.acquisitions
+
+    @property
+    def longest_hold_ns(self) -> int:
+        """The longest hold in either mode."""
+        return max(self.shared.holds.maximum, self.exclusive.holds.maximum)
 
     @property
     def wait_ns(self) -> int:

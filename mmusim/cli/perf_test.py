@@ -90,7 +90,7 @@ def experiment(options: Options) -> dict[str, Any]:
     kernel, way = reporting(options)
     vm = {
         "kernel": kernel, "vcpus": options.vcpus, "memory": f"{options.vcpus * per_vcpu}B",
-        "backing": BACKING[options.backing],
+        "backing": BACKING[options.backing], "prefaulted": False,
     }  # fmt: skip
     driver = {
         "kind": SOURCE, "iterations": options.iterations, "write_percent": options.write_percent,

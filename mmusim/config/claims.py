@@ -66,6 +66,7 @@ Metric = Literal[
     "fault_work",
     "protect_work",
     "moved_work",
+    "lock_breaks",
     "lock_shared_count",
     "lock_shared_hold",
     "lock_shared_wait",

@@ -50,6 +50,8 @@ COSTS: Final = {
     "c_large_clear": "walk down to a large leaf for the bits of 2 MiB, in the TDP MMU",
     "c_collapse": "zap one small leaf through the rmap when logging is switched off",
     "c_tdp_collapse": "the same in the TDP MMU",
+    "c_yield": "drop mmu_lock in the middle of a walk and ask for it again",
+    "c_resched": "let another task have the processor, and get it back",
     "c_get_floor": "what every log ioctl costs",
     "c_word": "test one word of the bitmap",
     "c_copy": "copy one MiB of bitmap between kernel and user space",

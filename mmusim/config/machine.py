@@ -12,7 +12,7 @@ from mmusim.config.host import COSTS
 from mmusim.draws import Pairing
 from mmusim.errors import ConfigError
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
-from mmusim.quantities import Count, Share, Size, Strict, known_name
+from mmusim.quantities import Count, Share, Size, Strict, Time, known_name
 from mmusim.units import BYTES, REGION, show_bytes
 
 
@@ -49,6 +49,10 @@ class Vm(Strict):
     """The MMU code that runs; by default the policy's or the kernel's own."""
     kernel: KernelName = DEFAULT_KERNEL
     """For policies that are no kernels themselves."""
+    prefaulted: bool = True
+    """The host has memory for all pages before the guest touches them, so faults may prefetch."""
+    preemption: Literal["none", "voluntary", "full"] = "voluntary"
+    """The kernel's preemption model: with `full`, walks over a slot give mmu_lock to waiters."""
     cached_child_tables: bool = True
     """A table that a large spte unlinked stays hashed and is linked again (all but the TDP MMU)."""
     executable: Share = 0.0
@@ -115,6 +119,8 @@ class Host(Strict):
     """`none` puts every cost at its mean."""
     costs: dict[CostName, CostSpec] = Field(default_factory=dict)
     """Costs that replace those of the profile."""
+    need_resched: Time | None = None
+    """How often another task wants the processor of the thread that walks over a slot."""
     interference: list[Interference] = Field(default_factory=list)
     """What else the host does on the vCPUs' processors."""
 

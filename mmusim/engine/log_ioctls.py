@@ -18,10 +18,10 @@ from mmusim.engine import truth
 from mmusim.engine.books import Books
 from mmusim.engine.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.flush import flush_remote
+from mmusim.engine.lock_break import Done, walk_slot
 from mmusim.engine.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import walk as walks
-from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import STALE, Edit
@@ -83,18 +83,20 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
         return
 
+    def protect(part: MemSlot) -> Done:
+        walk = arm(vm, part, enabling=True)
+        bill = bills.enable(plan.policy, plan.kernel, plan.choices, part.npages, walk)
+        return Done(walk.changed, bill)
+
     yield from hold_mmu_lock(vm, HOST, host.bill, shared=vm.tdp)
-    walk = arm(vm, enabling=True)
-    yield vm.spend(
-        host.pay(bills.enable(plan.policy, plan.kernel, plan.choices, slot.npages, walk))
-    )
-    yield from unlock_and_flush(vm, host, walk.changed)
+    owed = yield from walk_slot(vm, host.bill, protect, shared=vm.tdp)
+    yield from unlock_and_flush(vm, host, owed)
     send(vm, slot.base_gfn + np.arange(slot.npages))  # the first pass sends everything
 
 
-def arm(vm: Vm, enabling: bool) -> Walk:
-    """Arm every entry of the slot as the policy does, and note what TLBs may still hold."""
-    policy, slot = vm.plan.policy, vm.plan.slot
+def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
+    """Arm every entry of a part of the slot as the policy does; note what TLBs may still hold."""
+    policy = vm.plan.policy
     if vm.upper is not None and policy.protects_root:
         vm.upper.arm(vm.table, slot)
     if enabling and policy.zaps_all_at_enable:
@@ -120,18 +122,20 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
     way = plan.kernel.disable(plan.choices.mmu)
     if way is Disable.KEEP_SMALL:
         return
+
+    def collapse(part: MemSlot) -> Done:
+        walk = COLLAPSE[way](vm.table, part, plan.backing)
+        if vm.guest is not None and plan.backing > 1:
+            allowed = walks.may_be_large(vm.table, part, plan.backing)
+            vm.guest.zap(vm.table, part.regions, allowed)
+        if walk.changed:
+            vm.take_back(part.pages, part.regions)
+        bill, flushes = bills.disable(plan.kernel, plan.choices, walk)
+        return Done(walk.changed, bill, flushes)
+
     yield from hold_mmu_lock(vm, HOST, host.bill, shared=vm.tdp)
-    walk = COLLAPSE[way](vm.table, plan.slot, plan.backing)
-    if vm.guest is not None and plan.backing > 1:
-        allowed = walks.may_be_large(vm.table, plan.slot, plan.backing)
-        vm.guest.zap(vm.table, plan.slot.regions, allowed)
-    if walk.changed:
-        vm.take_back(plan.slot.pages, plan.slot.regions)
-    bill = bills.disable(plan.kernel, plan.choices, walk)
-    for counter in (REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS):
-        vm.table.stat[counter] += int(bill.get("c_flush_init", 0))
-    yield vm.spend(host.pay(bill))
-    yield from unlock_and_flush(vm, host, walk.changed)
+    owed = yield from walk_slot(vm, host.bill, collapse, shared=vm.tdp)
+    yield from unlock_and_flush(vm, host, owed)
 
 
 def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:

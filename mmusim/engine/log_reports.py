@@ -145,7 +145,7 @@ def rearm_everything(vm: Vm, host: Host, bill: bills.Bill) -> Steps:
         bill = bills.enable(
             vm.plan.policy, vm.plan.kernel, vm.plan.choices, vm.plan.slot.npages, walks.Walk()
         )
-    changed = arm(vm, enabling=False).changed
+    changed = arm(vm, vm.plan.slot, enabling=False).changed
     if vm.upper is not None and vm.plan.policy.protects_tables:
         vm.upper.protect_tables(vm.table, vm.plan.slot)
     yield vm.spend(host.pay(bill))

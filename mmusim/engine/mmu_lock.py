@@ -49,7 +49,7 @@ class SpinLock:
         self._held: dict[int, tuple[int, int]] = {}  # holder -> when it asked, when it got it
         self._read = False  # the holders share
         self.name = name
-        self.handoff_ns = 0
+        self.handoff_ns = self.breaks = 0
         # Each by mode: exclusive, shared.
         self.queue_ns = [0, 0]
         self._waiting = [0, 0]  # how many of the queue
@@ -57,6 +57,11 @@ class SpinLock:
         self._read_ns = 0  # held by at least one reader
         self._held_ns: tuple[list[int], list[int]] = ([], [])  # not yet in _holds
         self._holds = Histogram(), Histogram()
+
+    @property
+    def waiters(self) -> int:
+        """How many wait for the lock."""
+        return len(self._queue)
 
     @property
     def holders(self) -> tuple[int, ...]:
@@ -163,7 +168,9 @@ class SpinLock:
             )
             for mode in (False, True)
         )
-        return LockStats(shared=shared, exclusive=exclusive, handoff_ns=self.handoff_ns)
+        return LockStats(
+            shared=shared, exclusive=exclusive, handoff_ns=self.handoff_ns, breaks=self.breaks
+        )
 
 
 class RwLock(SpinLock):

@@ -167,6 +167,9 @@ def map_page(
         if frozen(vm, gfn) or blocking_level(vm, gfn, level):
             return LOST_RACE
 
+    if vm.resident is not None and not vm.resident[gfn]:
+        pages = under(vm, gfn, vm.plan.backing)
+        vm.resident[pages] = bytes([1]) * (pages.stop - pages.start)
     mmu.link_tables(view, gfn, level)
     if level > 1:
         if vm.upper is not None:
@@ -179,7 +182,7 @@ def map_page(
     if mmu.map_small(view, gfn, tracked, bits):
         vm.mark_dirty(v, gfn)
     elif not vm.tdp:
-        mmu.prefetch_small(view, gfn, bits)
+        mmu.prefetch_small(view, gfn, vm.resident, bits)
     if vm.upper is not None and vm.plan.policy.protects_tables and vm.upper.region[region]:
         view.page[gfn] &= ~WRITABLE & 0xFF  # the leaf is in order, the entry above it is not
     if region in vm.nx_small and vm.plan.backing > 1 and not tracked:

@@ -138,6 +138,7 @@ class Vm:
         self.table = PageTable.empty(plan.pages, plan.backing)
         self.table.disallow_lpage[list(plan.executable)] += 1
         self.table.disallow_1g[list({region >> 9 for region in plan.executable})] += 1
+        self.resident = None if plan.prefaulted else bytearray(plan.pages)  # by the host; None: all
         self.nx_small = set(plan.executable)  # of these, no fault has met the mitigation yet
         self.view = self.table.views()
         self.policy = plan.chosen.tables()
@@ -156,6 +157,10 @@ class Vm:
         self.guest = GuestPdes(len(self.table.region)) if shadow else None
         self.upper = UpperLevels(plan.pages) if walks_up else None
         self.vcpus = [Vcpu(plan, number) for number in range(plan.vcpus)]
+        self.breaks_locks = plan.kernel.breaks_locks() and (
+            plan.preemptible or plan.need_resched_ns > 0
+        )
+        self.scheduled_ns = 0  # when the host thread last got its processor
         self.interferers = 0  # processes that interrupt vCPUs
         self.tracked = False  # the slot logs dirty pages
         self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing

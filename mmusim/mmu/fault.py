@@ -143,15 +143,17 @@ def free_table(t: PageTable, index: int, level: int) -> None:
             below[child] &= NOT_TABLE & ~CHILD & 0xFF
 
 
-def prefetch_small(t: PageTable, gfn: int, bits: int = LEAF) -> None:
+def prefetch_small(t: PageTable, gfn: int, resident: Any, bits: int = LEAF) -> None:
     """Map the non-present neighbours in the aligned group of eight (direct_pte_prefetch).
 
-    Writable sptes are never prefetched in a tracked slot.
+    Writable sptes are never prefetched in a tracked slot; nor are pages that are not `resident`
+    (None: all are), because a prefetch does not make the host find memory
+    (get_user_page_fast_only).
     """
     first = gfn & ~(PREFETCH - 1)
     for neighbour in range(first, first + PREFETCH):
         byte = t.page[neighbour]
-        if not byte & PRESENT:
+        if not byte & PRESENT and (resident is None or resident[neighbour]):
             t.page[neighbour] = byte | bits
             t.stat[PAGES_4K] += 1
 

@@ -98,6 +98,10 @@ class Kernel:
             return GetWalk.ALL
         return GetWalk.CHEAPER if self.release < (3, 5) else GetWalk.DIRTY
 
+    def breaks_locks(self) -> bool:
+        """Walks over a slot may drop mmu_lock on their way; 6b81b05e4494, 9d1beefb7155 (3.9)."""
+        return self.release >= (3, 9)
+
     def flushes_under_lock(self) -> bool:
         """Flush before mmu_lock is dropped; after it since 198c74f43f0f (3.16)."""
         return self.release < (3, 16)

@@ -25,7 +25,8 @@ FLOORS = [
     ["histogram", "trace", "utilisation"],
     ["engine"],
     ["metrics", "jitter", "stats", "comparison", "timeline"],
-    ["provenance", "store", "trace_events", "kernel_cases", "conform", "experiment", "frames"],
+    ["provenance", "store", "trace_events", "kernel_cases", "conform", "experiment", "frames"]
+    + ["validation"],
     ["plots", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent

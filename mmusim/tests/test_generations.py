@@ -263,3 +263,14 @@ def test_arming_at_the_root_moves_all_work_to_the_fault() -> None:
     # every small spte lost W in some fault: 4,096 of them, 8 tables, 1 entry above
     slow = root.phases[4]
     assert slow.counters["pf_taken"] == slow.counters["pf_fixed"] == 4096
+
+
+def test_what_the_host_has_no_memory_for_is_not_prefetched() -> None:
+    """A first pass over fresh memory faults at every page, else at one in eight."""
+    faults = {}
+    for prefaulted in (True, False):
+        vm = {"backing": "4KiB", "kernel": "linux-3.16", "prefaulted": prefaulted}
+        phases = [WRITE, {"do": "recreate-slot", "logging": False}, WRITE]
+        trace = run("lazy-drop", phases, memory="2MiB", vm=vm)
+        faults[prefaulted] = [trace.phases[i].counters["pf_taken"] for i in (0, 2)]
+    assert faults == {True: [64, 64], False: [512, 64]}

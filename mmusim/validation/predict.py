@@ -120,7 +120,7 @@ def cell_of(run: Run, costs: Costs, regions: int) -> Cell:
         "id": "published",
         "question": "How long does each phase take?",
         "vm": {"vcpus": run.vcpus, "memory": f"{run.vcpus * memory * PAGES_PER_REGION * 4}KiB",
-               "backing": run.backing, "kernel": run.policy.partition("+")[0]},
+               "backing": run.backing, "prefaulted": False, "kernel": run.policy.partition("+")[0]},
         "host": {"profile": PROFILE, "costs": dict(costs)},
         "policies": {"baseline": run.policy, "compare": ["none"]},
         "driver": driver,
