@@ -19,6 +19,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 from mmusim.comparison import column
 from mmusim.experiment import CellResult, Outcome
 from mmusim.histogram import Histogram, bin_start
+from mmusim.lanes import timeline as timeline
 from mmusim.metrics import UNITS, theory
 from mmusim.stats import mean_interval
 from mmusim.trace import CAUSES

@@ -38,8 +38,8 @@ def trace_events(timeline: Timeline) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write(timeline: Timeline, path: Path) -> None:
-    """Write the file, compressed if its name ends in ``.gz``.
+def write(timeline: Timeline, path: Path, *, packed: bool) -> None:
+    """Write the file, compressed with gzip if `packed`.
 
     Raises
     ------
@@ -47,11 +47,8 @@ def write(timeline: Timeline, path: Path) -> None:
         If it cannot be written.
     """
     text = json.dumps(trace_events(timeline), separators=(",", ":"))
-    if path.name.removesuffix(".new").endswith(".gz"):
-        with gzip.GzipFile(path, "wb", mtime=0) as packed:
-            packed.write(text.encode())
-    else:
-        path.write_text(text, encoding="utf-8")
+    data = text.encode()
+    path.write_bytes(gzip.compress(data, mtime=0) if packed else data)
 
 
 def _names(timeline: Timeline) -> Iterator[Event]:

@@ -27,6 +27,11 @@ RunFolder = Annotated[Path, typer.Argument(help="A run directory.", metavar="FOL
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory [results/ID]", show_default=False)]
 
+Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
+CellName = Annotated[str, typer.Option("--cell", help="The setting [the only one].")]
+From = Annotated[str, typer.Option("--from", help="From this time of the run, e.g. 1.5ms.")]
+
 
 @app.command()
 def run(
@@ -63,15 +68,48 @@ def export(
 
 @app.command()
 def plot(
-    figure: Annotated[str, typer.Argument(help="ratios, latencies or decomposition.")],
+    figure: Annotated[str, typer.Argument(help="ratios, latencies, decomposition, timeline.")],
     experiment: ExperimentFile,
     to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
     out: Out = None,
+    policy: Policy = "",
+    seed: Seed = None,
+    cell: CellName = "",
+    start: From = "",
+    end: Annotated[str, typer.Option("--until", help="To this time of the run.")] = "",
 ) -> None:
-    """Draw one figure of what a run directory holds."""
+    """Draw one figure of what a run directory holds, or the timeline of one run."""
+    if figure == "timeline":
+        from mmusim.cli.timeline import Selection, plot_timeline
+
+        chosen = Selection(policy=policy, seed=seed, cell=cell, start=start, end=end)
+        plot_timeline(experiment, chosen, to)
+        return
     from mmusim.cli.run import plot as verb
 
     verb(figure, experiment, to, out)
+
+
+@app.command()
+def trace(
+    experiment: ExperimentFile,
+    policy: Policy = "",
+    seed: Seed = None,
+    cell: CellName = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A .json or .json.gz file [ID.trace.json.gz]", show_default=False),
+    ] = None,
+    start: From = "",
+    end: Annotated[str, typer.Option("--to", help="To this time of the run.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="Most records kept.")] = None,
+) -> None:
+    """Simulate one run and write what happened when, for the Perfetto UI."""
+    from mmusim.cli.timeline import Selection
+    from mmusim.cli.timeline import trace as verb
+
+    chosen = Selection(policy=policy, seed=seed, cell=cell, start=start, end=end)
+    verb(experiment, chosen, out, limit)
 
 
 @app.command()

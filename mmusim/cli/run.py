@@ -60,7 +60,8 @@ def plot(figure: str, experiment: Path, to: Path, out: Path | None) -> None:
         "decomposition": lambda outcome: plots.decomposition(outcome, outcome.cells),
     }
     if figure not in draw:
-        raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", nearest(figure, draw))
+        known = nearest(figure, [*draw, "timeline"])
+        raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", known)
     save_figure(to, lambda: draw[figure](stored(experiment, out or default_folder(experiment))))
 
 
@@ -74,7 +75,7 @@ def save_figure(to: Path, draw: Callable[[], Any]) -> None:
         )
     with plots.style():
         figure = draw()
-        with _whole(to) as unfinished:
+        with whole(to) as unfinished:
             figure.savefig(unfinished, format=to.suffix[1:], dpi=150)
     typer.echo(f"figure: {to}")
 
@@ -96,7 +97,7 @@ def stored(experiment: Path, out: Path) -> Outcome:
 
 
 @contextmanager
-def _whole(to: Path) -> Iterator[Path]:
+def whole(to: Path) -> Iterator[Path]:
     """Write a file under another name and move it: it is whole or not there."""
     unfinished = to.with_name(f".{to.name}.new")
     try:
@@ -119,7 +120,7 @@ def export(folder: Path, to: Path) -> None:
         )
     data = frame(folder)
     try:
-        with _whole(to) as unfinished:
+        with whole(to) as unfinished:
             if to.suffix == ".csv":
                 data.to_csv(unfinished, index=False)
             else:

@@ -24,10 +24,9 @@ FLOORS = [
     ["plan", "bills"],
     ["histogram", "trace", "utilisation"],
     ["engine"],
-    ["metrics", "jitter", "stats", "comparison", "timeline"],
-    ["provenance", "store", "trace_events", "kernel_cases", "conform", "experiment", "frames"]
-    + ["validation"],
-    ["plots", "report", "cli", "__main__", "__init__"],
+    ["metrics", "jitter", "stats", "comparison", "timeline", "trace_events"],
+    ["provenance", "store", "kernel_cases", "conform", "experiment", "frames", "validation"],
+    ["plots", "lanes", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
 MODULES = [

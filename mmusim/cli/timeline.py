@@ -1,0 +1,116 @@
+"""The verb ``trace``, and the timeline as a figure: one run of an experiment, looked at closely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mmusim.cli.run import save_figure, whole
+from mmusim.config.cells import Cell, load_cells
+from mmusim.errors import ConfigError, nearest
+from mmusim.plan import make_plan
+from mmusim.timeline import MOST, Timeline, record
+from mmusim.units import parse_ns, show_ns
+
+PICTURE_MOST = 40_000
+"""Records of a figure: beyond, nobody could see a thing, and an SVG would be huge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which run, and which part of it; empty: the first or all there is."""
+
+    policy: str = ""
+    seed: int | None = None
+    cell: str = ""
+    start: str = ""  # a time of the run, as people write it
+    end: str = ""
+
+
+def trace(experiment: Path, chosen: Selection, out: Path | None, most: int | None) -> None:
+    """Simulate one run and write its trace events."""
+    from mmusim.trace_events import write
+
+    out = out or Path(f"{load_cells(experiment)[0].id}.trace.json.gz")
+    if not out.name.endswith((".json", ".json.gz")):
+        raise ConfigError.of(
+            "--out", str(out), None, "must end in .json or .json.gz",
+            "choose one of the two; `mmusim plot timeline` draws a figure",
+        )  # fmt: skip
+    timeline = recorded(experiment, chosen, most or MOST)
+    with whole(out) as unfinished:
+        write(timeline, unfinished, packed=out.suffix == ".gz")
+    typer.echo(_summary(timeline))
+    typer.echo(f"trace: {out} (open it in the Perfetto UI)")
+
+
+def plot_timeline(experiment: Path, chosen: Selection, to: Path) -> None:
+    """Simulate one run and draw it."""
+    from mmusim import plots
+
+    timeline = recorded(experiment, chosen, PICTURE_MOST)
+    save_figure(to, lambda: plots.timeline(timeline))
+    typer.echo(_summary(timeline))
+
+
+def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
+    """Simulate the run that was asked for and write down the part that was asked for.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such cell, policy or part.
+    """
+    settings, cells = load_cells(experiment)
+    cell = _named(cells, chosen.cell, experiment)
+    policy = chosen.policy or settings.policies.baseline
+    seed = settings.replications.first_seed if chosen.seed is None else chosen.seed
+    start, end = _time("--from", chosen.start), _time("--to", chosen.end)
+    if end is not None and end <= (start or 0):
+        raise ConfigError.of("--to", chosen.end, None, "is not after --from", "give a later time")
+    timeline = record(make_plan(cell, policy, seed), start_ns=start or 0, end_ns=end, most=most)
+    if timeline.end_ns <= timeline.start_ns:
+        raise ConfigError.of(
+            "--from", chosen.start, None, f"is after the end of the run at {show_ns(timeline.end_ns)}",
+            "give an earlier time",
+        )  # fmt: skip
+    return timeline
+
+
+def _named(cells: Iterable[Cell], name: str, experiment: Path) -> Cell:
+    by_name = {cell.name: cell for cell in cells}
+    if not name:
+        if len(by_name) == 1:
+            return next(iter(by_name.values()))
+        raise ConfigError.of(
+            str(experiment), "--cell", None, f"is needed: the experiment has {len(by_name)} cells",
+            f"choose one of: {'; '.join(map(repr, by_name))}",
+        )  # fmt: skip
+    if name not in by_name:
+        raise ConfigError.of(
+            str(experiment), "--cell", name, "is no cell of the experiment", nearest(name, by_name)
+        )
+    return by_name[name]
+
+
+def _time(option: str, text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        return round(parse_ns(text))
+    except ValueError as error:
+        rule, _, remedy = str(error).partition("; ")
+        raise ConfigError.of("command line", option, text, rule, remedy) from None
+
+
+def _summary(timeline: Timeline) -> str:
+    slices = sum(map(len, timeline.vcpus))
+    facts: dict[str, Any] = {"slices": slices, "holds of mmu_lock": len(timeline.holds)}
+    counted = ", ".join(f"{count:,} {what}" for what, count in facts.items())
+    part = f"{show_ns(timeline.start_ns)} to {show_ns(timeline.end_ns)}"
+    left_out = f"; {timeline.left_out}, narrow it by --from and --to" if timeline.left_out else ""
+    return f"{timeline.policy}, seed {timeline.seed}, {part}: {counted}{left_out}"

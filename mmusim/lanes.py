@@ -1,0 +1,174 @@
+"""A timeline as a picture: a lane a vCPU, coloured by what it does, and mmu_lock below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from mmusim.timeline import GUEST, Timeline, held, queue_lengths
+from mmusim.trace import HOST
+
+WIDTH: Final = 8.0  # inches
+# Okabe and Ito's colours for the colour-blind, and greys.
+COLOURS: Final = {
+    GUEST: "#dfe9f2",
+    "idle": "#f7f7f7",
+    "fault_slow": "#0072b2",
+    "fault_fast": "#56b4e9",
+    "table_alloc": "#004a75",
+    "drop_large": "#e69f00",
+    "split_large": "#f0e442",
+    "mmu_lock_wait": "#d55e00",
+    "flush_wait": "#cc79a7",
+    "flush_exit": "#009e73",
+    "tlb_flush": "#6fd0b5",
+    "tlb_refill": "#b5e8da",
+    "pml_drain": "#8c6d31",
+    "ring_full": "#7b4f9d",
+    "interference": "#555555",
+}
+SPARE: Final = ("#882255", "#999933", "#44aa99", "#117733", "#aa4499", "#332288")
+LOCK: Final = {"host": "#000000", "write": "#d55e00", "read": "#56b4e9"}
+_INVISIBLE = 1 / 3000  # of the width: narrower slices of one state are drawn as one
+
+Bars = dict[str, list[tuple[float, float]]]
+
+
+def timeline(t: Timeline) -> Figure:
+    """Draw a timeline: vCPUs, phases of the host, holders of mmu_lock and its queue."""
+    vcpus = len(t.vcpus)
+    lanes = 0.28 * min(max(vcpus, 3), 24)
+    figure = Figure(figsize=(WIDTH, 2.3 + lanes), layout="constrained")
+    ratios = [0.35, lanes, 0.3, 0.75]
+    phases, guest, lock, queue = figure.subplots(4, 1, sharex=True, height_ratios=ratios)
+    scale, unit = _unit(t.end_ns - t.start_ns)
+    _phases(phases, t, scale)
+    states = _vcpus(guest, t, scale)
+    _lock(lock, t, scale)
+    _queue(queue, t, scale)
+    for ax in (phases, guest, lock):
+        ax.tick_params(bottom=False, labelbottom=False)
+    for ax in (phases, guest, lock, queue):
+        ax.grid(visible=False)
+        for side in ("top", "right", "left", "bottom"):
+            ax.spines[side].set_visible(ax is queue and side in ("left", "bottom"))
+    queue.set_xlim(t.start_ns / scale, t.end_ns / scale)
+    queue.set_xlabel(f"simulated time ({unit})")
+    figure.suptitle(f"{t.policy}, seed {t.seed}", fontsize="medium", x=0.01, ha="left")
+    handles = [Patch(color=_colour(state), label=state.replace("_", " ")) for state in states]
+    handles += [Patch(color=LOCK[mode], label=f"lock: {mode}") for mode in LOCK]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize="small")
+    return figure
+
+
+def _unit(span_ns: int) -> tuple[float, str]:
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if span_ns >= 2 * size:
+            return size, unit
+    return 1.0, "ns"
+
+
+def _colour(state: str) -> str:
+    """Return the colour of a state; those that are not listed have one that stays theirs."""
+    return COLOURS.get(state) or SPARE[sum(state.encode()) % len(SPARE)]
+
+
+def _phases(ax: Axes, t: Timeline, scale: float) -> None:
+    """Draw what the host thread does, with names where there is room."""
+    span = t.end_ns - t.start_ns
+    for number, phase in enumerate(t.phases):
+        start, end = max(phase.start_ns, t.start_ns), min(phase.end_ns, t.end_ns)
+        if end <= start:
+            continue
+        working = not phase.guest and phase.do not in ("sleep", "wait")
+        colour = "0.35" if working else ("0.93" if number % 2 else "0.88")
+        ax.axvspan(start / scale, end / scale, color=colour, linewidth=0)
+        name = phase.name or phase.do
+        if (end - start) / span > 0.011 * len(name):
+            ax.text(
+                (start + end) / 2 / scale, 0.5, name, ha="center", va="center", fontsize="x-small",
+                color="white" if working else "0.2", clip_on=True,
+            )  # fmt: skip
+    ax.set_ylim(0, 1)
+    ax.set_yticks([0.5], ["host thread"])
+    ax.tick_params(left=False)
+
+
+def _vcpus(ax: Axes, t: Timeline, scale: float) -> list[str]:
+    """Draw a lane a vCPU; return the states there are, in the order of the legend."""
+    narrow = (t.end_ns - t.start_ns) * _INVISIBLE
+    shapes: dict[str, list[list[tuple[float, float]]]] = {}
+    for number, lane in enumerate(t.vcpus):
+        bars: Bars = {}
+        for s in lane:
+            bars.setdefault(s.state, []).append((s.start_ns, s.end_ns))
+        for state, spans in bars.items():
+            shapes.setdefault(state, []).extend(
+                _box(start / scale, end / scale, number + 0.1, number + 0.9)
+                for start, end in _joined(spans, narrow if state != GUEST else 0)
+            )
+    order = [GUEST, "idle", *(s for s in COLOURS if s not in (GUEST, "idle"))]
+    states = [s for s in order if s in shapes] + sorted(set(shapes) - set(order))
+    for state in states:
+        ax.add_collection(PolyCollection(shapes[state], facecolors=_colour(state), linewidths=0))
+    ax.set_ylim(len(t.vcpus), 0)
+    step = -(-len(t.vcpus) // 16)
+    shown = range(0, len(t.vcpus), step)
+    ax.set_yticks([n + 0.5 for n in shown], [f"vCPU {n}" for n in shown])
+    ax.tick_params(left=False)
+    return states
+
+
+def _joined(
+    spans: Sequence[tuple[float, float]], narrow: float
+) -> Iterable[tuple[float, float]]:  # fmt: skip
+    """Make slices wide enough to be seen, and join those that then touch."""
+    last: tuple[float, float] | None = None
+    for start, end in spans:
+        wide = max(end, start + narrow)
+        if last is not None and start <= last[1]:
+            last = last[0], max(last[1], wide)
+            continue
+        if last is not None:
+            yield last
+        last = start, wide
+    if last is not None:
+        yield last
+
+
+def _box(left: float, right: float, low: float, high: float) -> list[tuple[float, float]]:
+    return [(left, low), (right, low), (right, high), (left, high)]
+
+
+def _lock(ax: Axes, t: Timeline, scale: float) -> None:
+    narrow = (t.end_ns - t.start_ns) * _INVISIBLE
+    bars: Bars = {mode: [] for mode in LOCK}
+    for h in held(t.holds):
+        mode = "read" if h.shared else "host" if h.by == (HOST,) else "write"
+        if h.shared and HOST in h.by:
+            bars["host"].append((h.start_ns, h.end_ns))
+        bars[mode].append((h.start_ns, h.end_ns))
+    for mode in ("read", "write", "host"):
+        boxes = [_box(a / scale, b / scale, 0.1, 0.9) for a, b in _joined(bars[mode], narrow)]
+        ax.add_collection(PolyCollection(boxes, facecolors=LOCK[mode], linewidths=0))
+    ax.set_ylim(0, 1)
+    ax.set_yticks([0.5], ["mmu_lock"])
+    ax.tick_params(left=False)
+
+
+def _queue(ax: Axes, t: Timeline, scale: float) -> None:
+    steps: list[Any] = [(t.start_ns, 0), *queue_lengths(t.holds)]
+    steps.append((max(t.end_ns, steps[-1][0]), steps[-1][1]))
+    times = [at / scale for at, _ in steps]
+    ax.fill_between(times, [n for _, n in steps], step="post", color="#d55e00", linewidth=0.4)
+    most = max((length for (_, length), _ in pairwise(steps)), default=0)
+    ax.set_ylim(0, max(1, most) * 1.08)
+    ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    ax.set_ylabel("waiting for\nmmu_lock", fontsize="small")
