@@ -35,7 +35,7 @@ COLOURS: Final = {
     "interference": "#555555",
 }
 SPARE: Final = ("#882255", "#999933", "#44aa99", "#117733", "#aa4499", "#332288")
-LOCK: Final = {"host": "#000000", "write": "#d55e00", "read": "#56b4e9"}
+LOCK: Final = {"host": "#000000", "vCPU for write": "#7a7a7a", "vCPUs for read": "#c8c8c8"}
 _INVISIBLE = 1 / 3000  # of the width: narrower slices of one state are drawn as one
 
 Bars = dict[str, list[tuple[float, float]]]
@@ -51,7 +51,7 @@ def timeline(t: Timeline) -> Figure:
     scale, unit = _unit(t.end_ns - t.start_ns)
     _phases(phases, t, scale)
     states = _vcpus(guest, t, scale)
-    _lock(lock, t, scale)
+    holders = _lock(lock, t, scale)
     _queue(queue, t, scale)
     for ax in (phases, guest, lock):
         ax.tick_params(bottom=False, labelbottom=False)
@@ -63,8 +63,8 @@ def timeline(t: Timeline) -> Figure:
     queue.set_xlabel(f"simulated time ({unit})")
     figure.suptitle(f"{t.policy}, seed {t.seed}", fontsize="medium", x=0.01, ha="left")
     handles = [Patch(color=_colour(state), label=state.replace("_", " ")) for state in states]
-    handles += [Patch(color=LOCK[mode], label=f"lock: {mode}") for mode in LOCK]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize="small")
+    handles += [Patch(color=LOCK[mode], label=f"mmu_lock: {mode}") for mode in holders]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize="x-small")
     return figure
 
 
@@ -147,20 +147,20 @@ def _box(left: float, right: float, low: float, high: float) -> list[tuple[float
     return [(left, low), (right, low), (right, high), (left, high)]
 
 
-def _lock(ax: Axes, t: Timeline, scale: float) -> None:
+def _lock(ax: Axes, t: Timeline, scale: float) -> list[str]:
+    """Draw who holds mmu_lock; return the holders there are, in the order of the legend."""
     narrow = (t.end_ns - t.start_ns) * _INVISIBLE
     bars: Bars = {mode: [] for mode in LOCK}
     for h in held(t.holds):
-        mode = "read" if h.shared else "host" if h.by == (HOST,) else "write"
-        if h.shared and HOST in h.by:
-            bars["host"].append((h.start_ns, h.end_ns))
+        mode = "host" if HOST in h.by else "vCPUs for read" if h.shared else "vCPU for write"
         bars[mode].append((h.start_ns, h.end_ns))
-    for mode in ("read", "write", "host"):
+    for mode in reversed(LOCK):
         boxes = [_box(a / scale, b / scale, 0.1, 0.9) for a, b in _joined(bars[mode], narrow)]
         ax.add_collection(PolyCollection(boxes, facecolors=LOCK[mode], linewidths=0))
     ax.set_ylim(0, 1)
     ax.set_yticks([0.5], ["mmu_lock"])
     ax.tick_params(left=False)
+    return [mode for mode in LOCK if bars[mode]]
 
 
 def _queue(ax: Axes, t: Timeline, scale: float) -> None:

@@ -71,11 +71,14 @@ def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
     seed = settings.replications.first_seed if chosen.seed is None else chosen.seed
     start, end = _time("--from", chosen.start), _time("--to", chosen.end)
     if end is not None and end <= (start or 0):
-        raise ConfigError.of("--to", chosen.end, None, "is not after --from", "give a later time")
+        raise ConfigError.of(
+            "command line", "--to", chosen.end, "is not after --from", "give a later time"
+        )
     timeline = record(make_plan(cell, policy, seed), start_ns=start or 0, end_ns=end, most=most)
     if timeline.end_ns <= timeline.start_ns:
+        ended = show_ns(timeline.end_ns)
         raise ConfigError.of(
-            "--from", chosen.start, None, f"is after the end of the run at {show_ns(timeline.end_ns)}",
+            "command line", "--from", chosen.start, f"is not before the end of the run at {ended}",
             "give an earlier time",
         )  # fmt: skip
     return timeline
