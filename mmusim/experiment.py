@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import tomli_w
 
 from mmusim.comparison import Comparison, Verdict, compare, judge
 from mmusim.config.cells import Cell, load_cells, resolved
 from mmusim.config.experiment import Experiment
-from mmusim.engine import simulate
-from mmusim.errors import MmusimError
-from mmusim.metrics import Metrics, from_record, measure, to_record
-from mmusim.plan import make_plan
+from mmusim.metrics import Metrics, from_record
+from mmusim.progress import Progress, Watch
 from mmusim.provenance import model_version, provenance
 from mmusim.store import Store
-
-
-class Job(NamedTuple):
-    """One run to be done."""
-
-    cell: int
-    policy: str
-    seed: int
+from mmusim.workers import Job, execute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +37,6 @@ class Outcome:
     verdicts: list[Verdict]
     about: dict[str, str]
     failures: list[str]
-
-
-Progress = Callable[[int, int, str], None]
-"""Called with (runs finished, runs in all, the run that just ended)."""
 
 
 def run_experiment(
@@ -83,7 +63,8 @@ def run_experiment(
     executor : concurrent.futures.Executor, optional
         Runs the jobs in place of local processes.
     progress : callable, optional
-        Told after each run.
+        Told how things stand: after each run, and every second of long ones (not with an executor
+        of one's own).
 
     Raises
     ------
@@ -99,16 +80,14 @@ def run_experiment(
             store.add_cell(cell.key(), cell.name, tomli_w.dumps(resolved(cell)))
         jobs = _missing(store, cells, seeds)
         total = sum(len(_seeds(cell, seeds)) * len(experiment.policies.all) for cell in cells)
-        finished, failures = total - len(jobs), []
-        for job, seconds, result, error in _execute(cells, jobs, workers, executor):
-            cell = cells[job.cell]
-            store.add_run(cell.key(), job.policy, job.seed, model_version(), seconds, result, error)
-            finished += 1
-            name = f"{cell.name} {job.policy} seed {job.seed}".strip()
+        watch = Watch(cells, jobs, total, progress)
+        failures = []
+        for job, seconds, result, error in execute(cells, jobs, workers, executor, watch.beat):
+            key = cells[job.cell].key()
+            store.add_run(key, job.policy, job.seed, model_version(), seconds, result, error)
             if result is None:
-                failures.append(f"{name}: {error}")
-            if progress is not None:
-                progress(finished, total, name)
+                failures.append(f"{job.name(cells)}: {error}")
+            watch.ended(job)
         return evaluate(experiment, cells, store, seeds=seeds, failures=failures)
     finally:
         store.close()
@@ -130,66 +109,6 @@ def _missing(store: Store, cells: Sequence[Cell], seeds: int | None) -> list[Job
         if (cell.key(), policy, seed) not in done
     ]
     return sorted(jobs, key=lambda job: -cells[job.cell].experiment.vm.memory)
-
-
-def _execute(
-    cells: Sequence[Cell], jobs: Sequence[Job], workers: int | None, executor: Executor | None
-) -> Any:
-    """Yield (job, seconds, result or None, error) as jobs end."""
-    workers = workers or len(os.sched_getaffinity(0))
-    if executor is None and (workers == 1 or len(jobs) <= 1):
-        for job in jobs:
-            yield job, *run_job(cells[job.cell], job.policy, job.seed)
-        return
-    pool = executor or ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
-    )
-    try:
-        futures = {
-            pool.submit(run_job, cells[job.cell], job.policy, job.seed): job for job in jobs
-        }  # fmt: skip
-        with _interrupts() as interrupted:
-            for future in as_completed(futures):
-                if interrupted.is_set():
-                    raise KeyboardInterrupt
-                yield futures[future], *future.result()
-    finally:
-        if executor is None:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Remember Ctrl-C: an exception that is raised inside a callback is printed and lost."""
-    interrupted = threading.Event()
-
-    def remember(number: int, frame: Any) -> None:
-        interrupted.set()
-        signal.default_int_handler(number, frame)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted  # signals are the main thread's
-        return
-    before = signal.signal(signal.SIGINT, remember)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _ignore_interrupts() -> None:
-    """In a worker: Ctrl-C is the parent's business, which cancels what has not begun."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def run_job(cell: Cell, policy: str, seed: int) -> tuple[float, dict[str, Any] | None, str]:
-    """Simulate and measure one run; return seconds, its record, or None and what went wrong."""
-    started = time.perf_counter()
-    try:
-        record = to_record(measure(simulate(make_plan(cell, policy, seed))))
-    except MmusimError as error:
-        return time.perf_counter() - started, None, str(error)
-    return time.perf_counter() - started, record, ""
 
 
 def evaluate(

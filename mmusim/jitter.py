@@ -81,7 +81,7 @@ def moved_work(trace: Trace) -> Figures:
     faults = sum(
         phase.ledger.get(cause, 0)
         for phase in trace.phases
-        if phase.guest and not _over(phase, begun)
+        if phase.guest_end_ns > begun
         for cause in FAULT_WORK
     )
     protect = sum(
@@ -91,11 +91,6 @@ def moved_work(trace: Trace) -> Figures:
     if faults + protect:
         figures["moved_work"] = faults / (faults + protect)
     return figures
-
-
-def _over(phase: PhaseTrace, now: int) -> bool:
-    """Tell whether a guest phase had ended; in the background it ends for the host at once."""
-    return phase.start_ns < phase.end_ns <= now
 
 
 def lock(stats: LockStats, end_ns: int) -> Figures:

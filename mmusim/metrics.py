@@ -143,7 +143,7 @@ def measure(trace: Trace) -> Metrics:
     latency.merge(phase.reads)
     latency.merge(phase.writes)
     values: dict[str, float] = {
-        "phase_time": phase.end_ns - phase.start_ns,
+        "phase_time": phase.guest_end_ns - phase.start_ns,
         "faults": phase.counters["pf_taken"],
         "reported_dirty": sum(p.dirty or 0 for p in trace.phases),
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),

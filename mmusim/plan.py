@@ -89,16 +89,19 @@ class Plan:
         def numbers(purpose: str, first: int, count: int):  # type: ignore[no-untyped-def]
             return uniforms(self.draws.key(f"{purpose}{phase}", cpu), first, count)
 
-        lengths = [
-            p.length(self._part(i, cpu)[1]) if p is not None else 0
-            for i, p in enumerate(self.patterns)
-        ]
         think = distribution(spec.think)
         return Program(
             pattern.accesses(base_gfn, pages, numbers),
-            list(accumulate(lengths, initial=0))[phase],
+            list(accumulate(self.lengths(cpu), initial=0))[phase],
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
         )
+
+    def lengths(self, cpu: int) -> list[int]:
+        """Return how many accesses a vCPU makes in each phase."""
+        return [
+            p.length(self._part(i, cpu)[1]) if p is not None else 0
+            for i, p in enumerate(self.patterns)
+        ]
 
     def _part(self, phase: int, cpu: int) -> tuple[int, int]:
         """Return where the memory of a vCPU begins in a phase, and how many pages it has."""

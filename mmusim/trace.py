@@ -61,6 +61,7 @@ class PhaseTrace:
     counters: Mapping[str, int]  # changes from this phase's start to the next one's
     dirty: int | None = None  # get: pages reported
     false_dirty: int | None = None  # get: of these, not written since they were last copied
+    guest_end_ns: int = 0  # guest phases: when the last vCPU had finished, in the background too
     vcpu_ns: int = 0  # guest phases: sum over vCPUs of the time each needed
     ledger: Mapping[str, int] = field(default_factory=dict)  # cause -> ns; sums to vcpu_ns
     reads: Histogram = field(default_factory=Histogram)  # latency of each access, think time apart

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 from mmusim.cli.output import table
 from mmusim.config.cells import load_cells
 from mmusim.errors import ConfigError, InterruptedRunError, nearest
-from mmusim.experiment import Outcome, Progress, evaluate, run_experiment
+from mmusim.experiment import Outcome, evaluate, run_experiment
+from mmusim.progress import Progress, Standing
 from mmusim.store import Store, StoreError
 from mmusim.units import show_ns, show_number
+
+LONG_S: Final = 20.0
+"""Where there is no terminal, silence lasts no longer."""
 
 
 def default_folder(experiment: Path) -> Path:
@@ -211,27 +216,32 @@ def _shares(ledger: dict[str, float]) -> str:
 def _progress() -> Iterator[Progress]:
     """Show a bar on a terminal, and a line now and then elsewhere."""
     if not sys.stderr.isatty():
-        yield _plain
+        yield Lines()
         return
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (
-        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"),
-    )  # fmt: skip
+    columns = BarColumn(), TextColumn("{task.description}")
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
-        yield lambda done, total, name: bar.update(
-            task, completed=done, total=total, description=name
+        yield lambda standing: bar.update(
+            task, completed=standing.done, total=standing.total, description=str(standing)
         )
 
 
-def _plain(done: int, total: int, name: str) -> None:
-    if done == total or done % max(1, total // 10) == 0:
-        typer.echo(f"{done}/{total} runs, last {name}", err=True)
+class Lines:
+    """Prints how things stand: ten times in all, and whenever nothing was printed for long."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self._printed_s = time.monotonic()
+
+    def __call__(self, standing: Standing) -> None:
+        """Print a line if it is time."""
+        tenth = standing.under_way is None and (
+            standing.finished == standing.total
+            or standing.finished % max(1, standing.total // 10) == 0
+        )
+        if tenth or time.monotonic() - self._printed_s >= LONG_S:
+            self._printed_s = time.monotonic()
+            typer.echo(str(standing), err=True)

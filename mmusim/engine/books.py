@@ -17,7 +17,7 @@ class Books:
     def __init__(self, npages: int) -> None:
         """Start empty, for a slot of `npages` pages."""
         self.ledger = [0] * len(CAUSES)
-        self.vcpu_ns = 0
+        self.vcpu_ns = self.guest_end_ns = 0
         self.stalls = Histogram()
         self.worst_loss: dict[int, int] = {}
         self.reads, self.writes, self.requests = Histogram(), Histogram(), Histogram()
@@ -37,12 +37,14 @@ class Books:
     def end(self, stalls: Stalls, started_ns: int, now: int) -> None:
         """A vCPU has come to the end of its program."""
         self.vcpu_ns += now - started_ns
+        self.guest_end_ns = now
         self.worst_loss = worst_of([self.worst_loss, stalls.close(now)])
         self.close()
 
     def facts(self) -> dict[str, Any]:
         """Return the fields of a :class:`~mmusim.trace.PhaseTrace` that these books fill."""
         return {
+            "guest_end_ns": self.guest_end_ns,
             "vcpu_ns": self.vcpu_ns,
             "ledger": dict(zip(CAUSES, self.ledger, strict=True)),
             "reads": self.reads,

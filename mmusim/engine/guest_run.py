@@ -193,6 +193,7 @@ class GuestRun:
             gfns, writes = (a[self.k : self.k + done].tolist() for a in self._arrays[:2])
             self._vm.probe.accessed(self._v.number, gfns, writes, start_ns + ended)
         self.k += done
+        self._v.accesses += done
         if self._lead is not None:
             self._think_left = self._think_before(self.k) - think_ns
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mmusim.engine import truth
 from mmusim.engine.guest_run import MANY
 from mmusim.engine.host import host_thread, phase_traces
@@ -34,32 +36,58 @@ def simulate(plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -
     DeadlockError
         If nothing can happen any more; names who waits for what.
     """
-    vm = Vm(plan, run_limit, probe)
-    host = Host(vm)
-    thread = vm.env.process(host_thread(vm, host))
-    try:
-        vm.env.run(until=thread)
-    except RuntimeError as error:
-        if thread.is_alive and not vm.env._queue:
-            raise DeadlockError(deadlock(vm, host)) from error
-        raise
-    if vm.tracked:
-        truth.check(vm)
-    vm.fingerprint.add(*vm.table.stat.tolist())
-    phases = phase_traces(vm, host)
-    for phase in phases:
-        vm.fingerprint.add(phase.end_ns, *phase.ledger.values())
-        vm.fingerprint.add(phase.reads.total_ns, phase.writes.total_ns)
-    return Trace(
-        policy=plan.policy.name,
-        seed=plan.seed,
-        end_ns=vm.now,
-        phases=phases,
-        measured=plan.driver.measured,
-        counters=vm.counters(),
-        lock=vm.lock.stats(vm.waits_for_lock()),
-        fingerprint=vm.fingerprint.digest(),
-    )
+    return Simulation(plan, run_limit=run_limit, probe=probe).run()
+
+
+class Reached(NamedTuple):
+    """How far a run is."""
+
+    now_ns: int  # simulated time
+    share: float | None  # of all accesses; None: nobody knows how many there will be
+
+
+class Simulation:
+    """A run that can be looked at from another thread while it goes on."""
+
+    def __init__(self, plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -> None:
+        """Set up the VM; see :func:`simulate`."""
+        self._vm = Vm(plan, run_limit, probe)
+
+    def reached(self) -> Reached:
+        """Return the simulated time, and the share of the accesses that are done."""
+        vcpus, plan = self._vm.vcpus, self._vm.plan
+        total = sum(sum(plan.lengths(v.number)) for v in vcpus)
+        done = sum(v.accesses for v in vcpus)
+        return Reached(self._vm.now, min(1.0, done / total) if total else None)
+
+    def run(self) -> Trace:
+        """Simulate to the end. Call it once."""
+        plan, vm = self._vm.plan, self._vm
+        host = Host(vm)
+        thread = vm.env.process(host_thread(vm, host))
+        try:
+            vm.env.run(until=thread)
+        except RuntimeError as error:
+            if thread.is_alive and not vm.env._queue:
+                raise DeadlockError(deadlock(vm, host)) from error
+            raise
+        if vm.tracked:
+            truth.check(vm)
+        vm.fingerprint.add(*vm.table.stat.tolist())
+        phases = phase_traces(vm, host)
+        for phase in phases:
+            vm.fingerprint.add(phase.end_ns, *phase.ledger.values())
+            vm.fingerprint.add(phase.reads.total_ns, phase.writes.total_ns)
+        return Trace(
+            policy=plan.policy.name,
+            seed=plan.seed,
+            end_ns=vm.now,
+            phases=phases,
+            measured=plan.driver.measured,
+            counters=vm.counters(),
+            lock=vm.lock.stats(vm.waits_for_lock()),
+            fingerprint=vm.fingerprint.digest(),
+        )
 
 
 def deadlock(vm: Vm, host: Host) -> str:

@@ -48,7 +48,7 @@ class Vcpu:
     """A virtual CPU and where it is."""
 
     __slots__ = (
-        "ack", "books", "c_ack", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast",
+        "accesses", "ack", "books", "c_ack", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast",
         "c_fault_slow", "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log",
         "c_ring_exit", "c_split_1G", "c_tdp_split_2M", "c_tlb_flush", "c_walk_guest",
         "c_zap_large", "first", "flush_requested", "flushes", "grace", "handling", "in_guest",
@@ -88,6 +88,7 @@ class Vcpu:
         self.process: simpy.Process | None = None
         self.in_guest = False
         self.left_ns = 0  # when it left the guest last
+        self.accesses = 0  # that it has completed
         self.flush_requested = False
         self.ack: simpy.Event | None = None  # of the kick that is being answered
         self.handling = False  # inside a page fault: an SRCU read section

@@ -25,7 +25,8 @@ FLOORS = [
     ["histogram", "trace", "utilisation"],
     ["engine"],
     ["metrics", "jitter", "stats", "comparison", "timeline", "trace_events"],
-    ["provenance", "store", "kernel_cases", "conform", "experiment", "frames", "validation"],
+    ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
+    ["experiment", "frames", "validation"],
     ["plots", "lanes", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent

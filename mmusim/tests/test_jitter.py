@@ -28,7 +28,7 @@ def guest(
 ) -> PhaseTrace:
     ledger = dict.fromkeys(CAUSES, 0) | more.pop("ledger", {})
     return PhaseTrace(
-        do="run", name="", start_ns=start_ns, end_ns=end_ns, guest=True,
+        do="run", name="", start_ns=start_ns, end_ns=end_ns, guest_end_ns=end_ns, guest=True,
         counters={"pf_taken": 3}, vcpu_ns=sum(ledger.values()), ledger=ledger,
         stalls=stalls or Histogram(), **more,
     )  # fmt: skip
@@ -71,6 +71,7 @@ def test_latencies_of_reads_writes_and_requests_by_hand() -> None:
     assert values["mean_latency"] == pytest.approx((99 * 10 + 100 + 60) / 102)
     assert values["p99_latency"] == 40
     assert (values["mean_request"], values["p9999_request"], values["request_count"]) == (77, 77, 1)
+    assert values["phase_time"] == 1000
     assert "mean_request" not in measure(trace(guest(0, 9, reads=holding(1)))).values
 
 
@@ -161,7 +162,7 @@ def test_moved_work_by_hand() -> None:
     values = measure(trace(before, get, after, measured=2)).values
     assert (values["fault_work"], values["protect_work"]) == (200, 600)
     assert values["moved_work"] == 0.25
-    background = dataclasses.replace(before, end_ns=before.start_ns)
+    background = dataclasses.replace(before, end_ns=before.start_ns, guest_end_ns=101)
     beside = jitter.moved_work(trace(background, get, after))
     assert beside["fault_work"] == 5_200, "in the background it was not over"
     assert jitter.moved_work(trace(before)) == {}, "no log operation"
@@ -205,3 +206,12 @@ def test_every_figure_has_a_unit_and_a_line_in_the_documentation() -> None:
     assert set(UNITS) <= documented, sorted(set(UNITS) - documented)
     values = measure(simulate(make_plan(busy_cell(vm={"kernel": "linux-6.13"}), "linux-6.13", 1)))
     assert set(values.values) <= set(UNITS)
+
+
+def test_a_phase_in_the_background_takes_as_long_as_its_guest() -> None:
+    trace = simulate(make_plan(busy_cell(vm={"kernel": "linux-3.16"}), "lazy-drop", 1))
+    phase = trace.phases[trace.measured]
+    wait = next(p for p in trace.phases if p.do == "wait")
+    assert phase.end_ns == phase.start_ns, "the host goes on at once"
+    assert phase.guest_end_ns == wait.end_ns > phase.start_ns
+    assert measure(trace).values["phase_time"] == phase.guest_end_ns - phase.start_ns

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gzip
-
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
