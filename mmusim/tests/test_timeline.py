@@ -8,11 +8,14 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from conftest import DATA, busy_cell, cell, only
+from experiment_files import MINIMAL
+from test_cli import mmusim
 
 from mmusim import plots
 from mmusim.engine import simulate
@@ -270,3 +273,62 @@ def test_the_figure_has_a_lane_a_vcpu_and_a_colour_a_state() -> None:
     assert queue.get_xlabel().startswith("simulated time")
     assert [t.get_text() for t in phases.texts]
     assert lock.collections
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> Path:
+    path = tmp_path / "busy.toml"
+    more = '{ do = "write" }, { do = "sync-dirty-log" }]'
+    path.write_text(
+        MINIMAL.replace('{ do = "write" }]', more)
+        + '[vm]\nvcpus = 2\nmemory = "4MiB"\n[sweep]\n"vm.vcpus" = [1, 2]\n'
+    )
+    return path
+
+
+def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> None:
+    done = mmusim("trace", busy, "--cell", "vcpus=2", "--policy", "lazy-drop", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    data = json.loads(gzip.decompress((tmp_path / "minimal.trace.json.gz").read_bytes()))
+    jsonschema.validate(data, SCHEMA)
+    assert data["otherData"] == {"policy": "lazy-drop", "seed": 1}
+    few = mmusim("trace", busy, "--cell", "vcpus=1", "--out", tmp_path / "few.json", "--limit", 50)
+    assert "room for 50 records" in few.stdout
+    assert "narrow it by --from and --to" in few.stdout
+    missing = tmp_path / "no" / "such.json"
+    nowhere = mmusim("trace", busy, "--cell", "vcpus=1", "--out", missing)
+    assert (nowhere.returncode, "cannot be written" in nowhere.stderr) == (2, True)
+    assert sorted(p.name for p in tmp_path.glob("*.json*")) == ["few.json", "minimal.trace.json.gz"]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ([], "--cell: is needed: the experiment has 2 cells; choose one of: 'vcpus=1'; 'vcpus=2'"),
+        (["--cell", "vcpus=3"], "--cell = 'vcpus=3': is no cell of the experiment; did you mean"),
+        (["--cell", "vcpus=1", "--policy", "lazy"], "is not a policy; did you mean 'lazy-drop'?"),
+        (["--cell", "vcpus=1", "--out", "x.txt"], "must end in .json or .json.gz; choose one"),
+        (["--cell", "vcpus=1", "--from", "5"], "--from = '5': must be a number and a unit"),
+        (["--cell", "vcpus=1", "--from", "9s"], "--from = '9s': is not before the end of the run"),
+        (
+            ["--cell", "vcpus=1", "--from", "2ms", "--to", "1ms"],
+            "--to = '1ms': is not after --from",
+        ),
+    ],
+)
+def test_what_cannot_be_traced_is_explained(busy: Path, options: list[str], complaint: str) -> None:
+    done = mmusim("trace", busy, *options)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_plot_timeline_draws_a_run_that_nobody_stored(busy: Path, tmp_path: Path) -> None:
+    to = tmp_path / "t.svg"
+    done = mmusim("plot", "timeline", busy, "--cell", "vcpus=2", "--to", to, "--until", "1ms")
+    assert done.returncode == 0, done.stderr
+    text = to.read_text()
+    assert all(word in text for word in ("vCPU 1", "mmu_lock", "fault slow", "simulated time"))
