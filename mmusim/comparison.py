@@ -114,10 +114,17 @@ def judge(claim: Claim, cell: Cell, runs: Runs, family: int = 1) -> Verdict:
     family : int
         How many cells a theory is tested in; its confidence is 1 - 0.05 / family (Bonferroni),
         so that a true theory passes in all of them 95 times of 100.
+
+    Raises
+    ------
+    UnlikeRunsError
+        If a run does not have the metric, or a ratio is claimed of one that is zero.
     """
     if claim.ratio is not None:
         top, bottom = claim.sides
         assert claim.expect is not None
+        for side in (bottom, top):
+            _need_positive(claim, cell, runs[side])
         measured = paired_ratio(column(runs[bottom], claim.metric), column(runs[top], claim.metric))
         expected = (claim.expect[0], claim.expect[1])
     else:
@@ -144,6 +151,17 @@ def judge(claim: Claim, cell: Cell, runs: Runs, family: int = 1) -> Verdict:
         expected=expected,
         outcome=_outcome(measured, expected, claim.theory),
     )
+
+
+def _need_positive(claim: Claim, cell: Cell, runs: Sequence[Metrics]) -> None:
+    for run, value in zip(runs, column(runs, claim.metric), strict=True):
+        if value <= 0:
+            where = f" in {cell.name!r}" if cell.name else ""
+            raise UnlikeRunsError(
+                f"claim {claim.says!r}: {claim.metric} of {run.policy!r} with seed {run.seed}"
+                f"{where} is {value:g}, so there is no ratio; give policy and expect, or leave "
+                "this setting out by where"
+            )
 
 
 def _outcome(measured: Interval, expected: tuple[float, float], is_theory: bool) -> str:

@@ -21,6 +21,7 @@ from mmusim.experiment import CellResult, Outcome
 from mmusim.histogram import Histogram, bin_start
 from mmusim.lanes import timeline as timeline
 from mmusim.metrics import UNITS, theory
+from mmusim.phase_diagram import phase_diagram as phase_diagram
 from mmusim.stats import mean_interval
 from mmusim.trace import CAUSES
 

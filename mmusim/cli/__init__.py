@@ -68,7 +68,9 @@ def export(
 
 @app.command()
 def plot(
-    figure: Annotated[str, typer.Argument(help="ratios, latencies, decomposition, timeline.")],
+    figure: Annotated[
+        str, typer.Argument(help="ratios, latencies, decomposition, phases or timeline.")
+    ],
     experiment: ExperimentFile,
     to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
     out: Out = None,
@@ -77,6 +79,7 @@ def plot(
     cell: CellName = "",
     start: From = "",
     end: Annotated[str, typer.Option("--until", help="To this time of the run.")] = "",
+    metric: Annotated[str, typer.Option(help="Of phases: which to map.")] = "phase_time",
 ) -> None:
     """Draw one figure of what a run directory holds, or the timeline of one run."""
     if figure == "timeline":
@@ -87,7 +90,7 @@ def plot(
         return
     from mmusim.cli.run import plot as verb
 
-    verb(figure, experiment, to, out)
+    verb(figure, experiment, to, out, metric, policy)
 
 
 @app.command()

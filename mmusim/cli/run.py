@@ -16,6 +16,7 @@ from mmusim.cli.output import table
 from mmusim.config.cells import load_cells
 from mmusim.errors import ConfigError, InterruptedRunError, nearest
 from mmusim.experiment import Outcome, evaluate, run_experiment
+from mmusim.metrics import UNITS
 from mmusim.progress import Progress, Standing
 from mmusim.store import Store, StoreError
 from mmusim.units import show_ns, show_number
@@ -55,18 +56,32 @@ def report(experiment: Path, out: Path | None) -> None:
     typer.echo(f"report: {_write_report(stored(experiment, out), out)}")
 
 
-def plot(figure: str, experiment: Path, to: Path, out: Path | None) -> None:
+def plot(
+    figure: str, experiment: Path, to: Path, out: Path | None, metric: str, policy: str
+) -> None:  # fmt: skip
     """Evaluate what is stored and draw one figure of it."""
     from mmusim import plots
 
     draw: dict[str, Callable[[Outcome], Any]] = {
         "ratios": plots.ratios,
+        "phases": lambda outcome: plots.phase_diagram(outcome, metric, policy),
         "latencies": lambda outcome: plots.latencies(outcome, outcome.cells),
         "decomposition": lambda outcome: plots.decomposition(outcome, outcome.cells),
     }
     if figure not in draw:
         known = nearest(figure, [*draw, "timeline"])
         raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", known)
+    settings = load_cells(experiment)[0]
+    if metric not in UNITS:
+        raise ConfigError.of("plot", "--metric", metric, "is not a metric", nearest(metric, UNITS))
+    policy = policy or settings.policies.compare[0]
+    if policy not in settings.policies.all:
+        known = nearest(policy, settings.policies.all)
+        raise ConfigError.of("plot", "--policy", policy, "is not in the experiment", known)
+    if figure == "phases" and not settings.sweep:
+        raise ConfigError.of(
+            str(experiment), "sweep", None, "is empty, so there is nothing to map", "add a sweep"
+        )
     save_figure(to, lambda: draw[figure](stored(experiment, out or default_folder(experiment))))
 
 

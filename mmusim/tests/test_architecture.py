@@ -27,7 +27,7 @@ FLOORS = [
     ["metrics", "jitter", "stats", "comparison", "timeline", "trace_events"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
     ["experiment", "frames", "validation"],
-    ["plots", "lanes", "report", "cli", "__main__", "__init__"],
+    ["plots", "lanes", "phase_diagram", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
 MODULES = [

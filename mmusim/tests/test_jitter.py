@@ -215,3 +215,25 @@ def test_a_phase_in_the_background_takes_as_long_as_its_guest() -> None:
     assert phase.end_ns == phase.start_ns, "the host goes on at once"
     assert phase.guest_end_ns == wait.end_ns > phase.start_ns
     assert measure(trace).values["phase_time"] == phase.guest_end_ns - phase.start_ns
+
+
+def test_a_ratio_to_zero_is_refused_in_words() -> None:
+    """Many figures of jitter can be zero: lost time, waits, the worst window."""
+    from mmusim.comparison import UnlikeRunsError, judge
+    from mmusim.config.claims import Claim
+
+    made = busy_cell()
+    runs = {
+        policy: [measure(simulate(make_plan(made, policy, seed))) for seed in (1, 2)]
+        for policy in ("none", "eager-drop")
+    }
+    claim = Claim(
+        says="none waits less",
+        metric="lock_exclusive_wait",
+        ratio="none / eager-drop",
+        expect=[0.0, 1.0],
+    )
+    with pytest.raises(UnlikeRunsError, match=r"lock_exclusive_wait of 'none' with seed . is 0"):
+        judge(claim, made, runs)
+    swapped = {"none": runs["eager-drop"], "eager-drop": runs["eager-drop"]}
+    assert judge(claim, made, swapped).measured.estimate == 1, "control"
