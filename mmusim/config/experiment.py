@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from mmusim.config.claims import Claim
 from mmusim.config.driver import Driver, Run
+from mmusim.config.migrate import Migrate
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.workloads import Workload
 from mmusim.errors import MisfitError, nearest
@@ -44,7 +45,7 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
         for number, phase in enumerate(self.driver.phases, 1):
-            if isinstance(phase, Run):
+            if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
                 key = f"driver.phases[{number}].workload"
                 _resolve(key, "workload", phase.workload, self.workloads)
         labels = {"variant": list(self.variants), **self.sweep}
@@ -63,6 +64,13 @@ class Experiment(Strict):
         for name in self.policies.all:
             policy, _, choices = self.chosen(name)
             if not policy.tracks:
+                for number, phase in enumerate(self.driver.phases, 1):
+                    if isinstance(phase, Migrate):
+                        raise MisfitError(
+                            f"driver.phases[{number}].do", phase.do,
+                            f"needs to know what is dirty, and policy {name!r} logs nothing",
+                            "leave that policy out, or use run in the place of migrate",
+                        )  # fmt: skip
                 continue
             for key, rule, remedy in self.driver.misfits(choices.reporting):
                 raise MisfitError(key, None, f"{rule}, of policy {name!r}", remedy)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, Final, cast
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+import numpy as np
 import simpy
 from numpy.typing import NDArray
 
@@ -20,14 +21,21 @@ from mmusim.plan import Plan
 from mmusim.policies import Lock, Mmu, Tracking
 from mmusim.trace import CAUSES, Fingerprint, Probe
 
+if TYPE_CHECKING:
+    from mmusim.engine.postcopy import Postcopy
+    from mmusim.engine.user_space import Vmm
+
 Steps = Generator[simpy.Event, Any, None]
 """A SimPy process, or a part of one."""
 Outcome = Generator[simpy.Event, Any, int]
 """A part of a process that returns a number."""
+Errand: TypeAlias = "Callable[[Vm, Vcpu], Steps]"
+"""Something that a vCPU's thread does in user space, with the big lock held."""
 
 (
     HITS, WALK_4K, THINK, PASS, FAULT_SLOW, FAULT_FAST, TABLE_ALLOC, DROP_LARGE, SPLIT_LARGE,
     MMU_LOCK_WAIT, FLUSH_WAIT, FLUSH_EXIT, TLB_FLUSH, PML_LOG, PML_DRAIN, RING_FULL, IDLE,
+    USER_EXIT, BQL_WAIT, THROTTLE, PAUSED, POSTCOPY_WAIT,
 ) = range(len(CAUSES))  # fmt: skip
 
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
@@ -73,10 +81,11 @@ class Vcpu:
 
     __slots__ = (
         "ack", "books", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast", "c_fault_slow",
-        "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log", "c_ring_exit", "c_split_1G",
-        "c_split_2M", "c_tlb_flush", "c_zap_large", "flush_requested", "flushes", "grace",
-        "handling", "in_guest", "number", "pml", "process", "ring", "ring_exits", "t_hit", "t_pass",
-        "t_walk", "waits_for",
+        "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log", "c_postcopy_fault",
+        "c_ring_exit", "c_split_1G", "c_split_2M", "c_tlb_flush", "c_user_exit", "c_zap_large",
+        "errands", "flush_requested", "flushes", "grace", "handling", "in_guest", "number", "pml",
+        "process", "ring", "ring_exits", "sleep_per_full_ring", "t_hit", "t_pass", "t_walk",
+        "user_exits", "waits_for",
     )  # fmt: skip
 
     t_hit: Stream
@@ -91,10 +100,12 @@ class Vcpu:
     c_flush_target: Stream
     c_pml_drain: Stream
     c_pml_log: Stream
+    c_postcopy_fault: Stream
     c_ring_exit: Stream
     c_split_1G: Stream  # noqa: N815 - units as people write them
     c_split_2M: Stream  # noqa: N815
     c_tlb_flush: Stream
+    c_user_exit: Stream
     c_zap_large: Stream
 
     def __init__(self, plan: Plan, number: int) -> None:
@@ -114,7 +125,9 @@ class Vcpu:
         self.pml: list[int] = []  # the PML buffer, as gfns
         pml = plan.choices.tracking is Tracking.PML
         self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
-        self.flushes = self.ring_exits = 0
+        self.errands: list[Errand] = []  # what the VMM wants done on the vCPU's thread
+        self.sleep_per_full_ring = 0  # ns, by dirty-limit
+        self.flushes = self.ring_exits = self.user_exits = 0
         self.waits_for = ""
         self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
         for name in self.__slots__:
@@ -155,6 +168,9 @@ class Vm:
         self.tracked = False  # the slot logs dirty pages
         self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
+        self.vmm: Vmm | None = None  # while QEMU migrates the VM
+        self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
+        self.postcopy: Postcopy | None = None
         self.fingerprint = Fingerprint()
         self.waited_ns = 0  # for mmu_lock, by everybody
         self.slow = _Split(plan, "c_fault_slow", "c_lock_section")
