@@ -21,7 +21,6 @@ from mmusim.units import PAGE
 from mmusim.workload.base import Accesses, Pattern
 from mmusim.workload.page_pass import PagePass
 
-
 LAPS: Final = 1 << 40
 """Where the numbers of accesses in laps begin, for each phase that has them."""
 

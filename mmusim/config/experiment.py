@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from mmusim.config.claims import Claim
 from mmusim.config.driver import Driver, Run
-from mmusim.config.migrate import Migrate
 from mmusim.config.machine import Host, Policies, Replications, Vm
+from mmusim.config.migrate import Migrate
 from mmusim.config.workloads import Workload
 from mmusim.errors import MisfitError, nearest
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve

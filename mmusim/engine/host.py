@@ -16,6 +16,7 @@ from mmusim.engine.dirty_rings import hold_slots_lock
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.migration import Migration
 from mmusim.engine.soft_vcpu import soft_vcpu
+from mmusim.engine.user_space import port_io
 from mmusim.engine.vcpu import vcpu
 from mmusim.engine.vm import Books, Steps, Vcpu, Vm
 from mmusim.latency import Gamma

@@ -99,7 +99,7 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
     yield vm.spend(host.once("c_get_floor") + host.pay(bills.copy(size)))
     yield from drain_buffers(vm, host)
     yield from hold_mmu_lock(vm, HOST, host.bill)
-    gfns = asked[(vm.table.page[asked] & LOGGED) != 0]
+    gfns: Ints = asked[(vm.table.page[asked] & LOGGED) != 0]
     yield from clear_and_rearm(vm, host, gfns, size)
     return gfns
 

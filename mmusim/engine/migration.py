@@ -38,7 +38,7 @@ class Migration:
     def __init__(self, vm: Vm, host: Host, number: int, phase: Migrate) -> None:
         """Ask for the migration now; `number` is that of the phase."""
         self.vm, self.host, self.spec = vm, host, vm.plan.driver.migration
-        self.number = number
+        self.number, self.phase = number, phase
         self.vmm = vm.vmm = Vmm(vm)
         self.vcpus = vm.vcpus if phase.workload else []
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
@@ -105,14 +105,14 @@ class Migration:
 
     def _ioctl(self, operation: Any, record: dict[str, Any]) -> Steps:
         yield from hold_slots_lock(self.vm, HOST, self.host.bill)
-        yield from operation(self.vm, self.host, None, record)
+        yield from operation(self.vm, self.host, self.phase, record)
         self.vm.slots_lock.release(HOST)
 
     def bitmap_sync(self) -> Steps:
         """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again)."""
         record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
         if self.vm.plan.choices.reporting is Reporting.DIRTY_RING:
-            yield from self.timed("sync", harvest_ring(self.vm, self.host, None, record))
+            yield from self.timed("sync", harvest_ring(self.vm, self.host, self.phase, record))
         else:
             yield from self.timed("sync", self._ioctl(get_dirty_log, record))
             self.ram.unsent[self.host.bitmap - self.vm.plan.slot.base_gfn] = True

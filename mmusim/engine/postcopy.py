@@ -32,15 +32,10 @@ class Postcopy:
         self._waiting: dict[int, simpy.Event] = {}  # page -> its arrival
         self._asked = vm.env.event()  # while pages are sent that nobody asked for
         self._flight: tuple[Ints, NDArray[np.int64]] = NO_PAGES, NO_PAGES  # pages, when they arrive
-        self._small(1)
+        self._disallowed = vm.table.disallow_lpage, vm.table.disallow_1g
+        for counts in self._disallowed:  # no large page may stand for small ones that are missing
+            counts += 1
         vm.postcopy = self
-
-    def _small(self, by: int) -> None:
-        """Keep regions from being mapped by large pages: some of them are not there (+1), or let
-        them be (-1).
-        """
-        self._vm.table.disallow_lpage += by
-        self._vm.table.disallow_1g += by
 
     def send_the_rest(self) -> Steps:
         """ram_save_iterate in post-copy: what was asked for first, the rest in order behind it."""
@@ -54,7 +49,8 @@ class Postcopy:
                 yield from self._send(
                     self._ram.following(self._ram.first(), self._channel.most(until)), urgent=False
                 )
-        self._small(-1)
+        for counts in self._disallowed:
+            counts -= 1
         self._vm.postcopy = None
 
     def _send(self, pages: Ints, *, urgent: bool) -> Steps:
