@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from mmusim.histogram import Histogram
+from mmusim.units import show_ns
 
 CAUSES: Final = (
     "hits",  # accesses through an spte, at the cost of a 2 MiB mapping
@@ -64,10 +65,26 @@ class MigrationTrace:
     rounds: tuple[Round, ...]
     sent_pages: int
     zero_pages: int
+    distinct_pages: int  # sent at least once
     sent_bytes: int
     spent: Mapping[str, int]  # what the migration thread did -> ns; sums to end_ns - start_ns
     throttle: tuple[tuple[int, float], ...]  # auto-converge: when, share of time taken away
     dirty_limit: tuple[tuple[int, int, int], ...]  # when, vCPU, sleep per full ring in ns
+
+    def story(self) -> tuple[str, ...]:
+        """Tell what happened, round by round."""
+        lines = [
+            f"round {number}: {show_ns(r.end_ns - r.start_ns)}, {r.sent_pages:,} pages sent, "
+            f"{r.dirty_pages:,} to be sent after it"
+            for number, r in enumerate(self.rounds, 1)
+        ]
+        lines += [
+            f"{show_ns(when - self.start_ns)}: vCPUs are throttled by {share:.0%}"
+            for when, share in self.throttle
+        ]
+        end = f"{self.outcome} after {show_ns(self.end_ns - self.start_ns)}"
+        downtime = f", downtime {show_ns(self.downtime_ns)}" if self.downtime_ns else ""
+        return (*lines, end + downtime)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +105,7 @@ class PhaseTrace:
     writes: Histogram = field(default_factory=Histogram)
     requests: Histogram = field(default_factory=Histogram)  # from intended arrival to completion
     outcome: str = ""  # of write-page-table (progress, livelock, internal-error) or a migration
-    story: tuple[str, ...] = ()  # write-page-table: what happened, line by line
+    story: tuple[str, ...] = ()  # of these: what happened, line by line
     read_before_drop: tuple[int, ...] = ()  # per dropped large spte: pages read without a fault
     bill: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
     migration: MigrationTrace | None = None

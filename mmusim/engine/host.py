@@ -80,7 +80,8 @@ def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
     for v in vm.vcpus:
         v.errands.clear()
     record |= {"dirty": migration.reported, "false_dirty": migration.false}
-    record |= {"migration": migration.trace(), "outcome": migration.outcome}
+    trace = migration.trace()
+    record |= {"migration": trace, "outcome": trace.outcome, "story": trace.story()}
 
 
 def laps(vm: Vm, v: Vcpu, number: int, migration: Migration) -> Iterator[Program]:

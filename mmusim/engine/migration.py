@@ -282,6 +282,7 @@ class Migration:
             rounds=tuple(self.rounds),
             sent_pages=self.channel.sent_pages,
             zero_pages=self.channel.zero_pages,
+            distinct_pages=self.ram.distinct,
             sent_bytes=self.channel.sent_bytes,
             spent=dict(self.spent),
             throttle=tuple(self.converge.history),

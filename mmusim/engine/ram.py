@@ -37,6 +37,7 @@ class RamBlock:
         key = vm.plan.draws.key("zero page", HOST)
         self.zero = uniforms(key, 0, pages) < zero_pages
         self._cursor = 0
+        self._sent = np.zeros(pages, np.bool_)
 
     def synced(self) -> int:
         """Take note of a sync of the log; return how many pages it added.
@@ -71,10 +72,16 @@ class RamBlock:
                 return found[:most]
             span *= 4
 
+    @property
+    def distinct(self) -> int:
+        """Pages that were sent at least once."""
+        return int(np.count_nonzero(self._sent))
+
     def sent(self, pages: Ints) -> None:
         """The destination receives pages as they are now; what comes next lies behind them."""
         self.unsent[pages] = False
         self.zero[pages] = False
+        self._sent[pages] = True
         self.dirty -= len(pages)
         self._cursor = int(pages[-1]) + 1
         copy_to_destination(self._vm, self._vm.plan.slot.base_gfn + pages)
