@@ -110,7 +110,7 @@ class Channel:
     def most(self, until_ns: int) -> int:
         """Return at least as many pages as may begin before `until_ns`."""
         horizon = min(until_ns, self.rate_changes()) - self._vm.now
-        return int(horizon / self.page_ns().min()) + 2
+        return int(max(0, horizon) / self.page_ns().min()) + 2
 
     def ends(
         self, zero: NDArray[np.bool_], until_ns: int, room: float = math.inf
