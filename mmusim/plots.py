@@ -22,6 +22,7 @@ from mmusim.histogram import Histogram, bin_start
 from mmusim.metrics import UNITS, theory
 from mmusim.stats import mean_interval
 from mmusim.trace import CAUSES
+from mmusim.units import NS, PAGE
 
 STYLE = {
     **sns.axes_style("whitegrid"),
@@ -189,6 +190,32 @@ def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
     ax.set_xlabel(f"{metric} expected ({UNITS[metric]})")
     ax.set_ylabel(f"{metric} measured ({UNITS[metric]}),\n{policy}, 95 % interval")
     ax.legend(loc="upper left")
+    return figure
+
+
+def rounds(outcome: Outcome, results: Sequence[CellResult]) -> Figure:
+    """Draw how migrations converge: what is to be sent after each sync, every seed, a panel a cell.
+
+    The first point is all of the guest's memory; a line that ends was a switch-over, or the
+    migration was given up.
+    """
+    colours = _colours(outcome)
+    figure, axes = _figure(2.6 * -(-len(results) // 3), -(-len(results) // 3), min(3, len(results)))
+    for ax, result in zip(axes.flat, results, strict=False):
+        memory = result.cell.experiment.vm.memory // PAGE
+        for policy, runs in result.runs.items():
+            for number, run in enumerate(runs):
+                start = run.rounds[0].start_ns if run.rounds else 0
+                x = [0.0, *((r.end_ns - start) / NS["s"] for r in run.rounds)]
+                y = [memory, *(r.dirty_pages for r in run.rounds)]
+                label = "" if number else policy
+                ax.plot(x, y, ".-", linewidth=0.8, label=label, color=colours[policy])
+        ax.set(yscale="log", title=_title(result), xlabel="time since the log was started (s)")
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+    for ax in list(axes.flat)[len(results) :]:
+        ax.set_axis_off()
+    axes[0, 0].set_ylabel("pages to be sent\nafter a sync")
+    axes[0, 0].legend(loc="best", fontsize="small")
     return figure
 
 
