@@ -211,7 +211,9 @@ def rounds(outcome: Outcome, results: Sequence[CellResult]) -> Figure:
                 label = "" if number else policy
                 ax.plot(x, y, ".-", linewidth=0.8, label=label, color=colours[policy])
         ax.set(yscale="log", title=_title(result), xlabel="time since the log was started (s)")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.yaxis.set_minor_formatter(NullFormatter())
     for ax in list(axes.flat)[len(results) :]:
         ax.set_axis_off()
     axes[0, 0].set_ylabel("pages to be sent\nafter a sync")

@@ -63,7 +63,7 @@ def export(
 
 @app.command()
 def plot(
-    figure: Annotated[str, typer.Argument(help="ratios, latencies or decomposition.")],
+    figure: Annotated[str, typer.Argument(help="ratios, latencies, decomposition or rounds.")],
     experiment: ExperimentFile,
     to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
     out: Out = None,

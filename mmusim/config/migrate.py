@@ -92,8 +92,8 @@ class Migration(Strict):
     def _fits(self) -> Self:
         if self.auto_converge and self.dirty_limit:
             raise MisfitError(
-                "driver.migration.dirty_limit", f"{show_bytes(self.dirty_limit)}/s",
-                "conflicts with auto_converge", "choose one of the two",
+                "driver.migration.dirty_limit", None, "conflicts with auto_converge",
+                "choose one of the two",
             )  # fmt: skip
         if self.max_cpu_throttle < self.cpu_throttle_initial:
             raise MisfitError(

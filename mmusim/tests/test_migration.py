@@ -16,7 +16,7 @@ from mmusim.engine import simulate, truth
 from mmusim.engine.channel import HEADER, MEMORY, WINDOW_NS, ZERO, Noise
 from mmusim.engine.migration import Migration
 from mmusim.engine.user_space import asleep
-from mmusim.errors import InvariantError, LostWriteError
+from mmusim.errors import ConfigError, InvariantError, LostWriteError
 from mmusim.metrics import from_record, measure, to_record
 from mmusim.plan import Plan, make_plan
 from mmusim.trace import MigrationTrace, PhaseTrace, Probe, Trace
@@ -543,3 +543,37 @@ def test_requests_of_the_next_lap_go_on_arriving() -> None:
     running = m.end_ns - m.start_ns - m.downtime_ns
     assert phase.requests.count == pytest.approx(running / 100_000, abs=2)
     assert phase.requests.count > 3 * 200
+
+
+# --- what people are told ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "setting"),
+    [
+        ("driver.migration.bandwidth", {"bandwidth": "0B/s"}),
+        ("driver.migration.max_bandwidth", {"max_bandwidth": "10"}),
+        ("driver.migration.clear_chunk", {"clear_chunk": "3MiB"}),
+        ("driver.migration.dirty_limit", {"dirty_limit": "1MB/s", "auto_converge": True}),
+        ("driver.migration.dirty_limit", {"dirty_limit": "1MB/s"}),
+        ("driver.migration.max_cpu_throttle", {"max_cpu_throttle": "10%"}),
+        ("driver.migration.channels", {"channels": 0}),
+        ("driver.migration.bandwith", {"bandwith": "1MB/s"}),
+        ("driver.phases[2].do", {"policy": "none"}),
+        ("driver", {"before": [{"do": "enable-logging"}]}),
+    ],
+)
+def test_what_is_wrong_in_a_migration_is_said_with_a_remedy(
+    key: str, setting: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        migrating(**setting)
+    assert [c.key for c in caught.value.complaints] == [key]
+    assert all(c.rule and c.remedy for c in caught.value.complaints)
+
+
+@pytest.mark.parametrize("phase", [{"background": True}, {"workload": "nonsense"}])
+def test_a_phase_that_makes_no_sense_is_refused(phase: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"driver.phases\[1\]"):
+        cell([{"do": "migrate"} | phase])
+    cell([{"do": "migrate"}])
