@@ -10,7 +10,7 @@ from typing import Any, Final
 from mmusim.config.cells import Cell
 from mmusim.histogram import Histogram
 from mmusim.policies import Reporting
-from mmusim.trace import PhaseTrace, Trace
+from mmusim.trace import MigrationTrace, PhaseTrace, Round, Trace
 from mmusim.units import PAGES_PER_REGION
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 
@@ -40,6 +40,16 @@ UNITS: Final = {
     "laps": "",
     "faults_until_progress": "",
     "progress": "",
+    "migration_time": "ns",
+    "downtime": "ns",
+    "rounds": "",
+    "sent_bytes": "bytes",
+    "resent_pages": "pages",
+    "migrated": "",
+    "log_time": "ns",
+    "limited_time": "ns",
+    "highest_throttle": "",
+    "guest_share": "",
 }
 """Unit of each metric; the metrics themselves are described in :func:`measure`."""
 
@@ -55,8 +65,9 @@ class Metrics:
     bills: Mapping[str, Mapping[str, int]]  # log operation -> cost or wait -> ns, over the run
     latency: Histogram  # of all accesses of the measured phase
     fingerprint: str
-    outcome: str = ""  # write-page-table: progress, livelock or internal-error
-    story: tuple[str, ...] = ()  # write-page-table: what happened, line by line
+    outcome: str = ""  # of write-page-table (progress, livelock, internal-error) or a migration
+    story: tuple[str, ...] = ()  # of these: what happened, line by line
+    rounds: tuple[Round, ...] = ()  # of a migration
 
 
 def measure(trace: Trace) -> Metrics:
@@ -78,11 +89,28 @@ def measure(trace: Trace) -> Metrics:
       ``progress``: 1 if the store was done in the end, else 0; ``faults_until_progress``: the laps
       of a store that was done.
 
+    If it is a migration:
+
+    * ``migration_time``: from the request until the destination runs and has all pages, or the
+      migration was given up. ``downtime``: from the request to stop the vCPUs until they ran at
+      the destination; missing if they never did.
+    * ``migrated``: 1 if the guest runs at the destination (outcomes completed and postcopy), else
+      0. ``rounds``: syncs of the log after the first, the one at the switch-over included.
+    * ``sent_bytes``: with headers. ``resent_pages``: pages sent, minus the pages of the VM that
+      were sent at all.
+    * ``log_time``: what the migration thread spent in enable, sync, clear and disable, waits for
+      ``mmu_lock``, flushes and grace periods included; that is the sum of the phase's bill.
+      ``limited_time``: what it slept because the window was full.
+    * ``highest_throttle``: largest share of time that auto-converge took away.
+    * ``guest_share``: of the vCPUs' time in the phase, the part in ``hits``, ``think`` and
+      ``idle``: what the guest would need without host, walks of small pages and log.
+
     Over the whole run:
 
     * ``reported_dirty``: pages that the gets returned; ``false_dirty``: those among them that
       the guest had not written since they were last copied.
-    * ``protect_time``: time the host spent in log operations, sleeping excluded; of which
+    * ``protect_time``: time the host spent in log operations, sleeping excluded, those of
+      migrations included; of which, in phases of their own,
       ``enable_time``, ``get_time`` (get, sync and harvest), ``clear_time`` and ``disable_time``
       where there are such phases. The bills say which costs these are made of.
     """
@@ -92,17 +120,13 @@ def measure(trace: Trace) -> Metrics:
     latency.merge(phase.writes)
     values: dict[str, float] = {
         "phase_time": phase.end_ns - phase.start_ns,
-        "mean_latency": latency.total_ns / latency.count,
-        "p50_latency": latency.quantile(0.5),
-        "p99_latency": latency.quantile(0.99),
-        "p999_latency": latency.quantile(0.999),
-        "p9999_latency": latency.quantile(0.9999),
-        "max_latency": latency.maximum,
         "faults": phase.counters["pf_taken"],
         "reported_dirty": sum(p.dirty or 0 for p in trace.phases),
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
-        "protect_time": sum(p.end_ns - p.start_ns for p in trace.phases if _is_log_operation(p)),
+        "protect_time": sum(sum(p.bill.values()) for p in trace.phases),
     }
+    if latency.count:
+        values |= _latencies(latency)
     if phase.requests.count:
         values |= _requests(phase.requests)
     for metric, operations in _OPERATIONS.items():
@@ -111,7 +135,9 @@ def measure(trace: Trace) -> Metrics:
             values[metric] = sum(own)
     if phase.read_before_drop:
         values["fault_free_pages"] = sum(phase.read_before_drop) / len(phase.read_before_drop)
-    if phase.outcome:
+    if phase.migration is not None:
+        values |= _migration(phase, phase.migration)
+    elif phase.outcome:
         done = phase.outcome == "progress"
         values |= {"laps": phase.counters["laps"], "progress": float(done)}
         if done:
@@ -126,7 +152,19 @@ def measure(trace: Trace) -> Metrics:
         fingerprint=trace.fingerprint,
         outcome=phase.outcome,
         story=phase.story,
+        rounds=() if phase.migration is None else phase.migration.rounds,
     )
+
+
+def _latencies(latency: Histogram) -> dict[str, float]:
+    return {
+        "mean_latency": latency.total_ns / latency.count,
+        "p50_latency": latency.quantile(0.5),
+        "p99_latency": latency.quantile(0.99),
+        "p999_latency": latency.quantile(0.999),
+        "p9999_latency": latency.quantile(0.9999),
+        "max_latency": latency.maximum,
+    }
 
 
 def _requests(latency: Histogram) -> dict[str, float]:
@@ -140,6 +178,26 @@ def _requests(latency: Histogram) -> dict[str, float]:
     }
 
 
+def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
+    over = m.outcome in ("completed", "postcopy")
+    values: dict[str, float] = {
+        "migration_time": m.end_ns - m.start_ns,
+        "rounds": len(m.rounds),
+        "sent_bytes": m.sent_bytes,
+        "resent_pages": m.sent_pages - m.distinct_pages,
+        "migrated": float(over),
+        "log_time": sum(m.spent.get(part, 0) for part in ("enable", "sync", "clear", "disable")),
+        "limited_time": m.spent.get("rate_limit", 0),
+        "highest_throttle": max((share for _, share in m.throttle), default=0.0),
+    }
+    if over:
+        values["downtime"] = m.downtime_ns
+    if phase.vcpu_ns:
+        own = sum(phase.ledger[cause] for cause in ("hits", "think", "idle"))
+        values["guest_share"] = own / phase.vcpu_ns
+    return values
+
+
 _OPERATIONS: Final = {
     "enable_time": ("enable-logging",),
     "get_time": ("get-dirty-log", "sync-dirty-log", "harvest-ring"),
@@ -151,13 +209,9 @@ _OPERATIONS: Final = {
 def _bills(trace: Trace) -> dict[str, dict[str, int]]:
     bills: dict[str, Counter[str]] = {}
     for phase in trace.phases:
-        if _is_log_operation(phase):
+        if phase.bill:
             bills.setdefault(phase.do, Counter()).update(phase.bill)
     return {operation: dict(bill) for operation, bill in bills.items()}
-
-
-def _is_log_operation(phase: PhaseTrace) -> bool:
-    return not phase.guest and phase.do not in ("sleep", "wait")
 
 
 def expected_fault_free_pages(workload: ReadsBesideWrites) -> float:
@@ -196,6 +250,7 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
         "fingerprint": metrics.fingerprint,
         "outcome": metrics.outcome,
         "story": metrics.story,
+        "rounds": metrics.rounds,
     }
 
 
@@ -211,4 +266,5 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         fingerprint=record["fingerprint"],
         outcome=record["outcome"],
         story=tuple(record["story"]),
+        rounds=tuple(Round(*row) for row in record["rounds"]),
     )

@@ -58,6 +58,7 @@ def plot(figure: str, experiment: Path, to: Path, out: Path | None) -> None:
         "ratios": plots.ratios,
         "latencies": lambda outcome: plots.latencies(outcome, outcome.cells),
         "decomposition": lambda outcome: plots.decomposition(outcome, outcome.cells),
+        "rounds": lambda outcome: plots.rounds(outcome, outcome.cells),
     }
     if figure not in draw:
         raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", nearest(figure, draw))

@@ -34,6 +34,16 @@ Metric = Literal[
     "laps",
     "faults_until_progress",
     "progress",
+    "migration_time",
+    "downtime",
+    "rounds",
+    "sent_bytes",
+    "resent_pages",
+    "migrated",
+    "log_time",
+    "limited_time",
+    "highest_throttle",
+    "guest_share",
 ]
 """Figures of a run that can be compared; defined in :mod:`mmusim.metrics`."""
 

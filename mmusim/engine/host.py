@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from mmusim.config.driver import Phase, Run, Sleep
+from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.engine import log_ioctls, log_reports
 from mmusim.engine.dirty_rings import hold_slots_lock
 from mmusim.engine.interference import interfere
 from mmusim.engine.log_ioctls import Host
+from mmusim.engine.migration import Migration
 from mmusim.engine.soft_vcpu import soft_vcpu
+from mmusim.engine.user_space import port_io
 from mmusim.engine.vcpu import vcpu
-from mmusim.engine.vm import Books, Steps, Vm
+from mmusim.engine.vm import Books, Steps, Vcpu, Vm
+from mmusim.latency import Gamma
+from mmusim.plan import Program
 from mmusim.trace import HOST, PhaseTrace
 
 
@@ -28,7 +33,9 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         host.phases.append(record)
         host.bill = record["bill"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
-        if isinstance(phase, GuestPhase):
+        if isinstance(phase, Migrate):
+            yield from migrate(vm, host, number, phase)
+        elif isinstance(phase, GuestPhase):
             yield from start_guest(vm, host, number, phase)
         else:
             yield from OPERATIONS[phase.do](vm, host, phase, record)
@@ -57,6 +64,44 @@ def start_guest(vm: Vm, host: Host, number: int, phase: GuestPhase) -> Steps:
             vm.env.process(interfere(vm, v, source, rare))
     if not phase.background:
         yield from join(vm, host)
+
+
+def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
+    """Let every vCPU run its workload lap after lap beside the migration thread."""
+    yield from join(vm, host)
+    books, record = Books(vm.plan.slot.npages), host.phases[-1]
+    host.books[number] = books
+    migration = Migration(vm, host, number, phase)
+    for v in migration.vcpus:
+        v.books = books
+        programs = laps(vm, v, number, migration)
+        v.process = vm.env.process(vcpu(vm, v, next(programs), programs))
+        host.running.append(v.process)
+    start_port_io(vm, migration)
+    yield from migration.thread()
+    yield from join(vm, host)
+    vm.vmm = vm.unsent = None
+    for v in vm.vcpus:
+        v.errands.clear()
+    record |= {"dirty": migration.reported, "false_dirty": migration.false}
+    trace = migration.trace()
+    record |= {"migration": trace, "outcome": trace.outcome, "story": trace.story()}
+
+
+def laps(vm: Vm, v: Vcpu, number: int, migration: Migration) -> Iterator[Program]:
+    """Yield what a vCPU does in each lap, as long as the migration goes on."""
+    lap = 0
+    while lap == 0 or migration.active:
+        yield vm.plan.program(number, v.number, lap)
+        lap += 1
+
+
+def start_port_io(vm: Vm, migration: Migration) -> None:
+    """Let the vCPUs exit for port I/O at exponential intervals while the migration goes on."""
+    mean = migration.spec.io_interval
+    for v in migration.vcpus if mean else ():
+        gaps = vm.plan.draws.stream("t_io", v.number, Gamma(mean, 1.0))
+        vm.env.process(port_io(vm, v, gaps, lambda: migration.active))
 
 
 def join(vm: Vm, host: Host) -> Steps:

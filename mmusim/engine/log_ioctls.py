@@ -173,6 +173,14 @@ def synchronize_srcu(vm: Vm, host: Host) -> Steps:
 
 
 def send(vm: Vm, gfns: Ints) -> None:
+    """Send what is dirty: at once, unless a migration does it when their turn has come."""
+    if vm.unsent is not None:
+        vm.unsent[gfns - vm.plan.slot.base_gfn] = True
+        return
+    copy_to_destination(vm, gfns)
+
+
+def copy_to_destination(vm: Vm, gfns: Ints) -> None:
     """The destination receives pages as they are now."""
     mmu.copied(vm.table, gfns)
     if vm.probe is not None:

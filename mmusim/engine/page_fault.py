@@ -59,6 +59,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
     ledger[FAULT_SLOW] += exit_ns + outside + locked
     tracked = vm.tracks(gfn)  # the memslot is looked up once; SRCU keeps it until leave_handler
     yield vm.spend(outside if tries_fast else exit_ns + outside)  # top up caches, gfn to pfn
+    if vm.postcopy is not None:
+        yield from vm.postcopy.fault(v, gfn, index)
     if vm.shares:
         yield from count_reader(vm, v)
     queued = vm.lock.acquire(v.number, shared=vm.tdp)
@@ -176,7 +178,7 @@ def map_page(
         return SLOW
     if mmu.map_small(view, gfn, tracked, bits):
         vm.mark_dirty(v, gfn)
-    elif not vm.tdp:
+    elif not vm.tdp and vm.postcopy is None:
         mmu.prefetch_small(view, gfn, vm.resident, bits)
     if vm.upper is not None and vm.plan.policy.protects_tables and vm.upper.region[region]:
         view.page[gfn] &= ~WRITABLE & 0xFF  # the leaf is in order, the entry above it is not

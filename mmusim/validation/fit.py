@@ -92,7 +92,7 @@ def by_itself(figures: Sequence[Figure], profile: HostProfile) -> dict[str, floa
     time with a flush a region and with one in all.
     """
     means = {name: cost.distribution().mean() for name, cost in profile.costs.items()}
-    factors = {}
+    factors: dict[str, float] = {}
     cycles = [f.seconds for f in figures if f.id == "K1"]
     if cycles:
         factor = min(cycles) / GHZ / (means["c_exit"] + means["c_entry"])

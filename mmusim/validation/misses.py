@@ -11,23 +11,23 @@ Applies = Callable[[Figure], bool]
 
 CAUSES: Final[tuple[tuple[str, Applies], ...]] = (
     (
-        "Host memory is found and cleared at the first touch, which is bound by memory bandwidth and "
-        "by the host's page allocator; the model charges KVM's part only.",
+        "Host memory is found and cleared at the first touch, which memory bandwidth and the page "
+        "allocator of the host bound; the model charges KVM's part only.",
         lambda f: f.phase == "populate memory",
     ),
     (
-        "More vCPUs than cores share them as hyper-threads, and passes without slow faults are bound "
-        "by memory bandwidth; the model gives each vCPU a processor and memory of its own.",
+        "More vCPUs than cores share them as hyper-threads, and memory bandwidth bounds passes "
+        "without slow faults; the model gives each vCPU a processor and memory of its own.",
         lambda f: "dirty memory" in f.phase and (_vcpus(f) >= 96 or "4KiB backing" in f.variant),
     ),
     (
-        "Version 1 of the series dropped and took mmu_lock for each split of a clear; version 3 (B5) "
-        "needs half of that time, and that is what is predicted.",
+        "A clear of version 1 of the series took twice as long as one of version 3 (B5), which is "
+        "what is predicted.",
         lambda f: f.id == "B1" and f.phase == "iteration 1 clear dirty log" and "=Y" in f.variant,
     ),
     (
-        "The rmap of a VM that spans NUMA nodes is read at twice the cost of a small one's; costs are "
-        "fitted at 2 GiB. In B5 at 32 vCPUs the time is twice that of B1.",
+        "The rmap of a VM that spans NUMA nodes is read at twice the cost of a small one's; costs "
+        "are fitted at 2 GiB. In B5 at 32 vCPUs the time is twice that of B1.",
         lambda f: _vcpus(f) >= 32 and "legacy" in _policy(f) and "dirty memory" not in f.phase,
     ),
     (

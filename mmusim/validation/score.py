@@ -44,6 +44,16 @@ class Score(NamedTuple):
     ordered: int  # pairs of policies that come in the published order
     pairs: int  # of those that differ by more than the repeatability
     knees: Sequence[Knee]
+    points: Mapping[str, Sequence[Point]]  # by series, what a figure shows
+
+
+class Point(NamedTuple):
+    """One number of vCPUs of a series."""
+
+    vcpus: int
+    published: float  # seconds
+    predicted: float
+    fitted: bool
 
 
 class Knee(NamedTuple):
@@ -76,6 +86,13 @@ def score(figures: Iterable[Figure], predicted: Mapping[Run, Mapping[str, Times]
         ),
         pairs=len(pairs),
         knees=list(_knees(everything)),
+        points={
+            name: [
+                Point(vcpus, row.figure.seconds, row.predicted, is_for_fitting(row.figure))
+                for vcpus, row in points
+            ]
+            for name, points in series(everything).items()
+        },
     )
 
 
