@@ -84,15 +84,15 @@ class Plan:
     def program(self, phase: int, cpu: int, lap: int = 0) -> Program:
         """Return what vCPU `cpu` does in a phase; the same at every call.
 
-        In a migration it is what it does in a lap. There is no telling how many there will be, so
-        their accesses are numbered far away from those of other phases.
+        In a migration, and where a phase repeats, it is what it does in a lap. There is no telling
+        how many there will be, so their accesses are numbered far away from those of other phases.
         """
         pattern = self.patterns[phase]
         assert pattern is not None, f"vCPUs do nothing in phase {phase}"
         spec = self.driver.phases[phase]
         assert isinstance(spec, (Pass, Run, Touch, Migrate))
         base_gfn, pages = self._part(phase, cpu)
-        if isinstance(spec, Migrate):
+        if lap or isinstance(spec, Migrate):
             name, first = f"{phase}.{lap}", LAPS * (phase + 1) + lap * pattern.length(pages)
         else:
             name, first = f"{phase}", self._accesses_before(phase, cpu)

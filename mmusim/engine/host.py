@@ -56,14 +56,20 @@ def start_guest(vm: Vm, host: Host, number: int, phase: GuestPhase) -> Steps:
         if isinstance(phase, WritePageTable):
             steps = soft_vcpu(vm, v, number, phase, host.phases[-1])
         else:
-            steps = vcpu(vm, v, vm.plan.program(number, v.number))
-        v.process = vm.env.process(steps)
-        host.running.append(v.process)
-        for source, rare in enumerate(vm.plan.interference):
-            vm.interferers += 1
-            vm.env.process(interfere(vm, v, source, rare))
+            more = laps(vm, v, number, lambda: not host.joining) if phase.repeat else ()
+            steps = vcpu(vm, v, vm.plan.program(number, v.number), more)
+        run_on(vm, host, v, steps)
     if not phase.background:
         yield from join(vm, host)
+
+
+def run_on(vm: Vm, host: Host, v: Vcpu, steps: Steps) -> None:
+    """Let a vCPU go through a process, and the host interfere with it."""
+    v.process = vm.env.process(steps)
+    host.running.append(v.process)
+    for source, rare in enumerate(vm.plan.interference):
+        vm.interferers += 1
+        vm.env.process(interfere(vm, v, source, rare))
 
 
 def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
@@ -74,9 +80,8 @@ def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
     migration = Migration(vm, host, number, phase)
     for v in migration.vcpus:
         v.books = books
-        programs = laps(vm, v, number, migration)
-        v.process = vm.env.process(vcpu(vm, v, next(programs), programs))
-        host.running.append(v.process)
+        more = laps(vm, v, number, lambda: migration.active)
+        run_on(vm, host, v, vcpu(vm, v, vm.plan.program(number, v.number), more))
     start_port_io(vm, migration)
     yield from migration.thread()
     yield from join(vm, host)
@@ -88,10 +93,10 @@ def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
     record |= {"migration": trace, "outcome": trace.outcome, "story": trace.story()}
 
 
-def laps(vm: Vm, v: Vcpu, number: int, migration: Migration) -> Iterator[Program]:
-    """Yield what a vCPU does in each lap, as long as the migration goes on."""
-    lap = 0
-    while lap == 0 or migration.active:
+def laps(vm: Vm, v: Vcpu, number: int, go_on: Callable[[], bool]) -> Iterator[Program]:
+    """Yield what a vCPU does in each lap after the first, as long as it is to go on."""
+    lap = 1
+    while go_on():
         yield vm.plan.program(number, v.number, lap)
         lap += 1
 
@@ -105,8 +110,10 @@ def start_port_io(vm: Vm, migration: Migration) -> None:
 
 
 def join(vm: Vm, host: Host) -> Steps:
-    """Wait until no vCPU is running a program."""
+    """Wait until no vCPU is running a program; who repeats one ends with this lap."""
+    host.joining = True
     yield from host.running
+    host.joining = False
     host.running.clear()
     for v in vm.vcpus:
         v.process = None

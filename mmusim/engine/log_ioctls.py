@@ -46,6 +46,7 @@ class Host:
         self.phases: list[dict[str, Any]] = []
         self.books: dict[int, Books] = {}
         self.running: list[Any] = []  # vCPU processes in the background
+        self.joining = False  # the thread waits for them
         self.bitmap: Ints = np.zeros(0, np.int64)  # gfns that the last get returned
         self.bill: dict[str, int] = {}  # of this phase
         self.waits_for = ""
