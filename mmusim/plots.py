@@ -249,9 +249,9 @@ def published_times(series: Mapping[str, Sequence[Any]]) -> Figure:
         head, _, variant = name.partition(", ")
         source, policy = head.split(" ", 1)
         mmu = next((mmu for mmu in ("shadow", "legacy") if mmu in policy), "tdp")
-        if len(points) >= 4:
+        if len(points) >= 2:
             panels.setdefault(f"{source}, {mmu} MMU", {})[variant] = points
-    rows = -(-len(panels) // 2)
+    rows = max(1, -(-len(panels) // 2))
     figure, axes = _figure(2.7 * rows, rows, 2)
     for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
         colours = sns.color_palette("colorblind", len(lines))

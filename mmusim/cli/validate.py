@@ -14,11 +14,11 @@ import jinja2
 import typer
 
 from mmusim.cli.output import table
-from mmusim.cli.run import save_figure
 from mmusim.config.host import load_profile
+from mmusim.errors import ConfigError
 from mmusim.files import whole
 from mmusim.units import show_ns
-from mmusim.validation.fit import Fit, fit
+from mmusim.validation.fit import Fit, fit, is_for_fitting
 from mmusim.validation.misses import cause
 from mmusim.validation.predict import PROFILE, predict
 from mmusim.validation.published import TABLE, Figure, read
@@ -30,6 +30,13 @@ NAME: Final = "published-times"
 def validate(path: Path | None, out: Path | None, workers: int | None, as_json: bool) -> None:
     """Fit, predict, compare; print the result and write it to a folder if one is given."""
     figures = read(path or TABLE)
+    kinds = [is_for_fitting(figure) for figure in figures if figure.run is not None]
+    if not any(kinds) or all(kinds):
+        raise ConfigError.of(
+            str(path or TABLE), "rows", None,
+            "must have figures that costs are fitted to and others to be predicted",
+            "add to them those of A3, B1 and B4 at 2 vCPUs from the table shipped",
+        )  # fmt: skip
     typer.echo("fitting unit costs on the figures that are for it", err=True)
     fitted = fit(figures, load_profile(PROFILE), workers)
     runs = {figure.run for figure in figures if figure.run is not None}
@@ -55,7 +62,9 @@ def write(out: Path, figures: Sequence[Figure], fitted: Fit, result: Score) -> N
         unfinished.write_text(document(figures, fitted, result), encoding="utf-8")
     with whole(out / f"{NAME}.csv") as unfinished:
         unfinished.write_text(as_csv(result.rows), encoding="utf-8")
-    save_figure(out / f"{NAME}.svg", lambda: plots.published_times(result.points))
+    with plots.style(), whole(out / f"{NAME}.svg") as unfinished:
+        plots.published_times(result.points).savefig(unfinished, format="svg")
+    typer.echo(f"written: {NAME}.md, .csv and .svg in {out}", err=True)
 
 
 def cost_rows(fitted: Fit) -> list[dict[str, Any]]:
@@ -155,6 +164,8 @@ def document(figures: Sequence[Figure], fitted: Fit, result: Score) -> str:
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Return rows of equal keys as a table."""
+    if not rows:
+        return "None."
     keys = list(rows[0])
     lines = [keys, ["---"] * len(keys)]
     lines += [
