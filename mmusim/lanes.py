@@ -33,8 +33,13 @@ COLOURS: Final = {
     "pml_drain": "#8c6d31",
     "ring_full": "#7b4f9d",
     "interference": "#555555",
+    "user_exit": "#a6761d",
+    "bql_wait": "#882255",
+    "throttle": "#332288",
+    "paused": "#1a1a1a",
+    "postcopy_wait": "#aa4499",
 }
-SPARE: Final = ("#882255", "#999933", "#44aa99", "#117733", "#aa4499", "#332288")
+SPARE: Final = ("#999933", "#44aa99", "#117733", "#661100")
 LOCK: Final = {"host": "#000000", "vCPU for write": "#7a7a7a", "vCPUs for read": "#c8c8c8"}
 _INVISIBLE = 1 / 3000  # of the width: narrower slices of one state are drawn as one
 

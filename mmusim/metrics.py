@@ -10,86 +10,11 @@ from typing import Any, Final
 from mmusim import jitter
 from mmusim.config.cells import Cell
 from mmusim.histogram import Histogram
+from mmusim.metric_units import UNITS as UNITS
 from mmusim.policies import Reporting
-from mmusim.trace import PhaseTrace, Trace
+from mmusim.trace import MigrationTrace, PhaseTrace, Round, Trace
 from mmusim.units import PAGES_PER_REGION
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
-
-UNITS: Final = {
-    "phase_time": "ns",
-    "mean_latency": "ns",
-    "p50_latency": "ns",
-    "p99_latency": "ns",
-    "p999_latency": "ns",
-    "p9999_latency": "ns",
-    "p99999_latency": "ns",
-    "max_latency": "ns",
-    "faults": "",
-    "mean_request": "ns",
-    "p50_request": "ns",
-    "p99_request": "ns",
-    "p999_request": "ns",
-    "p9999_request": "ns",
-    "p99999_request": "ns",
-    "max_request": "ns",
-    "request_count": "",
-    "reported_dirty": "pages",
-    "false_dirty": "pages",
-    "protect_time": "ns",
-    "enable_time": "ns",
-    "get_time": "ns",
-    "clear_time": "ns",
-    "disable_time": "ns",
-    "fault_free_pages": "pages",
-    "laps": "",
-    "faults_until_progress": "",
-    "progress": "",
-    "mean_read": "ns",
-    "p50_read": "ns",
-    "p99_read": "ns",
-    "p999_read": "ns",
-    "p9999_read": "ns",
-    "p99999_read": "ns",
-    "max_read": "ns",
-    "mean_write": "ns",
-    "p50_write": "ns",
-    "p99_write": "ns",
-    "p999_write": "ns",
-    "p9999_write": "ns",
-    "p99999_write": "ns",
-    "max_write": "ns",
-    "lost_time": "ns",
-    "stalls": "",
-    "mean_stall": "ns",
-    "p50_stall": "ns",
-    "p99_stall": "ns",
-    "p999_stall": "ns",
-    "p9999_stall": "ns",
-    "max_stall": "ns",
-    "worst_utilisation_100us": "",
-    "worst_utilisation_1ms": "",
-    "worst_utilisation_10ms": "",
-    "worst_utilisation_100ms": "",
-    "fault_work": "ns",
-    "protect_work": "ns",
-    "moved_work": "",
-    "lock_breaks": "",
-    "lock_shared_count": "",
-    "lock_shared_hold": "ns",
-    "lock_shared_wait": "ns",
-    "max_shared_hold": "ns",
-    "max_shared_wait": "ns",
-    "lock_shared_utilisation": "",
-    "lock_shared_queue": "",
-    "lock_exclusive_count": "",
-    "lock_exclusive_hold": "ns",
-    "lock_exclusive_wait": "ns",
-    "max_exclusive_hold": "ns",
-    "max_exclusive_wait": "ns",
-    "lock_exclusive_utilisation": "",
-    "lock_exclusive_queue": "",
-}
-"""Unit of each metric; the metrics themselves are described in :func:`measure`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +28,9 @@ class Metrics:
     bills: Mapping[str, Mapping[str, int]]  # log operation -> cost or wait -> ns, over the run
     latency: Histogram  # of all accesses of the measured phase
     fingerprint: str
-    outcome: str = ""  # write-page-table: progress, livelock or internal-error
-    story: tuple[str, ...] = ()  # write-page-table: what happened, line by line
+    outcome: str = ""  # of write-page-table (progress, livelock, internal-error) or a migration
+    story: tuple[str, ...] = ()  # of these: what happened, line by line
+    rounds: tuple[Round, ...] = ()  # of a migration
 
 
 def measure(trace: Trace) -> Metrics:
@@ -128,11 +54,28 @@ def measure(trace: Trace) -> Metrics:
       ``progress``: 1 if the store was done in the end, else 0; ``faults_until_progress``: the laps
       of a store that was done.
 
+    If it is a migration:
+
+    * ``migration_time``: from the request until the destination runs and has all pages, or the
+      migration was given up. ``downtime``: from the request to stop the vCPUs until they ran at
+      the destination; missing if they never did.
+    * ``migrated``: 1 if the guest runs at the destination (outcomes completed and postcopy), else
+      0. ``rounds``: syncs of the log after the first, the one at the switch-over included.
+    * ``sent_bytes``: with headers. ``resent_pages``: pages sent, minus the pages of the VM that
+      were sent at all.
+    * ``log_time``: what the migration thread spent in enable, sync, clear and disable, waits for
+      ``mmu_lock``, flushes and grace periods included; that is the sum of the phase's bill.
+      ``limited_time``: what it slept because the window was full.
+    * ``highest_throttle``: largest share of time that auto-converge took away.
+    * ``guest_share``: of the vCPUs' time in the phase, the part in ``hits``, ``think`` and
+      ``idle``: what the guest would need without host, walks of small pages and log.
+
     Over the whole run:
 
     * ``reported_dirty``: pages that the gets returned; ``false_dirty``: those among them that
       the guest had not written since they were last copied.
-    * ``protect_time``: time the host spent in log operations, sleeping excluded; of which
+    * ``protect_time``: time the host spent in log operations, sleeping excluded, those of
+      migrations included; of which, in phases of their own,
       ``enable_time``, ``get_time`` (get, sync and harvest), ``clear_time`` and ``disable_time``
       where there are such phases. The bills say which costs these are made of.
     * ``fault_work``, ``protect_work``, ``moved_work``: :func:`mmusim.jitter.moved_work`.
@@ -143,11 +86,11 @@ def measure(trace: Trace) -> Metrics:
     latency.merge(phase.reads)
     latency.merge(phase.writes)
     values: dict[str, float] = {
-        "phase_time": phase.guest_end_ns - phase.start_ns,
+        "phase_time": max(phase.end_ns, phase.guest_end_ns) - phase.start_ns,
         "faults": phase.counters["pf_taken"],
         "reported_dirty": sum(p.dirty or 0 for p in trace.phases),
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
-        "protect_time": sum(p.end_ns - p.start_ns for p in trace.phases if _is_log_operation(p)),
+        "protect_time": sum(sum(p.bill.values()) for p in trace.phases),
     }
     values |= jitter.latencies(latency, "latency")
     values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")
@@ -161,7 +104,9 @@ def measure(trace: Trace) -> Metrics:
             values[metric] = sum(own)
     if phase.read_before_drop:
         values["fault_free_pages"] = sum(phase.read_before_drop) / len(phase.read_before_drop)
-    if phase.outcome:
+    if phase.migration is not None:
+        values |= _migration(phase, phase.migration)
+    elif phase.outcome:
         done = phase.outcome == "progress"
         values |= {"laps": phase.counters["laps"], "progress": float(done)}
         if done:
@@ -176,7 +121,28 @@ def measure(trace: Trace) -> Metrics:
         fingerprint=trace.fingerprint,
         outcome=phase.outcome,
         story=phase.story,
+        rounds=() if phase.migration is None else phase.migration.rounds,
     )
+
+
+def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
+    over = m.outcome in ("completed", "postcopy")
+    values: dict[str, float] = {
+        "migration_time": m.end_ns - m.start_ns,
+        "rounds": len(m.rounds),
+        "sent_bytes": m.sent_bytes,
+        "resent_pages": m.sent_pages - m.distinct_pages,
+        "migrated": float(over),
+        "log_time": sum(m.spent.get(part, 0) for part in ("enable", "sync", "clear", "disable")),
+        "limited_time": m.spent.get("rate_limit", 0),
+        "highest_throttle": max((share for _, share in m.throttle), default=0.0),
+    }
+    if over:
+        values["downtime"] = m.downtime_ns
+    if phase.vcpu_ns:
+        own = sum(phase.ledger[cause] for cause in ("hits", "think", "idle"))
+        values["guest_share"] = own / phase.vcpu_ns
+    return values
 
 
 _OPERATIONS: Final = {
@@ -190,13 +156,9 @@ _OPERATIONS: Final = {
 def _bills(trace: Trace) -> dict[str, dict[str, int]]:
     bills: dict[str, Counter[str]] = {}
     for phase in trace.phases:
-        if _is_log_operation(phase):
+        if phase.bill:
             bills.setdefault(phase.do, Counter()).update(phase.bill)
     return {operation: dict(bill) for operation, bill in bills.items()}
-
-
-def _is_log_operation(phase: PhaseTrace) -> bool:
-    return not phase.guest and phase.do not in ("sleep", "wait")
 
 
 def expected_fault_free_pages(workload: ReadsBesideWrites) -> float:
@@ -235,6 +197,7 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
         "fingerprint": metrics.fingerprint,
         "outcome": metrics.outcome,
         "story": metrics.story,
+        "rounds": metrics.rounds,
     }
 
 
@@ -250,4 +213,5 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         fingerprint=record["fingerprint"],
         outcome=record["outcome"],
         story=tuple(record["story"]),
+        rounds=tuple(Round(*row) for row in record["rounds"]),
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mmusim.config.cells import Cell
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
+from mmusim.config.migrate import Migrate
 from mmusim.config.workloads import WorkloadFile
 from mmusim.draws import Draws, Stream, uniforms
 from mmusim.errors import ConfigError, MisfitError
@@ -21,9 +21,12 @@ from mmusim.units import PAGE
 from mmusim.workload.base import Accesses, Pattern
 from mmusim.workload.page_pass import PagePass
 
+LAPS: Final = 1 << 40
+"""Where the numbers of accesses in laps begin, for each phase that has them."""
+
 
 class Program(NamedTuple):
-    """What one vCPU does in one phase."""
+    """What one vCPU does in one phase, or in one lap of it."""
 
     accesses: Accesses
     first: int  # index of its first access among all accesses of the vCPU
@@ -78,30 +81,31 @@ class Plan:
         """A value on every axis."""
         return self.chosen.choices
 
-    def program(self, phase: int, cpu: int) -> Program:
-        """Return what vCPU `cpu` does in a phase; the same at every call."""
+    def program(self, phase: int, cpu: int, lap: int = 0) -> Program:
+        """Return what vCPU `cpu` does in a phase; the same at every call.
+
+        In a migration, and where a phase repeats, it is what it does in a lap. There is no telling
+        how many there will be, so their accesses are numbered far away from those of other phases.
+        """
         pattern = self.patterns[phase]
-        assert pattern is not None, f"phase {phase} is not a guest phase"
+        assert pattern is not None, f"vCPUs do nothing in phase {phase}"
         spec = self.driver.phases[phase]
-        assert isinstance(spec, (Pass, Run, Touch))
+        assert isinstance(spec, (Pass, Run, Touch, Migrate))
         base_gfn, pages = self._part(phase, cpu)
+        if lap or isinstance(spec, Migrate):
+            name, first = f"{phase}.{lap}", LAPS * (phase + 1) + lap * pattern.length(pages)
+        else:
+            name, first = f"{phase}", self._accesses_before(phase, cpu)
 
         def numbers(purpose: str, first: int, count: int):  # type: ignore[no-untyped-def]
-            return uniforms(self.draws.key(f"{purpose}{phase}", cpu), first, count)
+            return uniforms(self.draws.key(f"{purpose}{name}", cpu), first, count)
 
         think = distribution(spec.think)
         return Program(
             pattern.accesses(base_gfn, pages, numbers),
-            list(accumulate(self.lengths(cpu), initial=0))[phase],
+            first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
         )
-
-    def lengths(self, cpu: int) -> list[int]:
-        """Return how many accesses a vCPU makes in each phase."""
-        return [
-            p.length(self._part(i, cpu)[1]) if p is not None else 0
-            for i, p in enumerate(self.patterns)
-        ]
 
     def _part(self, phase: int, cpu: int) -> tuple[int, int]:
         """Return where the memory of a vCPU begins in a phase, and how many pages it has."""
@@ -110,6 +114,20 @@ class Plan:
             return self.slot.base_gfn, self.slot.npages
         share = self.slot.npages // self.vcpus
         return self.slot.base_gfn + cpu * share, share
+
+    def accesses(self) -> int | None:
+        """Return how many accesses all vCPUs make; None if nobody knows how many laps there are."""
+        if any(isinstance(p, Migrate) or getattr(p, "repeat", False) for p in self.driver.phases):
+            return None
+        return sum(self._accesses_before(len(self.patterns), cpu) for cpu in range(self.vcpus))
+
+    def _accesses_before(self, phase: int, cpu: int) -> int:
+        """How many accesses a vCPU makes in earlier phases, those of migrations apart."""
+        return sum(
+            pattern.length(self._part(number, cpu)[1])
+            for number, pattern in enumerate(self.patterns[:phase])
+            if pattern is not None and not isinstance(self.driver.phases[number], Migrate)
+        )
 
 
 def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
@@ -154,7 +172,7 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
 
 
 def _pattern(cell: Cell, phase: Phase, share: int) -> Pattern | None:
-    if isinstance(phase, Run):
+    if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
         workload = cell.experiment.workloads[phase.workload]
         assert not isinstance(workload, WorkloadFile), "cells have no references to files"
         pattern: Pattern = workload

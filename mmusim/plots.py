@@ -24,6 +24,7 @@ from mmusim.metrics import UNITS, theory
 from mmusim.phase_diagram import phase_diagram as phase_diagram
 from mmusim.stats import mean_interval
 from mmusim.trace import CAUSES
+from mmusim.units import NS, PAGE
 
 STYLE = {
     **sns.axes_style("whitegrid"),
@@ -194,6 +195,34 @@ def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
     return figure
 
 
+def rounds(outcome: Outcome, results: Sequence[CellResult]) -> Figure:
+    """Draw how migrations converge: what is to be sent after each sync, every seed, a panel a cell.
+
+    The first point is all of the guest's memory; a line that ends was a switch-over, or the
+    migration was given up.
+    """
+    colours = _colours(outcome)
+    figure, axes = _figure(2.6 * -(-len(results) // 3), -(-len(results) // 3), min(3, len(results)))
+    for ax, result in zip(axes.flat, results, strict=False):
+        memory = result.cell.experiment.vm.memory // PAGE
+        for policy, runs in result.runs.items():
+            for number, run in enumerate(runs):
+                start = run.rounds[0].start_ns if run.rounds else 0
+                x = [0.0, *((r.end_ns - start) / NS["s"] for r in run.rounds)]
+                y = [memory, *(r.dirty_pages for r in run.rounds)]
+                label = "" if number else policy
+                ax.plot(x, y, ".-", linewidth=0.8, label=label, color=colours[policy])
+        ax.set(yscale="log", title=_title(result), xlabel="time since the log was started (s)")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    for ax in list(axes.flat)[len(results) :]:
+        ax.set_axis_off()
+    axes[0, 0].set_ylabel("pages to be sent\nafter a sync")
+    axes[0, 0].legend(loc="best", fontsize="small")
+    return figure
+
+
 def working_set(curves: Mapping[str, Mapping[int, float]], unit: str) -> Figure:
     """Draw the mean number of pages written within a window against its length, a line a name.
 
@@ -209,6 +238,40 @@ def working_set(curves: Mapping[str, Mapping[int, float]], unit: str) -> Figure:
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.set_ylabel("distinct pages written\nwithin a window, mean")
     ax.legend(loc="best")
+    return figure
+
+
+def published_times(series: Mapping[str, Sequence[Any]]) -> Figure:
+    """Draw time against vCPUs: a panel a source and MMU, predicted lines, published marks.
+
+    `series` has points with vcpus, published and predicted seconds, and whether they were fitted.
+    """
+    panels: dict[str, dict[str, Sequence[Any]]] = {}
+    for name, points in series.items():
+        head, _, variant = name.partition(", ")
+        source, policy = head.split(" ", 1)
+        mmu = next((mmu for mmu in ("shadow", "legacy") if mmu in policy), "tdp")
+        if len(points) >= 2:
+            panels.setdefault(f"{source}, {mmu} MMU", {})[variant] = points
+    rows = max(1, -(-len(panels) // 2))
+    figure, axes = _figure(2.7 * rows, rows, 2)
+    for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
+        colours = sns.color_palette("colorblind", len(lines))
+        for (variant, points), colour in zip(lines.items(), colours, strict=True):
+            x = [point.vcpus for point in points]
+            ax.plot(x, [point.predicted for point in points], "-", color=colour, label=variant)
+            for point in points:
+                face = "white" if point.fitted else colour
+                ax.plot(point.vcpus, point.published, "o", color=colour, markerfacecolor=face)
+        ax.set(xscale="log", yscale="log", title=title, xlabel="vCPUs, 1 GiB each")
+        ticks = sorted({point.vcpus for points in lines.values() for point in points})
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.set_ylabel("first pass (s)")
+        ax.legend(loc="best", fontsize="small")
+    for ax in list(axes.flat)[len(panels) :]:
+        ax.set_axis_off()
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from mmusim.errors import nearest
-from mmusim.units import NS, parse_bytes, parse_fraction, parse_ns, show_bytes
+from mmusim.units import NS, parse_bytes, parse_fraction, parse_ns, parse_rate, show_bytes
 
 
 class Strict(BaseModel):
@@ -52,6 +52,17 @@ Size = Annotated[
     _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*([KMGT]iB|[kMGT]B|B)\s*$", "4GiB"),
 ]
 """A size, ``"4GiB"``: int bytes inside."""
+
+Rate = Annotated[
+    int,
+    BeforeValidator(_text_only(parse_rate, '"128MiB/s"')),
+    PlainSerializer(lambda rate: f"{show_bytes(rate)}/s", return_type=str),
+    _schema(
+        r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(([KMGT]iB|[kMGT]B|B)|[MG]bit)/s\s*$",
+        "128MiB/s",
+    ),
+]
+"""Data per time, ``"128MiB/s"``: int bytes per second inside."""
 
 Share = Annotated[
     float,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from mmusim.histogram import Histogram
+from mmusim.units import show_ns
 
 CAUSES: Final = (
     "hits",  # accesses through an spte, at the cost of a 2 MiB mapping
@@ -31,6 +32,11 @@ CAUSES: Final = (
     "idle",  # nothing to do until the next request arrives
     "tlb_refill",  # walking again for the mappings that a flush took from the TLB
     "interference",  # the host did something else on the vCPU's processor
+    "user_exit",  # going to user space and back, for port I/O or because the VMM wants something
+    "bql_wait",  # queueing for the big lock of the VMM there
+    "throttle",  # asleep because a migration slows the guest down
+    "paused",  # stopped for the switch-over of a migration
+    "postcopy_wait",  # waiting for a page that has not reached the destination yet
 )
 """Where a vCPU's time goes. The ledger of a phase has one row of nanoseconds for each."""
 
@@ -47,6 +53,51 @@ FAULT_WORK: Final = (
 
 HOST: Final = -1
 """The actor number of the host thread."""
+
+
+class Round(NamedTuple):
+    """One round of a migration: from the end of a sync of the dirty log to the end of the next."""
+
+    start_ns: int
+    end_ns: int
+    sent_pages: int
+    zero_pages: int  # of these, sent as a header only
+    sent_bytes: int
+    dirty_pages: int  # to be sent after the sync that ends the round
+    bandwidth: float  # bytes per second, as the migration thread measured it last; 0: not yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationTrace:
+    """A migration of the VM."""
+
+    outcome: str  # completed, postcopy, did-not-converge, cancelled
+    start_ns: int
+    end_ns: int  # the destination runs and has everything; or the migration was given up
+    downtime_ns: int  # from the request to stop the vCPUs until they ran at the destination
+    rounds: tuple[Round, ...]
+    sent_pages: int
+    zero_pages: int
+    distinct_pages: int  # sent at least once
+    sent_bytes: int
+    spent: Mapping[str, int]  # what the migration thread did -> ns; sums to end_ns - start_ns
+    throttle: tuple[tuple[int, float], ...]  # auto-converge: when, share of time taken away
+    dirty_limit: tuple[tuple[int, int, int], ...]  # when, vCPU, sleep per full ring in ns
+
+    def story(self) -> tuple[str, ...]:
+        """Tell what happened, round by round."""
+        lines = [
+            f"round {number}: {show_ns(r.end_ns - r.start_ns)}, {r.sent_pages:,} pages sent, "
+            f"{r.dirty_pages:,} to be sent after it"
+            for number, r in enumerate(self.rounds, 1)
+        ]
+        lines += [
+            f"{show_ns(when - self.start_ns)}: vCPUs are throttled by {share:.0%}"
+            for when, share in self.throttle
+        ]
+        end = f"{self.outcome} after {show_ns(self.end_ns - self.start_ns)}"
+        downtime = f", downtime {show_ns(self.downtime_ns)}" if self.downtime_ns else ""
+        return (*lines, end + downtime)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +118,11 @@ class PhaseTrace:
     reads: Histogram = field(default_factory=Histogram)  # latency of each access, think time apart
     writes: Histogram = field(default_factory=Histogram)
     requests: Histogram = field(default_factory=Histogram)  # from intended arrival to completion
-    outcome: str = ""  # write-page-table: progress, livelock or internal-error
-    story: tuple[str, ...] = ()  # write-page-table: what happened, line by line
+    outcome: str = ""  # of write-page-table (progress, livelock, internal-error) or a migration
+    story: tuple[str, ...] = ()  # of these: what happened, line by line
     read_before_drop: tuple[int, ...] = ()  # per dropped large spte: pages read without a fault
     bill: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
+    migration: MigrationTrace | None = None
     stalls: Histogram = field(default_factory=Histogram)  # each from leaving the guest to entering
     worst_loss: Mapping[int, int] = field(default_factory=dict)
     """Window in ns -> most ns that a vCPU lost within any window of that length; a window that no
@@ -168,6 +220,9 @@ class Probe:
 
     def copied(self, gfns: list[int]) -> None:
         """The destination received pages as they are now."""
+
+    def switched(self) -> None:
+        """The guest runs at the destination from now on."""
 
     def locked(self, who: int, asked_ns: int, got_ns: int, released_ns: int, shared: bool) -> None:
         """An acquisition of mmu_lock has ended; `shared` if it was for read."""

@@ -19,8 +19,9 @@ Event = dict[str, Any]
 
 GUEST_PID: Final = 1
 HOST_PID: Final = 2
-THREAD_TID: Final = 1  # of the host: its thread, and mmu_lock
+THREAD_TID: Final = 1  # of the host: its thread, mmu_lock, and the rounds of migrations
 LOCK_TID: Final = 2
+ROUNDS_TID: Final = 3
 
 
 def trace_events(timeline: Timeline) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def trace_events(timeline: Timeline) -> dict[str, Any]:
         "otherData": facts,
         "traceEvents": [
             *_names(timeline), *_vcpus(timeline), *_host(timeline), *_lock(timeline),
-            *_counts(timeline),
+            *_rounds(timeline), *_counts(timeline),
         ],
     }  # fmt: skip
 
@@ -55,6 +56,8 @@ def _names(timeline: Timeline) -> Iterator[Event]:
     processes = {GUEST_PID: f"guest, {timeline.policy}, seed {timeline.seed}", HOST_PID: "host"}
     threads = {(GUEST_PID, n + 1): name_of(n) for n in range(len(timeline.vcpus))}
     threads |= {(HOST_PID, THREAD_TID): name_of(HOST), (HOST_PID, LOCK_TID): "mmu_lock"}
+    if any(phase.migration for phase in timeline.phases):
+        threads[HOST_PID, ROUNDS_TID] = "migration"
     for pid, name in processes.items():
         yield {"ph": "M", "name": "process_name", "pid": pid, "tid": 0, "args": {"name": name}}
     for (pid, tid), name in threads.items():
@@ -118,6 +121,19 @@ def _lock(timeline: Timeline) -> Iterator[Event]:
         yield _slice(HOST_PID, LOCK_TID, name, h.start_ns, h.end_ns, by)
     for at_ns, length in queue_lengths(timeline.holds):
         yield _count("waiting for mmu_lock", at_ns, {"waiting": length})
+
+
+def _rounds(timeline: Timeline) -> Iterator[Event]:
+    """Yield the rounds of migrations, what each left to be sent, and the throttle."""
+    for m in (phase.migration for phase in timeline.phases if phase.migration is not None):
+        for number, r in enumerate(m.rounds, 1):
+            if r.end_ns > r.start_ns:
+                facts = {"sent pages": r.sent_pages, "dirty pages": r.dirty_pages}
+                name = f"round {number}"
+                yield _slice(HOST_PID, ROUNDS_TID, name, r.start_ns, r.end_ns, facts)
+            yield _count("to be sent", r.end_ns, {"pages": r.dirty_pages})
+        for at_ns, share in m.throttle:
+            yield _count("throttle", at_ns, {"percent": round(100 * share)})
 
 
 def _counts(timeline: Timeline) -> Iterator[Event]:

@@ -18,8 +18,11 @@ BYTES: Final = {
     "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
     "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 }  # fmt: skip
+RATES: Final = {f"{unit}/s": size for unit, size in BYTES.items()} | {
+    "Mbit/s": 10**6 // 8, "Gbit/s": 10**9 // 8,
+}  # fmt: skip
 
-_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*([A-Za-zµ%]+)\s*")
+_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*([A-Za-zµ%/]+)\s*")
 
 
 def _quantity(text: str, units: dict[str, int], example: str) -> Decimal:
@@ -55,6 +58,20 @@ def parse_bytes(text: str) -> int:
     if size != int(size):
         raise ValueError('must be a whole number of bytes; write e.g. "4GiB"')
     return int(size)
+
+
+def parse_rate(text: str) -> int:
+    """Read a rate such as ``"128MiB/s"`` or ``"10Gbit/s"``; return bytes per second.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a number followed by a known unit, or no whole number of bytes a second.
+    """
+    rate = _quantity(text, RATES, '"128MiB/s"')
+    if rate != int(rate):
+        raise ValueError('must be a whole number of bytes per second; write e.g. "128MiB/s"')
+    return int(rate)
 
 
 def parse_fraction(text: str) -> float:

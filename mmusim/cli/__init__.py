@@ -69,7 +69,7 @@ def export(
 @app.command()
 def plot(
     figure: Annotated[
-        str, typer.Argument(help="ratios, latencies, decomposition, phases or timeline.")
+        str, typer.Argument(help="ratios, latencies, decomposition, rounds, phases, timeline.")
     ],
     experiment: ExperimentFile,
     to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
@@ -196,6 +196,21 @@ def dirty_log_perf_test(
             host=host, sample=sample,
         )
     )  # fmt: skip
+
+
+@app.command()
+def validate(
+    published: Annotated[
+        Path | None, typer.Argument(help="A table of published times [the one shipped].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for document, table and figure.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit unit costs on few published times, predict the others and compare."""
+    from mmusim.cli.validate import validate as verb
+
+    verb(published, out, workers, as_json)
 
 
 @app.command()

@@ -67,6 +67,7 @@ def plot(
         "phases": lambda outcome: plots.phase_diagram(outcome, metric, policy),
         "latencies": lambda outcome: plots.latencies(outcome, outcome.cells),
         "decomposition": lambda outcome: plots.decomposition(outcome, outcome.cells),
+        "rounds": lambda outcome: plots.rounds(outcome, outcome.cells),
     }
     if figure not in draw:
         known = nearest(figure, [*draw, "timeline"])

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mmusim.config.migrate import Migrate, Migration
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase, Named
 from mmusim.errors import nearest
@@ -106,7 +107,7 @@ class Sleep(Named):
 
 
 Phase = Annotated[
-    Pass | Touch | Run | WritePageTable | Log | Recreate | Clear | Sync | Sleep,
+    Pass | Touch | Run | Migrate | WritePageTable | Log | Recreate | Clear | Sync | Sleep,
     Field(discriminator="do"),
 ]
 
@@ -135,6 +136,8 @@ class Driver(Strict):
     ones split from them may be fixed without mmu_lock."""
     dirty_ring: RingSize = parse_bytes("64KiB")
     """Size of each vCPU's dirty ring, where the policy has rings: 16 bytes an entry."""
+    migration: Migration = Field(default_factory=Migration)
+    """What `migrate` phases are told."""
     measure: str = "last"
     """The guest phase whose time and latencies are compared: `last`, or a name."""
     phases: Annotated[list[Phase], Field(min_length=1)]
@@ -162,6 +165,10 @@ class Driver(Strict):
                 raise ValueError(
                     f"{where} deletes the memory of a running guest; put wait before it"
                 )
+            if isinstance(phase, Migrate) and logging:
+                raise ValueError(
+                    f"{where} switches logging on by itself; put disable-logging before it"
+                )
             if isinstance(phase, GuestPhase):
                 running = phase.background
             elif phase.do == "wait":
@@ -181,7 +188,14 @@ class Driver(Strict):
             got = got or phase.do in ("get-dirty-log", "sync-dirty-log")
 
     def misfits(self, reporting: Reporting) -> Iterator[tuple[str, str, str]]:
-        """Yield key, rule and remedy of each phase that a way of reporting does not have."""
+        """Yield key, rule and remedy of what a way of reporting does not have."""
+        migrates = any(isinstance(phase, Migrate) for phase in self.phases)
+        if migrates and self.migration.dirty_limit and reporting is not Reporting.DIRTY_RING:
+            yield (
+                "driver.migration.dirty_limit",
+                f"goes with {Reporting.DIRTY_RING.value} and not with {reporting.value}",
+                "use auto_converge, or compare policies with dirty rings only",
+            )
         for number, phase in enumerate(self.phases, 1):
             fits = REPORTS.get(phase.do)
             if fits is not None and reporting not in fits:

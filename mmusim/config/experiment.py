@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from mmusim.config.claims import Claim
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
+from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
 from mmusim.config.workloads import Workload
 from mmusim.errors import MisfitError, nearest
@@ -57,7 +58,7 @@ class Experiment(Strict):
     def _names_resolve(self) -> Self:
         phases = self.driver.phases if isinstance(self.driver, Driver) else []
         for number, phase in enumerate(phases, 1):
-            if isinstance(phase, Run):
+            if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
                 key = f"driver.phases[{number}].workload"
                 _resolve(key, "workload", phase.workload, self.workloads)
         labels = {"variant": list(self.variants), **self.sweep}
@@ -76,6 +77,13 @@ class Experiment(Strict):
         for name in self.policies.all:
             policy, _, choices = self.chosen(name)
             if not policy.tracks:
+                for number, phase in enumerate(self.script(policy).phases, 1):
+                    if isinstance(phase, Migrate):
+                        raise MisfitError(
+                            f"driver.phases[{number}].do", phase.do,
+                            f"needs to know what is dirty, and policy {name!r} logs nothing",
+                            "leave that policy out, or use run in the place of migrate",
+                        )  # fmt: skip
                 continue
             for key, rule, remedy in self.script(policy).misfits(choices.reporting):
                 raise MisfitError(key, None, f"{rule}, of policy {name!r}", remedy)

@@ -62,6 +62,12 @@ COSTS: Final = {
     "c_ring_exit": "exit to user space because a dirty ring is full, and back",
     "c_ring_harvest": "read one entry of a dirty ring in user space",
     "c_ring_mask": "one mask of a ring reset: take and release mmu_lock, look up the slot",
+    "c_user_exit": "go on from a VM exit to the VMM in user space, and back",
+    "c_zero_check": "find out whether a page is all zeros before it is sent",
+    "c_send_page": "copy a page into a channel of a migration, the network apart",
+    "c_stop_vcpus": "stop the vCPUs for the switch-over and start them at the destination",
+    "c_device_state": "save, send and load what is not memory",
+    "c_postcopy_fault": "fault on a page that is not there: userfaultfd, request, network, wake-up",
 }
 """Every cost the model pays, by its name. Names follow the tables of the domain reference (H)."""
 

@@ -67,7 +67,7 @@ class PerfTest(Strict):
                 phases.append({"do": "clear-dirty-log", "name": name})
         running = self.run_vcpus_while_disabling
         if running:
-            phases.append(dirtying | {"background": True})
+            phases.append(dirtying | {"background": True, "repeat": True})
         phases.append({"do": "disable-logging", "name": "disabling dirty logging"})
         if running:
             phases.append({"do": "wait"})

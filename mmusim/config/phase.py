@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from pydantic import model_validator
+
 from mmusim.config.cost import CostSpec
 from mmusim.quantities import Strict
 
@@ -19,3 +23,11 @@ class GuestPhase(Named):
     """Guest work before each access."""
     background: bool = False
     """Go on with the next phase at once; `wait` joins."""
+    repeat: bool = False
+    """Begin again and again until the host thread waits."""
+
+    @model_validator(mode="after")
+    def _somebody_ends_it(self) -> Self:
+        if self.repeat and not self.background:
+            raise ValueError("repeat needs background = true; `wait` ends it")
+        return self

@@ -18,14 +18,17 @@ from mmusim.mmu.slot import rearm
 NO_REGIONS = slice(0, 0)
 
 
-def reap(vm: Vm, who: int, payer: Vcpu, bill: dict[str, int]) -> Generator[simpy.Event, Any, int]:
-    """Harvest every ring and reset them (KVM_RESET_DIRTY_RINGS); return how many entries.
+def reap(
+    vm: Vm, who: int, payer: Vcpu, bill: dict[str, int], only: Vcpu | None = None
+) -> Generator[simpy.Event, Any, int]:
+    """Harvest every ring, or one, and reset them (KVM_RESET_DIRTY_RINGS); return how many entries.
 
     Entries are re-armed by masks of up to 64 neighbouring pages, each under its own hold of
     mmu_lock, and one flush follows. `payer` gives the streams, `bill` takes what is spent.
     """
     yield from hold_slots_lock(vm, who, bill)
-    harvested = [v.ring.harvest() for v in vm.vcpus if v.ring is not None]
+    whose = vm.vcpus if only is None else [only]
+    harvested = [v.ring.harvest() for v in whose if v.ring is not None]
     count = sum(map(len, harvested))
     vm.view.stat[RING_ENTRIES] += count
     yield vm.spend(pay(vm, bills.harvest(count), bill))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmusim.engine.dirty_rings import reap
 from mmusim.engine.tlb import refill
+from mmusim.engine.user_space import asleep, hold_bql, to_user_space
 from mmusim.engine.vm import (
     FLUSH_EXIT,
     INTERFERENCE,
@@ -24,6 +25,8 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
     while True:
         if v.ring is not None and v.ring.soft_full():
             yield from ring_full(vm, v)
+        if v.errands:
+            yield from to_user_space(vm, v)
         if v.stolen_ns:
             stolen, v.stolen_ns = v.stolen_ns, 0
             yield vm.spend_on(v, INTERFERENCE, stolen)
@@ -36,9 +39,9 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
                 yield vm.spend(flush + refill_ns)
         if entry_ns:
             yield vm.spend_on(v, cause, entry_ns)
-        if not v.flush_requested and not v.stolen_ns:
+        if not v.flush_requested and not v.errands and not v.stolen_ns:
             break
-        entry_ns = 0  # the request came during the entry, which is broken off and made good
+        entry_ns = 0  # a request came during the entry, which is broken off and made good
     vm.in_guest_again(v)
 
 
@@ -52,15 +55,31 @@ def walk_again(vm: Vm, v: Vcpu, index: int) -> int:
 
 
 def ring_full(vm: Vm, v: Vcpu) -> Steps:
-    """KVM_EXIT_DIRTY_RING_FULL: user space harvests and resets the rings on the vCPU's thread."""
-    started = vm.now
-    v.waits_for = "the reset of the dirty rings"
-    vm.view.stat[RING_FULLS] += 1
-    yield vm.spend(v.c_ring_exit.at(v.ring_exits))
+    """KVM_EXIT_DIRTY_RING_FULL: user space harvests and resets the rings on the vCPU's thread.
+
+    QEMU does it under its big lock. With a dirty limit it harvests the ring of this vCPU only, so
+    that the others' fill up too, and lets it sleep (dirtylimit_vcpu_execute).
+    """
+    exit_ns = v.c_ring_exit.at(v.ring_exits)
     v.ring_exits += 1
-    yield from reap(vm, v.number, v, {})
+    vm.view.stat[RING_FULLS] += 1
+    yield vm.spend_on(v, RING_FULL, exit_ns)
+    if vm.vmm is not None:
+        yield from hold_bql(vm, v)
+    began = vm.now
+    v.waits_for = "the reset of the dirty rings"
+    yield from reap(vm, v.number, v, {}, only=v if limited(vm) else None)
     v.waits_for = ""
-    vm.book(v, RING_FULL, started, vm.now)
+    vm.book(v, RING_FULL, began, vm.now)
+    if vm.vmm is not None:
+        vm.vmm.bql.release(v.number)
+    if v.sleep_per_full_ring:
+        yield from asleep(vm, v, v.sleep_per_full_ring)
+
+
+def limited(vm: Vm) -> bool:
+    """Tell whether a dirty limit is in force (dirtylimit_in_service)."""
+    return vm.vmm is not None and vm.vmm.limits_dirtying
 
 
 def drain_pml(vm: Vm, v: Vcpu, index: int) -> Steps:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mmusim.engine.lead import Lead
 from mmusim.engine.stretches import stretches
+from mmusim.engine.tlb import WorkingSet
 from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K, Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import PageTable, hit_level
@@ -40,16 +41,17 @@ class GuestRun:
         "total_ns", "write",
     )  # fmt: skip
 
-    def __init__(self, vm: Vm, v: Vcpu, program: Program) -> None:
-        """Stand before the first access."""
+    def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
+        """Stand before the first access; requests arrive from `began_ns` on."""
         self._vm, self._v, self.program = vm, v, program
         self._arrays = program.accesses
+        v.working_set, v.first = WorkingSet(self._arrays.gfn), program.first
         self.gfn: Any = np.ascontiguousarray(self._arrays.gfn).data
         self.write: Any = np.ascontiguousarray(self._arrays.write).data
         self.length = len(self._arrays.gfn)
         self.k = 0  # next access
         self._began = -1  # when access k was first tried, if it has been
-        self._lead = Lead.of(program, vm.now)  # None: every access follows the one before at once
+        self._lead = Lead.of(program, began_ns)  # None: every access follows the one before at once
         self._think_left = self._think_before(0)
         self._ahead = FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
@@ -65,6 +67,11 @@ class GuestRun:
     def index(self) -> int:
         """Index of the next access among all accesses of the vCPU: the key of its costs."""
         return self.program.first + self.k
+
+    @property
+    def over_ns(self) -> int:
+        """When the next lap begins: now, or at its last arrival if the program has requests."""
+        return self._vm.now if self._lead is None else self._lead.last_arrival(self._vm.now)
 
     def _think_before(self, k: int) -> int:
         return 0 if self._lead is None or k >= self.length else self._lead.think(k)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from mmusim.config.driver import Phase, Run, Sleep
+from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.engine import log_ioctls, log_reports
@@ -15,9 +16,13 @@ from mmusim.engine.books import Books
 from mmusim.engine.dirty_rings import hold_slots_lock
 from mmusim.engine.interference import interfere
 from mmusim.engine.log_ioctls import Host
+from mmusim.engine.migration import Migration
 from mmusim.engine.soft_vcpu import soft_vcpu
+from mmusim.engine.user_space import port_io
 from mmusim.engine.vcpu import vcpu
-from mmusim.engine.vm import Steps, Vm
+from mmusim.engine.vm import Steps, Vcpu, Vm
+from mmusim.latency import Gamma
+from mmusim.plan import Program
 from mmusim.trace import HOST, PhaseTrace
 
 
@@ -30,7 +35,9 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         host.bill = record["bill"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
         vm.changed(HOST)
-        if isinstance(phase, GuestPhase):
+        if isinstance(phase, Migrate):
+            yield from migrate(vm, host, number, phase)
+        elif isinstance(phase, GuestPhase):
             yield from start_guest(vm, host, number, phase)
         else:
             yield from OPERATIONS[phase.do](vm, host, phase, record)
@@ -52,19 +59,64 @@ def start_guest(vm: Vm, host: Host, number: int, phase: GuestPhase) -> Steps:
         if isinstance(phase, WritePageTable):
             steps = soft_vcpu(vm, v, number, phase, host.phases[-1])
         else:
-            steps = vcpu(vm, v, vm.plan.program(number, v.number))
-        v.process = vm.env.process(steps)
-        host.running.append(v.process)
-        for source, rare in enumerate(vm.plan.interference):
-            vm.interferers += 1
-            vm.env.process(interfere(vm, v, source, rare))
+            more = laps(vm, v, number, lambda: not host.joining) if phase.repeat else ()
+            steps = vcpu(vm, v, vm.plan.program(number, v.number), more)
+        run_on(vm, host, v, steps)
     if not phase.background:
         yield from join(vm, host)
 
 
+def run_on(vm: Vm, host: Host, v: Vcpu, steps: Steps) -> None:
+    """Let a vCPU go through a process, and the host interfere with it."""
+    v.process = vm.env.process(steps)
+    host.running.append(v.process)
+    for source, rare in enumerate(vm.plan.interference):
+        vm.interferers += 1
+        vm.env.process(interfere(vm, v, source, rare))
+
+
+def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
+    """Let every vCPU run its workload lap after lap beside the migration thread."""
+    yield from join(vm, host)
+    books, record = Books(vm.plan.slot.npages), host.phases[-1]
+    host.books[number] = books
+    migration = Migration(vm, host, number, phase)
+    for v in migration.vcpus:
+        v.books = books
+        more = laps(vm, v, number, lambda: migration.active)
+        run_on(vm, host, v, vcpu(vm, v, vm.plan.program(number, v.number), more))
+    start_port_io(vm, migration)
+    yield from migration.thread()
+    yield from join(vm, host)
+    vm.vmm = vm.unsent = None
+    for v in vm.vcpus:
+        v.errands.clear()
+    record |= {"dirty": migration.reported, "false_dirty": migration.false}
+    trace = migration.trace()
+    record |= {"migration": trace, "outcome": trace.outcome, "story": trace.story()}
+
+
+def laps(vm: Vm, v: Vcpu, number: int, go_on: Callable[[], bool]) -> Iterator[Program]:
+    """Yield what a vCPU does in each lap after the first, as long as it is to go on."""
+    lap = 1
+    while go_on():
+        yield vm.plan.program(number, v.number, lap)
+        lap += 1
+
+
+def start_port_io(vm: Vm, migration: Migration) -> None:
+    """Let the vCPUs exit for port I/O at exponential intervals while the migration goes on."""
+    mean = migration.spec.io_interval
+    for v in migration.vcpus if mean else ():
+        gaps = vm.plan.draws.stream("t_io", v.number, Gamma(mean, 1.0))
+        vm.env.process(port_io(vm, v, gaps, lambda: migration.active))
+
+
 def join(vm: Vm, host: Host) -> Steps:
-    """Wait until no vCPU is running a program."""
+    """Wait until no vCPU is running a program; who repeats one ends with this lap."""
+    host.joining = True
     yield from host.running
+    host.joining = False
     host.running.clear()
     for v in vm.vcpus:
         v.process = None

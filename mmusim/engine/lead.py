@@ -56,6 +56,10 @@ class Lead:
         """Return how long a guest that is through with access k-1 `now` waits for the next."""
         return 0 if self._due is None else max(0, self._due[k] - now)
 
+    def last_arrival(self, now: int) -> int:
+        """Return when the last request arrives, or arrived; `now` if there are none."""
+        return now if self._due is None else int(self._due[-1])
+
     def ends(self, k: int, spent: Ints, think_left: int, now: int) -> tuple[Ints, Ints]:
         """Return when accesses from k on end that take `spent`, and the waits before each.
 

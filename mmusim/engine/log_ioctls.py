@@ -47,6 +47,7 @@ class Host:
         self.phases: list[dict[str, Any]] = []
         self.books: dict[int, Books] = {}
         self.running: list[Any] = []  # vCPU processes in the background
+        self.joining = False  # the thread waits for them
         self.bitmap: Ints = np.zeros(0, np.int64)  # gfns that the last get returned
         self.bill: dict[str, int] = {}  # of this phase
         self.waits_for = ""
@@ -174,6 +175,14 @@ def synchronize_srcu(vm: Vm, host: Host) -> Steps:
 
 
 def send(vm: Vm, gfns: Ints) -> None:
+    """Send what is dirty: at once, unless a migration does it when their turn has come."""
+    if vm.unsent is not None:
+        vm.unsent[gfns - vm.plan.slot.base_gfn] = True
+        return
+    copy_to_destination(vm, gfns)
+
+
+def copy_to_destination(vm: Vm, gfns: Ints) -> None:
     """The destination receives pages as they are now."""
     mmu.copied(vm.table, gfns)
     if vm.probe is not None:

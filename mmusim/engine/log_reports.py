@@ -6,9 +6,11 @@ Sources: ``kvm_get_dirty_log_protect``, ``kvm_clear_dirty_log_protect``,
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
+import simpy
 
 from mmusim import bills
 from mmusim.config.driver import Clear, Phase, Sync
@@ -85,15 +87,21 @@ def clear_in_chunks(vm: Vm, host: Host, chunk_bytes: int | None) -> Steps:
     slot = vm.plan.slot
     chunk = chunk_bytes // PAGE if chunk_bytes else slot.npages
     for first in range(slot.base_gfn, slot.base_gfn + slot.npages, chunk):
-        asked = host.bitmap[np.searchsorted(host.bitmap, first) :]
-        asked = asked[: np.searchsorted(asked, first + chunk)]
-        size = min(chunk, slot.base_gfn + slot.npages - first)
-        yield vm.spend(host.once("c_get_floor") + host.pay(bills.copy(size)))
-        yield from drain_buffers(vm, host)
-        yield from hold_mmu_lock(vm, HOST, host.bill)
-        gfns = asked[(vm.table.page[asked] & LOGGED) != 0]
-        yield from clear_and_rearm(vm, host, gfns, size)
-        send(vm, gfns)
+        send(vm, (yield from clear_chunk(vm, host, first, chunk)))
+
+
+def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.Event, Any, Ints]:
+    """One request: clear what the last get reported of a range; return what is armed again."""
+    slot = vm.plan.slot
+    asked = host.bitmap[np.searchsorted(host.bitmap, first) :]
+    asked = asked[: np.searchsorted(asked, first + pages)]
+    size = min(pages, slot.base_gfn + slot.npages - first)
+    yield vm.spend(host.once("c_get_floor") + host.pay(bills.copy(size)))
+    yield from drain_buffers(vm, host)
+    yield from hold_mmu_lock(vm, HOST, host.bill)
+    gfns: Ints = asked[(vm.table.page[asked] & LOGGED) != 0]
+    yield from clear_and_rearm(vm, host, gfns, size)
+    return gfns
 
 
 def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) -> Steps:

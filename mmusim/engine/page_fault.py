@@ -62,6 +62,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
         yield vm.spend_on(v, FAULT_SLOW, outside)  # top up caches, gfn to pfn
     else:
         yield vm.spend_on(v, FAULT_SLOW, exit_ns + outside)
+    if vm.postcopy is not None:
+        yield from vm.postcopy.fault(v, gfn, index)
     if vm.shares:
         yield from count_reader(vm, v)
     queued = vm.lock.acquire(v.number, shared=vm.tdp)
@@ -181,7 +183,7 @@ def map_page(
         return SLOW
     if mmu.map_small(view, gfn, tracked, bits):
         vm.mark_dirty(v, gfn)
-    elif not vm.tdp:
+    elif not vm.tdp and vm.postcopy is None:
         mmu.prefetch_small(view, gfn, vm.resident, bits)
     if vm.upper is not None and vm.plan.policy.protects_tables and vm.upper.region[region]:
         view.page[gfn] &= ~WRITABLE & 0xFF  # the leaf is in order, the entry above it is not

@@ -55,10 +55,8 @@ class Simulation:
 
     def reached(self) -> Reached:
         """Return the simulated time, and the share of the accesses that are done."""
-        vcpus, plan = self._vm.vcpus, self._vm.plan
-        total = sum(sum(plan.lengths(v.number)) for v in vcpus)
-        done = sum(v.accesses for v in vcpus)
-        return Reached(self._vm.now, min(1.0, done / total) if total else None)
+        total, done = self._vm.plan.accesses(), sum(v.accesses for v in self._vm.vcpus)
+        return Reached(self._vm.now, done / total if total else None)
 
     def run(self) -> Trace:
         """Simulate to the end. Call it once."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmusim.engine.vm import Vm
 from mmusim.errors import InvariantError, LostWriteError
 from mmusim.mmu.slot import illegal, lost_writes
+from mmusim.mmu.spte import STALE
 
 
 def check(vm: Vm) -> None:
@@ -27,6 +29,8 @@ def check(vm: Vm) -> None:
         gfn for v in vm.vcpus for gfn in v.pml
     ]  # logged by the processor, not yet in the log
     lost = np.setdiff1d(lost_writes(vm.table, vm.plan.slot), buffered)
+    if vm.unsent is not None:  # a migration knows what it has not sent yet
+        lost = lost[~vm.unsent[lost - vm.plan.slot.base_gfn]]
     if len(lost):
         raise LostWriteError(
             f"policy {policy!r} lost writes to {len(lost)} pages, the first at gfn {lost[0]}: "
@@ -37,4 +41,26 @@ def check(vm: Vm) -> None:
         raise InvariantError(
             f"policy {policy!r} lets the guest write {len(wrong)} pages unlogged, the first at "
             f"gfn {wrong[0]}: a writable spte maps it and its bit in the dirty log is clear"
+        )
+
+
+def check_arrival(vm: Vm, missing: NDArray[np.bool_] | None = None) -> None:
+    """Check that the destination has the newest content of every page, or knows that it has not.
+
+    Every page's write counter there equals the source's, those of `missing` pages apart; shape
+    (pages of the slot,).
+
+    Raises
+    ------
+    LostWriteError
+        If the guest at the destination would go on with an old version of a page.
+    """
+    old = (vm.table.page[vm.plan.slot.pages] & STALE) != 0
+    if missing is not None:
+        old &= ~missing
+    if old.any():
+        first = vm.plan.slot.base_gfn + int(np.argmax(old))
+        raise LostWriteError(
+            f"policy {vm.plan.policy.name!r} lost writes to {np.count_nonzero(old)} pages, the "
+            f"first at gfn {first}: the guest goes on at the destination with an old version"
         )

@@ -5,6 +5,8 @@ Read this file first: with ``page_fault.py`` and ``host.py`` it is the algorithm
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 import simpy
@@ -13,7 +15,7 @@ from mmusim.engine.flush import REPLAN
 from mmusim.engine.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
 from mmusim.engine.guest_run import GuestRun
 from mmusim.engine.page_fault import LOST_RACE, page_fault
-from mmusim.engine.tlb import WorkingSet
+from mmusim.engine.user_space import GuestGoneError
 from mmusim.engine.vm import PASS, Steps, Vcpu, Vm
 from mmusim.errors import LivelockError
 from mmusim.mmu.dirty_ring import PML_ENTRIES
@@ -25,18 +27,33 @@ PATIENCE: Final = 16
 """Faults on one access, lost races apart, before the guest is declared to make no progress."""
 
 
-def vcpu(vm: Vm, v: Vcpu, program: Program) -> Steps:
-    """Run a program from the first access to the last."""
+def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Steps:
+    """Run a program from the first access to the last, then each that `laps` goes on with."""
     started = vm.now
     v.begin(started)
-    run = GuestRun(vm, v, program)
-    v.working_set, v.first = WorkingSet(program.accesses.gfn), program.first
+    run = GuestRun(vm, v, program, started)
     pass_ns = v.t_pass.at(run.index)
     if pass_ns:
         yield vm.spend_on(v, PASS, pass_ns)
     v.left_ns = vm.now
-    yield from enter_guest(vm, v, 0, PASS, run.index)
+    with suppress(GuestGoneError):
+        yield from enter_guest(vm, v, 0, PASS, run.index)
+        yield from go_through(vm, v, run)
+        for program in laps:
+            run = GuestRun(vm, v, program, run.over_ns)
+            yield from go_through(vm, v, run)
 
+    if v.in_guest:
+        vm.left_guest(v)
+    if v.pml:
+        yield from drain_pml(vm, v, run.index)
+    v.stalls.add(v.left_ns, vm.now)
+    v.books.end(v.stalls, started, vm.now)
+    vm.fingerprint.add(vm.now, v.number, run.length)
+
+
+def go_through(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
+    """Make every access of a program; a fault is handled and the access tried again."""
     stuck_at, faults = -1, 0
     while run.k < run.length:
         if run.plan():
@@ -53,13 +70,6 @@ def vcpu(vm: Vm, v: Vcpu, program: Program) -> Steps:
             faults += outcome != LOST_RACE
             vm.fingerprint.add(vm.now, v.number, run.index, outcome)
             vm.changed(v.number)
-
-    vm.left_guest(v)
-    if v.pml:
-        yield from drain_pml(vm, v, run.index)
-        v.stalls.add(v.left_ns, vm.now)
-    v.books.end(v.stalls, started, vm.now)
-    vm.fingerprint.add(vm.now, v.number, run.length)
 
 
 def touch(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
-from typing import Any, Final
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import simpy
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mmusim.draws import Ints, Stream
 from mmusim.engine.books import Books
+from mmusim.engine.fault_parts import Split
 from mmusim.engine.mmu_lock import RwLock, SpinLock
 from mmusim.engine.tlb import WorkingSet
 from mmusim.histogram import Histogram
@@ -27,15 +28,21 @@ from mmusim.policies import Lock, Mmu, Tracking
 from mmusim.trace import CAUSES, Fingerprint, Probe
 from mmusim.utilisation import Stalls
 
+if TYPE_CHECKING:
+    from mmusim.engine.postcopy import Postcopy
+    from mmusim.engine.user_space import Vmm
+
 Steps = Generator[simpy.Event, Any, None]
 """A SimPy process, or a part of one."""
 Outcome = Generator[simpy.Event, Any, int]
 """A part of a process that returns a number."""
+Errand: TypeAlias = "Callable[[Vm, Vcpu], Steps]"
+"""Something that a vCPU's thread does in user space, with the big lock held."""
 
 (
     HITS, WALK_4K, THINK, PASS, FAULT_SLOW, FAULT_FAST, TABLE_ALLOC, DROP_LARGE, SPLIT_LARGE,
     MMU_LOCK_WAIT, FLUSH_WAIT, FLUSH_EXIT, TLB_FLUSH, PML_LOG, PML_DRAIN, RING_FULL, IDLE,
-    TLB_REFILL, INTERFERENCE,
+    TLB_REFILL, INTERFERENCE, USER_EXIT, BQL_WAIT, THROTTLE, PAUSED, POSTCOPY_WAIT,
 ) = range(len(CAUSES))  # fmt: skip
 
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
@@ -50,10 +57,11 @@ class Vcpu:
     __slots__ = (
         "accesses", "ack", "books", "c_ack", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast",
         "c_fault_slow", "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log",
-        "c_ring_exit", "c_split_1G", "c_tdp_split_2M", "c_tlb_flush", "c_walk_guest",
-        "c_zap_large", "first", "flush_requested", "flushes", "grace", "handling", "in_guest",
-        "interrupted", "kicks", "left_ns", "number", "pml", "process", "ring", "ring_exits",
-        "stalls", "stolen_ns", "t_hit", "t_pass", "t_walk", "t_write", "waits_for", "working_set",
+        "c_postcopy_fault", "c_ring_exit", "c_split_1G", "c_tdp_split_2M", "c_tlb_flush",
+        "c_user_exit", "c_walk_guest", "c_zap_large", "errands", "first", "flush_requested",
+        "flushes", "grace", "handling", "in_guest", "interrupted", "kicks", "left_ns", "number",
+        "pml", "process", "ring", "ring_exits", "sleep_per_full_ring", "stalls", "stolen_ns",
+        "t_hit", "t_pass", "t_walk", "t_write", "user_exits", "waits_for", "working_set",
     )  # fmt: skip
 
     t_hit: Stream
@@ -69,11 +77,13 @@ class Vcpu:
     c_flush_target: Stream
     c_pml_drain: Stream
     c_pml_log: Stream
+    c_postcopy_fault: Stream
     c_ring_exit: Stream
     c_split_1G: Stream  # noqa: N815 - units as people write them
     c_tdp_split_2M: Stream  # noqa: N815
     c_tlb_flush: Stream
     c_walk_guest: Stream
+    c_user_exit: Stream
     c_zap_large: Stream
 
     def __init__(self, plan: Plan, number: int) -> None:
@@ -96,7 +106,10 @@ class Vcpu:
         self.pml: list[int] = []  # the PML buffer, as gfns
         pml = plan.choices.tracking is Tracking.PML
         self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
-        self.flushes = self.ring_exits = self.kicks = 0
+        self.errands: list[Errand] = []  # what the VMM wants done on the vCPU's thread
+        self.sleep_per_full_ring = 0  # ns, by dirty-limit
+
+        self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
@@ -166,13 +179,16 @@ class Vm:
         self.tracked = False  # the slot logs dirty pages
         self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
+        self.vmm: Vmm | None = None  # while QEMU migrates the VM
+        self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
+        self.postcopy: Postcopy | None = None
         self.fingerprint = Fingerprint()
         self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
         self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them
         refills = tuple(plan.costs[f"c_refill_{size}"].mean() for size in ("4K", "2M"))
         self.refills = refills if any(refills) else ()
-        self.slow = _Split(plan, "c_fault_slow", "c_lock_section")
-        self.fast = _Split(plan, "c_fault_fast", None)
+        self.slow = Split(plan, "c_fault_slow", "c_lock_section")
+        self.fast = Split(plan, "c_fault_fast", None)
 
     @property
     def now(self) -> int:
@@ -270,22 +286,3 @@ class Vm:
     def counters(self) -> dict[str, int]:
         """Return the kernel counters as they stand."""
         return dict(zip(NAMES, self.table.stat.tolist(), strict=True))
-
-
-class _Split:
-    """How one draw of a whole fault parts into handler, locked section and entry.
-
-    The exit is drawn by itself, because it is paid before the path is known. The other parts share
-    what is left in proportion to the means of the profile.
-    """
-
-    __slots__ = ("after_exit", "entry", "locked")
-
-    def __init__(self, plan: Plan, whole: str, locked: str | None) -> None:
-        def share(name: str) -> float:
-            total = plan.costs[whole].mean()
-            return plan.costs[name].mean() / total if total else 0.0
-
-        self.after_exit = 1 - share("c_exit")
-        self.entry = share("c_entry")
-        self.locked = share(locked) if locked else 0.0

@@ -19,11 +19,12 @@ WINDOW: Final = 64  # BITS_PER_LONG
 class DirtyRing:
     """The entries of one vCPU that user space has not harvested, as gfns in order."""
 
-    __slots__ = ("entries", "size", "soft_limit")
+    __slots__ = ("entries", "pushed", "size", "soft_limit")
 
     def __init__(self, size: int, pml: bool) -> None:
         """Start empty; `size` in entries. Under PML a whole buffer more is kept in reserve."""
         self.entries: list[int] = []
+        self.pushed = 0  # ever
         self.size = size
         self.soft_limit = size - reserve(pml)
 
@@ -38,6 +39,7 @@ class DirtyRing:
         if len(self.entries) == self.size:
             raise OverflowError(f"a dirty ring of {self.size} entries overflows at gfn {gfn}")
         self.entries.append(gfn)
+        self.pushed += 1
 
     def soft_full(self) -> bool:
         """Tell whether the vCPU must not enter the guest (kvm_dirty_ring_soft_full)."""

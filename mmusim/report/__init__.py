@@ -156,8 +156,11 @@ def _figures(outcome: Outcome, shown: list[CellResult]) -> Iterator[dict[str, An
             if claim.theory:
                 figure = plots.against_theory(outcome, claim.metric, claim.sides[0])
                 yield _svg(f"{claim.metric} against its closed form", figure)
+        if any(run.rounds for run in every_run(outcome)):
+            yield _svg("How the migrations converge, all seeds", plots.rounds(outcome, shown))
         yield _svg("Where the time went", plots.decomposition(outcome, shown))
-        yield _svg("Latency of single accesses, all seeds", plots.latencies(outcome, shown))
+        if all(run.latency.count for run in every_run(outcome)):
+            yield _svg("Latency of single accesses, all seeds", plots.latencies(outcome, shown))
 
 
 def _svg(caption: str, figure: Figure) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mmusim.metrics import UNITS
 from mmusim.policies import policies
 
 FLOORS = [
-    ["errors", "units", "quantities"],
+    ["errors", "files", "units", "quantities"],
     ["mmu"],
     ["policies"],
     ["latency", "draws", "workload", "hosts"],
@@ -24,7 +24,7 @@ FLOORS = [
     ["plan", "bills"],
     ["histogram", "trace", "utilisation"],
     ["engine"],
-    ["metrics", "jitter", "stats", "comparison", "timeline", "trace_events"],
+    ["metrics", "metric_units", "jitter", "stats", "comparison", "timeline", "trace_events"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
     ["experiment", "frames", "validation"],
     ["plots", "lanes", "phase_diagram", "report", "cli", "__main__", "__init__"],

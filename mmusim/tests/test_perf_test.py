@@ -119,7 +119,8 @@ def test_vcpus_may_run_while_logging_is_switched_off() -> None:
     disabling = phase(trace, "disabling dirty logging")
     running = trace.phases[-3]
     assert running.do == "touch"
-    assert running.writes.count == 2048
+    assert running.writes.count % 2048 == 0, "whole laps"
+    assert running.writes.count >= 2 * 2048, "more than one, for as long as it takes"
     assert disabling.start_ns == running.start_ns
     assert disabling.counters["pf_taken"] > 0
     assert phase(run(), "disabling dirty logging").counters["pf_taken"] == 0

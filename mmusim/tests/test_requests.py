@@ -243,7 +243,7 @@ def test_a_stall_delays_exactly_the_requests_that_arrive_in_it(
     phase = served(*args, c_exit="50us", c_entry="100ns")
     assert len(kicks) == 1, kicks
     when = kicks[0] - phase.start_ns
-    assert same(phase.requests, expected(1_000, 500, 200, {when: 50_100}))
+    assert same(phase.requests, expected(1_000, 500, 200, {when: 50_200}))
     late = int(phase.requests.counts[int(bin_of(200)) + 1 :].sum())
     assert late == 62, "50 in the stall and 12 while the queue is worked off"
     assert phase.reads.maximum == 200, "no access was slow: counted by access, nothing happened"

@@ -21,6 +21,7 @@ from mmusim.units import (
     parse_bytes,
     parse_fraction,
     parse_ns,
+    parse_rate,
     show_bytes,
     show_ns,
 )
@@ -319,3 +320,17 @@ def test_an_exponent_has_one_or_two_digits(parse: Callable[[str], object], expon
         parse(f"1e{exponent}{unit}")
 
     assert parse(f"1e+00{unit}") == parse(f"1{unit}")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("128MiB/s", 128 << 20), ("10Gbit/s", 1_250_000_000), ("1.5kB/s", 1500), ("0B/s", 0)],
+)
+def test_a_rate_is_whole_bytes_per_second(text: str, rate: int) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["128MiB", "128", "MiB/s", "1.5B/s", "-1MB/s", "1MB/ms"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^must be .*; write"):
+        parse_rate(text)

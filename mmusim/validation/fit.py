@@ -30,6 +30,8 @@ CAUSE_OF: Final = {
     "split_large": "c_tdp_split_2M", "pml_log": "c_pml_log",
 }  # fmt: skip
 ROUNDS: Final = 3
+GHZ: Final = 2.7  # of skylake-2021
+FLUSHES: Final = "remote TLB flushes"
 TOUCHED: Final = 32  # small runs do: a row at 2 vCPUs hardly waits
 PULL: Final = 0.03
 LOOSE: Final = 0.05  # residuals of the logarithm that are ordinary
@@ -37,6 +39,12 @@ LOOSE: Final = 0.05  # residuals of the logarithm that are ordinary
 
 def is_for_fitting(figure: Figure) -> bool:
     """Tell whether a figure may be used to fit, by the reading guide of the published table."""
+    flushes = figure.id == "G2" and "flush per region" in figure.variant
+    return in_least_squares(figure) or flushes or figure.id == "K1"
+
+
+def in_least_squares(figure: Figure) -> bool:
+    """Tell whether a figure is the time of a run that is decomposed into costs."""
     run = figure.run
     if run is None:
         return False
@@ -55,21 +63,49 @@ class Fit(NamedTuple):
 
 def fit(figures: Sequence[Figure], profile: HostProfile, workers: int | None = None) -> Fit:
     """Fit the free costs to the figures that are for fitting, starting from a profile."""
-    rows = [figure for figure in figures if is_for_fitting(figure)]
+    rows = [figure for figure in figures if in_least_squares(figure)]
     factors = dict.fromkeys(FREE, 1.0)
+    alone = by_itself(figures, profile)
     costs: dict[str, Any] = {}
     for number in range(ROUNDS + 1):
-        costs = {name: rescaled(profile.costs[name].value, factors[name]) for name in FREE}
-        found = predict(
+        scale = factors | alone
+        costs = {name: rescaled(profile.costs[name].value, by) for name, by in scale.items()}
+        predicted = predict(
             [row.run for row in rows if row.run], costs, touched=TOUCHED, workers=workers
         )
-        times = [found[row.run][row.phase] for row in rows if row.run]
+        times = [predicted[row.run][row.phase] for row in rows if row.run]
         if number == ROUNDS:
             break
         means = {n: profile.costs[n].distribution().mean() * factors[n] for n in FREE}
         steps = solve(rows, times, means, factors)
         factors = {name: factors[name] * steps[name] for name in FREE}
-    return Fit(costs, factors, [(row, t.ns / 1e9) for row, t in zip(rows, times, strict=True)])
+    return Fit(
+        costs, factors | alone, [(row, t.ns / 1e9) for row, t in zip(rows, times, strict=True)]
+    )
+
+
+def by_itself(figures: Sequence[Figure], profile: HostProfile) -> dict[str, float]:
+    """Return the factors of costs that a figure gives alone.
+
+    An exit and an entry are a hypercall of K1, at the frequency of the profile's host. What a flush
+    costs beyond its start is shared by the vCPUs that it waits for: G2 counted flushes and took the
+    time with a flush a region and with one in all.
+    """
+    means = {name: cost.distribution().mean() for name, cost in profile.costs.items()}
+    factors: dict[str, float] = {}
+    cycles = [f.seconds for f in figures if f.id == "K1"]
+    if cycles:
+        factor = min(cycles) / GHZ / (means["c_exit"] + means["c_entry"])
+        factors |= {"c_exit": factor, "c_entry": factor}
+    times = {f.variant: f for f in figures if f.id == "G2" and f.run is not None}
+    counts = {f.variant: f.seconds for f in figures if f.id == "G2" and f.metric == FLUSHES}
+    if len(times) == 2 and times.keys() == counts.keys():
+        (one, two), run = times.values(), next(iter(times.values())).run
+        assert run is not None
+        flush = (one.seconds - two.seconds) / (counts[one.variant] - counts[two.variant]) * 1e9
+        each = (flush - means["c_flush_init"]) / run.vcpus
+        factors["c_flush_target"] = each / means["c_flush_target"]
+    return factors
 
 
 def solve(

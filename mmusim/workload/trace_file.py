@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.errors import ConfigError
+from mmusim.files import whole
 
 MAGIC: Final = b"mmusim-trace"
 VERSION: Final = 1
@@ -64,16 +64,8 @@ def write_trace(trace: PageTrace, path: Path) -> None:
         + _planes(np.diff(trace.at, prepend=0))
     )
     head = b"%s %d\n%s\n" % (MAGIC, VERSION, json.dumps(facts, sort_keys=True).encode())
-    unfinished = path.with_name(f".{path.name}.new")
-    try:
+    with whole(path) as unfinished:
         unfinished.write_bytes(lzma.compress(head + columns, preset=6))
-        os.replace(unfinished, path)  # noqa: PTH105
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise ConfigError.of(
-            "trace", str(path), None, f"cannot be written ({error.strerror})",
-            "choose another place",
-        ) from None  # fmt: skip
 
 
 def read_trace(path: str | Path) -> PageTrace:

@@ -1,0 +1,104 @@
+"""The phase `migrate`: QEMU moves the guest to another host while it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mmusim.config.phase import GuestPhase
+from mmusim.errors import MisfitError
+from mmusim.quantities import Count, Rate, Share, Size, Strict, Time
+from mmusim.units import parse_bytes, parse_ns, parse_rate, show_bytes
+
+LEAST_SHIFT, MOST_SHIFT = 6, 31  # of clear-bitmap-shift, in pages
+
+
+class Migrate(GuestPhase):
+    """Pre-copy migration, from the request until the destination runs or it is given up.
+
+    vCPUs run the workload lap after lap, each with draws of its own, until they are stopped for
+    the switch-over; if the migration is given up, each finishes its lap.
+    """
+
+    do: Literal["migrate"]
+    workload: str = ""
+    """What every vCPU runs meanwhile; without one the guest is idle."""
+
+    @model_validator(mode="after")
+    def _in_the_foreground(self) -> Self:
+        if self.background:
+            raise ValueError(
+                "background goes with phases of the guest alone; drop it: the guest runs beside "
+                "its migration anyway"
+            )
+        return self
+
+
+def _a_chunk(size: int) -> int:
+    least, most = 4096 << LEAST_SHIFT, 4096 << MOST_SHIFT
+    if size & (size - 1) or not least <= size <= most:
+        raise ValueError(
+            f"must be a power of two from {show_bytes(least)} to {show_bytes(most)}; "
+            'write e.g. "1GiB"'
+        )
+    return size
+
+
+class Migration(Strict):
+    """What a migration is told: parameters and capabilities of QEMU, with its names and defaults.
+
+    Sources: qapi/migration.json; ``domain`` section F.
+    """
+
+    bandwidth: Annotated[Rate, Field(gt=0)] = parse_rate("1180MB/s")
+    """What the network carries, in the mean: 10 GbE."""
+    bandwidth_cv: Annotated[Share, Field(le=0.3)] = 0.05
+    """Coefficient of variation of that from one window of 100 ms to the next, an AR(1) process."""
+    max_bandwidth: Rate = parse_rate("128MiB/s")
+    """What is sent in a window of 100 ms before the switch-over; 0B/s: no limit."""
+    avail_switchover_bandwidth: Rate = 0
+    """What the switch-over is planned with; 0B/s: what was measured in the last window."""
+    downtime_limit: Time = parse_ns("300ms")
+    channels: Annotated[Count, Field(le=255)] = 1
+    """Threads that copy and check pages (multifd-channels); 1 is a migration without multifd."""
+    zero_pages: Share = 0.0
+    """Share of the pages that are zero when they are first sent, and sent as a header only."""
+    clear_chunk: Annotated[Size, AfterValidator(_a_chunk)] = parse_bytes("1GiB")
+    """Guest memory per KVM_CLEAR_DIRTY_LOG, 2^clear-bitmap-shift pages; with manual protect."""
+
+    auto_converge: bool = False
+    """Let vCPUs sleep for a share of their time if the guest writes too much."""
+    cpu_throttle_initial: Annotated[Share, Field(gt=0, le=0.99)] = 0.2
+    cpu_throttle_increment: Annotated[Share, Field(gt=0, le=0.99)] = 0.1
+    max_cpu_throttle: Annotated[Share, Field(gt=0, le=0.99)] = 0.99
+    dirty_limit: Rate = 0
+    """Let vCPUs that dirty more than this sleep whenever their ring is full (vcpu-dirty-limit);
+    0B/s: off. Needs dirty rings."""
+    throttle_trigger_threshold: Annotated[Share, Field(gt=0)] = 0.5
+    """Either begins, or goes on, when twice more than this share of what was sent is dirty."""
+
+    postcopy_after: Annotated[int, Field(ge=0)] = 0
+    """Switch to post-copy after so many rounds; 0: never."""
+    cancel_after: Annotated[Time, Field(gt=0)] | None = None
+    max_rounds: Count = 50
+    """QEMU goes on for ever; here a migration with more rounds does not converge."""
+    max_time: Annotated[Time, Field(gt=0)] | None = None
+    io_interval: Time = 0.0
+    """Mean time from one exit of a vCPU for port I/O, which needs the big lock, to the next
+    (exponential); 0: none."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.auto_converge and self.dirty_limit:
+            raise MisfitError(
+                "driver.migration.dirty_limit", None, "conflicts with auto_converge",
+                "choose one of the two",
+            )  # fmt: skip
+        if self.max_cpu_throttle < self.cpu_throttle_initial:
+            raise MisfitError(
+                "driver.migration.max_cpu_throttle", f"{self.max_cpu_throttle:.0%}",
+                f"is less than cpu_throttle_initial = {self.cpu_throttle_initial:.0%}",
+                "raise it, or lower cpu_throttle_initial",
+            )  # fmt: skip
+        return self
