@@ -16,13 +16,14 @@ import pytest
 from conftest import DATA, busy_cell, cell, only
 from experiment_files import MINIMAL
 from test_cli import mmusim
+from test_migration import migrating
 
 from mmusim import plots
 from mmusim.engine import simulate
 from mmusim.plan import Plan, make_plan
 from mmusim.policies import Policy
 from mmusim.timeline import GUEST, Hold, Slice, Timeline, held, queue_lengths, record
-from mmusim.trace import HOST, PhaseTrace
+from mmusim.trace import HOST, LOST, PhaseTrace
 from mmusim.trace_events import trace_events, write
 
 Plans = Callable[[Policy | str, int], Plan]
@@ -94,6 +95,34 @@ def test_requests_with_think_time_and_idling_tile_as_well(run_limit: int) -> Non
     assert all(len(gaps(lane)) <= 1 for lane in found.vcpus)
     states = {s.state for lane in found.vcpus for s in lane}
     assert {GUEST, "idle", "fault_slow", "flush_exit"} <= states
+
+
+@pytest.mark.parametrize(
+    ("policy_name", "setting", "state"),
+    [
+        ("linux-6.13", {}, "paused"),
+        ("linux-6.13+pml", {"auto_converge": True, "max_rounds": 8, "think": "1us"}, "throttle"),
+        ("linux-6.13", {"postcopy_after": 1, "think": "50us"}, "postcopy_wait"),
+        ("linux-6.13", {"io_interval": "200us", "max_rounds": 2}, "user_exit"),
+    ],
+)
+def test_migrations_tile_and_lose_what_the_ledger_says(
+    policy_name: str, setting: dict[str, Any], state: str
+) -> None:
+    """Whatever keeps a vCPU out of the guest, the switch-over and a guest that is gone included."""
+    plan = migrating(policy_name, **setting)
+    trace, found = simulate(plan), record(plan)
+    assert sums(found.vcpus) == booked(trace.phases)
+    assert all(len(gaps(lane)) <= 1 for lane in found.vcpus)
+    assert state in {s.state for lane in found.vcpus for s in lane}
+    for phase in trace.phases:
+        if phase.guest:
+            assert phase.stalls.total_ns == sum(phase.ledger[cause] for cause in LOST)
+    data = as_file(found)
+    jsonschema.validate(data, SCHEMA)
+    assert do_not_nest(data["traceEvents"]) == []
+    rounds = [e["name"] for e in data["traceEvents"] if e["name"].startswith("round")]
+    assert len(rounds) == sum(len(p.migration.rounds) for p in trace.phases if p.migration)
 
 
 def test_waiting_for_the_lock_is_seen_by_the_vcpu_and_by_the_lock(plans: Plans) -> None:
