@@ -69,7 +69,8 @@ def export(
 @app.command()
 def plot(
     figure: Annotated[
-        str, typer.Argument(help="ratios, latencies, decomposition, rounds, phases, timeline.")
+        str,
+        typer.Argument(help="ratios, across, latencies, decomposition, rounds, phases, timeline."),
     ],
     experiment: ExperimentFile,
     to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
@@ -79,7 +80,7 @@ def plot(
     cell: CellName = "",
     start: From = "",
     end: Annotated[str, typer.Option("--until", help="To this time of the run.")] = "",
-    metric: Annotated[str, typer.Option(help="Of phases: which to map.")] = "phase_time",
+    metric: Annotated[str, typer.Option(help="Of phases and across: which.")] = "phase_time",
 ) -> None:
     """Draw one figure of what a run directory holds, or the timeline of one run."""
     if figure == "timeline":

@@ -16,6 +16,8 @@ from mmusim.engine import simulate
 from mmusim.plan import make_plan
 
 ROUNDS = 5
+FAULTS = 32_768
+CONTENDED = (1, 16, 64, 256)  # vCPUs that fault all the time
 
 
 def bench(as_json: bool) -> None:
@@ -26,6 +28,8 @@ def bench(as_json: bool) -> None:
         "slow faults, uncontended": lambda: _rate(faults, "pf_taken"),
         "accesses that hit": lambda: _rate(hits, None),
     }
+    for vcpus in CONTENDED[1:]:
+        work[f"slow faults, {vcpus} vCPUs at mmu_lock"] = _contended(vcpus)
     rates: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(ROUNDS):
         for name, measure in work.items():
@@ -56,16 +60,24 @@ def _timeouts(count: int = 200_000) -> float:
     return count / (time.perf_counter() - started)
 
 
-def _plan(passes: int) -> Any:
-    """One slow fault a page, then passes of nothing but hits."""
-    phases = [{"do": "enable-logging"}, *[{"do": "write"}] * passes]
+def _plan(passes: int, vcpus: int = 1, regions: int = FAULTS // 512, pages: str = "100%") -> Any:
+    """One slow fault a page, then passes of nothing but hits; so many 2 MiB regions a vCPU."""
+    phases = [{"do": "enable-logging"}, *[{"do": "write", "pages": pages}] * passes]
     data = {
-        "schema": 1, "id": "bench", "question": "how fast?", "vm": {"memory": "128MiB"},
+        "schema": 1, "id": "bench", "question": "how fast?",
+        "vm": {"vcpus": vcpus, "memory": f"{2 * vcpus * regions}MiB"},
         "host": {"profile": "skylake-2021"}, "driver": {"phases": phases},
         "policies": {"baseline": "eager-drop", "compare": ["lazy-drop"]},
     }  # fmt: skip
     (cell,) = cells_of(data, "bench", Path())
     return make_plan(cell, "eager-drop", 1)
+
+
+def _contended(vcpus: int) -> Callable[[], float]:
+    """As many slow faults as one vCPU takes, by many at once."""
+    regions = max(1, FAULTS // 512 // vcpus)
+    plan = _plan(1, vcpus, regions, f"{100 * FAULTS / (vcpus * regions * 512):.15g}%")
+    return lambda: _rate(plan, "pf_taken")
 
 
 def _rate(plan: Any, counter: str | None) -> float:

@@ -61,9 +61,11 @@ def plot(
 ) -> None:  # fmt: skip
     """Evaluate what is stored and draw one figure of it."""
     from mmusim import plots
+    from mmusim.across import across
 
     draw: dict[str, Callable[[Outcome], Any]] = {
         "ratios": plots.ratios,
+        "across": lambda outcome: across(outcome, metric),
         "phases": lambda outcome: plots.phase_diagram(outcome, metric, policy),
         "latencies": lambda outcome: plots.latencies(outcome, outcome.cells),
         "decomposition": lambda outcome: plots.decomposition(outcome, outcome.cells),

@@ -27,7 +27,7 @@ FLOORS = [
     ["metrics", "metric_units", "jitter", "stats", "comparison", "timeline", "trace_events"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
     ["experiment", "frames", "validation"],
-    ["plots", "lanes", "phase_diagram", "report", "cli", "__main__", "__init__"],
+    ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
 MODULES = [
