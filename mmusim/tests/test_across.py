@@ -1,0 +1,51 @@
+"""A metric in every setting: marks, intervals, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmusim.across import across
+from mmusim.experiment import run_experiment
+from mmusim.stats import mean_interval
+
+TEXT = """
+schema = 1
+id = "small"
+question = "?"
+[vm]
+memory = "4MiB"
+[host]
+profile = "skylake-2021"
+[policies]
+baseline = "eager-drop"
+compare = ["lazy-drop"]
+[driver]
+phases = [{ do = "write" }, { do = "enable-logging" }, { do = "read" }]
+[replications]
+seeds = 3
+[sweep]
+"vm.memory" = ["2MiB", "4MiB"]
+"""
+
+
+def test_each_setting_has_a_mark_for_each_policy_at_its_mean(tmp_path: Path) -> None:
+    path = tmp_path / "experiment.toml"
+    path.write_text(TEXT)
+    outcome = run_experiment(path, tmp_path / "out", workers=1)
+    (axes,) = across(outcome, "faults").axes
+    containers = axes.containers
+    assert len(containers) == 2
+    for policy, container in zip(["eager-drop", "lazy-drop"], containers, strict=True):
+        marks = container.lines[0].get_ydata()
+        means = [
+            mean_interval([run.values["faults"] for run in result.runs[policy]]).estimate
+            for result in outcome.cells
+        ]
+        assert list(marks) == pytest.approx(means)
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        result.cell.name for result in outcome.cells
+    ]
+    (empty,) = across(outcome, "downtime").axes
+    assert all(len(c.lines[0].get_ydata()) == 0 for c in empty.containers), "nobody has it"
