@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from mmusim.cli.output import table
 from mmusim.config.cells import load_cells
 from mmusim.errors import ConfigError, InterruptedRunError, nearest
 from mmusim.experiment import Outcome, evaluate, run_experiment
+from mmusim.files import whole
 from mmusim.metrics import UNITS
 from mmusim.progress import Progress, Standing
 from mmusim.store import Store, StoreError
@@ -117,20 +117,6 @@ def stored(experiment: Path, out: Path) -> Outcome:
             f"run `mmusim run {experiment} --out {out}`",
         )  # fmt: skip
     return outcome
-
-
-@contextmanager
-def whole(to: Path) -> Iterator[Path]:
-    """Write a file under another name and move it: it is whole or not there."""
-    unfinished = to.with_name(f".{to.name}.new")
-    try:
-        yield unfinished
-        os.replace(unfinished, to)  # noqa: PTH105
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise StoreError(
-            f"{to}: cannot be written: {error.strerror}; choose another place"
-        ) from None
 
 
 def export(folder: Path, to: Path) -> None:

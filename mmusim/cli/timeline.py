@@ -9,9 +9,10 @@ from typing import Any
 
 import typer
 
-from mmusim.cli.run import save_figure, whole
+from mmusim.cli.run import save_figure
 from mmusim.config.cells import Cell, load_cells
 from mmusim.errors import ConfigError, nearest
+from mmusim.files import whole
 from mmusim.plan import make_plan
 from mmusim.timeline import MOST, Timeline, record
 from mmusim.units import parse_ns, show_ns
