@@ -162,6 +162,18 @@ MUTANTS = {
         "                pass\n",
         STEPWISE + "test_reading_clean_guest_memory_makes_nothing_dirty",
     ),
+    "a walk flushes before it gives the lock up": Mutant(
+        "engine/lock_break.py",
+        "    if owed:\n        started = vm.now\n",
+        "    if False:\n        started = vm.now\n",
+        "test_lock_break.py::test_what_was_taken_back_is_flushed_before_the_lock_is_dropped",
+    ),
+    "the switch-over reads the log once more": Mutant(
+        "engine/migration.py",
+        "        yield from self.bitmap_sync()\n        self.next_round()\n        truth.check",
+        "        self.next_round()\n        truth.check",
+        "test_migration.py::test_write_counters_are_equal_at_both_ends[constant costs-lazy-drop]",
+    ),
 }
 
 
