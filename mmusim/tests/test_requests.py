@@ -248,7 +248,7 @@ def test_a_stall_delays_exactly_the_requests_that_arrive_in_it(
     when = kicks[0] - phase.start_ns
     assert same(phase.requests, expected(1_000, 500, 200, {when: 50_200}))
     late = int(phase.requests.counts[int(bin_of(200)) + 1 :].sum())
-    assert late == 62, "50 in the stall and 12 while the queue is worked off"
+    assert late == 63, "50 in the stall and 13 while the queue is worked off: 50.2 us / (1 - 0.2)"
     assert phase.reads.maximum == 200, "no access was slow: counted by access, nothing happened"
 
     def from_actual_start(
@@ -303,7 +303,7 @@ def test_request_metrics_are_there_where_they_apply() -> None:
     }  # fmt: skip
     plan = serving("lazy-drop", 1, None, "0ns")
     values = measure(simulate(plan)).values
-    assert names <= set(values)
+    assert names - {"p99999_request"} <= set(values), "it needs a million"
     assert values["request_count"] == 2700
     assert values["p50_request"] <= values["p99_request"] <= values["max_request"]
     plain = make_plan(cell([{"do": "write"}]), "lazy-drop", 1)
