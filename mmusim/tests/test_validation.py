@@ -15,7 +15,7 @@ from mmusim.policies import choose
 from mmusim.validation import fit as fitting
 from mmusim.validation.misses import CAUSES, cause
 from mmusim.validation.predict import PROFILE, Times, phases, times
-from mmusim.validation.published import COLUMNS, TABLE, Figure, Run, read
+from mmusim.validation.published import COLUMNS, TABLE, Figure, Run, phase_of, read, run_of
 from mmusim.validation.score import knee, score
 
 FIGURES = read()
@@ -264,11 +264,30 @@ def test_validate_predicts_a_table_from_its_own_rows(tmp_path: Path) -> None:
     assert text.count("| A3 |") >= 6
 
 
-def test_a_table_without_anything_to_fit_is_refused(tmp_path: Path) -> None:
+def test_a_table_without_anything_to_predict_is_refused(tmp_path: Path) -> None:
     lines = TABLE.read_text().splitlines()
     table = tmp_path / "table.csv"
-    table.write_text("\n".join([lines[0], *[line for line in lines if line.startswith("A1")]]))
+    table.write_text("\n".join([lines[0], *[line for line in lines if line.startswith("K")]]))
     done = mmusim("validate", table)
     assert done.returncode == 2
-    assert "must have figures that costs are fitted to" in done.stderr
+    assert "has nothing to predict" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("metric", "setup", "variant", "date", "phase", "expected"),
+    [
+        ("Iteration 2 dirty memory time", "dirty_log_perf_test -v 12 -b 2g tdp_mmu=N 30% writes",
+         "eager_page_split=N", "2022-05-01", "iteration 2 dirty memory",
+         Run("linux-5.17+legacy+lazy-drop+pml", 12, 2, "1GiB", 30)),
+        ("Disabling dirty logging time", "96 vCPUs x 1GiB", "eager_page_split=Y", "2023-01-01",
+         "disabling dirty logging", Run("linux-6.1+eager-split+pml", 96, 1, "1GiB", 100)),
+        ("memory_global_dirty_log_start", "2T VM, 4K leaf sptes", "write-protect", "2017-06-01",
+         "enabling dirty logging", Run("linux-5.17+legacy+lazy-drop+pml", 1, 2048, "4KiB", 100)),
+    ],
+)  # fmt: skip
+def test_figures_that_are_not_in_the_table_are_read_as_well(
+    metric: str, setup: str, variant: str, date: str, phase: str, expected: Run
+) -> None:
+    assert phase_of(metric) == phase
+    assert run_of(setup, variant, metric, date) == expected

@@ -19,8 +19,10 @@ from mmusim.errors import ConfigError
 COLUMNS: Final = (
     "id", "metric", "setup", "policy_before", "value_before", "policy_after", "value_after", "unit",
 )  # fmt: skip
+BEFORE_TDP_MMU: Final = "2020-12"
+"""Linux 5.10 brought it; who posted earlier and does not say so had none."""
 TABLE: Final = Path(__file__).with_name("published.csv")
-SECONDS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+SECONDS: Final = {"s": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
 class Run(NamedTuple):
@@ -102,17 +104,20 @@ def _figures(line: dict[str, str], where: str) -> Iterator[Figure]:
         }  # fmt: skip
         phase = phase_of(line["metric"])
         why = _not_ours(line["setup"], variant, line["metric"], phase, unit)
-        run = None if why else run_of(line["setup"], variant, line["metric"])
+        run = None
+        if not why:
+            run = run_of(line["setup"], variant, line["metric"], line.get("date", ""))
         yield Figure(**head, run=run, phase=phase, why_not=why)  # type: ignore[arg-type]
 
 
 def phase_of(metric: str) -> str:
     """Return the phase of the test whose time a metric is, or nothing."""
+    metric = metric.lower().removesuffix(" time")
     if metric.startswith("populate"):
         return "populate memory"
     if metric.startswith("first pass dirty memory"):
         return "iteration 1 dirty memory"
-    if metric in ("eager split of a memslot", "memory_global_dirty_log_start"):
+    if metric in ("eager split of a memslot", "memory_global_dirty_log_start", "log start"):
         return "enabling dirty logging"
     if re.fullmatch(r"iteration [0-9]+ (dirty memory|get dirty log|clear dirty log)", metric):
         return metric
@@ -132,42 +137,44 @@ def _not_ours(setup: str, variant: str, metric: str, phase: str, unit: str) -> s
     return ""
 
 
-def run_of(setup: str, variant: str, metric: str) -> Run:
-    """Understand a setup and the name of a policy as they were published.
+def run_of(setup: str, variant: str, metric: str, date: str = "") -> Run:
+    """Understand a setup and the name of a policy as they were published, and when.
 
     What is not said is the test's default, or what the reading guide of the table says.
     """
-    mmu = _mmu(setup, variant)
+    mmu = _mmu(setup, variant, date)
     pml = mmu != "shadow" and "pml=N" not in setup
-    vm = re.search(r"([0-9.]+) ?(G|T)B? ?(?:Windows VM|memslot)", setup)
+    vm = re.search(r"([0-9.]+) ?(G|T)i?B? ?(?:Windows VM|VM|guest|memslot)", setup)
     percent = re.search(r"([0-9]+)% writes", setup)
     if vm is not None:
         vcpus, gib = 1, round(float(vm[1]) * (1024 if vm[2] == "T" else 1))
     else:
-        vcpus = int(_first(r"([0-9]+) vCPU|-v ?([0-9]+)", setup, "1"))
-        gib = int(_first(r"x ([0-9]+) ?GiB|-b ?([0-9]+)g", setup, "1"))
+        vcpus = int(_first(r"([0-9]+) ?vcpu|-v ?([0-9]+)", setup, "1"))
+        gib = int(_first(r"x ?([0-9]+) ?gi?b|-b ?([0-9]+)g", setup, "1"))
     return Run(
         policy=_policy(setup, variant, mmu) + ("+pml" if pml else ""),
         vcpus=vcpus,
         gib=gib,
         backing=_backing(setup, variant, metric),
         writes=int(percent[1]) if percent else 100,
-        rounds=3 if "160 vCPU" in setup else 2,
+        rounds=max(2, int(_first(r"iteration ([0-9]+)", metric, "2"))),
         all_set="initially-all-set" in setup or _by_default_all_set(setup, metric),
         running=" -e" in setup,
     )
 
 
 def _first(pattern: str, text: str, default: str) -> str:
-    found = re.search(pattern, text)
+    found = re.search(pattern, text, re.IGNORECASE)
     return default if found is None else next(group for group in found.groups() if group)
 
 
-def _mmu(setup: str, variant: str) -> str:
+def _mmu(setup: str, variant: str, date: str) -> str:
     if "ept=N" in setup:
         return "shadow"
-    old = "Gold 6152" in setup or "TDP MMU off" in setup
-    return "legacy" if old or "tdp_mmu=N" in f"{setup} {variant}" else "tdp"
+    text = f"{setup} {variant}"
+    off = "TDP MMU off" in text or "tdp_mmu=N" in text
+    before = "" < date < BEFORE_TDP_MMU and "tdp_mmu=Y" not in text
+    return "legacy" if off or before else "tdp"
 
 
 def _policy(setup: str, variant: str, mmu: str) -> str:
@@ -204,6 +211,8 @@ def _backing(setup: str, variant: str, metric: str) -> str:
 
 
 def _by_default_all_set(setup: str, metric: str) -> bool:
-    """The test asks for it; figures without it say so by being in a table of both."""
+    """The test asks for it; first passes without it say so by being in a table of both."""
+    if "clear dirty log" in metric.lower():
+        return True
     whole_test = re.search(r"160 vCPU|hugetlb_2mb", setup) is not None
     return whole_test and "populate" not in metric
