@@ -21,6 +21,7 @@ from mmusim.engine.flush import flush_remote
 from mmusim.engine.lock_break import Done, walk_slot
 from mmusim.engine.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
+from mmusim.mmu import upper_levels
 from mmusim.mmu import walk as walks
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import MemSlot
@@ -99,7 +100,7 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
     """Arm every entry of a part of the slot as the policy does; note what TLBs may still hold."""
     policy = vm.plan.policy
     if vm.upper is not None and policy.protects_root:
-        vm.upper.arm(vm.table, slot)
+        upper_levels.arm(vm.upper, vm.table, slot)
     if enabling and policy.zaps_all_at_enable:
         walk = walks.zap_all(vm.table, vm.plan.backing)
     else:

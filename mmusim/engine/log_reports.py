@@ -22,6 +22,7 @@ from mmusim.engine.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import walk as walks
 from mmusim.mmu.spte import CHILD, LOGGED, STALE
+from mmusim.mmu.upper_levels import protect_tables
 from mmusim.policies import Large, Reporting
 from mmusim.trace import HOST
 from mmusim.units import PAGE
@@ -155,7 +156,7 @@ def rearm_everything(vm: Vm, host: Host, bill: bills.Bill) -> Steps:
         )
     changed = arm(vm, vm.plan.slot, enabling=False).changed
     if vm.upper is not None and vm.plan.policy.protects_tables:
-        vm.upper.protect_tables(vm.table, vm.plan.slot)
+        protect_tables(vm.upper, vm.table, vm.plan.slot)
     yield vm.spend(host.pay(bill))
     yield from unlock_and_flush(vm, host, changed)
 

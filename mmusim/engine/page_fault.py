@@ -25,6 +25,7 @@ from mmusim.mmu import fault as mmu
 from mmusim.mmu.counters import NX_LPAGE_SPLITS, PF_SPURIOUS, PF_TAKEN
 from mmusim.mmu.page_table import lacks_tables, leaf, permits, target_level
 from mmusim.mmu.spte import ACCESS, LEAF, LEVEL_1G, PRESENT, WRITABLE, Edit
+from mmusim.mmu.upper_levels import armed, push_down
 from mmusim.units import PAGES_PER_REGION
 
 FAST, SLOW, SPURIOUS, LOST_RACE, NOT_FAST = range(5)  # outcomes of a fault, or of its fast path
@@ -101,7 +102,7 @@ def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, began: int) -> Outcom
         target = target_level(vm.view, gfn, tracked, vm.plan.backing)
         if level < target and vm.plan.kernel.fast_fault_at_target_level_only():
             return NOT_FAST
-        if vm.upper is not None and vm.upper.armed(gfn):
+        if vm.upper is not None and armed(vm.upper, gfn):
             return NOT_FAST
     whole = v.c_fault_fast.at(index)
     entry_ns = int(whole * vm.fast.entry)
@@ -144,7 +145,7 @@ def map_page(
     level = target_level(view, gfn, tracked, vm.plan.backing)
     bits = LEAF
     if vm.guest is not None:
-        bits, unlinked = vm.guest.walk(vm.table, gfn, write)
+        bits, unlinked = vm.guest.walk(view, gfn, write)
         if unlinked:
             vm.take_back(under(vm, gfn, 2), NO_REGIONS)
             yield from flush_remote(vm, v)
@@ -153,7 +154,7 @@ def map_page(
     alloc_ns = lacks_tables(view, gfn, level) * v.c_alloc_table.at(index)
     push_ns = 0
     if vm.upper is not None and write and vm.plan.policy.protects_root:
-        cleared = vm.upper.push_down(vm.table, gfn)
+        cleared = push_down(vm.upper, view, gfn)
         push_ns = round(vm.plan.costs["c_wclear"].mean() * cleared)
     if alloc_ns:
         mapping = vm.now + alloc_ns
@@ -169,7 +170,7 @@ def map_page(
         if frozen(vm, gfn) or blocking_level(vm, gfn, level):
             return LOST_RACE
 
-    if vm.resident is not None and not vm.resident[gfn]:
+    if len(vm.resident) and not vm.resident[gfn]:
         pages = under(vm, gfn, vm.plan.backing)
         vm.resident[pages] = bytes([1]) * (pages.stop - pages.start)
     mmu.link_tables(view, gfn, level)

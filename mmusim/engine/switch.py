@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmusim.engine.vm import Vm
 from mmusim.mmu import walk as walks
 from mmusim.mmu.slot import flushed, set_log
-from mmusim.mmu.upper_levels import UpperLevels
+from mmusim.mmu.upper_levels import forget
 
 EVERYTHING = slice(None)
 
@@ -16,7 +16,7 @@ def go_to_destination(vm: Vm) -> None:
     if vm.guest is not None:
         vm.guest.zap(vm.table, EVERYTHING)
     if vm.upper is not None:
-        vm.upper = UpperLevels(vm.plan.pages)
+        forget(vm.upper)
     flushed(vm.table, EVERYTHING, EVERYTHING)
     vm.taken_back.clear()
     set_log(vm.table, vm.plan.slot, ones=False)

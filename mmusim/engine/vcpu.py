@@ -21,6 +21,7 @@ from mmusim.errors import LivelockError
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.page_table import leaf, permits
 from mmusim.mmu.spte import Spte
+from mmusim.mmu.upper_levels import armed
 from mmusim.plan import Program
 
 PATIENCE: Final = 16
@@ -109,7 +110,7 @@ def no_progress(vm: Vm, v: Vcpu, run: GuestRun) -> LivelockError:
     gfn, kind = run.gfn[run.k], "write" if run.write[run.k] else "read"
     spte = Spte.from_bits(*leaf(vm.view, gfn))
     above = ""
-    if vm.upper is not None and vm.upper.armed(gfn):
+    if vm.upper is not None and armed(vm.upper, gfn):
         above = ", below an entry of the table above it that is write-protected,"
     return LivelockError(
         f"vCPU {v.number} makes no progress: its {kind} of gfn {gfn} faulted {PATIENCE} times in a "

@@ -152,7 +152,7 @@ class Vm:
         self.table = PageTable.empty(plan.pages, plan.backing)
         self.table.disallow_lpage[list(plan.executable)] += 1
         self.table.disallow_1g[list({region >> 9 for region in plan.executable})] += 1
-        self.resident = None if plan.prefaulted else bytearray(plan.pages)  # by the host; None: all
+        self.resident = bytearray(0 if plan.prefaulted else plan.pages)  # by the host; empty: all
         self.nx_small = set(plan.executable)  # of these, no fault has met the mitigation yet
         self.view = self.table.views()
         self.policy = plan.chosen.tables()
@@ -169,7 +169,7 @@ class Vm:
         walks_up = plan.policy.protects_root or plan.policy.protects_tables
         shadow = choices.mmu is Mmu.SHADOW
         self.guest = GuestPdes(len(self.table.region)) if shadow else None
-        self.upper = UpperLevels(plan.pages) if walks_up else None
+        self.upper = UpperLevels.empty(plan.pages) if walks_up else None
         self.vcpus = [Vcpu(plan, number) for number in range(plan.vcpus)]
         self.breaks_locks = plan.kernel.breaks_locks() and (
             plan.preemptible or plan.need_resched_ns > 0

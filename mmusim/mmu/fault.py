@@ -130,30 +130,38 @@ def map_large(t: PageTable, gfn: int, level: int, keep_child: bool, bits: int = 
 
 def free_table(t: PageTable, index: int, level: int) -> None:
     """Zap the 512 entries of a table that is freed, and what is below them (handle_removed_pt)."""
+    if level == LEVEL_1G:
+        for child in range(index << 9, (index + 1) << 9):
+            entry = t.region[child]
+            if entry & (TABLE | CHILD) and not entry & PRESENT:
+                _free_entries(t, t.page, child, PAGES_4K)
+                t.region[child] = entry & NOT_TABLE & ~CHILD & 0xFF
+        _free_entries(t, t.region, index, PAGES_2M)
+    else:
+        _free_entries(t, t.page, index, PAGES_4K)
+
+
+def _free_entries(t: PageTable, below: Any, index: int, counter: int) -> None:
     t.stat[TABLES] -= 1
-    below, counter = (t.region, PAGES_2M) if level == LEVEL_1G else (t.page, PAGES_4K)
     for child in range(index << 9, (index + 1) << 9):
         byte = below[child]
         if byte & PRESENT:
             t.stat[counter] -= 1
             stale = TLB_READ | TLB_WRITE if byte & WRITABLE else TLB_READ
             below[child] = byte & NOT_LEAF | stale
-        elif level == LEVEL_1G and byte & (TABLE | CHILD):
-            free_table(t, child, 2)
-            below[child] &= NOT_TABLE & ~CHILD & 0xFF
 
 
 def prefetch_small(t: PageTable, gfn: int, resident: Any, bits: int = LEAF) -> None:
     """Map the non-present neighbours in the aligned group of eight (direct_pte_prefetch).
 
     Writable sptes are never prefetched in a tracked slot; nor are pages that are not `resident`
-    (None: all are), because a prefetch does not make the host find memory
+    (empty: all are), because a prefetch does not make the host find memory
     (get_user_page_fast_only).
     """
     first = gfn & ~(PREFETCH - 1)
     for neighbour in range(first, first + PREFETCH):
         byte = t.page[neighbour]
-        if not byte & PRESENT and (resident is None or resident[neighbour]):
+        if not byte & PRESENT and (not len(resident) or resident[neighbour]):
             t.page[neighbour] = byte | bits
             t.stat[PAGES_4K] += 1
 

@@ -9,6 +9,8 @@ until it is zapped. Found by recording kernels; the domain reference does not me
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mmusim.mmu.counters import PAGES_4K, TABLES
@@ -17,6 +19,30 @@ from mmusim.mmu.slot import Which
 from mmusim.mmu.spte import CHILD, LEAF, NOT_LEAF, PRESENT, TABLE, TLB_READ, WRITABLE
 
 READ_ONLY = LEAF ^ WRITABLE
+
+
+def walk_guest(
+    t: PageTable, dirty: Any, orphans: Any, gfn: int, write: bool
+) -> tuple[int, bool]:  # fmt: skip
+    """Do what :meth:`GuestPdes.walk` does, on its arrays."""
+    region = gfn >> 9
+    if dirty[region]:
+        return LEAF, False
+    if not write:
+        return READ_ONLY, False
+    dirty[region] = True
+    entry = t.region[region]
+    if not entry & CHILD:
+        return LEAF, False
+    held = TLB_READ if entry & TABLE else 0
+    for child in range(region << 9, (region + 1) << 9):
+        byte = t.page[child]
+        if byte & PRESENT:
+            orphans[region] += 1
+            t.page[child] = byte & NOT_LEAF | held
+    t.region[region] = entry & ~(TABLE | CHILD) & 0xFF
+    t.stat[TABLES] -= 1
+    return LEAF, bool(entry & TABLE)
 
 
 class GuestPdes:
@@ -33,23 +59,7 @@ class GuestPdes:
         Returns the permissions of an spte to install, and whether a linked table was taken away,
         so that the caller flushes.
         """
-        region = gfn >> 9
-        if self.dirty[region]:
-            return LEAF, False
-        if not write:
-            return READ_ONLY, False
-        self.dirty[region] = True
-        entry = t.region[region]
-        if not entry & CHILD:
-            return LEAF, False
-        page = np.asarray(t.page[region << 9 : (region + 1) << 9])
-        present = (page & PRESENT) != 0
-        self.orphans[region] += int(np.count_nonzero(present))
-        held = TLB_READ if entry & TABLE else 0
-        page[present] = page[present] & np.uint8(NOT_LEAF) | np.uint8(held)
-        t.region[region] = int(entry) & ~(TABLE | CHILD)
-        t.stat[TABLES] -= 1
-        return LEAF, bool(entry & TABLE)
+        return walk_guest(t, self.dirty, self.orphans, gfn, write)
 
     def zap(self, t: PageTable, where: slice, chosen: Which | bool = True) -> None:
         """Zap the sptes of unreachable tables in the regions `where`, or in the chosen of these."""
