@@ -153,8 +153,8 @@ MUTANTS = {
     ),
     "clean guest mappings are read-only": Mutant(
         "mmu/guest_pde.py",
-        "            return READ_ONLY, False\n",
-        "            return LEAF, False\n",
+        "        return READ_ONLY, False\n",
+        "        return LEAF, False\n",
         STEPWISE + "test_reading_clean_guest_memory_makes_nothing_dirty",
     ),
     "a write makes the destination's version old": Mutant(
