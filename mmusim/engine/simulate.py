@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mmusim.engine import truth
+from mmusim.engine.choice import AUTO, resolve
 from mmusim.engine.guest_run import MANY
 from mmusim.engine.host import host_thread, phase_traces
 from mmusim.engine.log_ioctls import Host
@@ -14,7 +15,9 @@ from mmusim.plan import Plan
 from mmusim.trace import HOST, Probe, Trace
 
 
-def simulate(plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -> Trace:
+def simulate(
+    plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None, engine: str = AUTO
+) -> Trace:
     """Simulate a plan from an empty VM to the end of the driver's last phase.
 
     Parameters
@@ -26,9 +29,13 @@ def simulate(plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -
         same Trace.
     probe : Probe, optional
         Told what happens while it happens. The Trace is the same with and without.
+    engine : {"auto", "simpy", "compiled"}
+        Who simulates it; the Trace is the same (:mod:`mmusim.engine.choice`).
 
     Raises
     ------
+    ConfigError
+        If there is no such engine here.
     LostWriteError, InvariantError
         If the policy loses a write or leaves a page writable and unlogged.
     LivelockError
@@ -36,7 +43,7 @@ def simulate(plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -
     DeadlockError
         If nothing can happen any more; names who waits for what.
     """
-    return Simulation(plan, run_limit=run_limit, probe=probe).run()
+    return Simulation(plan, run_limit=run_limit, probe=probe, engine=engine).run()
 
 
 class Reached(NamedTuple):
@@ -49,8 +56,16 @@ class Reached(NamedTuple):
 class Simulation:
     """A run that can be looked at from another thread while it goes on."""
 
-    def __init__(self, plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        run_limit: int = MANY,
+        probe: Probe | None = None,
+        engine: str = AUTO,
+    ) -> None:
         """Set up the VM; see :func:`simulate`."""
+        resolve(engine)
         self._vm = Vm(plan, run_limit, probe)
 
     def reached(self) -> Reached:

@@ -1,0 +1,38 @@
+"""Which engine simulates a run: the SimPy processes, or the same compiled."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Final
+
+from mmusim.errors import ConfigError
+
+AUTO: Final = "auto"
+SIMPY: Final = "simpy"
+COMPILED: Final = "compiled"
+ENGINES: Final = (AUTO, SIMPY, COMPILED)
+
+
+def resolve(engine: str = AUTO) -> str:
+    """Return the engine that a name stands for on this machine: ``simpy`` or ``compiled``.
+
+    ``auto`` is the compiled one where Numba is installed. Both give the same Trace.
+
+    Raises
+    ------
+    ConfigError
+        If there is no engine of this name, or it needs what is not installed.
+    """
+    if engine not in ENGINES:
+        raise ConfigError.of(
+            "--engine", "", engine, "is no engine", f"choose one of {', '.join(ENGINES)}"
+        )
+    has_numba = find_spec("numba") is not None
+    if engine == COMPILED and not has_numba:
+        raise ConfigError.of(
+            "--engine", "", engine, "needs Numba, which is not installed",
+            "install mmusim[compiled], or choose simpy",
+        )  # fmt: skip
+    if engine == AUTO:
+        return COMPILED if has_numba else SIMPY
+    return engine
