@@ -65,7 +65,7 @@ def go_through(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
             if run.k != stuck_at:
                 stuck_at, faults = run.k, 0
             if faults == PATIENCE:
-                raise no_progress(vm, v, run)
+                raise no_progress(vm, v, run.gfn[run.k], run.write[run.k])
             run.faulted(vm.now)
             outcome = yield from page_fault(vm, v, run)
             faults += outcome != LOST_RACE
@@ -105,9 +105,9 @@ def logged_write(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
     yield from touch(vm, v, run)
 
 
-def no_progress(vm: Vm, v: Vcpu, run: GuestRun) -> LivelockError:
+def no_progress(vm: Vm, v: Vcpu, gfn: int, write: bool) -> LivelockError:
     """Build the error that names the access, the entry and the policy."""
-    gfn, kind = run.gfn[run.k], "write" if run.write[run.k] else "read"
+    kind = "write" if write else "read"
     spte = Spte.from_bits(*leaf(vm.view, gfn))
     above = ""
     if vm.upper is not None and armed(vm.upper, gfn):
