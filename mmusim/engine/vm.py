@@ -29,6 +29,7 @@ from mmusim.trace import CAUSES, Fingerprint, Probe
 from mmusim.utilisation import Stalls
 
 if TYPE_CHECKING:
+    from mmusim.engine.guest_run import GuestRun
     from mmusim.engine.postcopy import Postcopy
     from mmusim.engine.user_space import Vmm
 
@@ -60,7 +61,7 @@ class Vcpu:
         "c_postcopy_fault", "c_ring_exit", "c_split_1G", "c_tdp_split_2M", "c_tlb_flush",
         "c_user_exit", "c_walk_guest", "c_zap_large", "errands", "first", "flush_requested",
         "flushes", "grace", "handling", "in_guest", "interrupted", "kicks", "left_ns", "number",
-        "pml", "process", "ring", "ring_exits", "sleep_per_full_ring", "stalls", "stolen_ns",
+        "pml", "process", "ring", "ring_exits", "run", "sleep_per_full_ring", "stalls", "stolen_ns",
         "t_hit", "t_pass", "t_walk", "t_write", "user_exits", "waits_for", "working_set",
     )  # fmt: skip
 
@@ -112,6 +113,7 @@ class Vcpu:
         self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
+        self.run: GuestRun | None = None  # while it goes through a program
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
         self.first = 0
         self.waits_for = ""
@@ -291,6 +293,15 @@ class Vm:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
         if v.ring is not None:
             v.ring.push(gfn)
+
+    def settle(self) -> None:
+        """Mark what the runs of hits under way have touched by now.
+
+        Who looks at what was written or touched must not see how many accesses a run bundles.
+        """
+        for v in self.vcpus:
+            if v.in_guest and v.run is not None:
+                v.run.settle()
 
     def fold(self) -> None:
         """Complete the books of the phases before they are read."""

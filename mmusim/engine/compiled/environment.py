@@ -1,4 +1,4 @@
-"""A SimPy environment whose event list is the compiled one: Python processes run in it unchanged."""
+"""A SimPy environment on the compiled event list: Python processes run in it unchanged."""
 
 from __future__ import annotations
 

@@ -22,9 +22,10 @@ from mmusim.engine.compiled.interference import begin_interference, interfere
 from mmusim.engine.compiled.jit import entry, jit
 from mmusim.engine.compiled.lock import acquire, count_readers, release
 from mmusim.engine.compiled.memory import as_state
+from mmusim.engine.compiled.runs import settle
 from mmusim.engine.compiled.vcpu import go_on, kicked, looks_again
 
-ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE = range(7)
+ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE = range(8)
 """What :func:`call` can do."""
 NUMBERS: Final = 64
 """Numbers of the trajectory that there must be room for before an event."""
@@ -96,5 +97,8 @@ def call(address: int, do: int, a: int, b: int, c: int) -> int:
         return 0
     if do == COUNT_READERS:
         return count_readers(s)
+    if do == SETTLE:
+        settle(s)
+        return 0
     begin_interference(s, a, b)
     return 0

@@ -22,8 +22,8 @@ NAMES: Final = (
     "fault_drained", "fault_exited", "fast_fixed", "prepared", "has_page", "counted", "granted",
     "found_stale", "left_lock", "grace_ended", "fault_over",
     # map_page
-    "met_frozen", "guest_table_flushed", "makes_room", "split", "dropping", "dropped", "room_made", "mapped",
-    "unlocks",
+    "met_frozen", "guest_table_flushed", "makes_room", "split", "dropping", "dropped", "room_made",
+    "mapped", "unlocks",
     # flush_remote
     "flush_sent", "flush_acknowledged",
 )  # fmt: skip

@@ -142,6 +142,24 @@ def cut(s: Any, v: int, offset: int) -> tuple[int, int]:
 
 
 @jit
+def settle(s: Any) -> None:
+    """Mark what the runs under way have touched by now."""
+    for v in range(s.cpus):
+        if s.in_guest[v] == 0:
+            continue
+        offset = s.now - s.run_start[v]
+        touched = len(s.touched) > 0 and s.books[v] == s.measured_books
+        for i in range(s.count[v]):
+            if s.ends[v, i] >= offset:
+                break
+            code = code_of(s, v, s.k[v] + i)
+            if code >> WRITE_BIT:
+                s.page[code & GFN] |= STALE
+            if touched:
+                s.touched[code & GFN] = 1
+
+
+@jit
 def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
     """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
     ended = s.ends[v, done - 1] if done else 0

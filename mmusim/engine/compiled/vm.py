@@ -16,7 +16,7 @@ from mmusim.engine.books import Books
 from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.interference import FIRST
-from mmusim.engine.compiled.loop import BEGIN_INTERFERENCE, call
+from mmusim.engine.compiled.loop import BEGIN_INTERFERENCE, SETTLE, call
 from mmusim.engine.compiled.memory import Memory, scalar
 from mmusim.engine.compiled.shapes import Shapes
 from mmusim.engine.compiled.shared import (
@@ -209,6 +209,10 @@ class CompiledVm(Vm):
                 self.memory.put("touched", books.touched)
                 self.memory.set("measured_books", len(self._books))
         return 1 + next(n for n, known in enumerate(self._books) if known is books)
+
+    def settle(self) -> None:
+        """Mark what the runs of hits under way have touched by now."""
+        call(self.memory.address, SETTLE, 0, 0, 0)
 
     def fold(self) -> None:
         """Write what compiled code has booked into the phases' books."""

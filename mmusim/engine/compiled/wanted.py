@@ -140,6 +140,7 @@ class Wanted:
         gfn, level = (int(v.row[VCPU.index(name)]) for name in ("gfn", "blocking"))
         books = v.books
         assert books.touched is not None
+        self._vm.settle()
         books.read_before_drop.append(int(books.touched[under(self._vm, gfn, level)].sum()))
         return self.go_on(v)
 
