@@ -107,7 +107,7 @@ def migrations(draw: st.DrawFn, rings: bool) -> dict[str, Any]:
     """Parameters of a migration that ends soon, one way or the other."""
     throttle = draw(one_of("none", "auto", "limit" if rings else "auto"))
     return {
-        "bandwidth": draw(one_of("200MB/s", "2GB/s", "20GB/s")),
+        "bandwidth": draw(one_of("500MB/s", "2GB/s", "20GB/s")),
         "max_bandwidth": draw(one_of("0B/s", "1GiB/s")),
         "downtime_limit": draw(one_of("10us", "1ms", "300ms")),
         "channels": draw(one_of(1, 4)),
@@ -116,7 +116,8 @@ def migrations(draw: st.DrawFn, rings: bool) -> dict[str, Any]:
         "auto_converge": throttle == "auto",
         "dirty_limit": "1MB/s" if throttle == "limit" else "0B/s",
         "postcopy_after": draw(one_of(0, 0, 1, 2)),
-        "cancel_after": draw(one_of(None, None, "1ms", "20ms")),
+        "cancel_after": draw(one_of(None, None, "1ms")),
+        "max_time": draw(one_of("2ms", "10ms")),
         "max_rounds": draw(one_of(2, 6)),
         "io_interval": draw(one_of("0ns", "100us")),
     }

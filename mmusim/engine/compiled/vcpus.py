@@ -86,6 +86,15 @@ class CompiledVcpu(Vcpu):
             self.of.memory["buffered"][self.number, : len(gfns)] = gfns
 
     @property
+    def interrupted(self) -> Any:  # type: ignore[override]
+        """How often it was interrupted, by what of the plan."""
+        return self.of.memory["stolen_times"][self.number]
+
+    @interrupted.setter
+    def interrupted(self, counter: Any) -> None:
+        """Counts are in the run's memory."""
+
+    @property
     def waits_for(self) -> str:  # type: ignore[override]
         """What it waits for, for messages."""
         if self.alive and self.at == places.GRANTED:
