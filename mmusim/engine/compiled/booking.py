@@ -27,16 +27,29 @@ def book(s: Any, v: int, cause: int, ns: int) -> None:
 
 
 @jit
+def bin_of(ns: int) -> int:
+    """Return the bin of a time."""
+    return (np.float64(ns + (1 << BITS)).view(np.int64) >> _SHIFT) - _BASE
+
+
+@jit
+def sum_up(s: Any, histogram: int, count: int, total: int, least: int, most: int) -> None:
+    """Add to what a histogram knows exactly; the times are in its bins already."""
+    if count == 0:
+        return
+    exact = s.exact
+    if exact[histogram, 0] == 0 or least < exact[histogram, 2]:
+        exact[histogram, 2] = least
+    exact[histogram, 0] += count
+    exact[histogram, 1] += total
+    exact[histogram, 3] = max(exact[histogram, 3], most)
+
+
+@jit
 def tally(s: Any, histogram: int, ns: int) -> None:
     """Add a time to a histogram."""
-    bits = np.float64(ns + (1 << BITS)).view(np.int64)
-    s.bins[histogram, (bits >> _SHIFT) - _BASE] += 1
-    exact = s.exact
-    if exact[histogram, 0] == 0 or ns < exact[histogram, 2]:
-        exact[histogram, 2] = ns
-    exact[histogram, 0] += 1
-    exact[histogram, 1] += ns
-    exact[histogram, 3] = max(exact[histogram, 3], ns)
+    s.bins[histogram, bin_of(ns)] += 1
+    sum_up(s, histogram, 1, ns, ns, ns)
 
 
 @jit

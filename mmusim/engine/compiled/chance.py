@@ -26,17 +26,21 @@ _LAST_CELL: Final = np.int64(OCTAVES * CELLS - 1)
 
 
 @jit
-def drawn(s: Any, shape: int, key: int, index: int) -> int:
-    """Return cost `index` of the stream with this key and distribution, in ns."""
+def drawn(quantiles: Any, constant: float, key: int, index: int) -> int:
+    """Return cost `index` of the stream with this key, in ns.
+
+    `quantiles` are the nodes of its distribution, shape (tails, nodes), unless `constant` is a
+    number.
+    """
     step = (np.uint64(index) + _ONE) * _GOLDEN
     dither = np.float64(step >> _S11) * 2.0**-53
-    value = s.constants[shape]
-    if math.isnan(value):
+    value = constant
+    if math.isnan(constant):
         z = np.uint64(key) + step
         z = (z ^ (z >> _S30)) * _A
         z = (z ^ (z >> _S27)) * _B
         z = z ^ (z >> _S31)
-        tail = np.float64(z & _LOW63) + 1.0
+        tail = np.float64(np.int64(z & _LOW63)) + 1.0
         bits = np.float64(tail).view(np.int64)
         cell = (bits >> 45) - _FIRST_CELL
         part = np.float64(bits & _LOW45) * 2.0**-45
@@ -45,9 +49,15 @@ def drawn(s: Any, shape: int, key: int, index: int) -> int:
         elif cell > _LAST_CELL:
             cell, part = _LAST_CELL, 1.0
         upper = np.int64(z >> _S63)
-        start = s.quantiles[shape, upper, cell]
-        value = start + part * (s.quantiles[shape, upper, cell + 1] - start)
+        start = quantiles[upper, cell]
+        value = start + part * (quantiles[upper, cell + 1] - start)
     return np.int64(math.floor(value + dither))
+
+
+@jit
+def of_shape(s: Any, shape: int, key: int, index: int) -> int:
+    """Return cost `index` of the stream with this key and number of a distribution."""
+    return drawn(s.quantiles[shape], s.constants[shape], key, index)
 
 
 @jit
@@ -56,19 +66,19 @@ def cost(s: Any, v: int, purpose: int, index: int) -> int:
     if s.by_occurrence and purpose >= COUNTED_FROM:
         index = s.paid[purpose]
         s.paid[purpose] = index + 1
-    return drawn(s, s.shape[purpose], s.keys[v, purpose], index)
+    return of_shape(s, s.shape[purpose], s.keys[v, purpose], index)
 
 
 @jit
 def hit_ns(s: Any, v: int, index: int, write: int) -> int:
     """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""
-    hit = max(1, drawn(s, s.shape[T_HIT], s.keys[v, T_HIT], index))
+    hit = max(1, of_shape(s, s.shape[T_HIT], s.keys[v, T_HIT], index))
     if write and s.writes_cost:
-        hit += drawn(s, s.shape[T_WRITE], s.keys[v, T_WRITE], index)
+        hit += of_shape(s, s.shape[T_WRITE], s.keys[v, T_WRITE], index)
     return hit
 
 
 @jit
 def walk_ns(s: Any, v: int, index: int) -> int:
     """Return what access `index` takes longer through a 4 KiB mapping."""
-    return drawn(s, s.shape[T_WALK], s.keys[v, T_WALK], index)
+    return of_shape(s, s.shape[T_WALK], s.keys[v, T_WALK], index)

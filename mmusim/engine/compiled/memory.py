@@ -28,7 +28,7 @@ _SCALAR: Final = {name: number for number, name in enumerate(SCALARS)}
 _FIELD: Final = {name: number for number, name in enumerate(VCPU)}
 
 
-class StateType(types.Type):  # type: ignore[misc]
+class StateType(types.Type):
     """The address of a run's table, as compiled code sees it."""
 
     def __init__(self, upper: bool = False) -> None:
@@ -41,7 +41,7 @@ STATE: Final = StateType()
 UPPER_STATE: Final = StateType(upper=True)
 
 
-@register_model(StateType)  # type: ignore[untyped-decorator]
+@register_model(StateType)
 class _StateModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, dmm: Any, fe_type: Any) -> None:
         super().__init__(dmm, fe_type, ir.IntType(64))
@@ -129,7 +129,7 @@ def _write(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
     builder.store(value, place)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def as_state(typing_context: Any, address: Any) -> Any:
     """Take a whole number for the address of a run's table."""
     del typing_context

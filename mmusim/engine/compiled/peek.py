@@ -10,7 +10,7 @@ from numba.core.extending import intrinsic
 
 
 def _reader(bits: int) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def peek(typing_context: Any, address: Any, index: Any) -> Any:
         del typing_context
 

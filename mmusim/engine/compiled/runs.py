@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled.booking import book, of_books, tally
-from mmusim.engine.compiled.chance import cost, drawn, hit_ns, walk_ns
-from mmusim.engine.compiled.fields import C_PML_LOG, READS, REQUESTS, T_THINK, WRITES
+from mmusim.engine.compiled.booking import bin_of, book, of_books, sum_up, tally
+from mmusim.engine.compiled.chance import cost, drawn, hit_ns, of_shape, walk_ns
+from mmusim.engine.compiled.fields import (
+    C_PML_LOG,
+    READS,
+    REQUESTS,
+    T_HIT,
+    T_THINK,
+    T_WALK,
+    T_WRITE,
+    WRITES,
+)
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import hit_level, set_dirty
 from mmusim.engine.compiled.peek import peek_bool, peek_long, peek_word
@@ -15,6 +24,7 @@ from mmusim.mmu.spte import STALE
 
 WRITE_BIT = 31
 GFN = (1 << WRITE_BIT) - 1
+LONG = 1 << 62  # ns
 
 
 @jit
@@ -38,7 +48,7 @@ def think_before(s: Any, v: int, k: int) -> int:
         return 0
     ns = 0
     if s.think[v] >= 0:
-        ns = drawn(s, s.think[v], s.keys[v, T_THINK], s.first[v] + k)
+        ns = of_shape(s, s.think[v], s.keys[v, T_THINK], s.first[v] + k)
     if s.extra[v]:
         ns += peek_long(s.extra[v], k)
     return ns
@@ -60,15 +70,24 @@ def plan(s: Any, v: int) -> bool:
     s.logs[v] = 0
     ends, hits, walks = s.ends[v], s.hits[v], s.walks[v]
     last = min(s.length[v], k + min(s.run_limit, s.buffer))
+    code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
+    writes_cost = s.writes_cost
+    hit_shape, walk_shape, write_shape = s.shape[T_HIT], s.shape[T_WALK], s.shape[T_WRITE]
+    hit_q, hit_c, hit_key = s.quantiles[hit_shape], s.constants[hit_shape], s.keys[v, T_HIT]
+    walk_q, walk_c, walk_key = s.quantiles[walk_shape], s.constants[walk_shape], s.keys[v, T_WALK]
+    write_q, write_c = s.quantiles[write_shape], s.constants[write_shape]
+    write_key = s.keys[v, T_WRITE]
     now, i = 0, k
     while i < last:
-        code = code_of(s, v, i)
+        code = peek_word(code_at, i) if code_at else (sequential + i) | writes
         write = code >> WRITE_BIT
         level = hit_level(s, code & GFN, write, unflushed)
         if level == 0:
             break
-        hit = hit_ns(s, v, first + i, write)
-        walk = walk_ns(s, v, first + i) if level == 1 else 0
+        hit = max(1, drawn(hit_q, hit_c, hit_key, first + i))
+        if write and writes_cost:
+            hit += drawn(write_q, write_c, write_key, first + i)
+        walk = drawn(walk_q, walk_c, walk_key, first + i) if level == 1 else 0
         now += hit + walk
         ends[i - k], hits[i - k], walks[i - k] = now, hit, walk
         i += 1
@@ -189,29 +208,38 @@ def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
 def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
     """Book and mark the accesses; return the time spent in them."""
     k, hits, walks, page = s.k[v], s.hits[v], s.walks[v], s.page
-    reads, writes = of_books(s, v, READS), of_books(s, v, WRITES)
-    touched = len(s.touched) > 0 and s.books[v] == s.measured_books
-    hit_sum = walk_sum = 0
+    code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
+    read_bins = s.bins[of_books(s, v, READS)]
+    write_bins = s.bins[of_books(s, v, WRITES)]
+    marks = len(s.touched) > 0 and s.books[v] == s.measured_books
+    first = hits[0] + walks[0]
+    if s.logs[v]:
+        first = s.ends[v, 0]
+    if s.began[v] >= 0:
+        first = start_ns + s.ends[v, 0] - s.began[v]
+        s.began[v] = -1
+    hit_sum = walk_sum = reads = read_sum = write_sum = read_most = write_most = 0
+    read_least = write_least = LONG
     for i in range(done):
-        code = code_of(s, v, k + i)
-        gfn, write = code & GFN, code >> WRITE_BIT
-        hit, walk = hits[i], walks[i]
+        code = peek_word(code_at, k + i) if code_at else (sequential + k + i) | writes
+        gfn, hit, walk = code & GFN, hits[i], walks[i]
         hit_sum += hit
         walk_sum += walk
-        latency = hit + walk
-        if i == 0:
-            if s.logs[v]:
-                latency = s.ends[v, 0]
-            if s.began[v] >= 0:
-                latency = start_ns + s.ends[v, 0] - s.began[v]
-                s.began[v] = -1
-        if write:
+        latency = hit + walk if i else first
+        if code >> WRITE_BIT:
             page[gfn] |= STALE
-            tally(s, writes, latency)
+            write_bins[bin_of(latency)] += 1
+            write_sum += latency
+            write_least, write_most = min(write_least, latency), max(write_most, latency)
         else:
-            tally(s, reads, latency)
-        if touched:
+            reads += 1
+            read_bins[bin_of(latency)] += 1
+            read_sum += latency
+            read_least, read_most = min(read_least, latency), max(read_most, latency)
+        if marks:
             s.touched[gfn] = 1
+    sum_up(s, of_books(s, v, READS), reads, read_sum, read_least, read_most)
+    sum_up(s, of_books(s, v, WRITES), done - reads, write_sum, write_least, write_most)
     book(s, v, HITS, hit_sum)
     book(s, v, WALK_4K, walk_sum)
     return hit_sum + walk_sum

@@ -32,7 +32,7 @@ class CompiledVcpu(Vcpu):
 
     __slots__ = ("__dict__", "laps", "of", "row")
 
-    in_guest = field("in_guest", bool)  # type: ignore[assignment]
+    in_guest = field("in_guest", bool)
     left_ns = field("left_ns")
     accesses = field("accesses")
     flush_requested = field("flush_requested", bool)
@@ -63,7 +63,7 @@ class CompiledVcpu(Vcpu):
             self.ring = CompiledRing(self, vm.memory["ring"][number], vm.pml)  # type: ignore[assignment]
 
     @property
-    def books(self) -> Books:  # type: ignore[override]
+    def books(self) -> Books:
         """The books of the phase it is in."""
         return self._books
 
@@ -73,7 +73,7 @@ class CompiledVcpu(Vcpu):
         self.row[VCPU.index("books")] = self.of.number_of(books)
 
     @property
-    def pml(self) -> list[int]:  # type: ignore[override]
+    def pml(self) -> list[int]:
         """The PML buffer, as gfns."""
         count = self.row[VCPU.index("pml_n")]
         gfns: list[int] = self.of.memory["buffered"][self.number, :count].tolist() if count else []
@@ -86,7 +86,7 @@ class CompiledVcpu(Vcpu):
             self.of.memory["buffered"][self.number, : len(gfns)] = gfns
 
     @property
-    def interrupted(self) -> Any:  # type: ignore[override]
+    def interrupted(self) -> Any:
         """How often it was interrupted, by what of the plan."""
         return self.of.memory["stolen_times"][self.number]
 
@@ -95,7 +95,7 @@ class CompiledVcpu(Vcpu):
         """Counts are in the run's memory."""
 
     @property
-    def waits_for(self) -> str:  # type: ignore[override]
+    def waits_for(self) -> str:
         """What it waits for, for messages."""
         if self.alive and self.at == places.GRANTED:
             return "mmu_lock"

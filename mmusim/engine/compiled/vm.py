@@ -57,7 +57,7 @@ class CompiledVm(Vm):
         self._allocate(plan)
         super().__init__(plan, run_limit, None)
         self.taken_back = TakenBack(self.memory)  # type: ignore[assignment]
-        self.fingerprint = CompiledFingerprint(self.memory)
+        self.fingerprint = self.written = CompiledFingerprint(self.memory)
         self.keeps_working_sets = any(isinstance(p, WritePageTable) for p in plan.driver.phases)
         self._describe(plan)
         self._hand_out_chance(plan)
@@ -83,7 +83,7 @@ class CompiledVm(Vm):
         return CompiledLock(self.compiled_env, self.memory)
 
     @property
-    def postcopy(self) -> Any:  # type: ignore[override]
+    def postcopy(self) -> Any:
         """Post-copy, while pages are missing."""
         return self._postcopy
 
@@ -229,7 +229,7 @@ class CompiledVm(Vm):
 
     # --- vCPUs --------------------------------------------------------------------------------
 
-    def launch(self, v: Any, program: Program, laps: Iterable[Program]) -> simpy.Event:
+    def launch(self, v: Any, program: Program, laps: Iterable[Program]) -> Any:
         """Let a vCPU run a program, and what `laps` goes on with."""
         v.load(program, self.now)
         return CompiledProgram(self, v, laps)

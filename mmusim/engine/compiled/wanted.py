@@ -49,7 +49,7 @@ class Wanted:
         if why == places.ROOM:
             self.make_room()
             return
-        v = self._vm.vcpus[self._memory.get("why_vcpu")]
+        v: Any = self._vm.vcpus[self._memory.get("why_vcpu")]
         while why != WAITS:
             if why not in self._serves:
                 raise EngineError(f"vCPU {v.number} went astray at {self._place()}")
@@ -67,7 +67,7 @@ class Wanted:
         """Enlarge what is nearly full."""
         memory, vm = self._memory, self._vm
         if memory.get("print_n") + NUMBERS > len(memory["prints"]):
-            vm.fingerprint.take()
+            vm.written.take()
         if memory.get("heap_n") + 4 * len(vm.vcpus) + NUMBERS > len(memory["heap"]):
             vm.compiled_env.more_room()
         if memory.get("stalls_full"):
