@@ -11,7 +11,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/python -m mmusim.engine.compiled & $(BIN)/mypy && wait $$!
 	$(BIN)/pytest -n auto
 
 format: $(READY)

@@ -185,6 +185,7 @@ def send(vm: Vm, gfns: Ints) -> None:
 
 def copy_to_destination(vm: Vm, gfns: Ints) -> None:
     """The destination receives pages as they are now."""
+    vm.settle()
     mmu.copied(vm.table, gfns)
     if vm.probe is not None:
         vm.probe.copied(gfns.tolist())

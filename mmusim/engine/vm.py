@@ -300,7 +300,7 @@ class Vm:
         Who looks at what was written or touched must not see how many accesses a run bundles.
         """
         for v in self.vcpus:
-            if v.in_guest and v.run is not None:
+            if v.run is not None:
                 v.run.settle()
 
     def fold(self) -> None:

@@ -34,6 +34,11 @@ def cache_folder() -> Path:
     return base / f"{code_hash()}-numba-{numba.__version__}{'-checked' if BOUNDS else ''}"
 
 
+def is_cached() -> bool:
+    """Tell whether what this code needs has been compiled before."""
+    return any(cache_folder().rglob("*.nbc"))
+
+
 def use_cache() -> None:
     """Keep compiled code in its folder, and forget that of old states of the source."""
     folder = cache_folder()
