@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from test_cli import mmusim
 
+from mmusim.cli.validate import disordered, knee_rows
 from mmusim.config.cost import rescaled
 from mmusim.config.host import load_profile
 from mmusim.errors import ConfigError
@@ -224,14 +225,32 @@ def test_a_model_that_turns_the_order_round_is_found() -> None:
         run: {name: Times(1e18 / t.ns, t.parts) for name, t in by_phase.items()}
         for run, by_phase in told(1.0).items()
     }
-    assert score(FIGURES, wrong).ordered <= 0.03 * right.pairs
+    turned = score(FIGURES, wrong)
+    assert turned.ordered <= 0.03 * right.pairs
+    told_of = disordered(turned)
+    assert len(told_of) == turned.pairs - turned.ordered
+    for row in told_of:
+        faster, slower = (float(text.split()[0]) for text in row["published"].split(", "))
+        assert faster < slower
+        faster, slower = (float(text.split()[0]) for text in row["predicted"].split(", "))
+        assert faster > slower
 
 
 def test_knees() -> None:
     assert knee([(2, 1.0), (4, 1.4), (8, 1.6), (16, 9.0)]) == 8
     assert knee([(2, 1.0), (4, 1.1)]) is None
-    published = {k.series: k.published for k in score(FIGURES, told(1.0)).knees}
+    exact, flat = (score(FIGURES, predicted) for predicted in (told(1.0), without_contention()))
+    published = {k.series: k.published for k in exact.knees}
     assert published["B1 legacy+lazy-drop+pml, eager_page_split=N"] == 8
+    assert all(row["why"] == "" for row in knee_rows(exact) if row["series"].startswith("B1"))
+    row = next(row for row in knee_rows(flat) if row["series"].startswith("B2"))
+    assert (row["published"], row["predicted"]) == (4, "never")
+    assert row["why"].startswith("Under shadow paging")
+
+
+def without_contention() -> dict[Run, dict[str, Times]]:
+    """A model in which nothing takes longer with more vCPUs."""
+    return {run: dict.fromkeys(found, Times(1e9, {})) for run, found in told(1.0).items()}
 
 
 def test_every_cause_of_a_miss_is_that_of_some_figure() -> None:
