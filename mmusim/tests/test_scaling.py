@@ -56,7 +56,7 @@ def test_contention_adds_no_more_than_a_constant_to_a_fault(
     assert 3 <= alone <= 6
     for found in contended:
         assert found <= alone + 2.1
-        assert found == pytest.approx(contended[0], rel=0.02)
+        assert found == pytest.approx(contended[0], rel=0.03)
 
 
 def test_waiters_that_look_again_and_again_would_be_noticed(
