@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import CONSTANT, only
-from test_cli import mmusim
+from test_cli import mmusim_here
 
 from mmusim.cli.perf_test import Options, experiment, printed
 from mmusim.config.cells import Cell, cells_of
@@ -184,7 +184,9 @@ def test_an_option_without_counterpart_is_refused(option: str, value: Any, says:
 
 
 def test_the_command_prints_what_the_selftest_prints() -> None:
-    done = mmusim("dirty-log-perf-test", "-v", "2", "-b", "2M", "-s", "anonymous_thp", "-w", "50")
+    done = mmusim_here(
+        "dirty-log-perf-test", "-v", "2", "-b", "2M", "-s", "anonymous_thp", "-w", "50"
+    )
     assert done.returncode == 0, done.stderr
     time = r"[0-9]+\.[0-9]{9}s"
     patterns = [
@@ -217,14 +219,14 @@ SELFTEST = set("vbwarsioxgnecmph")
 
 
 def test_every_option_of_the_selftest_is_one_here_and_h_explains_them() -> None:
-    done = mmusim("dirty-log-perf-test", "-h")
+    done = mmusim_here("dirty-log-perf-test", "-h")
     assert done.returncode == 0, done.stderr
     offered = set(re.findall(r"(?:^|\s)-([a-z])\b", done.stdout))
     assert offered == SELFTEST
 
 
 def test_the_same_as_data() -> None:
-    done = mmusim("dirty-log-perf-test", "-b", "2M", "-s", "anonymous_thp", "--json")
+    done = mmusim_here("dirty-log-perf-test", "-b", "2M", "-s", "anonymous_thp", "--json")
     rows = json.loads(done.stdout)["rows"]
     assert [row["phase"] for row in rows[:3]] == [
         "populate memory", "enabling dirty logging", "iteration 1 dirty memory",
@@ -244,7 +246,7 @@ def test_totals_and_averages_are_of_the_printed_times() -> None:
 
 
 def test_a_policy_that_does_not_exist_is_one_line_without_a_traceback() -> None:
-    done = mmusim("dirty-log-perf-test", "--policy", "lazy")
+    done = mmusim_here("dirty-log-perf-test", "--policy", "lazy")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "did you mean 'lazy-drop'?" in done.stderr

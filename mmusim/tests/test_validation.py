@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from test_cli import mmusim
+from test_cli import mmusim_here
 
 from mmusim.cli.validate import disordered, knee_rows
 from mmusim.config.cost import rescaled
@@ -268,7 +268,7 @@ def test_validate_predicts_a_table_from_its_own_rows(tmp_path: Path) -> None:
         " 2 vCPU x" in line or ("dirty memory" in line and " 8 vCPU x" in line))]  # fmt: skip
     table = tmp_path / "table.csv"
     table.write_text("\n".join([lines[0], *kept]) + "\n")
-    done = mmusim("validate", table, "--out", tmp_path / "out", "--json")
+    done = mmusim_here("validate", table, "--out", tmp_path / "out", "--workers", 1, "--json")
     assert done.returncode == 0, done.stderr
     import json
 
@@ -287,7 +287,7 @@ def test_a_table_without_anything_to_predict_is_refused(tmp_path: Path) -> None:
     lines = TABLE.read_text().splitlines()
     table = tmp_path / "table.csv"
     table.write_text("\n".join([lines[0], *[line for line in lines if line.startswith("K")]]))
-    done = mmusim("validate", table)
+    done = mmusim_here("validate", table)
     assert done.returncode == 2
     assert "has nothing to predict" in done.stderr
     assert "Traceback" not in done.stderr
