@@ -39,7 +39,7 @@ class Events:
         phases = [{"do": "enable-logging"}, {"do": "write", "pages": f"{800 / regions}%"}]
         made = cell(phases, vcpus=vcpus, memory=f"{2 * regions}MiB", vm=vm)
         self.count = 0
-        trace = simulate(make_plan(made, policy, 1))
+        trace = simulate(make_plan(made, policy, 1), engine="simpy")
         assert trace.counters["pf_taken"] == 4_096
         if not trace.lock.shared.acquisitions:
             assert (trace.lock.wait_ns > 0) == (vcpus > 1)
@@ -92,7 +92,7 @@ def laps(time: str) -> tuple[Trace, int]:
     plan = make_plan(made, "linux-6.13", 1)
     tracemalloc.start()
     try:
-        trace = simulate(plan)
+        trace = simulate(plan, engine="simpy")
         return trace, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
