@@ -76,9 +76,10 @@ def _submit(
     pool: Executor, cells: Sequence[Cell], jobs: Sequence[Job], drain: Callable[[], None]
 ) -> Iterator[Ended]:
     """Hand all jobs in and yield them as they end; call `drain` now and then."""
-    futures: dict[Future[Any], Job] = {
-        pool.submit(run_job, cells[job.cell], job): job for job in jobs
-    }
+    with _unaware_of_ctrl_c():
+        futures: dict[Future[Any], Job] = {
+            pool.submit(run_job, cells[job.cell], job): job for job in jobs
+        }
     waiting = set(futures)
     with _interrupts() as interrupted:
         while waiting:
@@ -88,6 +89,8 @@ def _submit(
             drain()
             for future in ended:
                 yield futures[future], *future.result()
+        if interrupted.is_set():
+            raise KeyboardInterrupt
 
 
 def run_job(
@@ -136,13 +139,31 @@ def _ready(beats: Any) -> None:
 
 
 @contextmanager
+def _unaware_of_ctrl_c() -> Iterator[None]:
+    """Start processes that are not hit before they are ready to ignore it: they inherit the mask.
+
+    A Ctrl-C meanwhile reaches this process behind the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """Remember Ctrl-C: an exception that is raised inside a callback is printed and lost."""
+    """Remember Ctrl-C, for a loop that asks now and then; the second one is an exception.
+
+    An exception that is raised wherever this process happens to be is lost in a callback, and
+    leaves locks of futures taken for ever: then the pool never shuts down.
+    """
     interrupted = threading.Event()
 
     def remember(number: int, frame: Any) -> None:
+        if interrupted.is_set():
+            signal.default_int_handler(number, frame)
         interrupted.set()
-        signal.default_int_handler(number, frame)
 
     if threading.current_thread() is not threading.main_thread():
         yield interrupted  # signals are the main thread's

@@ -6,8 +6,9 @@ import math
 from pathlib import Path
 
 import pytest
-from test_cli import mmusim
+from test_cli import mmusim_here
 
+from mmusim.cli.validate import disordered, knee_rows
 from mmusim.config.cost import rescaled
 from mmusim.config.host import load_profile
 from mmusim.errors import ConfigError
@@ -224,14 +225,32 @@ def test_a_model_that_turns_the_order_round_is_found() -> None:
         run: {name: Times(1e18 / t.ns, t.parts) for name, t in by_phase.items()}
         for run, by_phase in told(1.0).items()
     }
-    assert score(FIGURES, wrong).ordered <= 0.03 * right.pairs
+    turned = score(FIGURES, wrong)
+    assert turned.ordered <= 0.03 * right.pairs
+    told_of = disordered(turned)
+    assert len(told_of) == turned.pairs - turned.ordered
+    for row in told_of:
+        faster, slower = (float(text.split()[0]) for text in row["published"].split(", "))
+        assert faster < slower
+        faster, slower = (float(text.split()[0]) for text in row["predicted"].split(", "))
+        assert faster > slower
 
 
 def test_knees() -> None:
     assert knee([(2, 1.0), (4, 1.4), (8, 1.6), (16, 9.0)]) == 8
     assert knee([(2, 1.0), (4, 1.1)]) is None
-    published = {k.series: k.published for k in score(FIGURES, told(1.0)).knees}
+    exact, flat = (score(FIGURES, predicted) for predicted in (told(1.0), without_contention()))
+    published = {k.series: k.published for k in exact.knees}
     assert published["B1 legacy+lazy-drop+pml, eager_page_split=N"] == 8
+    assert all(row["why"] == "" for row in knee_rows(exact) if row["series"].startswith("B1"))
+    row = next(row for row in knee_rows(flat) if row["series"].startswith("B2"))
+    assert (row["published"], row["predicted"]) == (4, "never")
+    assert row["why"].startswith("Under shadow paging")
+
+
+def without_contention() -> dict[Run, dict[str, Times]]:
+    """A model in which nothing takes longer with more vCPUs."""
+    return {run: dict.fromkeys(found, Times(1e9, {})) for run, found in told(1.0).items()}
 
 
 def test_every_cause_of_a_miss_is_that_of_some_figure() -> None:
@@ -249,7 +268,7 @@ def test_validate_predicts_a_table_from_its_own_rows(tmp_path: Path) -> None:
         " 2 vCPU x" in line or ("dirty memory" in line and " 8 vCPU x" in line))]  # fmt: skip
     table = tmp_path / "table.csv"
     table.write_text("\n".join([lines[0], *kept]) + "\n")
-    done = mmusim("validate", table, "--out", tmp_path / "out", "--json")
+    done = mmusim_here("validate", table, "--out", tmp_path / "out", "--workers", 1, "--json")
     assert done.returncode == 0, done.stderr
     import json
 
@@ -268,7 +287,7 @@ def test_a_table_without_anything_to_predict_is_refused(tmp_path: Path) -> None:
     lines = TABLE.read_text().splitlines()
     table = tmp_path / "table.csv"
     table.write_text("\n".join([lines[0], *[line for line in lines if line.startswith("K")]]))
-    done = mmusim("validate", table)
+    done = mmusim_here("validate", table)
     assert done.returncode == 2
     assert "has nothing to predict" in done.stderr
     assert "Traceback" not in done.stderr
