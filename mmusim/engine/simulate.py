@@ -72,6 +72,11 @@ class Simulation:
         total, done = self._vm.plan.accesses(), sum(v.accesses for v in self._vm.vcpus)
         return Reached(self._vm.now, done / total if total else None)
 
+    def events(self) -> int:
+        """Return how many events there were; only the compiled engine counts them."""
+        memory = getattr(self._vm, "memory", None)
+        return 0 if memory is None else int(memory.get("events"))
+
     def run(self) -> Trace:
         """Simulate to the end. Call it once."""
         plan, vm = self._vm.plan, self._vm

@@ -12,7 +12,7 @@ import simpy
 from conftest import cell
 from typer.testing import CliRunner
 
-from mmusim.cli import app
+from mmusim.cli import app, lock_model
 from mmusim.engine import simulate
 from mmusim.engine.mmu_lock import SpinLock
 from mmusim.histogram import Histogram
@@ -132,8 +132,18 @@ def test_bench_reports_faults_per_second_by_vcpus(monkeypatch: pytest.MonkeyPatc
         return plan(min(passes, 4), vcpus, regions, pages)
 
     monkeypatch.setattr(bench, "_plan", small)
+    monkeypatch.delenv("MMUSIM_ENGINE")
     rows = json.loads(CliRunner().invoke(app, ["bench", "--json"]).stdout)["rows"]
     rates = {row["work"]: row["median_per_second"] for row in rows}
+    assert {row["by"] for row in rows} >= {"bare SimPy", "SimPy engine", "compiled engine"}
     for vcpus in (16, 64, 256):
         assert rates[f"slow faults, {vcpus} vCPUs at mmu_lock"] > 0
     assert rates["slow faults, uncontended"] > 0
+
+
+def test_the_lock_model_is_the_same_in_c_and_in_python() -> None:
+    in_c = lock_model.in_c()
+    if in_c is None:
+        pytest.skip("there is no C compiler")
+    assert in_c(30) == lock_model.in_python(30) > 0
+    assert in_c(30) != in_c(31)
