@@ -44,11 +44,19 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
     as_json: AsJson = False,
     engine: Engine = "auto",
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask cluster, tcp://host:port.", show_default=False)
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run again what failed.")
+    ] = False,
 ) -> None:
     """Run an experiment, or what is missing of it; print the answer and write a report."""
     from mmusim.cli.run import run as verb
 
-    raise typer.Exit(verb(experiment, out, seeds, workers, as_json, engine))
+    raise typer.Exit(
+        verb(experiment, out, seeds, workers, as_json, engine, scheduler, retry_failed)
+    )
 
 
 @app.command()

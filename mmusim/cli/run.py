@@ -38,6 +38,8 @@ def run(
     workers: int | None,
     as_json: bool,
     engine: str = AUTO,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
 ) -> int:
     """Run, report and print; return the exit status."""
     out = out or default_folder(experiment)
@@ -45,12 +47,15 @@ def run(
     try:
         with _progress() as progress:
             outcome = run_experiment(
-                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine
-            )
+                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine,
+                scheduler=scheduler, retry_failed=retry_failed,
+            )  # fmt: skip
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"interrupted; finished runs are stored in {out}: run the same command to go on"
         ) from None
+    for mended in outcome.notices:
+        typer.echo(f"mmusim: {mended}", err=True)
     written = _write_report(outcome, out)
     _print(outcome, as_json, str(written))
     refuted = any(verdict.outcome == "refuted" for verdict in outcome.verdicts)

@@ -25,7 +25,7 @@ FLOORS = [
     ["histogram", "trace", "utilisation"],
     ["engine"],
     ["metrics", "metric_units", "jitter", "stats", "comparison", "timeline", "trace_events"],
-    ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
+    ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
     ["campaign", "experiment", "frames", "validation"],
     ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
 ]
