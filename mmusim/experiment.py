@@ -97,8 +97,10 @@ def run_experiment(
     experiment, cells = load_cells(path)
     engine = resolve(engine)
     with hired(workers, executor, scheduler) as crew:
-        store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
+        store = Store.open_for(Path(out), experiment.id, provenance())
         try:
+            text = Path(path).read_text(encoding="utf-8")
+            store.describe({"file": str(path), "text": text})
             for cell in cells:
                 store.add_cell(
                     cell.key(), cell.name, tomli_w.dumps(resolved(cell)),

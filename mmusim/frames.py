@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmusim.metrics import UNITS
-from mmusim.provenance import model_version
 from mmusim.store import Store
 from mmusim.trace import CAUSES
 
@@ -31,11 +30,12 @@ def frame(folder: Path) -> pd.DataFrame:
 
     store = Store.open(folder)
     try:
-        cells = store.cells()
+        cells = {
+            key: (name, tomllib.loads(toml)["vm"]) for key, (name, toml) in store.cells().items()
+        }
         rows: list[dict[str, Any]] = []
-        for key, policy, seed, record in store.results(model_version()):
-            name, config = cells[key]
-            vm = tomllib.loads(config)["vm"]
+        for key, policy, seed, record in store.results():
+            name, vm = cells[key]
             row: dict[str, Any] = {"setting": name, "memory": vm["memory"], "vcpus": vm["vcpus"]}
             row |= {"policy": policy, "seed": seed}
             for metric, unit in UNITS.items():

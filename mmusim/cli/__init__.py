@@ -79,6 +79,34 @@ def export(
 
 
 @app.command()
+def publish(
+    folder: RunFolder,
+    to: Annotated[Path, typer.Option("--to", help="A new folder for the dataset.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a run directory as a Parquet dataset with a manifest."""
+    from mmusim.cli.publish import publish as verb
+
+    verb(folder, to, as_json)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A run directory or dataset.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="Another one.", metavar="B")],
+    across: Annotated[
+        str | None, typer.Option(help="The one key that may differ.", show_default=False)
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Of --across: only this one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare like runs bit for bit, or policies across one key; refuse unlike runs by key."""
+    from mmusim.cli.publish import compare as verb
+
+    raise typer.Exit(verb(a, b, across, metric, as_json))
+
+
+@app.command()
 def plot(
     figure: Annotated[
         str,
@@ -230,5 +258,13 @@ def validate(
 def bench(as_json: AsJson = False) -> None:
     """Measure the engine's speed beside bare SimPy, in one run."""
     from mmusim.cli.bench import bench as verb
+
+    verb(as_json)
+
+
+@app.command(name="bench-store")
+def bench_store(as_json: AsJson = False) -> None:
+    """Measure what a sweep adds to its runs, and how fast results load."""
+    from mmusim.cli.bench_store import bench as verb
 
     verb(as_json)

@@ -25,7 +25,21 @@ class Reader:
 
     def about(self) -> dict[str, str]:
         """Return what the directory says of itself: format, experiment, versions, commit."""
-        return dict(self._db.execute("SELECT key, value FROM about"))
+        return dict(self._db.execute("SELECT key, value FROM about WHERE key <> 'text'"))
+
+    def text(self) -> str:
+        """Return the experiment file as it was when runs were made last; empty if unknown."""
+        row = self._db.execute("SELECT value FROM about WHERE key = 'text'").fetchone()
+        return str(row[0]) if row else ""
+
+    def versions(self) -> dict[str, int]:
+        """Return how many finished runs there are of each model version, the newest last."""
+        return dict(
+            self._db.execute(
+                "SELECT version, count(*) FROM runs WHERE state = 'done' GROUP BY version "
+                "ORDER BY max(rowid)"
+            )
+        )
 
     def version(self) -> str:
         """Return the model version whose runs are read: this mmusim's, or a dataset's.
@@ -35,12 +49,7 @@ class Reader:
         ConfigError
             If a run directory has runs, but only of other versions.
         """
-        mine = self._version or model_version()
-        counts = dict(
-            self._db.execute(
-                "SELECT version, count(*) FROM runs WHERE state = 'done' GROUP BY version"
-            )
-        )
+        mine, counts = self._version or model_version(), self.versions()
         if counts and mine not in counts:
             others = ", ".join(f"{count} of {version}" for version, count in counts.items())
             raise ConfigError.of(
@@ -107,9 +116,45 @@ class Reader:
                 yield Key(*key), packed or b"", sum_
 
     def cells(self) -> dict[str, tuple[str, str]]:
-        """Return name and resolved configuration of every cell by its key."""
-        rows = self._db.execute("SELECT key, name, config FROM cells")
-        return {key: (name, config) for key, name, config in rows}
+        """Return name and resolved configuration of every cell by its key.
+
+        Names are unique: a cell whose name another has by now, because the experiment was changed,
+        carries its key as well.
+        """
+        rows = self._db.execute("SELECT key, name, config FROM cells ORDER BY rowid").fetchall()
+        newest = {name: key for key, name, _ in rows}
+        return {
+            key: (name if newest[name] == key else f"{name} [{key[:8]}]".strip(), config)
+            for key, name, config in rows
+        }
+
+    def hosts(self) -> dict[str, tuple[str, str]]:
+        """Return name and hash of every cell's host profile by the cell's key."""
+        rows = self._db.execute("SELECT key, host, host_hash FROM cells")
+        return {key: (host, digest) for key, host, digest in rows}
+
+    def made(self, version: str) -> list[tuple[Key, dict[str, str]]]:
+        """Return every finished run of a version with the facts of where it ran."""
+        rows = self._db.execute(
+            "SELECT cell, policy, seed, engine, version, facts FROM runs "
+            "LEFT JOIN provenance ON runs.provenance = provenance.id "
+            "WHERE state = 'done' AND version = ? ORDER BY seed, cell, policy, engine", (version,),
+        )  # fmt: skip
+        facts: dict[str, dict[str, str]] = {}
+        found = []
+        for *key, text in rows:
+            text = text or "{}"
+            found.append((Key(*key), facts.setdefault(text, json.loads(text))))
+        return found
+
+    def rows(self, table: str, version: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return columns and rows of a table as they are; of runs those of a version that ended."""
+        of = "WHERE state IN ('done', 'failed') AND version = ?" if table == "runs" else ""
+        with explained(self.folder):
+            found = self._db.execute(
+                f"SELECT * FROM {table} {of} ORDER BY rowid", (version,) if of else ()
+            )
+            return [column[0] for column in found.description], found.fetchall()
 
     def origin(self, cell: str, policy: str, seed: int) -> dict[str, Any]:
         """Return all that is needed to make a run again, and to judge it.

@@ -26,7 +26,7 @@ FLOORS = [
     ["engine"],
     ["metrics", "metric_units", "jitter", "stats", "comparison", "timeline", "trace_events"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
-    ["campaign", "experiment", "frames", "validation"],
+    ["campaign", "experiment", "frames", "publication", "likeness", "validation"],
     ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent

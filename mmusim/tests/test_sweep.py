@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from conftest import ROOT
 from experiment_files import HERE, MINIMAL, changed, complaints, minimal
 from scipy.stats import qmc
 
@@ -247,3 +248,13 @@ def test_claims_may_be_about_values_of_lists() -> None:
     assert len(cells_of(data, "x.toml", HERE)) == 2
     data["claims"][0]["where"] = {"vm.vcpus": [3]}
     assert one(data)[2] == "is not a value of vm.vcpus"
+
+
+def test_the_sweep_that_the_docs_show_is_one() -> None:
+    text = (ROOT / "docs" / "sweeps.md").read_text()
+    block = text[text.index("    [sweep] ") : text.index("Keys are dotted names")]
+    found = cells(
+        block + '[workloads.w]\npattern = "reads-beside-writes"\naccesses_per_page = 2.0\n'
+    )
+    assert len(found) == 3 * 2 * 64
+    assert list(found[0].labels)[:3] == ["vm.vcpus", "vm.memory", "vm.backing"]
