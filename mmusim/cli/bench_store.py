@@ -16,6 +16,7 @@ from mmusim.cli.output import table
 from mmusim.config.cells import Cell, load_cells
 from mmusim.experiment import run_experiment
 from mmusim.frames import frame
+from mmusim.progress import Standing
 from mmusim.provenance import model_version
 from mmusim.store import LEDGER, Key, Store
 from mmusim.workers import Job, processors, run_job
@@ -87,14 +88,16 @@ def _round(
     """Make the runs of a sweep, and as many without anything around them."""
     out.parent.mkdir(exist_ok=True)
     ends: list[float] = []
-    run_experiment(
-        file, out, workers=workers, engine="simpy",
-        progress=lambda standing: ends.append(time.perf_counter()) if not standing.under_way else None,
-    )  # fmt: skip
-    with closing(Store.open(out)) as store:
-        ((inside,),) = store._db.execute("SELECT avg(seconds) FROM runs")
+
+    def note(standing: Standing) -> None:
+        if standing.under_way is None:
+            ends.append(time.perf_counter())
+
+    run_experiment(file, out, workers=workers, engine="simpy", progress=note)
     begun = 2 * workers + 2  # until then, processes are being started
     count, span = len(ends) - begun, ends[-1] - ends[begun - 1]
+    with closing(Store.open(out)) as store:
+        inside = statistics.mean(store.durations()[begun:])
     parts = [range(n, count, workers) for n in range(workers)]
     began = time.perf_counter()
     list(pool.map(_bare, [cell] * workers, parts))

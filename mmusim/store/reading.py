@@ -147,6 +147,11 @@ class Reader:
             found.append((Key(*key), facts.setdefault(text, json.loads(text))))
         return found
 
+    def durations(self) -> list[float]:
+        """Return the seconds that finished runs took, in the order in which they ended."""
+        rows = self._db.execute("SELECT seconds FROM runs WHERE state = 'done' ORDER BY rowid")
+        return [seconds for (seconds,) in rows]
+
     def rows(self, table: str, version: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return columns and rows of a table as they are; of runs those of a version that ended."""
         of = "WHERE state IN ('done', 'failed') AND version = ?" if table == "runs" else ""
