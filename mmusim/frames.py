@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +39,15 @@ def frame(folder: Path) -> pd.DataFrame:
             vm = tomllib.loads(config)["vm"]
             row: dict[str, Any] = {"setting": name, "memory": vm["memory"], "vcpus": vm["vcpus"]}
             row |= {"policy": policy, "seed": seed}
-            for metric, unit in UNITS.items():
-                column = f"{metric}_{unit}" if unit else metric
-                row[column] = record["values"].get(metric)
-            row |= {f"ledger_{cause}_ns": record["ledger"][cause] for cause in CAUSES}
-            rows.append(row)
+            rows.append(row | figures(record["values"], record["ledger"]))
     finally:
         store.close()
     return pd.DataFrame(rows).sort_values(["setting", "policy", "seed"], ignore_index=True)
+
+
+def figures(values: Mapping[str, float], ledger: Mapping[str, int]) -> dict[str, float | None]:
+    """Return a run's metrics and its ledger by column: ``phase_time_ns``, ``ledger_hits_ns``."""
+    row: dict[str, float | None] = {
+        f"{metric}_{unit}" if unit else metric: values.get(metric) for metric, unit in UNITS.items()
+    }
+    return row | {f"ledger_{cause}_ns": ledger.get(cause, 0) for cause in CAUSES}

@@ -50,7 +50,7 @@ def run(
 @app.command()
 def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of what a run directory holds; nothing is run."""
-    from mmusim.cli.run import report as verb
+    from mmusim.cli.reports import report as verb
 
     verb(experiment, out)
 
@@ -70,7 +70,10 @@ def export(
 def plot(
     figure: Annotated[
         str,
-        typer.Argument(help="ratios, across, latencies, decomposition, rounds, phases, timeline."),
+        typer.Argument(
+            help="Of an experiment: ratios, across, swept, phases, latencies, ecdf, shift, "
+            "decomposition, rounds, theory. Of one run: timeline, utilisation."
+        ),
     ],
     experiment: ExperimentFile,
     to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
@@ -80,16 +83,19 @@ def plot(
     cell: CellName = "",
     start: From = "",
     end: Annotated[str, typer.Option("--until", help="To this time of the run.")] = "",
-    metric: Annotated[str, typer.Option(help="Of phases and across: which.")] = "phase_time",
+    metric: Annotated[
+        str, typer.Option(help="Which [the one that answers].", show_default=False)
+    ] = "",
+    window: Annotated[str, typer.Option(help="Of utilisation: its length, e.g. 100us.")] = "",
 ) -> None:
-    """Draw one figure of what a run directory holds, or the timeline of one run."""
-    if figure == "timeline":
-        from mmusim.cli.timeline import Selection, plot_timeline
+    """Draw one figure of what a run directory holds, or of one run, which is simulated."""
+    if figure in ("timeline", "utilisation"):
+        from mmusim.cli.timeline import Selection, plot_run
 
         chosen = Selection(policy=policy, seed=seed, cell=cell, start=start, end=end)
-        plot_timeline(experiment, chosen, to)
+        plot_run(figure, experiment, chosen, to, window)
         return
-    from mmusim.cli.run import plot as verb
+    from mmusim.cli.figures import plot as verb
 
     verb(figure, experiment, to, out, metric, policy)
 

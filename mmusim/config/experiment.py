@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmusim.config.claims import Claim
+from mmusim.config.claims import Claim, Metric
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
@@ -41,6 +41,8 @@ class Experiment(Strict):
     source: str = ""
     notes: str = ""
     """Printed in the report below the answer."""
+    answer: Metric = "phase_time"
+    """The metric that answers the question, in the report's first sentence and figure."""
     vm: Vm = Field(default_factory=Vm)
     host: Host
     policies: Policies
