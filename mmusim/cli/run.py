@@ -13,6 +13,7 @@ import typer
 
 from mmusim.cli.output import table
 from mmusim.config.cells import load_cells
+from mmusim.engine.choice import AUTO, SIMPY, resolve
 from mmusim.errors import ConfigError, InterruptedRunError, nearest
 from mmusim.experiment import Outcome, evaluate, run_experiment
 from mmusim.files import whole
@@ -31,14 +32,20 @@ def default_folder(experiment: Path) -> Path:
 
 
 def run(
-    experiment: Path, out: Path | None, seeds: int | None, workers: int | None, as_json: bool
+    experiment: Path,
+    out: Path | None,
+    seeds: int | None,
+    workers: int | None,
+    as_json: bool,
+    engine: str = AUTO,
 ) -> int:
     """Run, report and print; return the exit status."""
     out = out or default_folder(experiment)
+    notice(engine)
     try:
         with _progress() as progress:
             outcome = run_experiment(
-                experiment, out, seeds=seeds, workers=workers, progress=progress
+                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine
             )
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -48,6 +55,16 @@ def run(
     _print(outcome, as_json, str(written))
     refuted = any(verdict.outcome == "refuted" for verdict in outcome.verdicts)
     return 1 if refuted or outcome.failures else 0
+
+
+def notice(engine: str) -> None:
+    """Say it when `auto` cannot take the compiled engine."""
+    if engine == AUTO and resolve(engine) == SIMPY:
+        typer.echo(
+            "mmusim: Numba is not installed, so the SimPy engine runs: the same results, slower; "
+            "install mmusim[compiled]",
+            err=True,
+        )
 
 
 def report(experiment: Path, out: Path | None) -> None:
