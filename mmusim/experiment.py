@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
 import tomli_w
 
+from mmusim.campaign import Campaign, Wanted, in_rounds
 from mmusim.comparison import Comparison, Verdict, compare, judge
 from mmusim.config.cells import Cell, load_cells, resolved
 from mmusim.config.experiment import Experiment
-from mmusim.metrics import Metrics, from_record
-from mmusim.progress import Progress, Watch
-from mmusim.provenance import model_version, provenance
+from mmusim.engine.choice import AUTO, SIMPY, resolve
+from mmusim.metrics import Metrics
+from mmusim.progress import Progress
+from mmusim.provenance import provenance
 from mmusim.store import Store
-from mmusim.workers import Job, execute
+from mmusim.workers import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ def run_experiment(
     workers: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    engine: str = AUTO,
+    rounds: Wanted | None = None,
 ) -> Outcome:
     """Run what is missing of an experiment and evaluate all of it.
 
@@ -65,50 +69,33 @@ def run_experiment(
     progress : callable, optional
         Told how things stand: after each run, and every second of long ones (not with an executor
         of one's own).
+    engine : {"auto", "simpy", "compiled"}
+        Who simulates (:mod:`mmusim.engine.choice`).
+    rounds : callable, optional
+        Says which runs there should be, again after every round; by default all that the file asks
+        for, in one round (:data:`mmusim.campaign.Wanted`).
 
     Raises
     ------
     ConfigError
-        If the file is wrong or `out` belongs to something else.
+        If the file is wrong, `out` belongs to something else or there is no such engine here.
     StoreError
         If `out` cannot be written.
     """
     experiment, cells = load_cells(path)
+    engine = resolve(engine)
     store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
     try:
         for cell in cells:
             store.add_cell(cell.key(), cell.name, tomli_w.dumps(resolved(cell)))
-        jobs = _missing(store, cells, seeds)
-        total = sum(len(_seeds(cell, seeds)) * len(experiment.policies.all) for cell in cells)
-        watch = Watch(cells, jobs, total, progress)
-        failures = []
-        for job, seconds, result, error in execute(cells, jobs, workers, executor, watch.beat):
-            key = cells[job.cell].key()
-            store.add_run(key, job.policy, job.seed, model_version(), seconds, result, error)
-            if result is None:
-                failures.append(f"{job.name(cells)}: {error}")
-            watch.ended(job)
-        return evaluate(experiment, cells, store, seeds=seeds, failures=failures)
+        campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
+        jobs = in_rounds(
+            campaign, rounds or (lambda runs: runs.planned(seeds)),
+            workers=workers, executor=executor, progress=progress,
+        )  # fmt: skip
+        return evaluate(experiment, cells, store, jobs=jobs, failures=campaign.failures)
     finally:
         store.close()
-
-
-def _seeds(cell: Cell, seeds: int | None) -> range:
-    wanted = cell.experiment.replications
-    return range(wanted.first_seed, wanted.first_seed + (seeds or wanted.seeds))
-
-
-def _missing(store: Store, cells: Sequence[Cell], seeds: int | None) -> list[Job]:
-    """Jobs that are not done, the largest VMs first, so that no core idles at the end."""
-    done = store.done(model_version())
-    jobs = [
-        Job(number, policy, seed)
-        for number, cell in enumerate(cells)
-        for seed in _seeds(cell, seeds)
-        for policy in cell.experiment.policies.all
-        if (cell.key(), policy, seed) not in done
-    ]
-    return sorted(jobs, key=lambda job: -cells[job.cell].experiment.vm.memory)
 
 
 def evaluate(
@@ -116,19 +103,23 @@ def evaluate(
     cells: Sequence[Cell],
     store: Store,
     *,
-    seeds: int | None = None,
+    jobs: Iterable[Job] | None = None,
     failures: Sequence[str] = (),
 ) -> Outcome:
-    """Compare the stored runs cell by cell and judge the claims."""
-    by_run: dict[tuple[str, str], list[Metrics]] = {}
-    wanted = {(cell.key(), seed) for cell in cells for seed in _seeds(cell, seeds)}
-    for key, policy, seed, record in store.results(model_version()):
-        if (key, seed) in wanted:
-            by_run.setdefault((key, policy), []).append(from_record(policy, seed, record))
+    """Compare stored runs cell by cell and judge the claims.
+
+    `jobs` are the runs that count; by default those that the file asks for.
+    """
+    campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=SIMPY)
+    wanted = set(campaign.planned() if jobs is None else jobs)
+    stored = {
+        (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
+        for (number, policy), runs in campaign.runs().items()
+    }
     names = experiment.policies.all
     results = []
-    for cell in cells:
-        runs = {name: by_run[cell.key(), name] for name in names if (cell.key(), name) in by_run}
+    for number, cell in enumerate(cells):
+        runs = {name: stored[number, name] for name in names if stored.get((number, name))}
         if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
             results.append(
                 CellResult(cell=cell, runs=runs, comparisons=_comparisons(experiment, runs))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from mmusim.config.cells import Cell
+from mmusim.engine.choice import AUTO
 from mmusim.engine.simulate import Reached, Simulation
 from mmusim.errors import MmusimError
 from mmusim.metrics import measure, to_record
@@ -48,15 +49,16 @@ def execute(
     workers: int | None,
     executor: Executor | None,
     beat: Beat,
+    engine: str = AUTO,
 ) -> Iterator[Ended]:
     """Yield runs as they end; `beat` is told of those under way, in this thread or another."""
     workers = workers or len(os.sched_getaffinity(0))
     if executor is None and (workers == 1 or len(jobs) <= 1):
         for job in jobs:
-            yield job, *run_job(cells[job.cell], job, beat)
+            yield job, *run_job(cells[job.cell], job, beat, engine)
         return
     if executor is not None:
-        yield from _submit(executor, cells, jobs, lambda: None)
+        yield from _submit(executor, cells, jobs, lambda: None, engine)
         return
     spawn = multiprocessing.get_context("spawn")
     beats = spawn.SimpleQueue()
@@ -67,17 +69,21 @@ def execute(
 
     pool = ProcessPoolExecutor(workers, spawn, initializer=_ready, initargs=(beats,))
     try:
-        yield from _submit(pool, cells, jobs, drain)
+        yield from _submit(pool, cells, jobs, drain, engine)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _submit(
-    pool: Executor, cells: Sequence[Cell], jobs: Sequence[Job], drain: Callable[[], None]
+    pool: Executor,
+    cells: Sequence[Cell],
+    jobs: Sequence[Job],
+    drain: Callable[[], None],
+    engine: str,
 ) -> Iterator[Ended]:
     """Hand all jobs in and yield them as they end; call `drain` now and then."""
     futures: dict[Future[Any], Job] = {
-        pool.submit(run_job, cells[job.cell], job): job for job in jobs
+        pool.submit(run_job, cells[job.cell], job, engine=engine): job for job in jobs
     }
     waiting = set(futures)
     with _interrupts() as interrupted:
@@ -91,12 +97,12 @@ def _submit(
 
 
 def run_job(
-    cell: Cell, job: Job, beat: Beat | None = None
+    cell: Cell, job: Job, beat: Beat | None = None, engine: str = AUTO
 ) -> tuple[float, dict[str, Any] | None, str]:
     """Simulate and measure one run; return seconds, its record, or None and what went wrong."""
     started = time.perf_counter()
     try:
-        simulation = Simulation(make_plan(cell, job.policy, job.seed))
+        simulation = Simulation(make_plan(cell, job.policy, job.seed), engine=engine)
         with _watched(simulation, job, beat or _post):
             record = to_record(measure(simulation.run()))
     except MmusimError as error:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmusim.analysis.labels import Row, every_run, frame, setting
-from mmusim.comparison import Comparison, compare
+from mmusim.comparison import Comparison, compare, corrected
 from mmusim.config.cells import load_cells
 from mmusim.errors import ConfigError, nearest
-from mmusim.experiment import CellResult, Outcome, evaluate
+from mmusim.experiment import Outcome, evaluate
 from mmusim.frames import figures
 from mmusim.metrics import UNITS
-from mmusim.stats import Interval
+from mmusim.stats import Answer, Interval, PValue
 from mmusim.store import Store
 
 if TYPE_CHECKING:
@@ -105,17 +105,33 @@ def known(metric: str) -> str:
     return metric
 
 
-def compared(outcome: Outcome, result: CellResult, metric: str) -> list[Comparison]:
-    """Return each policy against the baseline in one setting; none where a run lacks the metric."""
-    if metric in result.comparisons:
-        return result.comparisons[metric]
-    if any(known(metric) not in run.values for runs in result.runs.values() for run in runs):
-        return []
+def compared(outcome: Outcome, metric: str) -> dict[str, list[Comparison]]:
+    """Return each policy against the baseline by a metric, by the name of the setting.
+
+    They are one family: p-values are adjusted for the number of settings and policies (Holm). A
+    setting where a run lacks the metric has no comparison.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such metric.
+    """
     policies = outcome.experiment.policies
-    return [
-        compare(result.runs[policies.baseline], result.runs[policy], metric)
+    there = [
+        result
+        for result in outcome.cells
+        if all(known(metric) in run.values for runs in result.runs.values() for run in runs)
+    ]
+    family = [
+        (compare(r.runs[policies.baseline], r.runs[policy], metric), r.runs)
+        for r in there
         for policy in policies.compare
     ]
+    found: dict[str, list[Comparison]] = {r.cell.name: [] for r in outcome.cells}
+    names = [r.cell.name for r in there for _ in policies.compare]
+    for name, comparison in zip(names, corrected(family), strict=True):
+        found[name].append(comparison)
+    return found
 
 
 def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
@@ -123,8 +139,10 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
 
     Columns: ``setting``, labels, ``metric``, ``unit``, ``baseline``, ``candidate`` and the fields
     of :class:`~mmusim.comparison.Comparison`; an interval is three columns (``ratio``,
-    ``ratio_low``, ``ratio_high``), in the metric's unit unless it is a ratio. ``seeds`` is the
-    number of pairs, ``confidence`` that of the intervals. Without names, the metrics that the
+    ``ratio_low``, ``ratio_high``). Means, medians and ``difference`` are in the unit that
+    ``unit`` names. ``adjusted_p`` and ``answer`` (significant, not significant, not enough seeds,
+    with ``seeds_needed``) are those of the family of all rows of a metric. ``seeds`` is the number
+    of pairs, ``confidence`` that of each interval by itself. Without names, the metrics that the
     experiment is evaluated by.
 
     Raises
@@ -133,18 +151,15 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
         If a name is no metric.
     """
     rows: list[Row] = []
-    for result in outcome.cells:
-        for name in names or result.comparisons:
-            for comparison in compared(outcome, result, name):
-                rows.append(
-                    setting(result)
-                    | {"metric": name, "unit": UNITS[name]}
-                    | {k: v for k, v in flat(comparison).items() if k != "metric"}
-                    | {
-                        "seeds": comparison.baseline_mean.seeds,
-                        "confidence": comparison.baseline_mean.confidence,
-                    }
-                )
+    evaluated = dict.fromkeys(name for result in outcome.cells for name in result.comparisons)
+    for name in names or evaluated:
+        found = compared(outcome, name)
+        for result in outcome.cells:
+            for c in found[result.cell.name]:
+                row = setting(result) | {"metric": name, "unit": UNITS[name]}
+                rows.append(row | {k: v for k, v in flat(c).items() if k != "metric"} | {
+                    "seeds": c.baseline_mean.seeds, "confidence": c.baseline_mean.confidence,
+                })  # fmt: skip
     return frame(rows, ["setting", "metric", "unit", "baseline", "candidate", "ratio", "seeds"])
 
 
@@ -159,6 +174,10 @@ def flat(record: Any) -> Row:
                 f"{field.name}_low": value.low,
                 f"{field.name}_high": value.high,
             }
+        elif isinstance(value, PValue):
+            row[field.name] = value.p
+        elif isinstance(value, Answer):
+            row |= {field.name: value.outcome, "seeds_needed": value.needed}
         elif not is_dataclass(value) and not isinstance(value, (tuple, list, dict)):
             row[field.name] = value
     return row

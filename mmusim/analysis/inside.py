@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.analysis.labels import Row, every_run, frame
+from mmusim.errors import ConfigError
 from mmusim.experiment import Outcome
 from mmusim.histogram import Histogram, bin_start
+from mmusim.metrics import Metrics
 from mmusim.trace import IDLE, USEFUL
 
 if TYPE_CHECKING:
@@ -19,18 +21,25 @@ if TYPE_CHECKING:
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 
 
-def latencies(outcome: Outcome) -> pd.DataFrame:
-    """Return the distribution of access latencies, one row a run and bin that is not empty.
+def latencies(outcome: Outcome, of: str = "latency") -> pd.DataFrame:
+    """Return the distribution of latencies, one row a run and bin that is not empty.
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``latency_ns`` (smallest of the bin, which
-    is 1 ns or at most 1/64 of it wide), ``accesses`` in the bin, ``share_longer`` (of the accesses
-    that took longer than the bin) and ``share_up_to`` (the others: the ECDF).
+    is 1 ns or at most 1/64 of it wide), ``count`` of the bin, ``share_longer`` (of those that took
+    longer than the bin) and ``share_up_to`` (the others: the ECDF).
+
+    Parameters
+    ----------
+    outcome : Outcome
+        An experiment's runs.
+    of : {"latency", "request"}
+        Of single accesses, or of requests; a run that has none has no row.
     """
     import pandas as pd
 
     parts = []
     for where, run in every_run(outcome):
-        starts, counts = bins(run.latency)
+        starts, counts = bins(histogram(run, of))
         if not len(counts):
             continue
         up_to = np.cumsum(counts) / counts.sum()
@@ -39,14 +48,29 @@ def latencies(outcome: Outcome) -> pd.DataFrame:
                 where
                 | {
                     "latency_ns": starts,
-                    "accesses": counts,
+                    "count": counts,
                     "share_longer": 1 - up_to,
                     "share_up_to": up_to,
                 }
             )
         )
-    columns = ["setting", "policy", "seed", "latency_ns", "accesses", "share_longer", "share_up_to"]
+    columns = ["setting", "policy", "seed", "latency_ns", "count", "share_longer", "share_up_to"]
     return pd.concat(parts, ignore_index=True) if parts else frame([], columns)
+
+
+def histogram(run: Metrics, of: str) -> Histogram:
+    """Return the latencies of a run's accesses ("latency") or requests ("request"); may be empty.
+
+    Raises
+    ------
+    ConfigError
+        If `of` is neither.
+    """
+    if of not in ("latency", "request"):
+        raise ConfigError.of(
+            "analysis", "of", of, "is neither latency nor request", "choose one of the two"
+        )
+    return run.latency if of == "latency" else run.requests or Histogram()
 
 
 def bins(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -55,8 +79,10 @@ def bins(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return bin_start(filled), histogram.counts[filled]
 
 
-def quantiles(outcome: Outcome, p: Sequence[float] = QUANTILES) -> pd.DataFrame:
-    """Return quantiles of access latencies, one row a run and quantile.
+def quantiles(
+    outcome: Outcome, p: Sequence[float] = QUANTILES, of: str = "latency"
+) -> pd.DataFrame:
+    """Return quantiles of latencies, one row a run and quantile; `of` as in :func:`latencies`.
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``p``, ``latency_ns`` (off by at most 1/128
     and a nanosecond).
@@ -67,9 +93,9 @@ def quantiles(outcome: Outcome, p: Sequence[float] = QUANTILES) -> pd.DataFrame:
         If a `p` does not lie between 0 and 1.
     """
     rows: list[Row] = [
-        where | {"p": share, "latency_ns": run.latency.quantile(share)}
+        where | {"p": share, "latency_ns": histogram(run, of).quantile(share)}
         for where, run in every_run(outcome)
-        if run.latency.count
+        if histogram(run, of).count
         for share in p
     ]
     return frame(rows, ["setting", "policy", "seed", "p", "latency_ns"])

@@ -26,6 +26,9 @@ ExperimentFile = Annotated[
 RunFolder = Annotated[Path, typer.Argument(help="A run directory.", metavar="FOLDER")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Out = Annotated[Path | None, typer.Option(help="Run directory [results/ID]", show_default=False)]
+Engine = Annotated[
+    str, typer.Option(help="auto, simpy or compiled: the same results.", metavar="NAME")
+]
 
 Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
@@ -40,11 +43,12 @@ def run(
     seeds: Annotated[int | None, typer.Option(min=2, help="Replications.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
     as_json: AsJson = False,
+    engine: Engine = "auto",
 ) -> None:
     """Run an experiment, or what is missing of it; print the answer and write a report."""
     from mmusim.cli.run import run as verb
 
-    raise typer.Exit(verb(experiment, out, seeds, workers, as_json))
+    raise typer.Exit(verb(experiment, out, seeds, workers, as_json, engine))
 
 
 @app.command()

@@ -33,7 +33,7 @@ def plot(
         known = nearest(figure, [*FIGURES, "timeline", "utilisation"])
         raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", known)
     settings = load_cells(experiment)[0]
-    metric = metric or settings.answer
+    metric = metric or settings.answer_by
     if metric not in UNITS:
         raise ConfigError.of("plot", "--metric", metric, "is not a metric", nearest(metric, UNITS))
     policy = policy or settings.policies.compare[0]

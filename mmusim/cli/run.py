@@ -13,6 +13,7 @@ import typer
 
 from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder, written_report
+from mmusim.engine.choice import AUTO, SIMPY, resolve
 from mmusim.errors import ConfigError, InterruptedRunError
 from mmusim.experiment import Outcome, run_experiment
 from mmusim.files import whole
@@ -24,14 +25,20 @@ LONG_S: Final = 20.0
 
 
 def run(
-    experiment: Path, out: Path | None, seeds: int | None, workers: int | None, as_json: bool
+    experiment: Path,
+    out: Path | None,
+    seeds: int | None,
+    workers: int | None,
+    as_json: bool,
+    engine: str = AUTO,
 ) -> int:
     """Run, report and print; return the exit status."""
     out = out or default_folder(experiment)
+    notice(engine)
     try:
         with _progress() as progress:
             outcome = run_experiment(
-                experiment, out, seeds=seeds, workers=workers, progress=progress
+                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine
             )
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -41,6 +48,16 @@ def run(
     _print(outcome, as_json, str(written))
     refuted = any(verdict.outcome == "refuted" for verdict in outcome.verdicts)
     return 1 if refuted or outcome.failures else 0
+
+
+def notice(engine: str) -> None:
+    """Say it when `auto` cannot take the compiled engine."""
+    if engine == AUTO and resolve(engine) == SIMPY:
+        typer.echo(
+            "mmusim: Numba is not installed, so the SimPy engine runs: the same results, slower; "
+            "install mmusim[compiled]",
+            err=True,
+        )
 
 
 def export(folder: Path, to: Path) -> None:

@@ -41,7 +41,7 @@ class Experiment(Strict):
     source: str = ""
     notes: str = ""
     """Printed in the report below the answer."""
-    answer: Metric = "phase_time"
+    answer_by: Metric = "phase_time"
     """The metric that answers the question, in the report's first sentence and figure."""
     vm: Vm = Field(default_factory=Vm)
     host: Host

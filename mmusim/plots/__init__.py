@@ -13,6 +13,7 @@ from mmusim.plots.migration import rounds
 from mmusim.plots.outside import published_times, working_set
 from mmusim.plots.phase_diagram import phase_diagram
 from mmusim.plots.ratios import ratios, swept
+from mmusim.plots.shift import shift
 from mmusim.plots.style import style
 from mmusim.plots.theory import against_theory
 from mmusim.plots.utilisation import utilisation
@@ -27,6 +28,7 @@ __all__ = [
     "published_times",
     "ratios",
     "rounds",
+    "shift",
     "style",
     "swept",
     "timeline",

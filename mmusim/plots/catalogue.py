@@ -19,6 +19,11 @@ class Named(NamedTuple):
     draw: Callable[[Outcome, str, str], Figure]  # of an outcome, a metric and a policy
 
 
+def _of(metric: str) -> str:
+    """Return whose latencies a metric is about: requests, where it is theirs."""
+    return "request" if metric.endswith("_request") else "latency"
+
+
 def _swept(outcome: Outcome, metric: str, policy: str) -> Figure:
     axis = next((key for key, values in outcome.experiment.sweep.items() if len(values) > 1), None)
     if axis is None:
@@ -49,11 +54,15 @@ FIGURES: Final = {
     ),
     "latencies": Named(
         "share of accesses that take longer than a time (CCDF)",
-        lambda outcome, metric, policy: plots.latencies(outcome),
+        lambda outcome, metric, policy: plots.latencies(outcome, of=_of(metric)),
     ),
     "ecdf": Named(
         "share of accesses that take at most a time",
-        lambda outcome, metric, policy: plots.ecdf(outcome),
+        lambda outcome, metric, policy: plots.ecdf(outcome, of=_of(metric)),
+    ),
+    "shift": Named(
+        "latencies against the baseline's, quantile by quantile, with a band",
+        lambda outcome, metric, policy: plots.shift(outcome, of=_of(metric)),
     ),
     "decomposition": Named(
         "where the vCPUs' time went",

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mmusim.analysis.inside import bins
+from mmusim.analysis.inside import bins, histogram
 from mmusim.experiment import CellResult, Outcome
 from mmusim.histogram import Histogram
 from mmusim.metrics import Metrics
@@ -18,6 +18,7 @@ from mmusim.plots.ratios import title
 from mmusim.plots.style import Look, in_style, key_below, looks, panels, readable_decades, two_lines
 
 Floats = NDArray[np.float64]
+WHAT = {"latency": "accesses", "request": "requests"}
 
 
 class Curve(NamedTuple):
@@ -27,11 +28,11 @@ class Curve(NamedTuple):
     pooled: Floats  # (points,) of all seeds together
     low: Floats  # (points,) of the seed in which it is least
     high: Floats  # (points,) of the seed in which it is most
-    accesses: int
+    total: int
 
 
-def longer_than(runs: Sequence[Metrics]) -> Curve:
-    """Return the share of accesses that took longer, pooled and seed by seed.
+def longer_than(runs: Sequence[Metrics], of: str = "latency") -> Curve:
+    """Return the share of accesses, or requests, that took longer, pooled and seed by seed.
 
     The pooled curve is a description; the seed is the unit of replication, so what the seeds say is
     the band from the lowest of them to the highest.
@@ -39,18 +40,18 @@ def longer_than(runs: Sequence[Metrics]) -> Curve:
     Raises
     ------
     ValueError
-        If no run has an access.
+        If no run has one.
     """
     pooled = Histogram()
-    for run in runs:
-        pooled.merge(run.latency)
+    own = [found for found in (histogram(run, of) for run in runs) if found.count]
+    for found in own:
+        pooled.merge(found)
     starts, counts = bins(pooled)
     if not len(starts):
-        raise ValueError("no run has an access, so there are no latencies; draw another figure")
+        raise ValueError(f"no run has a {of} to show; choose another figure")
     filled = np.flatnonzero(pooled.counts)
     each = np.array(
-        [1 - np.cumsum(run.latency.counts)[filled] / run.latency.count
-         for run in runs if run.latency.count]
+        [1 - np.cumsum(found.counts)[filled] / found.count for found in own]
     )  # fmt: skip
     x = np.maximum(np.append(starts, pooled.maximum), 1)
     one = np.ones(1)
@@ -64,31 +65,33 @@ def longer_than(runs: Sequence[Metrics]) -> Curve:
 
 
 @in_style
-def latencies(outcome: Outcome, results: Sequence[CellResult] | None = None) -> Figure:
+def latencies(
+    outcome: Outcome, results: Sequence[CellResult] | None = None, of: str = "latency"
+) -> Figure:
     """Draw the share of accesses that take longer than a time (CCDF), a panel a cell.
 
     Both axes are logarithmic. A line is all seeds together, its band reaches from the lowest seed
-    to the highest.
+    to the highest. `of`: "latency" of accesses, or "request".
     """
     shown = outcome.cells if results is None else results
     figure, axes = panels(len(shown))
     for ax, result in zip(axes, shown, strict=True):
         floor = 1.0
-        for policy, curve, look in _curves(outcome, result):
-            floor = min(floor, 0.5 / curve.accesses)
+        for policy, curve, look in _curves(outcome, result, of):
+            floor = min(floor, 0.5 / curve.total)
             _draw(ax, curve.ns, curve.pooled, curve.low, curve.high, policy, look)
-        ax.set(
-            xscale="log", yscale="log", title=two_lines(title(result)), xlabel="access latency (ns)"
-        )
+        ax.set(xscale="log", yscale="log", title=two_lines(title(result)), xlabel="latency (ns)")
         ax.set_ylim(floor, 1.5)
         readable_decades(ax)
-    axes[0].set_ylabel("share of accesses that\ntake longer (1 - ECDF)")
+    axes[0].set_ylabel(f"share of {WHAT[of]} that\ntake longer (1 - ECDF)")
     key_below(figure, axes[0])
     return figure
 
 
 @in_style
-def ecdf(outcome: Outcome, results: Sequence[CellResult] | None = None) -> Figure:
+def ecdf(
+    outcome: Outcome, results: Sequence[CellResult] | None = None, of: str = "latency"
+) -> Figure:
     """Draw the share of accesses that take at most a time (ECDF), a panel a cell.
 
     The time axis is logarithmic; line and band as in :func:`latencies`.
@@ -96,26 +99,26 @@ def ecdf(outcome: Outcome, results: Sequence[CellResult] | None = None) -> Figur
     shown = outcome.cells if results is None else results
     figure, axes = panels(len(shown))
     for ax, result in zip(axes, shown, strict=True):
-        for policy, curve, look in _curves(outcome, result):
+        for policy, curve, look in _curves(outcome, result, of):
             _draw(ax, curve.ns, 1 - curve.pooled, 1 - curve.high, 1 - curve.low, policy, look)
         ax.set(
             xscale="log",
             title=two_lines(title(result)),
-            xlabel="access latency (ns)",
+            xlabel="latency (ns)",
             ylim=(-0.02, 1.02),
         )
         readable_decades(ax)
-    axes[0].set_ylabel("share of accesses that\ntake at most this (ECDF)")
+    axes[0].set_ylabel(f"share of {WHAT[of]} that\ntake at most this (ECDF)")
     key_below(figure, axes[0])
     return figure
 
 
-def _curves(outcome: Outcome, result: CellResult) -> list[tuple[str, Curve, Look]]:
+def _curves(outcome: Outcome, result: CellResult, of: str) -> list[tuple[str, Curve, Look]]:
     look = looks(outcome.experiment.policies.all)
     return [
-        (policy, longer_than(runs), look[policy])
+        (policy, longer_than(runs, of), look[policy])
         for policy, runs in result.runs.items()
-        if any(run.latency.count for run in runs)
+        if any(histogram(run, of).count for run in runs)
     ]
 
 

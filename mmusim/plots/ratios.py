@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from mmusim.analysis.answers import compared
+from mmusim.comparison import Comparison
 from mmusim.experiment import CellResult, Outcome
 from mmusim.plots.style import (
     INK,
@@ -41,29 +42,31 @@ def ratios(
 ) -> Figure:
     """Draw a forest plot: the ratio of each policy to the baseline, its interval, a row a cell.
 
-    A hollow mark is a ratio whose interval holds 1: no difference was found. What an experiment
-    claims about the metric is shaded. Settings in which a figure is zero or missing have no row.
+    Intervals are each by itself; a mark is filled where the difference is significant in the family
+    of all rows (Holm), and hollow where it is not (n.s.) or the seeds are too few to tell (few
+    seeds). What an experiment claims about the metric is shaded. Settings in which a figure is zero
+    or missing have no row.
     """
     shown = outcome.cells if results is None else results
+    by_setting = compared(outcome, metric)
     found = [
-        (title(result), [(c.candidate, c.ratio) for c in compared(outcome, result, metric)
-                         if c.ratio is not None])
+        (title(result), [(c.candidate, c) for c in by_setting[result.cell.name] if c.ratio])
         for result in shown
     ]  # fmt: skip
     groups = [(name, rows) for name, rows in found if rows]
     if len(outcome.experiment.policies.compare) == 1:  # a row a setting needs no headings
-        groups = [("", [(name, ratio) for name, rows in groups for _, ratio in rows])]
+        groups = [("", [(name, c) for name, rows in groups for _, c in rows])]
     lines = [line for _, rows in groups for line in rows]
     places, headings = rows_of([(name, [p for p, _ in rows]) for name, rows in groups])
     look = looks(outcome.experiment.policies.all)
     only = outcome.experiment.policies.compare[0]
     figure, axes = sheet(1.15 + 0.27 * max(1, len(lines) + len(headings)))
     ax: Axes = axes[0, 0]
-    for y, (name, ratio) in zip(places, lines, strict=True):
-        _interval(ax, y, ratio, look.get(name, look[only]), name if name in look else "")
+    for y, (name, c) in zip(places, lines, strict=True):
+        _interval(ax, y, c, look.get(name, look[only]), name if name in look else "")
     _claimed(ax, outcome, metric)
     ax.axvline(1, color=INK, linewidth=1)
-    _ratio_axis(ax, [v for _, ratio in lines for v in (ratio.low, ratio.high)])
+    _ratio_axis(ax, [v for _, c in lines if c.ratio for v in (c.ratio.low, c.ratio.high)])
     ax.set_yticks(places, [name for name, _ in lines])
     ax.set_ylim(max(places, default=0) + 0.6, -0.6)
     headed(ax, headings)
@@ -77,14 +80,22 @@ def ratios(
     return figure
 
 
-def _interval(ax: Axes, y: float, r: Interval, look: Look, label: str) -> None:
+def said(comparison: Comparison) -> str:
+    """Return what a figure says beside a ratio that is not significant."""
+    words = {"not significant": "n.s.", "not enough seeds": "few seeds"}
+    return words.get(comparison.answer.outcome, "")
+
+
+def _interval(ax: Axes, y: float, c: Comparison, look: Look, label: str) -> None:
+    r = c.ratio
+    assert r is not None
     if label in ax.get_legend_handles_labels()[1]:
         label = ""
     ax.errorbar(
         r.estimate, y, xerr=[[r.estimate - r.low], [r.high - r.estimate]], fmt=look.mark,
-        capsize=3, color=look.colour, markerfacecolor=PAPER if 1 in r else look.colour, label=label,
+        capsize=3, color=look.colour, markerfacecolor=PAPER if said(c) else look.colour, label=label,
     )  # fmt: skip
-    text = f"{r.estimate:.4g} [{r.low:.4g}, {r.high:.4g}]" + (" n.s." if 1 in r else "")
+    text = f"{r.estimate:.4g} [{r.low:.4g}, {r.high:.4g}] {said(c)}".rstrip()
     ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize="small")
 
 
@@ -121,9 +132,10 @@ def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
     """Draw the ratio to the baseline along a swept key, a line for each other setting."""
     figure, axes = sheet(3.9)
     ax: Axes = axes[0, 0]
+    by_setting = compared(outcome, metric)
     lines: dict[str, list[tuple[float, Interval]]] = {}
     for result in outcome.cells:
-        for comparison in compared(outcome, result, metric):
+        for comparison in by_setting[result.cell.name]:
             others = {k: v for k, v in result.cell.labels.items() if k != axis}
             name = ", ".join(
                 [comparison.candidate, *(f"{k.rpartition('.')[2]} {v}" for k, v in others.items())]

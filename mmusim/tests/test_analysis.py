@@ -134,7 +134,7 @@ def test_latencies_are_distributions(outcome: Outcome) -> None:
         assert run["latency_ns"].is_monotonic_increasing
         assert run["share_longer"].iloc[-1] == 0
         assert np.allclose(run["share_longer"] + run["share_up_to"], 1)
-    accesses = found.groupby(["setting", "policy", "seed"])["accesses"].sum()
+    accesses = found.groupby(["setting", "policy", "seed"])["count"].sum()
     assert set(accesses) == {512, 1024}
     tail = analysis.quantiles(outcome, [0.5, 0.99]).pivot(
         index=["setting", "policy", "seed"], columns="p", values="latency_ns"

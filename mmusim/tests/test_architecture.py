@@ -24,9 +24,19 @@ FLOORS = [
     ["plan", "bills"],
     ["histogram", "trace", "utilisation"],
     ["engine"],
-    ["metrics", "metric_units", "jitter", "stats", "comparison", "timeline", "trace_events"],
+    [
+        "metrics",
+        "metric_units",
+        "jitter",
+        "stats",
+        "columns",
+        "verdicts",
+        "comparison",
+        "timeline",
+        "trace_events",
+    ],
     ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
-    ["experiment", "frames", "analysis", "validation"],
+    ["campaign", "experiment", "frames", "analysis", "validation"],
     ["plots", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent

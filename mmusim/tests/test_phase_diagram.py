@@ -13,8 +13,8 @@ from mmusim import plots
 from mmusim.experiment import Outcome, run_experiment
 
 SWEPT = (
-    MINIMAL.replace("eager-drop", "none").replace('"lazy-drop"', '"eager-drop", "lazy-drop"')
-    + '[vm]\nmemory = "4MiB"\n[replications]\nseeds = 4\n'
+    MINIMAL.replace("eager-drop", "none").replace("lazy-drop", "eager-drop")
+    + '[vm]\nmemory = "4MiB"\n[replications]\nseeds = 8\n'
     + '[sweep]\n"host.costs.c_fault_slow" = ["2us", "20us"]\n"vm.vcpus" = [1, 2]\n'
 )
 
@@ -72,6 +72,15 @@ def test_no_difference_has_no_colour_and_no_figure_no_number(outcome: Outcome) -
     assert (image.get_array() == 0).all()
     requests = plots.phase_diagram(outcome, "p99_request", "eager-drop").axes[0]
     assert {t.get_text() for t in requests.texts} == {"–"}
+
+
+def test_with_few_seeds_there_is_no_colour(experiment: Path, tmp_path: Path) -> None:
+    """Negative control: the same settings, and fewer seeds than can be significant."""
+    few = run_experiment(experiment, tmp_path / "out", seeds=3, workers=1)
+    ax = plots.phase_diagram(few, "phase_time", "eager-drop").axes[0]
+    (image,) = ax.collections
+    assert (image.get_array() == 0).all()
+    assert all(t.get_text().endswith(" (few seeds)") for t in ax.texts)
 
 
 def test_without_a_sweep_there_is_no_map(experiment: Path, tmp_path: Path) -> None:
