@@ -60,6 +60,16 @@ def report(experiment: ExperimentFile, out: Out = None) -> None:
 
 
 @app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="A folder of run directories.")] = Path("results"),
+) -> None:
+    """Write index.html into a folder of run directories: questions, answers, verdicts, links."""
+    from mmusim.cli.reports import index as verb
+
+    verb(folder)
+
+
+@app.command()
 def export(
     folder: RunFolder,
     to: Annotated[Path, typer.Option("--to", help="A .csv or .parquet file to write.")],

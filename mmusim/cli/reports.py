@@ -40,3 +40,10 @@ def written_report(outcome: Outcome, out: Path) -> Path:
             f"{out}: the report cannot be written: {error.strerror}; free space, then "
             "run `mmusim report`: the runs are stored"
         ) from None
+
+
+def index(folder: Path) -> None:
+    """Write the page over a folder of run directories."""
+    from mmusim.report import write_index
+
+    typer.echo(f"index: {write_index(folder)}")

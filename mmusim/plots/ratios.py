@@ -93,7 +93,8 @@ def _interval(ax: Axes, y: float, c: Comparison, look: Look, label: str) -> None
         label = ""
     ax.errorbar(
         r.estimate, y, xerr=[[r.estimate - r.low], [r.high - r.estimate]], fmt=look.mark,
-        capsize=3, color=look.colour, markerfacecolor=PAPER if said(c) else look.colour, label=label,
+        capsize=3, color=look.colour, markerfacecolor=PAPER if said(c) else look.colour,
+        label=label,
     )  # fmt: skip
     text = f"{r.estimate:.4g} [{r.low:.4g}, {r.high:.4g}] {said(c)}".rstrip()
     ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize="small")
