@@ -36,7 +36,7 @@ FLOORS = [
         "trace_events",
     ],
     ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
-    ["campaign", "experiment", "frames", "validation"],
+    ["campaign", "looks", "experiment", "frames", "validation"],
     ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
