@@ -10,14 +10,22 @@ from pathlib import Path
 import tomli_w
 
 from mmusim.campaign import Campaign, Wanted, in_rounds
+<<<<<<< HEAD
 from mmusim.comparison import Comparison, Verdict, compare, corrected, judge
 from mmusim.config.cells import Cell, load_cells, resolved
 from mmusim.config.experiment import Experiment
 from mmusim.engine.choice import AUTO, SIMPY, resolve
 from mmusim.looks import Look, asked_for, fixed, standing
+=======
+from mmusim.cluster import hired
+from mmusim.comparison import Comparison, Verdict, compare, judge
+from mmusim.config.cells import Cell, load_cells, resolved
+from mmusim.config.experiment import Experiment
+from mmusim.engine.choice import AUTO, resolve
+>>>>>>> w-sweeps
 from mmusim.metrics import Metrics
 from mmusim.progress import Progress
-from mmusim.provenance import provenance
+from mmusim.provenance import profile_hash, provenance
 from mmusim.store import Store
 from mmusim.workers import Job
 
@@ -41,6 +49,7 @@ class Outcome:
     verdicts: list[Verdict]
     about: dict[str, str]
     failures: list[str]
+    notices: tuple[str, ...] = ()  # what was mended in the run directory
 
 
 def run_experiment(
@@ -53,6 +62,8 @@ def run_experiment(
     progress: Progress | None = None,
     engine: str = AUTO,
     rounds: Wanted | None = None,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Run what is missing of an experiment and evaluate all of it.
 
@@ -67,7 +78,7 @@ def run_experiment(
     workers : int, optional
         Processes; the number of usable processors by default. 1 runs everything in this process.
     executor : concurrent.futures.Executor, optional
-        Runs the jobs in place of local processes.
+        Runs the jobs in place of local processes. A cluster's is as good as a pool of threads.
     progress : callable, optional
         Told how things stand: after each run, and every second of long ones (not with an executor
         of one's own).
@@ -76,16 +87,25 @@ def run_experiment(
     rounds : callable, optional
         Says which runs there should be, again after every round; by default all that the file asks
         for, in one round (:data:`mmusim.campaign.Wanted`).
+    scheduler : str, optional
+        Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
+    retry_failed : bool
+        Run again what failed under this model version. Another version runs it in any case.
 
     Raises
     ------
     ConfigError
         If the file is wrong, `out` belongs to something else or there is no such engine here.
+    ClusterError
+        If the cluster cannot be reached or is lost.
+    OtherVersionError
+        If a worker has another version of the model.
     StoreError
         If `out` cannot be written.
     """
     experiment, cells = load_cells(path)
     engine = resolve(engine)
+<<<<<<< HEAD
     store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
     try:
         for cell in cells:
@@ -100,6 +120,25 @@ def run_experiment(
         )  # fmt: skip
     finally:
         store.close()
+=======
+    with hired(workers, executor, scheduler) as crew:
+        store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
+        try:
+            for cell in cells:
+                store.add_cell(
+                    cell.key(), cell.name, tomli_w.dumps(resolved(cell)),
+                    cell.profile.name, profile_hash(cell.profile),
+                )  # fmt: skip
+            campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
+            wanted = rounds or (lambda runs: runs.planned(seeds))
+            jobs = in_rounds(campaign, wanted, crew, progress, retry_failed=retry_failed)
+            outcome = evaluate(
+                experiment, cells, store, jobs=jobs, failures=campaign.failures, engine=engine
+            )
+            return replace(outcome, notices=store.mended())
+        finally:
+            store.close()
+>>>>>>> w-sweeps
 
 
 def evaluate(
@@ -110,14 +149,23 @@ def evaluate(
     jobs: Iterable[Job] | None = None,
     seeds: int | None = None,
     failures: Sequence[str] = (),
+    engine: str | None = None,
 ) -> Outcome:
     """Compare stored runs cell by cell and judge the claims.
 
+<<<<<<< HEAD
     `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
     number in its place. The comparisons of all cells and metrics are one family.
     """
     campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=SIMPY)
     wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
+=======
+    `jobs` are the runs that count; by default those that the file asks for. `engine` is who made
+    them; by default whoever did.
+    """
+    campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
+    wanted = set(campaign.planned() if jobs is None else jobs)
+>>>>>>> w-sweeps
     stored = {
         (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
         for (number, policy), runs in campaign.runs().items()

@@ -34,8 +34,8 @@ class Verdict:
 
     @property
     def surprises(self) -> bool:
-        """Refuted, and nobody has said so; or the other way round."""
-        return self.outcome == ("supported" if self.refuted else "refuted")
+        """Refuted, and the file does not say that it is."""
+        return self.outcome == "refuted" and not self.refuted
 
 
 def judge(

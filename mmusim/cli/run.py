@@ -38,22 +38,27 @@ def run(
     workers: int | None,
     as_json: bool,
     engine: str = AUTO,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
 ) -> int:
     """Run, report and print; return the exit status."""
     out = out or default_folder(experiment)
     notice(engine)
     try:
-        with _progress() as progress:
+        with show_progress() as progress:
             outcome = run_experiment(
-                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine
-            )
+                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine,
+                scheduler=scheduler, retry_failed=retry_failed,
+            )  # fmt: skip
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"interrupted; finished runs are stored in {out}: run the same command to go on"
         ) from None
-    written = _write_report(outcome, out)
+    for mended in outcome.notices:
+        typer.echo(f"mmusim: {mended}", err=True)
+    written = written_report(outcome, out)
     _print(outcome, as_json, str(written))
-    refuted = any(verdict.outcome == "refuted" for verdict in outcome.verdicts)
+    refuted = any(verdict.surprises for verdict in outcome.verdicts)
     return 1 if refuted or outcome.failures else 0
 
 
@@ -70,7 +75,7 @@ def notice(engine: str) -> None:
 def report(experiment: Path, out: Path | None) -> None:
     """Evaluate what is stored and write the report."""
     out = out or default_folder(experiment)
-    typer.echo(f"report: {_write_report(stored(experiment, out), out)}")
+    typer.echo(f"report: {written_report(stored(experiment, out), out)}")
 
 
 def plot(
@@ -158,7 +163,7 @@ def export(folder: Path, to: Path) -> None:
     typer.echo(f"{len(data)} runs: {to}")
 
 
-def _write_report(outcome: Outcome, out: Path) -> Path:
+def written_report(outcome: Outcome, out: Path) -> Path:
     from mmusim.report import write_report
 
     try:
@@ -234,7 +239,7 @@ def _shares(ledger: dict[str, float]) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def show_progress() -> Iterator[Progress]:
     """Show a bar on a terminal, and a line now and then elsewhere."""
     if not sys.stderr.isatty():
         yield Lines()

@@ -84,9 +84,9 @@ def critical_value(d: Floats, confidence: float, resamples: int, seed: int) -> f
     """Bootstrap the largest |t| over the columns of `d`, shape (seeds, quantiles).
 
     The error of each column is that of the sample, because figures from a histogram have ties,
-    and a resample may not vary at all; the few seeds behind it are allowed for by taking Student's
-    quantile in the place of the normal one, at the tail that the bootstrap finds. A column that does not vary is left out: its half width
-    is zero whatever the value.
+    and a resample may not vary at all. The few seeds behind it are allowed for by taking Student's
+    quantile in the place of the normal one, at the tail that the bootstrap finds. A column that
+    does not vary is left out: its half width is zero whatever the value.
     """
     from scipy.stats import norm, t
 

@@ -24,19 +24,10 @@ FLOORS = [
     ["plan", "bills"],
     ["histogram", "trace", "utilisation"],
     ["engine"],
-    [
-        "metrics",
-        "metric_units",
-        "jitter",
-        "stats",
-        "columns",
-        "verdicts",
-        "comparison",
-        "timeline",
-        "trace_events",
-    ],
-    ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
-    ["campaign", "looks", "experiment", "frames", "validation"],
+    ["metrics", "metric_units", "jitter", "stats", "timeline", "trace_events"],
+    ["columns", "verdicts", "comparison"],
+    ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
+    ["campaign", "looks", "experiment", "check", "select", "sensitivity", "frames", "validation"],
     ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
