@@ -11,7 +11,7 @@ from mmusim.config.cells import load_cells
 from mmusim.config.claims import Claim
 from mmusim.config.experiment import Experiment
 from mmusim.engine.choice import AUTO
-from mmusim.errors import ConfigError, MmusimError
+from mmusim.errors import Complaint, ConfigError, MmusimError
 from mmusim.experiment import Outcome, run_experiment
 from mmusim.progress import Progress
 from mmusim.verdicts import Verdict
@@ -138,7 +138,7 @@ def check(
 
 def _read(files: Sequence[Path]) -> dict[Path, Experiment]:
     experiments: dict[Path, Experiment] = {}
-    complaints = []
+    complaints: list[Complaint] = []
     for path in files:
         try:
             experiments[path] = load_cells(path)[0]

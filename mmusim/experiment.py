@@ -10,19 +10,12 @@ from pathlib import Path
 import tomli_w
 
 from mmusim.campaign import Campaign, Wanted, in_rounds
-<<<<<<< HEAD
+from mmusim.cluster import hired
 from mmusim.comparison import Comparison, Verdict, compare, corrected, judge
 from mmusim.config.cells import Cell, load_cells, resolved
 from mmusim.config.experiment import Experiment
-from mmusim.engine.choice import AUTO, SIMPY, resolve
-from mmusim.looks import Look, asked_for, fixed, standing
-=======
-from mmusim.cluster import hired
-from mmusim.comparison import Comparison, Verdict, compare, judge
-from mmusim.config.cells import Cell, load_cells, resolved
-from mmusim.config.experiment import Experiment
 from mmusim.engine.choice import AUTO, resolve
->>>>>>> w-sweeps
+from mmusim.looks import Look, asked_for, fixed, standing
 from mmusim.metrics import Metrics
 from mmusim.progress import Progress
 from mmusim.provenance import profile_hash, provenance
@@ -105,22 +98,6 @@ def run_experiment(
     """
     experiment, cells = load_cells(path)
     engine = resolve(engine)
-<<<<<<< HEAD
-    store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
-    try:
-        for cell in cells:
-            store.add_cell(cell.key(), cell.name, tomli_w.dumps(resolved(cell)))
-        campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
-        jobs = in_rounds(
-            campaign, rounds or (lambda runs: asked_for(runs, seeds)),
-            workers=workers, executor=executor, progress=progress,
-        )  # fmt: skip
-        return evaluate(
-            experiment, cells, store, jobs=jobs, seeds=seeds, failures=campaign.failures
-        )  # fmt: skip
-    finally:
-        store.close()
-=======
     with hired(workers, executor, scheduler) as crew:
         store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
         try:
@@ -130,15 +107,15 @@ def run_experiment(
                     cell.profile.name, profile_hash(cell.profile),
                 )  # fmt: skip
             campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
-            wanted = rounds or (lambda runs: runs.planned(seeds))
+            wanted = rounds or (lambda runs: asked_for(runs, seeds))
             jobs = in_rounds(campaign, wanted, crew, progress, retry_failed=retry_failed)
             outcome = evaluate(
-                experiment, cells, store, jobs=jobs, failures=campaign.failures, engine=engine
-            )
+                experiment, cells, store, jobs=jobs, seeds=seeds, failures=campaign.failures,
+                engine=engine,
+            )  # fmt: skip
             return replace(outcome, notices=store.mended())
         finally:
             store.close()
->>>>>>> w-sweeps
 
 
 def evaluate(
@@ -153,19 +130,12 @@ def evaluate(
 ) -> Outcome:
     """Compare stored runs cell by cell and judge the claims.
 
-<<<<<<< HEAD
     `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
-    number in its place. The comparisons of all cells and metrics are one family.
-    """
-    campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=SIMPY)
-    wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
-=======
-    `jobs` are the runs that count; by default those that the file asks for. `engine` is who made
-    them; by default whoever did.
+    number in its place. `engine` is who made them; by default whoever did. The comparisons of all
+    cells and metrics are one family.
     """
     campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
-    wanted = set(campaign.planned() if jobs is None else jobs)
->>>>>>> w-sweeps
+    wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
     stored = {
         (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
         for (number, policy), runs in campaign.runs().items()

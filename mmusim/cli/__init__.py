@@ -82,9 +82,7 @@ def check(
     from mmusim.cli.check import verb
 
     raise typer.Exit(
-        verb(
-            places, out, seeds, reduced, workers, engine, every_setting, strict, reports, as_json
-        )  # fmt: skip
+        verb(places, out, seeds, reduced, workers, engine, every_setting, strict, reports, as_json)
     )
 
 
