@@ -137,7 +137,7 @@ def _against(
     a, b = _columns(claim, runs, other, one)
     if min(a) > 0 and min(b) > 0:
         ratio = paired_ratio(a, b, confidence=1 - alpha)
-        bounds = (1 - within, math.inf) if higher else (0.0, 1 + within)
+        bounds = (1 - within, math.inf) if higher else (-math.inf, 1 + within)
         return ratio, f"{one} / {other}", bounds
     slack = within * abs(sum(a) / len(a))
     bounds = (-slack, math.inf) if higher else (-math.inf, slack)
