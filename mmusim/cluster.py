@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
 from typing import Any, Final
 
 from mmusim.errors import ConfigError, MmusimError
 from mmusim.provenance import model_version
-from mmusim.workers import Crew, OtherVersionError
+from mmusim.workers import Crew, Ended, OtherVersionError
 
 TIMEOUT_S: Final = 5.0
 """A scheduler that does not answer for so long cannot be reached."""
+LOOK_S: Final = 5.0
+"""How often one counts the workers."""
 
 
 class ClusterError(MmusimError):
@@ -57,21 +60,53 @@ def _cluster(address: str) -> Iterator[Crew]:
             "--scheduler", "", address, "needs distributed, which is not installed",
             "install mmusim[cluster], or leave --scheduler out",
         ) from None  # fmt: skip
-    quiet = logging.getLogger("distributed")
-    before = quiet.level
-    quiet.setLevel(logging.CRITICAL)  # what it has to say is said below, in one line
-    try:
+    with _quiet():
         client = _reach(distributed, address)
         try:
             _check_workers(client, address)
-            yield Crew(
-                executor=client.get_executor(pure=False),
-                slots=lambda: sum(client.ncores().values()) or 1,
-            )
+            yield _Dask(client)
+        except (distributed.comm.core.CommClosedError, CancelledError):
+            raise ClusterError(
+                f"--scheduler = {address!r}: was lost; finished runs are stored: start it and run "
+                "the same command to go on"
+            ) from None
         finally:
             client.close(timeout=TIMEOUT_S)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Dask log nothing: what goes wrong is said here, in one line."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
     finally:
-        quiet.setLevel(before)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+class _Dask(Crew):
+    """The workers of a cluster, however many they are at the moment."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(executor=client.get_executor(pure=False), slots=self._threads)
+        self._client, self._counted_s, self._count = client, -LOOK_S, 1
+
+    def _threads(self) -> int:
+        if time.monotonic() - self._counted_s >= LOOK_S:
+            self._counted_s = time.monotonic()
+            self._count = max(1, sum(self._client.ncores().values()))
+        return self._count
+
+    def result(self, future: Future[Ended]) -> Ended | None:
+        """Return how a task ended. Dask gives one whose worker died to others, some times."""
+        error = future.exception()
+        if type(error).__name__ == "KilledWorker":
+            return Ended(0.0, None, f"every worker that ran it died ({error})", {})
+        return super().result(future)
 
 
 def _reach(distributed: Any, address: str) -> Any:

@@ -20,7 +20,15 @@ from mmusim.store import dataset, repair
 from mmusim.store.owners import dead, enlisted
 from mmusim.store.reading import Reader
 from mmusim.store.record import Key, checksum, pack
-from mmusim.store.schema import FORMAT, LEDGER, create, explained
+from mmusim.store.schema import (
+    FORMAT,
+    LEDGER,
+    UNFINISHED,
+    alone_in,
+    create,
+    explained,
+    nothing_else,
+)
 
 Standing = Literal["mine", "done", "failed", "busy"]
 """What a claim found: ours to run, ended by whomever, or under way in another process."""
@@ -60,20 +68,20 @@ class Store(Reader):
                 "--out", str(folder), None, "is a published dataset, which does not change",
                 "choose another folder",
             )  # fmt: skip
-        if folder.exists() and not ledger.exists() and any(folder.iterdir()):
+        if folder.exists() and not ledger.exists() and not nothing_else(folder):
             raise ConfigError.of(
                 "--out", str(folder), None, "is not empty and is no run directory",
                 "choose an empty or a new folder",
             )  # fmt: skip
-        if not ledger.exists():
-            with explained(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                # Made under another name and moved: a ledger is whole or it is not there.
-                unfinished = folder / f".{LEDGER}.new"
-                create(unfinished, {"experiment": experiment, **about}).close()
-                unfinished.rename(ledger)
         with explained(folder):
-            notices = repair.make_sound(ledger)
+            folder.mkdir(parents=True, exist_ok=True)
+            with alone_in(folder):
+                if not ledger.exists():
+                    # Made under another name and moved: a ledger is whole or it is not there.
+                    unfinished = folder / UNFINISHED
+                    create(unfinished, {"experiment": experiment, **about}).close()
+                    unfinished.rename(ledger)
+                notices = repair.make_sound(ledger)
         store = cls.open(folder)
         owner = store.about().get("experiment")
         if owner != experiment:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mmusim.store.owners import dead
 from mmusim.store.record import Key, checksum, pack
-from mmusim.store.schema import FORMAT, StoreError, create
+from mmusim.store.schema import FORMAT, UNFINISHED, StoreError, create
 
 OLD: Final = "2"
 """The format that is brought up to date: no engines, no checksums, results as plain text."""
@@ -43,7 +43,7 @@ def make_sound(ledger: Path) -> tuple[str, ...]:
                 f"{ledger}: is damaged, and another process works on it; stop that one, then run "
                 "again: what can be read is kept"
             )
-        unfinished = ledger.with_name(f".{ledger.name}.new")
+        unfinished = ledger.with_name(UNFINISHED)
         kept, lost = _copy(db, unfinished, about, old=old)
     aside = ledger.with_name(f"{ledger.name}.{'format-2' if old else 'damaged'}")
     shutil.copy2(ledger, aside)

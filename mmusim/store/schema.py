@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ from mmusim.errors import MmusimError
 
 FORMAT: Final = 3
 LEDGER: Final = "ledger.sqlite"
+UNFINISHED: Final = f".{LEDGER}.new"
+"""A ledger that is being made; left behind by a process that was killed, it is made anew."""
 
 SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -51,9 +55,26 @@ def explained(folder: Path) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only process that makes or mends a ledger in a folder; wait for others."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+def nothing_else(folder: Path) -> bool:
+    """Tell whether a folder is empty but for a ledger that was never finished."""
+    return all(path.name.startswith(UNFINISHED) for path in folder.iterdir())
+
+
 def create(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
     """Make an empty ledger; the caller moves it to its place when it is complete."""
-    path.unlink(missing_ok=True)
+    for name in (path.name, f"{path.name}-journal"):
+        path.with_name(name).unlink(missing_ok=True)
     db = sqlite3.connect(path)
     try:
         with db:
