@@ -29,6 +29,7 @@ from mmusim.stats import (
     superiority,
 )
 from mmusim.stats.shift import Shift, shift_function
+from mmusim.stats.significance import ALPHA
 from mmusim.verdicts import Verdict as Verdict
 from mmusim.verdicts import judge as judge
 
@@ -60,11 +61,14 @@ def compare(
     candidate: Sequence[Metrics],
     metric: str,
     *,
-    confidence: float = 0.95,
+    alpha: float = ALPHA,
 ) -> Comparison:
     """Compare two policies on one metric.
 
     The comparison is a family of its own; where there are more, pass all to :func:`corrected`.
+    `alpha` is the error of its intervals. Of a look at growing data it is the look's own
+    (:mod:`mmusim.looks`), and the adjusted p-value is scaled by 0.05 / `alpha`, so that here too
+    up to 0.05 is significant.
 
     Raises
     ------
@@ -75,9 +79,11 @@ def compare(
     """
     paired(baseline, candidate)
     a, b = column(baseline, metric), column(candidate, metric)
+    confidence = 1 - alpha
     differences = np.subtract(b, a)
     mean, p = mean_interval(a, confidence), sign_flip(differences)
     difference = paired_difference(a, b, confidence=confidence)
+    at_this_look = min(1.0, p.p * ALPHA / alpha)
     positive = min(a) > 0 and min(b) > 0
     return Comparison(
         metric=metric,
@@ -95,18 +101,18 @@ def compare(
         superiority=superiority(
             a, b, more_is_better=metric in MORE_IS_BETTER, confidence=confidence
         ),
-        adjusted_p=p.p,
+        adjusted_p=at_this_look,
         family=1,
-        answer=answer(differences, (difference.low, difference.high), mean.estimate, p.p),
+        answer=answer(differences, (difference.low, difference.high), mean.estimate, at_this_look),
     )
 
 
 def corrected(family: Sequence[tuple[Comparison, Runs]]) -> list[Comparison]:
-    """Correct a family of comparisons for their number (Holm), each with the runs of its cell.
+    """Correct a family of fresh comparisons for their number (Holm), each with its cell's runs.
 
     The adjusted p-value and the answer change; everything else stays.
     """
-    adjusted = holm([made.p_value.p for made, _ in family])
+    adjusted = holm([made.adjusted_p for made, _ in family])
     results = []
     for (made, runs), p in zip(family, adjusted, strict=True):
         a, b = (column(runs[side], made.metric) for side in (made.baseline, made.candidate))

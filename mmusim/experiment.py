@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tomli_w
 
 from mmusim.campaign import Campaign, Wanted, in_rounds
-from mmusim.comparison import Comparison, Verdict, compare, judge
+from mmusim.cluster import hired
+from mmusim.comparison import Comparison, Verdict, compare, corrected, judge
 from mmusim.config.cells import Cell, load_cells, resolved
 from mmusim.config.experiment import Experiment
-from mmusim.engine.choice import AUTO, SIMPY, resolve
+from mmusim.engine.choice import AUTO, resolve
+from mmusim.looks import Look, asked_for, fixed, standing
 from mmusim.metrics import Metrics
 from mmusim.progress import Progress
-from mmusim.provenance import provenance
+from mmusim.provenance import profile_hash, provenance
 from mmusim.store import Store
 from mmusim.workers import Job
 
@@ -28,6 +30,7 @@ class CellResult:
     cell: Cell
     runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
     comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
+    look: Look  # which seeds these are, and what error a look at them may make
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Outcome:
     verdicts: list[Verdict]
     about: dict[str, str]
     failures: list[str]
+    notices: tuple[str, ...] = ()  # what was mended in the run directory
 
 
 def run_experiment(
@@ -51,6 +55,8 @@ def run_experiment(
     progress: Progress | None = None,
     engine: str = AUTO,
     rounds: Wanted | None = None,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Run what is missing of an experiment and evaluate all of it.
 
@@ -65,7 +71,7 @@ def run_experiment(
     workers : int, optional
         Processes; the number of usable processors by default. 1 runs everything in this process.
     executor : concurrent.futures.Executor, optional
-        Runs the jobs in place of local processes.
+        Runs the jobs in place of local processes. A cluster's is as good as a pool of threads.
     progress : callable, optional
         Told how things stand: after each run, and every second of long ones (not with an executor
         of one's own).
@@ -74,28 +80,42 @@ def run_experiment(
     rounds : callable, optional
         Says which runs there should be, again after every round; by default all that the file asks
         for, in one round (:data:`mmusim.campaign.Wanted`).
+    scheduler : str, optional
+        Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
+    retry_failed : bool
+        Run again what failed under this model version. Another version runs it in any case.
 
     Raises
     ------
     ConfigError
         If the file is wrong, `out` belongs to something else or there is no such engine here.
+    ClusterError
+        If the cluster cannot be reached or is lost.
+    OtherVersionError
+        If a worker has another version of the model.
     StoreError
         If `out` cannot be written.
     """
     experiment, cells = load_cells(path)
     engine = resolve(engine)
-    store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
-    try:
-        for cell in cells:
-            store.add_cell(cell.key(), cell.name, tomli_w.dumps(resolved(cell)))
-        campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
-        jobs = in_rounds(
-            campaign, rounds or (lambda runs: runs.planned(seeds)),
-            workers=workers, executor=executor, progress=progress,
-        )  # fmt: skip
-        return evaluate(experiment, cells, store, jobs=jobs, failures=campaign.failures)
-    finally:
-        store.close()
+    with hired(workers, executor, scheduler) as crew:
+        store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
+        try:
+            for cell in cells:
+                store.add_cell(
+                    cell.key(), cell.name, tomli_w.dumps(resolved(cell)),
+                    cell.profile.name, profile_hash(cell.profile),
+                )  # fmt: skip
+            campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
+            wanted = rounds or (lambda runs: asked_for(runs, seeds))
+            jobs = in_rounds(campaign, wanted, crew, progress, retry_failed=retry_failed)
+            outcome = evaluate(
+                experiment, cells, store, jobs=jobs, seeds=seeds, failures=campaign.failures,
+                engine=engine,
+            )  # fmt: skip
+            return replace(outcome, notices=store.mended())
+        finally:
+            store.close()
 
 
 def evaluate(
@@ -104,14 +124,18 @@ def evaluate(
     store: Store,
     *,
     jobs: Iterable[Job] | None = None,
+    seeds: int | None = None,
     failures: Sequence[str] = (),
+    engine: str | None = None,
 ) -> Outcome:
     """Compare stored runs cell by cell and judge the claims.
 
-    `jobs` are the runs that count; by default those that the file asks for.
+    `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
+    number in its place. `engine` is who made them; by default whoever did. The comparisons of all
+    cells and metrics are one family.
     """
-    campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=SIMPY)
-    wanted = set(campaign.planned() if jobs is None else jobs)
+    campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
+    wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
     stored = {
         (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
         for (number, policy), runs in campaign.runs().items()
@@ -121,9 +145,10 @@ def evaluate(
     for number, cell in enumerate(cells):
         runs = {name: stored[number, name] for name in names if stored.get((number, name))}
         if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
-            results.append(
-                CellResult(cell=cell, runs=runs, comparisons=_comparisons(experiment, runs))
-            )
+            look = fixed(cell, seeds) if seeds else standing(cell, runs)
+            made = _comparisons(experiment, runs, look.alpha)
+            results.append(CellResult(cell=cell, runs=runs, comparisons=made, look=look))
+    results = _as_one_family(results)
     return Outcome(
         experiment=experiment,
         cells=results,
@@ -134,20 +159,32 @@ def evaluate(
 
 
 def _comparisons(
-    experiment: Experiment, runs: dict[str, list[Metrics]]
+    experiment: Experiment, runs: dict[str, list[Metrics]], alpha: float
 ) -> dict[str, list[Comparison]]:
     common = set.intersection(*(set(run.values) for rows in runs.values() for run in rows))
-    baseline = runs[experiment.policies.baseline]
+    baseline, others = runs[experiment.policies.baseline], experiment.policies.compare
+    usual = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
     return {
-        metric: [compare(baseline, runs[name], metric) for name in experiment.policies.compare]
-        for metric in ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
+        metric: [compare(baseline, runs[name], metric, alpha=alpha) for name in others]
+        for metric in dict.fromkeys((*usual, experiment.answer_by))
         if metric in common
     }
+
+
+def _as_one_family(results: Sequence[CellResult]) -> list[CellResult]:
+    every = [(c, r.runs) for r in results for made in r.comparisons.values() for c in made]
+    after = iter(corrected(every))
+    return [
+        replace(
+            r, comparisons={m: [next(after) for _ in made] for m, made in r.comparisons.items()}
+        )
+        for r in results
+    ]
 
 
 def _verdicts(experiment: Experiment, results: Sequence[CellResult]) -> list[Verdict]:
     verdicts = []
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.cell.labels)]
-        verdicts += [judge(claim, r.cell, r.runs, family=len(about)) for r in about]
+        verdicts += [judge(claim, r.cell, r.runs, len(about), alpha=r.look.alpha) for r in about]
     return verdicts

@@ -34,11 +34,13 @@ class Verdict:
 
     @property
     def surprises(self) -> bool:
-        """Refuted, and nobody has said so; or the other way round."""
-        return self.outcome == ("supported" if self.refuted else "refuted")
+        """Refuted, and the file does not say that it is."""
+        return self.outcome == "refuted" and not self.refuted
 
 
-def judge(claim: Claim, cell: Cell, runs: Runs, family: int = 1) -> Verdict:
+def judge(
+    claim: Claim, cell: Cell, runs: Runs, family: int = 1, *, alpha: float = ALPHA
+) -> Verdict:
     """Judge a claim in one cell.
 
     Supported: the whole interval lies in the expected range (for a theory, the theory lies in the
@@ -56,6 +58,8 @@ def judge(claim: Claim, cell: Cell, runs: Runs, family: int = 1) -> Verdict:
     family : int
         How many cells a theory is tested in; its confidence is 1 - 0.05 / family (Bonferroni),
         so that a true theory passes in all of them 95 times of 100.
+    alpha : float
+        Error of the intervals, in place of 0.05: of a look at growing data (:mod:`mmusim.looks`).
 
     Raises
     ------
@@ -67,19 +71,23 @@ def judge(claim: Claim, cell: Cell, runs: Runs, family: int = 1) -> Verdict:
         assert claim.expect is not None
         for side in reversed(claim.sides):
             _need_positive(claim, cell, runs[side])
-        measured, expected = _ratio(claim, runs), (claim.expect[0], claim.expect[1])
+        top, bottom = claim.sides
+        measured = paired_ratio(*_columns(claim, runs, bottom, top), confidence=1 - alpha)
+        expected = claim.expect[0], claim.expect[1]
     elif claim.difference is not None:
         assert claim.expect is not None
         top, bottom = claim.sides
-        measured = paired_difference(*_columns(claim, runs, bottom, top))
+        measured = paired_difference(*_columns(claim, runs, bottom, top), confidence=1 - alpha)
         what, expected = f"{top} - {bottom}", (claim.expect[0], claim.expect[1])
     elif claim.order is not None:
         one, other = claim.sides
-        measured, what, expected = _against(claim, runs, one, other, higher=">" in claim.order)
+        measured, what, expected = _against(
+            claim, runs, one, other, alpha, higher=">" in claim.order
+        )  # fmt: skip
     elif claim.best is not None:
-        measured, what, expected = _best(claim, runs)
+        measured, what, expected = _best(claim, runs, alpha)
     else:
-        measured, expected = _mean(claim, cell, runs, family)
+        measured, expected = _mean(claim, cell, runs, family, alpha)
     is_order = claim.order is not None or claim.best is not None
     return Verdict(
         says=claim.says,
@@ -100,24 +108,19 @@ def _columns(claim: Claim, runs: Runs, first: str, second: str) -> tuple[list[fl
     return column(runs[first], claim.metric), column(runs[second], claim.metric)
 
 
-def _ratio(claim: Claim, runs: Runs) -> Interval:
-    top, bottom = claim.sides
-    return paired_ratio(*_columns(claim, runs, bottom, top))
-
-
 def _mean(
-    claim: Claim, cell: Cell, runs: Runs, family: int
+    claim: Claim, cell: Cell, runs: Runs, family: int, alpha: float
 ) -> tuple[Interval, tuple[float, float]]:
     (policy,) = claim.sides
     values = column(runs[policy], claim.metric)
     if claim.theory:
-        return mean_interval(values, 1 - ALPHA / family), (theory(claim.metric, cell),) * 2
+        return mean_interval(values, 1 - alpha / family), (theory(claim.metric, cell),) * 2
     if claim.expect is not None:
-        return mean_interval(values), (claim.expect[0], claim.expect[1])
+        return mean_interval(values, 1 - alpha), (claim.expect[0], claim.expect[1])
     assert claim.published is not None
     assert claim.within is not None
     slack = claim.published * claim.within
-    return mean_interval(values), (claim.published - slack, claim.published + slack)
+    return mean_interval(values, 1 - alpha), (claim.published - slack, claim.published + slack)
 
 
 def _against(
@@ -125,30 +128,30 @@ def _against(
     runs: Runs,
     one: str,
     other: str,
+    alpha: float,
     *,
     higher: bool,
     within: float = 0.0,
-    alpha: float = ALPHA,
 ) -> tuple[Interval, str, tuple[float, float]]:
     """Measure one policy against another, and say where that must lie."""
     a, b = _columns(claim, runs, other, one)
     if min(a) > 0 and min(b) > 0:
         ratio = paired_ratio(a, b, confidence=1 - alpha)
-        bounds = (1 - within, math.inf) if higher else (0.0, 1 + within)
+        bounds = (1 - within, math.inf) if higher else (-math.inf, 1 + within)
         return ratio, f"{one} / {other}", bounds
     slack = within * abs(sum(a) / len(a))
     bounds = (-slack, math.inf) if higher else (-math.inf, slack)
     return paired_difference(a, b, confidence=1 - alpha), f"{one} - {other}", bounds
 
 
-def _best(claim: Claim, runs: Runs) -> tuple[Interval, str, tuple[float, float]]:
+def _best(claim: Claim, runs: Runs, alpha: float) -> tuple[Interval, str, tuple[float, float]]:
     higher, within = claim.metric in MORE_IS_BETTER, claim.within or 0.0
     rivals = [name for name in runs if name != claim.best]
     assert claim.best is not None
     made = [
         _against(
             claim, runs, claim.best, rival,
-            higher=higher, within=within, alpha=ALPHA / len(rivals),
+            higher=higher, within=within, alpha=alpha / len(rivals),
         )
         for rival in rivals
     ]  # fmt: skip

@@ -108,29 +108,29 @@ def known(metric: str) -> str:
 def compared(outcome: Outcome, metric: str) -> dict[str, list[Comparison]]:
     """Return each policy against the baseline by a metric, by the name of the setting.
 
-    They are one family: p-values are adjusted for the number of settings and policies (Holm). A
-    setting where a run lacks the metric has no comparison.
+    The metrics that an experiment is evaluated by are one family with all settings and policies:
+    their p-values are adjusted for the number of all of these (Holm). Any other metric is a family
+    of its own. A setting where a run lacks the metric has no comparison.
 
     Raises
     ------
     ConfigError
         If there is no such metric.
     """
-    policies = outcome.experiment.policies
-    there = [
-        result
-        for result in outcome.cells
-        if all(known(metric) in run.values for runs in result.runs.values() for run in runs)
-    ]
-    family = [
-        (compare(r.runs[policies.baseline], r.runs[policy], metric), r.runs)
-        for r in there
-        for policy in policies.compare
-    ]
     found: dict[str, list[Comparison]] = {r.cell.name: [] for r in outcome.cells}
-    names = [r.cell.name for r in there for _ in policies.compare]
-    for name, comparison in zip(names, corrected(family), strict=True):
-        found[name].append(comparison)
+    policies, fresh = outcome.experiment.policies, []
+    for r in outcome.cells:
+        if metric in r.comparisons:
+            found[r.cell.name] = r.comparisons[metric]
+        elif all(known(metric) in run.values for runs in r.runs.values() for run in runs):
+            base = r.runs[policies.baseline]
+            fresh += [
+                (r, compare(base, r.runs[policy], metric, alpha=r.look.alpha))
+                for policy in policies.compare
+            ]
+    after = corrected([(made, r.runs) for r, made in fresh])
+    for (r, _), comparison in zip(fresh, after, strict=True):
+        found[r.cell.name].append(comparison)
     return found
 
 
@@ -141,7 +141,7 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
     of :class:`~mmusim.comparison.Comparison`; an interval is three columns (``ratio``,
     ``ratio_low``, ``ratio_high``). Means, medians and ``difference`` are in the unit that
     ``unit`` names. ``adjusted_p`` and ``answer`` (significant, not significant, not enough seeds,
-    with ``seeds_needed``) are those of the family of all rows of a metric. ``seeds`` is the number
+    with ``seeds_needed``) are those of a ``family`` of so many comparisons. ``seeds`` is the number
     of pairs, ``confidence`` that of each interval by itself. Without names, the metrics that the
     experiment is evaluated by.
 
@@ -188,14 +188,15 @@ def verdicts(outcome: Outcome) -> pd.DataFrame:
 
     Columns: ``claim``, ``setting``, ``metric``, ``unit`` (empty for a ratio), ``policies``,
     ``measured``, ``measured_low``, ``measured_high``, ``confidence``, ``seeds``, ``expected_low``,
-    ``expected_high`` and ``verdict``: supported, refuted or inconclusive.
+    ``expected_high`` (infinite where there is no bound), ``verdict``: supported, refuted or
+    inconclusive, and ``origin`` and ``source`` of the claim.
     """
     rows: list[Row] = [
         {
             "claim": v.says,
             "setting": v.cell or "all",
             "metric": v.metric,
-            "unit": "" if "/" in v.what else UNITS[v.metric],
+            "unit": "" if " / " in v.what else UNITS[v.metric],
             "policies": v.what,
             "measured": v.measured.estimate,
             "measured_low": v.measured.low,
@@ -205,6 +206,8 @@ def verdicts(outcome: Outcome) -> pd.DataFrame:
             "expected_low": v.expected[0],
             "expected_high": v.expected[1],
             "verdict": v.outcome,
+            "origin": v.origin,
+            "source": v.source,
         }
         for v in outcome.verdicts
     ]

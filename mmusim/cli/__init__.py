@@ -44,11 +44,46 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
     as_json: AsJson = False,
     engine: Engine = "auto",
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask cluster, tcp://host:port.", show_default=False)
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run again what failed.")
+    ] = False,
 ) -> None:
     """Run an experiment, or what is missing of it; print the answer and write a report."""
     from mmusim.cli.run import run as verb
 
-    raise typer.Exit(verb(experiment, out, seeds, workers, as_json, engine))
+    raise typer.Exit(
+        verb(experiment, out, seeds, workers, as_json, engine, scheduler, retry_failed)
+    )
+
+
+@app.command()
+def check(
+    places: Annotated[
+        list[Path], typer.Argument(help="Folders of experiments, or files.", metavar="PLACE...")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run directories, each by its experiment's id.")
+    ] = Path("results"),
+    seeds: Annotated[int | None, typer.Option(min=2, help="Replications.")] = None,
+    reduced: Annotated[bool, typer.Option("--reduced", help="What [reduced] keeps.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    engine: Engine = "auto",
+    every_setting: Annotated[bool, typer.Option("--all", help="A row for each setting.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit status 1 unless every claim is supported.")
+    ] = False,
+    reports: Annotated[bool, typer.Option("--reports", help="Write the reports too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the claims of experiments; exit status 1 if one is refuted that is not known to be."""
+    from mmusim.cli.check import verb
+
+    raise typer.Exit(
+        verb(places, out, seeds, reduced, workers, engine, every_setting, strict, reports, as_json)
+    )
 
 
 @app.command()

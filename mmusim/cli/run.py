@@ -31,22 +31,27 @@ def run(
     workers: int | None,
     as_json: bool,
     engine: str = AUTO,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
 ) -> int:
     """Run, report and print; return the exit status."""
     out = out or default_folder(experiment)
     notice(engine)
     try:
-        with _progress() as progress:
+        with show_progress() as progress:
             outcome = run_experiment(
-                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine
-            )
+                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine,
+                scheduler=scheduler, retry_failed=retry_failed,
+            )  # fmt: skip
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"interrupted; finished runs are stored in {out}: run the same command to go on"
         ) from None
+    for mended in outcome.notices:
+        typer.echo(f"mmusim: {mended}", err=True)
     written = written_report(outcome, out)
     _print(outcome, as_json, str(written))
-    refuted = any(verdict.outcome == "refuted" for verdict in outcome.verdicts)
+    refuted = any(verdict.surprises for verdict in outcome.verdicts)
     return 1 if refuted or outcome.failures else 0
 
 
@@ -146,7 +151,7 @@ def _shares(ledger: dict[str, float]) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def show_progress() -> Iterator[Progress]:
     """Show a bar on a terminal, and a line now and then elsewhere."""
     if not sys.stderr.isatty():
         yield Lines()

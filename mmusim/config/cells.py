@@ -85,7 +85,7 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
         With every complaint about any cell, each once.
     """
     check(data, Experiment, source)
-    base = {k: v for k, v in data.items() if k not in ("variants", "sweep")}
+    base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
     base["claims"] = []  # they are about the experiment, and judged there
     variants: dict[str, dict[str, Any]] = data.get("variants") or {"": {}}
     axes: dict[str, list[Any]] = data.get("sweep", {})

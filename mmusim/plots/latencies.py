@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from mmusim.analysis.inside import bins, histogram
@@ -82,6 +83,7 @@ def latencies(
             _draw(ax, curve.ns, curve.pooled, curve.low, curve.high, policy, look)
         ax.set(xscale="log", yscale="log", title=two_lines(title(result)), xlabel="latency (ns)")
         ax.set_ylim(floor, 1.5)
+        ax.yaxis.set_minor_locator(NullLocator())
         readable_decades(ax)
     axes[0].set_ylabel(f"share of {WHAT[of]} that\ntake longer (1 - ECDF)")
     key_below(figure, axes[0])

@@ -48,7 +48,8 @@ def _sentence(name: str, c: Comparison) -> str:
     seeds = f"{c.baseline_mean.seeds} paired seeds"
     if c.ratio is None:
         d = c.difference
-        spread = f"{amount(c.metric, d.low)} to {amount(c.metric, d.high)} at 95 %"
+        spread = f"{amount(c.metric, d.low)} to {amount(c.metric, d.high)} at "
+        spread += f"{100 * d.confidence:.4g} %"
         return (
             f"{where}{c.metric} of {c.candidate} differs from that of {c.baseline} by "
             f"{amount(c.metric, d.estimate)} ({spread}; {c.answer}, {seeds})"
@@ -64,7 +65,8 @@ def _sentence(name: str, c: Comparison) -> str:
 
 
 def _span(ratio: Interval) -> str:
-    return f"{ratio.estimate:.4g} ({ratio.low:.4g} to {ratio.high:.4g} at 95 %)"
+    sure = f"{100 * ratio.confidence:.4g} %"
+    return f"{ratio.estimate:.4g} ({ratio.low:.4g} to {ratio.high:.4g} at {sure})"
 
 
 def _summary(mine: Sequence[Found]) -> str:

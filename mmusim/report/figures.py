@@ -18,9 +18,9 @@ from mmusim.plots.style import NEUTRAL, SERIES
 from mmusim.report.tables import every_run
 from mmusim.stats.shift import LEAST_SEEDS
 
-MOST_PANELS: Final = 9
+MOST_PANELS: Final = 6
 """Settings that figures with a panel or bars of their own show; all are in the tables."""
-MOST_ROWS: Final = 16
+MOST_ROWS: Final = 12
 """Settings that a forest plot shows; all are in the tables."""
 VARIABLES: Final = {colour: f"var(--fig-{name})" for name, colour in NEUTRAL.items()} | {
     colour: f"var(--s{n})" for n, colour in enumerate(SERIES)
@@ -125,6 +125,10 @@ def _latencies(outcome: Outcome, of: str) -> Iterator[tuple[str, str, Figure]]:
 def inlined(caption: str, describes: str, figure: Figure) -> Markup:
     """Return a figure as an SVG element for a page: accessible, and in the page's colours."""
     buffer = io.StringIO()
+    layout = figure.get_layout_engine()
+    if layout is not None:  # once; saving would do it once more
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     figure.savefig(
         buffer, format="svg", transparent=True,
         metadata={"Date": None, "Creator": None, "Format": None, "Type": None},

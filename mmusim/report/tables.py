@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -59,32 +60,46 @@ def claims(outcome: Outcome) -> Table:
     rows = []
     for v in outcome.verdicts:
         low, high = v.expected
-        wanted = show_number(low) if low == high else f"{show_number(low)} – {show_number(high)}"
+        said = Cell(f"{v.outcome} (known: {v.refuted})" if v.refuted else v.outcome, kind=v.outcome)
         measured = f"[{show_number(v.measured.low)}, {show_number(v.measured.high)}]"
         rows.append(
             [
                 Cell(v.says), Cell(v.cell or "all"), Cell(f"{v.metric} of {v.what}"),
-                number(v.measured.estimate), Cell(measured, v.measured.low), Cell(wanted, low),
-                Cell(v.outcome, kind=v.outcome),
+                number(v.measured.estimate), Cell(measured, v.measured.low),
+                Cell(_range(low, high), low), said, Cell(v.origin),
             ]
         )  # fmt: skip
     columns = [
         ("claim", False), ("setting", False), ("of what", False), ("measured", True),
-        ("interval", True), ("expected", True), ("verdict", False),
+        ("interval", True), ("expected", True), ("verdict", False), ("origin", False),
     ]  # fmt: skip
     return Table(
         id="claims-table", caption="Claims and verdicts", columns=columns, rows=rows,
         note="Supported: the whole interval lies in what is expected. Refuted: they do not meet. "
-        "Inconclusive: anything else. Intervals cover 95 %, those of theories more (Bonferroni). "
-        "Times are in nanoseconds.",
+        "Inconclusive: anything else. Intervals cover 95 %, those of theories and of the best of "
+        "several more (Bonferroni). Times are in nanoseconds. Origin: published, a closed form "
+        "(theory), what the model does (mechanism), our hypothesis before the runs, or observed in "
+        "runs and pinned.",
     )  # fmt: skip
+
+
+def _range(low: float, high: float) -> str:
+    """Write what is expected: a number, a range, or a bound."""
+    if low == high:
+        return show_number(low)
+    if math.isinf(low):
+        return f"up to {show_number(high)}"
+    if math.isinf(high):
+        return f"from {show_number(low)}"
+    return f"{show_number(low)} – {show_number(high)}"
 
 
 def comparisons(outcome: Outcome) -> Table:
     """Return every comparison of the metrics that the experiment is evaluated by."""
     evaluated = dict.fromkeys(name for r in outcome.cells for name in r.comparisons)
+    first = outcome.experiment.answer_by
     rows = []
-    for metric in dict.fromkeys([outcome.experiment.answer_by, *evaluated]):
+    for metric in dict.fromkeys([first, *evaluated]):
         for setting, found in compared(outcome, metric).items():
             rows += [list(_comparison(setting, c)) for c in found]
     columns = [
@@ -95,9 +110,9 @@ def comparisons(outcome: Outcome) -> Table:
     baseline = outcome.experiment.policies.baseline
     return Table(
         id="comparisons-table", caption=f"Policies against {baseline}", columns=columns, rows=rows,
-        note="Estimates with 95 % intervals over paired seeds, each by itself. p: sign-flip test, "
-        "adjusted for all rows of a metric (Holm). Better on a seed: probability that the policy "
-        "beats the baseline. Effect: mean over standard deviation of the differences (Cohen’s "
+        note="Estimates with intervals over paired seeds, each by itself. p: sign-flip test, "
+        "adjusted for the number of comparisons in this table (Holm). Better on a seed: "
+        "probability that the policy beats the baseline. Effect: mean over standard deviation of the differences (Cohen’s "
         "d_z). Correlation: what common random numbers achieved. –: a figure is zero, or nothing "
         "varies.",
     )  # fmt: skip

@@ -14,7 +14,7 @@ from mmusim.experiment import Outcome, run_experiment
 
 SWEPT = (
     MINIMAL.replace("eager-drop", "none").replace("lazy-drop", "eager-drop")
-    + '[vm]\nmemory = "4MiB"\n[replications]\nseeds = 8\n'
+    + '[vm]\nmemory = "4MiB"\n[replications]\nseeds = 10\n'
     + '[sweep]\n"host.costs.c_fault_slow" = ["2us", "20us"]\n"vm.vcpus" = [1, 2]\n'
 )
 
