@@ -11,10 +11,11 @@ import tomli_w
 
 from mmusim.campaign import Campaign, Wanted, in_rounds
 from mmusim.cluster import hired
-from mmusim.comparison import Comparison, Verdict, compare, judge
+from mmusim.comparison import Comparison, Verdict, compare, corrected, judge
 from mmusim.config.cells import Cell, load_cells, resolved
 from mmusim.config.experiment import Experiment
 from mmusim.engine.choice import AUTO, resolve
+from mmusim.looks import Look, asked_for, fixed, standing
 from mmusim.metrics import Metrics
 from mmusim.progress import Progress
 from mmusim.provenance import profile_hash, provenance
@@ -29,6 +30,7 @@ class CellResult:
     cell: Cell
     runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
     comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
+    look: Look  # which seeds these are, and what error a look at them may make
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +109,12 @@ def run_experiment(
                     cell.profile.name, profile_hash(cell.profile),
                 )  # fmt: skip
             campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
-            wanted = rounds or (lambda runs: runs.planned(seeds))
+            wanted = rounds or (lambda runs: asked_for(runs, seeds))
             jobs = in_rounds(campaign, wanted, crew, progress, retry_failed=retry_failed)
             outcome = evaluate(
-                experiment, cells, store, jobs=jobs, failures=campaign.failures, engine=engine
-            )
+                experiment, cells, store, jobs=jobs, seeds=seeds, failures=campaign.failures,
+                engine=engine,
+            )  # fmt: skip
             return replace(outcome, notices=store.mended())
         finally:
             store.close()
@@ -123,16 +126,18 @@ def evaluate(
     store: Store,
     *,
     jobs: Iterable[Job] | None = None,
+    seeds: int | None = None,
     failures: Sequence[str] = (),
     engine: str | None = None,
 ) -> Outcome:
     """Compare stored runs cell by cell and judge the claims.
 
-    `jobs` are the runs that count; by default those that the file asks for. `engine` is who made
-    them; by default whoever did.
+    `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
+    number in its place. `engine` is who made them; by default whoever did. The comparisons of all
+    cells and metrics are one family.
     """
     campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
-    wanted = set(campaign.planned() if jobs is None else jobs)
+    wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
     stored = {
         (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
         for (number, policy), runs in campaign.runs().items()
@@ -142,9 +147,10 @@ def evaluate(
     for number, cell in enumerate(cells):
         runs = {name: stored[number, name] for name in names if stored.get((number, name))}
         if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
-            results.append(
-                CellResult(cell=cell, runs=runs, comparisons=_comparisons(experiment, runs))
-            )
+            look = fixed(cell, seeds) if seeds else standing(cell, runs)
+            made = _comparisons(experiment, runs, look.alpha)
+            results.append(CellResult(cell=cell, runs=runs, comparisons=made, look=look))
+    results = _as_one_family(results)
     return Outcome(
         experiment=experiment,
         cells=results,
@@ -155,20 +161,32 @@ def evaluate(
 
 
 def _comparisons(
-    experiment: Experiment, runs: dict[str, list[Metrics]]
+    experiment: Experiment, runs: dict[str, list[Metrics]], alpha: float
 ) -> dict[str, list[Comparison]]:
     common = set.intersection(*(set(run.values) for rows in runs.values() for run in rows))
-    baseline = runs[experiment.policies.baseline]
+    baseline, others = runs[experiment.policies.baseline], experiment.policies.compare
+    usual = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
     return {
-        metric: [compare(baseline, runs[name], metric) for name in experiment.policies.compare]
-        for metric in ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
+        metric: [compare(baseline, runs[name], metric, alpha=alpha) for name in others]
+        for metric in dict.fromkeys((*usual, experiment.answer_by))
         if metric in common
     }
+
+
+def _as_one_family(results: Sequence[CellResult]) -> list[CellResult]:
+    every = [(c, r.runs) for r in results for made in r.comparisons.values() for c in made]
+    after = iter(corrected(every))
+    return [
+        replace(
+            r, comparisons={m: [next(after) for _ in made] for m, made in r.comparisons.items()}
+        )
+        for r in results
+    ]
 
 
 def _verdicts(experiment: Experiment, results: Sequence[CellResult]) -> list[Verdict]:
     verdicts = []
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.cell.labels)]
-        verdicts += [judge(claim, r.cell, r.runs, family=len(about)) for r in about]
+        verdicts += [judge(claim, r.cell, r.runs, len(about), alpha=r.look.alpha) for r in about]
     return verdicts

@@ -15,9 +15,13 @@ from mmusim.store import Store
 from mmusim.store.reading import Reader
 
 METRICS: Final = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
-IGNORED: Final = ("schema", "id", "question", "source", "notes", "claims", "policies")
+IGNORED: Final = (
+    "schema", "id", "question", "source", "notes", "claims", "policies", "variants", "sweep",
+    "reduced",
+)  # fmt: skip
 """Keys of a configuration that decide no result of a run."""
-SEEDS: Final = ("replications.seeds", "replications.first_seed")
+PAIRING: Final = "replications.pairing"
+"""The key of its table that does."""
 HOST: Final = "host_profile_hash"
 Run = tuple[str, str, int]  # name of the cell, policy, seed
 
@@ -132,7 +136,7 @@ def _flat(data: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in data.items():
         dotted = f"{before}{key}"
-        if dotted in IGNORED or dotted in SEEDS:
+        if dotted in IGNORED or (before == "replications." and dotted != PAIRING):
             continue
         if isinstance(value, dict) and value:
             flat |= _flat(value, f"{dotted}.")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmusim.cli.handing_on import app as handing_on
 from mmusim.cli.workload import app as workload
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 
 app.add_typer(workload, name="workload")
+app.add_typer(handing_on)
 
 ExperimentFile = Annotated[
     Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")
@@ -60,57 +62,58 @@ def run(
 
 
 @app.command()
+def check(
+    places: Annotated[
+        list[Path], typer.Argument(help="Folders of experiments, or files.", metavar="PLACE...")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run directories, each by its experiment's id.")
+    ] = Path("results"),
+    seeds: Annotated[int | None, typer.Option(min=2, help="Replications.")] = None,
+    reduced: Annotated[bool, typer.Option("--reduced", help="What [reduced] keeps.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    engine: Engine = "auto",
+    every_setting: Annotated[bool, typer.Option("--all", help="A row for each setting.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit status 1 unless every claim is supported.")
+    ] = False,
+    reports: Annotated[bool, typer.Option("--reports", help="Write the reports too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the claims of experiments; exit status 1 if one is refuted that is not known to be."""
+    from mmusim.cli.check import verb
+
+    raise typer.Exit(
+        verb(places, out, seeds, reduced, workers, engine, every_setting, strict, reports, as_json)
+    )
+
+
+@app.command()
 def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of what a run directory holds; nothing is run."""
-    from mmusim.cli.run import report as verb
+    from mmusim.cli.reports import report as verb
 
     verb(experiment, out)
 
 
 @app.command()
-def export(
-    folder: RunFolder,
-    to: Annotated[Path, typer.Option("--to", help="A .csv or .parquet file to write.")],
+def index(
+    folder: Annotated[Path, typer.Argument(help="A folder of run directories.")] = Path("results"),
 ) -> None:
-    """Write the runs of a run directory as one flat table."""
-    from mmusim.cli.run import export as verb
+    """Write index.html into a folder of run directories: questions, answers, verdicts, links."""
+    from mmusim.cli.reports import index as verb
 
-    verb(folder, to)
-
-
-@app.command()
-def publish(
-    folder: RunFolder,
-    to: Annotated[Path, typer.Option("--to", help="A new folder for the dataset.")],
-    as_json: AsJson = False,
-) -> None:
-    """Write a run directory as a Parquet dataset with a manifest."""
-    from mmusim.cli.publish import publish as verb
-
-    verb(folder, to, as_json)
-
-
-@app.command()
-def compare(
-    a: Annotated[Path, typer.Argument(help="A run directory or dataset.", metavar="A")],
-    b: Annotated[Path, typer.Argument(help="Another one.", metavar="B")],
-    across: Annotated[
-        str | None, typer.Option(help="The one key that may differ.", show_default=False)
-    ] = None,
-    metric: Annotated[str | None, typer.Option(help="Of --across: only this one.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare like runs bit for bit, or policies across one key; refuse unlike runs by key."""
-    from mmusim.cli.publish import compare as verb
-
-    raise typer.Exit(verb(a, b, across, metric, as_json))
+    verb(folder)
 
 
 @app.command()
 def plot(
     figure: Annotated[
         str,
-        typer.Argument(help="ratios, across, latencies, decomposition, rounds, phases, timeline."),
+        typer.Argument(
+            help="Of an experiment: ratios, across, swept, phases, latencies, ecdf, shift, "
+            "decomposition, rounds, theory. Of one run: timeline, utilisation."
+        ),
     ],
     experiment: ExperimentFile,
     to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
@@ -120,16 +123,19 @@ def plot(
     cell: CellName = "",
     start: From = "",
     end: Annotated[str, typer.Option("--until", help="To this time of the run.")] = "",
-    metric: Annotated[str, typer.Option(help="Of phases and across: which.")] = "phase_time",
+    metric: Annotated[
+        str, typer.Option(help="Which [the one that answers].", show_default=False)
+    ] = "",
+    window: Annotated[str, typer.Option(help="Of utilisation: its length, e.g. 100us.")] = "",
 ) -> None:
-    """Draw one figure of what a run directory holds, or the timeline of one run."""
-    if figure == "timeline":
-        from mmusim.cli.timeline import Selection, plot_timeline
+    """Draw one figure of what a run directory holds, or of one run, which is simulated."""
+    if figure in ("timeline", "utilisation"):
+        from mmusim.cli.timeline import Selection, plot_run
 
         chosen = Selection(policy=policy, seed=seed, cell=cell, start=start, end=end)
-        plot_timeline(experiment, chosen, to)
+        plot_run(figure, experiment, chosen, to, window)
         return
-    from mmusim.cli.run import plot as verb
+    from mmusim.cli.figures import plot as verb
 
     verb(figure, experiment, to, out, metric, policy)
 
@@ -258,13 +264,5 @@ def validate(
 def bench(as_json: AsJson = False) -> None:
     """Measure the engine's speed beside bare SimPy, in one run."""
     from mmusim.cli.bench import bench as verb
-
-    verb(as_json)
-
-
-@app.command(name="bench-store")
-def bench_store(as_json: AsJson = False) -> None:
-    """Measure what a sweep adds to its runs, and how fast results load."""
-    from mmusim.cli.bench_store import bench as verb
 
     verb(as_json)

@@ -86,7 +86,7 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
         With every complaint about any cell, each once.
     """
     sweep = check(data, Experiment, source).swept
-    base = {k: v for k, v in data.items() if k not in ("variants", "sweep")}
+    base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
     base["claims"] = []  # they are about the experiment, and judged there
     variants: dict[str, dict[str, Any]] = data.get("variants") or {"": {}}
     found = {str(complaint): complaint for complaint in sweep.contradictions(source)}

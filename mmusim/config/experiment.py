@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmusim.config.claims import Claim
+from mmusim.config.claims import Claim, Metric
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
@@ -32,6 +32,18 @@ AnyDriver = Annotated[
 ]
 
 
+class Reduced(Strict):
+    """The same experiment small enough for every change: fewer seeds, fewer settings."""
+
+    seeds: Annotated[int, Field(ge=2)] = 4
+    where: dict[str, list[Any]] = Field(default_factory=dict)
+    """Settings that are kept: label (`variant` or a swept key) -> values; empty: all."""
+
+    def keeps(self, labels: dict[str, Any]) -> bool:
+        """Tell whether the cell with these labels is run at reduced size."""
+        return all(labels.get(key) in values for key, values in self.where.items())
+
+
 class Experiment(Strict):
     """One question and everything needed to answer it."""
 
@@ -42,6 +54,8 @@ class Experiment(Strict):
     source: str = ""
     notes: str = ""
     """Printed in the report below the answer."""
+    answer_by: Metric = "phase_time"
+    """The metric that answers the question, in the report's first sentence and figure."""
     vm: Vm = Field(default_factory=Vm)
     host: Host
     policies: Policies
@@ -54,6 +68,8 @@ class Experiment(Strict):
     swept: Annotated[Sweep, Field(alias="sweep")] = Field(default_factory=Sweep)
     """Dotted keys and lists of values; every combination is run. Also `zip` and `sample`."""
     claims: list[Claim] = Field(default_factory=list)
+    reduced: Reduced = Field(default_factory=Reduced)
+    """What `mmusim check --reduced` runs of it."""
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
@@ -67,10 +83,8 @@ class Experiment(Strict):
             key = f"claims[{number}]"
             for policy in claim.sides:
                 _resolve(key, "policy of this experiment", policy, self.policies.all)
-            for label, values in claim.where.items():
-                _resolve(f"{key}.where", "label of this experiment", label, labels)
-                for value in values:
-                    _resolve(f"{key}.where", f"value of {label}", value, labels[label])
+            _resolve_labels(f"{key}.where", claim.where, labels)
+        _resolve_labels("reduced.where", self.reduced.where, labels)
         return self
 
     @model_validator(mode="after")
@@ -132,6 +146,15 @@ class Experiment(Strict):
             if misfit.key == "driver.manual_protect":
                 misfit.value = manual  # as the file has it
             raise
+
+
+def _resolve_labels(
+    key: str, where: dict[str, list[Any]], labels: dict[str, list[Any]]
+) -> None:  # fmt: skip
+    for label, values in where.items():
+        _resolve(key, "label of this experiment", label, labels)
+        for value in values:
+            _resolve(key, f"value of {label}", value, labels[label])
 
 
 def _resolve(key: str, what: str, name: Any, names: Iterable[Any]) -> None:

@@ -80,12 +80,17 @@ class Reader:
         return [key for key, packed, sum_ in self._stored(version) if checksum(key, packed) != sum_]
 
     def results(
-        self, version: str | None = None, engine: str | None = None
+        self,
+        version: str | None = None,
+        engine: str | None = None,
+        *,
+        figures_only: bool = False,
     ) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
         """Yield (cell, policy, seed, result) of the runs of a version, ordered by seed.
 
         Engines give the same results, so of a run made by several one is given, unless an engine
-        is named. `version` is :meth:`version` by default.
+        is named. `version` is :meth:`version` by default. With `figures_only` a result has its
+        values and its ledger, which is twice as fast.
 
         Raises
         ------
@@ -102,7 +107,7 @@ class Reader:
                     f"{self.folder}: {key} is damaged: its checksum is another; run `mmusim run` "
                     "again: only what is damaged is repeated"
                 )
-            yield *last, unpack(packed)
+            yield *last, unpack(packed, figures_only=figures_only)
 
     def _stored(
         self, version: str, engine: str | None = None

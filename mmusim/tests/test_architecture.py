@@ -24,10 +24,23 @@ FLOORS = [
     ["plan", "bills"],
     ["histogram", "trace", "utilisation"],
     ["engine"],
-    ["metrics", "metric_units", "jitter", "stats", "comparison", "timeline", "trace_events"],
+    ["metrics", "metric_units", "jitter", "stats", "timeline", "trace_events"],
+    ["columns", "verdicts", "comparison"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
-    ["campaign", "experiment", "frames", "publication", "likeness", "validation"],
-    ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
+    [
+        "campaign",
+        "looks",
+        "experiment",
+        "check",
+        "select",
+        "sensitivity",
+        "frames",
+        "publication",
+        "likeness",
+        "analysis",
+        "validation",
+    ],
+    ["plots", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
 MODULES = [

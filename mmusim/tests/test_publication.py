@@ -14,8 +14,9 @@ from experiment_files import MINIMAL
 from typer.testing import CliRunner
 
 from mmusim import publication
+from mmusim.analysis import load
 from mmusim.cli import app
-from mmusim.cli.run import export, stored
+from mmusim.cli.run import export
 from mmusim.errors import ConfigError
 from mmusim.experiment import run_experiment
 from mmusim.frames import frame
@@ -65,8 +66,8 @@ def test_a_dataset_of_a_dataset_is_the_same_again(made: Path, tmp_path: Path) ->
 
 
 def test_an_experiment_can_be_answered_from_a_dataset(made: Path) -> None:
-    here = stored(made / "experiment.toml", made / "out")
-    there = stored(made / "experiment.toml", made / "published")
+    here = load(made / "experiment.toml", made / "out")
+    there = load(made / "experiment.toml", made / "published")
     assert [cell.runs for cell in there.cells] == [cell.runs for cell in here.cells]
     assert len(there.cells) == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,7 @@ class Mortal:
         return future
 
     def finish(self, future: Future[Ended], work: Any, task: Task) -> None:
-        if not future.done():
+        with contextlib.suppress(InvalidStateError):  # the pool broke meanwhile
             future.set_result(work(task))
 
     def shutdown(self, **more: Any) -> None:
