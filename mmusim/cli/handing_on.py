@@ -14,6 +14,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 
 @app.command()
+def status(folder: Folder, as_json: AsJson = False) -> None:
+    """Say how many runs are queued, running, done and failed, and how those failed."""
+    from mmusim.cli.publish import status as verb
+
+    verb(folder, as_json)
+
+
+@app.command()
 def export(
     folder: Folder,
     to: Annotated[Path, typer.Option("--to", help="A .csv or .parquet file to write.")],

@@ -1,8 +1,9 @@
-"""The verbs that hand results on and set two of them beside each other."""
+"""The verbs that look into a run directory, hand it on, and set two of them side by side."""
 
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import typer
@@ -10,7 +11,29 @@ import typer
 from mmusim.cli.output import table
 from mmusim.likeness import Beside, compare_folders
 from mmusim.publication import publish as publish_folder
+from mmusim.store import Store
 from mmusim.units import show_number
+
+
+def status(folder: Path, as_json: bool) -> None:
+    """Print the states of the runs, by model version, and what failed."""
+    with closing(Store.open(folder)) as store:
+        versions = dict.fromkeys([*store.versions(), store.expected()])
+        rows = [{"model_version": v, **store.states(v)} for v in versions]
+        names = store.cells()
+        failed = [
+            {
+                "setting": names[key.cell][0],
+                "policy": key.policy,
+                "seed": key.seed,
+                "engine": key.engine,
+                "error": error,
+            }
+            for key, error in store.failed()
+        ]
+    table("Runs", rows, as_json, failed=failed)
+    if not as_json:
+        table("Failed", failed, False)
 
 
 def publish(folder: Path, to: Path, as_json: bool) -> None:

@@ -41,6 +41,10 @@ class Reader:
             )
         )
 
+    def expected(self) -> str:
+        """Return the model version of a dataset, or of this mmusim, which goes on with a ledger."""
+        return self._version or model_version()
+
     def version(self) -> str:
         """Return the model version whose runs are read: this mmusim's, or a dataset's.
 
@@ -49,7 +53,7 @@ class Reader:
         ConfigError
             If a run directory has runs, but only of other versions.
         """
-        mine, counts = self._version or model_version(), self.versions()
+        mine, counts = self.expected(), self.versions()
         if counts and mine not in counts:
             others = ", ".join(f"{count} of {version}" for version, count in counts.items())
             raise ConfigError.of(
@@ -63,9 +67,18 @@ class Reader:
         """Return how many runs of a model version are queued, running, done and failed."""
         rows = self._db.execute(
             "SELECT state, count(*) FROM runs WHERE version = ? GROUP BY state",
-            (version or model_version(),),
+            (version or self.expected(),),
         )
         return {"queued": 0, "running": 0, "done": 0, "failed": 0} | dict(rows)
+
+    def failed(self, version: str | None = None) -> list[tuple[Key, str]]:
+        """Return the runs of a model version that failed, and how."""
+        rows = self._db.execute(
+            "SELECT cell, policy, seed, engine, version, error FROM runs "
+            "WHERE state = 'failed' AND version = ? ORDER BY cell, policy, seed",
+            (version or self.expected(),),
+        )
+        return [(Key(*key), error) for *key, error in rows]
 
     def done(self, version: str, engine: str | None = None) -> set[tuple[str, str, int]]:
         """Return (cell, policy, seed) of every run that succeeded under this version."""
