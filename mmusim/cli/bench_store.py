@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -60,7 +60,7 @@ class Measured(NamedTuple):
     """A sweep and as many bare runs."""
 
     run_ms: float  # mean time inside a run, in the sweep
-    apart_ms: float  # processor time from run to run, minus the time inside
+    apart_ms: float  # from run to run, minus the time inside
     busy: float  # share of the processors' time that is inside runs
     speed: float  # runs per second, relative to processes that do nothing but run
 
@@ -71,19 +71,23 @@ def _sweeps(
     file = folder / "experiment.toml"
     file.write_text(EXPERIMENT.format(**size))
     (cell,) = load_cells(file)[1]
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn) as pool:
-        list(pool.map(_bare, [cell] * workers, [range(2)] * workers))  # imports
-        rounds = [_round(folder / name / str(n), file, cell, workers, pool) for n in range(ROUNDS)]
+    with ExitStack() as stack:
+        apply: Callable[..., Iterable[None]] = map
+        if workers > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(workers, get_context("spawn")))
+            apply = pool.map
+        list(apply(_bare, [cell] * workers, [range(2)] * workers))  # imports
+        rounds = [_round(folder / name / str(n), file, cell, workers, apply) for n in range(ROUNDS)]
     m = Measured(*map(statistics.median, zip(*rounds, strict=True)))
     yield {"what": f"{name}: inside a run", "value": m.run_ms, "unit": "ms"}
-    yield {"what": f"{name}: overhead per run", "value": m.apart_ms, "unit": "ms"}
+    if workers == 1:  # of several, one waits while another is served
+        yield {"what": f"{name}: overhead per run", "value": m.apart_ms, "unit": "ms"}
     yield {"what": f"{name}: processors inside runs", "value": 100 * m.busy, "unit": "%"}
     yield {"what": f"{name}: speed against bare runs", "value": 100 * m.speed, "unit": "%"}
 
 
 def _round(
-    out: Path, file: Path, cell: Cell, workers: int, pool: ProcessPoolExecutor
+    out: Path, file: Path, cell: Cell, workers: int, apply: Callable[..., Iterable[None]]
 ) -> Measured:  # fmt: skip
     """Make the runs of a sweep, and as many without anything around them."""
     out.parent.mkdir(exist_ok=True)
@@ -100,7 +104,7 @@ def _round(
         inside = statistics.mean(store.durations()[begun:])
     parts = [range(n, count, workers) for n in range(workers)]
     began = time.perf_counter()
-    list(pool.map(_bare, [cell] * workers, parts))
+    list(apply(_bare, [cell] * workers, parts))
     bare = time.perf_counter() - began
     per_run = span * workers / count
     return Measured(1e3 * inside, 1e3 * (per_run - inside), inside / per_run, bare / span)

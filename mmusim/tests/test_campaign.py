@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,20 @@ def test_runs_of_another_engine_are_other_runs(
     assert len(list(store.results())) == 4
     store.close()
     assert [run.seed for run in both.cells[0].runs["lazy-drop"]] == [1, 2]
+
+
+def test_the_benchmark_of_the_store_measures_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = importlib.import_module("mmusim.cli.bench_store")
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(bench, "STORED", 50)
+    monkeypatch.setattr(bench, "processors", lambda: 1)
+    for size in ("TINY", "LONG"):
+        monkeypatch.setattr(bench, size, bench.TINY | {"seeds": 10})
+    told = CliRunner().invoke(app, ["bench-store", "--json"])
+    rows = {row["what"]: (row["value"], row["unit"]) for row in json.loads(told.output)["rows"]}
+    assert 500 < rows["a stored run"][0] < 10_000
+    assert rows["loading 50 runs into a frame"][1] == "s"
+    inside, unit = rows["tiny runs, in this process: processors inside runs"]
+    assert 0 < inside <= 105
+    assert unit == "%"
+    assert len(rows) == 15
