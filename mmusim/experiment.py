@@ -103,11 +103,7 @@ def run_experiment(
         try:
             text = Path(path).read_text(encoding="utf-8")
             store.describe({"file": str(path), "text": text})
-            for cell in cells:
-                store.add_cell(
-                    cell.key(), cell.name, tomli_w.dumps(resolved(cell)),
-                    cell.profile.name, profile_hash(cell.profile),
-                )  # fmt: skip
+            store.add_cells(map(_row, cells))
             campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
             wanted = rounds or (lambda runs: asked_for(runs, seeds))
             jobs = in_rounds(campaign, wanted, crew, progress, retry_failed=retry_failed)
@@ -118,6 +114,12 @@ def run_experiment(
             return replace(outcome, notices=store.mended())
         finally:
             store.close()
+
+
+def _row(cell: Cell) -> tuple[str, str, str, str, str]:
+    profile = cell.profile
+    config = tomli_w.dumps(resolved(cell))
+    return cell.key(), cell.name, config, profile.name, profile_hash(profile)
 
 
 def evaluate(

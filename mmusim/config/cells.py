@@ -93,12 +93,14 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
     if found:
         raise ConfigError(list(found.values()))
 
+    profiles: dict[str, HostProfile] = {}
+
     def cell(variant: str, point: Point) -> Cell:
         label = {"variant": variant} | point if variant else point
         origin = f"{source} [variants.{variant}]" if variant else source
         settings = _override(base, variants[variant] | point, origin)
         changed = _with_workload_files(settings, folder)
-        return _cell(label, check(changed, Experiment, origin), folder, origin)
+        return _cell(label, check(changed, Experiment, origin), folder, origin, profiles)
 
     # Ends of ranges first: what is wrong there is wrong with many points.
     ends = list(sweep.sample.ends()) if sweep.sample else []
@@ -173,12 +175,21 @@ def _facts(workload: Workload) -> dict[str, Any]:
     return facts | {"trace": digest(workload.trace)} if isinstance(workload, Replay) else facts
 
 
-def _cell(labels: dict[str, Any], experiment: Experiment, folder: Path, source: str) -> Cell:
+def _cell(
+    labels: dict[str, Any],
+    experiment: Experiment,
+    folder: Path,
+    source: str,
+    profiles: dict[str, HostProfile],
+) -> Cell:
+    """Make a cell; `profiles` are those that were read already, by name."""
     host, vm = experiment.host, experiment.vm
     for name, workload in experiment.workloads.items():
         if isinstance(workload, Replay):
             workload.fit(source, f"workloads.{name}.trace", vm.memory // PAGE // vm.vcpus)
-    profile = load_profile(host.profile, folder, source)
+    if host.profile not in profiles:
+        profiles[host.profile] = load_profile(host.profile, folder, source)
+    profile = profiles[host.profile]
     costs: dict[str, Distribution] = {n: c.distribution() for n, c in profile.costs.items()}
     costs |= {name: distribution(spec) for name, spec in host.costs.items()}
     if host.variance == "none":

@@ -146,13 +146,13 @@ class Store(Reader):
         with explained(self.folder), self._db:
             self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", facts.items())
 
-    def add_cell(self, key: str, name: str, config: str, host: str = "", digest: str = "") -> None:
-        """Note a cell's resolved configuration (TOML), its host profile and the profile's hash."""
+    def add_cells(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
+        """Note cells: key, name, resolved configuration (TOML), host profile, hash of the profile.
+
+        What comes later keeps its name if two have the same.
+        """
         with explained(self.folder), self._db:
-            self._db.execute(
-                "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)",
-                (key, name, config, host, digest),
-            )
+            self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)", cells)
 
     # Runs, by one process or several.
 

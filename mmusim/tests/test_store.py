@@ -32,7 +32,7 @@ def record(seed: int) -> dict[str, Any]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     made = Store.open_for(tmp_path / "out", "one", {"mmusim": HERE})
-    made.add_cell("k", "the cell", "[vm]\n", "skylake-2021", "abcd")
+    made.add_cells([("k", "the cell", "[vm]\n", "skylake-2021", "abcd")])
     return made
 
 
