@@ -71,7 +71,7 @@ def _write(store: Reader, to: Path) -> dict[str, Any]:
         data.to_parquet(unfinished / f"{RUNS}.parquet", index=False, compression="zstd")
         for name, (columns, rows) in tables.items():
             _parquet(unfinished / f"{name}.parquet", columns, rows)
-        about = store.about()
+        about = {name: fact for name, fact in store.about().items() if name != "format"}
         (unfinished / EXPERIMENT).write_text(store.text(), encoding="utf-8")
         manifest = {
             "format": DATASET_FORMAT,
@@ -79,6 +79,7 @@ def _write(store: Reader, to: Path) -> dict[str, Any]:
             "model_version": version,
             "runs": len(data),
             "states": {k: v for k, v in store.states(version).items() if k in ("done", "failed")},
+            "host_profiles": dict(sorted(set(store.hosts().values()))),
             "query": f"SELECT * FROM '{RUNS}.parquet'",
             "reproduce": f"mmusim run {EXPERIMENT} --out mine && mmusim compare . mine",
             "about": about,

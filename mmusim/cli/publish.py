@@ -68,7 +68,9 @@ def compare(a: Path, b: Path, across: str | None, metric: str | None, as_json: b
         dict(zip(("setting", "policy", "seed", "metric", "A", "B"), row, strict=True))
         for row in found.differing
     ]
-    title = f"Across {across}: {found.values}" if across else "Runs that differ"
+    title = "Runs that differ"
+    if found.values:
+        title = f"Across {across}: {found.values[0]!r} in A, {found.values[1]!r} in B"
     if as_json:
         more = {"common": found.common, "only": found.only, "identical": found.identical}
         table("", rows, True, notes=found.notes, across=across, values=found.values, **more)

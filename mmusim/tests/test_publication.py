@@ -97,6 +97,7 @@ def test_every_row_says_where_it_comes_from(made: Path) -> None:
     files = {path.name for path in (made / "published").iterdir()} - {MANIFEST}
     assert set(manifest["files"]) == files
     assert manifest["states"] == {"done": 12, "failed": 0}
+    assert manifest["host_profiles"] == {"skylake-2021": data["host_profile_hash"][0]}
 
 
 @pytest.mark.parametrize("name", ["runs.parquet", "records.parquet", "experiment.toml"])
