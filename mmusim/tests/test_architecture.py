@@ -16,7 +16,7 @@ from mmusim.metrics import UNITS
 from mmusim.policies import policies
 
 FLOORS = [
-    ["errors", "files", "units", "quantities"],
+    ["errors", "files", "source", "units", "quantities"],
     ["mmu"],
     ["policies"],
     ["latency", "draws", "workload", "hosts"],

@@ -74,6 +74,7 @@ def test_the_command_line_says_when_auto_falls_back(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    monkeypatch.delenv(choice.VARIABLE)
     args = ["run", str(tiny), "--out", str(tmp_path / "out"), "--workers", "1"]
     told = CliRunner().invoke(app, args)
     assert told.exit_code == 0

@@ -326,8 +326,8 @@ def test_a_ledger_that_could_not_be_made_leaves_nothing(
 
 
 def test_the_model_version_hashes_rooms_that_exist() -> None:
-    from mmusim import provenance
+    from mmusim import source
 
-    for room in provenance._MODEL:
-        assert (provenance._PACKAGE / room).exists(), room
-    assert provenance.model_version().startswith("0.1.0+")
+    for room in source.MODEL:
+        assert (source._PACKAGE / room).exists(), room
+    assert HERE == f"0.1.0+{source.code_hash()}"
