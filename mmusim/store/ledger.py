@@ -25,6 +25,7 @@ from mmusim.store.schema import (
     LEDGER,
     UNFINISHED,
     alone_in,
+    connect,
     create,
     explained,
     nothing_else,
@@ -119,12 +120,10 @@ class Store(Reader):
                 "give the folder that `mmusim run` or `mmusim publish` wrote",
             )  # fmt: skip
         with explained(folder):
-            db = sqlite3.connect(ledger, timeout=30)
+            db = connect(ledger)
             store = cls(folder, db)
             try:
                 found = store.about().get("format")
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = NORMAL")
             except sqlite3.Error:
                 db.close()
                 raise

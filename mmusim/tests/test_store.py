@@ -316,6 +316,22 @@ def test_a_damaged_ledger_is_not_touched_while_another_process_works_on_it(store
     assert ledger.read_bytes() == bytes(whole)
 
 
+def test_a_read_only_folder_can_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For root no folder is read-only, so the answer of the system is replaced."""
+    store.end(key(1), 0.1, record(1))
+    monkeypatch.setattr("mmusim.store.schema.os.access", lambda path, mode: False)
+    with pytest.raises(StoreError, match="read-only, and its newest runs are not in the ledger"):
+        Store.open(store.folder)
+    store.close()
+    before = sorted(store.folder.iterdir())
+    reader = Store.open(store.folder)
+    assert list(reader.results()) == [("k", "lazy-drop", 1, record(1))]
+    with pytest.raises(StoreError, match="readonly database"):
+        reader.end(key(2), 0.1, record(2))
+    reader.close()
+    assert sorted(store.folder.iterdir()) == before, "and nothing is left there"
+
+
 def test_a_ledger_that_could_not_be_made_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,4 +346,4 @@ def test_the_model_version_hashes_rooms_that_exist() -> None:
 
     for room in source.MODEL:
         assert (source._PACKAGE / room).exists(), room
-    assert HERE == f"0.1.0+{source.code_hash()}"
+    assert f"0.1.0+{source.code_hash()}" == HERE
