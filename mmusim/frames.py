@@ -48,6 +48,12 @@ def frame(folder: Path) -> pd.DataFrame:
 def figures(values: Mapping[str, float], ledger: Mapping[str, int]) -> dict[str, float | None]:
     """Return a run's metrics and its ledger by column: ``phase_time_ns``, ``ledger_hits_ns``."""
     row: dict[str, float | None] = {
-        f"{metric}_{unit}" if unit else metric: values.get(metric) for metric, unit in UNITS.items()
+        in_column(metric): values.get(metric) for metric in UNITS
     }
     return row | {f"ledger_{cause}_ns": ledger.get(cause, 0) for cause in CAUSES}
+
+
+def in_column(metric: str) -> str:
+    """Return the column of a metric: its name, and its unit if the name does not end with it."""
+    unit = UNITS[metric]
+    return metric if not unit or metric.endswith(f"_{unit}") else f"{metric}_{unit}"
