@@ -34,7 +34,7 @@ class Timed(NamedTuple):
     cycles: NDArray[np.uint32]  # latency of each access, the clock's own cost included
     starts: NDArray[np.uint64]  # time-stamp counter before each
     wall_ns: int  # from before the first KVM_RUN to after the last
-    fulls: int  # exits because the dirty ring was full
+    fulls: tuple[int, ...]  # accesses before whose completion the dirty ring was full
 
     @property
     def span(self) -> int:
@@ -133,7 +133,7 @@ class Vcpu:
             0, 0, CODE + entry, RFLAGS,
         )  # fmt: skip
         fcntl.ioctl(self.fd, abi.SET_REGS, abi.REGS.pack(*registers))
-        fulls = 0
+        fulls: list[int] = []
         began = time.perf_counter_ns()
         while True:
             try:
@@ -148,23 +148,31 @@ class Vcpu:
                     f"vCPU {self.number} left the guest with exit reason {reason}; "
                     "this KVM cannot run the measuring guest"
                 )
-            fulls += 1
+            fulls.append(self._access_now())
             when_full()
         wall = time.perf_counter_ns() - began
         if not timed:
             count = 0
-        return Timed(self._cycles[:count].copy(), self._starts[:count].copy(), wall, fulls)
+        return Timed(self._cycles[:count].copy(), self._starts[:count].copy(), wall, tuple(fulls))
+
+    def _access_now(self) -> int:
+        """Return the number of the access that the guest is at: rcx."""
+        held = abi.REGS.unpack(fcntl.ioctl(self.fd, abi.GET_REGS, bytes(abi.REGS.size)))
+        return held[2]
 
     def harvest(self) -> int:
         """Collect what is in this vCPU's ring and mark it for reset; return how many entries."""
         assert self._ring is not None, "the VM was made with rings"
-        size, flags = len(self._ring), self._ring["flags"]
-        order = (self._fetch + np.arange(size)) % size
-        dirty = (flags[order] & abi.RING_DIRTY) != 0
-        count = size if dirty.all() else int(np.argmin(dirty))
-        flags[order[:count]] = abi.RING_RESET
-        self._fetch += count
-        return count
+        flags, size, total = self._ring["flags"], len(self._ring), 0
+        while True:
+            at = self._fetch % size
+            ahead = flags[at : at + 256] & abi.RING_DIRTY  # up to the end of the array
+            count = len(ahead) if ahead.all() else int(np.argmin(ahead))
+            flags[at : at + count] = abi.RING_RESET
+            self._fetch += count
+            total += count
+            if count < len(ahead) or total >= size:
+                return total
 
     def close(self) -> None:
         """Close the vCPU's file."""

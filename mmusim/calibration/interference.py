@@ -1,0 +1,84 @@
+"""What the host does to a vCPU besides KVM's own work, seen from a guest that never faults."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from mmusim.calibration.samples import Samples
+from mmusim.calibration.tables import Floats, table
+from mmusim.latency import Empirical
+
+LEAST_NS: Final = 5_000.0
+"""Shorter ones (misses of every cache, system management) are part of what operations take."""
+
+
+class Interruptions(NamedTuple):
+    """A renewal process of interruptions."""
+
+    per_second: float
+    lasts: Floats  # each, as the guest sees it: exit and entry included
+    gaps: Floats  # from the beginning of one to that of the next
+    share: float  # of all time
+
+    @property
+    def mean_gap(self) -> float:
+        """Nanoseconds from one to the next, on average."""
+        return 1e9 / self.per_second
+
+
+def interruptions(samples: Samples) -> Interruptions | None:
+    """Find the interruptions in the long runs of hits; None if there were (almost) none."""
+    lasts = samples.of("interruption/lasts")
+    exposure = float(samples.of("interruption/exposure").sum())
+    lasts = lasts[lasts >= LEAST_NS]
+    if exposure <= 0 or len(lasts) < 10:
+        return None
+    gaps = samples.of("interruption/gaps")
+    return Interruptions(
+        per_second=len(lasts) / exposure * 1e9,
+        lasts=lasts,
+        gaps=gaps[gaps >= LEAST_NS],
+        share=float(lasts.sum() / exposure),
+    )
+
+
+def as_tables(found: Interruptions, round_trip_ns: float) -> tuple[Empirical, Empirical]:
+    """Return the gaps and the durations as a profile has them.
+
+    The model charges exit and entry of its own, so they are taken off. Gaps have the exponential's
+    quantiles with the measured rate: many sources, each rare.
+    """
+    p = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999])
+    quantiles = -np.log1p(-p) * found.mean_gap
+    top = found.mean_gap * (1 - np.trapezoid(quantiles / found.mean_gap, p)) * 2 / 0.001
+    top = max(top - quantiles[-1], quantiles[-1])  # so that the mean is the measured one
+    gaps = Empirical((*p.tolist(), 1.0), (*np.round(quantiles, 1).tolist(), round(float(top), 1)))
+    return gaps, table(np.maximum(found.lasts - round_trip_ns, 0.0))
+
+
+def without(ns: Floats, found: Interruptions | None, round_trip_ns: float) -> Floats:
+    """Return samples of an operation with the expected interruptions taken out of them.
+
+    The operation was exposed for the sum of its times, so the number of interruptions of each
+    length that hit it is known but for chance. They lengthen it by that length, less exit and
+    entry, which code of the host does not pay. Of the samples whose excess over the median lies in
+    an octave, as many are taken out as are expected there and two standard deviations, spread
+    evenly; the octaves from a millisecond on are one. What is left is the operation's own.
+    """
+    if found is None or len(ns) == 0:
+        return ns
+    body = float(np.median(ns))
+    extra = np.maximum(found.lasts - round_trip_ns, LEAST_NS)
+    exposed = body * len(ns) / 1e9 * found.per_second / len(extra)  # samples an interruption
+    edges = LEAST_NS * 2.0 ** np.arange(9)
+    order = np.sort(ns)
+    keep = np.ones(len(order), np.bool_)
+    for low, high in zip(edges, [*edges[1:], np.inf], strict=True):
+        expected = exposed * np.count_nonzero((extra >= low) & (extra < high))
+        there = np.flatnonzero((order - body >= low) & (order - body < high))
+        out = min(len(there), round(expected + 2 * np.sqrt(expected)))
+        if out:
+            keep[there[np.linspace(0, len(there) - 1, out).round().astype(int)]] = False
+    return order[keep]

@@ -1,0 +1,387 @@
+"""What `mmusim probe` measures, one function each: a small VM, a few hundred ms, named samples.
+
+A measure takes a random generator and where to put samples. Which fault an access takes is known
+from what was done before it; whether the kernel fixed it without ``mmu_lock`` is read from its
+statistics. Sequences are those of the cost tables of the domain reference (H.1-H.3).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mmusim.kvm.stats_fd import Statistics
+from mmusim.kvm.vcpu import Timed, Vcpu
+from mmusim.kvm.vm import Vm
+from mmusim.units import BYTES, PAGES_PER_REGION
+
+MIB: Final = BYTES["MiB"]
+SLEEP_NS: Final = 2_000_000
+FOOTPRINTS: Final = (32, 128, 384)
+"""MiB that a guest reads at random or in sequence: from what fits a cache to what does not."""
+Ints = NDArray[np.int64]
+Rng = np.random.Generator
+
+
+class Sink(Protocol):
+    """Takes samples by name."""
+
+    def add(self, name: str, values: ArrayLike) -> None:
+        """Take what one replicate measured."""
+
+
+Measure = Callable[[Rng, Sink], None]
+
+
+class Bench:
+    """A VM with vCPUs, times in nanoseconds."""
+
+    def __init__(self, vm: Vm, vcpus: list[Vcpu], processors: list[int]) -> None:
+        self.vm, self.vcpus, self.v, self.processors = vm, vcpus, vcpus[0], processors
+        self.ghz = self.v.tsc_khz() / 1e6
+        self.statistics = Statistics(self.v.fd)
+        self.bits = vm.bitmap()
+        for v in vcpus:
+            v.touch_own()
+            v.clock(64)
+
+    def ns(self, run: Timed) -> NDArray[np.float64]:
+        """Return the latencies of a run."""
+        return run.cycles / self.ghz
+
+    def touch(self, gfns: Ints, write: bool | NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Touch pages in order, timed."""
+        return self.ns(self.v.access(gfns, np.broadcast_to(write, gfns.shape)))
+
+    def quietly(self, gfns: Ints, write: bool) -> None:
+        """Touch pages in order, for what it does to the tables."""
+        self.v.access(gfns, np.broadcast_to(write, gfns.shape), timed=False)
+
+    def faults(self, sink: Sink, kind: str, gfns: Ints, write: bool) -> None:
+        """Touch pages that are known to fault; name the samples by how they were fixed."""
+        before = self.statistics.read()
+        ns = self.touch(gfns, write)
+        now = self.statistics.read()
+        taken = now.get("pf_taken", 0) - before.get("pf_taken", 0)
+        fast = now.get("pf_fast", 0) - before.get("pf_fast", 0)
+        how = "none" if taken < len(gfns) / 2 else "fast" if fast > len(gfns) / 2 else "slow"
+        sink.add(f"fault/{how}/{kind}", ns)
+
+    def get(self) -> int:
+        """Ask for the log and let the kernel arm it again."""
+        return self.vm.get_dirty(self.bits)
+
+    def pin(self, number: int) -> None:
+        """Keep this thread where a live run keeps the thread of vCPU `number`; -1: the host's."""
+        at = 0 if number < 0 else -1 - number % len(self.processors)
+        os.sched_setaffinity(0, {self.processors[at]})
+
+
+@contextmanager
+def bench(
+    mib: int, *, vcpus: int = 1, huge: bool = True, manual: int = 0, ring_bytes: int = 0
+) -> Iterator[Bench]:
+    """Give a VM of `mib` MiB with its vCPUs, pinned as a live run pins them."""
+    pages = mib * MIB // 4096
+    allowed = os.sched_getaffinity(0)
+    with Vm(
+        mib * MIB, max(pages, 1 << 15), vcpus=vcpus, huge=huge, manual=manual,
+        ring_bytes=ring_bytes,
+    ) as vm:  # fmt: skip
+        made = [Vcpu(vm, number) for number in range(vcpus)]
+        try:
+            it = Bench(vm, made, sorted(allowed))
+            it.pin(0)
+            yield it
+            it.statistics.close()
+        finally:
+            os.sched_setaffinity(0, allowed)
+            for v in made:
+                v.close()
+
+
+def firsts(pages: int) -> Ints:
+    """Return the first page of every 2 MiB region."""
+    return np.arange(0, pages, PAGES_PER_REGION)
+
+
+def others(rng: Rng, pages: int, count: int) -> Ints:
+    """Return distinct pages that are first in no region, in random order."""
+    gfns = rng.permutation(pages)
+    return gfns[gfns % PAGES_PER_REGION > 0][:count]
+
+
+def clocks(rng: Rng, sink: Sink) -> None:
+    """Timer, loop, exits that end in the kernel and in user space."""
+    del rng
+    with bench(2) as b:
+        run = b.v.clock(1 << 13)
+        starts = run.starts.astype(np.int64)
+        sink.add("clock", b.ns(run))
+        sink.add("loop", np.diff(starts) / b.ghz - b.ns(run)[:-1])
+        sink.add("cpuid", b.ns(b.v.ask(400)))
+        sink.add("user-exit", [b.v.clock(1).wall_ns for _ in range(100)])
+        late = []
+        for _ in range(20):
+            began = time.perf_counter_ns()
+            time.sleep(SLEEP_NS / 1e9)
+            late.append(max(0, time.perf_counter_ns() - began - SLEEP_NS))
+        sink.add("sleep-late", late)
+
+
+def interruptions(rng: Rng, sink: Sink) -> None:
+    """What the host does to a guest that never faults: a long run of hits."""
+    del rng
+    with bench(2) as b:
+        lasts: list[NDArray[np.float64]] = []
+        gaps: list[NDArray[np.float64]] = []
+        exposure = 0.0
+        until = time.monotonic() + 0.6
+        while time.monotonic() < until:
+            run = b.v.clock(1 << 15)
+            starts = run.starts.astype(np.int64) / b.ghz
+            between = np.diff(starts)
+            long = between > 1000
+            lasts.append(between[long] - np.median(between))
+            gaps.append(np.diff(starts[:-1][long]))
+            exposure += starts[-1] - starts[0]
+        sink.add("interruption/lasts", np.concatenate(lasts))
+        sink.add("interruption/gaps", np.concatenate(gaps))
+        sink.add("interruption/exposure", [exposure])
+
+
+def faults_2m(rng: Rng, sink: Sink) -> None:
+    """Every kind of fault of a slot that the host backs by 2 MiB pages."""
+    with bench(64) as b:
+        pages, vm = b.vm.pages, b.vm
+        b.faults(sink, "populate-2M-read", firsts(pages), False)
+        b.faults(sink, "populate-2M-write", firsts(pages), True)
+        sink.add("log/enable", [[pages, 0, pages // 512, vm.log(True)]])
+        b.faults(sink, "write-read-only-2M", firsts(pages), True)
+        some = others(rng, pages, 1600)
+        b.faults(sink, "read-after-drop", some[:800], False)
+        b.faults(sink, "write-after-drop", some[800:], True)
+        sink.add("log/get", [[pages, len(some) + len(firsts(pages)), b.get()]])
+        b.faults(sink, "write-protected-4K", some, True)
+        b.get()
+        b.faults(sink, "write-protected-4K", some, True)
+        mapped = len(some) + len(firsts(pages))
+        sink.add("log/disable", [[pages, mapped, vm.log(False)]])
+        b.quietly(firsts(pages), True)
+        sink.add("log/recreate", [[pages, pages // 512, vm.recreate(logging=True)]])
+        b.v.touch_own()
+        b.v.clock(64)
+        b.faults(sink, "first-of-region", firsts(pages), True)
+        b.faults(sink, "write-after-recreate", some[:200], True)
+
+
+def faults_4k(rng: Rng, sink: Sink) -> None:
+    """Faults of a slot that the host backs by 4 KiB pages."""
+    with bench(16, huge=False) as b:
+        pages = b.vm.pages
+        b.quietly(firsts(pages), True)  # which moves every region to its table
+        apart = np.arange(8, pages, 8)
+        apart = rng.permutation(apart[apart % PAGES_PER_REGION > 0])[:400]
+        b.faults(sink, "populate-4K", apart, True)
+
+
+def log_operations(rng: Rng, sink: Sink) -> None:
+    """Get, enable and disable over sizes and numbers of dirty pages."""
+    mib = int(rng.choice([32, 96, 256]))
+    with bench(mib) as b:
+        pages, vm = b.vm.pages, b.vm
+        b.quietly(firsts(pages), True)
+        sink.add("log/enable", [[pages, 0, pages // 512, vm.log(True)]])
+        b.get()
+        mapped = others(rng, pages, 3000)
+        b.quietly(firsts(pages), True)
+        b.quietly(mapped, True)
+        rows = [[pages, len(mapped) + pages // 512, b.get()]]
+        for count in rng.permutation([0, 0, 0, 200, 600, 1400]).tolist():
+            if count:
+                b.quietly(mapped[:count], True)
+            rows.append([pages, count, b.get()])
+        sink.add("log/get", rows)
+        all_mapped = len(mapped) + pages // 512
+        sink.add("log/disable", [[pages, all_mapped, vm.log(False)]])
+        b.quietly(firsts(pages), True)
+        sink.add("log/recreate", [[pages, pages // 512, vm.recreate(logging=False)]])
+
+
+def clears(rng: Rng, sink: Sink) -> None:
+    """Manual protect: a get that only copies, and clears of chunks with and without dirty pages."""
+    mib = int(rng.choice([32, 96, 256]))
+    with bench(mib, manual=1) as b:
+        pages, vm = b.vm.pages, b.vm
+        b.quietly(firsts(pages), True)
+        vm.log(True)
+        b.quietly(firsts(pages), True)
+        mapped = others(rng, pages, 2400)
+        b.quietly(mapped, True)
+        sink.add("log/get-only", [[pages, len(mapped) + pages // 512, b.get()]])
+        for chunk in (64 * 512, 4096, 512):
+            if chunk > pages:
+                continue
+            b.get()
+            bits = b.bits.copy()
+            rows = []
+            for first in range(0, pages, chunk):
+                dirty = int(np.bitwise_count(bits[first // 64 : (first + chunk) // 64]).sum())
+                size = min(chunk, pages - first)
+                rows.append([size, dirty, vm.clear_dirty(bits, first, size)])
+            sink.add("log/clear", rows)
+            b.quietly(mapped[:600], True)
+
+
+def flushes(rng: Rng, sink: Sink) -> None:
+    """Gets that flush while another vCPU runs in the guest and never faults."""
+    with bench(32) as b:
+        pages, vm = b.vm.pages, b.vm
+        b.quietly(firsts(pages), True)
+        vm.log(True)
+        b.get()
+        mapped = others(rng, pages, 64)
+        b.quietly(firsts(pages), True)
+        b.quietly(mapped, True)
+        b.get()
+        idle, beside, hit = [], [], []
+        b.pin(-1)
+        for _ in range(12):
+            b.quietly(mapped, True)
+            idle.append(b.get())
+        runs: list[Timed] = []
+        for _ in range(12):
+            b.quietly(mapped, True)
+            runner = threading.Thread(target=lambda: runs.append(_spin(b)), daemon=True)
+            runner.start()
+            time.sleep(0.004)
+            beside.append(b.get())
+            runner.join()
+            starts = runs.pop().starts.astype(np.int64) / b.ghz
+            hit.append(float(np.diff(starts).max()))
+        sink.add("flush/idle", idle)
+        sink.add("flush/beside", beside)
+        sink.add("flush/target", hit)
+
+
+def _spin(b: Bench) -> Timed:
+    b.pin(0)
+    return b.v.clock(1 << 15, think=round(300 * b.ghz))
+
+
+def contention(rng: Rng, sink: Sink) -> None:
+    """The same faults by one vCPU alone and by two at a time, each on pages of its own."""
+    with bench(64, vcpus=2) as b:
+        pages, vm = b.vm.pages, b.vm
+        b.quietly(firsts(pages), True)
+        vm.log(True)
+        mine = others(rng, pages, 2400)
+        b.quietly(firsts(pages), True)
+        b.quietly(mine, True)
+        b.get()
+        one, two = mine[:1200], mine[1200:]
+        sink.add("contention/alone", b.touch(one, True))
+        b.get()
+        ready = threading.Barrier(2)
+        found: dict[int, Timed] = {}
+
+        def work(v: Vcpu, gfns: Ints) -> None:
+            b.pin(v.number)
+            ready.wait()
+            found[v.number] = v.access(gfns, np.ones(len(gfns), np.bool_))
+
+        threads = [
+            threading.Thread(target=work, args=pair, daemon=True)
+            for pair in zip(b.vcpus, (one, two), strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        first = max(int(run.starts[0]) for run in found.values())
+        last = min(int(run.starts[-1]) for run in found.values())
+        for run in found.values():
+            both = (run.starts >= first) & (run.starts < last)
+            sink.add("contention/both", run.cycles[both] / b.ghz)
+
+
+def rings(rng: Rng, sink: Sink) -> None:
+    """Exits because a dirty ring is full; harvest and reset of scattered and of dense entries."""
+    with bench(32, ring_bytes=16384) as b:
+        pages, vm = b.vm.pages, b.vm
+        b.quietly(firsts(pages), True)
+        vm.log(True)
+
+        reaped: list[int] = []
+
+        def reap() -> tuple[int, int, int]:
+            began = time.perf_counter_ns()
+            count = b.v.harvest()
+            harvested = time.perf_counter_ns() - began
+            return count, harvested, vm.reset_rings()
+
+        def full() -> None:
+            began = time.perf_counter_ns()
+            reap()
+            reaped.append(time.perf_counter_ns() - began)
+
+        rows: list[list[float]] = []
+        for dense in rng.permutation([0, 1, 0, 1]).tolist():
+            start = int(rng.integers(1, pages // 512 - 2)) * 512
+            for count in (16, 200, 400):
+                gfns = np.arange(start, start + count) if dense else others(rng, pages, count)
+                b.v.access(gfns, np.ones(count, np.bool_), when_full=full)
+                done, harvested, reset = reap()
+                masks = -(-count // 64) if dense else count
+                rows.append([done, masks, harvested, reset])
+        sink.add("ring/reap", rows)
+        reaped.clear()
+        gfns = others(rng, pages, 2500)
+        run = b.v.access(gfns, np.ones(len(gfns), np.bool_), when_full=full)
+        sink.add("ring/exit", b.ns(run)[list(run.fulls)] - np.array(reaped))
+
+
+def hits(rng: Rng, sink: Sink) -> None:
+    """Accesses that fault nowhere: by mapping, order, footprint; alone and between faults."""
+    mib = int(rng.choice(FOOTPRINTS))
+    with bench(mib) as b:
+        pages, vm = b.vm.pages, b.vm
+        b.quietly(firsts(pages), True)
+        count = min(pages, 1 << 15)
+        for order in rng.permutation(["sequential", "random"]).tolist():
+            gfns = rng.permutation(pages)[:count]
+            gfns = np.arange(count) if order == "sequential" else gfns
+            sink.add(f"hit/2M/{order}/{mib}/alone/read", thin(b.touch(gfns, False)))
+            sink.add(f"hit/2M/{order}/{mib}/alone/write", thin(b.touch(gfns, True)))
+        vm.log(True)
+        b.quietly(firsts(pages), True)
+        near = rng.permutation(pages)[:3000]
+        b.quietly(near, True)
+        for order in rng.permutation(["sequential", "random"]).tolist():
+            gfns = np.sort(near) if order == "sequential" else rng.permutation(near)
+            b.get()
+            write = rng.random(len(near)) < 0.3
+            ns = b.touch(gfns, write)
+            sink.add(f"hit/4K/{order}/{mib}/beside/read", ns[~write])
+            sink.add(f"hit/4K/{order}/{mib}/alone/read", thin(b.touch(gfns, False)))
+
+
+def thin(ns: NDArray[np.float64], most: int = 3000) -> NDArray[np.float64]:
+    """Keep every k-th sample, so that a file stays small."""
+    return ns[:: max(1, len(ns) // most)]
+
+
+MEASURES: Final[dict[str, tuple[Measure, int]]] = {
+    "clocks": (clocks, 6), "interruptions": (interruptions, 8), "faults, 2 MiB": (faults_2m, 20),
+    "faults, 4 KiB": (faults_4k, 8), "log operations": (log_operations, 20), "clears": (clears, 12),
+    "flushes": (flushes, 6), "contention": (contention, 10), "rings": (rings, 6),
+    "hits": (hits, 15),
+}  # fmt: skip
+"""Measure, and how often it is repeated."""
