@@ -107,6 +107,17 @@ def read_cases(path: Path) -> list[Case]:
     return cases
 
 
+def as_line(case: Case) -> str:
+    """Write a case as a line of such a file."""
+    fields = (
+        "kernel", "host", "tdp_mmu", "eager_page_split", "two_dimensional_paging", "memory_mib",
+        "backing", "manual_protect", "dirty_ring_bytes",
+    )  # fmt: skip
+    data = {key: getattr(case, key) for key in fields}
+    data |= {"script": list(case.script), "steps": [dict(step) for step in case.steps]}
+    return json.dumps(data | dict(case.extra)) + "\n"
+
+
 def _case(line: str, source: str) -> Case:
     def wrong(key: str, value: object, rule: str, remedy: str) -> ConfigError:
         return ConfigError.of(source, key, value, rule, remedy)

@@ -154,12 +154,24 @@ def hosts(
 
 @app.command()
 def conform(
-    cases: Annotated[Path, typer.Argument(help="Recorded cases.", metavar="CASES.jsonl")],
+    cases: Annotated[
+        Path | None,
+        typer.Argument(help="Recorded cases; with --live, whose scripts to run [those shipped]."),
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Ask this machine's KVM.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="With --live: file for what the kernel counted.")
+    ] = None,
+    random: Annotated[int, typer.Option(min=0, help="With --live: so many scripts by lot.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the scripts by lot.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Replay scripts that a real kernel counted; exit status 1 if any integer differs."""
     from mmusim.cli.conform import conform as verb
+    from mmusim.cli.conform import conform_live
 
+    if live:
+        raise typer.Exit(conform_live(cases, record, random, seed, as_json))
     raise typer.Exit(verb(cases, as_json))
 
 

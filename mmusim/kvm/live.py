@@ -11,8 +11,9 @@ import contextlib
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from mmusim.config.driver import Clear, Pass, Phase, Recreate, Run, Sleep, Sync, Touch
 from mmusim.config.phase import GuestPhase
 from mmusim.errors import ConfigError
+from mmusim.kvm.stats_fd import Statistics
 from mmusim.kvm.vcpu import Timed, Vcpu
 from mmusim.kvm.vm import Vm, count_bits
 from mmusim.latency import Constant
@@ -28,6 +30,7 @@ from mmusim.plan import Plan
 from mmusim.policies import Reporting
 from mmusim.units import PAGE
 
+COUNTED: Final = ("pf_taken", "pf_fixed", "pf_fast", "pf_spurious", "pages_4k", "pages_2m")
 MANUAL: Final = {Reporting.MANUAL_CLEAR: 1, Reporting.ALL_SET: 3}
 
 
@@ -41,6 +44,7 @@ class LivePhase:
     dirty: int | None = None  # what a get or a harvest reported
     clears: tuple[int, ...] = ()  # each KVM_CLEAR_DIRTY_LOG of a clear or sync
     guest: tuple[Timed, ...] = ()  # per vCPU, its laps joined
+    counters: dict[str, int] = field(default_factory=dict)  # changes up to the next phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,9 @@ def run_live(plan: Plan, *, pin: bool = True) -> LiveTrace:
             began = time.perf_counter_ns()
             session.do(number, phase, record)
             record.ns = record.ns or time.perf_counter_ns() - began
+            record.counters = session.changes()
         session.join()
+        session.close()
         return LiveTrace(tuple(records), ghz)
 
 
@@ -159,7 +165,24 @@ class _Session:
         self.bitmap = vm.bitmap()
         self.running: list[_Background] = []
         self._reaping = threading.Lock()
-        self._harvested = 0
+        self._statistics = [vm.statistics, *(Statistics(v.fd) for v in vcpus)]
+        self._before = self._counters()
+
+    def _counters(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for file in self._statistics:
+            total.update({k: n for k, n in file.read().items() if k in COUNTED})
+        return total
+
+    def changes(self) -> dict[str, int]:
+        """Return by how much the kernel's counters have changed since they were asked last."""
+        before, self._before = self._before, self._counters()
+        return {key: self._before[key] - before[key] for key in COUNTED}
+
+    def close(self) -> None:
+        """Close the files of statistics that this session opened."""
+        for file in self._statistics[1:]:
+            file.close()
 
     def do(self, number: int, phase: Phase, record: LivePhase) -> None:
         """Go through one phase."""
@@ -213,7 +236,6 @@ class _Session:
             count = sum(v.harvest() for v in self.vcpus)
             if count:
                 self.vm.reset_rings()
-            self._harvested += count
             return time.perf_counter_ns() - began, count
 
     def start(self, number: int, phase: Pass | Touch | Run, record: LivePhase) -> None:

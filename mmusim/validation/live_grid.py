@@ -1,0 +1,157 @@
+"""The settings in which simulated and measured latencies are compared.
+
+Nothing is fitted to them: `mmusim probe` measures other sequences on other sizes. A setting is one
+guest: it populates its memory, logging is switched on, a *first* pass finds what that left, the log
+is read, and a *steady* pass goes on, beside gets at intervals if there are any.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mmusim.config.cells import Cell, cells_of
+from mmusim.config.host import HostProfile
+from mmusim.config.load import load
+from mmusim.quantities import Share, Size, Strict, Time, exact_ns
+from mmusim.units import BYTES, PAGE, show_bytes
+
+FIRST: Final = "first"
+STEADY: Final = "steady"
+PASSES: Final = (FIRST, STEADY)
+ACCESSES: Final = 8192
+"""In a pass of all vCPUs together, or as many as there are pages."""
+FAULT_NS: Final = 30_000.0
+"""Only decides how many gets a pass is given."""
+
+
+class Setting(Strict):
+    """One cell of the grid."""
+
+    memory: Size
+    writes: Share
+    order: Literal["sequential", "random"]
+    vcpus: Annotated[int, Field(ge=1, le=8)] = 1
+    reporting: Literal["get-clears", "manual-clear", "init-all-set", "dirty-ring"] = "get-clears"
+    every: Time | None = None
+    """The log is read at this interval during the steady pass."""
+    chunk: Size | None = None
+    """Of clears, where there are any."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.memory % (self.vcpus * 2 * BYTES["MiB"]):
+            raise ValueError("memory must be whole 2 MiB regions for each vCPU; round it")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The setting in a few words."""
+        parts = [f"{show_bytes(self.memory)}", f"{self.writes:.0%} writes", self.order]
+        if self.vcpus > 1:
+            parts.append(f"{self.vcpus} vCPUs")
+        if self.every:
+            parts.append(f"log read every {self.every / 1e6:g} ms")
+        if self.reporting != "get-clears":
+            parts.append(self.reporting)
+        if self.chunk:
+            parts.append(f"chunks of {show_bytes(self.chunk)}")
+        return ", ".join(parts)
+
+    @property
+    def syncs(self) -> int:
+        """How often the log is read during the steady pass."""
+        if self.every is None:
+            return 0
+        busy = ACCESSES / self.vcpus * max(self.writes, 0.02) * FAULT_NS
+        return max(3, math.ceil(busy / (self.every + 100_000)))
+
+    def phases(self, *, loop_ns: float, late_ns: float) -> list[dict[str, Any]]:
+        """Return the driver's phases; what a real guest and host do by themselves is given."""
+        pages = self.memory // PAGE
+        touch = {
+            "do": "touch", "writes": f"{self.writes * 100:.15g}%", "order": self.order,
+            "pages": f"{100 * min(1.0, ACCESSES / pages):.15g}%", "think": exact_ns(loop_ns),
+        }  # fmt: skip
+        sync: dict[str, Any] = {"do": "sync-dirty-log"}
+        if self.chunk:
+            sync["chunk"] = show_bytes(self.chunk)
+        steady = touch | {"name": STEADY}
+        phases: list[dict[str, Any]] = [
+            {"do": "write", "name": "populate"}, {"do": "enable-logging"},
+            touch | {"name": FIRST}, sync,
+        ]  # fmt: skip
+        if not self.syncs:
+            return [*phases, steady, sync]
+        assert self.every is not None
+        wait = {"do": "sleep", "time": exact_ns(self.every + late_ns)}
+        return [*phases, steady | {"background": True}, *[wait, sync] * self.syncs,
+                {"do": "wait"}, sync]  # fmt: skip
+
+    def cell(self, policy: str, mmu: str, profile: str, folder: Path, **more: Any) -> Cell:
+        """Return the cell of an experiment that is this setting."""
+        return _cell(self, policy, mmu, profile, folder, {}, self.phases(loop_ns=0, late_ns=0))
+
+    def simulated(self, policy: str, mmu: str, profile: HostProfile, path: str) -> Cell:
+        """Return the cell as the measuring guest has it: its clock and its loop take time too."""
+        measurement = profile.measurement
+        assert measurement is not None
+        plain = _cell(self, policy, mmu, path, Path(), {}, self.phases(loop_ns=0, late_ns=0))
+        hit = plain.costs["t_hit_2M"]
+        from mmusim.calibration.tables import as_cost  # noqa: PLC0415
+        from mmusim.latency import Empirical
+
+        base: Any = (
+            as_cost(hit) if isinstance(hit, Empirical) else exact_ns(float(hit.mean()))
+        )  # fmt: skip
+        costs = {
+            "t_pass": "0ns",
+            "t_hit_2M": {"shifted": {"by": exact_ns(measurement.clock), "base": base}},
+        }
+        phases = self.phases(loop_ns=measurement.loop, late_ns=measurement.late)
+        return _cell(self, policy, mmu, path, Path(), costs, phases)
+
+
+def _cell(
+    setting: Setting, policy: str, mmu: str, profile: str, folder: Path, costs: dict[str, Any],
+    phases: list[dict[str, Any]],
+) -> Cell:  # fmt: skip
+    data = {
+        "schema": 1,
+        "id": "live-validation",
+        "question": "Is the simulated guest like the measured one?",
+        "vm": {"vcpus": setting.vcpus, "memory": show_bytes(setting.memory), "mmu": mmu,
+               "kernel": policy.partition("+")[0]},
+        "host": {"profile": profile, "costs": costs},
+        "policies": {"baseline": policy, "compare": ["none"]},
+        "driver": {"phases": phases, "measure": STEADY},
+    }  # fmt: skip
+    (cell,) = cells_of(data, "live validation", folder)
+    return cell
+
+
+class Grid(Strict):
+    """A file of settings."""
+
+    settings: Annotated[list[Setting], Field(min_length=1)]
+
+
+def shipped_grid() -> Path:
+    """Return the grid that comes with mmusim."""
+    from importlib.resources import files
+
+    return Path(str(files("mmusim.validation") / "live_grid.toml"))
+
+
+def read_grid(path: Path | None = None) -> list[Setting]:
+    """Read a grid, the shipped one by default.
+
+    Raises
+    ------
+    ConfigError
+        With all that is wrong in the file.
+    """
+    return load(path or shipped_grid(), Grid).settings
