@@ -19,6 +19,13 @@ class Finding:
     ks: float | None = None  # largest distance between samples and fit
 
 
+def positive(certainty: Certainty | None) -> Certainty | None:
+    """Cut an interval at zero: no time is negative."""
+    if certainty is None:
+        return None
+    return certainty._replace(low=max(0.0, certainty.low), high=max(0.0, certainty.high))
+
+
 Findings = dict[str, Finding]
 """By the name of the cost."""
 
@@ -27,7 +34,7 @@ def measured(ns: Floats, certainty: Certainty, note: str) -> Finding:
     """Make a finding of samples: their table of quantiles."""
     fitted = table(ns)
     return Finding(
-        distribution=fitted, provenance="measured", note=note, certainty=certainty,
+        distribution=fitted, provenance="measured", note=note, certainty=positive(certainty),
         ks=ks_distance(ns, fitted),
     )  # fmt: skip
 
@@ -36,5 +43,5 @@ def constant(ns: float, certainty: Certainty | None, note: str, how: str = "meas
     """Make a finding of one number."""
     return Finding(
         distribution=Constant(max(0.0, round(ns, 3))), provenance=how, note=note,
-        certainty=certainty,
+        certainty=positive(certainty),
     )  # fmt: skip

@@ -65,7 +65,9 @@ def without(ns: Floats, found: Interruptions | None, round_trip_ns: float) -> Fl
     length that hit it is known but for chance. They lengthen it by that length, less exit and
     entry, which code of the host does not pay. Of the samples whose excess over the median lies in
     an octave, as many are taken out as are expected there and two standard deviations, spread
-    evenly; the octaves from a millisecond on are one. What is left is the operation's own.
+    evenly; the octaves from 1.28 ms on are one, and of it all are taken out if that is twenty times
+    the median: such an operation was interrupted, whatever the rate was in the long runs. What is
+    left is the operation's own.
     """
     if found is None or len(ns) == 0:
         return ns
@@ -79,6 +81,8 @@ def without(ns: Floats, found: Interruptions | None, round_trip_ns: float) -> Fl
         expected = exposed * np.count_nonzero((extra >= low) & (extra < high))
         there = np.flatnonzero((order - body >= low) & (order - body < high))
         out = min(len(there), round(expected + 2 * np.sqrt(expected)))
+        if high == np.inf and low > 20 * body:
+            out = len(there)
         if out:
             keep[there[np.linspace(0, len(there) - 1, out).round().astype(int)]] = False
     return order[keep]

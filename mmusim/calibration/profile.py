@@ -156,10 +156,10 @@ def write_profile(samples: Samples, path: Path, *, keep_samples: bool = True) ->
 
     name = path.stem
     file = f"{name}.samples.npz" if keep_samples else ""
+    if keep_samples:  # first, so that what was measured is safe
+        samples.save(path.with_name(file))
     data = profile_data(samples, name, file)
     profile = check(data, HostProfile, str(path))
-    if keep_samples:
-        samples.save(path.with_name(file))
     with whole(path) as unfinished:
         unfinished.write_text(tomli_w.dumps(data), encoding="utf-8")
     return profile

@@ -218,12 +218,61 @@ def validate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for document, table and figure.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    host: Annotated[str, typer.Option(help="With --live: a measured profile.")] = "",
+    live: Annotated[bool, typer.Option("--live", help="Compare with this machine's KVM.")] = False,
+    recorded: Annotated[
+        Path | None, typer.Option(help="Compare with what --record kept, without KVM.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Keep the runs in this file.")] = None,
+    grid: Annotated[
+        Path | None, typer.Option(help="Settings to compare in [those shipped].")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=2, help="Runs of each setting.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Fit unit costs on few published times, predict the others and compare."""
+    """Predict published times from few of them; with --host, this machine's latencies."""
+    if live or recorded is not None:
+        from mmusim.cli.validate_live import Options, validate_live
+
+        options = Options(host, live, recorded, record, grid, repeats, workers, as_json)
+        raise typer.Exit(validate_live(options))
     from mmusim.cli.validate import validate as verb
 
     verb(published, out, workers, as_json)
+
+
+@app.command()
+def probe(
+    out: Annotated[Path, typer.Option(help="The host profile to write.")] = Path("myhost.toml"),
+    seconds: Annotated[float, typer.Option(min=5, help="About how long to measure.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Of the order of the measures.")] = 1,
+    samples: Annotated[
+        bool, typer.Option(help="Keep the raw samples beside the profile.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what this machine's KVM costs and write a host profile."""
+    from mmusim.cli.probe import probe as verb
+
+    verb(out, seconds, seed, samples, as_json)
+
+
+@app.command()
+def fit(
+    data: Annotated[
+        list[str],
+        typer.Argument(help="COST=FILE: samples or histogram as CSV, perf trace, bpftrace."),
+    ],
+    out: Annotated[Path, typer.Option(help="The host profile to write.")] = Path("myhost.toml"),
+    base: Annotated[
+        str, typer.Option(help="Profile whose values stand for all other costs.")
+    ] = "skylake-2021",
+    as_json: AsJson = False,
+) -> None:
+    """Fit costs to measurements made elsewhere and write a host profile."""
+    from mmusim.cli.probe import fit as verb
+
+    verb(data, out, base, as_json)
 
 
 @app.command()

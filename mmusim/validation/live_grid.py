@@ -22,7 +22,7 @@ from mmusim.units import BYTES, PAGE, show_bytes
 FIRST: Final = "first"
 STEADY: Final = "steady"
 PASSES: Final = (FIRST, STEADY)
-ACCESSES: Final = 8192
+ACCESSES: Final = 6144
 """In a pass of all vCPUs together, or as many as there are pages."""
 FAULT_NS: Final = 30_000.0
 """Only decides how many gets a pass is given."""
