@@ -13,7 +13,7 @@ from mmusim.calibration.samples import Samples
 from mmusim.calibration.tables import Certainty, convolution_rest, median_certainty, table
 from mmusim.latency import Empirical
 
-REFERENCE: Final = ("random", 128)
+REFERENCE: Final = ("random", 96)
 """Order and MiB whose hits are the profile's plain costs."""
 
 

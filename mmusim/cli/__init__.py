@@ -242,6 +242,25 @@ def validate(
 
 
 @app.command()
+def live(
+    arms: Annotated[Path, typer.Argument(help="A file of arms.", metavar="ARMS.toml")],
+    host: Annotated[str, typer.Option(help="A measured profile.")],
+    recorded: Annotated[
+        Path | None, typer.Option(help="Show what --record kept, without KVM.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Keep the runs in this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for live.md and its figure.")] = None,
+    repeats: Annotated[int, typer.Option(min=2, help="Runs of each arm.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Run the arms of an experiment on this machine's KVM beside their prediction."""
+    from mmusim.cli.live import Options
+    from mmusim.cli.live import live as verb
+
+    verb(Options(arms, host, recorded, record, out, repeats, as_json))
+
+
+@app.command()
 def probe(
     out: Annotated[Path, typer.Option(help="The host profile to write.")] = Path("myhost.toml"),
     seconds: Annotated[float, typer.Option(min=5, help="About how long to measure.")] = 60.0,

@@ -194,8 +194,9 @@ class _Session:
             time.sleep(phase.time / 1e9)
         elif isinstance(phase, Recreate):
             record.ns = self.vm.recreate(logging=phase.logging)
-            for v in self.vcpus:
+            for v in self.vcpus:  # whose own pages lie in other slots and are unmapped too
                 v.touch_own()
+                v.clock(1)
         elif phase.do == "wait":
             self.join()
         elif phase.do in ("enable-logging", "disable-logging"):

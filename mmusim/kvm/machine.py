@@ -77,7 +77,7 @@ def this_machine(parameters: Path = PARAMETERS) -> Machine:
             continue
         paging = text.strip() in ("Y", "1")
     return Machine(
-        kernel=platform.release(),
+        kernel=platform.release().partition("-")[0],  # without the builder's suffix
         processor=_processor(),
         processors=len(os.sched_getaffinity(0)),
         modules=modules,

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
@@ -24,7 +25,7 @@ from mmusim.units import BYTES, PAGES_PER_REGION
 
 MIB: Final = BYTES["MiB"]
 SLEEP_NS: Final = 2_000_000
-FOOTPRINTS: Final = (32, 128, 384)
+FOOTPRINTS: Final = (24, 96, 384)
 """MiB that a guest reads at random or in sequence: from what fits a cache to what does not."""
 Ints = NDArray[np.int64]
 Rng = np.random.Generator
@@ -192,9 +193,8 @@ def faults_4k(rng: Rng, sink: Sink) -> None:
         b.faults(sink, "populate-4K", apart, True)
 
 
-def log_operations(rng: Rng, sink: Sink) -> None:
-    """Get, enable and disable over sizes and numbers of dirty pages."""
-    mib = int(rng.choice([32, 96, 256]))
+def log_operations(rng: Rng, sink: Sink, mib: int) -> None:
+    """Get, enable and disable over numbers of dirty pages; the sizes are those of FOOTPRINTS."""
     with bench(mib) as b:
         pages, vm = b.vm.pages, b.vm
         b.quietly(firsts(pages), True)
@@ -215,9 +215,8 @@ def log_operations(rng: Rng, sink: Sink) -> None:
         sink.add("log/recreate", [[pages, pages // 512, vm.recreate(logging=False)]])
 
 
-def clears(rng: Rng, sink: Sink) -> None:
+def clears(rng: Rng, sink: Sink, mib: int) -> None:
     """Manual protect: a get that only copies, and clears of chunks with and without dirty pages."""
-    mib = int(rng.choice([32, 96, 256]))
     with bench(mib, manual=1) as b:
         pages, vm = b.vm.pages, b.vm
         b.quietly(firsts(pages), True)
@@ -348,18 +347,25 @@ def rings(rng: Rng, sink: Sink) -> None:
         sink.add("ring/exit", b.ns(run)[list(run.fulls)] - np.array(reaped))
 
 
-def hits(rng: Rng, sink: Sink) -> None:
-    """Accesses that fault nowhere: by mapping, order, footprint; alone and between faults."""
-    mib = int(rng.choice(FOOTPRINTS))
+def hits(rng: Rng, sink: Sink, mib: int) -> None:
+    """Accesses that fault nowhere: by mapping, order, footprint; alone and between faults.
+
+    Before each pass the guest goes once through all of its memory, as after populating it: what a
+    cache still holds of that is part of what a hit takes.
+    """
     with bench(mib) as b:
         pages, vm = b.vm.pages, b.vm
+        everything = np.arange(pages)
+
+        def some(order: str) -> Ints:
+            return rng.permutation(pages)[:6000] if order == "random" else everything[:6000]
+
         b.quietly(firsts(pages), True)
-        count = min(pages, 1 << 15)
         for order in rng.permutation(["sequential", "random"]).tolist():
-            gfns = rng.permutation(pages)[:count]
-            gfns = np.arange(count) if order == "sequential" else gfns
-            sink.add(f"hit/2M/{order}/{mib}/alone/read", thin(b.touch(gfns, False)))
-            sink.add(f"hit/2M/{order}/{mib}/alone/write", thin(b.touch(gfns, True)))
+            for kind in ("read", "write"):
+                b.quietly(everything, True)
+                ns = b.touch(some(order), kind == "write")
+                sink.add(f"hit/2M/{order}/{mib}/alone/{kind}", thin(ns))
         vm.log(True)
         b.quietly(firsts(pages), True)
         near = rng.permutation(pages)[:3000]
@@ -378,10 +384,19 @@ def thin(ns: NDArray[np.float64], most: int = 3000) -> NDArray[np.float64]:
     return ns[:: max(1, len(ns) // most)]
 
 
-MEASURES: Final[dict[str, tuple[Measure, int]]] = {
-    "clocks": (clocks, 6), "interruptions": (interruptions, 8), "faults, 2 MiB": (faults_2m, 20),
-    "faults, 4 KiB": (faults_4k, 8), "log operations": (log_operations, 20), "clears": (clears, 12),
-    "flushes": (flushes, 6), "contention": (contention, 10), "rings": (rings, 6),
-    "hits": (hits, 15),
+def _sizes(
+    name: str, measure: Callable[[Rng, Sink, int], None], count: int
+) -> dict[str, tuple[Measure, int]]:
+    """Return a measure at every footprint."""
+    return {f"{name}, {mib} MiB": (partial(measure, mib=mib), count) for mib in FOOTPRINTS}
+
+
+Schedule = dict[str, tuple[Measure, int]]
+
+MEASURES: Final[Schedule] = {
+    "clocks": (clocks, 8), "interruptions": (interruptions, 10), "faults, 2 MiB": (faults_2m, 30),
+    "faults, 4 KiB": (faults_4k, 8), "flushes": (flushes, 6), "contention": (contention, 12),
+    "rings": (rings, 6), **_sizes("log operations", log_operations, 10),
+    **_sizes("clears", clears, 4), **_sizes("hits", hits, 12),
 }  # fmt: skip
-"""Measure, and how often it is repeated."""
+"""Measure, and how often it is repeated if there is time."""

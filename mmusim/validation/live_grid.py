@@ -13,9 +13,11 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mmusim.calibration.tables import as_cost
 from mmusim.config.cells import Cell, cells_of
 from mmusim.config.host import HostProfile
 from mmusim.config.load import load
+from mmusim.latency import Empirical
 from mmusim.quantities import Share, Size, Strict, Time, exact_ns
 from mmusim.units import BYTES, PAGE, show_bytes
 
@@ -91,45 +93,48 @@ class Setting(Strict):
         return [*phases, steady | {"background": True}, *[wait, sync] * self.syncs,
                 {"do": "wait"}, sync]  # fmt: skip
 
-    def cell(self, policy: str, mmu: str, profile: str, folder: Path, **more: Any) -> Cell:
-        """Return the cell of an experiment that is this setting."""
-        return _cell(self, policy, mmu, profile, folder, {}, self.phases(loop_ns=0, late_ns=0))
+    def cell(self, policy: str, mmu: str) -> Cell:
+        """Return the cell of an experiment that is this setting, for a run on the machine."""
+        data = self._data(policy, mmu, self.phases(loop_ns=0, late_ns=0))
+        (cell,) = cells_of(data, "live validation", Path())
+        return cell
 
     def simulated(self, policy: str, mmu: str, profile: HostProfile, path: str) -> Cell:
-        """Return the cell as the measuring guest has it: its clock and its loop take time too."""
+        """Return the cell as the measuring guest has it, for a run of the simulator."""
         measurement = profile.measurement
         assert measurement is not None
-        plain = _cell(self, policy, mmu, path, Path(), {}, self.phases(loop_ns=0, late_ns=0))
-        hit = plain.costs["t_hit_2M"]
-        from mmusim.calibration.tables import as_cost  # noqa: PLC0415
-        from mmusim.latency import Empirical
-
-        base: Any = (
-            as_cost(hit) if isinstance(hit, Empirical) else exact_ns(float(hit.mean()))
-        )  # fmt: skip
-        costs = {
-            "t_pass": "0ns",
-            "t_hit_2M": {"shifted": {"by": exact_ns(measurement.clock), "base": base}},
-        }
         phases = self.phases(loop_ns=measurement.loop, late_ns=measurement.late)
-        return _cell(self, policy, mmu, path, Path(), costs, phases)
+        data = self._data(policy, mmu, phases)
+        return as_measured(data, profile, path, Path())
+
+    def _data(self, policy: str, mmu: str, phases: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "id": "live-validation",
+            "question": "Is the simulated guest like the measured one?",
+            "vm": {"vcpus": self.vcpus, "memory": show_bytes(self.memory), "mmu": mmu,
+                   "kernel": policy.partition("+")[0]},
+            "host": {"profile": "skylake-2021"},
+            "policies": {"baseline": policy, "compare": ["none"]},
+            "driver": {"phases": phases, "measure": STEADY},
+        }  # fmt: skip
 
 
-def _cell(
-    setting: Setting, policy: str, mmu: str, profile: str, folder: Path, costs: dict[str, Any],
-    phases: list[dict[str, Any]],
-) -> Cell:  # fmt: skip
-    data = {
-        "schema": 1,
-        "id": "live-validation",
-        "question": "Is the simulated guest like the measured one?",
-        "vm": {"vcpus": setting.vcpus, "memory": show_bytes(setting.memory), "mmu": mmu,
-               "kernel": policy.partition("+")[0]},
-        "host": {"profile": profile, "costs": costs},
-        "policies": {"baseline": policy, "compare": ["none"]},
-        "driver": {"phases": phases, "measure": STEADY},
-    }  # fmt: skip
-    (cell,) = cells_of(data, "live validation", folder)
+def as_measured(data: dict[str, Any], profile: HostProfile, path: str, folder: Path) -> Cell:
+    """Return the only cell of an experiment on a measured host, its guest being the measuring one.
+
+    Reading the clock is then part of every access, and a phase begins with its first access.
+    """
+    assert profile.measurement is not None
+    data = data | {"host": {"profile": path}}
+    (plain,) = cells_of(data, "live validation", folder)
+    hit = plain.costs["t_hit_2M"]
+    base: Any = as_cost(hit) if isinstance(hit, Empirical) else exact_ns(hit.mean())
+    clock = exact_ns(profile.measurement.clock)
+    costs = {"t_pass": "0ns", "t_hit_2M": {"shifted": {"by": clock, "base": base}}}
+    (cell,) = cells_of(
+        data | {"host": {"profile": path, "costs": costs}}, "live validation", folder
+    )
     return cell
 
 

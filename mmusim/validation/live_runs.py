@@ -6,6 +6,7 @@ import gzip
 import json
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from mmusim.engine import simulate
 from mmusim.errors import ConfigError
 from mmusim.files import whole
 from mmusim.histogram import Histogram
+from mmusim.kvm.live import LiveTrace, run_live
 from mmusim.plan import Plan, make_plan
+from mmusim.trace import Trace
 from mmusim.validation.live_grid import PASSES, Setting
 
 FORMAT: Final = 1
@@ -55,24 +58,22 @@ def measure_all(
 
     Rounds are in random order, so that a drift of the machine is in the spread of every setting.
     """
-    from mmusim.kvm.live import run_live
-
     rng = np.random.default_rng(seed)
     runs: list[RunOf] = []
     for repeat in range(1, repeats + 1):
         for number in rng.permutation(len(settings)).tolist():
             setting = settings[number]
             policy = policy_of(setting, base)
-            cell = setting.cell(policy, mmu, "skylake-2021", Path())
-            plan = make_plan(cell, policy, repeat)
+            plan = make_plan(setting.cell(policy, mmu), policy, repeat)
             trace = run_live(plan)
-            runs += [_measured(setting, plan, trace, name, repeat) for name in PASSES]
+            runs += [measured_run(setting.name, plan, trace, name, repeat) for name in PASSES]
         if told is not None:
             told(f"round {repeat} of {repeats}")
     return runs
 
 
-def _measured(setting: Setting, plan: Plan, trace: Any, name: str, seed: int) -> RunOf:
+def measured_run(setting: str, plan: Plan, trace: LiveTrace, name: str, seed: int) -> RunOf:
+    """Return one named pass of a run on the machine."""
     index = _index(plan, name)
     histogram = Histogram()
     histogram.add(np.round(trace.latencies_ns(index)).astype(np.int64))
@@ -81,7 +82,7 @@ def _measured(setting: Setting, plan: Plan, trace: Any, name: str, seed: int) ->
     counted = dict(phases[index].counters)
     counted["pf_taken"] -= counted.get("pf_spurious", 0)
     return RunOf(
-        setting.name, name, "measured", seed, trace.span_ns(index), histogram,
+        setting, name, "measured", seed, trace.span_ns(index), histogram,
         {key: counted[key] for key in COUNTED}, phases[log[0]].dirty if log else None,
         float(sum(phases[i].ns for i in log)),
     )  # fmt: skip
@@ -112,23 +113,24 @@ def _simulated(job: tuple[Setting, str, str, str, int]) -> list[RunOf]:
     policy = policy_of(setting, base)
     plan = make_plan(setting.simulated(policy, mmu, profile, path), policy, seed)
     trace = simulate(plan)
-    out = []
-    for name in PASSES:
-        index = _index(plan, name)
-        phase = trace.phases[index]
-        histogram = Histogram()
-        histogram.merge(phase.reads)
-        histogram.merge(phase.writes)
-        log = _log_phases(plan, index)
-        counted = dict(phase.counters)
-        counted["pf_taken"] = counted.get("pf_taken", 0) - counted.get("pf_spurious", 0)
-        out.append(RunOf(
-            setting.name, name, "simulated", seed, float(phase.guest_end_ns - phase.start_ns),
-            histogram, {key: int(counted.get(key, 0)) for key in COUNTED},
-            trace.phases[log[0]].dirty if log else None,
-            float(sum(trace.phases[i].end_ns - trace.phases[i].start_ns for i in log)),
-        ))  # fmt: skip
-    return out
+    return [simulated_run(setting.name, plan, trace, name, seed) for name in PASSES]
+
+
+def simulated_run(setting: str, plan: Plan, trace: Trace, name: str, seed: int) -> RunOf:
+    """Return one named pass of a run of the simulator."""
+    index = _index(plan, name)
+    phase = trace.phases[index]
+    histogram = Histogram()
+    histogram.merge(phase.reads)
+    histogram.merge(phase.writes)
+    log = _log_phases(plan, index)
+    counted = Counter(phase.counters)
+    counted["pf_taken"] -= counted["pf_spurious"]
+    return RunOf(
+        setting, name, "simulated", seed, float(phase.guest_end_ns - phase.start_ns), histogram,
+        {key: int(counted[key]) for key in COUNTED}, trace.phases[log[0]].dirty if log else None,
+        float(sum(trace.phases[i].end_ns - trace.phases[i].start_ns for i in log)),
+    )  # fmt: skip
 
 
 def _index(plan: Plan, name: str) -> int:
