@@ -18,7 +18,9 @@ from mmusim.validation.live_arms import Arm
 from mmusim.validation.live_runs import RunOf
 from mmusim.validation.live_score import METRICS, PassScore
 
-COLOURS: Final = dict(zip(("measured", "simulated"), sns.color_palette("colorblind", 2), strict=True))
+COLOURS: Final = dict(
+    zip(("measured", "simulated"), sns.color_palette("colorblind", 2), strict=True)
+)
 SECONDS: Final = EngFormatter(unit="s", sep=" ")
 
 

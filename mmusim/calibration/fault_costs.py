@@ -176,7 +176,9 @@ def _flushes(samples: Samples, trip: float) -> Findings:
     )
     return {
         "c_ack": constant(ack, known, note, "derived"),
-        "c_flush_target": constant(0.0, None, "in c_ack and c_exit, which are waited for", "derived"),
+        "c_flush_target": constant(
+            0.0, None, "in c_ack and c_exit, which are waited for", "derived"
+        ),
     }
 
 

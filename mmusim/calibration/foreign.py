@@ -123,7 +123,9 @@ def _csv(path: Path, lines: Sequence[str], unit: str) -> Foreign:
     head = [name.strip().lower() for name in rows[0]]
     body = rows if _is_number(head[0]) else rows[1:]
     named = {re.sub(r"[_ (]*(ns|us|µs|ms|s)\)?$", "", name): i for i, name in enumerate(head)}
-    suffix = next((m[1] for name in head if (m := re.search(r"[_ (](ns|us|µs|ms|s)\)?$", name))), "")
+    suffix = next(
+        (m[1] for name in head if (m := re.search(r"[_ (](ns|us|µs|ms|s)\)?$", name))), ""
+    )
     factor = _factor(path, unit or suffix or ("ns" if _is_number(head[0]) else ""))
     try:
         if {"low", "high", "count"} <= named.keys():

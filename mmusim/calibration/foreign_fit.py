@@ -25,7 +25,7 @@ class Fitted(NamedTuple):
     value: Any  # as a profile has it
     ks: float  # largest distance between the distribution functions
     quantile_error: float  # largest relative error of p50, p90, p99
-    count: int
+    observations: int
 
 
 def fits(cost: str, data: Foreign) -> list[Fitted]:
@@ -80,8 +80,8 @@ def _gamma_cv(s: float) -> float:
     from scipy.optimize import brentq
     from scipy.special import digamma
 
-    k = brentq(lambda k: np.log(k) - digamma(k) - s, 1e-3, 1e9)
-    return float(k) ** -0.5
+    k = float(brentq(lambda k: float(np.log(k) - digamma(k) - s), 1e-3, 1e9))
+    return float(k**-0.5)
 
 
 def _fitted(
@@ -120,7 +120,7 @@ def foreign_profile(chosen: Mapping[str, Fitted], name: str, base: str) -> dict[
             f = chosen[cost]
             costs[cost] = {
                 "value": f.value, "provenance": "measured", "ks": round(f.ks, 5),
-                "note": f"{f.shape} fitted to {f.count} observations; p50, p90, p99 within "
+                "note": f"{f.shape} fitted to {f.observations} observations; p50, p90, p99 within "
                 f"{f.quantile_error:.1%}",
             }  # fmt: skip
         else:
@@ -133,5 +133,3 @@ def foreign_profile(chosen: Mapping[str, Fitted], name: str, base: str) -> dict[
     }  # fmt: skip
     check(data, HostProfile, name)
     return data
-
-

@@ -43,16 +43,16 @@ def hit_costs(samples: Samples) -> tuple[Findings, list[Hits]]:
             Hits(order, int(mib), table(large_ns), table(walk), len(large_ns) + len(small_ns))
         )
     out: Findings = {}
-    order, mib = REFERENCE
-    name = f"hit/2M/{order}/{mib}/alone/read"
+    of_order, over = REFERENCE
+    name = f"hit/2M/{of_order}/{over}/alone/read"
     plain = next((t for t in tables if (t.order, t.mib) == REFERENCE), None)
     if plain is not None:
         certainty = _less(median_certainty(samples.arrays[name]), clock)
-        what = f"{order} reads over {mib} MiB, the clock's {clock:.1f} ns taken off"
+        what = f"{of_order} reads over {over} MiB, the clock's {clock:.1f} ns taken off"
         out["t_hit_2M"] = measured(
             np.maximum(_own(samples.of(name)) - clock, 0.0), certainty, what
         )  # fmt: skip
-        small = f"hit/4K/{order}/{mib}/beside/read"
+        small = f"hit/4K/{of_order}/{over}/beside/read"
         out["t_walk_4K"] = measured(
             np.asarray(plain.walk.ns), _less(median_certainty(samples.arrays[small]), clock),
             "what must be added to t_hit_2M to give reads through 4 KiB mappings between faults",

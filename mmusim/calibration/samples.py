@@ -85,7 +85,7 @@ def load_samples(path: Path) -> Samples:
             str(path), "file", None, f"cannot be read ({error.strerror or error})",
             "give a file that mmusim probe has written",
         ) from None  # fmt: skip
-    except Exception as error:  # noqa: BLE001 - numpy and zlib raise what they like on damage
+    except Exception as error:
         raise ConfigError.of(
             str(path), "file", None, f"is no file of samples, or damaged ({error})",
             "measure again with mmusim probe",

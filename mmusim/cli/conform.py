@@ -71,7 +71,7 @@ def show(results: Sequence[Result], as_json: bool) -> int:
         [
             {
                 "case": r.number, "status": r.status, "setting": r.setting, "script": r.script,
-                "remark": r.unsupported or (f"{r.stale} faults on stale TLB entries" * bool(r.stale)),
+                "remark": r.unsupported or (f"{r.stale} stale TLB entries" if r.stale else ""),
             }
             for r in results
         ],

@@ -130,8 +130,8 @@ def write(
         [
             f"# {question}", "",
             f"Measured on {facts['processor']}, Linux {facts['kernel']}, {facts['mmu']} MMU; "
-            f"predicted from the profile `{profile}`, which no run of these was used for. Written by "
-            "`mmusim live`.", "",
+            f"predicted from the profile `{profile}`, which no run of these was used for. "
+            "Written by `mmusim live`.", "",
             *sentences(found, facts), "",
             "![Total time of each arm, measured and predicted, and the latency distributions]"
             "(live.svg)", "",

@@ -96,7 +96,7 @@ def fit(data: list[str], out: Path, base: str, as_json: bool) -> None:
         chosen[cost] = best
         rows += [
             {
-                "cost": f.cost, "shape": f.shape, "observations": f.count,
+                "cost": f.cost, "shape": f.shape, "observations": f.observations,
                 "mean": show_ns(f.distribution.mean()),
                 "median": show_ns(float(f.distribution.quantile(0.5))),
                 "KS": round(f.ks, 4), "error of p50, p90, p99": f"{f.quantile_error:.1%}",

@@ -127,7 +127,9 @@ def row(score: PassScore) -> dict[str, Any]:
         mark = "" if c.close else " ~" if c.own_spread else " !"
         cells[c.metric] = f"{show_ns(c.measured)} {c.ratio:.2f}{mark}"
     cells["counts"] = {None: "timing", True: "exact", False: "DIFFER"}[score.exact]
-    cells["log"] = f"{show_ns(score.log_measured)} {score.log_simulated / max(score.log_measured, 1):.2f}"
+    cells["log"] = (
+        f"{show_ns(score.log_measured)} {score.log_simulated / max(score.log_measured, 1):.2f}"
+    )
     s = score.sceptic
     cells["KS (own)"] = f"{s.between:.3f} ({s.within:.3f})"
     cells["sceptic"] = f"p {s.p:.3f}, AUC {s.auc:.2f}"

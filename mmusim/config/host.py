@@ -113,7 +113,6 @@ class HostProfile(Strict):
             raise ValueError(f"lacks {', '.join(missing)}; give every cost a value")
         return costs
 
-
     def distributions(self, order: str, memory: int) -> dict[str, Distribution]:
         """Return every cost for guests that touch `memory` bytes a vCPU in this order.
 

@@ -13,14 +13,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
-
-import numpy as np
 
 from mmusim.config.driver import Clear, Pass, Phase, Recreate, Run, Sleep, Sync, Touch
 from mmusim.config.phase import GuestPhase
 from mmusim.errors import ConfigError
+from mmusim.kvm.live_trace import LivePhase, LiveTrace, joined
 from mmusim.kvm.stats_fd import Statistics
 from mmusim.kvm.vcpu import Timed, Vcpu
 from mmusim.kvm.vm import Vm, count_bits
@@ -32,38 +30,6 @@ from mmusim.units import PAGE
 
 COUNTED: Final = ("pf_taken", "pf_fixed", "pf_fast", "pf_spurious", "pages_4k", "pages_2m")
 MANUAL: Final = {Reporting.MANUAL_CLEAR: 1, Reporting.ALL_SET: 3}
-
-
-@dataclass(slots=True)
-class LivePhase:
-    """One phase as it happened; times in nanoseconds."""
-
-    do: str
-    name: str
-    ns: int = 0  # how long the host thread was at it
-    dirty: int | None = None  # what a get or a harvest reported
-    clears: tuple[int, ...] = ()  # each KVM_CLEAR_DIRTY_LOG of a clear or sync
-    guest: tuple[Timed, ...] = ()  # per vCPU, its laps joined
-    counters: dict[str, int] = field(default_factory=dict)  # changes up to the next phase
-
-
-@dataclass(frozen=True, slots=True)
-class LiveTrace:
-    """A plan that was run on the machine."""
-
-    phases: tuple[LivePhase, ...]
-    ghz: float  # of the time-stamp counter
-
-    def span_ns(self, phase: int) -> float:
-        """From the first access of a guest phase to the end of the last, over all vCPUs."""
-        runs = self.phases[phase].guest
-        first = min(int(run.starts[0]) for run in runs)
-        last = max(int(run.starts[-1]) + int(run.cycles[-1]) for run in runs)
-        return (last - first) / self.ghz
-
-    def latencies_ns(self, phase: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Latency of every access of a guest phase, all vCPUs, the clock's own cost included."""
-        return np.concatenate([run.cycles for run in self.phases[phase].guest]) / self.ghz
 
 
 class _Background:
@@ -82,7 +48,7 @@ class _Background:
             thread.join()
         if self.failed:
             raise self.failed[0]
-        self.record.guest = tuple(_joined(laps) for laps in self.laps)
+        self.record.guest = tuple(joined(laps) for laps in self.laps)
 
 
 def run_live(plan: Plan, *, pin: bool = True) -> LiveTrace:
@@ -104,14 +70,18 @@ def run_live(plan: Plan, *, pin: bool = True) -> LiveTrace:
     most = max(len(program.accesses.gfn) for program in programs.values())
     choices = plan.choices
     ring = choices.reporting is Reporting.DIRTY_RING
-    with Vm(
-        plan.pages * PAGE,
-        most,
-        vcpus=plan.vcpus,
-        huge=plan.backing > 1,
-        manual=MANUAL.get(choices.reporting, 0),
-        ring_bytes=plan.ring_entries * ENTRY_BYTES if ring else 0,
-    ) as vm, _vcpus(vm) as vcpus, _pinned(pin and plan.vcpus == 1) as processors:
+    with (
+        Vm(
+            plan.pages * PAGE,
+            most,
+            vcpus=plan.vcpus,
+            huge=plan.backing > 1,
+            manual=MANUAL.get(choices.reporting, 0),
+            ring_bytes=plan.ring_entries * ENTRY_BYTES if ring else 0,
+        ) as vm,
+        _vcpus(vm) as vcpus,
+        _pinned(pin and plan.vcpus == 1) as processors,
+    ):
         ghz = vcpus[0].tsc_khz() / 1e6
         for v in vcpus:  # everything but the slot is mapped before the first phase
             v.touch_own()
@@ -149,7 +119,8 @@ def check(plan: Plan) -> None:
                 )  # fmt: skip
             if program.accesses.requests is not None or program.accesses.think is not None:
                 raise ConfigError.of(
-                    "live run", f"{key}.workload", None, "has a rhythm of its own, by requests or recorded",
+                    "live run", f"{key}.workload", None,
+                    "has a rhythm of its own, by requests or recorded",
                     "use a workload whose accesses follow one another",
                 )  # fmt: skip
 
@@ -273,7 +244,7 @@ class _Session:
                 lap += 1
                 if not repeat or group.stop.is_set():
                     return
-        except BaseException as error:  # noqa: BLE001 - told to the host thread
+        except BaseException as error:
             group.failed.append(error)
             ready.abort()
 
@@ -283,25 +254,12 @@ class _Session:
             self.running.pop().join()
 
 
-def _joined(laps: list[Timed]) -> Timed:
-    first, fulls = 0, []
-    for lap in laps:
-        fulls += [first + index for index in lap.fulls]
-        first += len(lap.cycles)
-    return Timed(
-        np.concatenate([lap.cycles for lap in laps]),
-        np.concatenate([lap.starts for lap in laps]),
-        sum(lap.wall_ns for lap in laps),
-        tuple(fulls),
-    )
-
-
 @contextlib.contextmanager
 def _vcpus(vm: Vm) -> Iterator[list[Vcpu]]:
     made: list[Vcpu] = []
     try:
         for number in range(vm.vcpus):
-            made.append(Vcpu(vm, number))  # noqa: PERF401 - what was made must be closed
+            made.append(Vcpu(vm, number))
         yield made
     finally:
         for v in made:

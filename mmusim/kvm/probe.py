@@ -15,7 +15,6 @@ from mmusim.kvm.device import open_kvm
 from mmusim.kvm.machine import Machine, load_since, read_times, this_machine
 from mmusim.kvm.measures import MEASURES
 
-
 SECONDS: Final = 60.0
 """How long a probe takes by default."""
 LEAST: Final = 2

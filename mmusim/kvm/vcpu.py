@@ -122,7 +122,12 @@ class Vcpu:
         return self._go(START, count, think, True, None)
 
     def _go(
-        self, entry: int, count: int, think: int, timed: bool, when_full: Callable[[], object] | None
+        self,
+        entry: int,
+        count: int,
+        think: int,
+        timed: bool,
+        when_full: Callable[[], object] | None,
     ) -> Timed:
         index = INDEX + self.number * self.vm.index_bytes
         starts = RESULT + self.number * self.vm.result_bytes
@@ -158,7 +163,7 @@ class Vcpu:
     def _access_now(self) -> int:
         """Return the number of the access that the guest is at: rcx."""
         held = abi.REGS.unpack(fcntl.ioctl(self.fd, abi.GET_REGS, bytes(abi.REGS.size)))
-        return held[2]
+        return int(held[2])
 
     def harvest(self) -> int:
         """Collect what is in this vCPU's ring and mark it for reset; return how many entries."""

@@ -26,8 +26,20 @@ FLOORS = [
     ["engine"],
     ["metrics", "metric_units", "jitter", "stats", "comparison", "timeline", "trace_events"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
+    ["calibration"],
+    ["kvm"],
     ["experiment", "frames", "validation"],
-    ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
+    [
+        "plots",
+        "live_plots",
+        "lanes",
+        "across",
+        "phase_diagram",
+        "report",
+        "cli",
+        "__main__",
+        "__init__",
+    ],
 ]
 PACKAGE = Path(mmusim.__file__).parent
 MODULES = [
