@@ -20,7 +20,8 @@ from mmusim.engine import simulate
 from mmusim.errors import ConfigError
 from mmusim.files import whole
 from mmusim.histogram import Histogram
-from mmusim.kvm.live import LiveTrace, run_live
+from mmusim.kvm.live import run_live
+from mmusim.kvm.live_trace import LiveTrace
 from mmusim.plan import Plan, make_plan
 from mmusim.trace import Trace
 from mmusim.validation.live_grid import PASSES, Setting
