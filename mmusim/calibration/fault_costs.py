@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from mmusim.calibration.findings import Finding, Findings, constant, measured
 from mmusim.calibration.interference import Interruptions, without
+from mmusim.calibration.lock_share import lock_waits
 from mmusim.calibration.samples import Samples
 from mmusim.calibration.tables import Certainty, Floats, median_certainty
 
@@ -44,7 +43,7 @@ def fault_costs(samples: Samples, found: Interruptions | None) -> Findings:
             note="no fault was fixed without mmu_lock here; the value of c_fault_slow",
         )  # fmt: skip
     out |= _tables(samples)
-    out |= _contention(samples, found, trip)
+    out |= _contention(samples, out["c_fault_slow"], found, trip)
     return out | _flushes(samples, trip)
 
 
@@ -120,43 +119,32 @@ def difference(one: list[Floats], two: list[Floats], seed: int = 1) -> tuple[flo
     return float(np.median(each)), Certainty(float(low), float(high), size, count)
 
 
-def _contention(samples: Samples, found: Interruptions | None, trip: float) -> Findings:
-    """The part of a fault under mmu_lock, from two vCPUs that fault without a pause.
-
-    Two customers of one lock, each T - s away from it and s in it: one arrives while the other is
-    inside with probability s / T and then waits s / 2 on average, so the mean grows by
-    s^2 / (2 T) (to first order; the machine repairman's exact formula differs in s^3 / T^2).
-    """
+def _contention(
+    samples: Samples, slow: Finding, found: Interruptions | None, trip: float
+) -> Findings:
+    """The part of a fault under mmu_lock, from two vCPUs that fault without a pause."""
     if "contention/alone" not in samples.arrays or "contention/both" not in samples.arrays:
         return {}
-    alone = without(samples.of("contention/alone"), found, trip)
-    both = without(samples.of("contention/both"), found, trip)
-    mean = _body_mean(alone)
-    more = _body_mean(both) - mean
-    waits, certainty = difference(
+    mean = _body_mean(without(samples.of("contention/alone"), found, trip))
+    more, certainty = difference(
         [np.array([_body_mean(a)]) for a in samples.arrays["contention/both"]],
         [np.array([_body_mean(a)]) for a in samples.arrays["contention/alone"]],
     )
-
-    def section(wait: float) -> float:
-        return min(math.sqrt(2 * mean * max(0.0, wait)), mean - trip)
-
-    high = section(certainty.high)
-    share = section(more) / mean
-    if certainty.low <= 0:  # cannot be told from none: what is left beside exit and entry, halved
-        value = min(high, (mean - trip) / 2)
+    most = mean - trip  # exit and entry are not under the lock
+    law = lock_waits(slow.distribution, trip, most)
+    low, value, high = (law.section(wait) for wait in (certainty.low, more, certainty.high))
+    known = Certainty(low, high, len(samples.of("contention/both")), certainty.replicates)
+    if certainty.low <= 0:  # cannot be told from none
         note = (
-            f"two vCPUs wait {waits:,.0f} ns more a fault than one, which is not significant: "
-            f"at most {high:,.0f} ns; half of the fault beside exit and entry, if that is less"
+            f"two vCPUs wait {more:,.0f} ns more a fault than one, which is not significant: at "
+            f"most {high:,.0f} ns are locked; half of the fault beside exit and entry, or that"
         )
-        return {"c_lock_section": constant(
-            value, Certainty(0.0, high, certainty.samples, certainty.replicates), note, "derived"
-        )}  # fmt: skip
-    note = f"two vCPUs wait {more:,.0f} ns more a fault than one: {share:.1%} of a fault is locked"
-    known = Certainty(
-        section(certainty.low), high, certainty.samples, certainty.replicates
-    )  # fmt: skip
-    return {"c_lock_section": constant(section(more), known, note)}
+        return {"c_lock_section": constant(min(high, most / 2), known, note, "derived")}
+    note = (
+        f"two vCPUs wait {more:,.0f} ns more a fault than one: {value / mean:.1%} of a fault is "
+        "locked, by simulating two vCPUs with sections of several lengths"
+    )
+    return {"c_lock_section": constant(value, known, note)}
 
 
 def _body_mean(ns: Floats) -> float:

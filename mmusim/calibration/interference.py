@@ -8,7 +8,7 @@ import numpy as np
 
 from mmusim.calibration.samples import Samples
 from mmusim.calibration.tables import Floats, table
-from mmusim.latency import Empirical
+from mmusim.latency import Empirical, Gamma
 
 LEAST_NS: Final = 5_000.0
 """Shorter ones (misses of every cache, system management) are part of what operations take."""
@@ -44,17 +44,13 @@ def interruptions(samples: Samples) -> Interruptions | None:
     )
 
 
-def as_tables(found: Interruptions, round_trip_ns: float) -> tuple[Empirical, Empirical]:
+def as_renewal(found: Interruptions, round_trip_ns: float) -> tuple[Gamma, Empirical]:
     """Return the gaps and the durations as a profile has them.
 
-    The model charges exit and entry of its own, so they are taken off. Gaps have the exponential's
-    quantiles with the measured rate: many sources, each rare.
+    Gaps are exponential with the measured rate: many sources, each rare. The model charges exit and
+    entry of its own, so they are taken off the durations.
     """
-    p = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999])
-    quantiles = -np.log1p(-p) * found.mean_gap
-    top = found.mean_gap * (1 - np.trapezoid(quantiles / found.mean_gap, p)) * 2 / 0.001
-    top = max(top - quantiles[-1], quantiles[-1])  # so that the mean is the measured one
-    gaps = Empirical((*p.tolist(), 1.0), (*np.round(quantiles, 1).tolist(), round(float(top), 1)))
+    gaps = Gamma(round(found.mean_gap, 1), 1.0)
     return gaps, table(np.maximum(found.lasts - round_trip_ns, 0.0))
 
 

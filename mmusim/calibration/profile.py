@@ -10,9 +10,9 @@ import numpy as np
 from mmusim.calibration.fault_costs import clock_ns, fault_costs, round_trip
 from mmusim.calibration.findings import Finding, Findings, constant
 from mmusim.calibration.hit_costs import hit_costs
-from mmusim.calibration.interference import as_tables, interruptions
+from mmusim.calibration.interference import as_renewal, interruptions
 from mmusim.calibration.log_costs import log_costs
-from mmusim.calibration.samples import Samples
+from mmusim.calibration.samples import Samples, load_samples
 from mmusim.calibration.tables import as_cost, median_certainty
 from mmusim.config.host import COSTS, HostProfile, load_profile
 from mmusim.config.load import check
@@ -86,8 +86,9 @@ def profile_data(
     }
     found = interruptions(samples)
     if found is not None:
-        every, lasts = as_tables(found, round_trip(samples))
-        data["interference"] = [{"every": as_cost(every), "lasts": as_cost(lasts)}]
+        every, lasts = as_renewal(found, round_trip(samples))
+        gaps = {"gamma": {"mean": exact_ns(every.average), "cv": every.cv}}
+        data["interference"] = [{"every": gaps, "lasts": as_cost(lasts)}]
     if "kernel" in samples.facts:
         data["measurement"] = _measurement(samples, file)
     return data
@@ -158,6 +159,7 @@ def write_profile(samples: Samples, path: Path, *, keep_samples: bool = True) ->
     file = f"{name}.samples.npz" if keep_samples else ""
     if keep_samples:  # first, so that what was measured is safe
         samples.save(path.with_name(file))
+        samples = load_samples(path.with_name(file))  # as rounded as anybody will read them
     data = profile_data(samples, name, file)
     profile = check(data, HostProfile, str(path))
     with whole(path) as unfinished:

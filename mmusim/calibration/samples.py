@@ -76,7 +76,7 @@ def load_samples(path: Path) -> Samples:
         If it cannot be read, is damaged, or has another format.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             head: Mapping[str, Any] = json.loads(bytes(file["head"]))
             names = [name for name in file.files if name != "head"]
             arrays = {name: file[name] / 10.0 for name in names}

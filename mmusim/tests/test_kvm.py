@@ -209,9 +209,7 @@ def test_a_changed_count_of_this_machine_is_found(tmp_path: Path) -> None:
     assert [dict(step) for step in again.steps] == [dict(step) for step in case.steps]
     steps = [dict(step) for step in case.steps]
     steps[2]["pf_taken"] += 1
-    changed = type(case)(
-        **{f: getattr(case, f) for f in case.__slots__} | {"steps": tuple(steps)}
-    )
+    changed = type(case)(**{f: getattr(case, f) for f in case.__slots__} | {"steps": tuple(steps)})
     assert [d.key for d in replay(changed, live=True).differences] == ["pf_taken"]
     steps[2]["pf_spurious"] = 1
     assert replay(changed, live=True).stale == 1, "spurious faults are counted apart"
