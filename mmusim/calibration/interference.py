@@ -14,12 +14,15 @@ LEAST_NS: Final = 5_000.0
 """Shorter ones (misses of every cache, system management) are part of what operations take."""
 
 
+LONG_NS: Final = 1_280_000.0
+"""Longer ones are another task's turn on the processor."""
+
+
 class Interruptions(NamedTuple):
     """A renewal process of interruptions."""
 
     per_second: float
     lasts: Floats  # each, as the guest sees it: exit and entry included
-    gaps: Floats  # from the beginning of one to that of the next
     share: float  # of all time
 
     @property
@@ -29,18 +32,26 @@ class Interruptions(NamedTuple):
 
 
 def interruptions(samples: Samples) -> Interruptions | None:
-    """Find the interruptions in the long runs of hits; None if there were (almost) none."""
+    """Find the interruptions in the long runs of hits; None if there were (almost) none.
+
+    Long ones (another task had the processor) are rare, so the passes of faults are asked too: what
+    lasts longer than a fault by LONG_NS was one, and their time is exposure as well.
+    """
     lasts = samples.of("interruption/lasts")
     exposure = float(samples.of("interruption/exposure").sum())
-    lasts = lasts[lasts >= LEAST_NS]
-    if exposure <= 0 or len(lasts) < 10:
+    if exposure <= 0:
         return None
-    gaps = samples.of("interruption/gaps")
+    short = lasts[(lasts >= LEAST_NS) & (lasts < LONG_NS)]
+    faults = [samples.of(name) for name in samples.names("fault/slow/")]
+    more = [ns[ns > LONG_NS + np.median(ns)] - np.median(ns) for ns in faults]
+    long = np.concatenate([lasts[lasts >= LONG_NS], *more])
+    everywhere = exposure + float(sum(ns.sum() for ns in faults))
+    if len(short) + len(long) < 10:
+        return None
+    as_many = round(len(short) / exposure * everywhere)  # had there been hits all the time
+    both = np.concatenate([np.resize(np.sort(short), as_many), long])
     return Interruptions(
-        per_second=len(lasts) / exposure * 1e9,
-        lasts=lasts,
-        gaps=gaps[gaps >= LEAST_NS],
-        share=float(lasts.sum() / exposure),
+        per_second=len(both) / everywhere * 1e9, lasts=both, share=float(both.sum() / everywhere)
     )
 
 

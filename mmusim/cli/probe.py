@@ -53,6 +53,8 @@ def probe(out: Path, seconds: float, seed: int, keep_samples: bool, as_json: boo
         f"While it was measured ({load['seconds']:.0f} s) other tasks used "
         f"{load['other_processors']:.2f} processors, {load['steal_processors']:.3f} were stolen."
     )
+    for name, reason in samples.facts["failed"].items():
+        typer.echo(f"Not measured: {name} ({reason})", err=True)
     if samples.facts["warning"]:
         typer.echo(f"Warning: {samples.facts['warning']}", err=True)
     typer.echo(f'written: {out}; use it as [host] profile = "{out.name}"', err=True)

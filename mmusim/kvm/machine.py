@@ -35,6 +35,7 @@ class Machine:
     tdp_mmu: bool
     eager_page_split: bool
     two_dimensional_paging: bool
+    pml: bool  # the processor logs writes itself, where paging is two-dimensional
     parameters: dict[str, str]
 
     @property
@@ -55,7 +56,7 @@ class Machine:
         name = f"{self.release}+{self.mmu.value}+{reporting}"
         if self.mmu is Mmu.TDP and not self.eager_page_split:
             name += "+split-on-fault"
-        return name
+        return name + "+pml" * self.pml
 
 
 def this_machine(parameters: Path = PARAMETERS) -> Machine:
@@ -69,13 +70,8 @@ def this_machine(parameters: Path = PARAMETERS) -> Machine:
     modules = tuple(
         sorted(path.name for path in parameters.parent.parent.glob("kvm*") if path.is_dir())
     )
-    paging = False
-    for module, parameter in VENDORS.items():
-        try:
-            text = (parameters.parent.parent / module / "parameters" / parameter).read_text()
-        except OSError:
-            continue
-        paging = text.strip() in ("Y", "1")
+    root = parameters.parent.parent
+    paging = any(_is_on(root / m / "parameters" / p) for m, p in VENDORS.items())
     return Machine(
         kernel=platform.release().partition("-")[0],  # without the builder's suffix
         processor=_processor(),
@@ -84,8 +80,16 @@ def this_machine(parameters: Path = PARAMETERS) -> Machine:
         tdp_mmu=values.get("tdp_mmu") == "Y",
         eager_page_split=values.get("eager_page_split") == "Y",
         two_dimensional_paging=paging,
+        pml=paging and _is_on(root / "kvm_intel" / "parameters" / "pml"),
         parameters=values,
     )
+
+
+def _is_on(parameter: Path) -> bool:
+    try:
+        return parameter.read_text().strip() in ("Y", "1")
+    except OSError:
+        return False
 
 
 def _processor() -> str:

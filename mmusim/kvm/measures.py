@@ -52,19 +52,15 @@ def interruptions(rng: Rng, sink: Sink) -> None:
     del rng
     with bench(2) as b:
         lasts: list[NDArray[np.float64]] = []
-        gaps: list[NDArray[np.float64]] = []
         exposure = 0.0
         until = time.monotonic() + 0.6
         while time.monotonic() < until:
             run = b.v.clock(1 << 15)
             starts = run.starts.astype(np.int64) / b.ghz
             between = np.diff(starts)
-            long = between > 1000
-            lasts.append(between[long] - np.median(between))
-            gaps.append(np.diff(starts[:-1][long]))
+            lasts.append(between[between > 1000] - np.median(between))
             exposure += starts[-1] - starts[0]
         sink.add("interruption/lasts", np.concatenate(lasts))
-        sink.add("interruption/gaps", np.concatenate(gaps))
         sink.add("interruption/exposure", [exposure])
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from mmusim.calibration.samples import Samples
+from mmusim.errors import ConfigError, MmusimError
 from mmusim.kvm.device import open_kvm
 from mmusim.kvm.machine import Machine, load_since, read_times, this_machine
 from mmusim.kvm.measures import MEASURES
@@ -30,10 +31,13 @@ def probe(
     drift of the machine is spread over all. When time is up, what has been made at least twice is
     left alone.
 
+    A measure that this machine cannot do (a capability or memory is lacking) is left out and named
+    in the facts.
+
     Raises
     ------
     ConfigError
-        If KVM cannot be used here.
+        If KVM cannot be used here, or no fault could be measured.
     """
     os.close(open_kvm(needs=("binary statistics",)))
     rng = np.random.default_rng(seed)
@@ -44,20 +48,35 @@ def probe(
     loads: list[dict[str, Any]] = []
     start, before = time.monotonic(), read_times()
     began = datetime.datetime.now(datetime.UTC)
+    failed: dict[str, str] = {}
     made: dict[str, int] = dict.fromkeys(MEASURES, 0)
     for name, _ in todo:
         if made[name] >= LEAST and time.monotonic() - start > seconds:
             continue
+        if name in failed:
+            continue
         watch = read_times()
         measure, _ = MEASURES[name]
-        measure(rng, samples)
+        one = Samples()
+        try:
+            measure(rng, one)
+        except (MmusimError, OSError) as error:  # the others are worth having
+            failed[name] = str(error)
+            continue
+        samples.merge(one)
         made[name] += 1
         loads.append({"measure": name, **load_since(watch).facts()})
         if told is not None:
             told(f"{time.monotonic() - start:5.1f} s  {name}")
+    if not samples.names("fault/"):
+        reason = next(iter(failed.values()), "no time")
+        raise ConfigError.of(
+            "probe", "faults", None, f"could not be measured ({reason})", "remove the cause"
+        )
     load = load_since(before)
     samples.facts = facts(this_machine()) | {
         "date": began.isoformat(timespec="seconds"), "replicates": made, "seed": seed,
+        "failed": failed,
         "load": load.facts(), "warning": load.warning(), "loads": loads,
     }  # fmt: skip
     return samples

@@ -114,6 +114,7 @@ def run_script(script: Script, machine: Machine | None = None) -> Case:
         backing=script.backing, manual_protect=script.manual_protect,
         dirty_ring_bytes=script.dirty_ring_bytes, script=script.steps, steps=recorded,
         host="/dev/kvm of this machine",
+        pml=machine.pml,
     )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def test_interruptions_are_taken_out_and_nothing_else() -> None:
     """10,000 faults of 24 us, of which 1 % were interrupted for 40 to 80 us."""
     body = FAULT.quantile(RNG.random(10_000))
     hit = RNG.random(10_000) < 0.01
-    found = Interruptions(0.01 / 22_200e-9, np.linspace(40_000, 80_000, 50), np.zeros(0), 0.02)
+    found = Interruptions(0.01 / 22_200e-9, np.linspace(40_000, 80_000, 50), 0.02)
     cleaned = without(body + hit * RNG.uniform(40_000, 80_000, 10_000), found, 0.0)
     assert abs(len(body) - len(cleaned) - hit.sum()) < 40
     assert cleaned.mean() == pytest.approx(body.mean(), rel=0.01)
@@ -97,7 +97,6 @@ def test_interruptions_keep_rate_and_lengths() -> None:
     samples = Samples()
     samples.add("interruption/exposure", [2e9])
     samples.add("interruption/lasts", np.full(500, 50_000.0))
-    samples.add("interruption/gaps", np.full(499, 4e6))
     found = interruptions(samples)
     assert found is not None
     assert found.per_second == pytest.approx(250)
@@ -105,6 +104,11 @@ def test_interruptions_keep_rate_and_lengths() -> None:
     assert every.mean() == pytest.approx(4e6, rel=1e-6)
     assert lasts.mean() == pytest.approx(30_000)
     assert interruptions(Samples()) is None
+    samples.add("fault/slow/x", np.concatenate([np.full(10_000, 2e5), np.full(100, 8e6)]))
+    both = interruptions(samples)
+    assert both is not None
+    assert both.per_second == pytest.approx(250 + 100 / 4.8, rel=0.01), "long ones are rarer"
+    assert (both.lasts > 7e6).sum() == 100
 
 
 def test_a_line_is_found_through_interrupted_operations() -> None:
