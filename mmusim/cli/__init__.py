@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmusim.cli.evidence_verbs import app as evidence
+from mmusim.cli.evidence_verbs import app as evidence_verbs
 from mmusim.cli.workload import app as workload
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.add_typer(evidence)
+app.add_typer(evidence_verbs)
 app.add_typer(workload, name="workload")
 
 ExperimentFile = Annotated[

@@ -168,19 +168,13 @@ def sceptic(measured: Sequence[RunOf], simulated: Sequence[RunOf], seed: int = 1
     with that of random partitions of all runs. The run is the unit: accesses of a run share its
     moment (Szekely and Rizzo, 2013).
     """
-    runs = [*measured, *simulated]
-    distance = ks_matrix([run.latencies for run in runs])
-    n = len(measured)
-    ours = np.arange(len(runs)) >= n
-
-    def energy(second: NDArray[np.bool_]) -> float:
-        between = distance[np.ix_(~second, second)].mean()
-        inside = distance[np.ix_(~second, ~second)].mean() + distance[np.ix_(second, second)].mean()
-        return float(2 * between - inside)
-
+    distance = ks_matrix([run.latencies for run in (*measured, *simulated)])
+    n, total = len(measured), len(distance)
+    ours = np.arange(total) >= n
     rng = np.random.default_rng(seed)
-    seen = energy(ours)
-    as_large = sum(energy(rng.permutation(ours)) >= seen - 1e-12 for _ in range(SHUFFLES))
+    shuffled = rng.permuted(np.tile(ours, (SHUFFLES, 1)), axis=1)
+    seen, *others = _energy(distance, np.vstack([ours, shuffled]))
+    as_large = int(np.count_nonzero(np.array(others) >= seen - 1e-12))
     pairs = distance[:n, :n][np.triu_indices(n, 1)]
     return Sceptic(
         between=float(distance[:n, n:].mean()),
@@ -188,6 +182,17 @@ def sceptic(measured: Sequence[RunOf], simulated: Sequence[RunOf], seed: int = 1
         p=(as_large + 1) / (SHUFFLES + 1),
         auc=_auc(measured, simulated),
     )
+
+
+def _energy(distance: Floats, second: NDArray[np.bool_]) -> Floats:
+    """Return the energy distance of each partition of the runs, shape (partitions,)."""
+    two = second.astype(float)
+    one = 1 - two
+    n, m = one.sum(axis=1), two.sum(axis=1)
+    to_two = two @ distance
+    between = (to_two * one).sum(axis=1) / (n * m)
+    inside = ((one @ distance) * one).sum(axis=1) / n**2 + (to_two * two).sum(axis=1) / m**2
+    return np.asarray(2 * between - inside)
 
 
 def ks_matrix(histograms: Sequence[Histogram]) -> Floats:
