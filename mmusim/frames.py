@@ -47,9 +47,7 @@ def frame(folder: Path) -> pd.DataFrame:
 
 def figures(values: Mapping[str, float], ledger: Mapping[str, int]) -> dict[str, float | None]:
     """Return a run's metrics and its ledger by column: ``phase_time_ns``, ``ledger_hits_ns``."""
-    row: dict[str, float | None] = {
-        in_column(metric): values.get(metric) for metric in UNITS
-    }
+    row: dict[str, float | None] = {in_column(metric): values.get(metric) for metric in UNITS}
     return row | {f"ledger_{cause}_ns": ledger.get(cause, 0) for cause in CAUSES}
 
 

@@ -145,10 +145,14 @@ def _cell(labels: dict[str, Any], experiment: Experiment, folder: Path, source: 
         if isinstance(workload, Replay):
             workload.fit(source, f"workloads.{name}.trace", vm.memory // PAGE // vm.vcpus)
     profile = load_profile(host.profile, folder, source)
-    costs: dict[str, Distribution] = {n: c.distribution() for n, c in profile.costs.items()}
+    costs = profile.distributions(experiment.order, vm.memory // vm.vcpus)
     costs |= {name: distribution(spec) for name, spec in host.costs.items()}
     if host.variance == "none":
         costs = {name: Constant(cost.mean()) for name, cost in costs.items()}
+    elif profile.interference:
+        both = [*profile.interference, *host.interference]
+        changed = host.model_copy(update={"interference": both})
+        experiment = experiment.model_copy(update={"host": changed})
     return Cell(labels, experiment, costs, profile)
 
 
