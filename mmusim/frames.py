@@ -57,5 +57,11 @@ def figures(values: Mapping[str, float], ledger: Mapping[str, int]) -> dict[str,
     return row
 
 
-_METRICS: Final = [(name, f"{name}_{unit}" if unit else name) for name, unit in UNITS.items()]
+def in_column(metric: str) -> str:
+    """Return the column of a metric: its name, and its unit if the name does not end with it."""
+    unit = UNITS[metric]
+    return metric if not unit or metric.endswith(f"_{unit}") else f"{metric}_{unit}"
+
+
+_METRICS: Final = [(name, in_column(name)) for name in UNITS]
 _CAUSES: Final = [(cause, f"ledger_{cause}_ns") for cause in CAUSES]

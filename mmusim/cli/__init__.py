@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmusim.cli.evidence_verbs import app as evidence_verbs
 from mmusim.cli.handing_on import app as handing_on
 from mmusim.cli.workload import app as workload
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(evidence_verbs)
 app.add_typer(workload, name="workload")
 app.add_typer(handing_on)
 
@@ -198,17 +200,6 @@ def hosts(
     verb(name, as_json)
 
 
-@app.command()
-def conform(
-    cases: Annotated[Path, typer.Argument(help="Recorded cases.", metavar="CASES.jsonl")],
-    as_json: AsJson = False,
-) -> None:
-    """Replay scripts that a real kernel counted; exit status 1 if any integer differs."""
-    from mmusim.cli.conform import conform as verb
-
-    raise typer.Exit(verb(cases, as_json))
-
-
 @app.command(name="dirty-log-perf-test")
 def dirty_log_perf_test(
     vcpus: Annotated[int, typer.Option("-v", min=1, help="vCPUs.")] = 1,
@@ -243,21 +234,6 @@ def dirty_log_perf_test(
             host=host, sample=sample,
         )
     )  # fmt: skip
-
-
-@app.command()
-def validate(
-    published: Annotated[
-        Path | None, typer.Argument(help="A table of published times [the one shipped].")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for document, table and figure.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Fit unit costs on few published times, predict the others and compare."""
-    from mmusim.cli.validate import validate as verb
-
-    verb(published, out, workers, as_json)
 
 
 @app.command()

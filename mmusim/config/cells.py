@@ -190,10 +190,14 @@ def _cell(
     if host.profile not in profiles:
         profiles[host.profile] = load_profile(host.profile, folder, source)
     profile = profiles[host.profile]
-    costs: dict[str, Distribution] = {n: c.distribution() for n, c in profile.costs.items()}
+    costs = profile.distributions(experiment.order, vm.memory // vm.vcpus)
     costs |= {name: distribution(spec) for name, spec in host.costs.items()}
     if host.variance == "none":
         costs = {name: Constant(cost.mean()) for name, cost in costs.items()}
+    elif profile.interference:
+        both = [*profile.interference, *host.interference]
+        changed = host.model_copy(update={"interference": both})
+        experiment = experiment.model_copy(update={"host": changed})
     return Cell(labels, experiment, costs, profile)
 
 

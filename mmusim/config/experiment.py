@@ -19,6 +19,7 @@ from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
 from mmusim.policies import Chosen, Mmu, Policy, Reporting, Tracking, choose
 from mmusim.quantities import Strict
 from mmusim.units import show_bytes
+from mmusim.workload.sequential import Sequential
 
 
 def kind(driver: Any) -> str:
@@ -115,6 +116,21 @@ class Experiment(Strict):
     def sweep(self) -> dict[str, list[Any]]:
         """The swept keys that take values from lists, and the lists."""
         return self.swept.axes
+
+    @property
+    def order(self) -> str:
+        """``sequential`` if the measured phase touches memory so, else ``random``.
+
+        A measured profile has hits for both.
+        """
+        driver = self.driver
+        if isinstance(driver, PerfTest):
+            return "random" if driver.random_access else "sequential"
+        phase = driver.phases[driver.measured]
+        if isinstance(phase, (Run, Migrate)):
+            workload = self.workloads.get(phase.workload)
+            return "sequential" if isinstance(workload, Sequential) else "random"
+        return "sequential" if getattr(phase, "order", "") == "sequential" else "random"
 
     def script(self, policy: str | Policy) -> Driver:
         """Return what the host does to the guest under a policy, phase by phase.

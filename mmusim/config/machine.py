@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from mmusim.config.claims import Metric
-from mmusim.config.cost import CostSpec, distribution
+from mmusim.config.cost import CostSpec
 from mmusim.config.host import COSTS
+from mmusim.config.measured import Interference
 from mmusim.draws import Pairing
 from mmusim.errors import ConfigError
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
@@ -94,22 +95,6 @@ class Vm(Strict):
                 "in whole 2 MiB regions; choose a memory that is a multiple of vcpus x 2MiB"
             )
         return self
-
-
-class Interference(Strict):
-    """Something that the host does on the processor of every vCPU: ticks, other tasks."""
-
-    every: CostSpec
-    """Time between two: a constant is a tick, a gamma with cv = 1 is a Poisson process."""
-    lasts: CostSpec
-    """How long the vCPU does not run."""
-
-    @field_validator("every")
-    @classmethod
-    def _rare(cls, every: Any) -> Any:
-        if distribution(every).mean() < 1000:
-            raise ValueError('must be 1us or more on average; write e.g. "4ms"')
-        return every
 
 
 class Host(Strict):

@@ -6,16 +6,17 @@ from typing import Final
 
 from mmusim.timeline import GUEST
 
-# Okabe and Ito's colours for the colour-blind, and greys; what is useful is pale.
+# After Okabe and Ito's colours for the colour-blind, and greys; what is useful is pale. None is a
+# colour of a series, for which a dark page has another.
 COLOURS: Final = {
     GUEST: "#dfe9f2",
     "idle": "#f7f7f7",
-    "fault_slow": "#0072b2",
+    "fault_slow": "#0072b1",
     "fault_fast": "#56b4e9",
     "table_alloc": "#004a75",
     "drop_large": "#e69f00",
     "split_large": "#f0e442",
-    "mmu_lock_wait": "#d55e00",
+    "mmu_lock_wait": "#d55e02",
     "flush_wait": "#cc79a7",
     "flush_exit": "#009e73",
     "tlb_flush": "#6fd0b5",

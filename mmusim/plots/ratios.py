@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mmusim.analysis.answers import compared
 from mmusim.comparison import Comparison
@@ -122,7 +122,7 @@ def _ratio_axis(ax: Axes, values: Sequence[float], which: str = "x") -> None:
         limit(low / 1.15, high * 1.15)
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 200 else (1,)))
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_locator(NullLocator())
     else:
         room = max(0.05 * (high - low), 0.01)
         limit(low - room, high + room)
@@ -158,7 +158,7 @@ def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
     if min(places) > 0 and max(places) / min(places) > 20:
         ax.set_xscale("log")
     ax.set_xticks(list(places), list(places.values()))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel(axis)
     ax.set_ylabel(f"{metric} relative to\n{outcome.experiment.policies.baseline}, 95 % interval")
     key_below(figure, ax, 2)

@@ -66,5 +66,5 @@ def _scales(ax: Axes) -> None:
     ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=LINEAR_NS))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(EngFormatter(sep=""))
-    ax.set_xticks(nines(list(TICKS)), list(TICKS.values()), fontsize="small")
+    ax.set_xticks(nines(list(TICKS)), list(TICKS.values()), fontsize="x-small")
     ax.set_xlabel("quantile of a run")

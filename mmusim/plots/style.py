@@ -103,8 +103,8 @@ def sheet(height: float, rows: int = 1, columns: int = 1, **more: Any) -> tuple[
 
 
 def panels(count: int, height: float = 2.6, **more: Any) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` axes, up to three beside each other."""
-    columns = min(3, max(1, count))
+    """Return a figure with `count` axes, up to three beside each other; four are a square."""
+    columns = 2 if count == 4 else min(3, max(1, count))
     rows = max(1, -(-count // columns))
     figure, axes = sheet(height * rows + 0.3, rows, columns, **more)
     for ax in list(axes.flat)[count:]:

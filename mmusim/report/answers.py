@@ -52,9 +52,9 @@ def _sentence(name: str, c: Comparison) -> str:
         spread += f"{100 * d.confidence:.4g} %"
         return (
             f"{where}{c.metric} of {c.candidate} differs from that of {c.baseline} by "
-            f"{amount(c.metric, d.estimate)} ({spread}; {c.answer}, {seeds})"
+            f"{amount(c.metric, d.estimate)} ({spread}; {_answer(c)}, {seeds})"
         )
-    change = f"{(c.ratio.estimate - 1) * 100:+.1f} %, {c.answer}, {seeds}"
+    change = f"{(c.ratio.estimate - 1) * 100:+.1f} %, {_answer(c)}, {seeds}"
     if c.metric == "phase_time":
         verb = f"{c.candidate} takes {_span(c.ratio)} times as long as {c.baseline}"
         return f"{where}{verb} ({change})"
@@ -62,6 +62,12 @@ def _sentence(name: str, c: Comparison) -> str:
         f"{where}{c.metric} of {c.candidate} is {_span(c.ratio)} times that of {c.baseline} "
         f"({change})"
     )
+
+
+def _answer(c: Comparison) -> str:
+    """Say whether there is a difference; where seeds are lacking, among how many comparisons."""
+    few = c.answer.outcome == "not enough seeds" and c.family > 1
+    return c.answer.outcome + (f" among {c.family} comparisons" if few else "")
 
 
 def _span(ratio: Interval) -> str:

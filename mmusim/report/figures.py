@@ -56,7 +56,7 @@ def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
         "policy; the table of comparisons has the numbers.",
         plots.ratios(outcome, metric, outcome.cells[:MOST_ROWS]),
     )
-    if len(outcome.cells) > 1 and any(len(values) > 1 for values in sweep.values()):
+    if sum(len(values) > 1 for values in (*sweep.values(), e.variants)) > 1 and sweep:
         for policy in e.policies.compare[:3]:
             yield (
                 f"Where {policy} is better and where it is worse, by {metric}",

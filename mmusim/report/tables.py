@@ -112,7 +112,8 @@ def comparisons(outcome: Outcome) -> Table:
         id="comparisons-table", caption=f"Policies against {baseline}", columns=columns, rows=rows,
         note="Estimates with intervals over paired seeds, each by itself. p: sign-flip test, "
         "adjusted for the number of comparisons in this table (Holm). Better on a seed: "
-        "probability that the policy beats the baseline. Effect: mean over standard deviation of the differences (Cohen’s "
+        "probability that the policy beats the baseline. Effect: mean over standard deviation "
+        "of the differences (Cohen’s "
         "d_z). Correlation: what common random numbers achieved. –: a figure is zero, or nothing "
         "varies.",
     )  # fmt: skip

@@ -27,6 +27,8 @@ FLOORS = [
     ["metrics", "metric_units", "jitter", "stats", "timeline", "trace_events"],
     ["columns", "verdicts", "comparison"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
+    ["calibration"],
+    ["kvm"],
     [
         "campaign",
         "looks",
@@ -40,7 +42,7 @@ FLOORS = [
         "analysis",
         "validation",
     ],
-    ["plots", "report", "cli", "__main__", "__init__"],
+    ["plots", "live_plots", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
 MODULES = [
