@@ -87,6 +87,38 @@ def check(
 
 
 @app.command()
+def select(
+    experiment: ExperimentFile,
+    metric: Annotated[str, typer.Option(help="What they compete in.")] = "phase_time",
+    delta: Annotated[str, typer.Option(help="Smallest difference worth detecting.")] = "2%",
+    confidence: Annotated[float, typer.Option(help="Probability of correct selection.")] = 0.95,
+    among: Annotated[
+        str, typer.Option(help="policies of each setting, settings of each policy, or all.")
+    ] = "policies",
+    cell: CellName = "",
+    policy: Annotated[str, typer.Option(help="Only this policy.")] = "",
+    first: Annotated[int, typer.Option(help="Seeds before any is dropped.")] = 10,
+    limit: Annotated[int, typer.Option(help="Most seeds.")] = 200,
+    out: Out = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    engine: Engine = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Run seeds until the best policy or setting is known; exit status 1 if it is not."""
+    from mmusim.best import Rules
+    from mmusim.cli.select import share, verb
+
+    rules = Rules(
+        metric=metric,
+        delta=share("--delta", delta),
+        confidence=confidence,
+        first=first,
+        limit=limit,
+    )
+    raise typer.Exit(verb(experiment, out, rules, among, cell, policy, workers, engine, as_json))
+
+
+@app.command()
 def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of what a run directory holds; nothing is run."""
     from mmusim.cli.run import report as verb

@@ -27,7 +27,7 @@ FLOORS = [
     ["metrics", "metric_units", "jitter", "stats", "timeline", "trace_events"],
     ["columns", "verdicts", "comparison"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
-    ["campaign", "looks", "experiment", "check", "select", "sensitivity", "frames", "validation"],
+    ["campaign", "looks", "experiment", "check", "best", "sensitivity", "frames", "validation"],
     ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
