@@ -119,6 +119,33 @@ def select(
 
 
 @app.command()
+def sensitivity(
+    experiment: ExperimentFile,
+    metric: Annotated[str, typer.Option(help="Which figure.")] = "phase_time",
+    policy: Annotated[
+        str, typer.Option(help='Whose, or a ratio "A / B" [the baseline].', show_default=False)
+    ] = "",
+    cell: CellName = "",
+    samples: Annotated[int, typer.Option(help="Sobol points, a power of 2.")] = 64,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each point.")] = 1,
+    ranges: Annotated[
+        list[str] | None, typer.Option("--range", help="Factor of a provenance: assumed=3.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run directory [results/ID-sensitivity]", show_default=False)
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    engine: Engine = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Rank the host's costs by their effect on a figure, and say which are worth measuring."""
+    from mmusim.cli.sensitivity import study, verb
+
+    asked = study(metric, policy, cell, samples, seeds, ranges or [])
+    raise typer.Exit(verb(experiment, out, asked, workers, engine, as_json))
+
+
+@app.command()
 def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of what a run directory holds; nothing is run."""
     from mmusim.cli.run import report as verb

@@ -21,7 +21,7 @@ FLOORS = [
     ["policies"],
     ["latency", "draws", "workload", "hosts"],
     ["config"],
-    ["plan", "bills"],
+    ["plan", "bills", "cost_ranges"],
     ["histogram", "trace", "utilisation"],
     ["engine"],
     ["metrics", "metric_units", "jitter", "stats", "timeline", "trace_events"],
