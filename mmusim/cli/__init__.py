@@ -145,6 +145,22 @@ def sensitivity(
     raise typer.Exit(verb(experiment, out, asked, workers, engine, as_json))
 
 
+@app.command(name="warm-up")
+def warm_up(
+    experiment: ExperimentFile,
+    window: Annotated[str, typer.Option(help="Windows of this length, e.g. 100us.")] = "",
+    lap: Annotated[str, typer.Option(help="Or phases with this in their name.")] = "",
+    policy: Policy = "",
+    seed: Seed = None,
+    cell: CellName = "",
+    as_json: AsJson = False,
+) -> None:
+    """Find how much of one run's beginning is warm-up, and what the rest is like (MSER-5)."""
+    from mmusim.cli.warm_up import verb
+
+    verb(experiment, window, lap, policy, seed, cell, as_json)
+
+
 @app.command()
 def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of what a run directory holds; nothing is run."""

@@ -25,7 +25,7 @@ FLOORS = [
     ["histogram", "trace", "utilisation"],
     ["engine"],
     ["metrics", "metric_units", "jitter", "stats", "timeline", "trace_events"],
-    ["columns", "verdicts", "comparison"],
+    ["columns", "verdicts", "comparison", "steady"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
     ["campaign", "looks", "experiment", "check", "best", "sensitivity", "frames", "validation"],
     ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
