@@ -127,8 +127,9 @@ def opened(
     """
     experiment, of_the_file = load_cells(path)
     engine, made = resolve(engine), cells(of_the_file)
-    store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
+    store = Store.open_for(Path(out), experiment.id, provenance())
     try:
+        store.describe({"file": str(path), "text": Path(path).read_text(encoding="utf-8")})
         for cell in made:
             store.add_cell(
                 cell.key(), cell.name, tomli_w.dumps(resolved(cell)),
@@ -184,9 +185,10 @@ def _comparisons(
 ) -> dict[str, list[Comparison]]:
     common = set.intersection(*(set(run.values) for rows in runs.values() for run in rows))
     baseline, others = runs[experiment.policies.baseline], experiment.policies.compare
+    usual = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
     return {
         metric: [compare(baseline, runs[name], metric, alpha=alpha) for name in others]
-        for metric in ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
+        for metric in dict.fromkeys((*usual, experiment.answer_by))
         if metric in common
     }
 

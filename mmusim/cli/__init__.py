@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mmusim.cli.handing_on import app as handing_on
+from mmusim.cli.options import AsJson, CellName, Engine, ExperimentFile, From, Out, Policy, Seed
+from mmusim.cli.statistics import app as statistics
 from mmusim.cli.workload import app as workload
 
 app = typer.Typer(
@@ -19,21 +22,8 @@ app = typer.Typer(
 )
 
 app.add_typer(workload, name="workload")
-
-ExperimentFile = Annotated[
-    Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")
-]
-RunFolder = Annotated[Path, typer.Argument(help="A run directory.", metavar="FOLDER")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Out = Annotated[Path | None, typer.Option(help="Run directory [results/ID]", show_default=False)]
-Engine = Annotated[
-    str, typer.Option(help="auto, simpy or compiled: the same results.", metavar="NAME")
-]
-
-Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
-Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
-CellName = Annotated[str, typer.Option("--cell", help="The setting [the only one].")]
-From = Annotated[str, typer.Option("--from", help="From this time of the run, e.g. 1.5ms.")]
+app.add_typer(handing_on)
+app.add_typer(statistics)
 
 
 @app.command()
@@ -60,131 +50,31 @@ def run(
 
 
 @app.command()
-def check(
-    places: Annotated[
-        list[Path], typer.Argument(help="Folders of experiments, or files.", metavar="PLACE...")
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the run directories, each by its experiment's id.")
-    ] = Path("results"),
-    seeds: Annotated[int | None, typer.Option(min=2, help="Replications.")] = None,
-    reduced: Annotated[bool, typer.Option("--reduced", help="What [reduced] keeps.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
-    engine: Engine = "auto",
-    every_setting: Annotated[bool, typer.Option("--all", help="A row for each setting.")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit status 1 unless every claim is supported.")
-    ] = False,
-    reports: Annotated[bool, typer.Option("--reports", help="Write the reports too.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Judge the claims of experiments; exit status 1 if one is refuted that is not known to be."""
-    from mmusim.cli.check import verb
-
-    raise typer.Exit(
-        verb(places, out, seeds, reduced, workers, engine, every_setting, strict, reports, as_json)
-    )
-
-
-@app.command()
-def select(
-    experiment: ExperimentFile,
-    metric: Annotated[str, typer.Option(help="What they compete in.")] = "phase_time",
-    delta: Annotated[str, typer.Option(help="Smallest difference worth detecting.")] = "2%",
-    confidence: Annotated[float, typer.Option(help="Probability of correct selection.")] = 0.95,
-    among: Annotated[
-        str, typer.Option(help="policies of each setting, settings of each policy, or all.")
-    ] = "policies",
-    cell: CellName = "",
-    policy: Annotated[str, typer.Option(help="Only this policy.")] = "",
-    first: Annotated[int, typer.Option(help="Seeds before any is dropped.")] = 10,
-    limit: Annotated[int, typer.Option(help="Most seeds.")] = 200,
-    out: Out = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
-    engine: Engine = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Run seeds until the best policy or setting is known; exit status 1 if it is not."""
-    from mmusim.best import Rules
-    from mmusim.cli.select import share, verb
-
-    rules = Rules(
-        metric=metric,
-        delta=share("--delta", delta),
-        confidence=confidence,
-        first=first,
-        limit=limit,
-    )
-    raise typer.Exit(verb(experiment, out, rules, among, cell, policy, workers, engine, as_json))
-
-
-@app.command()
-def sensitivity(
-    experiment: ExperimentFile,
-    metric: Annotated[str, typer.Option(help="Which figure.")] = "phase_time",
-    policy: Annotated[
-        str, typer.Option(help='Whose, or a ratio "A / B" [the baseline].', show_default=False)
-    ] = "",
-    cell: CellName = "",
-    samples: Annotated[int, typer.Option(help="Sobol points, a power of 2.")] = 64,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each point.")] = 1,
-    ranges: Annotated[
-        list[str] | None, typer.Option("--range", help="Factor of a provenance: assumed=3.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run directory [results/ID-sensitivity]", show_default=False)
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
-    engine: Engine = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Rank the host's costs by their effect on a figure, and say which are worth measuring."""
-    from mmusim.cli.sensitivity import study, verb
-
-    asked = study(metric, policy, cell, samples, seeds, ranges or [])
-    raise typer.Exit(verb(experiment, out, asked, workers, engine, as_json))
-
-
-@app.command(name="warm-up")
-def warm_up(
-    experiment: ExperimentFile,
-    window: Annotated[str, typer.Option(help="Windows of this length, e.g. 100us.")] = "",
-    lap: Annotated[str, typer.Option(help="Or phases with this in their name.")] = "",
-    policy: Policy = "",
-    seed: Seed = None,
-    cell: CellName = "",
-    as_json: AsJson = False,
-) -> None:
-    """Find how much of one run's beginning is warm-up, and what the rest is like (MSER-5)."""
-    from mmusim.cli.warm_up import verb
-
-    verb(experiment, window, lap, policy, seed, cell, as_json)
-
-
-@app.command()
 def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of what a run directory holds; nothing is run."""
-    from mmusim.cli.run import report as verb
+    from mmusim.cli.reports import report as verb
 
     verb(experiment, out)
 
 
 @app.command()
-def export(
-    folder: RunFolder,
-    to: Annotated[Path, typer.Option("--to", help="A .csv or .parquet file to write.")],
+def index(
+    folder: Annotated[Path, typer.Argument(help="A folder of run directories.")] = Path("results"),
 ) -> None:
-    """Write the runs of a run directory as one flat table."""
-    from mmusim.cli.run import export as verb
+    """Write index.html into a folder of run directories: questions, answers, verdicts, links."""
+    from mmusim.cli.reports import index as verb
 
-    verb(folder, to)
+    verb(folder)
 
 
 @app.command()
 def plot(
     figure: Annotated[
         str,
-        typer.Argument(help="ratios, across, latencies, decomposition, rounds, phases, timeline."),
+        typer.Argument(
+            help="Of an experiment: ratios, across, swept, phases, latencies, ecdf, shift, "
+            "decomposition, rounds, theory. Of one run: timeline, utilisation."
+        ),
     ],
     experiment: ExperimentFile,
     to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
@@ -194,16 +84,19 @@ def plot(
     cell: CellName = "",
     start: From = "",
     end: Annotated[str, typer.Option("--until", help="To this time of the run.")] = "",
-    metric: Annotated[str, typer.Option(help="Of phases and across: which.")] = "phase_time",
+    metric: Annotated[
+        str, typer.Option(help="Which [the one that answers].", show_default=False)
+    ] = "",
+    window: Annotated[str, typer.Option(help="Of utilisation: its length, e.g. 100us.")] = "",
 ) -> None:
-    """Draw one figure of what a run directory holds, or the timeline of one run."""
-    if figure == "timeline":
-        from mmusim.cli.timeline import Selection, plot_timeline
+    """Draw one figure of what a run directory holds, or of one run, which is simulated."""
+    if figure in ("timeline", "utilisation"):
+        from mmusim.cli.timeline import Selection, plot_run
 
         chosen = Selection(policy=policy, seed=seed, cell=cell, start=start, end=end)
-        plot_timeline(experiment, chosen, to)
+        plot_run(figure, experiment, chosen, to, window)
         return
-    from mmusim.cli.run import plot as verb
+    from mmusim.cli.figures import plot as verb
 
     verb(figure, experiment, to, out, metric, policy)
 

@@ -12,7 +12,8 @@ import typer
 
 from mmusim.check import Checked, Judged, check, experiment_files
 from mmusim.cli.output import table
-from mmusim.cli.run import notice, show_progress, written_report
+from mmusim.cli.reports import written_report
+from mmusim.cli.run import notice, show_progress
 from mmusim.errors import InterruptedRunError
 from mmusim.units import show_number
 from mmusim.verdicts import Verdict

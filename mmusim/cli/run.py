@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -12,23 +12,16 @@ from typing import Any, Final
 import typer
 
 from mmusim.cli.output import table
-from mmusim.config.cells import load_cells
+from mmusim.cli.reports import default_folder, written_report
 from mmusim.engine.choice import AUTO, SIMPY, resolve
-from mmusim.errors import ConfigError, InterruptedRunError, nearest
-from mmusim.experiment import Outcome, evaluate, run_experiment
+from mmusim.errors import ConfigError, InterruptedRunError
+from mmusim.experiment import Outcome, run_experiment
 from mmusim.files import whole
-from mmusim.metrics import UNITS
 from mmusim.progress import Progress, Standing
-from mmusim.store import Store, StoreError
 from mmusim.units import show_ns, show_number
 
 LONG_S: Final = 20.0
 """Where there is no terminal, silence lasts no longer."""
-
-
-def default_folder(experiment: Path) -> Path:
-    """Return where an experiment's runs go unless told otherwise: ``results/ID``."""
-    return Path("results") / load_cells(experiment)[0].id
 
 
 def run(
@@ -72,75 +65,6 @@ def notice(engine: str) -> None:
         )
 
 
-def report(experiment: Path, out: Path | None) -> None:
-    """Evaluate what is stored and write the report."""
-    out = out or default_folder(experiment)
-    typer.echo(f"report: {written_report(stored(experiment, out), out)}")
-
-
-def plot(
-    figure: str, experiment: Path, to: Path, out: Path | None, metric: str, policy: str
-) -> None:  # fmt: skip
-    """Evaluate what is stored and draw one figure of it."""
-    from mmusim import plots
-    from mmusim.across import across
-
-    draw: dict[str, Callable[[Outcome], Any]] = {
-        "ratios": plots.ratios,
-        "across": lambda outcome: across(outcome, metric),
-        "phases": lambda outcome: plots.phase_diagram(outcome, metric, policy),
-        "latencies": lambda outcome: plots.latencies(outcome, outcome.cells),
-        "decomposition": lambda outcome: plots.decomposition(outcome, outcome.cells),
-        "rounds": lambda outcome: plots.rounds(outcome, outcome.cells),
-    }
-    if figure not in draw:
-        known = nearest(figure, [*draw, "timeline"])
-        raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", known)
-    settings = load_cells(experiment)[0]
-    if metric not in UNITS:
-        raise ConfigError.of("plot", "--metric", metric, "is not a metric", nearest(metric, UNITS))
-    policy = policy or settings.policies.compare[0]
-    if policy not in settings.policies.all:
-        known = nearest(policy, settings.policies.all)
-        raise ConfigError.of("plot", "--policy", policy, "is not in the experiment", known)
-    if figure == "phases" and not settings.sweep:
-        raise ConfigError.of(
-            str(experiment), "sweep", None, "is empty, so there is nothing to map", "add a sweep"
-        )
-    save_figure(to, lambda: draw[figure](stored(experiment, out or default_folder(experiment))))
-
-
-def save_figure(to: Path, draw: Callable[[], Any]) -> None:
-    """Draw a figure in the house style and write it, whole or not at all."""
-    from mmusim import plots
-
-    if to.suffix not in (".svg", ".png", ".pdf"):
-        raise ConfigError.of(
-            "--to", str(to), None, "must end in .svg, .png or .pdf", "choose one of the three"
-        )
-    with plots.style():
-        figure = draw()
-        with whole(to) as unfinished:
-            figure.savefig(unfinished, format=to.suffix[1:], dpi=150)
-    typer.echo(f"figure: {to}")
-
-
-def stored(experiment: Path, out: Path) -> Outcome:
-    """Evaluate what a run directory holds; refuse if that is not enough for an answer."""
-    settings, cells = load_cells(experiment)
-    store = Store.open(out)
-    try:
-        outcome = evaluate(settings, cells, store)
-    finally:
-        store.close()
-    if not outcome.cells:
-        raise ConfigError.of(
-            str(out), "runs", None, "holds no complete cell of this experiment and model version",
-            f"run `mmusim run {experiment} --out {out}`",
-        )  # fmt: skip
-    return outcome
-
-
 def export(folder: Path, to: Path) -> None:
     """Write the flat table of runs, whole or not at all."""
     from mmusim.frames import frame
@@ -161,18 +85,6 @@ def export(folder: Path, to: Path) -> None:
             "--to", str(to), None, "needs pyarrow", "install mmusim[parquet], or write .csv"
         ) from None
     typer.echo(f"{len(data)} runs: {to}")
-
-
-def written_report(outcome: Outcome, out: Path) -> Path:
-    from mmusim.report import write_report
-
-    try:
-        return write_report(outcome, out)
-    except OSError as error:
-        raise StoreError(
-            f"{out}: the report cannot be written: {error.strerror}; free space, then "
-            "run `mmusim report`: the runs are stored"
-        ) from None
 
 
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:

@@ -10,7 +10,8 @@ import typer
 
 from mmusim.best import Contest, Rules, select
 from mmusim.cli.output import table
-from mmusim.cli.run import default_folder, notice, show_progress
+from mmusim.cli.reports import default_folder
+from mmusim.cli.run import notice, show_progress
 from mmusim.errors import ConfigError, InterruptedRunError
 from mmusim.metric_units import UNITS
 from mmusim.units import parse_fraction

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from mmusim.cli.run import save_figure
+from mmusim.cli.figures import save_figure
 from mmusim.config.cells import Cell, load_cells
 from mmusim.errors import ConfigError, nearest
 from mmusim.files import whole
@@ -49,12 +49,25 @@ def trace(experiment: Path, chosen: Selection, out: Path | None, most: int | Non
     typer.echo(f"trace: {out} (open it in the Perfetto UI)")
 
 
-def plot_timeline(experiment: Path, chosen: Selection, to: Path) -> None:
-    """Simulate one run and draw it."""
+def plot_run(
+    figure: str, experiment: Path, chosen: Selection, to: Path, window: str = ""
+) -> None:  # fmt: skip
+    """Simulate one run and draw its timeline, or its utilisation over time."""
     from mmusim import plots
 
-    timeline = recorded(experiment, chosen, PICTURE_MOST)
-    save_figure(to, lambda: plots.timeline(timeline))
+    length = _time("--window", window)
+    timeline = recorded(experiment, chosen, PICTURE_MOST if figure == "timeline" else MOST)
+
+    def draw() -> Any:
+        if figure == "timeline":
+            return plots.timeline(timeline)
+        try:
+            return plots.utilisation(timeline, length)
+        except ValueError as error:
+            rule, _, remedy = str(error).partition("; ")
+            raise ConfigError.of("plot", "--window", window, rule, remedy) from None
+
+    save_figure(to, draw)
     typer.echo(_summary(timeline))
 
 

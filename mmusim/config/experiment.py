@@ -7,11 +7,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmusim.config.claims import Claim
+from mmusim.config.claims import Claim, Metric
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
+from mmusim.config.sweep import Sweep
 from mmusim.config.workloads import Workload
 from mmusim.errors import MisfitError, nearest
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
@@ -53,6 +54,8 @@ class Experiment(Strict):
     source: str = ""
     notes: str = ""
     """Printed in the report below the answer."""
+    answer_by: Metric = "phase_time"
+    """The metric that answers the question, in the report's first sentence and figure."""
     vm: Vm = Field(default_factory=Vm)
     host: Host
     policies: Policies
@@ -62,8 +65,8 @@ class Experiment(Strict):
     replications: Replications = Field(default_factory=Replications)
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Named settings: each a table of dotted keys and the values they take."""
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
-    """Dotted keys and lists of values; every combination is run."""
+    swept: Annotated[Sweep, Field(alias="sweep")] = Field(default_factory=Sweep)
+    """Dotted keys and lists of values; every combination is run. Also `zip` and `sample`."""
     claims: list[Claim] = Field(default_factory=list)
     reduced: Reduced = Field(default_factory=Reduced)
     """What `mmusim check --reduced` runs of it."""
@@ -107,6 +110,11 @@ class Experiment(Strict):
                     'write "16KiB" or more',
                 )  # fmt: skip
         return self
+
+    @property
+    def sweep(self) -> dict[str, list[Any]]:
+        """The swept keys that take values from lists, and the lists."""
+        return self.swept.axes
 
     def script(self, policy: str | Policy) -> Driver:
         """Return what the host does to the guest under a policy, phase by phase.

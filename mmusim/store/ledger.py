@@ -141,6 +141,11 @@ class Store(Reader):
         """Say what was wrong with the ledger when it was opened for writing, and is not now."""
         return self._mended
 
+    def describe(self, facts: Mapping[str, str]) -> None:
+        """Note something about the directory, in place of what was noted under the same names."""
+        with explained(self.folder), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", facts.items())
+
     def add_cell(self, key: str, name: str, config: str, host: str = "", digest: str = "") -> None:
         """Note a cell's resolved configuration (TOML), its host profile and the profile's hash."""
         with explained(self.folder), self._db:

@@ -25,10 +25,23 @@ FLOORS = [
     ["histogram", "trace", "utilisation"],
     ["engine"],
     ["metrics", "metric_units", "jitter", "stats", "timeline", "trace_events"],
-    ["columns", "verdicts", "comparison", "steady"],
+    ["columns", "verdicts", "comparison"],
     ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
-    ["campaign", "looks", "experiment", "check", "best", "sensitivity", "frames", "validation"],
-    ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
+    [
+        "campaign",
+        "looks",
+        "experiment",
+        "check",
+        "best",
+        "sensitivity",
+        "frames",
+        "publication",
+        "likeness",
+        "analysis",
+        "steady",
+        "validation",
+    ],
+    ["plots", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
 MODULES = [

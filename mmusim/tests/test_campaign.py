@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from experiment_files import MINIMAL
+from typer.testing import CliRunner
 
 from mmusim.campaign import Campaign
+from mmusim.cli import app
 from mmusim.engine import choice
 from mmusim.errors import ConfigError
 from mmusim.experiment import run_experiment
 from mmusim.progress import Standing
+from mmusim.store import Store
 from mmusim.workers import Job
 
 TINY = MINIMAL + '[vm]\nmemory = "2MiB"\n[replications]\nseeds = 2\n'
@@ -63,3 +66,35 @@ def test_an_engine_that_is_not_there_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match="needs Numba, which is not installed"):
         run_experiment(tiny, tmp_path / "out", engine="compiled")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line_says_when_auto_falls_back(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    args = ["run", str(tiny), "--out", str(tmp_path / "out"), "--workers", "1"]
+    told = CliRunner().invoke(app, args)
+    assert told.exit_code == 0
+    assert told.stderr.count("so the SimPy engine runs: the same results, slower; install") == 1
+    quiet = CliRunner().invoke(app, [*args, "--engine", "simpy"])
+    assert "SimPy engine" not in quiet.stderr
+    store = Store.open(tmp_path / "out")
+    assert {key.engine for key, _ in store.made(store.version())} == {"simpy"}
+    store.close()
+
+
+def test_runs_of_another_engine_are_other_runs(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for an engine gets its runs, though they are the same."""
+    pytest.importorskip("numba", reason="the extra `compiled` is not installed")
+    run_experiment(tiny, tmp_path / "out", workers=1, engine="simpy")
+    both = run_experiment(tiny, tmp_path / "out", workers=1, engine="compiled")
+    store = Store.open(tmp_path / "out")
+    assert {key.engine for key, _ in store.made(store.version())} == {"simpy", "compiled"}
+    assert store.states()["done"] == 8
+    simpy, compiled = (list(store.results(engine=name)) for name in ("simpy", "compiled"))
+    assert simpy == compiled
+    assert len(list(store.results())) == 4
+    store.close()
+    assert [run.seed for run in both.cells[0].runs["lazy-drop"]] == [1, 2]
