@@ -98,6 +98,26 @@ def sensitivity(
     raise typer.Exit(verb(experiment, out, asked, workers, engine, as_json))
 
 
+@app.command()
+def statistics(
+    experiment: ExperimentFile,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Which figures, or all [the usual five].")
+    ] = None,
+    baseline: Annotated[str, typer.Option(help="Against this policy [the file's].")] = "",
+    cell: CellName = "",
+    shift: Annotated[
+        str, typer.Option(help="Quantile differences of latency or request instead.")
+    ] = "",
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the policies of stored runs: difference, ratio, p, effect, and the answer."""
+    from mmusim.cli.contrasts import verb
+
+    verb(experiment, metric or [], baseline, cell, shift, out, as_json)
+
+
 @app.command(name="warm-up")
 def warm_up(
     experiment: ExperimentFile,

@@ -31,6 +31,7 @@ FLOORS = [
         "campaign",
         "looks",
         "experiment",
+        "contrasts",
         "check",
         "best",
         "sensitivity",
