@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from experiment_files import MINIMAL, changed, only
+from test_check import mmusim as mmusim
 
 from mmusim.campaign import Campaign
 from mmusim.config.cells import load_cells
 from mmusim.experiment import Outcome, evaluate, run_experiment
 from mmusim.looks import standing
 from mmusim.stats.sequential import is_narrow, levels, looks
+from mmusim.stats.shift import QUANTILES
 from mmusim.store import Store
 
 
@@ -104,3 +108,35 @@ def test_without_precision_the_comparisons_are_one_family(tmp_path: Path) -> Non
 )
 def test_what_cannot_end_is_refused(replications: dict[str, object], rule: str) -> None:
     assert rule in only(changed("replications", replications)).rule
+
+
+def test_all_that_the_statistics_say_from_the_command_line(
+    tmp_path: Path, mmusim: Callable[..., tuple[int, str, str]]
+) -> None:
+    path, out = write(tmp_path, ""), tmp_path / "out"
+    run_experiment(path, out, workers=1)
+    common = ("statistics", path, "--out", out)
+    status, text, _ = mmusim(*common)
+    assert status == 0
+    assert "lazy-drop against eager-drop" in text
+    assert "5 comparisons are one family" in text
+    chosen = ("--metric", "faults", "--metric", "p50_write", "--metric", "p50_read")
+    status, text, _ = mmusim(*common, *chosen, "--baseline", "lazy-drop", "--json")
+    rows = json.loads(text)["rows"]
+    assert [row["metric"] for row in rows] == ["faults", "p50_write"], "nobody reads here"
+    assert {row["candidate"] for row in rows} == {"eager-drop"}
+    assert {row["family"] for row in rows} == {2}
+    assert rows[0]["says"] == "not significant"
+    everything = json.loads(mmusim(*common, "--metric", "all", "--json")[1])["rows"]
+    assert len(everything) > 30
+    assert mmusim(*common, "--shift", "latency")[1].count("lazy-drop against") == len(QUANTILES)
+    for wrong, message in [
+        (("--metric", "fautls"), "did you mean 'faults'?"),
+        (("--baseline", "eagerdrop"), "did you mean 'eager-drop'?"),
+        (("--cell", "R1"), "is not a setting with runs"),
+        (("--shift", "requests"), "choose latency or request"),
+        (("--shift", "request"), "has no request histogram"),
+    ]:
+        status, _, err = mmusim(*common, *wrong)
+        assert status == 2
+        assert message in err
