@@ -32,6 +32,7 @@ class Case:
     script: tuple[str, ...]
     steps: tuple[Mapping[str, Any], ...]
     host: str = ""
+    pml: bool = False  # the processor logs writes; not in cases from before it was recorded
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -65,7 +66,7 @@ class Case:
         name += "+dirty-ring" if self.dirty_ring_bytes else f"+{MANUAL[self.manual_protect]}"
         if mmu is Mmu.TDP and not self.eager_page_split:
             name += "+split-on-fault" if kernel.splits_on_fault(mmu) else "+lazy-drop"
-        return name
+        return name + "+pml" * (self.pml and mmu is not Mmu.SHADOW)
 
     def unsupported(self) -> str:
         """Why this case cannot be replayed; empty if it can."""
@@ -107,6 +108,17 @@ def read_cases(path: Path) -> list[Case]:
     return cases
 
 
+def as_line(case: Case) -> str:
+    """Write a case as a line of such a file."""
+    fields = (
+        "kernel", "host", "tdp_mmu", "eager_page_split", "two_dimensional_paging", "memory_mib",
+        "backing", "manual_protect", "dirty_ring_bytes", "pml",
+    )  # fmt: skip
+    data = {key: getattr(case, key) for key in fields}
+    data |= {"script": list(case.script), "steps": [dict(step) for step in case.steps]}
+    return json.dumps(data | dict(case.extra)) + "\n"
+
+
 def _case(line: str, source: str) -> Case:
     def wrong(key: str, value: object, rule: str, remedy: str) -> ConfigError:
         return ConfigError.of(source, key, value, rule, remedy)
@@ -143,5 +155,6 @@ def _case(line: str, source: str) -> Case:
             raise wrong("script", op, "is not a step", "use w, r, wN, rN, l, u, g, c, z, Z or h")
     known = {key: data[key] for key in kinds}
     known["script"], known["steps"] = tuple(data["script"]), tuple(data["steps"])
-    extra = {key: value for key, value in data.items() if key not in kinds and key != "host"}
-    return Case(**known, host=str(data.get("host", "")), extra=extra)
+    extra = {key: value for key, value in data.items() if key not in kinds}
+    host, pml = str(extra.pop("host", "")), extra.pop("pml", False) is True
+    return Case(**known, host=host, pml=pml, extra=extra)

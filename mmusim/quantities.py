@@ -26,7 +26,8 @@ def _text_only(parse: Callable[[str], float], example: str) -> Callable[[Any], f
     return read
 
 
-def _exact_ns(ns: float) -> str:
+def exact_ns(ns: float) -> str:
+    """Write a time so that it reads back as the same number."""
     for unit in ("s", "ms", "us"):
         if ns and ns % NS[unit] == 0:
             return f"{int(ns // NS[unit])}{unit}"
@@ -40,7 +41,7 @@ def _schema(pattern: str, example: str) -> WithJsonSchema:
 Time = Annotated[
     float,
     BeforeValidator(_text_only(parse_ns, '"300ms"')),
-    PlainSerializer(_exact_ns, return_type=str),
+    PlainSerializer(exact_ns, return_type=str),
     _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(ns|us|µs|ms|s|min)\s*$", "300ms"),
 ]
 """A time, ``"300ms"``: float nanoseconds inside."""

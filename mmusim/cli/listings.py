@@ -12,7 +12,7 @@ import typer
 from mmusim.cli.output import table
 from mmusim.config.cells import load_cells, resolved
 from mmusim.config.experiment import Experiment
-from mmusim.config.host import COSTS, load_profile, shipped_profiles
+from mmusim.config.host import COSTS, Cost, load_profile, shipped_profiles
 from mmusim.errors import MisfitError
 from mmusim.policies import PRESETS, Chosen, Policy, choose, policy_named
 from mmusim.policies import policies as registered
@@ -104,9 +104,16 @@ def hosts(name: str, as_json: bool) -> None:
             "mean": show_ns(cost.distribution().mean()),
             "p99": show_ns(float(cost.distribution().quantile(0.99))),
             "provenance": cost.provenance,
+            "interval": _interval(cost),
             "meaning": COSTS[key],
             "note": cost.note,
         }
         for key, cost in costs
     ]
     table(f"{name}: {profile.describes}", rows, as_json)
+
+
+def _interval(cost: Cost) -> str:
+    """Say how sure a measured cost is."""
+    sure = cost.certainty
+    return "" if sure is None else f"{show_ns(sure.low)} to {show_ns(sure.high)}"

@@ -31,7 +31,10 @@ typedef struct { int64_t time, key; } event;
 static event *heap;
 static int64_t n;
 
-static int before(event a, event b) { return a.time < b.time || (a.time == b.time && a.key < b.key); }
+static int before(event a, event b)
+{
+    return a.time < b.time || (a.time == b.time && a.key < b.key);
+}
 
 static void push(event e)
 {

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, field_validator
 
 from mmusim.config.cost import CostSpec, distribution
+from mmusim.config.measured import Certainty, Interference, Measurement, hits_for
 from mmusim.errors import ConfigError, nearest
 from mmusim.latency import Distribution
 from mmusim.quantities import Strict
@@ -80,6 +81,10 @@ class Cost(Strict):
     value: CostSpec
     provenance: Provenance
     note: Annotated[str, Field(min_length=1, description="source or reasoning")]
+    certainty: Certainty | None = None
+    """How sure it is, if it was measured."""
+    ks: float | None = None
+    """Largest distance between the distribution functions of the samples and of the value."""
 
     def distribution(self) -> Distribution:
         """Return the distribution in nanoseconds."""
@@ -93,6 +98,9 @@ class HostProfile(Strict):
     describes: str
     source: str
     costs: dict[str, Cost]
+    interference: list[Interference] = Field(default_factory=list)
+    """What else this host does on the vCPUs' processors; experiments may add to it."""
+    measurement: Measurement | None = None
 
     @field_validator("costs")
     @classmethod
@@ -103,6 +111,19 @@ class HostProfile(Strict):
         missing = [name for name in COSTS if name not in costs]
         if missing:
             raise ValueError(f"lacks {', '.join(missing)}; give every cost a value")
+        return costs
+
+    def distributions(self, order: str, memory: int) -> dict[str, Distribution]:
+        """Return every cost for guests that touch `memory` bytes a vCPU in this order.
+
+        Where the host's hits were measured by order and footprint, those of the nearest are taken.
+        """
+        costs = {name: cost.distribution() for name, cost in self.costs.items()}
+        hits = self.measurement.hits if self.measurement else []
+        near = hits_for(hits, order, memory)
+        if near is not None:
+            costs["t_hit_2M"] = distribution(near.t_hit_2M)
+            costs["t_walk_4K"] = distribution(near.t_walk_4K)
         return costs
 
 

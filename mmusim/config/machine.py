@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from mmusim.config.cost import CostSpec, distribution
+from mmusim.config.claims import Metric
+from mmusim.config.cost import CostSpec
 from mmusim.config.host import COSTS
+from mmusim.config.measured import Interference
 from mmusim.draws import Pairing
 from mmusim.errors import ConfigError
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
@@ -95,22 +97,6 @@ class Vm(Strict):
         return self
 
 
-class Interference(Strict):
-    """Something that the host does on the processor of every vCPU: ticks, other tasks."""
-
-    every: CostSpec
-    """Time between two: a constant is a tick, a gamma with cv = 1 is a Poisson process."""
-    lasts: CostSpec
-    """How long the vCPU does not run."""
-
-    @field_validator("every")
-    @classmethod
-    def _rare(cls, every: Any) -> Any:
-        if distribution(every).mean() < 1000:
-            raise ValueError('must be 1us or more on average; write e.g. "4ms"')
-        return every
-
-
 class Host(Strict):
     """The machine under the kernel."""
 
@@ -151,6 +137,30 @@ class Replications(Strict):
     seeds: Count = 30
     first_seed: int = 1
     pairing: Literal["by-access", "by-occurrence", "independent"] = "by-access"
+    precision: Share | None = None
+    """Seeds are added until half the interval of every ratio is at most this share of it."""
+    max_seeds: Count | None = None
+    """But no more than these."""
+    precise: Metric = "phase_time"
+    """The metric whose ratios, of each policy to the baseline, must be so precise."""
+
+    @model_validator(mode="after")
+    def _sequential(self) -> Self:
+        if (self.precision is None) != (self.max_seeds is None):
+            raise ValueError(
+                "needs both precision and max_seeds, or neither; write e.g. "
+                'precision = "5%", max_seeds = 100'
+            )
+        if self.precision is None or self.max_seeds is None:
+            return self
+        if self.precision == 0:
+            raise ValueError('precision must be above 0; write e.g. "5%"')
+        if not 2 <= self.seeds <= self.max_seeds:
+            raise ValueError(
+                f"begins with {self.seeds} seeds and ends with {self.max_seeds}; begin with at "
+                "least 2 and no more than max_seeds"
+            )
+        return self
 
     @property
     def scheme(self) -> Pairing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Final
 
@@ -44,18 +43,16 @@ def resolve(engine: str = AUTO) -> str:
     return engine
 
 
-def prepare(engine: str = AUTO, tell: Callable[[str], None] | None = None) -> str:
+def prepare(engine: str = AUTO) -> str:
     """Have an engine ready and return its name, as :func:`resolve` does.
 
     The compiled one is compiled when it is first used on a machine, and after each change of the
-    model's code. Do this before starting processes that use it, or each does it by itself. `tell`
-    is told if it takes long.
+    model's code. Do this before starting processes that use it, or each does it by itself.
     """
     engine = resolve(engine)
     if engine == COMPILED:
-        from mmusim.engine.compiled.jit import is_cached
+        from mmusim.engine.code_cache import is_cached
 
-        if tell is not None and not is_cached():
-            tell("compiling the engine for this machine, once: about half a minute")
-        import mmusim.engine.compiled.loop  # noqa: F401
+        if not is_cached():
+            import mmusim.engine.compiled.loop  # noqa: F401
     return engine

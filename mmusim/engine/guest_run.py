@@ -272,7 +272,7 @@ class GuestRun:
         """Book and mark a long run at once; return the time spent in accesses."""
         books = self._v.books
         hits, walks = np.asarray(self._hits[:done]), np.asarray(self._walks[:done])
-        gfn, write = (a[self.k : self.k + done] for a in self._arrays[:2])
+        write = self._arrays.write[self.k : self.k + done]
         hit_ns, walk_ns = int(hits.sum()), int(walks.sum())
         books.ledger[HITS] += hit_ns
         books.ledger[WALK_4K] += walk_ns

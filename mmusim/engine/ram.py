@@ -46,7 +46,7 @@ class RamBlock:
 
     def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
         """Tell which pages are zero, and are sent as a header only; shape of `pages`."""
-        return (self._facts[pages] & ZERO) != 0
+        return np.asarray((self._facts[pages] & ZERO) != 0)
 
     def synced(self) -> int:
         """Take note of a sync of the log; return how many pages it added.

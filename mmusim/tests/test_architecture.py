@@ -16,18 +16,35 @@ from mmusim.metrics import UNITS
 from mmusim.policies import policies
 
 FLOORS = [
-    ["errors", "files", "units", "quantities"],
+    ["errors", "files", "source", "units", "quantities"],
     ["mmu"],
     ["policies"],
     ["latency", "draws", "workload", "hosts"],
     ["config"],
-    ["plan", "bills"],
+    ["plan", "bills", "cost_ranges"],
     ["histogram", "trace", "utilisation"],
     ["engine"],
-    ["metrics", "metric_units", "jitter", "stats", "comparison", "timeline", "trace_events"],
-    ["provenance", "store", "kernel_cases", "conform", "workers", "progress"],
-    ["experiment", "frames", "validation"],
-    ["plots", "lanes", "across", "phase_diagram", "report", "cli", "__main__", "__init__"],
+    ["metrics", "metric_units", "jitter", "stats", "timeline", "trace_events"],
+    ["columns", "verdicts", "comparison"],
+    ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
+    ["calibration"],
+    ["kvm"],
+    [
+        "campaign",
+        "looks",
+        "experiment",
+        "contrasts",
+        "check",
+        "best",
+        "sensitivity",
+        "frames",
+        "publication",
+        "likeness",
+        "analysis",
+        "steady",
+        "validation",
+    ],
+    ["plots", "live_plots", "report", "cli", "__main__", "__init__"],
 ]
 PACKAGE = Path(mmusim.__file__).parent
 MODULES = [

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numba
 import pytest
 from any_run import runs
 from conftest import CONSTANT, ROOT, SOUND, busy_cell, cell, kernel_of, only
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mmusim.config.cells import Cell, cells_of, load_cells, resolved
-from mmusim.engine import choice
+from mmusim.engine import choice, code_cache
 from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.vm import CompiledVm
@@ -92,9 +93,9 @@ def small(cell: Cell) -> Cell:
 def test_engines_agree_on_every_experiment(path: Path) -> None:
     """The first and the last setting of each, every policy."""
     _, cells = load_cells(path)
-    for cell in {cells[0].name: cells[0], cells[-1].name: cells[-1]}.values():
-        for policy in cell.experiment.policies.all:
-            agree(small(cell), policy)
+    for made in {cells[0].name: cells[0], cells[-1].name: cells[-1]}.values():
+        for policy in made.experiment.policies.all:
+            agree(small(made), policy)
 
 
 @pytest.mark.parametrize("costs", [None, CONSTANT], ids=["random costs", "constant costs"])
@@ -194,7 +195,7 @@ def test_without_settling_bundles_would_be_seen(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_engine_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ConfigError, match="--engine: .*'turbo'.*choose one of auto, simpy"):
+    with pytest.raises(ConfigError, match=r"--engine: .*'turbo'.*choose one of auto, simpy"):
         resolve("turbo")
 
 
@@ -216,20 +217,37 @@ def test_the_environment_decides_what_auto_is(monkeypatch: pytest.MonkeyPatch) -
 
 def test_compiled_code_tells_no_probe_and_says_so() -> None:
     plan = make_plan(busy_cell(), "lazy-drop", 1)
-    with pytest.raises(ConfigError, match="no probe.*choose simpy"):
+    with pytest.raises(ConfigError, match=r"no probe.*choose simpy"):
         simulate(plan, probe=Probe(), engine=COMPILED)
     assert simulate(plan, probe=Probe()) == simulate(plan, engine=COMPILED)
 
 
 def test_a_first_use_is_announced_and_a_second_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")
+    prepare(COMPILED)
+    code_cache.use_cache()
+    assert not caplog.records
+    monkeypatch.setenv("MMUSIM_CACHE_DIR", str(tmp_path))
+    code_cache.use_cache()
+    assert "compiling the engine" in caplog.text
+    assert numba.config.CACHE_DIR == str(code_cache.cache_folder())
+    assert code_cache.cache_folder().parent == tmp_path
+
+
+def test_old_states_of_the_code_are_forgotten(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    said: list[str] = []
-    prepare(COMPILED, said.append)
-    assert said == []
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")
     monkeypatch.setenv("MMUSIM_CACHE_DIR", str(tmp_path))
-    prepare(COMPILED, said.append)
-    assert len(said) == 1
+    for number in range(8):
+        old = tmp_path / f"state{number}-numba-0.1"
+        old.mkdir()
+        os.utime(old, (number, number))
+    code_cache.use_cache()
+    kept = {folder.name for folder in tmp_path.iterdir()}
+    assert kept == {code_cache.cache_folder().name, *(f"state{n}-numba-0.1" for n in (5, 6, 7))}
 
 
 # --- keeping house -----------------------------------------------------------------------------
@@ -262,7 +280,8 @@ from mmusim.engine.simulate import Simulation
 from mmusim.plan import make_plan
 
 forever = [{{"do": "write"}}, *[{{"do": "read"}}] * 20_000]
-simulation = Simulation(make_plan(cell(forever, vcpus=2, memory="64MiB"), "none", 1), engine="compiled")
+plan = make_plan(cell(forever, vcpus=2, memory="64MiB"), "none", 1)
+simulation = Simulation(plan, engine="compiled")
 threading.Timer(0.3, lambda: print("runs", flush=True)).start()
 try:
     simulation.run()

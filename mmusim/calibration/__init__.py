@@ -1,0 +1,1 @@
+"""From samples of a machine to its host profile."""

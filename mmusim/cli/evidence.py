@@ -1,0 +1,171 @@
+"""``mmusim evidence``: write what speaks for the model, and every miss, on three rungs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import jinja2
+import typer
+
+from mmusim.cli.live import rows as arm_rows
+from mmusim.cli.live import sentences as arm_sentences
+from mmusim.cli.validate import cost_rows, markdown, shown, summary
+from mmusim.cli.validate_live import miss_rows, row, sentences
+from mmusim.config.host import HostProfile, load_profile
+from mmusim.conform import replay
+from mmusim.errors import ConfigError
+from mmusim.files import whole
+from mmusim.kernel_cases import read_cases
+from mmusim.units import show_ns
+from mmusim.validation.fit import fit
+from mmusim.validation.live_arms import arms_of, predict_arms, read_arms
+from mmusim.validation.live_grid import read_grid
+from mmusim.validation.live_runs import load_runs, simulate_all
+from mmusim.validation.live_score import score_all
+from mmusim.validation.misses import cause
+from mmusim.validation.predict import PROFILE, predict
+from mmusim.validation.published import read
+from mmusim.validation.score import score
+
+NAME: Final = "validation"
+SHOWN: Final = 6
+"""Settings whose distributions are drawn."""
+
+
+class Options(NamedTuple):
+    """The options of the verb."""
+
+    out: Path
+    host: str
+    cases: Sequence[Path]
+    runs: Path
+    arms: Path | None = None
+    arms_runs: Path | None = None
+    grid: Path | None = None
+    workers: int | None = None
+
+
+def evidence(options: Options) -> None:
+    """Go through the three rungs and write ``validation.md`` with its figures into a folder."""
+    from mmusim import live_plots, plots
+
+    profile = load_profile(options.host)
+    if profile.measurement is None:
+        raise ConfigError.of(
+            "evidence", "--host", options.host, "is not a measured profile",
+            "measure one with mmusim probe",
+        )  # fmt: skip
+    options.out.mkdir(parents=True, exist_ok=True)
+    facts: dict[str, Any] = {"counts": counted(options.cases)}
+    facts |= published(options.workers)
+    settings = read_grid(options.grid)
+    recorded, told = load_runs(options.runs)
+    measured = [run for run in recorded if run.kind == "measured"]
+    seeds = sorted({run.seed for run in measured})
+    typer.echo(f"simulating {len(settings)} settings for {len(seeds)} seeds", err=True)
+    runs = [
+        *measured,
+        *simulate_all(
+            settings, told["base"], told["mmu"], options.host, seeds, workers=options.workers
+        ),
+    ]
+    scores = score_all(settings, runs)
+    names = list(dict.fromkeys(s.setting for s in scores))
+    drawn = names[:: max(1, len(names) // SHOWN)][:SHOWN]
+    figures = {
+        "validation-ratios.svg": live_plots.ratios(scores),
+        "validation-latencies.svg": live_plots.distributions(runs, drawn),
+    }
+    with plots.style():
+        for name, figure in figures.items():
+            with whole(options.out / name) as unfinished:
+                figure.savefig(unfinished, format="svg")
+    facts |= {
+        "machine": told, "profile": profile, "live": sentences(scores, told),
+        "passes": markdown([row(s) for s in scores]), "misses": markdown(miss_rows(scores)),
+        "different": [f"{s.setting}, {s.which}: {d}" for s in scores for d in s.differences],
+        "costs": markdown(known(profile)), "repeats": len(seeds),
+    }  # fmt: skip
+    facts |= seed_thread(options)
+    with whole(options.out / f"{NAME}.md") as unfinished:
+        unfinished.write_text(document(facts), encoding="utf-8")
+    typer.echo(f"written: {NAME}.md and its figures in {options.out}", err=True)
+
+
+def counted(paths: Sequence[Path]) -> str:
+    """Replay files of cases; return a table of how many integers are the kernel's."""
+    rows = []
+    for path in paths:
+        cases = read_cases(path)
+        typer.echo(f"replaying {len(cases)} cases of {path}", err=True)
+        live = all("this machine" in case.host for case in cases)
+        results = [replay(case, number, live=live) for number, case in enumerate(cases, 1)]
+        totals = Counter(result.status for result in results)
+        integers = sum(r.integers for r in results)
+        differ = sum(len(r.differences) for r in results)
+        rows.append(
+            {
+                "cases": path.name, "kernels": ", ".join(sorted({c.release.name for c in cases})),
+                "match": totals["match"], "differ": totals["differs"],
+                "integers": integers, "equal": integers - differ,
+                "stale_TLB": sum(r.stale for r in results),
+            }
+        )  # fmt: skip
+    return markdown(rows)
+
+
+def published(workers: int | None) -> dict[str, Any]:
+    """Fit and predict the published times; return what the document says of them."""
+    figures = read()
+    typer.echo("predicting published times", err=True)
+    fitted = fit(figures, load_profile(PROFILE), workers)
+    runs = {figure.run for figure in figures if figure.run is not None}
+    result = score(figures, predict(runs, fitted.costs, workers=workers))
+    missed = [shown(*r) | {"likely_cause": cause(r.figure)} for r in result.rows if r.miss]
+    return {
+        "published": summary(result), "published_costs": markdown(cost_rows(fitted)),
+        "published_misses": markdown(missed),
+    }  # fmt: skip
+
+
+def known(profile: HostProfile) -> list[dict[str, Any]]:
+    """Return a row for each measured cost."""
+    out = []
+    for name, cost in profile.costs.items():
+        if cost.provenance == "assumed":
+            continue
+        d, sure = cost.distribution(), cost.certainty
+        out.append(
+            {
+                "cost": f"`{name}`", "median": show_ns(float(d.quantile(0.5))),
+                "p99": show_ns(float(d.quantile(0.99))),
+                "interval": f"{show_ns(sure.low)} to {show_ns(sure.high)}" if sure else "",
+                "replicates": sure.replicates if sure else "", "how": cost.provenance,
+                "note": cost.note,
+            }
+        )  # fmt: skip
+    return out
+
+
+def seed_thread(options: Options) -> dict[str, Any]:
+    """Predict the recorded arms of an experiment, if there are any."""
+    if options.arms is None or options.arms_runs is None:
+        return {"arms": "", "arms_say": []}
+    file = read_arms(options.arms)
+    recorded, told = load_runs(options.arms_runs)
+    seeds = sorted({run.seed for run in recorded})
+    predicted = predict_arms(file, told["policy"], told["mmu"], options.host, seeds)
+    measured = [run for run in recorded if run.kind == "measured"]
+    found = arms_of(file, [*measured, *predicted])
+    return {"arms": markdown(arm_rows(found)), "arms_say": arm_sentences(found, told)}
+
+
+def document(facts: dict[str, Any]) -> str:
+    """Return what ``docs/validation.md`` says."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    text = (files("mmusim.validation") / "evidence.md.jinja").read_text(encoding="utf-8")
+    return environment.from_string(text).render(**facts)

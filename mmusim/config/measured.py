@@ -1,0 +1,97 @@
+"""What a measured host profile knows beyond its costs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from mmusim.config.cost import CostSpec, distribution
+from mmusim.quantities import Count, Size, Strict, Time
+
+Order = Literal["sequential", "random"]
+
+
+class Certainty(Strict):
+    """How sure a measured cost is."""
+
+    low: Time
+    high: Time
+    """A 95 % interval of the median, of the constant or slope where the cost is one."""
+    samples: Count
+    replicates: Count
+    """The unit of replication: virtual machines made anew, in random order."""
+
+
+class Interference(Strict):
+    """Something that the host does on the processor of every vCPU: ticks, other tasks."""
+
+    every: CostSpec
+    """Time between two: a constant is a tick, a gamma with cv = 1 is a Poisson process."""
+    lasts: CostSpec
+    """How long the vCPU does not run."""
+
+    @field_validator("every")
+    @classmethod
+    def _rare(cls, every: Any) -> Any:
+        if distribution(every).mean() < 1000:
+            raise ValueError('must be 1us or more on average; write e.g. "4ms"')
+        return every
+
+
+class Hits(Strict):
+    """What accesses take that fault nowhere, for one order and footprint."""
+
+    order: Order
+    memory: Size
+    """Of one vCPU."""
+    t_hit_2M: CostSpec  # noqa: N815 - as the cost is called
+    t_walk_4K: CostSpec  # noqa: N815
+
+
+class Load(Strict):
+    """What else the machine did while it was measured."""
+
+    seconds: float
+    other_processors: float
+    """Processors' worth of other tasks."""
+    steal_processors: float
+    """Processors' worth that the hypervisor below took."""
+    runnable_tasks: int
+
+
+class Measurement(Strict):
+    """Where, when and how a profile was measured."""
+
+    date: str
+    kernel: str
+    processor: str
+    processors: Count
+    modules: list[str]
+    mmu: str
+    parameters: dict[str, str]
+    """Of the module kvm."""
+    load: Load
+    warning: str = ""
+    """What was not quiet, with the number; empty if nothing."""
+    clock: Time
+    """What reading the clock adds to each measured latency; not in the costs."""
+    loop: Time
+    """What the measuring guest does between two accesses; not in the costs."""
+    late: Time
+    """How much longer than asked the host thread sleeps."""
+    samples: str = ""
+    """File with the raw samples, beside the profile."""
+    hits: Annotated[list[Hits], Field(default_factory=list)]
+
+
+def hits_for(hits: list[Hits], order: str, memory: int) -> Hits | None:
+    """Return the table of an order whose footprint is nearest, as a ratio; None without tables."""
+    near = [table for table in hits if table.order == order]
+    if not near:
+        return None
+
+    def apart(table: Hits) -> float:
+        return max(table.memory / memory, memory / table.memory)
+
+    return min(near, key=apart)

@@ -1,0 +1,45 @@
+"""What accesses take that fault nowhere."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.kvm.bench import Ints, Rng, Sink, bench, firsts
+
+
+def hits(rng: Rng, sink: Sink, mib: int) -> None:
+    """Accesses that fault nowhere: by mapping, order, footprint; alone and between faults.
+
+    Before each pass the guest goes once through all of its memory, as after populating it: what a
+    cache still holds of that is part of what a hit takes.
+    """
+    with bench(mib) as b:
+        pages, vm = b.vm.pages, b.vm
+        everything = np.arange(pages)
+
+        def some(order: str) -> Ints:
+            return rng.permutation(pages)[:6000] if order == "random" else everything[:6000]
+
+        b.quietly(firsts(pages), True)
+        for order in rng.permutation(["sequential", "random"]).tolist():
+            for kind in ("read", "write"):
+                b.quietly(everything, True)
+                ns = b.touch(some(order), kind == "write")
+                sink.add(f"hit/2M/{order}/{mib}/alone/{kind}", thin(ns))
+        vm.log(True)
+        b.quietly(firsts(pages), True)
+        near = rng.permutation(pages)[:3000]
+        b.quietly(near, True)
+        for order in rng.permutation(["sequential", "random"]).tolist():
+            gfns = np.sort(near) if order == "sequential" else rng.permutation(near)
+            b.get()
+            write = rng.random(len(near)) < 0.3
+            ns = b.touch(gfns, write)
+            sink.add(f"hit/4K/{order}/{mib}/beside/read", ns[~write])
+            sink.add(f"hit/4K/{order}/{mib}/alone/read", thin(b.touch(gfns, False)))
+
+
+def thin(ns: NDArray[np.float64], most: int = 3000) -> NDArray[np.float64]:
+    """Keep every k-th sample, so that a file stays small."""
+    return ns[:: max(1, len(ns) // most)]

@@ -1,0 +1,162 @@
+"""The settings in which simulated and measured latencies are compared.
+
+Nothing is fitted to them: `mmusim probe` measures other sequences on other sizes. A setting is one
+guest: it populates its memory, logging is switched on, a *first* pass finds what that left, the log
+is read, and a *steady* pass goes on, beside gets at intervals if there are any.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mmusim.calibration.tables import as_cost
+from mmusim.config.cells import Cell, cells_of
+from mmusim.config.host import HostProfile
+from mmusim.config.load import load
+from mmusim.latency import Empirical
+from mmusim.quantities import Share, Size, Strict, Time, exact_ns
+from mmusim.units import BYTES, PAGE, show_bytes
+
+FIRST: Final = "first"
+STEADY: Final = "steady"
+PASSES: Final = (FIRST, STEADY)
+ACCESSES: Final = 6144
+"""In a pass of all vCPUs together, or as many as there are pages."""
+FAULT_NS: Final = 30_000.0
+"""Only decides how many gets a pass is given."""
+
+
+class Setting(Strict):
+    """One cell of the grid."""
+
+    memory: Size
+    writes: Share
+    order: Literal["sequential", "random"]
+    vcpus: Annotated[int, Field(ge=1, le=8)] = 1
+    reporting: Literal["get-clears", "manual-clear", "init-all-set", "dirty-ring"] = "get-clears"
+    every: Time | None = None
+    """The log is read at this interval during the steady pass."""
+    chunk: Size | None = None
+    """Of clears, where there are any."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.memory % (self.vcpus * 2 * BYTES["MiB"]):
+            raise ValueError("memory must be whole 2 MiB regions for each vCPU; round it")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The setting in a few words."""
+        parts = [f"{show_bytes(self.memory)}", f"{self.writes:.0%} writes", self.order]
+        if self.vcpus > 1:
+            parts.append(f"{self.vcpus} vCPUs")
+        if self.every:
+            parts.append(f"log read every {self.every / 1e6:g} ms")
+        if self.reporting != "get-clears":
+            parts.append(self.reporting)
+        if self.chunk:
+            parts.append(f"chunks of {show_bytes(self.chunk)}")
+        return ", ".join(parts)
+
+    @property
+    def syncs(self) -> int:
+        """How often the log is read during the steady pass."""
+        if self.every is None:
+            return 0
+        busy = ACCESSES / self.vcpus * max(self.writes, 0.02) * FAULT_NS
+        return max(3, math.ceil(busy / (self.every + 100_000)))
+
+    def phases(self, *, loop_ns: float, late_ns: float) -> list[dict[str, Any]]:
+        """Return the driver's phases; what a real guest and host do by themselves is given."""
+        pages = self.memory // PAGE
+        touch = {
+            "do": "touch", "writes": f"{self.writes * 100:.15g}%", "order": self.order,
+            "pages": f"{100 * min(1.0, ACCESSES / pages):.15g}%", "think": exact_ns(loop_ns),
+        }  # fmt: skip
+        sync: dict[str, Any] = {"do": "sync-dirty-log"}
+        if self.chunk:
+            sync["chunk"] = show_bytes(self.chunk)
+        steady = touch | {"name": STEADY}
+        phases: list[dict[str, Any]] = [
+            {"do": "write", "name": "populate"}, {"do": "enable-logging"},
+            touch | {"name": FIRST}, sync,
+        ]  # fmt: skip
+        if not self.syncs:
+            return [*phases, steady, sync]
+        assert self.every is not None
+        wait = {"do": "sleep", "time": exact_ns(self.every + late_ns)}
+        return [*phases, steady | {"background": True}, *[wait, sync] * self.syncs,
+                {"do": "wait"}, sync]  # fmt: skip
+
+    def cell(self, policy: str, mmu: str) -> Cell:
+        """Return the cell of an experiment that is this setting, for a run on the machine."""
+        data = self._data(policy, mmu, self.phases(loop_ns=0, late_ns=0))
+        (cell,) = cells_of(data, "live validation", Path())
+        return cell
+
+    def simulated(self, policy: str, mmu: str, profile: HostProfile, path: str) -> Cell:
+        """Return the cell as the measuring guest has it, for a run of the simulator."""
+        measurement = profile.measurement
+        assert measurement is not None
+        phases = self.phases(loop_ns=measurement.loop, late_ns=measurement.late)
+        data = self._data(policy, mmu, phases)
+        return as_measured(data, profile, path, Path())
+
+    def _data(self, policy: str, mmu: str, phases: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "id": "live-validation",
+            "question": "Is the simulated guest like the measured one?",
+            "vm": {"vcpus": self.vcpus, "memory": show_bytes(self.memory), "mmu": mmu,
+                   "kernel": policy.partition("+")[0]},
+            "host": {"profile": "skylake-2021"},
+            "policies": {"baseline": policy, "compare": ["none"]},
+            "driver": {"phases": phases, "measure": STEADY},
+        }  # fmt: skip
+
+
+def as_measured(data: dict[str, Any], profile: HostProfile, path: str, folder: Path) -> Cell:
+    """Return the only cell of an experiment on a measured host, its guest being the measuring one.
+
+    Reading the clock is then part of every access, and a phase begins with its first access.
+    """
+    assert profile.measurement is not None
+    data = data | {"host": {"profile": path}}
+    (plain,) = cells_of(data, "live validation", folder)
+    hit = plain.costs["t_hit_2M"]
+    base: Any = as_cost(hit) if isinstance(hit, Empirical) else exact_ns(hit.mean())
+    clock = exact_ns(profile.measurement.clock)
+    costs = {"t_pass": "0ns", "t_hit_2M": {"shifted": {"by": clock, "base": base}}}
+    (cell,) = cells_of(
+        data | {"host": {"profile": path, "costs": costs}}, "live validation", folder
+    )
+    return cell
+
+
+class Grid(Strict):
+    """A file of settings."""
+
+    settings: Annotated[list[Setting], Field(min_length=1)]
+
+
+def shipped_grid() -> Path:
+    """Return the grid that comes with mmusim."""
+    from importlib.resources import files
+
+    return Path(str(files("mmusim.validation") / "live_grid.toml"))
+
+
+def read_grid(path: Path | None = None) -> list[Setting]:
+    """Read a grid, the shipped one by default.
+
+    Raises
+    ------
+    ConfigError
+        With all that is wrong in the file.
+    """
+    return load(path or shipped_grid(), Grid).settings

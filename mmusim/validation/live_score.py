@@ -1,0 +1,269 @@
+"""How like the machine the simulator is: counts, times, distributions, and who could tell."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.histogram import Histogram
+from mmusim.validation.live_grid import Setting
+from mmusim.validation.live_runs import RunOf
+
+Floats = NDArray[np.float64]
+
+METRICS: Final[dict[str, Callable[[RunOf], float]]] = {
+    "total": lambda run: run.total_ns,
+    "p50": lambda run: run.latencies.quantile(0.5),
+    "p90": lambda run: run.latencies.quantile(0.9),
+    "p99": lambda run: run.latencies.quantile(0.99),
+    "p99.9": lambda run: run.latencies.quantile(0.999),
+}
+TOLERANCES: Final = {"total": 0.15, "p50": 0.10, "p90": 0.15, "p99": 0.25, "p99.9": 0.25}
+"""How far the median over simulated runs may lie from that over measured runs, relatively."""
+TARGETS: Final = ("total", "p50", "p99")
+SHARE: Final = 0.90
+"""Of the passes that should meet a target."""
+LEVEL: Final = 0.05
+SHUFFLES: Final = 2000
+
+
+class Compared(NamedTuple):
+    """One metric of one pass."""
+
+    metric: str
+    measured: float  # median over runs, ns
+    low: float  # smallest and largest measured run
+    high: float
+    simulated: float
+    tolerance: float
+
+    @property
+    def ratio(self) -> float:
+        """Simulated by measured."""
+        return self.simulated / self.measured if self.measured else float("inf")
+
+    @property
+    def close(self) -> bool:
+        """Within the tolerance."""
+        return abs(self.ratio - 1) <= self.tolerance
+
+    @property
+    def own_spread(self) -> bool:
+        """Between the machine's own smallest and largest run."""
+        return self.low <= self.simulated <= self.high
+
+    @property
+    def met(self) -> bool:
+        """Within the tolerance or the machine's own spread."""
+        return self.close or self.own_spread
+
+
+class Sceptic(NamedTuple):
+    """Whether somebody who sees runs could tell which are simulated."""
+
+    between: float  # mean KS distance of a simulated and a measured run
+    within: float  # mean KS distance of two measured runs
+    p: float  # of a permutation test whose unit is the run
+    auc: float  # probability that a simulated access takes longer than a measured one
+
+    @property
+    def can_tell(self) -> bool:
+        """At the level of the test."""
+        return self.p <= LEVEL
+
+
+@dataclass(frozen=True, slots=True)
+class PassScore:
+    """One pass of one setting."""
+
+    setting: str
+    which: str
+    repeats: int
+    compared: tuple[Compared, ...]
+    exact: bool | None  # counts; None: they depend on timing
+    differences: tuple[str, ...]  # counts that differ
+    sceptic: Sceptic
+    log_measured: float  # log operations beside and after the pass, ns
+    log_simulated: float
+
+    def of(self, metric: str) -> Compared:
+        """Return one metric."""
+        return next(c for c in self.compared if c.metric == metric)
+
+
+def score_all(settings: Sequence[Setting], runs: Iterable[RunOf]) -> list[PassScore]:
+    """Score every pass that was both measured and simulated."""
+    groups: dict[tuple[str, str, str], list[RunOf]] = {}
+    for run in runs:
+        groups.setdefault((run.setting, run.which, run.kind), []).append(run)
+    out = []
+    for setting in settings:
+        for which in ("first", "steady"):
+            measured = groups.get((setting.name, which, "measured"), [])
+            simulated = groups.get((setting.name, which, "simulated"), [])
+            if measured and simulated:
+                out.append(_score(setting, which, measured, simulated))
+    return out
+
+
+def _score(
+    setting: Setting, which: str, measured: list[RunOf], simulated: list[RunOf]
+) -> PassScore:  # fmt: skip
+    compared = []
+    for metric, of in METRICS.items():
+        theirs, mine = [of(run) for run in measured], [of(run) for run in simulated]
+        compared.append(
+            Compared(
+                metric, statistics.median(theirs), min(theirs), max(theirs),
+                statistics.median(mine), TOLERANCES[metric],
+            )
+        )  # fmt: skip
+    exact, differences = counts(setting, which, measured, simulated)
+    return PassScore(
+        setting.name, which, len(measured), tuple(compared), exact, differences,
+        sceptic(measured, simulated),
+        statistics.median(run.log_ns for run in measured),
+        statistics.median(run.log_ns for run in simulated),
+    )  # fmt: skip
+
+
+def counts(
+    setting: Setting, which: str, measured: list[RunOf], simulated: list[RunOf]
+) -> tuple[bool | None, tuple[str, ...]]:
+    """Compare the kernel's counters of runs of one seed, which make the same accesses.
+
+    What happens beside a pass at intervals depends on timing; so does what is left in the rings
+    of two vCPUs.
+    """
+    if setting.every is not None and which == "steady":
+        return None, ()
+    mine = {run.seed: run for run in simulated}
+    pairs = [(run, mine[run.seed]) for run in measured if run.seed in mine]
+    if not pairs:
+        return None, ()
+    asks = setting.reporting != "dirty-ring" or setting.vcpus == 1
+    asks = asks and not (setting.every is not None)
+    found = []
+    for theirs, ours in pairs:
+        found += [
+            f"seed {theirs.seed}: {key} {theirs.counters[key]}, simulated {ours.counters[key]}"
+            for key in theirs.counters
+            if theirs.counters[key] != ours.counters[key]
+        ]
+        if asks and theirs.dirty != ours.dirty:
+            found.append(f"seed {theirs.seed}: dirty {theirs.dirty}, simulated {ours.dirty}")
+    return not found, tuple(found)
+
+
+def sceptic(measured: Sequence[RunOf], simulated: Sequence[RunOf], seed: int = 1) -> Sceptic:
+    """Test whether simulated and measured runs can be told apart by their latencies.
+
+    The statistic is an energy distance with the Kolmogorov-Smirnov distance of two runs as metric:
+    twice the mean distance between the groups less the mean distances within them. It is compared
+    with that of random partitions of all runs. The run is the unit: accesses of a run share its
+    moment (Szekely and Rizzo, 2013).
+    """
+    distance = ks_matrix([run.latencies for run in (*measured, *simulated)])
+    n, total = len(measured), len(distance)
+    ours = np.arange(total) >= n
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permuted(np.tile(ours, (SHUFFLES, 1)), axis=1)
+    seen, *others = _energy(distance, np.vstack([ours, shuffled]))
+    as_large = int(np.count_nonzero(np.array(others) >= seen - 1e-12))
+    pairs = distance[:n, :n][np.triu_indices(n, 1)]
+    return Sceptic(
+        between=float(distance[:n, n:].mean()),
+        within=float(pairs.mean()) if len(pairs) else 0.0,
+        p=(as_large + 1) / (SHUFFLES + 1),
+        auc=_auc(measured, simulated),
+    )
+
+
+def _energy(distance: Floats, second: NDArray[np.bool_]) -> Floats:
+    """Return the energy distance of each partition of the runs, shape (partitions,)."""
+    two = second.astype(float)
+    one = 1 - two
+    n, m = one.sum(axis=1), two.sum(axis=1)
+    to_two = two @ distance
+    between = (to_two * one).sum(axis=1) / (n * m)
+    inside = ((one @ distance) * one).sum(axis=1) / n**2 + (to_two * two).sum(axis=1) / m**2
+    return np.asarray(2 * between - inside)
+
+
+def ks_matrix(histograms: Sequence[Histogram]) -> Floats:
+    """Return the KS distances of all pairs, shape (runs, runs), to the width of a bin."""
+    cumulated = np.array([np.cumsum(h.counts) / max(1, h.count) for h in histograms])
+    return np.array([np.abs(cumulated - one).max(axis=1) for one in cumulated])
+
+
+def _auc(measured: Sequence[RunOf], simulated: Sequence[RunOf]) -> float:
+    """Probability that a simulated latency exceeds a measured one, ties counted half."""
+    theirs = sum((run.latencies.counts for run in measured), np.zeros(1)).astype(float)
+    mine = sum((run.latencies.counts for run in simulated), np.zeros(1)).astype(float)
+    theirs, mine = theirs / theirs.sum(), mine / mine.sum()
+    below = np.cumsum(theirs) - theirs
+    return float((mine * (below + theirs / 2)).sum())
+
+
+class Summary(NamedTuple):
+    """The grid in a few numbers."""
+
+    passes: int
+    exact: int
+    countable: int
+    met: dict[str, tuple[int, int]]  # metric -> within the tolerance; within it or own spread
+    indistinguishable: int
+
+    def reached(self, metric: str) -> bool:
+        """Whether a target is met by enough passes."""
+        return self.met[metric][1] >= SHARE * self.passes
+
+
+def summarise(scores: Sequence[PassScore]) -> Summary:
+    """Count what was met."""
+    countable = [s for s in scores if s.exact is not None]
+    return Summary(
+        passes=len(scores),
+        exact=sum(bool(s.exact) for s in countable),
+        countable=len(countable),
+        met={
+            metric: (
+                sum(s.of(metric).close for s in scores),
+                sum(s.of(metric).met for s in scores),
+            )
+            for metric in METRICS
+        },
+        indistinguishable=sum(not s.sceptic.can_tell for s in scores),
+    )
+
+
+def misses(scores: Sequence[PassScore]) -> list[tuple[PassScore, Compared]]:
+    """Return what lies neither within the tolerance nor within the machine's own spread."""
+    return [(s, c) for s in scores for c in s.compared if not c.met]
+
+
+def cause(score: PassScore, miss: Compared) -> str:
+    """Say what a miss most likely comes from, by where it lies."""
+    fast = miss.measured < 2_000 and miss.metric in ("p50", "p90", "p99", "p99.9", "total")
+    if miss.metric == "total" and score.of("p50").measured < 2_000 and score.of("p50").met:
+        return "rare interruptions: a short pass has none or some, and each is as long as the pass"
+    if fast and miss.metric != "total":
+        return (
+            "hits: caches and TLBs hold what the accesses before left there; the model draws each "
+            "access by order, footprint and mapping only"
+        )
+    if miss.metric in ("p99", "p99.9"):
+        return (
+            "interference: its rate was measured in the minute of the probe, and the tail is what "
+            "the host did in the minutes of the validation"
+        )
+    if "ring" in score.setting:
+        return "exits of full rings: user space, which is this program, is timed with them"
+    if "vCPUs" in score.setting:
+        return "two vCPUs on two processors share them with the host thread; the model does not"
+    return "the machine drifted between probe and validation: the same faults took longer or less"
