@@ -232,7 +232,7 @@ def test_a_first_use_is_announced_and_a_second_is_not(
     monkeypatch.setenv("MMUSIM_CACHE_DIR", str(tmp_path))
     code_cache.use_cache()
     assert "compiling the engine" in caplog.text
-    assert numba.config.CACHE_DIR == str(code_cache.cache_folder())
+    assert str(code_cache.cache_folder()) == numba.config.CACHE_DIR
     assert code_cache.cache_folder().parent == tmp_path
 
 
