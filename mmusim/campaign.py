@@ -31,6 +31,7 @@ class Campaign:
     store: Store
     engine: str | None  # by which runs are made and read: simpy or compiled; None: any, to read
     failures: list[str] = field(default_factory=list)  # which runs failed, and how
+    _cell_keys: list[str] = field(default_factory=list)
 
     def planned(self, seeds: int | None = None) -> list[Job]:
         """Return every cell x seed x policy of the file; `seeds` replaces its number of seeds."""
@@ -43,9 +44,14 @@ class Campaign:
 
     def keys(self, jobs: Iterable[Job]) -> dict[Job, Key]:
         """Return what the store calls these runs."""
-        cells = [cell.key() for cell in self.cells]
+        cells = self.cell_keys()
         version, engine = model_version(), self.engine or ""
         return {job: Key(cells[job.cell], job.policy, job.seed, engine, version) for job in jobs}
+
+    def cell_keys(self) -> list[str]:
+        """Return what the store calls the cells, in their order."""
+        self._cell_keys = self._cell_keys or [cell.key() for cell in self.cells]
+        return self._cell_keys
 
     def missing(self, wanted: Iterable[Job]) -> dict[Job, Key]:
         """Return those that are not stored, the largest VMs first: so no core idles at the end.
@@ -65,10 +71,10 @@ class Campaign:
         for key, policy, seed, record in self.store.results(engine=self.engine):
             found.setdefault((key, policy), []).append(from_record(policy, seed, record))
         return {
-            (number, policy): found[cell.key(), policy]
-            for number, cell in enumerate(self.cells)
+            (number, policy): found[key, policy]
+            for number, key in enumerate(self.cell_keys())
             for policy in self.experiment.policies.all
-            if (cell.key(), policy) in found
+            if (key, policy) in found
         }
 
     def carry_out(self, jobs: dict[Job, Key], crew: Crew, watch: Watch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
 from typing import Any, Final
@@ -17,6 +17,8 @@ TIMEOUT_S: Final = 5.0
 """A scheduler that does not answer for so long cannot be reached."""
 LOOK_S: Final = 5.0
 """How often one counts the workers."""
+PATIENCE_S: Final = 60.0
+"""A cluster whose workers are all gone is given so long to get new ones."""
 
 
 class ClusterError(MmusimError):
@@ -64,7 +66,7 @@ def _cluster(address: str) -> Iterator[Crew]:
         client = _reach(distributed, address)
         try:
             _check_workers(client, address)
-            yield _Dask(client)
+            yield _Dask(client, address)
         except (distributed.comm.core.CommClosedError, CancelledError):
             raise ClusterError(
                 f"--scheduler = {address!r}: was lost; finished runs are stored: start it and run "
@@ -91,15 +93,27 @@ def _quiet() -> Iterator[None]:
 class _Dask(Crew):
     """The workers of a cluster, however many they are at the moment."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(
+        self, client: Any, address: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(executor=client.get_executor(pure=False), slots=self._threads)
-        self._client, self._counted_s, self._count = client, -LOOK_S, 1
+        self._client, self._address, self._clock = client, address, clock
+        self._count, self._seen_s, self._counted_s = 1, clock(), clock() - LOOK_S
 
     def _threads(self) -> int:
-        if time.monotonic() - self._counted_s >= LOOK_S:
-            self._counted_s = time.monotonic()
-            self._count = max(1, sum(self._client.ncores().values()))
-        return self._count
+        """Count the threads of all workers, now and then."""
+        now = self._clock()
+        if now - self._counted_s >= LOOK_S:
+            self._counted_s = now
+            self._count = sum(self._client.ncores().values())
+            self._seen_s = now if self._count else self._seen_s
+        if now - self._seen_s >= PATIENCE_S:
+            raise ClusterError(
+                f"--scheduler = {self._address!r}: has had no workers for {PATIENCE_S:.0f} s; "
+                f"finished runs are stored: start some with `dask worker {self._address}` and run "
+                "the same command to go on"
+            )
+        return max(1, self._count)
 
     def result(self, future: Future[Ended]) -> Ended | None:
         """Return how a task ended. Dask gives one whose worker died to others, some times."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,26 +97,49 @@ def run_experiment(
     StoreError
         If `out` cannot be written.
     """
-    experiment, cells = load_cells(path)
-    engine = resolve(engine)
-    with hired(workers, executor, scheduler) as crew:
-        store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
-        try:
-            for cell in cells:
-                store.add_cell(
-                    cell.key(), cell.name, tomli_w.dumps(resolved(cell)),
-                    cell.profile.name, profile_hash(cell.profile),
-                )  # fmt: skip
-            campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
-            wanted = rounds or (lambda runs: asked_for(runs, seeds))
-            jobs = in_rounds(campaign, wanted, crew, progress, retry_failed=retry_failed)
-            outcome = evaluate(
-                experiment, cells, store, jobs=jobs, seeds=seeds, failures=campaign.failures,
-                engine=engine,
-            )  # fmt: skip
-            return replace(outcome, notices=store.mended())
-        finally:
-            store.close()
+    with hired(workers, executor, scheduler) as crew, opened(path, out, engine) as campaign:
+        wanted = rounds or (lambda runs: asked_for(runs, seeds))
+        jobs = in_rounds(campaign, wanted, crew, progress, retry_failed=retry_failed)
+        outcome = evaluate(
+            campaign.experiment, campaign.cells, campaign.store, jobs=jobs, seeds=seeds,
+            failures=campaign.failures, engine=campaign.engine,
+        )  # fmt: skip
+        return replace(outcome, notices=campaign.store.mended())
+
+
+@contextmanager
+def opened(
+    path: str | Path,
+    out: str | Path,
+    engine: str = AUTO,
+    cells: Callable[[Sequence[Cell]], Sequence[Cell]] = lambda of_the_file: of_the_file,
+) -> Iterator[Campaign]:
+    """Open an experiment's run directory to make runs; close it in the end.
+
+    `cells` may replace the settings of the file by others that belong to the same question.
+
+    Raises
+    ------
+    ConfigError
+        If the file is wrong, `out` belongs to something else or there is no such engine here.
+    StoreError
+        If `out` cannot be written.
+    """
+    experiment, of_the_file = load_cells(path)
+    engine, made = resolve(engine), cells(of_the_file)
+    store = Store.open_for(Path(out), experiment.id, provenance())
+    try:
+        store.describe({"file": str(path), "text": Path(path).read_text(encoding="utf-8")})
+        store.add_cells(map(_row, made))
+        yield Campaign(experiment=experiment, cells=made, store=store, engine=engine)
+    finally:
+        store.close()
+
+
+def _row(cell: Cell) -> tuple[str, str, str, str, str]:
+    profile = cell.profile
+    config = tomli_w.dumps(resolved(cell))
+    return cell.key(), cell.name, config, profile.name, profile_hash(profile)
 
 
 def evaluate(

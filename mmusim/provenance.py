@@ -11,27 +11,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmusim.source import code_hash
+
 if TYPE_CHECKING:
     from mmusim.config.host import HostProfile
 
 _PACKAGE = Path(__file__).parent
-_MODEL = (
-    "units.py", "mmu", "policies", "latency.py", "draws.py", "workload", "config", "plan.py",
-    "bills.py", "histogram.py", "trace.py", "engine", "metrics.py",
-)  # fmt: skip
-"""The rooms that decide what a run gives; what is above them only reads it."""
 
 
 @cache
 def model_version() -> str:
     """Return the release and a hash of the model's code: results of other code are not mixed in."""
-    digest = hashlib.blake2b(digest_size=4)
-    for room in _MODEL:
-        place = _PACKAGE / room
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            name = path.relative_to(_PACKAGE).as_posix()
-            digest.update(f"{name}\0".encode() + path.read_bytes())
-    return f"{version('mmusim')}+{digest.hexdigest()}"
+    return f"{version('mmusim')}+{code_hash()}"
 
 
 def provenance() -> dict[str, str]:

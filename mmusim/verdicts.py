@@ -43,8 +43,9 @@ def judge(
 ) -> Verdict:
     """Judge a claim in one cell.
 
-    Supported: the whole interval lies in the expected range (for a theory, the theory lies in the
-    interval). Refuted: the two do not meet. Inconclusive: anything else.
+    Supported: the whole interval lies in the expected range. Refuted: the two do not meet.
+    Inconclusive: anything else. A theory is refuted if it does not lie in the interval, and
+    supported if it does and the interval is no wider than the theory's value.
 
     An order is judged by the ratio of the two, or by their difference where a figure is zero. The
     best of k policies is compared with each of the others by an interval of confidence
@@ -188,7 +189,10 @@ def _outcome(
     """Judge an interval; the ends of an open range do not belong to it."""
     low, high = expected
     if is_theory:
-        return "supported" if low in measured else "refuted"
+        says_something = measured.high - measured.low <= abs(low)
+        return (
+            "refuted" if low not in measured else "supported" if says_something else "inconclusive"
+        )
     if open_:
         if low < measured.low and measured.high < high:
             return "supported"

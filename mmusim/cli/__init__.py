@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from mmusim.cli.evidence_verbs import app as evidence_verbs
+from mmusim.cli.handing_on import app as handing_on
+from mmusim.cli.options import AsJson, CellName, Engine, ExperimentFile, From, Out, Policy, Seed
+from mmusim.cli.statistics import app as statistics
 from mmusim.cli.workload import app as workload
 
 app = typer.Typer(
@@ -21,21 +24,8 @@ app = typer.Typer(
 
 app.add_typer(evidence_verbs)
 app.add_typer(workload, name="workload")
-
-ExperimentFile = Annotated[
-    Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")
-]
-RunFolder = Annotated[Path, typer.Argument(help="A run directory.", metavar="FOLDER")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Out = Annotated[Path | None, typer.Option(help="Run directory [results/ID]", show_default=False)]
-Engine = Annotated[
-    str, typer.Option(help="auto, simpy or compiled: the same results.", metavar="NAME")
-]
-
-Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
-Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
-CellName = Annotated[str, typer.Option("--cell", help="The setting [the only one].")]
-From = Annotated[str, typer.Option("--from", help="From this time of the run, e.g. 1.5ms.")]
+app.add_typer(handing_on)
+app.add_typer(statistics)
 
 
 @app.command()
@@ -62,33 +52,6 @@ def run(
 
 
 @app.command()
-def check(
-    places: Annotated[
-        list[Path], typer.Argument(help="Folders of experiments, or files.", metavar="PLACE...")
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the run directories, each by its experiment's id.")
-    ] = Path("results"),
-    seeds: Annotated[int | None, typer.Option(min=2, help="Replications.")] = None,
-    reduced: Annotated[bool, typer.Option("--reduced", help="What [reduced] keeps.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
-    engine: Engine = "auto",
-    every_setting: Annotated[bool, typer.Option("--all", help="A row for each setting.")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit status 1 unless every claim is supported.")
-    ] = False,
-    reports: Annotated[bool, typer.Option("--reports", help="Write the reports too.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Judge the claims of experiments; exit status 1 if one is refuted that is not known to be."""
-    from mmusim.cli.check import verb
-
-    raise typer.Exit(
-        verb(places, out, seeds, reduced, workers, engine, every_setting, strict, reports, as_json)
-    )
-
-
-@app.command()
 def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of what a run directory holds; nothing is run."""
     from mmusim.cli.reports import report as verb
@@ -104,17 +67,6 @@ def index(
     from mmusim.cli.reports import index as verb
 
     verb(folder)
-
-
-@app.command()
-def export(
-    folder: RunFolder,
-    to: Annotated[Path, typer.Option("--to", help="A .csv or .parquet file to write.")],
-) -> None:
-    """Write the runs of a run directory as one flat table."""
-    from mmusim.cli.run import export as verb
-
-    verb(folder, to)
 
 
 @app.command()

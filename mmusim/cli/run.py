@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import typer
 
 from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder, written_report
-from mmusim.engine.choice import AUTO, SIMPY, resolve
+from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, resolve
 from mmusim.errors import ConfigError, InterruptedRunError
 from mmusim.experiment import Outcome, run_experiment
 from mmusim.files import whole
@@ -57,7 +58,8 @@ def run(
 
 def notice(engine: str) -> None:
     """Say it when `auto` cannot take the compiled engine."""
-    if engine == AUTO and resolve(engine) == SIMPY:
+    free = engine == AUTO and os.environ.get(VARIABLE, AUTO) == AUTO
+    if free and resolve(engine) == SIMPY:
         typer.echo(
             "mmusim: Numba is not installed, so the SimPy engine runs: the same results, slower; "
             "install mmusim[compiled]",

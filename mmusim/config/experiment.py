@@ -12,6 +12,7 @@ from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
+from mmusim.config.sweep import Sweep
 from mmusim.config.workloads import Workload
 from mmusim.errors import MisfitError, nearest
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
@@ -65,8 +66,8 @@ class Experiment(Strict):
     replications: Replications = Field(default_factory=Replications)
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Named settings: each a table of dotted keys and the values they take."""
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
-    """Dotted keys and lists of values; every combination is run."""
+    swept: Annotated[Sweep, Field(alias="sweep")] = Field(default_factory=Sweep)
+    """Dotted keys and lists of values; every combination is run. Also `zip` and `sample`."""
     claims: list[Claim] = Field(default_factory=list)
     reduced: Reduced = Field(default_factory=Reduced)
     """What `mmusim check --reduced` runs of it."""
@@ -110,6 +111,11 @@ class Experiment(Strict):
                     'write "16KiB" or more',
                 )  # fmt: skip
         return self
+
+    @property
+    def sweep(self) -> dict[str, list[Any]]:
+        """The swept keys that take values from lists, and the lists."""
+        return self.swept.axes
 
     @property
     def order(self) -> str:

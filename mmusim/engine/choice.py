@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from typing import Final
 
@@ -11,18 +12,22 @@ AUTO: Final = "auto"
 SIMPY: Final = "simpy"
 COMPILED: Final = "compiled"
 ENGINES: Final = (AUTO, SIMPY, COMPILED)
+VARIABLE: Final = "MMUSIM_ENGINE"
 
 
 def resolve(engine: str = AUTO) -> str:
     """Return the engine that a name stands for on this machine: ``simpy`` or ``compiled``.
 
-    ``auto`` is the compiled one where Numba is installed. Both give the same Trace.
+    ``auto`` is what the environment variable ``MMUSIM_ENGINE`` says, else the compiled one where
+    Numba is installed. Both give the same Trace.
 
     Raises
     ------
     ConfigError
         If there is no engine of this name, or it needs what is not installed.
     """
+    if engine == AUTO:
+        engine = os.environ.get(VARIABLE, AUTO)
     if engine not in ENGINES:
         raise ConfigError.of(
             "--engine", "", engine, "is no engine", f"choose one of {', '.join(ENGINES)}"

@@ -38,7 +38,7 @@ class GuestRun:
     __slots__ = (
         "_ahead", "_arrays", "_began", "_ends", "_hits", "_idles", "_lead", "_n", "_starts",
         "_think_left", "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program",
-        "total_ns", "write",
+        "start_ns", "total_ns", "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
@@ -59,6 +59,7 @@ class GuestRun:
         self._hits: Any = []
         self._walks: Any = []
         self._idles: Any = []  # waits for a request before each of them, and before the next
+        self.start_ns = 0  # when the run began that is under way
         self.count = 0  # accesses in the planned run
         self.total_ns = 0
         self.logs = False  # the run is one write that sets D
@@ -168,8 +169,17 @@ class GuestRun:
             return done + 1, int(self._ends[done])
         return done, offset
 
-    def commit(self, done: int, spent_ns: int, start_ns: int) -> None:
+    def settle(self) -> None:
+        """Mark what the run under way has touched by now, for who looks at it from outside."""
+        done = int(np.searchsorted(self._ends[: self.count], self._vm.now - self.start_ns))
+        gfn, write = (a[self.k : self.k + done] for a in self._arrays[:2])
+        self._vm.table.page[gfn[write]] |= np.uint8(STALE)
+        if self._v.books.touched is not None:
+            self._v.books.touched[gfn] = 1
+
+    def commit(self, done: int, spent_ns: int) -> None:
         """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+        start_ns = self.start_ns
         ledger = self._v.books.ledger
         if self._vm.probe is not None:
             self._report(done, spent_ns, start_ns)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mmusim.engine import truth
-from mmusim.engine.choice import AUTO, resolve
+from mmusim.engine.choice import AUTO, SIMPY, resolve
 from mmusim.engine.guest_run import MANY
 from mmusim.engine.host import host_thread, phase_traces
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.vm import Vm
-from mmusim.errors import DeadlockError
+from mmusim.errors import ConfigError, DeadlockError
 from mmusim.plan import Plan
 from mmusim.trace import HOST, Probe, Trace
 
@@ -65,8 +65,7 @@ class Simulation:
         engine: str = AUTO,
     ) -> None:
         """Set up the VM; see :func:`simulate`."""
-        resolve(engine)
-        self._vm = Vm(plan, run_limit, probe)
+        self._vm = _vm(plan, run_limit, probe, engine)
 
     def reached(self) -> Reached:
         """Return the simulated time, and the share of the accesses that are done."""
@@ -87,6 +86,7 @@ class Simulation:
         if vm.tracked:
             truth.check(vm)
         vm.fingerprint.add(*vm.table.stat.tolist())
+        vm.fold()
         phases = phase_traces(vm, host)
         for phase in phases:
             vm.fingerprint.add(phase.end_ns, *phase.ledger.values())
@@ -101,6 +101,28 @@ class Simulation:
             lock=vm.lock.stats(vm.waits_for_lock()),
             fingerprint=vm.fingerprint.digest(),
         )
+
+
+def _vm(plan: Plan, run_limit: int, probe: Probe | None, engine: str) -> Vm:
+    """Return an empty VM of an engine.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine here, or it cannot do this.
+    """
+    if engine == AUTO and probe is not None:
+        return Vm(plan, run_limit, probe)
+    if resolve(engine) == SIMPY:
+        return Vm(plan, run_limit, probe)
+    if probe is not None:
+        raise ConfigError.of(
+            "--engine", "", engine, "tells no probe what happens while it happens",
+            "choose simpy for timelines and probes",
+        )  # fmt: skip
+    from mmusim.engine.compiled.vm import CompiledVm
+
+    return CompiledVm(plan, run_limit)
 
 
 def deadlock(vm: Vm, host: Host) -> str:

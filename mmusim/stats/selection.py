@@ -24,7 +24,7 @@ class Selection:
     """Where a selection stands."""
 
     alive: tuple[int, ...]  # competitors that may be the best, the best mean first
-    ranking: tuple[int, ...]  # all: those alive, then those dropped, the last dropped first
+    ranking: tuple[int, ...]  # all: those alive, then those dropped, each by their means
     dropped_at: tuple[int | None, ...]  # seeds after which each was dropped
     means: tuple[float, ...]  # over the seeds that each has run
     seeds: int  # at which it stands
@@ -63,7 +63,8 @@ def select_best(
     Parameters
     ----------
     values : array_like, shape (seeds, competitors)
-        Row r comes from seed r. A competitor needs no figures after it was dropped (nan).
+        Row r comes from seed r. What was not run is nan: the selection stands at the last row in
+        which nobody who is alive is missing.
     delta : float > 0
         In the unit of the figures.
     confidence : float in (1 / competitors, 1)
@@ -76,8 +77,8 @@ def select_best(
     Raises
     ------
     ValueError
-        If there are fewer than two competitors or fewer seeds than `first`, delta is not
-        positive, or a figure of a competitor that is alive is missing.
+        If there are fewer than two competitors, fewer seeds than `first` that all have run, or
+        delta is not positive.
     """
     x = np.asarray(values, float)
     if x.ndim != 2 or x.shape[1] < 2 or len(x) < max(2, first):
@@ -89,6 +90,8 @@ def select_best(
         raise ValueError(
             f"delta = {delta} is not positive; give the smallest difference of interest"
         )
+    if np.isnan(x[:first]).any():
+        raise ValueError(f"the first {first} seeds are not complete; run them")
     k = x.shape[1]
     cost = -x if more_is_better else x
     h2 = boundary(k, first, confidence)
@@ -99,9 +102,9 @@ def select_best(
     sums = cost[: first - 1].sum(axis=0)
     r = first - 1
     for figures in cost[first - 1 :]:
+        if np.isnan(figures[alive]).any():
+            break
         sums, r = sums + figures, r + 1
-        if np.isnan(sums[alive]).any():
-            raise ValueError(f"a figure of seed {r} is missing; run it")
         lead = (sums[:, None] - sums[None, :]) / r
         zone = np.maximum(0, delta / (2 * r) * (range_ - r))
         beaten = alive & (lead > zone)[:, alive].any(axis=1)
@@ -114,7 +117,7 @@ def select_best(
     means = _means(x, dropped, r)
     order = np.argsort([-m if more_is_better else m for m in means], kind="stable")
     left = [int(i) for i in order if alive[i]]
-    out = sorted((int(i) for i in order if not alive[i]), key=lambda i: -(dropped[i] or 0))
+    out = [int(i) for i in order if not alive[i]]
     return Selection(
         alive=tuple(left), ranking=(*left, *out), dropped_at=tuple(dropped), means=tuple(means),
         seeds=r, needed=max(needed, first), selected=len(left) == 1 or r >= needed, delta=delta,

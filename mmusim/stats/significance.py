@@ -159,8 +159,9 @@ def answer(
     * significant: the adjusted p-value is at most `alpha`;
     * not significant: it is not, and the whole interval of the difference lies within `matters` x
       baseline of zero, so if there is a difference it is too small to matter;
-    * not enough seeds: neither; with the number that would find a difference of that size 80 times
-      of 100, at the level `alpha` / `family` that is the strictest of Holm's.
+    * not enough seeds: neither; with the number that would find a difference of that size, or of
+      the nearer end of the interval if that is farther from zero, 80 times of 100, at the level
+      `alpha` / `family` that is the strictest of Holm's.
 
     Parameters
     ----------
@@ -185,6 +186,7 @@ def answer(
     small = matters * abs(baseline)
     if -small <= interval[0] and interval[1] <= small:
         return Answer(outcome="not significant")
-    effect = small if small > 0 else float(np.abs(d).mean())
+    apart = min(map(abs, interval)) if interval[0] * interval[1] > 0 else 0.0
+    effect = max(small, apart) or float(np.abs(d).mean())
     needed = seeds_needed(d, effect, alpha=alpha / family)
     return Answer(outcome="not enough seeds", needed=max(needed, len(d) + 1))

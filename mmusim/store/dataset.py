@@ -20,6 +20,7 @@ DATASET_FORMAT: Final = 1
 TABLES: Final = {"records": "runs", "cells": "cells", "provenance": "provenance"}
 """Parquet file -> table of the ledger, column for column."""
 RUNS: Final = "runs"
+EXPERIMENT: Final = "experiment.toml"
 
 
 def is_one(folder: Path) -> bool:
@@ -69,7 +70,8 @@ def load(folder: Path) -> tuple[sqlite3.Connection, str]:
     db = sqlite3.connect(":memory:")
     db.executescript(SCHEMA)
     with db:
-        facts = {"format": str(FORMAT), **about["about"]}
+        facts = {**about["about"], "format": str(FORMAT)}
+        facts["text"] = (folder / EXPERIMENT).read_text(encoding="utf-8")
         db.executemany("INSERT INTO about VALUES (?, ?)", facts.items())
         for name, table in TABLES.items():
             _fill(db, table, folder / f"{name}.parquet")

@@ -25,6 +25,7 @@ from mmusim.store.schema import (
     LEDGER,
     UNFINISHED,
     alone_in,
+    connect,
     create,
     explained,
     nothing_else,
@@ -119,12 +120,10 @@ class Store(Reader):
                 "give the folder that `mmusim run` or `mmusim publish` wrote",
             )  # fmt: skip
         with explained(folder):
-            db = sqlite3.connect(ledger, timeout=30)
+            db = connect(ledger)
             store = cls(folder, db)
             try:
                 found = store.about().get("format")
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = NORMAL")
             except sqlite3.Error:
                 db.close()
                 raise
@@ -141,13 +140,18 @@ class Store(Reader):
         """Say what was wrong with the ledger when it was opened for writing, and is not now."""
         return self._mended
 
-    def add_cell(self, key: str, name: str, config: str, host: str = "", digest: str = "") -> None:
-        """Note a cell's resolved configuration (TOML), its host profile and the profile's hash."""
+    def describe(self, facts: Mapping[str, str]) -> None:
+        """Note something about the directory, in place of what was noted under the same names."""
         with explained(self.folder), self._db:
-            self._db.execute(
-                "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)",
-                (key, name, config, host, digest),
-            )
+            self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", facts.items())
+
+    def add_cells(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
+        """Note cells: key, name, resolved configuration (TOML), host profile, hash of the profile.
+
+        What comes later keeps its name if two have the same.
+        """
+        with explained(self.folder), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)", cells)
 
     # Runs, by one process or several.
 

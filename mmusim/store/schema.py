@@ -55,6 +55,36 @@ def explained(folder: Path) -> Iterator[None]:
         ) from None
 
 
+def connect(ledger: Path) -> sqlite3.Connection:
+    """Open a ledger; where nobody may write, as it is.
+
+    Raises
+    ------
+    sqlite3.Error
+        If that cannot be done.
+    """
+    if not os.access(ledger.parent, os.W_OK):
+        return _connect_as_it_is(ledger)
+    db = sqlite3.connect(ledger, timeout=30)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _connect_as_it_is(ledger: Path) -> sqlite3.Connection:
+    """Open a ledger without locks and without the files beside it, which one could not make."""
+    beside = ledger.with_name(f"{ledger.name}-wal")
+    if beside.exists() and beside.stat().st_size:
+        raise sqlite3.OperationalError(
+            "the folder is read-only, and its newest runs are not in the ledger yet"
+        )
+    return sqlite3.connect(f"{ledger.absolute().as_uri()}?immutable=1", uri=True)
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Be the only process that makes or mends a ledger in a folder; wait for others."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from mmusim.config.cells import Cell, cells_of
 from mmusim.config.host import COSTS
+from mmusim.engine.choice import SIMPY, VARIABLE
 from mmusim.errors import MisfitError
 from mmusim.plan import Plan, make_plan
 from mmusim.policies import PRESETS, Policy, choose, policies
@@ -21,6 +23,16 @@ from mmusim.workload.base import Accesses, Uniforms
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def engine_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whoever replaces a part of the SimPy engine, as negative controls do, runs on it."""
+    replaces = "monkeypatch" in request.fixturenames
+    with pytest.MonkeyPatch.context() as patch:
+        if replaces and VARIABLE not in os.environ:
+            patch.setenv(VARIABLE, SIMPY)
+        yield
 
 
 def cell(

@@ -311,3 +311,23 @@ def test_ranges_are_written_without_infinity() -> None:
     assert show_range((-math.inf, 1.0)) == "below 1"
     assert show_range((0.0, math.inf)) == "above 0"
     assert show_range((0.0, 1.0)) == "0 .. 1"
+
+
+def test_make_reproduce_calls_verbs_and_options_that_exist() -> None:
+    import shlex
+    import subprocess
+
+    import typer.main
+    from conftest import ROOT
+
+    from mmusim.cli import app
+
+    done = subprocess.run(
+        ["make", "-n", "-o", ".venv/.ready", "reproduce"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = [shlex.split(line)[1:] for line in done.stdout.splitlines() if "mmusim" in line]
+    assert next(verb for verb, *_ in lines) == "check"
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for verb, *arguments in lines:
+        commands[verb].make_context(verb, arguments, resilient_parsing=False).close()

@@ -167,6 +167,31 @@ def test_a_cluster_that_is_lost_on_the_way_is_said_in_one_line(
     store.close()
 
 
+def test_a_cluster_without_workers_is_waited_for_and_then_given_up() -> None:
+    clock, workers = [100.0], {"tcp://1": 4, "tcp://2": 4}
+
+    class Client:
+        def get_executor(self, **more: object) -> object:
+            return self
+
+        def ncores(self) -> dict[str, int]:
+            return workers
+
+    crew = cluster._Dask(Client(), "tcp://x:1", lambda: clock[0])
+    assert crew.room == 18
+    workers.clear()
+    clock[0] += 1
+    assert crew.room == 18, "one counts them now and then"
+    clock[0] += cluster.LOOK_S
+    assert crew.room == 4, "what is left to do waits for workers that may come"
+    clock[0] += cluster.PATIENCE_S
+    with pytest.raises(ClusterError, match=r"tcp://x:1.*has had no workers for 60 s; finished"):
+        _ = crew.room
+    workers["tcp://3"] = 1
+    clock[0] += cluster.LOOK_S
+    assert crew.room == 4
+
+
 @pytest.mark.parametrize("address", ["nonsense://x", "tcp://nowhere.invalid:1", "tcp://127.0.0.1"])
 def test_what_is_no_address_is_refused(
     address: str, monkeypatch: pytest.MonkeyPatch

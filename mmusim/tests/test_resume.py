@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,15 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import pytest
 from experiment_files import MINIMAL
+from typer.testing import CliRunner
 
 from mmusim import workers
+from mmusim.cli import app
 from mmusim.cli.run import export
 from mmusim.experiment import run_experiment
 from mmusim.store import LEDGER, Store
@@ -138,7 +141,7 @@ class Mortal:
         return future
 
     def finish(self, future: Future[Ended], work: Any, task: Task) -> None:
-        if not future.done():
+        with contextlib.suppress(InvalidStateError):  # the pool broke meanwhile
             future.set_result(work(task))
 
     def shutdown(self, **more: Any) -> None:
@@ -184,6 +187,14 @@ def test_any_exception_of_a_run_is_that_runs_only(
     assert len(outcome.failures) == 2
     assert "seed 3: ZeroDivisionError: of a policy from outside (line " in outcome.failures[0]
     assert [run.seed for run in outcome.cells[0].runs["lazy-drop"]] == [1, 2, 4]
+    told = CliRunner().invoke(app, ["status", str(tmp_path / "out"), "--json"]).output
+    facts = json.loads(told)
+    (row,) = facts["rows"]
+    assert [row[state] for state in ("queued", "running", "done", "failed")] == [0, 0, 6, 2]
+    assert [(f["policy"], f["seed"]) for f in facts["failed"]] == [
+        ("eager-drop", 3), ("lazy-drop", 3),
+    ]  # fmt: skip
+    assert "ZeroDivisionError" in facts["failed"][0]["error"]
 
 
 def test_only_a_damaged_run_is_made_again(

@@ -122,7 +122,9 @@ def test_a_selection_tells_where_it_stands() -> None:
     assert select_best(x, 0.5, first=10) == found, "who was dropped need not run"
     assert select_best(-x[:10], 0.5, more_is_better=True).ranking[-1] == 0
     x[11, 1] = np.nan
-    with pytest.raises(ValueError, match="a figure of seed 12 is missing"):
+    assert select_best(x, 0.5, first=10).seeds == 11, "it stands where somebody is missing"
+    x[3, 2] = np.nan
+    with pytest.raises(ValueError, match="the first 10 seeds are not complete"):
         select_best(x, 0.5, first=10)
 
 

@@ -32,7 +32,7 @@ def record(seed: int) -> dict[str, Any]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     made = Store.open_for(tmp_path / "out", "one", {"mmusim": HERE})
-    made.add_cell("k", "the cell", "[vm]\n", "skylake-2021", "abcd")
+    made.add_cells([("k", "the cell", "[vm]\n", "skylake-2021", "abcd")])
     return made
 
 
@@ -87,6 +87,7 @@ def test_a_run_is_there_the_moment_it_ends(store: Store) -> None:
 def test_a_record_is_small_and_its_checksum_is_of_the_run_and_the_result() -> None:
     packed = pack(record(1))
     assert unpack(packed) == record(1)
+    assert unpack(packed, figures_only=True) == {"values": {"phase_time": 1}}
     assert len(packed) < len(json.dumps(record(1))) / 2
     assert len({checksum(key(1), packed), checksum(key(2), packed), checksum(key(1), b"")}) == 3
 
@@ -315,6 +316,22 @@ def test_a_damaged_ledger_is_not_touched_while_another_process_works_on_it(store
     assert ledger.read_bytes() == bytes(whole)
 
 
+def test_a_read_only_folder_can_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For root no folder is read-only, so the answer of the system is replaced."""
+    store.end(key(1), 0.1, record(1))
+    monkeypatch.setattr("mmusim.store.schema.os.access", lambda path, mode: False)
+    with pytest.raises(StoreError, match="read-only, and its newest runs are not in the ledger"):
+        Store.open(store.folder)
+    store.close()
+    before = sorted(store.folder.iterdir())
+    reader = Store.open(store.folder)
+    assert list(reader.results()) == [("k", "lazy-drop", 1, record(1))]
+    with pytest.raises(StoreError, match="readonly database"):
+        reader.end(key(2), 0.1, record(2))
+    reader.close()
+    assert sorted(store.folder.iterdir()) == before, "and nothing is left there"
+
+
 def test_a_ledger_that_could_not_be_made_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,8 +342,8 @@ def test_a_ledger_that_could_not_be_made_leaves_nothing(
 
 
 def test_the_model_version_hashes_rooms_that_exist() -> None:
-    from mmusim import provenance
+    from mmusim import source
 
-    for room in provenance._MODEL:
-        assert (provenance._PACKAGE / room).exists(), room
-    assert provenance.model_version().startswith("0.1.0+")
+    for room in source.MODEL:
+        assert (source._PACKAGE / room).exists(), room
+    assert f"0.1.0+{source.code_hash()}" == HERE
