@@ -87,7 +87,11 @@ def test_one_cost_that_dominates_is_found_and_one_that_is_never_paid_is_not(
     assert "c_emulate" in text.split("Not paid here: ")[1]
 
 
-def test_an_assumed_cost_that_dominates_is_worth_measuring(reads: Path, tmp_path: Path) -> None:
+def test_an_assumed_cost_that_dominates_is_worth_measuring(
+    reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {name: COSTS[name] for name in ("t_hit_2M", "c_exit", "c_emulate")}  # for speed
+    monkeypatch.setattr("mmusim.cost_ranges.COSTS", few)
     reads.write_text(reads.read_text().replace('t_write = "20ns"', 't_hit_2M = "23ns"'))
     study = Study(samples=8)
     found = sensitivity(reads, tmp_path / "out", study, workers=1)

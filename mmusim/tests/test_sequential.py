@@ -44,7 +44,7 @@ def test_who_peeks_errs_more_often_than_he_says_and_who_spends_does_not() -> Non
 def test_the_interval_at_which_one_stops_covers_the_truth() -> None:
     """Who stops when the interval is narrow stops when the spread happens to look small."""
     at = looks(3, 60)
-    x = RNG(1).normal(10, 5, (1500, at[-1]))
+    x = RNG(1).normal(10, 5, (1000, at[-1]))
 
     def covered(errors: tuple[float, ...]) -> int:
         hits = 0
@@ -56,9 +56,9 @@ def test_the_interval_at_which_one_stops_covers_the_truth() -> None:
             hits += 10 in interval
         return hits
 
-    assert binomtest(covered(levels(at)), 1500, 0.95, alternative="less").pvalue > 0.001
+    assert binomtest(covered(levels(at)), 1000, 0.95, alternative="less").pvalue > 0.001
     naive = covered((0.05,) * len(at))
-    assert binomtest(naive, 1500, 0.95, alternative="less").pvalue < 1e-4, "negative control"
+    assert binomtest(naive, 1000, 0.95, alternative="less").pvalue < 1e-4, "negative control"
 
 
 def test_narrow_is_relative_to_the_estimate() -> None:
