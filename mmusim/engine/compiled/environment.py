@@ -11,7 +11,7 @@ from simpy.events import NORMAL
 
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KIND_BITS, PYTHON
-from mmusim.engine.compiled.loop import ADVANCE, PUSH, call
+from mmusim.engine.compiled.loop import ADVANCE, PUSH, SETTLE, call
 from mmusim.engine.compiled.memory import Memory
 
 BREATH: Final = 1 << 17
@@ -99,6 +99,8 @@ class CompiledEnvironment(simpy.Environment):
         """Let an event happen; tell whether it was the one waited for."""
         event = self._slots[number]
         assert event is not None
+        if self.memory.get("bundles"):
+            call(self._address, SETTLE, 0, 0, 0)
         self.give_up(number)
         if event._value is simpy.events.PENDING:  # the answer to a kick, given by compiled code
             event._ok, event._value = True, None

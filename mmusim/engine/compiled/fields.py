@@ -12,7 +12,7 @@ SCALARS: Final = (
     "cpus", "pages", "slot_first", "slot_end", "backing", "keep_child", "is_tdp", "shares",
     "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "has_guest", "has_upper",
     "protects_root", "protects_tables", "by_occurrence", "writes_cost", "refills", "run_limit",
-    "ring_size", "ring_soft", "sources", "measured_books", "buffer",
+    "ring_size", "ring_soft", "sources", "measured_books", "buffer", "bundles",
     # Its state.
     "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
     # mmu_lock.
@@ -34,10 +34,10 @@ VCPU: Final = (
     "kicks", "flushes", "ring_exits", "user_exits",
     "pml_n", "ring_n", "ring_pushed", "stall_n", "stall_seen", "stall_begin",
     # Its program: addresses of arrays, or 0, and its first access among all of the vCPU.
-    "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats",
+    "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats", "private",
     "set_at", "set_n",
     # The planned run.
-    "k", "count", "total_ns", "run_start", "marked", "logs", "began", "think_left", "ahead",
+    "k", "count", "total_ns", "run_start", "marked", "began", "think_left", "ahead",
     # The fault that is being handled.
     "gfn", "write", "index", "fault_began", "exit_ns", "tries_fast", "outside", "locked", "entry",
     "slot_logs", "level", "spte", "bits", "outcome", "stuck_at", "faults", "asked_ns", "blocking",
@@ -90,6 +90,7 @@ ARRAYS: Final = {
     "ends": ("int64", 2),  # (vCPUs, buffer)
     "hits": ("int32", 2),
     "walks": ("int32", 2),
+    "logs": ("int32", 2),  # what logging took of a write that sets D; -1: an access that does not
     "idles": ("int64", 2),  # (vCPUs, buffer + 1), or empty
     # Queues.
     "queue": ("int64", 2),  # (actors, 4): of mmu_lock: who, asked, shared, slot of a Python event

@@ -47,6 +47,7 @@ from mmusim.engine.compiled.places import (
     SPLIT,
     UNLOCKS,
 )
+from mmusim.engine.compiled.runs import settle
 from mmusim.engine.page_fault import LOST_RACE, SLOW, SPURIOUS
 from mmusim.engine.vm import DROP_LARGE, FAULT_SLOW, SPLIT_LARGE, TABLE_ALLOC
 from mmusim.mmu.counters import NX_LPAGE_SPLITS, PF_SPURIOUS
@@ -137,6 +138,8 @@ def makes_room(s: Any, v: int) -> int:
 @jit
 def split(s: Any, v: int) -> int:
     """Put a table of 512 small sptes in the place of a large one; nobody needs to flush."""
+    if s.bundles:
+        settle(s)
     split_large(s, s.gfn[v], s.blocking[v])
     replan(s, v)
     return room_made(s, v)
@@ -162,6 +165,8 @@ def dropping(s: Any, v: int) -> int:
 def dropped(s: Any, v: int) -> int:
     """Zap and flush."""
     gfn, level = s.gfn[v], s.blocking[v]
+    if s.bundles:
+        settle(s)
     drop_large(s, gfn, level)
     take_back(s, 0, 0, first_under(s, gfn, level) >> 9, end_under(s, gfn, level) >> 9)
     return flush_remote(s, v, ROOM_MADE)
@@ -198,6 +203,8 @@ def mapped(s: Any, v: int) -> int:
     if len(s.resident) and not s.resident[gfn]:
         for page in range(first_under(s, gfn, s.backing), end_under(s, gfn, s.backing)):
             s.resident[page] = 1
+    if s.bundles and level > 1:
+        settle(s)
     link_tables(s, gfn, level)
     if level > 1:
         if s.has_upper:

@@ -17,10 +17,11 @@ from mmusim.engine.compiled.fields import (
     WRITES,
 )
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.mechanism import hit_level, set_dirty
+from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
 from mmusim.engine.compiled.peek import peek_bool, peek_long, peek_word
 from mmusim.engine.compiled.places import FINISHING, TOUCHING
 from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K
+from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import STALE
 
 WRITE_BIT = 31
@@ -63,13 +64,16 @@ def idle_before(s: Any, v: int, k: int, now: int) -> int:
 
 @jit
 def plan(s: Any, v: int) -> bool:
-    """Look ahead from access k; False if it exits and nothing is to be spent before that."""
+    """Look ahead from access k; False if it exits and nothing is to be spent before that.
+
+    Writes that set D of an armed spte are part of a run where nobody else touches the page
+    (`private`): the processor logs them on the way, up to a full buffer.
+    """
     if has_lead(s, v):
         return _plan_with_leads(s, v)
     k, first = s.k[v], s.first[v]
     unflushed = s.taken_n + s.taken_python > 0
-    s.logs[v] = 0
-    ends, hits, walks = s.ends[v], s.hits[v], s.walks[v]
+    ends, hits, walks, logs = s.ends[v], s.hits[v], s.walks[v], s.logs[v]
     last = min(s.length[v], k + min(s.run_limit, s.buffer))
     code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
     writes_cost = s.writes_cost
@@ -78,19 +82,30 @@ def plan(s: Any, v: int) -> bool:
     walk_q, walk_c, walk_key = s.quantiles[walk_shape], s.constants[walk_shape], s.keys[v, T_WALK]
     write_q, write_c = s.quantiles[write_shape], s.constants[write_shape]
     write_key = s.keys[v, T_WRITE]
+    bundles = s.bundles and s.private[v]
+    logged = s.pml and s.tracked
+    room = PML_ENTRIES - s.pml_n[v]
     now, i = 0, k
     while i < last:
         code = peek_word(code_at, i) if code_at else (sequential + i) | writes
         write = code >> WRITE_BIT
         level = hit_level(s, code & GFN, write, unflushed)
+        log = -1
         if level == 0:
-            break
+            if not (bundles and write and permits(s, code & GFN, True)):
+                break
+            log = 0
+            if logged:
+                if room == 0:
+                    break
+                room -= 1
+                log = of_shape(s, s.shape[C_PML_LOG], s.keys[v, C_PML_LOG], first + i)
         hit = max(1, drawn(hit_q, hit_c, hit_key, first + i))
         if write and writes_cost:
             hit += drawn(write_q, write_c, write_key, first + i)
-        walk = drawn(walk_q, walk_c, walk_key, first + i) if level == 1 else 0
-        now += hit + walk
-        ends[i - k], hits[i - k], walks[i - k] = now, hit, walk
+        walk = drawn(walk_q, walk_c, walk_key, first + i) if level <= 1 else 0
+        now += hit + walk + max(log, 0)
+        ends[i - k], hits[i - k], walks[i - k], logs[i - k] = now, hit, walk, log
         i += 1
     s.count[v], s.total_ns[v] = i - k, now
     return i > k
@@ -100,7 +115,6 @@ def plan(s: Any, v: int) -> bool:
 def _plan_with_leads(s: Any, v: int) -> bool:
     k, first = s.k[v], s.first[v]
     unflushed = s.taken_n + s.taken_python > 0
-    s.logs[v] = 0
     ends, hits, walks, idles = s.ends[v], s.hits[v], s.walks[v], s.idles[v]
     last = min(s.length[v], k + min(s.run_limit, s.buffer))
     now, i = 0, k
@@ -116,7 +130,7 @@ def _plan_with_leads(s: Any, v: int) -> bool:
         hit = hit_ns(s, v, first + i, write)
         walk = walk_ns(s, v, first + i) if level == 1 else 0
         now += hit + walk
-        ends[i - k], hits[i - k], walks[i - k] = now, hit, walk
+        ends[i - k], hits[i - k], walks[i - k], s.logs[v, i - k] = now, hit, walk, -1
         i += 1
     if i == k:
         now = idles[0] + s.think_left[v]
@@ -132,8 +146,8 @@ def plan_logged(s: Any, v: int) -> None:
     index = s.first[v] + s.k[v]
     hit, walk = hit_ns(s, v, index, 1), walk_ns(s, v, index)
     log = cost(s, v, C_PML_LOG, index) if s.pml and s.tracked else 0
-    s.logs[v], s.count[v], s.total_ns[v] = 1, 1, hit + walk + log
-    s.ends[v, 0], s.hits[v, 0], s.walks[v, 0] = hit + walk + log, hit, walk
+    s.count[v], s.total_ns[v] = 1, hit + walk + log
+    s.ends[v, 0], s.hits[v, 0], s.walks[v, 0], s.logs[v, 0] = hit + walk + log, hit, walk, log
     if s.idles.shape[1]:
         s.idles[v, 0] = s.idles[v, 1] = 0
 
@@ -153,12 +167,18 @@ def cut(s: Any, v: int, offset: int) -> tuple[int, int]:
         else:
             high = middle
     if done < n:
-        start = ends[done] - s.hits[v, done] - s.walks[v, done]
-        if s.logs[v]:
-            start = 0
+        start = ends[done] - s.hits[v, done] - s.walks[v, done] - max(s.logs[v, done], 0)
         if offset > start:
             return done + 1, ends[done]
     return done, offset
+
+
+@jit
+def _log(s: Any, v: int, gfn: int) -> None:
+    """The processor sets D, and logs the page."""
+    if set_dirty(s, gfn) and s.pml and s.tracked:
+        s.buffered[v, s.pml_n[v]] = gfn
+        s.pml_n[v] += 1
 
 
 @jit
@@ -174,6 +194,8 @@ def settle(s: Any) -> None:
             code = code_of(s, v, s.k[v] + i)
             if code >> WRITE_BIT:
                 s.page[code & GFN] |= STALE
+                if s.logs[v, i] >= 0:
+                    _log(s, v, code & GFN)
             if touched:
                 s.touched[code & GFN] = 1
             i += 1
@@ -194,8 +216,6 @@ def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
         s.think_left[v] -= think
         return
     busy = _commit_accesses(s, v, done, start_ns)
-    if s.logs[v]:
-        busy += _commit_log(s, v)
     if s.due[v]:
         idle += _commit_requests(s, v, done, start_ns)
     book(s, v, IDLE, idle)
@@ -215,13 +235,12 @@ def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
     write_bins = s.bins[of_books(s, v, WRITES)]
     marked = s.marked[v]
     marks = len(s.touched) > 0 and s.books[v] == s.measured_books
-    first = hits[0] + walks[0]
-    if s.logs[v]:
-        first = s.ends[v, 0]
+    logs = s.logs[v]
+    first = hits[0] + walks[0] + max(logs[0], 0)
     if s.began[v] >= 0:
         first = start_ns + s.ends[v, 0] - s.began[v]
         s.began[v] = -1
-    hit_sum = walk_sum = reads = read_sum = write_sum = read_most = write_most = 0
+    hit_sum = walk_sum = log_sum = reads = read_sum = write_sum = read_most = write_most = 0
     read_least = write_least = LONG
     for i in range(done):
         code = peek_word(code_at, k + i) if code_at else (sequential + k + i) | writes
@@ -230,6 +249,11 @@ def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
         walk_sum += walk
         latency = hit + walk if i else first
         if code >> WRITE_BIT:
+            if logs[i] >= 0:
+                log_sum += logs[i]
+                latency += logs[i] if i else 0
+                if i >= marked:
+                    _log(s, v, gfn)
             if i >= marked:
                 page[gfn] |= STALE
             write_bins[bin_of(latency)] += 1
@@ -246,19 +270,8 @@ def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
     sum_up(s, of_books(s, v, WRITES), done - reads, write_sum, write_least, write_most)
     book(s, v, HITS, hit_sum)
     book(s, v, WALK_4K, walk_sum)
-    return hit_sum + walk_sum
-
-
-@jit
-def _commit_log(s: Any, v: int) -> int:
-    """The processor set D and logged the page; return what that took."""
-    log = s.ends[v, 0] - s.hits[v, 0] - s.walks[v, 0]
-    book(s, v, PML_LOG, log)
-    gfn = code_of(s, v, s.k[v]) & GFN
-    if set_dirty(s, gfn) and s.pml and s.tracked:
-        s.buffered[v, s.pml_n[v]] = gfn
-        s.pml_n[v] += 1
-    return log
+    book(s, v, PML_LOG, log_sum)
+    return hit_sum + walk_sum + log_sum
 
 
 @jit

@@ -114,14 +114,17 @@ class CompiledVcpu(Vcpu):
         self.length = len(gfn)
         code: Any = None
         self._set("repeats", 0)
+        self._set("private", 1)
         if _counts_up(gfn) and (write.all() or not write.any()):
             self._set("code", 0)
             self._set("sequential", int(gfn[0]))
             self._set("writes", int(write[0]))
         else:
             code = gfn.astype(np.uint32)
-            if self.of.refills:
-                self._set("repeats", int(_repeats(code)))
+            if self.of.refills or self.of.pml:
+                repeats = int(_repeats(code))
+                self._set("repeats", repeats)
+                self._set("private", 1 - repeats)
             code |= write.astype(np.uint32) << np.uint32(WRITE_BIT)
             self._set("code", code.ctypes.data)
         extra = due = last = None

@@ -28,6 +28,7 @@ from mmusim.engine.compiled.shared import (
 )
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
 from mmusim.engine.compiled.wanted import Wanted
+from mmusim.engine.flush import REPLAN
 from mmusim.engine.vm import Vcpu, Vm
 from mmusim.histogram import BINS
 from mmusim.mmu.dirty_ring import PML_ENTRIES
@@ -45,7 +46,6 @@ STALLS: Final = 1 << 9  # stalls that a vCPU holds at first
 class CompiledVm(Vm):
     """State shared by compiled vCPUs and the host's processes."""
 
-    tracked = scalar("tracked")
     interferers = scalar("interferers")
 
     def __init__(self, plan: Plan, run_limit: int) -> None:
@@ -83,6 +83,21 @@ class CompiledVm(Vm):
         return CompiledLock(self.compiled_env, self.memory)
 
     @property
+    def tracked(self) -> bool:  # type: ignore[override]
+        """Whether the slot logs dirty pages."""
+        return bool(self.memory.get("tracked"))
+
+    @tracked.setter
+    def tracked(self, tracked: bool) -> None:
+        """What is under way was begun under the old value; what comes next is planned anew."""
+        if self.memory.get("bundles") and tracked != self.tracked:
+            self.settle()
+            for v in self.vcpus:
+                if v.in_guest and isinstance(v.process, CompiledProgram):
+                    v.process.interrupt(REPLAN)
+        self.memory.set("tracked", int(tracked))
+
+    @property
     def postcopy(self) -> Any:
         """Post-copy, while pages are missing."""
         return self._postcopy
@@ -109,6 +124,7 @@ class CompiledVm(Vm):
         put("ends", np.zeros((cpus, BUFFER), np.int64))
         put("hits", np.zeros((cpus, BUFFER), np.int32))
         put("walks", np.zeros((cpus, BUFFER), np.int32))
+        put("logs", np.zeros((cpus, BUFFER), np.int32))
         put("queue", np.zeros((cpus + 2, 4), np.int64))
         put("holders", np.zeros((cpus + 1, 3), np.int64))
         put("acks", np.zeros((cpus, 2 * cpus), np.int64))
@@ -172,6 +188,8 @@ class CompiledVm(Vm):
             "by_occurrence": plan.draws.pairing is Pairing.BY_OCCURRENCE,
             "writes_cost": self.vcpus[0].t_write is not None, "refills": bool(self.refills),
             "run_limit": self.run_limit, "buffer": BUFFER,
+            "bundles": self.pml and plan.draws.pairing is not Pairing.BY_OCCURRENCE
+            and not any(getattr(phase, "overlap", False) for phase in plan.driver.phases),
             "ring_size": 0 if ring is None else ring.size,
             "ring_soft": 0 if ring is None else ring.soft_limit,
             "sources": len(plan.interference), "measured_books": -1,

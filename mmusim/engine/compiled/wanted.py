@@ -49,6 +49,8 @@ class Wanted:
         if why == places.ROOM:
             self.make_room()
             return
+        if self._memory.get("bundles"):
+            self._vm.settle()
         v: Any = self._vm.vcpus[self._memory.get("why_vcpu")]
         while why != WAITS:
             if why not in self._serves:
