@@ -203,8 +203,19 @@ def dirty_log_perf_test(
 
 
 @app.command()
-def bench(as_json: AsJson = False) -> None:
-    """Measure the engine's speed beside bare SimPy, in one run."""
+def bench(
+    scale: Annotated[bool, typer.Option("--scale", help="How the cost of a run grows.")] = False,
+    to: Annotated[Path | None, typer.Option("--to", help="With --scale: a figure.")] = None,
+    engine: Annotated[str, typer.Option(help="With --scale: auto, simpy or compiled.")] = "auto",
+    faults: Annotated[int, typer.Option(min=1 << 13, help="With --scale: at most.")] = 1 << 22,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the engines' speed beside plain loops in Python and C, in one run."""
+    if scale:
+        from mmusim.cli.bench_scale import scale as verb_scale
+
+        verb_scale(to, engine, faults, as_json)
+        return
     from mmusim.cli.bench import bench as verb
 
     verb(as_json)

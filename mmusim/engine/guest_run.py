@@ -22,8 +22,8 @@ from mmusim.engine.stretches import stretches
 from mmusim.engine.tlb import WorkingSet
 from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K, Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
-from mmusim.mmu.page_table import PageTable, hit_level
-from mmusim.mmu.spte import LEVEL_1G, STALE, TABLE, TLB_READ, TLB_WRITE, TO_READ, TO_WRITE
+from mmusim.mmu.page_table import hit_level, hit_levels
+from mmusim.mmu.spte import STALE
 from mmusim.plan import Program
 
 Ints = NDArray[np.int64]
@@ -289,21 +289,3 @@ class GuestRun:
         """Access k faulted; its latency counts from its first attempt."""
         if self._began < 0:
             self._began = began_ns
-
-
-def hit_levels(
-    t: PageTable, gfn: Ints, write: NDArray[np.bool_], unflushed: bool
-) -> NDArray[np.int8]:
-    """Return :func:`hit_level` of many accesses at once, shape (accesses,)."""
-    giant, entry, byte = t.giant[gfn >> 18], t.region[gfn >> 9], t.page[gfn]
-    need = np.where(write, TO_WRITE, TO_READ).astype(np.uint8)
-    linked = (giant & TABLE) != 0
-    small = linked & ((entry & TABLE) != 0) & ((byte & need) == need)
-    levels = np.where(linked & ((entry & need) == need), 2, small).astype(np.int8)
-    levels[~linked & ((giant & need) == need)] = LEVEL_1G
-    if unflushed:
-        stale = np.where(write, TLB_WRITE, TLB_READ).astype(np.uint8)
-        levels[(byte & stale) != 0] = 1
-        levels[(entry & stale) != 0] = 2
-        levels[(giant & stale) != 0] = LEVEL_1G
-    return levels

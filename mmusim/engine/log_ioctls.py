@@ -46,6 +46,7 @@ class Host:
         """Stand before the first phase."""
         self.vm = vm
         self.phases: list[dict[str, Any]] = []
+        self.began_s: list[float] = []  # of each phase and of the end, on the clock on the wall
         self.books: dict[int, Books] = {}
         self.running: list[Any] = []  # vCPU processes in the background
         self.joining = False  # the thread waits for them

@@ -6,6 +6,7 @@ that `mmusim plot` draws by name are in :mod:`mmusim.plots.catalogue`.
 """
 
 from mmusim.plots.across import across
+from mmusim.plots.growth import growth
 from mmusim.plots.lanes import timeline
 from mmusim.plots.latencies import ecdf, latencies
 from mmusim.plots.ledger import decomposition
@@ -23,6 +24,7 @@ __all__ = [
     "against_theory",
     "decomposition",
     "ecdf",
+    "growth",
     "latencies",
     "phase_diagram",
     "published_times",

@@ -19,7 +19,7 @@ from conftest import DATA, ROOT
 
 from mmusim.__main__ import main
 from mmusim.store import LEDGER, Store
-from mmusim.workers import _interrupts, _unaware_of_ctrl_c
+from mmusim.workers import interrupts, unaware_of_ctrl_c
 
 SMALL = """
 schema = 1
@@ -295,7 +295,7 @@ def workers_of(pid: int) -> list[str]:
 
 def test_ctrl_c_does_not_strike_where_locks_are_held() -> None:
     """The first is remembered until the loop asks for it; the second is not waited for."""
-    with _interrupts() as interrupted:
+    with interrupts() as interrupted:
         signal.raise_signal(signal.SIGINT)
         assert interrupted.is_set()
         with pytest.raises(KeyboardInterrupt):
@@ -308,7 +308,7 @@ def test_processes_that_are_being_started_do_not_know_ctrl_c() -> None:
     def child() -> str:
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
 
-    with _unaware_of_ctrl_c():
+    with unaware_of_ctrl_c():
         assert child() == "True\n"
     assert child() == "False\n", "control"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from conftest import cell
 from typer.testing import CliRunner
 
 from mmusim.cli import app, lock_model
+from mmusim.cli.bench_scale import Cost, slopes
 from mmusim.engine import simulate
 from mmusim.engine.mmu_lock import SpinLock
 from mmusim.histogram import Histogram
@@ -147,3 +149,20 @@ def test_the_lock_model_is_the_same_in_c_and_in_python() -> None:
         pytest.skip("there is no C compiler")
     assert in_c(30) == lock_model.in_python(30) > 0
     assert in_c(30) != in_c(31)
+
+
+def test_slopes_are_read_from_the_two_largest_sizes() -> None:
+    straight = [Cost("a", n, n * 1e-6) for n in (10, 100, 1000)]
+    flat = [Cost("b", n, 2.0) for n in (10, 100)]
+    found = slopes([*straight, *flat])
+    assert found["a"] == (pytest.approx(1), pytest.approx(1000))
+    assert found["b"] == (0, 0)
+
+
+def test_bench_shows_how_cost_grows(tmp_path: Path) -> None:
+    figure = tmp_path / "growth.svg"
+    command = ["bench", "--scale", "--faults", str(1 << 13), "--to", str(figure), "--json"]
+    printed = json.loads(CliRunner().invoke(app, command).stdout)
+    assert len(printed["slopes"]) == 4
+    assert all(row["processor_s"] > 0 for row in printed["rows"])
+    assert "slope" in figure.read_text()

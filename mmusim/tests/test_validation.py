@@ -14,6 +14,7 @@ from mmusim.config.host import load_profile
 from mmusim.errors import ConfigError
 from mmusim.policies import choose
 from mmusim.validation import fit as fitting
+from mmusim.validation.full_size import Speed, phase_seconds
 from mmusim.validation.misses import CAUSES, cause
 from mmusim.validation.predict import PROFILE, Times, phases, times
 from mmusim.validation.published import COLUMNS, TABLE, Figure, Run, phase_of, read, run_of
@@ -310,3 +311,24 @@ def test_figures_that_are_not_in_the_table_are_read_as_well(
 ) -> None:
     assert phase_of(metric) == phase
     assert run_of(setup, variant, metric, date) == expected
+
+
+def test_full_size_runs_are_timed_phase_by_phase() -> None:
+    """On a small part of memory: each published phase has its wall time, and all are in the sum."""
+    run = next(f.run for f in read(TABLE) if f.run is not None and f.run.vcpus == 4)
+    seconds = phase_seconds(run, {}, 2)
+    assert {"populate memory", "iteration 1 dirty memory"} <= seconds.keys()
+    assert all(wall > 0 for wall in seconds.values())
+
+
+def test_targets_of_speed_depend_on_what_bounds_a_phase() -> None:
+    runs = [f.run for f in read(TABLE) if f.run is not None and f.run.gib == 1]
+    first = "iteration 1 dirty memory"
+    bound = {r for r in runs if Speed(r, first, 1.0, 1.0).lock_bound}
+    assert bound
+    assert all("legacy" in r.policy or "shadow" in r.policy for r in bound)
+    assert Speed(next(iter(bound)), first, 1.0, 0.99).meets
+    assert not Speed(next(iter(bound)), first, 1.0, 1.01).meets
+    free = next(r for r in runs if "eager-split" in r.policy and "legacy" not in r.policy)
+    assert Speed(free, first, 1.0, 9.9).meets
+    assert not Speed(free, first, 1.0, 10.1).meets
