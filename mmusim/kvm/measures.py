@@ -261,9 +261,9 @@ def _sizes(name: str, measure: Callable[..., None], count: int) -> dict[str, tup
 Schedule = dict[str, tuple[Measure, int]]
 
 MEASURES: Final[Schedule] = {
-    "clocks": (clocks, 8), "interruptions": (interruptions, 10), "faults, 2 MiB": (faults_2m, 30),
-    "faults, 4 KiB": (faults_4k, 8), "flushes": (flushes, 6), "contention": (contention, 12),
-    "rings": (rings, 6), **_sizes("log operations", log_operations, 10),
-    **_sizes("clears", clears, 4), **_sizes("hits", hits, 12),
+    "clocks": (clocks, 12), "interruptions": (interruptions, 20), "faults, 2 MiB": (faults_2m, 50),
+    "faults, 4 KiB": (faults_4k, 10), "flushes": (flushes, 12), "contention": (contention, 20),
+    "rings": (rings, 12), **_sizes("log operations", log_operations, 15),
+    **_sizes("clears", clears, 6), **_sizes("hits", hits, 20),
 }  # fmt: skip
 """Measure, and how often it is repeated if there is time."""
