@@ -12,6 +12,7 @@ from typing import Final
 
 from mmusim.config.cells import Cell
 from mmusim.config.experiment import Experiment
+from mmusim.engine.choice import AUTO, prepare
 from mmusim.metrics import Metrics, from_record
 from mmusim.progress import Progress, Watch
 from mmusim.provenance import model_version
@@ -80,8 +81,9 @@ class Campaign:
     def carry_out(self, jobs: dict[Job, Key], crew: Crew, watch: Watch) -> None:
         """Run jobs and store each the moment it ends; other processes may take some of them."""
         self.store.queue(jobs.values())
+        prepare(self.engine or AUTO)
         crew.begin(len(jobs), watch.beat)
-        with self.store.working() as token, interrupts() as interrupted:
+        with self.store.working() as token, interrupts(at_once=crew.alone) as interrupted:
             work = _Work(self, jobs, crew, watch, token)
             while work.unfinished():
                 work.hand_in()
@@ -89,6 +91,8 @@ class Campaign:
                 if interrupted.is_set():
                     raise KeyboardInterrupt
                 work.take_back()
+            if interrupted.is_set():
+                raise KeyboardInterrupt
 
 
 class _Work:

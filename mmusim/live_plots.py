@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,11 +10,11 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, NullFormatter
 
 from mmusim.histogram import Histogram, bin_start
 from mmusim.plots.style import WIDTH
-from mmusim.units import NS
+from mmusim.units import NS, show_ns
 from mmusim.validation.live_arms import Arm
 from mmusim.validation.live_runs import RunOf
 from mmusim.validation.live_score import METRICS, PassScore
@@ -21,7 +22,6 @@ from mmusim.validation.live_score import METRICS, PassScore
 COLOURS: Final = dict(
     zip(("measured", "simulated"), sns.color_palette("colorblind", 2), strict=True)
 )
-SECONDS: Final = EngFormatter(unit="s", sep=" ")
 
 
 def _exceeding(histogram: Histogram) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -41,7 +41,11 @@ def _draw_exceeding(ax: Axes, histogram: Histogram, kind: str, **how: Any) -> No
 def _log_axes(ax: Axes) -> None:
     ax.set_xscale("log")
     ax.set_yscale("log")
+    low, high = ax.get_xlim()
+    if high < 50 * low:
+        ax.set_xlim(low / 2, high * 3)
     ax.xaxis.set_major_formatter(EngFormatter(unit="s", sep=" "))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def arms(found: Sequence[Arm]) -> Figure:
@@ -60,7 +64,11 @@ def arms(found: Sequence[Arm]) -> Figure:
                 linewidth=1,
             )  # fmt: skip
             bars.annotate(
-                f"{SECONDS(middle)}", (high, at), (5, 0), textcoords="offset points", va="center"
+                show_ns(arm.total(kind)[0]),
+                (high, at),
+                (5, 0),
+                textcoords="offset points",
+                va="center",
             )
             places.append(at)
             word = "predicted" if kind == "simulated" else kind
@@ -86,7 +94,7 @@ def arms(found: Sequence[Arm]) -> Figure:
 
 def ratios(scores: Sequence[PassScore]) -> Figure:
     """Draw simulated by measured of every pass and metric, with the machine's own spread."""
-    figure = Figure(figsize=(WIDTH, 1.2 + 0.17 * len(scores)), layout="constrained")
+    figure = Figure(figsize=(1.25 * WIDTH, 1.2 + 0.17 * len(scores)), layout="constrained")
     axes = figure.subplots(1, len(METRICS), sharey=True, squeeze=False)[0]
     for ax, metric in zip(axes, METRICS, strict=True):
         for i, score in enumerate(scores):
@@ -105,8 +113,8 @@ def ratios(scores: Sequence[PassScore]) -> Figure:
         ax.axvspan(1 - tolerance, 1 + tolerance, color=COLOURS["measured"], alpha=0.15, linewidth=0)
         ax.axvline(1, color="black", linewidth=0.5)
         ax.set_xscale("log")
-        ax.set_xlim(0.25, 4)
-        ax.set_xticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
+        ax.set_xlim(0.3, 3.3)
+        ax.set_xticks([0.5, 1, 2], ["½", "1", "2"])
         ax.minorticks_off()
         ax.set_title(metric)
         ax.margins(y=0.01)
@@ -141,7 +149,7 @@ def distributions(runs: Sequence[RunOf], settings: Sequence[str], which: str = "
                 label = "" if number else "measured, each run"
                 _draw_exceeding(ax, run.latencies, kind, label=label or None, **how)
         _log_axes(ax)
-        ax.set_title(setting, fontsize="small")
+        ax.set_title(textwrap.fill(setting, 52), fontsize="small")
         ax.set_xlabel("latency of an access")
         ax.set_ylabel("share that takes longer")
         ax.legend(fontsize="small")

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -99,6 +99,11 @@ class Crew:
         self._alone = self._own and self._executor is None and min(jobs, self._workers) == 1
 
     @property
+    def alone(self) -> bool:
+        """Whether runs are carried out in this process."""
+        return self._alone
+
+    @property
     def room(self) -> int:
         """How many tasks are handed in at a time: some wait, so that no worker does."""
         if self._alone:
@@ -118,7 +123,8 @@ class Crew:
                 self._workers, spawn, initializer=_ready, initargs=(self._beats,)
             )
         try:
-            return self._executor.submit(carry_out, task)
+            with unaware_of_ctrl_c() if self._own else nullcontext():
+                return self._executor.submit(carry_out, task)
         except BrokenExecutor as error:
             broken: Future[Ended] = Future()
             broken.set_exception(error)
@@ -237,13 +243,33 @@ def _ready(beats: Any) -> None:
 
 
 @contextmanager
-def interrupts() -> Iterator[threading.Event]:
-    """Remember Ctrl-C: an exception that is raised inside a callback is printed and lost."""
+def unaware_of_ctrl_c() -> Iterator[None]:
+    """Start processes that are not hit before they are ready to ignore it: they inherit the mask.
+
+    A Ctrl-C meanwhile reaches this process behind the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def interrupts(*, at_once: bool = False) -> Iterator[threading.Event]:
+    """Remember Ctrl-C, for a loop that asks now and then; the second one is an exception.
+
+    An exception that is raised wherever this process happens to be is lost in a callback, and
+    leaves locks of futures taken for ever: then the pool never shuts down. With `at_once` the
+    first is an exception too: for runs in this process.
+    """
     interrupted = threading.Event()
 
     def remember(number: int, frame: Any) -> None:
+        again = interrupted.is_set()
         interrupted.set()
-        signal.default_int_handler(number, frame)
+        if at_once or again:
+            signal.default_int_handler(number, frame)
 
     if threading.current_thread() is not threading.main_thread():
         yield interrupted  # signals are the main thread's

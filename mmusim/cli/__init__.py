@@ -161,7 +161,7 @@ def hosts(
     verb(name, as_json)
 
 
-@app.command(name="dirty-log-perf-test")
+@app.command(name="dirty-log-perf-test", context_settings={"help_option_names": ["-h", "--help"]})
 def dirty_log_perf_test(
     vcpus: Annotated[int, typer.Option("-v", min=1, help="vCPUs.")] = 1,
     memory: Annotated[str, typer.Option("-b", help="Memory of each vCPU: 512M, 1G.")] = "1G",
@@ -176,24 +176,29 @@ def dirty_log_perf_test(
     random_seed: Annotated[int, typer.Option("-r", help="Random seed.")] = 1,
     memslots: Annotated[int, typer.Option("-x", help="Memory slots; only 1 is modelled.")] = 1,
     guest_mode: Annotated[int, typer.Option("-m", help="Guest mode; only 0 is modelled.")] = 0,
-    pin: Annotated[str, typer.Option("-c", help="Accepted: vCPUs are always pinned.")] = "",
-    offset: Annotated[str, typer.Option("-p", help="Accepted: makes no difference.")] = "",
+    pin: Annotated[
+        str, typer.Option("-c", help="Processors, e.g. 0,1: no difference, all have their own.")
+    ] = "",
+    offset: Annotated[
+        str, typer.Option("-p", help="Address of the memory: makes no difference.")
+    ] = "",
     policy: Annotated[str, typer.Option(help="Policy or kernel, see `policies`.")] = "linux-6.13",
     host: Annotated[str, typer.Option(help="Host profile, see `hosts`.")] = "skylake-2021",
     sample: Annotated[str, typer.Option(help="Touch this share of memory only.")] = "100%",
+    as_json: AsJson = False,
 ) -> None:
     """Run KVM's selftest of that name in the simulator: its options, its output."""
     from mmusim.cli.perf_test import Options, perf_test
 
-    del pin, offset
     perf_test(
         Options(
             vcpus=vcpus, memory=memory, backing=backing, iterations=iterations,
             write_percent=write_percent, random_access=random_access, overlap=overlap,
             nested=nested, run_vcpus=run_vcpus, no_manual_protect=no_manual_protect,
-            memslots=memslots, guest_mode=guest_mode, random_seed=random_seed, policy=policy,
-            host=host, sample=sample,
-        )
+            memslots=memslots, guest_mode=guest_mode, pin=pin, offset=offset,
+            random_seed=random_seed, policy=policy, host=host, sample=sample,
+        ),
+        as_json,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,6 +109,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         for result in outcome.cells
         for row, first, policy in _sides(result.comparisons["phase_time"])
     ]
+    ends = _ends(outcome)
     claims = [
         {
             "claim": v.says,
@@ -124,6 +126,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             "",
             rows,
             True,
+            ends=ends,
             claims=claims,
             about=outcome.about,
             failures=outcome.failures,
@@ -131,6 +134,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         )
         return
     table("Time of the measured phase", rows, False)
+    table("How it ended", ends, False)
     table("Claims", claims, False)
     for failure in outcome.failures:
         typer.echo(f"failed: {failure}")
@@ -139,6 +143,22 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     if outcome.experiment.notes:
         typer.echo(outcome.experiment.notes.strip())
     typer.echo(f"report: {written}")
+
+
+def _ends(outcome: Outcome) -> list[dict[str, Any]]:
+    """Count the ways in which migrations and livelocks ended, by setting and policy."""
+    return [
+        {
+            "setting": result.cell.name,
+            "policy": policy,
+            "outcome": end,
+            "seeds": count,
+            "an_example": next(run.story[-1] for run in runs if run.outcome == end),
+        }
+        for result in outcome.cells
+        for policy, runs in result.runs.items()
+        for end, count in Counter(run.outcome for run in runs if run.outcome).most_common()
+    ]
 
 
 def _sides(comparisons: list[Any]) -> Iterator[tuple[Any, bool, str]]:

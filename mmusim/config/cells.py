@@ -57,6 +57,7 @@ class Cell:
             "workloads": {k: _facts(w) for k, w in e.workloads.items()},
             "pairing": e.replications.pairing,
             "interference": [rare.model_dump(mode="json") for rare in e.host.interference],
+            "need_resched": e.host.need_resched,
             "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
         }
         return hashlib.blake2b(

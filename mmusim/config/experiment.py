@@ -89,6 +89,22 @@ class Experiment(Strict):
         return self
 
     @model_validator(mode="after")
+    def _migrations_come_to_an_end(self) -> Self:
+        if not isinstance(self.driver, Driver):
+            return self
+        migration, phases = self.driver.migration, self.driver.phases
+        days = migration.first_pass_s(self.vm.memory) / 86_400
+        if days > 1 and not migration.is_limited and any(isinstance(p, Migrate) for p in phases):
+            limited = 0 < migration.max_bandwidth < migration.bandwidth
+            key = "max_bandwidth" if limited else "bandwidth"
+            raise MisfitError(
+                f"driver.migration.{key}", f"{show_bytes(getattr(migration, key))}/s",
+                f"takes {days:,.0f} days to send {show_bytes(self.vm.memory)} once",
+                "raise it, or set driver.migration.max_time",
+            )  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
     def _choices_exist_together(self) -> Self:
         for name in self.policies.all:
             policy, _, choices = self.chosen(name)

@@ -41,3 +41,18 @@ def resolve(engine: str = AUTO) -> str:
     if engine == AUTO:
         return COMPILED if has_numba else SIMPY
     return engine
+
+
+def prepare(engine: str = AUTO) -> str:
+    """Have an engine ready and return its name, as :func:`resolve` does.
+
+    The compiled one is compiled when it is first used on a machine, and after each change of the
+    model's code. Do this before starting processes that use it, or each does it by itself.
+    """
+    engine = resolve(engine)
+    if engine == COMPILED:
+        from mmusim.engine.code_cache import is_cached
+
+        if not is_cached():
+            import mmusim.engine.compiled.loop  # noqa: F401
+    return engine

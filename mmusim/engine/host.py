@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,6 +32,7 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         record: dict[str, Any] = {"do": phase.do, "name": phase.name, "start_ns": vm.now}
         record["before"] = vm.counters()
         host.phases.append(record)
+        host.began_s.append(time.perf_counter())
         host.bill = record["bill"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
         vm.changed(HOST)
@@ -44,6 +46,7 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         vm.changed(HOST)
         vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
     yield from join(vm, host)
+    host.began_s.append(time.perf_counter())
     host.waits_for = ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from mmusim.engine import truth
@@ -66,16 +67,27 @@ class Simulation:
     ) -> None:
         """Set up the VM; see :func:`simulate`."""
         self._vm = _vm(plan, run_limit, probe, engine)
+        self._host: Host | None = None
 
     def reached(self) -> Reached:
         """Return the simulated time, and the share of the accesses that are done."""
         total, done = self._vm.plan.accesses(), sum(v.accesses for v in self._vm.vcpus)
         return Reached(self._vm.now, done / total if total else None)
 
+    def events(self) -> int:
+        """Return how many events there were; only the compiled engine counts them."""
+        memory = getattr(self._vm, "memory", None)
+        return 0 if memory is None else int(memory.get("events"))
+
+    def phase_seconds(self) -> list[float]:
+        """Return how long each phase took to simulate, in seconds of wall time; after the run."""
+        began = [] if self._host is None else self._host.began_s
+        return [end - begin for begin, end in pairwise(began)]
+
     def run(self) -> Trace:
         """Simulate to the end. Call it once."""
         plan, vm = self._vm.plan, self._vm
-        host = Host(vm)
+        host = self._host = Host(vm)
         thread = vm.env.process(host_thread(vm, host))
         try:
             vm.env.run(until=thread)

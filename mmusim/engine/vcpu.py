@@ -77,7 +77,7 @@ def go_through(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
 
 def touch(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
     """Spend a planned run of hits in the guest, unless a kick cuts it short."""
-    start = run.start_ns = vm.now
+    start = run.begin()
     while True:
         try:
             yield vm.spend_in_guest(start + run.total_ns - vm.now, v)

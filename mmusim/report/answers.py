@@ -79,12 +79,10 @@ def _summary(mine: Sequence[Found]) -> str:
     """Sum up what one policy does in all settings."""
     _, first = mine[0]
     counts: Counter[str] = Counter(_direction(c) for _, c in mine)
-    parts = [f"{counts[word]} {word}" for word in counts]
     ratios = [(name, c.ratio) for name, c in mine if c.ratio is not None]
-    text = (
-        f"Against {first.baseline}, {first.metric} of {first.candidate} is in "
-        f"{len(mine)} settings: {', '.join(parts)}"
-    )
+    parts = ", ".join(f"{word} in {count}" for word, count in counts.items())
+    text = f"Against {first.baseline}, {first.metric} of {first.candidate} is {parts} of "
+    text += f"{len(mine)} settings"
     if not ratios:
         return text
     low = min(ratios, key=lambda r: r[1].estimate)
@@ -98,8 +96,8 @@ def _summary(mine: Sequence[Found]) -> str:
 def _direction(c: Comparison) -> str:
     """Return in which direction a comparison points, if it is significant."""
     if c.answer.outcome != "significant":
-        words = {"not significant": "without a difference that matters",
-                 "not enough seeds": "with too few seeds to tell"}  # fmt: skip
+        words = {"not significant": "not different by what matters",
+                 "not enough seeds": "left open by too few seeds"}  # fmt: skip
         return words[c.answer.outcome]
     more = c.difference.estimate > 0
     better = more == (c.metric in MORE_IS_BETTER)

@@ -44,7 +44,7 @@ def write_index(folder: Path) -> Path:
     missing = [p.parent.name for p in sorted(folder.glob(f"*/{LEDGER}")) if p.parent not in known]
     missing += [p.parent.name for p, s in found if s is None and p.parent.name not in missing]
     columns = [("question", False), ("answer", False), *((kind, True) for kind in VERDICTS),
-               ("settings", True), ("runs", True), ("experiment", False)]  # fmt: skip
+               ("settings", True)]  # fmt: skip
     table = Table(
         id="experiments-table", caption="Experiments", columns=columns, rows=rows,
         note="supported, refuted, inconclusive: verdicts over all claims and settings.",
@@ -75,5 +75,4 @@ def _row(link: Path, facts: dict[str, Any]) -> list[Cell]:
     return [
         Cell(facts["question"], link=link.as_posix()), Cell(facts.get("answer", "")), *verdicts,
         Cell(str(facts.get("settings", "")), facts.get("settings")),
-        Cell(str(facts.get("runs", "")), facts.get("runs")), Cell(facts.get("experiment", "")),
     ]  # fmt: skip

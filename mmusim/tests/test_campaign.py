@@ -117,4 +117,4 @@ def test_the_benchmark_of_the_store_measures_what_it_says(monkeypatch: pytest.Mo
     inside, unit = rows["tiny runs, in this process: processors inside runs"]
     assert 0 < inside <= 105
     assert unit == "%"
-    assert len(rows) == 15
+    assert len(rows) == 16

@@ -14,17 +14,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import cell
+from typer.testing import CliRunner
 
+from mmusim.calibration.samples import load_samples
+from mmusim.cli import app
 from mmusim.config.cells import Cell
+from mmusim.config.host import load_profile
 from mmusim.conform import replay
 from mmusim.engine import simulate
 from mmusim.errors import ConfigError
 from mmusim.kernel_cases import as_line, read_cases
 from mmusim.kvm import device, machine, memory
+from mmusim.kvm import probe as probe_module
 from mmusim.kvm.device import open_kvm, why_unusable
 from mmusim.kvm.guest_code import GUEST_CODE, LISTING, source
 from mmusim.kvm.live import run_live
 from mmusim.kvm.machine import load_since, read_times, this_machine
+from mmusim.kvm.measures import MEASURES
 from mmusim.kvm.script import parse_script, random_scripts, run_script, shipped_scripts
 from mmusim.kvm.vcpu import Vcpu
 from mmusim.kvm.vm import Vm, count_bits
@@ -281,3 +287,36 @@ def test_a_killed_guest_leaves_nothing_behind() -> None:
     with Vm(2 * MIB, 16) as vm:
         Vcpu(vm, 0).close()
     assert (set(Path("/proc/self/fd").iterdir()), threading.active_count()) == before
+
+
+@needs_kvm
+def test_a_probe_measures_what_it_can_and_names_what_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(rng: np.random.Generator, sink: object) -> None:
+        raise OSError(22, "Invalid argument")
+
+    some = {name: (MEASURES[name][0], 2) for name in ("clocks", "faults, 4 KiB", "faults, 2 MiB")}
+    monkeypatch.setattr(probe_module, "MEASURES", some | {"time travel": (broken, 2)})
+    out = tmp_path / "mine.toml"
+    run = CliRunner().invoke(app, ["probe", "--out", str(out), "--seconds", "5"])
+    assert run.exit_code == 0, run.output
+    assert "Not measured: time travel ([Errno 22] Invalid argument)" in run.output
+    profile = load_profile(str(out))
+    assert profile.measurement is not None
+    assert profile.measurement.load.seconds > 0
+    assert profile.measurement.mmu == this_machine().mmu.value
+    assert profile.costs["c_exit"].provenance == "derived"
+    assert profile.costs["c_get_floor"].provenance == "assumed", "it was not measured"
+    samples = load_samples(tmp_path / "mine.samples.npz")
+    assert samples.facts["replicates"] == dict.fromkeys(some, 2) | {"time travel": 0}
+    assert len(samples.of("clock")) > 1000
+    monkeypatch.setattr(probe_module, "MEASURES", {"time travel": (broken, 2)})
+    with pytest.raises(ConfigError, match="faults: could not be measured"):
+        probe_module.probe(5)
+
+
+def test_costs_of_a_measured_profile_have_room_for_their_parts() -> None:
+    profile = load_profile("emerald-rapids-pvm")
+    mean = {name: cost.distribution().mean() for name, cost in profile.costs.items()}
+    assert mean["c_exit"] + mean["c_entry"] + mean["c_lock_section"] <= mean["c_fault_slow"]

@@ -17,7 +17,7 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 def test_a_notebook_runs(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "store it without outputs"
-    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": path.parent}})
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}})
     client.execute()
     assert any(cell.get("outputs") for cell in notebook.cells)
 

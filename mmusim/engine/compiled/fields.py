@@ -37,7 +37,7 @@ VCPU: Final = (
     "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats",
     "set_at", "set_n",
     # The planned run.
-    "k", "count", "total_ns", "run_start", "logs", "began", "think_left", "ahead",
+    "k", "count", "total_ns", "run_start", "marked", "logs", "began", "think_left", "ahead",
     # The fault that is being handled.
     "gfn", "write", "index", "fault_began", "exit_ns", "tries_fast", "outside", "locked", "entry",
     "slot_logs", "level", "spte", "bits", "outcome", "stuck_at", "faults", "asked_ns", "blocking",

@@ -19,6 +19,7 @@ from mmusim.engine.compiled.fields import (
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import hit_level, set_dirty
 from mmusim.engine.compiled.peek import peek_bool, peek_long, peek_word
+from mmusim.engine.compiled.places import FINISHING, TOUCHING
 from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K
 from mmusim.mmu.spte import STALE
 
@@ -164,18 +165,19 @@ def cut(s: Any, v: int, offset: int) -> tuple[int, int]:
 def settle(s: Any) -> None:
     """Mark what the runs under way have touched by now."""
     for v in range(s.cpus):
-        if s.in_guest[v] == 0:
+        if s.at[v] != TOUCHING and s.at[v] != FINISHING:
             continue
         offset = s.now - s.run_start[v]
         touched = len(s.touched) > 0 and s.books[v] == s.measured_books
-        for i in range(s.count[v]):
-            if s.ends[v, i] >= offset:
-                break
+        i = s.marked[v]
+        while i < s.count[v] and s.ends[v, i] < offset:
             code = code_of(s, v, s.k[v] + i)
             if code >> WRITE_BIT:
                 s.page[code & GFN] |= STALE
             if touched:
                 s.touched[code & GFN] = 1
+            i += 1
+        s.marked[v] = i
 
 
 @jit
@@ -211,6 +213,7 @@ def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
     code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
     read_bins = s.bins[of_books(s, v, READS)]
     write_bins = s.bins[of_books(s, v, WRITES)]
+    marked = s.marked[v]
     marks = len(s.touched) > 0 and s.books[v] == s.measured_books
     first = hits[0] + walks[0]
     if s.logs[v]:
@@ -227,7 +230,8 @@ def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
         walk_sum += walk
         latency = hit + walk if i else first
         if code >> WRITE_BIT:
-            page[gfn] |= STALE
+            if i >= marked:
+                page[gfn] |= STALE
             write_bins[bin_of(latency)] += 1
             write_sum += latency
             write_least, write_most = min(write_least, latency), max(write_most, latency)
@@ -236,7 +240,7 @@ def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
             read_bins[bin_of(latency)] += 1
             read_sum += latency
             read_least, read_most = min(read_least, latency), max(read_most, latency)
-        if marks:
+        if marks and i >= marked:
             s.touched[gfn] = 1
     sum_up(s, of_books(s, v, READS), reads, read_sum, read_least, read_most)
     sum_up(s, of_books(s, v, WRITES), done - reads, write_sum, write_least, write_most)

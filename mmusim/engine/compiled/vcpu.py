@@ -48,7 +48,7 @@ def looks(s: Any, v: int) -> int:
         s.at[v] = places.THROUGH
         return places.NEXT_PROGRAM
     if plan(s, v):
-        s.run_start[v] = s.now
+        s.run_start[v], s.marked[v] = s.now, 0
         return wait_in_guest(s, v, s.total_ns[v], places.TOUCHING)
     code = code_of(s, v, k)
     if code >> WRITE_BIT and permits(s, code & GFN, True):
@@ -56,7 +56,7 @@ def looks(s: Any, v: int) -> int:
             _faulted(s, v)
             return guest_mode.pml_full(s, v)
         plan_logged(s, v)
-        s.run_start[v] = s.now
+        s.run_start[v], s.marked[v] = s.now, 0
         return wait_in_guest(s, v, s.total_ns[v], places.TOUCHING)
     if k != s.stuck_at[v]:
         s.stuck_at[v], s.faults[v] = k, 0
