@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from mmusim.engine.simulate import simulate
     from mmusim.errors import ConfigError, MmusimError
     from mmusim.experiment import Outcome, run_experiment
+    from mmusim.likeness import compare_folders
     from mmusim.metrics import Metrics, measure
     from mmusim.plan import Plan, make_plan
     from mmusim.policies import Policy
+    from mmusim.publication import publish
     from mmusim.trace import Probe, Trace
 
 _HOME = {
@@ -27,6 +29,7 @@ _HOME = {
     "Metrics": "metrics", "measure": "metrics",
     "Comparison": "comparison", "compare": "comparison", "judge": "comparison",
     "Outcome": "experiment", "run_experiment": "experiment", "conform": "conform",
+    "publish": "publication", "compare_folders": "likeness",
     "ConfigError": "errors", "MmusimError": "errors",
 }  # fmt: skip
 
@@ -42,11 +45,13 @@ __all__ = [
     "Probe",
     "Trace",
     "compare",
+    "compare_folders",
     "conform",
     "judge",
     "load_cells",
     "make_plan",
     "measure",
+    "publish",
     "run_experiment",
     "simulate",
 ]

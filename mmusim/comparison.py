@@ -1,27 +1,42 @@
-"""From metrics to answers: policies compared on equal seeds, and verdicts on claims."""
+"""Policies compared on equal seeds: by how much they differ, and whether that is chance."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from mmusim.config.cells import Cell
-from mmusim.config.claims import Claim
-from mmusim.errors import MmusimError
-from mmusim.metrics import Metrics, theory
-from mmusim.stats import Interval, correlation, mean_interval, paired_ratio
+import numpy as np
 
-Runs = Mapping[str, Sequence[Metrics]]
-"""Runs of one cell by policy, each sorted by seed."""
-
-
-class UnlikeRunsError(MmusimError):
-    """Runs cannot be compared because more than the policy differs."""
+from mmusim.columns import Runs as Runs
+from mmusim.columns import UnlikeRunsError as UnlikeRunsError
+from mmusim.columns import column as column
+from mmusim.columns import paired
+from mmusim.histogram import Histogram
+from mmusim.metric_units import MORE_IS_BETTER
+from mmusim.metrics import Metrics
+from mmusim.stats import (
+    Answer,
+    Interval,
+    PValue,
+    answer,
+    cohens_d,
+    correlation,
+    holm,
+    mean_interval,
+    paired_difference,
+    paired_ratio,
+    sign_flip,
+    superiority,
+)
+from mmusim.stats.shift import Shift, shift_function
+from mmusim.stats.significance import ALPHA
+from mmusim.verdicts import Verdict as Verdict
+from mmusim.verdicts import judge as judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One metric of two policies on equal seeds."""
+    """One metric of two policies on equal seeds. Intervals are of this comparison alone."""
 
     metric: str
     baseline: str
@@ -32,40 +47,28 @@ class Comparison:
     candidate_median: float
     ratio: Interval | None  # candidate / baseline; None where a figure is zero
     correlation: float | None  # over seeds; what pairing achieved
+    difference: Interval  # candidate - baseline, in the metric's unit
+    p_value: PValue  # that chance alone gives such a difference, of this comparison alone
+    effect: float | None  # Cohen's d_z; None where the differences do not vary
+    superiority: Interval  # probability that the candidate is the better one on a seed
+    adjusted_p: float  # over the family
+    family: int  # comparisons that were made beside this one, itself included
+    answer: Answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What the runs say about a claim in one cell."""
-
-    says: str
-    cell: str
-    metric: str
-    what: str  # the policies it is about
-    measured: Interval
-    expected: tuple[float, float]
-    outcome: str  # supported, refuted, inconclusive
-
-
-def column(runs: Sequence[Metrics], metric: str) -> list[float]:
-    """Return a metric of each run.
-
-    Raises
-    ------
-    UnlikeRunsError
-        If some run does not have it.
-    """
-    for run in runs:
-        if metric not in run.values:
-            raise UnlikeRunsError(
-                f"{metric} is not defined in the run of {run.policy!r} with seed {run.seed}; "
-                "compare a metric that every run has"
-            )
-    return [run.values[metric] for run in runs]
-
-
-def compare(baseline: Sequence[Metrics], candidate: Sequence[Metrics], metric: str) -> Comparison:
+def compare(
+    baseline: Sequence[Metrics],
+    candidate: Sequence[Metrics],
+    metric: str,
+    *,
+    alpha: float = ALPHA,
+) -> Comparison:
     """Compare two policies on one metric.
+
+    The comparison is a family of its own; where there are more, pass all to :func:`corrected`.
+    `alpha` is the error of its intervals. Of a look at growing data it is the look's own
+    (:mod:`mmusim.looks`), and the adjusted p-value is scaled by 0.05 / `alpha`, so that here too
+    up to 0.05 is significant.
 
     Raises
     ------
@@ -74,102 +77,78 @@ def compare(baseline: Sequence[Metrics], candidate: Sequence[Metrics], metric: s
     ValueError
         If there are fewer than two seeds.
     """
-    seeds = [run.seed for run in baseline], [run.seed for run in candidate]
-    if seeds[0] != seeds[1]:
-        odd = sorted(set(seeds[0]) ^ set(seeds[1]))
-        raise UnlikeRunsError(
-            f"{baseline[0].policy!r} and {candidate[0].policy!r} ran on different seeds: {odd} "
-            "are missing on one side; run them on the same"
-        )
+    paired(baseline, candidate)
     a, b = column(baseline, metric), column(candidate, metric)
+    confidence = 1 - alpha
+    differences = np.subtract(b, a)
+    mean, p = mean_interval(a, confidence), sign_flip(differences)
+    difference = paired_difference(a, b, confidence=confidence)
+    at_this_look = min(1.0, p.p * ALPHA / alpha)
+    positive = min(a) > 0 and min(b) > 0
     return Comparison(
         metric=metric,
         baseline=baseline[0].policy,
         candidate=candidate[0].policy,
-        baseline_mean=mean_interval(a),
-        candidate_mean=mean_interval(b),
-        baseline_median=_median(a),
-        candidate_median=_median(b),
-        ratio=paired_ratio(a, b) if min(a) > 0 and min(b) > 0 else None,
+        baseline_mean=mean,
+        candidate_mean=mean_interval(b, confidence),
+        baseline_median=float(np.median(a)),
+        candidate_median=float(np.median(b)),
+        ratio=paired_ratio(a, b, confidence=confidence) if positive else None,
         correlation=correlation(a, b),
+        difference=difference,
+        p_value=p,
+        effect=cohens_d(a, b),
+        superiority=superiority(
+            a, b, more_is_better=metric in MORE_IS_BETTER, confidence=confidence
+        ),
+        adjusted_p=at_this_look,
+        family=1,
+        answer=answer(differences, (difference.low, difference.high), mean.estimate, at_this_look),
     )
 
 
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return (ordered[middle] + ordered[~middle]) / 2
+def corrected(family: Sequence[tuple[Comparison, Runs]]) -> list[Comparison]:
+    """Correct a family of fresh comparisons for their number (Holm), each with its cell's runs.
+
+    The adjusted p-value and the answer change; everything else stays.
+    """
+    adjusted = holm([made.adjusted_p for made, _ in family])
+    results = []
+    for (made, runs), p in zip(family, adjusted, strict=True):
+        a, b = (column(runs[side], made.metric) for side in (made.baseline, made.candidate))
+        bounds = made.difference.low, made.difference.high
+        said = answer(np.subtract(b, a), bounds, made.baseline_mean.estimate, p, family=len(family))
+        results.append(replace(made, adjusted_p=p, family=len(family), answer=said))
+    return results
 
 
-def judge(claim: Claim, cell: Cell, runs: Runs, family: int = 1) -> Verdict:
-    """Judge a claim in one cell.
-
-    Supported: the whole interval lies in the expected range (for a theory, the theory lies in the
-    interval). Refuted: the two do not meet. Inconclusive: anything else.
+def shift(baseline: Sequence[Metrics], candidate: Sequence[Metrics], of: str = "latency") -> Shift:
+    """Return the quantile differences of two policies' latencies with a band over seeds.
 
     Parameters
     ----------
-    claim, cell, runs
-        What is claimed, where, and the runs there.
-    family : int
-        How many cells a theory is tested in; its confidence is 1 - 0.05 / family (Bonferroni),
-        so that a true theory passes in all of them 95 times of 100.
+    baseline, candidate : sequence of Metrics, length seeds
+        Runs of one cell on equal seeds.
+    of : {"latency", "request"}
+        Of single accesses, or of requests.
 
     Raises
     ------
     UnlikeRunsError
-        If a run does not have the metric, or a ratio is claimed of one that is zero.
+        If the seeds differ, or a run has no such latencies.
+    ValueError
+        If there are fewer than four seeds.
     """
-    if claim.ratio is not None:
-        top, bottom = claim.sides
-        assert claim.expect is not None
-        for side in (bottom, top):
-            _need_positive(claim, cell, runs[side])
-        measured = paired_ratio(column(runs[bottom], claim.metric), column(runs[top], claim.metric))
-        expected = (claim.expect[0], claim.expect[1])
-    else:
-        (policy,) = claim.sides
-        values = column(runs[policy], claim.metric)
-        if claim.theory:
-            measured = mean_interval(values, 1 - 0.05 / family)
-            expected = (theory(claim.metric, cell),) * 2
-        else:
-            measured = mean_interval(values)
-        if claim.expect is not None:
-            expected = (claim.expect[0], claim.expect[1])
-        elif not claim.theory:
-            assert claim.published is not None
-            assert claim.within is not None
-            slack = claim.published * claim.within
-            expected = (claim.published - slack, claim.published + slack)
-    return Verdict(
-        says=claim.says,
-        cell=cell.name,
-        metric=claim.metric,
-        what=" / ".join(claim.sides),
-        measured=measured,
-        expected=expected,
-        outcome=_outcome(measured, expected, claim.theory),
-    )
-
-
-def _need_positive(claim: Claim, cell: Cell, runs: Sequence[Metrics]) -> None:
-    for run, value in zip(runs, column(runs, claim.metric), strict=True):
-        if value <= 0:
-            where = f" in {cell.name!r}" if cell.name else ""
-            raise UnlikeRunsError(
-                f"claim {claim.says!r}: {claim.metric} of {run.policy!r} with seed {run.seed}"
-                f"{where} is {value:g}, so there is no ratio; give policy and expect, or leave "
-                "this setting out by where"
-            )
-
-
-def _outcome(measured: Interval, expected: tuple[float, float], is_theory: bool) -> str:
-    low, high = expected
-    if is_theory:
-        return "supported" if low in measured else "refuted"
-    if low <= measured.low and measured.high <= high:
-        return "supported"
-    if measured.high < low or high < measured.low:
-        return "refuted"
-    return "inconclusive"
+    paired(baseline, candidate)
+    sides: list[list[Histogram]] = []
+    for runs in (baseline, candidate):
+        sides.append([])
+        for run in runs:
+            histogram = run.latency if of == "latency" else run.requests
+            if histogram is None or not histogram.count:
+                raise UnlikeRunsError(
+                    f"the run of {run.policy!r} with seed {run.seed} has no {of} histogram; "
+                    "choose a workload that has them, or run again what an older version stored"
+                )
+            sides[-1].append(histogram)
+    return shift_function(*sides)

@@ -139,6 +139,19 @@ class Draws:
         self._pairing = pairing
         self._shared: dict[str, Stream] = {}
 
+    @property
+    def pairing(self) -> Pairing:
+        """What runs of one seed share."""
+        return self._pairing
+
+    def restart(self) -> None:
+        """Begin to count payments anew, as a run does."""
+        self._shared.clear()
+
+    def share(self, purpose: str, stream: ByOccurrence) -> None:
+        """Let all actors of a purpose draw from this stream, which counts in its own way."""
+        self._shared[purpose] = stream
+
     def key(self, purpose: str, actor: int) -> int:
         """Return the key of a stream of random words."""
         return stream_key(*self._root, purpose, actor)

@@ -27,6 +27,10 @@ class DeadlockError(InvariantError):
     """Nothing can happen any more, and some process has not finished."""
 
 
+class EngineError(InvariantError):
+    """The compiled engine is wrong: something happened to a vCPU where it cannot."""
+
+
 class InterruptedRunError(MmusimError):
     """Somebody pressed Ctrl-C."""
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tomli_w
 
-from mmusim.comparison import Comparison, Verdict, compare, judge
+from mmusim.campaign import Campaign, Wanted, in_rounds
+from mmusim.cluster import hired
+from mmusim.comparison import Comparison, Verdict, compare, corrected, judge
 from mmusim.config.cells import Cell, load_cells, resolved
 from mmusim.config.experiment import Experiment
-from mmusim.metrics import Metrics, from_record
-from mmusim.progress import Progress, Watch
-from mmusim.provenance import model_version, provenance
+from mmusim.engine.choice import AUTO, resolve
+from mmusim.looks import Look, asked_for, fixed, standing
+from mmusim.metrics import Metrics
+from mmusim.progress import Progress
+from mmusim.provenance import profile_hash, provenance
 from mmusim.store import Store
-from mmusim.workers import Job, execute
+from mmusim.workers import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,7 @@ class CellResult:
     cell: Cell
     runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
     comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
+    look: Look  # which seeds these are, and what error a look at them may make
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,7 @@ class Outcome:
     verdicts: list[Verdict]
     about: dict[str, str]
     failures: list[str]
+    notices: tuple[str, ...] = ()  # what was mended in the run directory
 
 
 def run_experiment(
@@ -47,6 +54,10 @@ def run_experiment(
     workers: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    engine: str = AUTO,
+    rounds: Wanted | None = None,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Run what is missing of an experiment and evaluate all of it.
 
@@ -61,54 +72,74 @@ def run_experiment(
     workers : int, optional
         Processes; the number of usable processors by default. 1 runs everything in this process.
     executor : concurrent.futures.Executor, optional
-        Runs the jobs in place of local processes.
+        Runs the jobs in place of local processes. A cluster's is as good as a pool of threads.
     progress : callable, optional
         Told how things stand: after each run, and every second of long ones (not with an executor
         of one's own).
+    engine : {"auto", "simpy", "compiled"}
+        Who simulates (:mod:`mmusim.engine.choice`).
+    rounds : callable, optional
+        Says which runs there should be, again after every round; by default all that the file asks
+        for, in one round (:data:`mmusim.campaign.Wanted`).
+    scheduler : str, optional
+        Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
+    retry_failed : bool
+        Run again what failed under this model version. Another version runs it in any case.
 
     Raises
     ------
     ConfigError
-        If the file is wrong or `out` belongs to something else.
+        If the file is wrong, `out` belongs to something else or there is no such engine here.
+    ClusterError
+        If the cluster cannot be reached or is lost.
+    OtherVersionError
+        If a worker has another version of the model.
     StoreError
         If `out` cannot be written.
     """
-    experiment, cells = load_cells(path)
-    store = Store.open_for(Path(out), experiment.id, provenance() | {"file": str(path)})
+    with hired(workers, executor, scheduler) as crew, opened(path, out, engine) as campaign:
+        wanted = rounds or (lambda runs: asked_for(runs, seeds))
+        jobs = in_rounds(campaign, wanted, crew, progress, retry_failed=retry_failed)
+        outcome = evaluate(
+            campaign.experiment, campaign.cells, campaign.store, jobs=jobs, seeds=seeds,
+            failures=campaign.failures, engine=campaign.engine,
+        )  # fmt: skip
+        return replace(outcome, notices=campaign.store.mended())
+
+
+@contextmanager
+def opened(
+    path: str | Path,
+    out: str | Path,
+    engine: str = AUTO,
+    cells: Callable[[Sequence[Cell]], Sequence[Cell]] = lambda of_the_file: of_the_file,
+) -> Iterator[Campaign]:
+    """Open an experiment's run directory to make runs; close it in the end.
+
+    `cells` may replace the settings of the file by others that belong to the same question.
+
+    Raises
+    ------
+    ConfigError
+        If the file is wrong, `out` belongs to something else or there is no such engine here.
+    StoreError
+        If `out` cannot be written.
+    """
+    experiment, of_the_file = load_cells(path)
+    engine, made = resolve(engine), cells(of_the_file)
+    store = Store.open_for(Path(out), experiment.id, provenance())
     try:
-        for cell in cells:
-            store.add_cell(cell.key(), cell.name, tomli_w.dumps(resolved(cell)))
-        jobs = _missing(store, cells, seeds)
-        total = sum(len(_seeds(cell, seeds)) * len(experiment.policies.all) for cell in cells)
-        watch = Watch(cells, jobs, total, progress)
-        failures = []
-        for job, seconds, result, error in execute(cells, jobs, workers, executor, watch.beat):
-            key = cells[job.cell].key()
-            store.add_run(key, job.policy, job.seed, model_version(), seconds, result, error)
-            if result is None:
-                failures.append(f"{job.name(cells)}: {error}")
-            watch.ended(job)
-        return evaluate(experiment, cells, store, seeds=seeds, failures=failures)
+        store.describe({"file": str(path), "text": Path(path).read_text(encoding="utf-8")})
+        store.add_cells(map(_row, made))
+        yield Campaign(experiment=experiment, cells=made, store=store, engine=engine)
     finally:
         store.close()
 
 
-def _seeds(cell: Cell, seeds: int | None) -> range:
-    wanted = cell.experiment.replications
-    return range(wanted.first_seed, wanted.first_seed + (seeds or wanted.seeds))
-
-
-def _missing(store: Store, cells: Sequence[Cell], seeds: int | None) -> list[Job]:
-    """Jobs that are not done, the largest VMs first, so that no core idles at the end."""
-    done = store.done(model_version())
-    jobs = [
-        Job(number, policy, seed)
-        for number, cell in enumerate(cells)
-        for seed in _seeds(cell, seeds)
-        for policy in cell.experiment.policies.all
-        if (cell.key(), policy, seed) not in done
-    ]
-    return sorted(jobs, key=lambda job: -cells[job.cell].experiment.vm.memory)
+def _row(cell: Cell) -> tuple[str, str, str, str, str]:
+    profile = cell.profile
+    config = tomli_w.dumps(resolved(cell))
+    return cell.key(), cell.name, config, profile.name, profile_hash(profile)
 
 
 def evaluate(
@@ -116,23 +147,32 @@ def evaluate(
     cells: Sequence[Cell],
     store: Store,
     *,
+    jobs: Iterable[Job] | None = None,
     seeds: int | None = None,
     failures: Sequence[str] = (),
+    engine: str | None = None,
 ) -> Outcome:
-    """Compare the stored runs cell by cell and judge the claims."""
-    by_run: dict[tuple[str, str], list[Metrics]] = {}
-    wanted = {(cell.key(), seed) for cell in cells for seed in _seeds(cell, seeds)}
-    for key, policy, seed, record in store.results(model_version()):
-        if (key, seed) in wanted:
-            by_run.setdefault((key, policy), []).append(from_record(policy, seed, record))
+    """Compare stored runs cell by cell and judge the claims.
+
+    `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
+    number in its place. `engine` is who made them; by default whoever did. The comparisons of all
+    cells and metrics are one family.
+    """
+    campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
+    wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
+    stored = {
+        (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
+        for (number, policy), runs in campaign.runs().items()
+    }
     names = experiment.policies.all
     results = []
-    for cell in cells:
-        runs = {name: by_run[cell.key(), name] for name in names if (cell.key(), name) in by_run}
+    for number, cell in enumerate(cells):
+        runs = {name: stored[number, name] for name in names if stored.get((number, name))}
         if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
-            results.append(
-                CellResult(cell=cell, runs=runs, comparisons=_comparisons(experiment, runs))
-            )
+            look = fixed(cell, seeds) if seeds else standing(cell, runs)
+            made = _comparisons(experiment, runs, look.alpha)
+            results.append(CellResult(cell=cell, runs=runs, comparisons=made, look=look))
+    results = _as_one_family(results)
     return Outcome(
         experiment=experiment,
         cells=results,
@@ -143,20 +183,32 @@ def evaluate(
 
 
 def _comparisons(
-    experiment: Experiment, runs: dict[str, list[Metrics]]
+    experiment: Experiment, runs: dict[str, list[Metrics]], alpha: float
 ) -> dict[str, list[Comparison]]:
     common = set.intersection(*(set(run.values) for rows in runs.values() for run in rows))
-    baseline = runs[experiment.policies.baseline]
+    baseline, others = runs[experiment.policies.baseline], experiment.policies.compare
+    usual = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
     return {
-        metric: [compare(baseline, runs[name], metric) for name in experiment.policies.compare]
-        for metric in ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
+        metric: [compare(baseline, runs[name], metric, alpha=alpha) for name in others]
+        for metric in dict.fromkeys((*usual, experiment.answer_by))
         if metric in common
     }
+
+
+def _as_one_family(results: Sequence[CellResult]) -> list[CellResult]:
+    every = [(c, r.runs) for r in results for made in r.comparisons.values() for c in made]
+    after = iter(corrected(every))
+    return [
+        replace(
+            r, comparisons={m: [next(after) for _ in made] for m, made in r.comparisons.items()}
+        )
+        for r in results
+    ]
 
 
 def _verdicts(experiment: Experiment, results: Sequence[CellResult]) -> list[Verdict]:
     verdicts = []
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.cell.labels)]
-        verdicts += [judge(claim, r.cell, r.runs, family=len(about)) for r in about]
+        verdicts += [judge(claim, r.cell, r.runs, len(about), alpha=r.look.alpha) for r in about]
     return verdicts

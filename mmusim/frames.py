@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from mmusim.errors import ConfigError
 from mmusim.metrics import UNITS
-from mmusim.provenance import model_version
 from mmusim.store import Store
 from mmusim.trace import CAUSES
 
@@ -25,24 +26,42 @@ def frame(folder: Path) -> pd.DataFrame:
     Raises
     ------
     ConfigError
-        If the folder is no run directory.
+        If the folder is no run directory, or has no finished runs of this model version.
     """
     import pandas as pd
 
     store = Store.open(folder)
     try:
-        cells = store.cells()
+        cells = {
+            key: (name, tomllib.loads(toml)["vm"]) for key, (name, toml) in store.cells().items()
+        }
         rows: list[dict[str, Any]] = []
-        for key, policy, seed, record in store.results(model_version()):
-            name, config = cells[key]
-            vm = tomllib.loads(config)["vm"]
+        for key, policy, seed, record in store.results(figures_only=True):
+            name, vm = cells[key]
             row: dict[str, Any] = {"setting": name, "memory": vm["memory"], "vcpus": vm["vcpus"]}
             row |= {"policy": policy, "seed": seed}
-            for metric, unit in UNITS.items():
-                column = f"{metric}_{unit}" if unit else metric
-                row[column] = record["values"].get(metric)
-            row |= {f"ledger_{cause}_ns": record["ledger"][cause] for cause in CAUSES}
-            rows.append(row)
+            rows.append(row | figures(record["values"], record["ledger"]))
     finally:
         store.close()
+    if not rows:
+        raise ConfigError.of(
+            str(folder), "runs", None, "there are none that finished", "run `mmusim run`"
+        )
     return pd.DataFrame(rows).sort_values(["setting", "policy", "seed"], ignore_index=True)
+
+
+def figures(values: Mapping[str, float], ledger: Mapping[str, int]) -> dict[str, float | None]:
+    """Return a run's metrics and its ledger by column: ``phase_time_ns``, ``ledger_hits_ns``."""
+    row: dict[str, float | None] = {column: values.get(name) for name, column in _METRICS}
+    row.update((column, ledger.get(cause, 0)) for cause, column in _CAUSES)
+    return row
+
+
+def in_column(metric: str) -> str:
+    """Return the column of a metric: its name, and its unit if the name does not end with it."""
+    unit = UNITS[metric]
+    return metric if not unit or metric.endswith(f"_{unit}") else f"{metric}_{unit}"
+
+
+_METRICS: Final = [(name, in_column(name)) for name in UNITS]
+_CAUSES: Final = [(cause, f"ledger_{cause}_ns") for cause in CAUSES]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
 from mmusim.histogram import Histogram, bin_start
-from mmusim.plots import WIDTH
+from mmusim.plots.style import WIDTH
 from mmusim.units import NS, show_ns
 from mmusim.validation.live_arms import Arm
 from mmusim.validation.live_runs import RunOf

@@ -89,3 +89,11 @@ UNITS: Final = {
     "lock_exclusive_queue": "",
 }
 """Unit of each metric; the metrics themselves are described in :func:`mmusim.metrics.measure`."""
+
+MORE_IS_BETTER: Final = frozenset(
+    {
+        "fault_free_pages", "progress", "migrated", "guest_share", "worst_utilisation_100us",
+        "worst_utilisation_1ms", "worst_utilisation_10ms", "worst_utilisation_100ms",
+    }
+)  # fmt: skip
+"""Metrics of which a policy with the larger figure is the better one; of all others the smaller."""

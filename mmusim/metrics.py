@@ -31,6 +31,7 @@ class Metrics:
     outcome: str = ""  # of write-page-table (progress, livelock, internal-error) or a migration
     story: tuple[str, ...] = ()  # of these: what happened, line by line
     rounds: tuple[Round, ...] = ()  # of a migration
+    requests: Histogram | None = None  # latencies of requests, where the workload has them
 
 
 def measure(trace: Trace) -> Metrics:
@@ -122,6 +123,7 @@ def measure(trace: Trace) -> Metrics:
         outcome=phase.outcome,
         story=phase.story,
         rounds=() if phase.migration is None else phase.migration.rounds,
+        requests=phase.requests if phase.requests.count else None,
     )
 
 
@@ -198,7 +200,7 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
         "outcome": metrics.outcome,
         "story": metrics.story,
         "rounds": metrics.rounds,
-    }
+    } | ({} if metrics.requests is None else {"requests": metrics.requests.sparse()})
 
 
 def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
@@ -214,4 +216,5 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         outcome=record["outcome"],
         story=tuple(record["story"]),
         rounds=tuple(Round(*row) for row in record["rounds"]),
+        requests=Histogram.from_sparse(record["requests"]) if "requests" in record else None,
     )

@@ -3,41 +3,55 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import subprocess
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmusim.source import code_hash
+
+if TYPE_CHECKING:
+    from mmusim.config.host import HostProfile
 
 _PACKAGE = Path(__file__).parent
-_MODEL = (
-    "units.py", "mmu", "policies", "latency.py", "draws.py", "workload", "config", "plan.py",
-    "bills.py", "histogram.py", "trace.py", "engine", "metrics.py",
-)  # fmt: skip
-"""The rooms that decide what a run gives; what is above them only reads it."""
 
 
 @cache
 def model_version() -> str:
     """Return the release and a hash of the model's code: results of other code are not mixed in."""
-    digest = hashlib.blake2b(digest_size=4)
-    for room in _MODEL:
-        place = _PACKAGE / room
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            name = path.relative_to(_PACKAGE).as_posix()
-            digest.update(f"{name}\0".encode() + path.read_bytes())
-    return f"{version('mmusim')}+{digest.hexdigest()}"
+    return f"{version('mmusim')}+{code_hash()}"
 
 
 def provenance() -> dict[str, str]:
-    """Return versions of everything that can change a result."""
+    """Return versions of everything that can change a result, as this process found them first."""
+    return dict(_provenance())
+
+
+@cache
+def _provenance() -> dict[str, str]:
     facts = {
         "mmusim": model_version(),
         "commit": commit(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
     }
-    return facts | {name: version(name) for name in ("simpy", "numpy", "scipy")}
+    return facts | {name: _installed(name) for name in ("simpy", "numpy", "scipy", "numba")}
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def profile_hash(profile: HostProfile) -> str:
+    """Return a hash of all costs of a host, with the notes on where they come from."""
+    text = json.dumps(profile.model_dump(mode="json"), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def commit() -> str:

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from mmusim.cli.evidence_verbs import app as evidence_verbs
+from mmusim.cli.handing_on import app as handing_on
+from mmusim.cli.options import AsJson, CellName, Engine, ExperimentFile, From, Out, Policy, Seed
+from mmusim.cli.statistics import app as statistics
 from mmusim.cli.workload import app as workload
 
 app = typer.Typer(
@@ -21,18 +24,8 @@ app = typer.Typer(
 
 app.add_typer(evidence_verbs)
 app.add_typer(workload, name="workload")
-
-ExperimentFile = Annotated[
-    Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")
-]
-RunFolder = Annotated[Path, typer.Argument(help="A run directory.", metavar="FOLDER")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Out = Annotated[Path | None, typer.Option(help="Run directory [results/ID]", show_default=False)]
-
-Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
-Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
-CellName = Annotated[str, typer.Option("--cell", help="The setting [the only one].")]
-From = Annotated[str, typer.Option("--from", help="From this time of the run, e.g. 1.5ms.")]
+app.add_typer(handing_on)
+app.add_typer(statistics)
 
 
 @app.command()
@@ -42,37 +35,48 @@ def run(
     seeds: Annotated[int | None, typer.Option(min=2, help="Replications.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
     as_json: AsJson = False,
+    engine: Engine = "auto",
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask cluster, tcp://host:port.", show_default=False)
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run again what failed.")
+    ] = False,
 ) -> None:
     """Run an experiment, or what is missing of it; print the answer and write a report."""
     from mmusim.cli.run import run as verb
 
-    raise typer.Exit(verb(experiment, out, seeds, workers, as_json))
+    raise typer.Exit(
+        verb(experiment, out, seeds, workers, as_json, engine, scheduler, retry_failed)
+    )
 
 
 @app.command()
 def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of what a run directory holds; nothing is run."""
-    from mmusim.cli.run import report as verb
+    from mmusim.cli.reports import report as verb
 
     verb(experiment, out)
 
 
 @app.command()
-def export(
-    folder: RunFolder,
-    to: Annotated[Path, typer.Option("--to", help="A .csv or .parquet file to write.")],
+def index(
+    folder: Annotated[Path, typer.Argument(help="A folder of run directories.")] = Path("results"),
 ) -> None:
-    """Write the runs of a run directory as one flat table."""
-    from mmusim.cli.run import export as verb
+    """Write index.html into a folder of run directories: questions, answers, verdicts, links."""
+    from mmusim.cli.reports import index as verb
 
-    verb(folder, to)
+    verb(folder)
 
 
 @app.command()
 def plot(
     figure: Annotated[
         str,
-        typer.Argument(help="ratios, across, latencies, decomposition, rounds, phases, timeline."),
+        typer.Argument(
+            help="Of an experiment: ratios, across, swept, phases, latencies, ecdf, shift, "
+            "decomposition, rounds, theory. Of one run: timeline, utilisation."
+        ),
     ],
     experiment: ExperimentFile,
     to: Annotated[Path, typer.Option("--to", help="A .svg, .png or .pdf file to write.")],
@@ -82,16 +86,19 @@ def plot(
     cell: CellName = "",
     start: From = "",
     end: Annotated[str, typer.Option("--until", help="To this time of the run.")] = "",
-    metric: Annotated[str, typer.Option(help="Of phases and across: which.")] = "phase_time",
+    metric: Annotated[
+        str, typer.Option(help="Which [the one that answers].", show_default=False)
+    ] = "",
+    window: Annotated[str, typer.Option(help="Of utilisation: its length, e.g. 100us.")] = "",
 ) -> None:
-    """Draw one figure of what a run directory holds, or the timeline of one run."""
-    if figure == "timeline":
-        from mmusim.cli.timeline import Selection, plot_timeline
+    """Draw one figure of what a run directory holds, or of one run, which is simulated."""
+    if figure in ("timeline", "utilisation"):
+        from mmusim.cli.timeline import Selection, plot_run
 
         chosen = Selection(policy=policy, seed=seed, cell=cell, start=start, end=end)
-        plot_timeline(experiment, chosen, to)
+        plot_run(figure, experiment, chosen, to, window)
         return
-    from mmusim.cli.run import plot as verb
+    from mmusim.cli.figures import plot as verb
 
     verb(figure, experiment, to, out, metric, policy)
 
@@ -154,7 +161,7 @@ def hosts(
     verb(name, as_json)
 
 
-@app.command(name="dirty-log-perf-test")
+@app.command(name="dirty-log-perf-test", context_settings={"help_option_names": ["-h", "--help"]})
 def dirty_log_perf_test(
     vcpus: Annotated[int, typer.Option("-v", min=1, help="vCPUs.")] = 1,
     memory: Annotated[str, typer.Option("-b", help="Memory of each vCPU: 512M, 1G.")] = "1G",
@@ -169,30 +176,46 @@ def dirty_log_perf_test(
     random_seed: Annotated[int, typer.Option("-r", help="Random seed.")] = 1,
     memslots: Annotated[int, typer.Option("-x", help="Memory slots; only 1 is modelled.")] = 1,
     guest_mode: Annotated[int, typer.Option("-m", help="Guest mode; only 0 is modelled.")] = 0,
-    pin: Annotated[str, typer.Option("-c", help="Accepted: vCPUs are always pinned.")] = "",
-    offset: Annotated[str, typer.Option("-p", help="Accepted: makes no difference.")] = "",
+    pin: Annotated[
+        str, typer.Option("-c", help="Processors, e.g. 0,1: no difference, all have their own.")
+    ] = "",
+    offset: Annotated[
+        str, typer.Option("-p", help="Address of the memory: makes no difference.")
+    ] = "",
     policy: Annotated[str, typer.Option(help="Policy or kernel, see `policies`.")] = "linux-6.13",
     host: Annotated[str, typer.Option(help="Host profile, see `hosts`.")] = "skylake-2021",
     sample: Annotated[str, typer.Option(help="Touch this share of memory only.")] = "100%",
+    as_json: AsJson = False,
 ) -> None:
     """Run KVM's selftest of that name in the simulator: its options, its output."""
     from mmusim.cli.perf_test import Options, perf_test
 
-    del pin, offset
     perf_test(
         Options(
             vcpus=vcpus, memory=memory, backing=backing, iterations=iterations,
             write_percent=write_percent, random_access=random_access, overlap=overlap,
             nested=nested, run_vcpus=run_vcpus, no_manual_protect=no_manual_protect,
-            memslots=memslots, guest_mode=guest_mode, random_seed=random_seed, policy=policy,
-            host=host, sample=sample,
-        )
+            memslots=memslots, guest_mode=guest_mode, pin=pin, offset=offset,
+            random_seed=random_seed, policy=policy, host=host, sample=sample,
+        ),
+        as_json,
     )  # fmt: skip
 
 
 @app.command()
-def bench(as_json: AsJson = False) -> None:
-    """Measure the engine's speed beside bare SimPy, in one run."""
+def bench(
+    scale: Annotated[bool, typer.Option("--scale", help="How the cost of a run grows.")] = False,
+    to: Annotated[Path | None, typer.Option("--to", help="With --scale: a figure.")] = None,
+    engine: Annotated[str, typer.Option(help="With --scale: auto, simpy or compiled.")] = "auto",
+    faults: Annotated[int, typer.Option(min=1 << 13, help="With --scale: at most.")] = 1 << 22,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the engines' speed beside plain loops in Python and C, in one run."""
+    if scale:
+        from mmusim.cli.bench_scale import scale as verb_scale
+
+        verb_scale(to, engine, faults, as_json)
+        return
     from mmusim.cli.bench import bench as verb
 
     verb(as_json)

@@ -1,4 +1,4 @@
-"""How fast the engine is, beside bare SimPy on the same machine in the same run."""
+"""How fast the engines are, beside plain loops on the same machine in the same run."""
 
 from __future__ import annotations
 
@@ -6,46 +6,88 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import simpy
 
+from mmusim.cli import lock_model
 from mmusim.cli.output import table
 from mmusim.config.cells import cells_of
-from mmusim.engine import simulate
+from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
+from mmusim.engine.simulate import Simulation
 from mmusim.plan import make_plan
 
 ROUNDS = 5
 FAULTS = 32_768
-CONTENDED = (1, 16, 64, 256)  # vCPUs that fault all the time
+PASSES = 40
+CONTENDED = (16, 64, 256)  # vCPUs that fault all the time
+SIZE: Final = {SIMPY: 1, COMPILED: 16}
+"""How much more an engine is given to do, so that set-up is not what is measured."""
+
+
+class Work(NamedTuple):
+    """Something that is timed: how many operations it was, and the seconds that they took."""
+
+    what: str
+    by: str
+    measure: Callable[[], float]  # operations per second
 
 
 def bench(as_json: bool) -> None:
-    """Print median rates of interleaved rounds, and ratios to bare SimPy."""
-    faults, hits = _plan(1), _plan(40)
-    work: dict[str, Callable[[], float]] = {
-        "SimPy timeouts of one process": _timeouts,
-        "slow faults, uncontended": lambda: _rate(faults, "pf_taken"),
-        "accesses that hit": lambda: _rate(hits, None),
-    }
-    for vcpus in CONTENDED[1:]:
-        work[f"slow faults, {vcpus} vCPUs at mmu_lock"] = _contended(vcpus)
-    rates: dict[str, list[float]] = {name: [] for name in work}
+    """Print median rates of interleaved rounds, and ratios within the run."""
+    everything = list(works())
+    rates: list[list[float]] = [[] for _ in everything]
     for _ in range(ROUNDS):
-        for name, measure in work.items():
-            rates[name].append(measure())
-    base = statistics.median(rates["SimPy timeouts of one process"])
+        for work, rate in zip(everything, rates, strict=True):
+            rate.append(work.measure())
+    found = {(w.what, w.by): statistics.median(r) for w, r in zip(everything, rates, strict=True)}
     rows = [
         {
-            "work": name,
-            "median_per_second": round(statistics.median(row)),
-            "slowest": round(min(row)),
-            "fastest": round(max(row)),
-            "relative_to_SimPy": statistics.median(row) / base,
+            "work": work.what,
+            "by": work.by,
+            "median_per_second": round(statistics.median(rate)),
+            "slowest": round(min(rate)),
+            "fastest": round(max(rate)),
+            "ns_each": 1e9 / statistics.median(rate),
+            "relative_to_SimPy": _ratio(found, work),
         }
-        for name, row in rates.items()
+        for work, rate in zip(everything, rates, strict=True)
     ]
     table(f"Medians of {ROUNDS} interleaved rounds", rows, as_json)
+
+
+def _ratio(found: dict[tuple[str, str], float], work: Work) -> float:
+    """How much faster it is than the SimPy engine at the same work, or bare SimPy at events."""
+    same = found.get((work.what, "SimPy engine"))
+    return found[work.what, work.by] / (same or found[EVENTS, "bare SimPy"])
+
+
+EVENTS: Final = "events"
+
+
+def works() -> Iterator[Work]:
+    """Yield what is timed."""
+    yield Work(EVENTS, "bare SimPy", _timeouts)
+    yield Work(EVENTS, "Python heap, a lock", lambda: _lock(lock_model.in_python, 300))
+    in_c = lock_model.in_c()
+    if in_c is not None:
+        yield Work(EVENTS, "C loop, a lock", lambda: _lock(in_c, 30_000))
+    engines = [SIMPY, COMPILED] if resolve() == COMPILED else [SIMPY]
+    for engine in engines:
+        prepare(engine)
+        by = {SIMPY: "SimPy engine", COMPILED: "compiled engine"}[engine]
+        if engine == COMPILED:
+            yield Work(EVENTS, by, _events)
+        yield Work("slow faults, uncontended", by, _faults(engine, 1))
+        for vcpus in CONTENDED:
+            yield Work(f"slow faults, {vcpus} vCPUs at mmu_lock", by, _faults(engine, vcpus))
+        yield Work("accesses that hit", by, _hits(engine))
+
+
+def _lock(run: Callable[[int], int], cycles: int) -> float:
+    started = time.perf_counter()
+    run(cycles)
+    return lock_model.events(cycles) / (time.perf_counter() - started)
 
 
 def _timeouts(count: int = 200_000) -> float:
@@ -60,7 +102,7 @@ def _timeouts(count: int = 200_000) -> float:
     return count / (time.perf_counter() - started)
 
 
-def _plan(passes: int, vcpus: int = 1, regions: int = FAULTS // 512, pages: str = "100%") -> Any:
+def _plan(passes: int, vcpus: int = 1, regions: int = 64, pages: str = "100%") -> Any:
     """One slow fault a page, then passes of nothing but hits; so many 2 MiB regions a vCPU."""
     phases = [{"do": "enable-logging"}, *[{"do": "write", "pages": pages}] * passes]
     data = {
@@ -73,21 +115,44 @@ def _plan(passes: int, vcpus: int = 1, regions: int = FAULTS // 512, pages: str 
     return make_plan(cell, "eager-drop", 1)
 
 
-def _contended(vcpus: int) -> Callable[[], float]:
+def _contended(engine: str, vcpus: int) -> Any:
     """As many slow faults as one vCPU takes, by many at once."""
-    regions = max(1, FAULTS // 512 // vcpus)
-    plan = _plan(1, vcpus, regions, f"{100 * FAULTS / (vcpus * regions * 512):.15g}%")
-    return lambda: _rate(plan, "pf_taken")
+    faults = FAULTS * SIZE[engine]
+    regions = max(1, faults // 512 // vcpus)
+    return _plan(1, vcpus, regions, f"{100 * faults / (vcpus * regions * 512):.15g}%")
 
 
-def _rate(plan: Any, counter: str | None) -> float:
-    """Rate of a counter, or of hits alone: the time of the faulting first pass is taken off."""
+def _faults(engine: str, vcpus: int) -> Callable[[], float]:
+    plan = _contended(engine, vcpus)
+
+    def rate() -> float:
+        started = time.perf_counter()
+        trace = Simulation(plan, engine=engine).run()
+        return trace.counters["pf_taken"] / (time.perf_counter() - started)
+
+    return rate
+
+
+def _events() -> float:
+    """Events of compiled vCPUs at a contended lock: the lock model, with all that a fault is."""
+    simulation = Simulation(_contended(COMPILED, lock_model.ACTORS), engine=COMPILED)
     started = time.perf_counter()
-    trace = simulate(plan)
-    elapsed = time.perf_counter() - started
-    if counter is not None:
-        return trace.counters[counter] / elapsed
-    started = time.perf_counter()
-    simulate(_plan(1))
-    elapsed -= time.perf_counter() - started
-    return sum(p.writes.count for p in trace.phases[2:]) / elapsed
+    simulation.run()
+    return simulation.events() / (time.perf_counter() - started)
+
+
+def _hits(engine: str) -> Callable[[], float]:
+    """Rate of hits alone: the time of the faulting first pass is taken off."""
+    passes = PASSES * SIZE[engine] // 2 if engine == COMPILED else PASSES
+    many, one = _plan(passes), _plan(1)
+
+    def rate() -> float:
+        started = time.perf_counter()
+        trace = Simulation(many, engine=engine).run()
+        elapsed = time.perf_counter() - started
+        started = time.perf_counter()
+        Simulation(one, engine=engine).run()
+        elapsed -= time.perf_counter() - started
+        return sum(p.writes.count for p in trace.phases[2:]) / elapsed
+
+    return rate

@@ -29,9 +29,16 @@ def validate(
         Path | None, typer.Option(help="Settings to compare in [those shipped].")
     ] = None,
     repeats: Annotated[int, typer.Option(min=2, help="Runs of each setting.")] = 10,
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="Time each published run at its full size.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict published times from few of them; with --host, this machine's latencies."""
+    if full_size:
+        from mmusim.cli.full_size import validate_full_size
+
+        raise typer.Exit(validate_full_size(published, out, as_json))
     if live or recorded is not None:
         from mmusim.cli.validate_live import Options, validate_live
 

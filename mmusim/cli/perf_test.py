@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import typer
 
+from mmusim.cli.output import table
 from mmusim.config.cells import cells_of
 from mmusim.config.driver import MANUAL
 from mmusim.engine import simulate
@@ -31,7 +32,11 @@ BACKING: Final = {
 }
 """Backing sources of the selftests, and the largest page that each gives the host."""
 
+LEAST_ITERATIONS: Final = 2
+
 _SIZE = re.compile(r"([0-9]+)([bkmgtBKMGT]?)")
+_NUMBER = re.compile(r"[0-9]+")
+_OFFSET = re.compile(r"0[xX][0-9a-fA-F]+|[0-9]+")
 _SUFFIX: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": BYTES["GiB"], "t": 1 << 40}
 
 
@@ -51,19 +56,39 @@ class Options:
     no_manual_protect: bool
     memslots: int
     guest_mode: int
+    pin: str
+    offset: str
     random_seed: int
     policy: str
     host: str
     sample: str
 
 
-def perf_test(options: Options) -> None:
+def perf_test(options: Options, as_json: bool) -> None:
     """Run the test once and print what the selftest prints."""
     cell = cells_of(experiment(options), SOURCE, Path())[0]
-    typer.echo(f"Test iterations: {options.iterations}")
+    if not as_json:
+        typer.echo(f"Test iterations: {options.iterations}")
     trace = simulate(make_plan(cell, options.policy, options.random_seed))
+    if as_json:
+        table("", rows(trace), True)
+        return
     for line in printed(trace):
         typer.echo(line)
+
+
+def rows(trace: Trace) -> list[dict[str, Any]]:
+    """Return the phases of a run: printed name, time in ns and page faults, dirty pages of gets."""
+    return [
+        {
+            "phase": phase.name,
+            "time_ns": phase.end_ns - phase.start_ns,
+            "pf_taken": phase.counters["pf_taken"],
+            **({} if phase.dirty is None else {"dirty_pages": phase.dirty}),
+        }
+        for phase in trace.phases
+        if phase.name
+    ]
 
 
 def experiment(options: Options) -> dict[str, Any]:
@@ -74,6 +99,10 @@ def experiment(options: Options) -> dict[str, Any]:
     ConfigError
         If an option has no counterpart in the model.
     """
+    if options.iterations < LEAST_ITERATIONS:
+        raise _refused("-i", options.iterations, "is fewer iterations than the test accepts",
+                       f"give at least {LEAST_ITERATIONS}: the first two differ")  # fmt: skip
+    _check_what_makes_no_difference(options)
     if options.backing not in BACKING:
         raise _refused("-s", options.backing, "is not a source of backing memory that is modelled",
                        nearest(options.backing, BACKING))  # fmt: skip
@@ -109,6 +138,20 @@ def experiment(options: Options) -> dict[str, Any]:
         },
         "driver": driver | way,
     }
+
+
+def _check_what_makes_no_difference(options: Options) -> None:
+    """Read options as the selftest does that mean nothing in the model: a typing error is one."""
+    if options.pin:
+        processors = options.pin.split(",")
+        if not all(_NUMBER.fullmatch(one) for one in processors):
+            raise _refused("-c", options.pin, "is not a list of processors", "write e.g. 0,1,2")
+        if len(processors) - options.vcpus not in (0, 1):
+            raise _refused("-c", options.pin, f"names {len(processors)} processors for "
+                           f"{options.vcpus} vCPUs", "name one for each vCPU, and "
+                           "perhaps one more for the main thread")  # fmt: skip
+    if options.offset and not _OFFSET.fullmatch(options.offset):
+        raise _refused("-p", options.offset, "is not an address", "write e.g. 0x40000000")
 
 
 def reporting(options: Options) -> tuple[str, dict[str, str]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -12,111 +14,58 @@ from typing import Any, Final
 import typer
 
 from mmusim.cli.output import table
-from mmusim.config.cells import load_cells
-from mmusim.errors import ConfigError, InterruptedRunError, nearest
-from mmusim.experiment import Outcome, evaluate, run_experiment
+from mmusim.cli.reports import default_folder, written_report
+from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, resolve
+from mmusim.errors import ConfigError, InterruptedRunError
+from mmusim.experiment import Outcome, run_experiment
 from mmusim.files import whole
-from mmusim.metrics import UNITS
 from mmusim.progress import Progress, Standing
-from mmusim.store import Store, StoreError
 from mmusim.units import show_ns, show_number
 
 LONG_S: Final = 20.0
 """Where there is no terminal, silence lasts no longer."""
 
 
-def default_folder(experiment: Path) -> Path:
-    """Return where an experiment's runs go unless told otherwise: ``results/ID``."""
-    return Path("results") / load_cells(experiment)[0].id
-
-
 def run(
-    experiment: Path, out: Path | None, seeds: int | None, workers: int | None, as_json: bool
+    experiment: Path,
+    out: Path | None,
+    seeds: int | None,
+    workers: int | None,
+    as_json: bool,
+    engine: str = AUTO,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
 ) -> int:
     """Run, report and print; return the exit status."""
     out = out or default_folder(experiment)
+    notice(engine)
     try:
-        with _progress() as progress:
+        with show_progress() as progress:
             outcome = run_experiment(
-                experiment, out, seeds=seeds, workers=workers, progress=progress
-            )
+                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine,
+                scheduler=scheduler, retry_failed=retry_failed,
+            )  # fmt: skip
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"interrupted; finished runs are stored in {out}: run the same command to go on"
         ) from None
-    written = _write_report(outcome, out)
+    for mended in outcome.notices:
+        typer.echo(f"mmusim: {mended}", err=True)
+    written = written_report(outcome, out)
     _print(outcome, as_json, str(written))
-    refuted = any(verdict.outcome == "refuted" for verdict in outcome.verdicts)
+    refuted = any(verdict.surprises for verdict in outcome.verdicts)
     return 1 if refuted or outcome.failures else 0
 
 
-def report(experiment: Path, out: Path | None) -> None:
-    """Evaluate what is stored and write the report."""
-    out = out or default_folder(experiment)
-    typer.echo(f"report: {_write_report(stored(experiment, out), out)}")
-
-
-def plot(
-    figure: str, experiment: Path, to: Path, out: Path | None, metric: str, policy: str
-) -> None:  # fmt: skip
-    """Evaluate what is stored and draw one figure of it."""
-    from mmusim import plots
-    from mmusim.across import across
-
-    draw: dict[str, Callable[[Outcome], Any]] = {
-        "ratios": plots.ratios,
-        "across": lambda outcome: across(outcome, metric),
-        "phases": lambda outcome: plots.phase_diagram(outcome, metric, policy),
-        "latencies": lambda outcome: plots.latencies(outcome, outcome.cells),
-        "decomposition": lambda outcome: plots.decomposition(outcome, outcome.cells),
-        "rounds": lambda outcome: plots.rounds(outcome, outcome.cells),
-    }
-    if figure not in draw:
-        known = nearest(figure, [*draw, "timeline"])
-        raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", known)
-    settings = load_cells(experiment)[0]
-    if metric not in UNITS:
-        raise ConfigError.of("plot", "--metric", metric, "is not a metric", nearest(metric, UNITS))
-    policy = policy or settings.policies.compare[0]
-    if policy not in settings.policies.all:
-        known = nearest(policy, settings.policies.all)
-        raise ConfigError.of("plot", "--policy", policy, "is not in the experiment", known)
-    if figure == "phases" and not settings.sweep:
-        raise ConfigError.of(
-            str(experiment), "sweep", None, "is empty, so there is nothing to map", "add a sweep"
+def notice(engine: str) -> None:
+    """Say it when `auto` cannot take the compiled engine."""
+    free = engine == AUTO and os.environ.get(VARIABLE, AUTO) == AUTO
+    if free and resolve(engine) == SIMPY:
+        typer.echo(
+            "mmusim: Numba is not installed, so the SimPy engine runs: the same results, slower; "
+            "install mmusim[compiled]",
+            err=True,
         )
-    save_figure(to, lambda: draw[figure](stored(experiment, out or default_folder(experiment))))
-
-
-def save_figure(to: Path, draw: Callable[[], Any]) -> None:
-    """Draw a figure in the house style and write it, whole or not at all."""
-    from mmusim import plots
-
-    if to.suffix not in (".svg", ".png", ".pdf"):
-        raise ConfigError.of(
-            "--to", str(to), None, "must end in .svg, .png or .pdf", "choose one of the three"
-        )
-    with plots.style():
-        figure = draw()
-        with whole(to) as unfinished:
-            figure.savefig(unfinished, format=to.suffix[1:], dpi=150)
-    typer.echo(f"figure: {to}")
-
-
-def stored(experiment: Path, out: Path) -> Outcome:
-    """Evaluate what a run directory holds; refuse if that is not enough for an answer."""
-    settings, cells = load_cells(experiment)
-    store = Store.open(out)
-    try:
-        outcome = evaluate(settings, cells, store)
-    finally:
-        store.close()
-    if not outcome.cells:
-        raise ConfigError.of(
-            str(out), "runs", None, "holds no complete cell of this experiment and model version",
-            f"run `mmusim run {experiment} --out {out}`",
-        )  # fmt: skip
-    return outcome
 
 
 def export(folder: Path, to: Path) -> None:
@@ -141,18 +90,6 @@ def export(folder: Path, to: Path) -> None:
     typer.echo(f"{len(data)} runs: {to}")
 
 
-def _write_report(outcome: Outcome, out: Path) -> Path:
-    from mmusim.report import write_report
-
-    try:
-        return write_report(outcome, out)
-    except OSError as error:
-        raise StoreError(
-            f"{out}: the report cannot be written: {error.strerror}; free space, then "
-            "run `mmusim report`: the runs are stored"
-        ) from None
-
-
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.report import answers, mean_ledger
 
@@ -172,6 +109,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         for result in outcome.cells
         for row, first, policy in _sides(result.comparisons["phase_time"])
     ]
+    ends = _ends(outcome)
     claims = [
         {
             "claim": v.says,
@@ -188,6 +126,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             "",
             rows,
             True,
+            ends=ends,
             claims=claims,
             about=outcome.about,
             failures=outcome.failures,
@@ -195,6 +134,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         )
         return
     table("Time of the measured phase", rows, False)
+    table("How it ended", ends, False)
     table("Claims", claims, False)
     for failure in outcome.failures:
         typer.echo(f"failed: {failure}")
@@ -203,6 +143,22 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     if outcome.experiment.notes:
         typer.echo(outcome.experiment.notes.strip())
     typer.echo(f"report: {written}")
+
+
+def _ends(outcome: Outcome) -> list[dict[str, Any]]:
+    """Count the ways in which migrations and livelocks ended, by setting and policy."""
+    return [
+        {
+            "setting": result.cell.name,
+            "policy": policy,
+            "outcome": end,
+            "seeds": count,
+            "an_example": next(run.story[-1] for run in runs if run.outcome == end),
+        }
+        for result in outcome.cells
+        for policy, runs in result.runs.items()
+        for end, count in Counter(run.outcome for run in runs if run.outcome).most_common()
+    ]
 
 
 def _sides(comparisons: list[Any]) -> Iterator[tuple[Any, bool, str]]:
@@ -217,7 +173,7 @@ def _shares(ledger: dict[str, float]) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def show_progress() -> Iterator[Progress]:
     """Show a bar on a terminal, and a line now and then elsewhere."""
     if not sys.stderr.isatty():
         yield Lines()

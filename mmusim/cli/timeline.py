@@ -9,11 +9,11 @@ from typing import Any
 
 import typer
 
-from mmusim.cli.run import save_figure
+from mmusim.cli.figures import save_figure
 from mmusim.config.cells import Cell, load_cells
 from mmusim.errors import ConfigError, nearest
 from mmusim.files import whole
-from mmusim.plan import make_plan
+from mmusim.plan import Plan, make_plan
 from mmusim.timeline import MOST, Timeline, record
 from mmusim.units import parse_ns, show_ns
 
@@ -49,12 +49,25 @@ def trace(experiment: Path, chosen: Selection, out: Path | None, most: int | Non
     typer.echo(f"trace: {out} (open it in the Perfetto UI)")
 
 
-def plot_timeline(experiment: Path, chosen: Selection, to: Path) -> None:
-    """Simulate one run and draw it."""
+def plot_run(
+    figure: str, experiment: Path, chosen: Selection, to: Path, window: str = ""
+) -> None:  # fmt: skip
+    """Simulate one run and draw its timeline, or its utilisation over time."""
     from mmusim import plots
 
-    timeline = recorded(experiment, chosen, PICTURE_MOST)
-    save_figure(to, lambda: plots.timeline(timeline))
+    length = _time("--window", window)
+    timeline = recorded(experiment, chosen, PICTURE_MOST if figure == "timeline" else MOST)
+
+    def draw() -> Any:
+        if figure == "timeline":
+            return plots.timeline(timeline)
+        try:
+            return plots.utilisation(timeline, length)
+        except ValueError as error:
+            rule, _, remedy = str(error).partition("; ")
+            raise ConfigError.of("plot", "--window", window, rule, remedy) from None
+
+    save_figure(to, draw)
     typer.echo(_summary(timeline))
 
 
@@ -66,16 +79,13 @@ def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
     ConfigError
         If there is no such cell, policy or part.
     """
-    settings, cells = load_cells(experiment)
-    cell = _named(cells, chosen.cell, experiment)
-    policy = chosen.policy or settings.policies.baseline
-    seed = settings.replications.first_seed if chosen.seed is None else chosen.seed
+    plan = planned(experiment, chosen)
     start, end = _time("--from", chosen.start), _time("--to", chosen.end)
     if end is not None and end <= (start or 0):
         raise ConfigError.of(
             "command line", "--to", chosen.end, "is not after --from", "give a later time"
         )
-    timeline = record(make_plan(cell, policy, seed), start_ns=start or 0, end_ns=end, most=most)
+    timeline = record(plan, start_ns=start or 0, end_ns=end, most=most)
     if timeline.end_ns <= timeline.start_ns:
         ended = show_ns(timeline.end_ns)
         raise ConfigError.of(
@@ -83,6 +93,20 @@ def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
             "give an earlier time",
         )  # fmt: skip
     return timeline
+
+
+def planned(experiment: Path, chosen: Selection) -> Plan:
+    """Return the plan of the run that was asked for.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such cell or policy.
+    """
+    settings, cells = load_cells(experiment)
+    policy = chosen.policy or settings.policies.baseline
+    seed = settings.replications.first_seed if chosen.seed is None else chosen.seed
+    return make_plan(_named(cells, chosen.cell, experiment), policy, seed)
 
 
 def _named(cells: Iterable[Cell], name: str, experiment: Path) -> Cell:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -123,8 +124,41 @@ def as_data(fitted: Fit, result: Score) -> dict[str, Any]:
         "within_1.5": result.close,
         "repeatability": result.repeatability,
         "ordered_pairs": [result.ordered, result.pairs],
-        "knees": [knee._asdict() for knee in result.knees],
+        "disordered": disordered(result),
+        "knees": knee_rows(result),
     }
+
+
+def knee_rows(result: Score) -> list[dict[str, Any]]:
+    """Return a row for each series: both knees, and what explains it where they differ."""
+    return [
+        {
+            "series": knee.series,
+            "published": knee.published or "never",
+            "predicted": knee.predicted or "never",
+            "why": cause(knee.figure) if knee.published != knee.predicted else "",
+        }
+        for knee in result.knees
+    ]
+
+
+def disordered(result: Score) -> list[dict[str, Any]]:
+    """Return a row for each pair of policies that is predicted in the wrong order."""
+    rows = []
+    for pair in result.disordered:
+        one, two = sorted(pair, key=lambda row: row.figure.seconds)
+        left, right = (shown(*row) for row in (one, two))
+        rows.append(
+            {key: left[key] for key in ("source", "phase", "vcpus", "writes")}
+            | {
+                "faster_as_published": left["variant"],
+                "than": right["variant"],
+                "published": f"{one.figure.seconds:.4g} s, {two.figure.seconds:.4g} s",
+                "predicted": f"{one.predicted:.4g} s, {two.predicted:.4g} s",
+                "why": cause(max((one, two), key=lambda row: abs(math.log(row.ratio))).figure),
+            }
+        )
+    return rows
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -149,13 +183,13 @@ def document(figures: Sequence[Figure], fitted: Fit, result: Score) -> str:
             left_out.setdefault(figure.why_not, set()).add(figure.id)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     text = (files("mmusim.validation") / "document.md.jinja").read_text(encoding="utf-8")
-    knees = [{k: v or "never" for k, v in knee._asdict().items()} for knee in result.knees]
     return environment.from_string(text).render(
         summary=summary(result),
         costs=markdown(cost_rows(fitted)),
         fitted=markdown([shown(*row) for row in fitted.rows]),
         predicted=markdown([shown(*row) for row in result.rows]),
-        knees=markdown(knees),
+        knees=markdown(knee_rows(result)),
+        disordered=markdown(disordered(result)),
         misses={why: markdown([shown(*row) for row in rows]) for why, rows in misses.items()},
         left_out=left_out,
     )

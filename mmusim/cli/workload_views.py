@@ -88,7 +88,7 @@ def show(name: str, memory: str, seed: int, as_json: bool) -> None:
 def plot(names: Sequence[str], to: Path) -> None:
     """Draw the writable working sets of several in one figure."""
     from mmusim import plots
-    from mmusim.cli.run import save_figure
+    from mmusim.cli.figures import save_figure
 
     uses = {Path(name).name.partition(".")[0]: _use(name, "64MiB", 1) for name in names}
     units = {use.unit for use in uses.values()}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import itertools
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from mmusim.config.cost import distribution
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check, read_toml
+from mmusim.config.sweep import Point, Sweep
 from mmusim.config.workloads import Workload, inlined
 from mmusim.errors import Complaint, ConfigError
 from mmusim.latency import Constant, Distribution
@@ -56,6 +57,7 @@ class Cell:
             "workloads": {k: _facts(w) for k, w in e.workloads.items()},
             "pairing": e.replications.pairing,
             "interference": [rare.model_dump(mode="json") for rare in e.host.interference],
+            "need_resched": e.host.need_resched,
             "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
         }
         return hashlib.blake2b(
@@ -84,25 +86,60 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
     ConfigError
         With every complaint about any cell, each once.
     """
-    check(data, Experiment, source)
-    base = {k: v for k, v in data.items() if k not in ("variants", "sweep")}
+    sweep = check(data, Experiment, source).swept
+    base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
     base["claims"] = []  # they are about the experiment, and judged there
     variants: dict[str, dict[str, Any]] = data.get("variants") or {"": {}}
-    axes: dict[str, list[Any]] = data.get("sweep", {})
-    cells: list[Cell] = []
-    complaints: dict[str, Complaint] = {}
-    for variant, settings in variants.items():
-        for point in itertools.product(*axes.values()):
-            swept = dict(zip(axes, point, strict=True))
-            label = {"variant": variant} | swept if variant else swept
-            origin = f"{source} [variants.{variant}]" if variant else source
+    found = {str(complaint): complaint for complaint in sweep.contradictions(source)}
+    if found:
+        raise ConfigError(list(found.values()))
+
+    profiles: dict[str, HostProfile] = {}
+
+    def cell(variant: str, point: Point) -> Cell:
+        label = {"variant": variant} | point if variant else point
+        origin = f"{source} [variants.{variant}]" if variant else source
+        settings = _override(base, variants[variant] | point, origin)
+        changed = _with_workload_files(settings, folder)
+        return _cell(label, check(changed, Experiment, origin), folder, origin, profiles)
+
+    # Ends of ranges first: what is wrong there is wrong with many points.
+    ends = list(sweep.sample.ends()) if sweep.sample else []
+    first = {key: values[0] for key, values in sweep.axes.items()}
+    _all(lambda variant, end: cell(variant, first | end), variants, ends, found)
+    cells = [] if found else _all(cell, variants, sweep.points(), found)
+    if found:
+        raise ConfigError(_one_a_range(found.values(), sweep))
+    return cells
+
+
+def _one_a_range(found: Iterable[Complaint], sweep: Sweep) -> list[Complaint]:
+    """Of points between the ends of a range, complain about one; it stands for many."""
+    ranges = sweep.sample.ranges if sweep.sample else {}
+    kept: dict[object, Complaint] = {}
+    for one in found:
+        between = one.key in ranges and one.value not in (ranges[one.key].from_, ranges[one.key].to)
+        if between:
+            more = f"{one.remedy}; or give the range in sweep.sample a step that fits"
+            one = replace(one, remedy=more)
+        kept.setdefault((one.source, one.key) if between else str(one), one)
+    return list(kept.values())
+
+
+def _all(
+    make: Callable[[str, Point], Cell],
+    variants: Iterable[str],
+    points: Sequence[Point],
+    found: dict[str, Complaint],
+) -> list[Cell]:
+    """Make a cell of every variant at every point; put complaints into `found`, each once."""
+    cells = []
+    for variant in variants:
+        for point in points:
             try:
-                changed = _with_workload_files(_override(base, settings | swept, origin), folder)
-                cells.append(_cell(label, check(changed, Experiment, origin), folder, origin))
+                cells.append(make(variant, point))
             except ConfigError as error:
-                complaints |= {str(complaint): complaint for complaint in error.complaints}
-    if complaints:
-        raise ConfigError(list(complaints.values()))
+                found |= {str(complaint): complaint for complaint in error.complaints}
     return cells
 
 
@@ -139,12 +176,21 @@ def _facts(workload: Workload) -> dict[str, Any]:
     return facts | {"trace": digest(workload.trace)} if isinstance(workload, Replay) else facts
 
 
-def _cell(labels: dict[str, Any], experiment: Experiment, folder: Path, source: str) -> Cell:
+def _cell(
+    labels: dict[str, Any],
+    experiment: Experiment,
+    folder: Path,
+    source: str,
+    profiles: dict[str, HostProfile],
+) -> Cell:
+    """Make a cell; `profiles` are those that were read already, by name."""
     host, vm = experiment.host, experiment.vm
     for name, workload in experiment.workloads.items():
         if isinstance(workload, Replay):
             workload.fit(source, f"workloads.{name}.trace", vm.memory // PAGE // vm.vcpus)
-    profile = load_profile(host.profile, folder, source)
+    if host.profile not in profiles:
+        profiles[host.profile] = load_profile(host.profile, folder, source)
+    profile = profiles[host.profile]
     costs = profile.distributions(experiment.order, vm.memory // vm.vcpus)
     costs |= {name: distribution(spec) for name, spec in host.costs.items()}
     if host.variance == "none":

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmusim.config.claims import Claim
+from mmusim.config.claims import Claim, Metric
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
+from mmusim.config.sweep import Sweep
 from mmusim.config.workloads import Workload
 from mmusim.errors import MisfitError, nearest
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
@@ -32,6 +33,18 @@ AnyDriver = Annotated[
 ]
 
 
+class Reduced(Strict):
+    """The same experiment small enough for every change: fewer seeds, fewer settings."""
+
+    seeds: Annotated[int, Field(ge=2)] = 4
+    where: dict[str, list[Any]] = Field(default_factory=dict)
+    """Settings that are kept: label (`variant` or a swept key) -> values; empty: all."""
+
+    def keeps(self, labels: dict[str, Any]) -> bool:
+        """Tell whether the cell with these labels is run at reduced size."""
+        return all(labels.get(key) in values for key, values in self.where.items())
+
+
 class Experiment(Strict):
     """One question and everything needed to answer it."""
 
@@ -42,6 +55,8 @@ class Experiment(Strict):
     source: str = ""
     notes: str = ""
     """Printed in the report below the answer."""
+    answer_by: Metric = "phase_time"
+    """The metric that answers the question, in the report's first sentence and figure."""
     vm: Vm = Field(default_factory=Vm)
     host: Host
     policies: Policies
@@ -51,9 +66,11 @@ class Experiment(Strict):
     replications: Replications = Field(default_factory=Replications)
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Named settings: each a table of dotted keys and the values they take."""
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
-    """Dotted keys and lists of values; every combination is run."""
+    swept: Annotated[Sweep, Field(alias="sweep")] = Field(default_factory=Sweep)
+    """Dotted keys and lists of values; every combination is run. Also `zip` and `sample`."""
     claims: list[Claim] = Field(default_factory=list)
+    reduced: Reduced = Field(default_factory=Reduced)
+    """What `mmusim check --reduced` runs of it."""
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
@@ -67,10 +84,24 @@ class Experiment(Strict):
             key = f"claims[{number}]"
             for policy in claim.sides:
                 _resolve(key, "policy of this experiment", policy, self.policies.all)
-            for label, values in claim.where.items():
-                _resolve(f"{key}.where", "label of this experiment", label, labels)
-                for value in values:
-                    _resolve(f"{key}.where", f"value of {label}", value, labels[label])
+            _resolve_labels(f"{key}.where", claim.where, labels)
+        _resolve_labels("reduced.where", self.reduced.where, labels)
+        return self
+
+    @model_validator(mode="after")
+    def _migrations_come_to_an_end(self) -> Self:
+        if not isinstance(self.driver, Driver):
+            return self
+        migration, phases = self.driver.migration, self.driver.phases
+        days = migration.first_pass_s(self.vm.memory) / 86_400
+        if days > 1 and not migration.is_limited and any(isinstance(p, Migrate) for p in phases):
+            limited = 0 < migration.max_bandwidth < migration.bandwidth
+            key = "max_bandwidth" if limited else "bandwidth"
+            raise MisfitError(
+                f"driver.migration.{key}", f"{show_bytes(getattr(migration, key))}/s",
+                f"takes {days:,.0f} days to send {show_bytes(self.vm.memory)} once",
+                "raise it, or set driver.migration.max_time",
+            )  # fmt: skip
         return self
 
     @model_validator(mode="after")
@@ -96,6 +127,11 @@ class Experiment(Strict):
                     'write "16KiB" or more',
                 )  # fmt: skip
         return self
+
+    @property
+    def sweep(self) -> dict[str, list[Any]]:
+        """The swept keys that take values from lists, and the lists."""
+        return self.swept.axes
 
     @property
     def order(self) -> str:
@@ -142,6 +178,15 @@ class Experiment(Strict):
             if misfit.key == "driver.manual_protect":
                 misfit.value = manual  # as the file has it
             raise
+
+
+def _resolve_labels(
+    key: str, where: dict[str, list[Any]], labels: dict[str, list[Any]]
+) -> None:  # fmt: skip
+    for label, values in where.items():
+        _resolve(key, "label of this experiment", label, labels)
+        for value in values:
+            _resolve(key, f"value of {label}", value, labels[label])
 
 
 def _resolve(key: str, what: str, name: Any, names: Iterable[Any]) -> None:

@@ -139,6 +139,11 @@ class _Place:
                 self.keys.append(part)
                 self.models = _models(field)
                 is_table = _is_table(field)
+            elif any(
+                "__pydantic_extra__" in vars(m).get("__annotations__", {}) for m in self.models
+            ):
+                self.keys.append(part)  # beside the model's own keys, any are allowed
+                self.models = []
             elif part != "[key]":
                 chosen = [m for m in self.models if part in _literals(m)]
                 self.models = chosen or self.models

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from mmusim.config.claims import Metric
 from mmusim.config.cost import CostSpec
 from mmusim.config.host import COSTS
 from mmusim.config.measured import Interference
@@ -136,6 +137,30 @@ class Replications(Strict):
     seeds: Count = 30
     first_seed: int = 1
     pairing: Literal["by-access", "by-occurrence", "independent"] = "by-access"
+    precision: Share | None = None
+    """Seeds are added until half the interval of every ratio is at most this share of it."""
+    max_seeds: Count | None = None
+    """But no more than these."""
+    precise: Metric = "phase_time"
+    """The metric whose ratios, of each policy to the baseline, must be so precise."""
+
+    @model_validator(mode="after")
+    def _sequential(self) -> Self:
+        if (self.precision is None) != (self.max_seeds is None):
+            raise ValueError(
+                "needs both precision and max_seeds, or neither; write e.g. "
+                'precision = "5%", max_seeds = 100'
+            )
+        if self.precision is None or self.max_seeds is None:
+            return self
+        if self.precision == 0:
+            raise ValueError('precision must be above 0; write e.g. "5%"')
+        if not 2 <= self.seeds <= self.max_seeds:
+            raise ValueError(
+                f"begins with {self.seeds} seeds and ends with {self.max_seeds}; begin with at "
+                "least 2 and no more than max_seeds"
+            )
+        return self
 
     @property
     def scheme(self) -> Pairing:

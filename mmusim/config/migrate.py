@@ -12,6 +12,8 @@ from mmusim.quantities import Count, Rate, Share, Size, Strict, Time
 from mmusim.units import parse_bytes, parse_ns, parse_rate, show_bytes
 
 LEAST_SHIFT, MOST_SHIFT = 6, 31  # of clear-bitmap-shift, in pages
+WINDOW = "100 ms"  # BUFFER_DELAY
+LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each window
 
 
 class Migrate(GuestPhase):
@@ -45,17 +47,26 @@ def _a_chunk(size: int) -> int:
     return size
 
 
+def _carries_pages(rate: int) -> int:
+    if 0 < rate < LEAST_RATE:
+        raise ValueError(
+            f"carries less than a page in {WINDOW}, which QEMU measures by; "
+            f'write at least "{LEAST_RATE}B/s"'
+        )
+    return rate
+
+
 class Migration(Strict):
     """What a migration is told: parameters and capabilities of QEMU, with its names and defaults.
 
     Sources: qapi/migration.json; ``domain`` section F.
     """
 
-    bandwidth: Annotated[Rate, Field(gt=0)] = parse_rate("1180MB/s")
+    bandwidth: Annotated[Rate, Field(gt=0), AfterValidator(_carries_pages)] = parse_rate("1180MB/s")
     """What the network carries, in the mean: 10 GbE."""
     bandwidth_cv: Annotated[Share, Field(le=0.3)] = 0.05
     """Coefficient of variation of that from one window of 100 ms to the next, an AR(1) process."""
-    max_bandwidth: Rate = parse_rate("128MiB/s")
+    max_bandwidth: Annotated[Rate, AfterValidator(_carries_pages)] = parse_rate("128MiB/s")
     """What is sent in a window of 100 ms before the switch-over; 0B/s: no limit."""
     avail_switchover_bandwidth: Rate = 0
     """What the switch-over is planned with; 0B/s: what was measured in the last window."""
@@ -87,6 +98,15 @@ class Migration(Strict):
     io_interval: Time = 0.0
     """Mean time from one exit of a vCPU for port I/O, which needs the big lock, to the next
     (exponential); 0: none."""
+
+    def first_pass_s(self, memory: int) -> float:
+        """Return the seconds that it takes to send all memory once, `memory` in bytes."""
+        return memory / min(self.bandwidth, self.max_bandwidth or self.bandwidth)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it is given up after some time."""
+        return self.max_time is not None or self.cancel_after is not None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

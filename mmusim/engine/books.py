@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -36,10 +37,14 @@ class Books:
 
     def end(self, stalls: Stalls, started_ns: int, now: int) -> None:
         """A vCPU has come to the end of its program."""
+        self.close_vcpu(stalls.close(now), started_ns, now)
+        self.close()
+
+    def close_vcpu(self, worst: Mapping[int, int], started_ns: int, now: int) -> None:
+        """Book the time of a vCPU that has ended, and its worst windows."""
         self.vcpu_ns += now - started_ns
         self.guest_end_ns = now
-        self.worst_loss = worst_of([self.worst_loss, stalls.close(now)])
-        self.close()
+        self.worst_loss = worst_of([self.worst_loss, worst])
 
     def facts(self) -> dict[str, Any]:
         """Return the fields of a :class:`~mmusim.trace.PhaseTrace` that these books fill."""

@@ -22,8 +22,8 @@ from mmusim.engine.stretches import stretches
 from mmusim.engine.tlb import WorkingSet
 from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K, Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
-from mmusim.mmu.page_table import PageTable, hit_level
-from mmusim.mmu.spte import LEVEL_1G, STALE, TABLE, TLB_READ, TLB_WRITE, TO_READ, TO_WRITE
+from mmusim.mmu.page_table import hit_level, hit_levels
+from mmusim.mmu.spte import STALE
 from mmusim.plan import Program
 
 Ints = NDArray[np.int64]
@@ -36,9 +36,9 @@ class GuestRun:
     """A vCPU going through its program."""
 
     __slots__ = (
-        "_ahead", "_arrays", "_began", "_ends", "_hits", "_idles", "_lead", "_n", "_starts",
+        "_ahead", "_arrays", "_began", "_ends", "_hits", "_idles", "_lead", "_marked", "_starts",
         "_think_left", "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program",
-        "total_ns", "write",
+        "start_ns", "total_ns", "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
@@ -59,6 +59,8 @@ class GuestRun:
         self._hits: Any = []
         self._walks: Any = []
         self._idles: Any = []  # waits for a request before each of them, and before the next
+        self.start_ns = 0  # when the run began that is under way
+        self._marked = -1  # accesses of it that are marked already; -1: none is under way
         self.count = 0  # accesses in the planned run
         self.total_ns = 0
         self.logs = False  # the run is one write that sets D
@@ -168,8 +170,31 @@ class GuestRun:
             return done + 1, int(self._ends[done])
         return done, offset
 
-    def commit(self, done: int, spent_ns: int, start_ns: int) -> None:
+    def begin(self) -> int:
+        """The planned run begins; return when."""
+        self._marked = 0
+        self.start_ns = self._vm.now
+        return self.start_ns
+
+    def settle(self) -> None:
+        """Mark what the run under way has touched by now, for who looks at it from outside."""
+        if self._marked >= 0:
+            passed = self._vm.now - self.start_ns
+            self._mark(int(np.searchsorted(self._ends[: self.count], passed)))
+
+    def _mark(self, done: int) -> None:
+        """Mark what the first `done` accesses of the run have touched, each once."""
+        if done > self._marked:
+            gfn, write = (a[self.k + self._marked : self.k + done] for a in self._arrays[:2])
+            self._marked = done
+            self._vm.table.page[gfn[write]] |= np.uint8(STALE)
+            if self._v.books.touched is not None:
+                self._v.books.touched[gfn] = 1
+
+    def commit(self, done: int, spent_ns: int) -> None:
         """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+        start_ns, marked = self.start_ns, self._marked
+        self._marked = -1
         ledger = self._v.books.ledger
         if self._vm.probe is not None:
             self._report(done, spent_ns, start_ns)
@@ -187,7 +212,8 @@ class GuestRun:
         if self._began >= 0:
             first = start_ns + int(self._ends[0]) - self._began
             self._began = -1
-        busy = self._commit_few(done, first) if done <= FEW else self._commit_many(done, first)
+        commit = self._commit_few if done <= FEW else self._commit_many
+        busy = commit(done, first, marked)
         if self.logs:
             busy += self._commit_log()
         if self._lead is not None:
@@ -222,7 +248,7 @@ class GuestRun:
             self._v.pml.append(gfn)
         return log
 
-    def _commit_few(self, done: int, first_latency: int) -> int:
+    def _commit_few(self, done: int, first_latency: int, marked: int) -> int:
         """Book and mark a short run access by access; return the time spent in accesses."""
         books, page, hits, walks = self._v.books, self._vm.view.page, self._hits, self._walks
         latencies, touched, latency, busy = books.latencies, books.touched, first_latency, 0
@@ -233,19 +259,20 @@ class GuestRun:
             books.ledger[WALK_4K] += walk
             busy += hit + walk
             latencies[write].append(latency if i == 0 else hit + walk)
-            if write:
-                page[gfn] |= STALE
-            if touched is not None:
-                touched[gfn] = 1
+            if i >= marked:
+                if write:
+                    page[gfn] |= STALE
+                if touched is not None:
+                    touched[gfn] = 1
         if len(latencies[0]) + len(latencies[1]) > MANY:
             books.close()
         return busy
 
-    def _commit_many(self, done: int, first_latency: int) -> int:
+    def _commit_many(self, done: int, first_latency: int, marked: int) -> int:
         """Book and mark a long run at once; return the time spent in accesses."""
         books = self._v.books
         hits, walks = np.asarray(self._hits[:done]), np.asarray(self._walks[:done])
-        gfn, write = (a[self.k : self.k + done] for a in self._arrays[:2])
+        write = self._arrays.write[self.k : self.k + done]
         hit_ns, walk_ns = int(hits.sum()), int(walks.sum())
         books.ledger[HITS] += hit_ns
         books.ledger[WALK_4K] += walk_ns
@@ -253,30 +280,12 @@ class GuestRun:
         latencies[0] = first_latency
         books.reads.add(latencies[~write])
         books.writes.add(latencies[write])
-        self._vm.table.page[gfn[write]] |= np.uint8(STALE)
-        if books.touched is not None:
-            books.touched[gfn] = 1
+        self._marked = marked
+        self._mark(done)
+        self._marked = -1
         return hit_ns + walk_ns
 
     def faulted(self, began_ns: int) -> None:
         """Access k faulted; its latency counts from its first attempt."""
         if self._began < 0:
             self._began = began_ns
-
-
-def hit_levels(
-    t: PageTable, gfn: Ints, write: NDArray[np.bool_], unflushed: bool
-) -> NDArray[np.int8]:
-    """Return :func:`hit_level` of many accesses at once, shape (accesses,)."""
-    giant, entry, byte = t.giant[gfn >> 18], t.region[gfn >> 9], t.page[gfn]
-    need = np.where(write, TO_WRITE, TO_READ).astype(np.uint8)
-    linked = (giant & TABLE) != 0
-    small = linked & ((entry & TABLE) != 0) & ((byte & need) == need)
-    levels = np.where(linked & ((entry & need) == need), 2, small).astype(np.int8)
-    levels[~linked & ((giant & need) == need)] = LEVEL_1G
-    if unflushed:
-        stale = np.where(write, TLB_WRITE, TLB_READ).astype(np.uint8)
-        levels[(byte & stale) != 0] = 1
-        levels[(entry & stale) != 0] = 2
-        levels[(giant & stale) != 0] = LEVEL_1G
-    return levels

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import simpy
 
 from mmusim.config.driver import Phase, Run, Sleep
 from mmusim.config.migrate import Migrate
@@ -14,12 +16,10 @@ from mmusim.config.phase import GuestPhase
 from mmusim.engine import log_ioctls, log_reports
 from mmusim.engine.books import Books
 from mmusim.engine.dirty_rings import hold_slots_lock
-from mmusim.engine.interference import interfere
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.migration import Migration
 from mmusim.engine.soft_vcpu import soft_vcpu
 from mmusim.engine.user_space import port_io
-from mmusim.engine.vcpu import vcpu
 from mmusim.engine.vm import Steps, Vcpu, Vm
 from mmusim.latency import Gamma
 from mmusim.plan import Program
@@ -32,6 +32,7 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         record: dict[str, Any] = {"do": phase.do, "name": phase.name, "start_ns": vm.now}
         record["before"] = vm.counters()
         host.phases.append(record)
+        host.began_s.append(time.perf_counter())
         host.bill = record["bill"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
         vm.changed(HOST)
@@ -45,6 +46,7 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         vm.changed(HOST)
         vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
     yield from join(vm, host)
+    host.began_s.append(time.perf_counter())
     host.waits_for = ""
 
 
@@ -57,22 +59,21 @@ def start_guest(vm: Vm, host: Host, number: int, phase: GuestPhase) -> Steps:
     for v in vm.vcpus:
         v.books = books
         if isinstance(phase, WritePageTable):
-            steps = soft_vcpu(vm, v, number, phase, host.phases[-1])
+            soft = soft_vcpu(vm, v, number, phase, host.phases[-1])
+            run_on(vm, host, v, vm.env.process(soft))
         else:
             more = laps(vm, v, number, lambda: not host.joining) if phase.repeat else ()
-            steps = vcpu(vm, v, vm.plan.program(number, v.number), more)
-        run_on(vm, host, v, steps)
+            run_on(vm, host, v, vm.launch(v, vm.plan.program(number, v.number), more))
     if not phase.background:
         yield from join(vm, host)
 
 
-def run_on(vm: Vm, host: Host, v: Vcpu, steps: Steps) -> None:
-    """Let a vCPU go through a process, and the host interfere with it."""
-    v.process = vm.env.process(steps)
-    host.running.append(v.process)
-    for source, rare in enumerate(vm.plan.interference):
-        vm.interferers += 1
-        vm.env.process(interfere(vm, v, source, rare))
+def run_on(vm: Vm, host: Host, v: Vcpu, process: simpy.Process) -> None:
+    """Note the process that a vCPU goes through, and let the host interfere with it."""
+    v.process = process
+    host.running.append(process)
+    for source in range(len(vm.plan.interference)):
+        vm.disturb(v, source)
 
 
 def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
@@ -84,7 +85,7 @@ def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
     for v in migration.vcpus:
         v.books = books
         more = laps(vm, v, number, lambda: migration.active)
-        run_on(vm, host, v, vcpu(vm, v, vm.plan.program(number, v.number), more))
+        run_on(vm, host, v, vm.launch(v, vm.plan.program(number, v.number), more))
     start_port_io(vm, migration)
     yield from migration.thread()
     yield from join(vm, host)

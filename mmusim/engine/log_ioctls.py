@@ -46,6 +46,7 @@ class Host:
         """Stand before the first phase."""
         self.vm = vm
         self.phases: list[dict[str, Any]] = []
+        self.began_s: list[float] = []  # of each phase and of the end, on the clock on the wall
         self.books: dict[int, Books] = {}
         self.running: list[Any] = []  # vCPU processes in the background
         self.joining = False  # the thread waits for them
@@ -93,7 +94,7 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     yield from hold_mmu_lock(vm, HOST, host.bill, shared=vm.tdp)
     owed = yield from walk_slot(vm, host.bill, protect, shared=vm.tdp)
     yield from unlock_and_flush(vm, host, owed)
-    send(vm, slot.base_gfn + np.arange(slot.npages))  # the first pass sends everything
+    send_slot(vm)  # the first pass sends everything
 
 
 def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
@@ -160,7 +161,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     vm.tracked = phase.logging and vm.plan.policy.tracks
     all_set = vm.plan.choices.reporting is Reporting.ALL_SET
     mmu.set_log(vm.table, slot, ones=vm.tracked and all_set)
-    send(vm, slot.base_gfn + np.arange(slot.npages))
+    send_slot(vm)
 
 
 def synchronize_srcu(vm: Vm, host: Host) -> Steps:
@@ -183,8 +184,21 @@ def send(vm: Vm, gfns: Ints) -> None:
     copy_to_destination(vm, gfns)
 
 
+def send_slot(vm: Vm) -> None:
+    """Send all of the slot, as :func:`send` does."""
+    if vm.unsent is not None:
+        vm.unsent[:] = True
+        return
+    slot = vm.plan.slot
+    vm.settle()
+    mmu.copied(vm.table, slot.pages)
+    if vm.probe is not None:
+        vm.probe.copied(list(range(slot.base_gfn, slot.base_gfn + slot.npages)))
+
+
 def copy_to_destination(vm: Vm, gfns: Ints) -> None:
     """The destination receives pages as they are now."""
+    vm.settle()
     mmu.copied(vm.table, gfns)
     if vm.probe is not None:
         vm.probe.copied(gfns.tolist())

@@ -64,6 +64,7 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
 
 def report(vm: Vm, gfns: Ints, record: dict[str, Any]) -> None:
     """Write down what the guest is said to have written, and what of that it has not."""
+    vm.settle()
     record["dirty"] = len(gfns)
     record["false_dirty"] = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
 

@@ -182,7 +182,7 @@ class Migration:
             self.ram.uncleared[chunk] = False
             yield from self.timed("clear", self.clear(chunk))
         pages = self.ram.following(first, self.channel.most(until_ns))
-        zero = self.ram.zero[pages]
+        zero = self.ram.is_zero(pages)
         ends = self.channel.ends(zero, until_ns, room)
         self.ram.sent(pages[: len(ends)])
         self.channel.book(zero[: len(ends)], ends)

@@ -231,6 +231,7 @@ def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
     yield vm.spend_on(v, DROP_LARGE, zap_ns)
     pages = under(vm, gfn, level)
     if v.books.touched is not None:
+        vm.settle()
         v.books.read_before_drop.append(int(v.books.touched[pages].sum()))
     mmu.drop_large(vm.view, gfn, level)
     vm.take_back(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))

@@ -55,7 +55,7 @@ class Postcopy:
 
     def _send(self, pages: Ints, *, urgent: bool) -> Steps:
         """Send pages; a request cuts what nobody asked for behind the page that is on its way."""
-        zero = self._ram.zero[pages]
+        zero = self._ram.is_zero(pages)
         ends = self._channel.ends(zero, self._channel.rate_changes())
         at = self._vm.now + ends.astype(np.int64)
         self._flight = pages[: len(ends)], at

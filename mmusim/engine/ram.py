@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmusim.draws import Ints, uniforms
 from mmusim.engine.log_ioctls import copy_to_destination
@@ -19,6 +20,8 @@ from mmusim.units import PAGE
 
 LOOK: Final = 1 << 14
 """Pages that a search for dirty ones looks at first."""
+ZERO, SENT = 1, 2
+BLOCK: Final = 1 << 20  # pages for which chance is drawn at once
 MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
 
 
@@ -34,10 +37,16 @@ class RamBlock:
         self.dirty = pages  # how many are to be sent
         self.chunk = min(clear_chunk // PAGE, pages)
         self.uncleared = np.zeros(-(-pages // self.chunk), np.bool_)  # chunks, since the last sync
+        self._facts = np.zeros(pages, np.uint8)  # of each page: ZERO, SENT
         key = vm.plan.draws.key("zero page", HOST)
-        self.zero = uniforms(key, 0, pages) < zero_pages
+        for first in range(0, pages if zero_pages else 0, BLOCK):
+            block = self._facts[first : first + BLOCK]
+            block[uniforms(key, first, len(block)) < zero_pages] = ZERO
         self._cursor = 0
-        self._sent = np.zeros(pages, np.bool_)
+
+    def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
+        """Tell which pages are zero, and are sent as a header only; shape of `pages`."""
+        return np.asarray((self._facts[pages] & ZERO) != 0)
 
     def synced(self) -> int:
         """Take note of a sync of the log; return how many pages it added.
@@ -75,13 +84,12 @@ class RamBlock:
     @property
     def distinct(self) -> int:
         """Pages that were sent at least once."""
-        return int(np.count_nonzero(self._sent))
+        return int(np.count_nonzero(self._facts & SENT))
 
     def sent(self, pages: Ints) -> None:
         """The destination receives pages as they are now; what comes next lies behind them."""
         self.unsent[pages] = False
-        self.zero[pages] = False
-        self._sent[pages] = True
+        self._facts[pages] = SENT
         self.dirty -= len(pages)
         self._cursor = int(pages[-1]) + 1
         copy_to_destination(self._vm, self._vm.plan.slot.base_gfn + pages)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from mmusim.engine import truth
-from mmusim.engine.choice import AUTO, resolve
+from mmusim.engine.choice import AUTO, SIMPY, resolve
 from mmusim.engine.guest_run import MANY
 from mmusim.engine.host import host_thread, phase_traces
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.vm import Vm
-from mmusim.errors import DeadlockError
+from mmusim.errors import ConfigError, DeadlockError
 from mmusim.plan import Plan
 from mmusim.trace import HOST, Probe, Trace
 
@@ -65,18 +66,28 @@ class Simulation:
         engine: str = AUTO,
     ) -> None:
         """Set up the VM; see :func:`simulate`."""
-        resolve(engine)
-        self._vm = Vm(plan, run_limit, probe)
+        self._vm = _vm(plan, run_limit, probe, engine)
+        self._host: Host | None = None
 
     def reached(self) -> Reached:
         """Return the simulated time, and the share of the accesses that are done."""
         total, done = self._vm.plan.accesses(), sum(v.accesses for v in self._vm.vcpus)
         return Reached(self._vm.now, done / total if total else None)
 
+    def events(self) -> int:
+        """Return how many events there were; only the compiled engine counts them."""
+        memory = getattr(self._vm, "memory", None)
+        return 0 if memory is None else int(memory.get("events"))
+
+    def phase_seconds(self) -> list[float]:
+        """Return how long each phase took to simulate, in seconds of wall time; after the run."""
+        began = [] if self._host is None else self._host.began_s
+        return [end - begin for begin, end in pairwise(began)]
+
     def run(self) -> Trace:
         """Simulate to the end. Call it once."""
         plan, vm = self._vm.plan, self._vm
-        host = Host(vm)
+        host = self._host = Host(vm)
         thread = vm.env.process(host_thread(vm, host))
         try:
             vm.env.run(until=thread)
@@ -87,6 +98,7 @@ class Simulation:
         if vm.tracked:
             truth.check(vm)
         vm.fingerprint.add(*vm.table.stat.tolist())
+        vm.fold()
         phases = phase_traces(vm, host)
         for phase in phases:
             vm.fingerprint.add(phase.end_ns, *phase.ledger.values())
@@ -101,6 +113,28 @@ class Simulation:
             lock=vm.lock.stats(vm.waits_for_lock()),
             fingerprint=vm.fingerprint.digest(),
         )
+
+
+def _vm(plan: Plan, run_limit: int, probe: Probe | None, engine: str) -> Vm:
+    """Return an empty VM of an engine.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine here, or it cannot do this.
+    """
+    if engine == AUTO and probe is not None:
+        return Vm(plan, run_limit, probe)
+    if resolve(engine) == SIMPY:
+        return Vm(plan, run_limit, probe)
+    if probe is not None:
+        raise ConfigError.of(
+            "--engine", "", engine, "tells no probe what happens while it happens",
+            "choose simpy for timelines and probes",
+        )  # fmt: skip
+    from mmusim.engine.compiled.vm import CompiledVm
+
+    return CompiledVm(plan, run_limit)
 
 
 def deadlock(vm: Vm, host: Host) -> str:

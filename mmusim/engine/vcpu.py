@@ -32,7 +32,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     """Run a program from the first access to the last, then each that `laps` goes on with."""
     started = vm.now
     v.begin(started)
-    run = GuestRun(vm, v, program, started)
+    v.run = run = GuestRun(vm, v, program, started)
     pass_ns = v.t_pass.at(run.index)
     if pass_ns:
         yield vm.spend_on(v, PASS, pass_ns)
@@ -41,9 +41,10 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
         yield from enter_guest(vm, v, 0, PASS, run.index)
         yield from go_through(vm, v, run)
         for program in laps:
-            run = GuestRun(vm, v, program, run.over_ns)
+            v.run = run = GuestRun(vm, v, program, run.over_ns)
             yield from go_through(vm, v, run)
 
+    v.run = None
     if v.in_guest:
         vm.left_guest(v)
     if v.pml:
@@ -65,7 +66,7 @@ def go_through(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
             if run.k != stuck_at:
                 stuck_at, faults = run.k, 0
             if faults == PATIENCE:
-                raise no_progress(vm, v, run)
+                raise no_progress(vm, v, run.gfn[run.k], run.write[run.k])
             run.faulted(vm.now)
             outcome = yield from page_fault(vm, v, run)
             faults += outcome != LOST_RACE
@@ -76,7 +77,7 @@ def go_through(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
 
 def touch(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
     """Spend a planned run of hits in the guest, unless a kick cuts it short."""
-    start = vm.now
+    start = run.begin()
     while True:
         try:
             yield vm.spend_in_guest(start + run.total_ns - vm.now, v)
@@ -87,10 +88,10 @@ def touch(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
             done, until = run.cut(vm.now - start)
             if start + until > vm.now:
                 yield vm.spend(start + until - vm.now)
-            run.commit(done, until, start)
+            run.commit(done, until)
             yield from answer_kick(vm, v, run.index)
         else:
-            run.commit(run.count, run.total_ns, start)
+            run.commit(run.count, run.total_ns)
         return
 
 
@@ -105,9 +106,9 @@ def logged_write(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
     yield from touch(vm, v, run)
 
 
-def no_progress(vm: Vm, v: Vcpu, run: GuestRun) -> LivelockError:
+def no_progress(vm: Vm, v: Vcpu, gfn: int, write: bool) -> LivelockError:
     """Build the error that names the access, the entry and the policy."""
-    gfn, kind = run.gfn[run.k], "write" if run.write[run.k] else "read"
+    kind = "write" if write else "read"
     spte = Spte.from_bits(*leaf(vm.view, gfn))
     above = ""
     if vm.upper is not None and armed(vm.upper, gfn):

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from mmusim.draws import Ints, Stream
-from mmusim.engine.books import Books
 from mmusim.engine.fault_parts import Split
 from mmusim.engine.mmu_lock import RwLock, SpinLock
-from mmusim.engine.tlb import WorkingSet
+from mmusim.engine.virtual_cpu import Vcpu as Vcpu
 from mmusim.histogram import Histogram
-from mmusim.latency import Constant
 from mmusim.mmu.counters import NAMES
-from mmusim.mmu.dirty_ring import DirtyRing
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import LOGGED
 from mmusim.mmu.upper_levels import UpperLevels
-from mmusim.plan import Plan
+from mmusim.plan import Plan, Program
 from mmusim.policies import Lock, Mmu, Tracking
 from mmusim.trace import CAUSES, Fingerprint, Probe
-from mmusim.utilisation import Stalls
 
 if TYPE_CHECKING:
     from mmusim.engine.postcopy import Postcopy
@@ -51,95 +45,6 @@ _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
 _MANY: Final = 1 << 14  # times that wait to be counted together
 
 
-class Vcpu:
-    """A virtual CPU and where it is."""
-
-    __slots__ = (
-        "accesses", "ack", "books", "c_ack", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast",
-        "c_fault_slow", "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log",
-        "c_postcopy_fault", "c_ring_exit", "c_split_1G", "c_tdp_split_2M", "c_tlb_flush",
-        "c_user_exit", "c_walk_guest", "c_zap_large", "errands", "first", "flush_requested",
-        "flushes", "grace", "handling", "in_guest", "interrupted", "kicks", "left_ns", "number",
-        "pml", "process", "ring", "ring_exits", "sleep_per_full_ring", "stalls", "stolen_ns",
-        "t_hit", "t_pass", "t_walk", "t_write", "user_exits", "waits_for", "working_set",
-    )  # fmt: skip
-
-    t_hit: Stream
-    t_walk: Stream
-    t_pass: Stream
-    c_ack: Stream
-    c_alloc_table: Stream
-    c_entry: Stream
-    c_exit: Stream
-    c_fault_fast: Stream
-    c_fault_slow: Stream
-    c_flush_init: Stream
-    c_flush_target: Stream
-    c_pml_drain: Stream
-    c_pml_log: Stream
-    c_postcopy_fault: Stream
-    c_ring_exit: Stream
-    c_split_1G: Stream  # noqa: N815 - units as people write them
-    c_tdp_split_2M: Stream  # noqa: N815
-    c_tlb_flush: Stream
-    c_walk_guest: Stream
-    c_user_exit: Stream
-    c_zap_large: Stream
-
-    def __init__(self, plan: Plan, number: int) -> None:
-        """Start in user space, with nothing in the TLB."""
-
-        def stream(name: str) -> Stream:
-            return plan.draws.stream(name, number, plan.costs[name])
-
-        self.number = number
-        self.books = Books(0)
-        self.stalls = Stalls(0, self.books.stalls)  # of this phase
-        self.process: simpy.Process | None = None
-        self.in_guest = False
-        self.left_ns = 0  # when it left the guest last
-        self.accesses = 0  # that it has completed
-        self.flush_requested = False
-        self.ack: simpy.Event | None = None  # of the kick that is being answered
-        self.handling = False  # inside a page fault: an SRCU read section
-        self.grace: list[simpy.Event] = []  # whoever waits for the end of that section
-        self.pml: list[int] = []  # the PML buffer, as gfns
-        pml = plan.choices.tracking is Tracking.PML
-        self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
-        self.errands: list[Errand] = []  # what the VMM wants done on the vCPU's thread
-        self.sleep_per_full_ring = 0  # ns, by dirty-limit
-
-        self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
-        self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
-        self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
-        self.working_set: WorkingSet | None = None  # of the program, whose first access is:
-        self.first = 0
-        self.waits_for = ""
-        self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
-        writes_cost = plan.costs["t_write"] != Constant(0.0)
-        self.t_write = stream("t_write") if writes_cost else None
-        for name in self.__slots__:
-            if name.startswith("c_") or name == "t_pass":
-                setattr(self, name, stream(name))
-
-    def begin(self, now: int) -> None:
-        """Begin a program, in the host."""
-        self.stalls = Stalls(now, self.books.stalls)
-        self.left_ns = now
-
-    def hit_ns(self, index: int, write: bool) -> int:
-        """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""
-        hit = self.t_hit.at(index) or 1
-        return hit + self.t_write.at(index) if write and self.t_write is not None else hit
-
-    def hits_ns(self, first: int, write: NDArray[np.bool_]) -> Ints:
-        """Return the same of many accesses from `first` on; shape of `write`."""
-        hits = np.maximum(self.t_hit.slice(first, len(write)), 1)
-        if self.t_write is not None and write.any():
-            hits += np.where(write, self.t_write.slice(first, len(write)), 0)
-        return hits
-
-
 class Vm:
     """State shared by all processes of a run."""
 
@@ -148,7 +53,7 @@ class Vm:
         self.plan = plan
         self.run_limit = run_limit
         self.probe = probe
-        self.env = simpy.Environment()
+        self.env = self.make_env()
         self.table = PageTable.empty(plan.pages, plan.backing)
         self.table.disallow_lpage[list(plan.executable)] += 1
         self.table.disallow_1g[list({region >> 9 for region in plan.executable})] += 1
@@ -162,15 +67,14 @@ class Vm:
         self.shares = self.tdp and choices.lock is Lock.RWLOCK  # faults hold mmu_lock for read
         self.fast_faults = plan.kernel.fast_page_fault(choices.mmu)
         handoff, count = (plan.costs[name].mean() for name in ("c_lock_handoff", "c_lock_count"))
-        self.lock = LOCKS[choices.lock](
-            self.env, "mmu_lock", probe, handoff_ns=handoff, count_ns=count
-        )
+        self.lock = self.make_lock(plan, handoff, count)
         self.slots_lock = SpinLock(self.env, "slots_lock")
         walks_up = plan.policy.protects_root or plan.policy.protects_tables
         shadow = choices.mmu is Mmu.SHADOW
         self.guest = GuestPdes(len(self.table.region)) if shadow else None
         self.upper = UpperLevels.empty(plan.pages) if walks_up else None
-        self.vcpus = [Vcpu(plan, number) for number in range(plan.vcpus)]
+        plan.draws.restart()
+        self.vcpus = [self.make_vcpu(plan, number) for number in range(plan.vcpus)]
         self.breaks_locks = plan.kernel.breaks_locks() and (
             plan.preemptible or plan.need_resched_ns > 0
         )
@@ -189,6 +93,32 @@ class Vm:
         self.refills = refills if any(refills) else ()
         self.slow = Split(plan, "c_fault_slow", "c_lock_section")
         self.fast = Split(plan, "c_fault_fast", None)
+
+    def make_env(self) -> simpy.Environment:
+        """Return an event list."""
+        return simpy.Environment()
+
+    def make_vcpu(self, plan: Plan, number: int) -> Vcpu:
+        """Return a vCPU."""
+        return Vcpu(plan, number)
+
+    def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> SpinLock:
+        """Return mmu_lock, with the times of its law of contention."""
+        kind = LOCKS[plan.choices.lock]
+        return kind(self.env, "mmu_lock", self.probe, handoff_ns=handoff_ns, count_ns=count_ns)
+
+    def launch(self, v: Vcpu, program: Program, laps: Iterable[Program]) -> simpy.Process:
+        """Let a vCPU run a program, and what `laps` goes on with; return its process."""
+        from mmusim.engine.vcpu import vcpu
+
+        return self.env.process(vcpu(self, v, program, laps))
+
+    def disturb(self, v: Vcpu, source: int) -> None:
+        """Let the host interfere with the program that a vCPU runs now."""
+        from mmusim.engine.interference import interfere
+
+        self.interferers += 1
+        self.env.process(interfere(self, v, source, self.plan.interference[source]))
 
     @property
     def now(self) -> int:
@@ -266,6 +196,18 @@ class Vm:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
         if v.ring is not None:
             v.ring.push(gfn)
+
+    def settle(self) -> None:
+        """Mark what the runs of hits under way have touched by now.
+
+        Who looks at what was written or touched must not see how many accesses a run bundles.
+        """
+        for v in self.vcpus:
+            if v.run is not None:
+                v.run.settle()
+
+    def fold(self) -> None:
+        """Complete the books of the phases before they are read."""
 
     def changed(self, who: int) -> None:
         """Tell a probe that `who` has been at the page tables or at the log."""

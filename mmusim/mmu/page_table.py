@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmusim.mmu.counters import NAMES
 from mmusim.mmu.spte import (
@@ -82,6 +83,24 @@ def hit_level(t: PageTable, gfn: int, write: bool, unflushed: bool) -> int:
     elif giant & need == need:
         return LEVEL_1G
     return 0
+
+
+def hit_levels(
+    t: PageTable, gfn: NDArray[np.int64], write: NDArray[np.bool_], unflushed: bool
+) -> NDArray[np.int8]:
+    """Return :func:`hit_level` of many accesses at once, shape (accesses,)."""
+    giant, entry, byte = t.giant[gfn >> 18], t.region[gfn >> 9], t.page[gfn]
+    need = np.where(write, TO_WRITE, TO_READ).astype(np.uint8)
+    linked = (giant & TABLE) != 0
+    small = linked & ((entry & TABLE) != 0) & ((byte & need) == need)
+    levels = np.where(linked & ((entry & need) == need), 2, small).astype(np.int8)
+    levels[~linked & ((giant & need) == need)] = LEVEL_1G
+    if unflushed:
+        stale = np.where(write, TLB_WRITE, TLB_READ).astype(np.uint8)
+        levels[(byte & stale) != 0] = 1
+        levels[(entry & stale) != 0] = 2
+        levels[(giant & stale) != 0] = LEVEL_1G
+    return levels
 
 
 def leaf(t: PageTable, gfn: int) -> tuple[int, int]:

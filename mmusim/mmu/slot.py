@@ -136,7 +136,7 @@ def protect_large_over(t: PageTable, gfns: Gfns, keep_mmu_writable: bool) -> int
     return changed
 
 
-def copied(t: PageTable, gfns: Gfns) -> None:
+def copied(t: PageTable, gfns: slice | Gfns) -> None:
     """The pages reach the destination as they are now."""
     t.page[gfns] &= ~np.uint8(STALE)
 

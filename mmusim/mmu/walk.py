@@ -6,7 +6,7 @@ numpy arrays of a :class:`~mmusim.mmu.page_table.PageTable`, not on its views.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from mmusim.mmu.spte import (
     Edit,
 )
 from mmusim.units import PAGES_PER_REGION
+
+BLOCK: Final = 1 << 12
+"""Large leaves that are split at once."""
 
 
 class Walk(NamedTuple):
@@ -112,8 +115,13 @@ def split(t: PageTable, where: Gfns, level: int) -> None:
     """Replace large leaves by 512 of the level below with their permissions.
 
     A child table that was unlinked is found again, and what it maps is kept
-    (shadow_mmu_split_huge_page).
+    (shadow_mmu_split_huge_page). Done in blocks, so that it takes little memory.
     """
+    for first in range(0, len(where), BLOCK):
+        _split(t, where[first : first + BLOCK], level)
+
+
+def _split(t: PageTable, where: Gfns, level: int) -> None:
     entries, below = (t.giant, t.region) if level == LEVEL_1G else (t.region, t.page)
     old = entries[where]
     children = ((where * PAGES_PER_REGION)[:, None] + np.arange(PAGES_PER_REGION)).ravel()

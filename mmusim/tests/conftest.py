@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from mmusim.config.cells import Cell, cells_of
 from mmusim.config.host import COSTS
+from mmusim.engine import simulate
+from mmusim.engine.choice import SIMPY, VARIABLE
 from mmusim.errors import MisfitError
 from mmusim.plan import Plan, make_plan
 from mmusim.policies import PRESETS, Policy, choose, policies
+from mmusim.trace import Trace
 from mmusim.workload.base import Accesses, Uniforms
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def engine_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whoever replaces a part of the SimPy engine, as negative controls do, runs on it."""
+    replaces = "monkeypatch" in request.fixturenames
+    with pytest.MonkeyPatch.context() as patch:
+        if replaces and VARIABLE not in os.environ:
+            patch.setenv(VARIABLE, SIMPY)
+        yield
 
 
 def cell(
@@ -61,7 +75,7 @@ BUSY = [
     {"do": "write"},
     {"do": "enable-logging"},
     {"do": "run", "workload": "mixed", "background": True, "name": "busy"},
-    *[{"do": "sleep", "time": "100us"}, {"do": "sync-dirty-log", "chunk": "1MiB"}] * 9,
+    *[{"do": "sleep", "time": "50us"}, {"do": "sync-dirty-log", "chunk": "1MiB"}] * 9,
     {"do": "wait"},
     {"do": "sync-dirty-log"},
 ]
@@ -69,7 +83,7 @@ BUSY = [
 
 
 def busy_cell(costs: dict[str, Any] | None = None, **more: dict[str, Any]) -> Cell:
-    workload = {"pattern": "reads-beside-writes", "accesses_per_page": 20.0, "writes": "4%"}
+    workload = {"pattern": "reads-beside-writes", "accesses_per_page": 10.0, "writes": "4%"}
     return cell(
         BUSY, vcpus=4, memory="8MiB", costs=costs, workloads={"mixed": workload}, **more
     )  # fmt: skip
@@ -108,6 +122,27 @@ def plans(request: pytest.FixtureRequest) -> Callable[[Policy | str, int], Plan]
         return make_plan(busy_cell(costs, vm={"kernel": kernel}), policy, seed)
 
     return plan
+
+
+class BusyRun(NamedTuple):
+    """A busy run under some policy: what was asked for and what happened."""
+
+    policy: str
+    plan: Plan
+    trace: Trace
+
+
+@pytest.fixture(scope="module", params=SOUND)
+def a_policy(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module", params=["random costs", "constant costs"])
+def busy_run(request: pytest.FixtureRequest, a_policy: str) -> BusyRun:
+    """One run for every policy and kind of costs, for all tests of a module that look at it."""
+    costs = CONSTANT if request.param == "constant costs" else None
+    plan = make_plan(busy_cell(costs, vm={"kernel": kernel_of(a_policy)}), a_policy, 1)
+    return BusyRun(a_policy, plan, simulate(plan))
 
 
 @pytest.fixture(params=SOUND)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmusim.across import across
 from mmusim.experiment import run_experiment
+from mmusim.plots import across
 from mmusim.stats import mean_interval
 
 TEXT = """

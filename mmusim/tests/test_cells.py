@@ -91,6 +91,8 @@ def test_a_swept_key_prevails_over_the_same_key_of_a_variant() -> None:
         ("vm.kernel", "linux-3.16", False),
         ("host.costs.c_exit", "1us", False),
         ("host.variance", "none", False),
+        ("host.need_resched", "1ms", False),
+        ("host.interference", [{"every": "4ms", "lasts": "5us"}], False),
         ("replications.pairing", "independent", False),
         ("driver.phases", [{"do": "write"}], False),
     ],

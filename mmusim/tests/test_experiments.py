@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from fingerprints import EXPERIMENTS, SEED, fingerprint
 
 from mmusim.config.cells import Cell, load_cells
 from mmusim.engine import simulate
-from mmusim.metrics import expected_fault_free_pages, measure
+from mmusim.metrics import Metrics, expected_fault_free_pages, measure
 from mmusim.plan import make_plan
 from mmusim.stats import mean_interval
 
+XIAO = ROOT / "experiments" / "read-after-write-protect" / "experiment.toml"
 BEFORE_NS, AFTER_NS = 23_314_111, 11_404_197
 
 RUNS = [
@@ -28,12 +30,18 @@ RUNS = [
 @pytest.mark.parametrize(("path", "cell", "policy"), RUNS)
 def test_the_trajectory_is_the_published_one(path: Path, cell: Cell, policy: str) -> None:
     pinned = tomllib.loads((path.parent / "fingerprints.toml").read_text())[f"seed-{SEED}"]
-    assert fingerprint(cell, policy) == pinned[cell.name or "the only cell"][policy]
+    found = run_of(cell.name, policy).fingerprint if path == XIAO else fingerprint(cell, policy)
+    assert found == pinned[cell.name or "the only cell"][policy]
 
 
 def xiao(variant: str) -> Cell:
-    cells = load_cells(ROOT / "experiments" / "read-after-write-protect" / "experiment.toml")[1]
-    return next(cell for cell in cells if cell.name == variant)
+    return next(cell for cell in load_cells(XIAO)[1] if cell.name == variant)
+
+
+@cache
+def run_of(variant: str, policy: str) -> Metrics:
+    """A run of the seed that is pinned: of a gibibyte in R3, so once in a process will do."""
+    return measure(simulate(make_plan(xiao(variant), policy, SEED)))
 
 
 @pytest.mark.parametrize(
@@ -43,21 +51,21 @@ def xiao(variant: str) -> Cell:
 def test_without_variance_both_published_numbers_are_met_within_1_percent(
     preset: str, policy: str, published: int
 ) -> None:
-    trace = simulate(make_plan(xiao(f"{preset}, no variance"), policy, 1))
-    assert measure(trace).values["phase_time"] == pytest.approx(published, rel=0.01)
+    values = run_of(f"{preset}, no variance", policy).values
+    assert values["phase_time"] == pytest.approx(published, rel=0.01)
 
 
 @pytest.mark.parametrize(
     ("policy", "published"), [("eager-drop", BEFORE_NS), ("lazy-drop", AFTER_NS)]
 )
 @pytest.mark.parametrize("preset", ["R1", "R2"])
-def test_with_distributions_the_mean_of_30_seeds_is_within_5_percent(
+def test_with_distributions_the_mean_of_12_seeds_is_within_5_percent(
     preset: str, policy: str, published: int
 ) -> None:
-    """R3 has the same claim in its experiment file; a gibibyte times 30 is too much for a test."""
+    """R3 has the same claim in its experiment file; a gibibyte times 12 is too much for a test."""
     cell = xiao(preset)
     times = [
-        measure(simulate(make_plan(cell, policy, seed))).values["phase_time"] for seed in range(30)
+        measure(simulate(make_plan(cell, policy, seed))).values["phase_time"] for seed in range(12)
     ]
     assert mean_interval(times).estimate == pytest.approx(published, rel=0.05)
     assert max(times) > min(times), "the costs do vary"
@@ -68,7 +76,7 @@ def test_r1_and_r3_reproduce_the_pair_for_different_reasons() -> None:
     gains = {}
     for preset in ("R1", "R3"):
         eager, lazy = (
-            measure(simulate(make_plan(xiao(f"{preset}, no variance"), policy, 1))).ledger
+            run_of(f"{preset}, no variance", policy).ledger
             for policy in ("eager-drop", "lazy-drop")
         )
         gains[preset] = {cause: eager[cause] - lazy[cause] for cause in eager}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import CONSTANT, SOUND, cell, kernel_of, with_program
+from typer.testing import CliRunner
 
+from mmusim.cli import app
 from mmusim.config.host import COSTS
 from mmusim.draws import stream_key
 from mmusim.engine import simulate, truth
@@ -545,6 +549,33 @@ def test_requests_of_the_next_lap_go_on_arriving() -> None:
     assert phase.requests.count > 3 * 200
 
 
+def test_the_command_line_says_how_migrations_ended(tmp_path: Path) -> None:
+    """A migration that was given up is no faster one: its time alone would say so."""
+    path = tmp_path / "it.toml"
+    path.write_text("""
+schema = 1
+id = "it"
+question = "Does it converge?"
+vm = { memory = "4MiB", kernel = "linux-6.13" }
+host = { profile = "skylake-2021" }
+policies = { baseline = "linux-6.13", compare = ["linux-6.13+pml"] }
+replications = { seeds = 2 }
+workloads.work = { pattern = "sequential", sweeps = 4, writes = "100%" }
+[driver]
+phases = [{ do = "migrate", workload = "work", think = "20us" }]
+migration = { bandwidth = "40MB/s", downtime_limit = "1ms", max_rounds = 2 }
+""")
+    command = ["run", str(path), "--workers", "1", "--out", str(tmp_path / "out")]
+    shown = CliRunner().invoke(app, command)
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.count("did-not-converge") >= 2
+    ends = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["ends"]
+    assert [(row["policy"], row["outcome"], row["seeds"]) for row in ends] == [
+        ("linux-6.13", "did-not-converge", 2), ("linux-6.13+pml", "did-not-converge", 2),
+    ]  # fmt: skip
+    assert all("did-not-converge after " in row["an_example"] for row in ends)
+
+
 # --- what people are told ------------------------------------------------------------------------
 
 
@@ -552,7 +583,12 @@ def test_requests_of_the_next_lap_go_on_arriving() -> None:
     ("key", "setting"),
     [
         ("driver.migration.bandwidth", {"bandwidth": "0B/s"}),
+        ("driver.migration.bandwidth", {"bandwidth": "1B/s"}),
+        ("driver.migration.bandwidth", {"bandwidth": "41039B/s"}),
+        ("driver.migration.bandwidth", {"bandwidth": "50kB/s", "memory": "8GiB"}),
         ("driver.migration.max_bandwidth", {"max_bandwidth": "10"}),
+        ("driver.migration.max_bandwidth", {"max_bandwidth": "10kB/s"}),
+        ("driver.migration.max_bandwidth", {"max_bandwidth": "50kB/s", "memory": "8GiB"}),
         ("driver.migration.clear_chunk", {"clear_chunk": "3MiB"}),
         ("driver.migration.dirty_limit", {"dirty_limit": "1MB/s", "auto_converge": True}),
         ("driver.migration.dirty_limit", {"dirty_limit": "1MB/s"}),
@@ -570,6 +606,16 @@ def test_what_is_wrong_in_a_migration_is_said_with_a_remedy(
         migrating(**setting)
     assert [c.key for c in caught.value.complaints] == [key]
     assert all(c.rule and c.remedy for c in caught.value.complaints)
+
+
+def test_the_slowest_network_there_is_gives_up_at_its_limit() -> None:
+    """A page a window: nothing is left waiting for a page that takes for ever."""
+    limit = {"bandwidth": "41040B/s", "bandwidth_cv": "0%", "max_time": "1s"}
+    m = migrate(migrating(**limit))
+    assert m.outcome == "did-not-converge"
+    assert m.sent_pages == 10
+    assert 0 <= m.end_ns - m.start_ns - NS["s"] < 100 * NS["ms"]
+    migrating(bandwidth="50kB/s", memory="8GiB", max_time="60min")
 
 
 @pytest.mark.parametrize("phase", [{"background": True}, {"workload": "nonsense"}])

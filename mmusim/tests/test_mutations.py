@@ -6,10 +6,12 @@ it in a process of its own. docs/mutations.md is the list for people.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,30 +195,42 @@ class Copy:
         self.age += 1
         os.utime(file, (1_600_000_000 + 60 * self.age,) * 2)
 
-    def test(self, *ids: str) -> subprocess.CompletedProcess[str]:
-        """Run tests of the copy in a process of their own."""
-        command = [sys.executable, "-m", "pytest", "-x", "--no-header", "--tb=line"]
-        names = [f"mmusim/tests/{name}" for name in ids]
-        return subprocess.run(
-            [*command, "-p", "no:randomly", "-p", "no:xdist", *names],
-            cwd=self.root, capture_output=True, text=True, check=False,
-            env=os.environ | {"PYTHONPATH": str(self.root), "PYTEST_ADDOPTS": ""},
+    def __enter__(self) -> Copy:
+        env = os.environ | {"PYTHONPATH": str(self.root), "PYTEST_ADDOPTS": ""}
+        self.server = subprocess.Popen(
+            [sys.executable, "mmusim/tests/fork_server.py"],
+            cwd=self.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
         )  # fmt: skip
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.communicate()  # the end of its input
+
+    def test(self, *ids: str) -> tuple[int, str]:
+        """Run tests of the copy in a process of their own; return its exit status and output."""
+        options = ["-x", "--no-header", "--tb=line", "-p", "no:randomly", "-p", "no:xdist"]
+        request = json.dumps([*options, *(f"mmusim/tests/{name}" for name in ids)])
+        assert self.server.stdin is not None
+        assert self.server.stdout is not None
+        print(request, file=self.server.stdin, flush=True)
+        answer = json.loads(self.server.stdout.readline())
+        return answer["returncode"], answer["stdout"]
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     """The package as it is: the killers are green, and it is the copy that they test."""
-    made = Copy(tmp_path_factory.mktemp("mutants"))
-    asked = [sys.executable, "-c", "import mmusim; print(mmusim.__file__)"]
-    where = subprocess.run(
-        asked, cwd=made.root, capture_output=True, text=True, check=True,
-        env=os.environ | {"PYTHONPATH": str(made.root)},
-    )  # fmt: skip
-    assert Path(where.stdout.strip()).is_relative_to(made.root)
-    whole = made.test(*sorted({mutant.killer for mutant in MUTANTS.values()}))
-    assert whole.returncode == 0, whole.stdout
-    return made
+    with Copy(tmp_path_factory.mktemp("mutants")) as made:
+        init, killers = made.root / "mmusim" / "__init__.py", {m.killer for m in MUTANTS.values()}
+        source = init.read_text()
+        made.write(init, "raise ImportError('this is the copy')\n")
+        status, output = made.test(min(killers))
+        assert status != 0
+        assert "this is the copy" in output
+        made.write(init, source)
+        status, output = made.test(*sorted(killers))
+        assert status == 0, output
+        yield made
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -227,10 +241,10 @@ def test_no_load_bearing_line_can_be_switched_off_unnoticed(name: str, copy: Cop
     assert source.count(mutant.line) == 1, "the line has moved; name it again"
     copy.write(file, source.replace(mutant.line, mutant.instead))
     try:
-        result = copy.test(mutant.killer)
+        status, output = copy.test(mutant.killer)
     finally:
         copy.write(file, source)
-    assert result.returncode == 1, f"{name}: {mutant.killer} stayed green\n{result.stdout}"
+    assert status == 1, f"{name}: {mutant.killer} stayed green\n{output}"
 
 
 def test_the_list_for_people_names_every_mutant() -> None:

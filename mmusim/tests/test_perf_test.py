@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import CONSTANT, only
-from test_cli import mmusim
+from test_cli import mmusim_here
 
 from mmusim.cli.perf_test import Options, experiment, printed
 from mmusim.config.cells import Cell, cells_of
@@ -21,6 +22,7 @@ OPTIONS: dict[str, Any] = {
     "vcpus": 2, "memory": "4M", "backing": "anonymous_hugetlb_2mb", "iterations": 2,
     "write_percent": 100, "random_access": False, "overlap": False, "nested": False,
     "run_vcpus": False, "no_manual_protect": False, "memslots": 1, "guest_mode": 0,
+    "pin": "", "offset": "",
     "random_seed": 1, "policy": "linux-6.13", "host": "skylake-2021", "sample": "100%",
 }  # fmt: skip
 
@@ -167,7 +169,11 @@ def test_g_switches_manual_protect_off() -> None:
         ("memslots", 2, "is more memory slots than the model has"),
         ("guest_mode", 3, "is not a guest mode of the model"),
         ("write_percent", 101, "less than or equal to 100"),
-        ("iterations", 0, "greater than or equal to 1"),
+        ("iterations", 1, "-i = 1: is fewer iterations than the test accepts; give at least 2"),
+        ("pin", "0,one", "-c = '0,one': is not a list of processors; write e.g. 0,1,2"),
+        ("pin", "3", "names 1 processors for 2 vCPUs; name one for each vCPU, and perhaps one"),
+        ("pin", "0,1,2,3", "names 4 processors for 2 vCPUs"),
+        ("offset", "here", "-p = 'here': is not an address; write e.g. 0x40000000"),
         ("policy", "linux-6.13+lazzy", "is not a policy"),
         ("policy", "split-on-fault", "only the TDP MMU splits in a fault"),
     ],
@@ -178,7 +184,9 @@ def test_an_option_without_counterpart_is_refused(option: str, value: Any, says:
 
 
 def test_the_command_prints_what_the_selftest_prints() -> None:
-    done = mmusim("dirty-log-perf-test", "-v", "2", "-b", "2M", "-s", "anonymous_thp", "-w", "50")
+    done = mmusim_here(
+        "dirty-log-perf-test", "-v", "2", "-b", "2M", "-s", "anonymous_thp", "-w", "50"
+    )
     assert done.returncode == 0, done.stderr
     time = r"[0-9]+\.[0-9]{9}s"
     patterns = [
@@ -200,6 +208,33 @@ def test_the_command_prints_what_the_selftest_prints() -> None:
         assert re.fullmatch(pattern, line), line
 
 
+def test_options_that_mean_nothing_here_are_read_and_change_nothing() -> None:
+    plain, others = made(), made(pin="4,5,0", offset="0x40000000", memslots=1, guest_mode=0)
+    assert plain.key() == others.key()
+    assert plain.key() != made(write_percent=50).key(), "control"
+
+
+SELFTEST = set("vbwarsioxgnecmph")
+"""Its options (domain, G.1)."""
+
+
+def test_every_option_of_the_selftest_is_one_here_and_h_explains_them() -> None:
+    done = mmusim_here("dirty-log-perf-test", "-h")
+    assert done.returncode == 0, done.stderr
+    offered = set(re.findall(r"(?:^|\s)-([a-z])\b", done.stdout))
+    assert offered == SELFTEST
+
+
+def test_the_same_as_data() -> None:
+    done = mmusim_here("dirty-log-perf-test", "-b", "2M", "-s", "anonymous_thp", "--json")
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["phase"] for row in rows[:3]] == [
+        "populate memory", "enabling dirty logging", "iteration 1 dirty memory",
+    ]  # fmt: skip
+    assert [row["dirty_pages"] for row in rows if "dirty_pages" in row] == [512, 512]
+    assert all(row["time_ns"] > 0 for row in rows)
+
+
 def test_totals_and_averages_are_of_the_printed_times() -> None:
     lines = printed(run("linux-6.13+manual-clear"))
     (total,) = [line for line in lines if line.startswith("Clear dirty log over")]
@@ -211,7 +246,7 @@ def test_totals_and_averages_are_of_the_printed_times() -> None:
 
 
 def test_a_policy_that_does_not_exist_is_one_line_without_a_traceback() -> None:
-    done = mmusim("dirty-log-perf-test", "--policy", "lazy")
+    done = mmusim_here("dirty-log-perf-test", "--policy", "lazy")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "did you mean 'lazy-drop'?" in done.stderr

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 from experiment_files import MINIMAL
+from matplotlib.text import Text
 from test_cli import mmusim
 
 from mmusim import plots
 from mmusim.experiment import Outcome, run_experiment
 
 SWEPT = (
-    MINIMAL.replace("eager-drop", "none").replace('"lazy-drop"', '"eager-drop", "lazy-drop"')
-    + '[vm]\nmemory = "4MiB"\n[replications]\nseeds = 4\n'
+    MINIMAL.replace("eager-drop", "none").replace("lazy-drop", "eager-drop")
+    + '[vm]\nmemory = "4MiB"\n[replications]\nseeds = 10\n'
     + '[sweep]\n"host.costs.c_fault_slow" = ["2us", "20us"]\n"vm.vcpus" = [1, 2]\n'
 )
 
@@ -30,6 +31,12 @@ def outcome(experiment: Path) -> Outcome:
     return run_experiment(experiment, experiment.parent / "out", workers=1)
 
 
+def place(text: Text) -> tuple[int, int]:
+    """Column and row that a number stands in."""
+    x, y = text.get_position()
+    return int(x), int(y)
+
+
 def test_every_setting_has_its_ratio(outcome: Outcome) -> None:
     ax = plots.phase_diagram(outcome, "phase_time", "eager-drop").axes[0]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["2us", "20us"]
@@ -40,18 +47,19 @@ def test_every_setting_has_its_ratio(outcome: Outcome) -> None:
         for comparison in result.comparisons["phase_time"]
         if comparison.candidate == "eager-drop" and comparison.ratio is not None
     ]
-    drawn = {(t.get_position()[::-1], t.get_text()) for t in ax.texts}
+    drawn = {(place(t)[::-1], t.get_text()) for t in ax.texts}
     places = [(0, 0), (1, 0), (0, 1), (1, 1)]  # row, column: the first key varies slowest
-    assert drawn == {(place, f"{r:.3g}") for place, r in zip(places, ratios, strict=True)}
-    (image,) = ax.images
+    assert drawn == {(at, f"{r:.3g}") for at, r in zip(places, ratios, strict=True)}
+    (image,) = ax.collections
     assert (image.get_array() > 0).all(), "longer is worse"
+    assert len(ax.lines) == 4, "and dotted, for those who see no colours"
 
 
 def test_where_more_is_better_less_is_worse(outcome: Outcome) -> None:
     ax = plots.phase_diagram(outcome, "worst_utilisation_100us", "eager-drop").axes[0]
-    (image,) = ax.images
-    ratios = {t.get_position(): t.get_text() for t in ax.texts}
-    less = [place for place, text in ratios.items() if text != "–"]
+    (image,) = ax.collections
+    ratios = {place(t): t.get_text() for t in ax.texts}
+    less = [at for at, text in ratios.items() if text != "–"]
     assert len(less) >= 2, "with faults of 2 us something is left of the worst 100 us"
     assert all(float(ratios[x, y]) < 1 and image.get_array()[y, x] > 0 for x, y in less)
 
@@ -59,10 +67,20 @@ def test_where_more_is_better_less_is_worse(outcome: Outcome) -> None:
 def test_no_difference_has_no_colour_and_no_figure_no_number(outcome: Outcome) -> None:
     same = plots.phase_diagram(outcome, "reported_dirty", "eager-drop").axes[0]
     assert {t.get_text() for t in same.texts} == {"–"}, "nothing was reported: zero has no ratio"
-    (image,) = same.images
+    (image,) = same.collections
+    assert not same.lines
     assert (image.get_array() == 0).all()
     requests = plots.phase_diagram(outcome, "p99_request", "eager-drop").axes[0]
     assert {t.get_text() for t in requests.texts} == {"–"}
+
+
+def test_with_few_seeds_there_is_no_colour(experiment: Path, tmp_path: Path) -> None:
+    """Negative control: the same settings, and fewer seeds than can be significant."""
+    few = run_experiment(experiment, tmp_path / "out", seeds=3, workers=1)
+    ax = plots.phase_diagram(few, "phase_time", "eager-drop").axes[0]
+    (image,) = ax.collections
+    assert (image.get_array() == 0).all()
+    assert all(t.get_text().endswith(" (few seeds)") for t in ax.texts)
 
 
 def test_without_a_sweep_there_is_no_map(experiment: Path, tmp_path: Path) -> None:

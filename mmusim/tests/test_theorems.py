@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import simpy
-from conftest import CONSTANT, busy_cell, cell, with_program
+from conftest import CONSTANT, BusyRun, busy_cell, cell, with_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,15 +46,15 @@ class LockLog(Probe):
 # --- the lock ----------------------------------------------------------------------------------
 
 
-def test_littles_law_holds_as_an_identity(plans: Plans, policy: str) -> None:
+def test_littles_law_holds_as_an_identity(busy_run: BusyRun) -> None:
     """L = lambda W (Little 1961): the area under the queue is the time spent waiting in it.
 
     The lock measures the left side, the waiters the right side; time is an integer and the lock
     ends empty, so there is no tolerance.
     """
-    trace = simulate(plans(policy, 1))
+    trace = busy_run.trace
     assert trace.lock.queue_ns == trace.lock.wait_ns
-    if policy in ("eager-drop", "lazy-drop", "dirty-ring"):
+    if busy_run.policy in ("eager-drop", "lazy-drop", "dirty-ring"):
         assert trace.lock.wait_ns > 0, "nobody ever waited: the test shows nothing"
 
 
@@ -180,18 +180,16 @@ def test_the_lock_refuses_misuse() -> None:
 # --- the books ---------------------------------------------------------------------------------
 
 
-def test_the_ledger_sums_to_the_vcpus_time(plans: Plans, policy: str) -> None:
-    trace = simulate(plans(policy, 4))
-    guest = [phase for phase in trace.phases if phase.guest]
+def test_the_ledger_sums_to_the_vcpus_time(busy_run: BusyRun) -> None:
+    guest = [phase for phase in busy_run.trace.phases if phase.guest]
     assert guest
     for phase in guest:
         assert sum(phase.ledger.values()) == phase.vcpu_ns
         assert set(phase.ledger) == set(CAUSES)
 
 
-def test_every_access_is_counted_once(plans: Plans, policy: str) -> None:
-    plan = plans(policy, 5)
-    trace = simulate(plan)
+def test_every_access_is_counted_once(busy_run: BusyRun) -> None:
+    _, plan, trace = busy_run
     for number, phase in enumerate(trace.phases):
         if phase.guest:
             programs = [plan.program(number, cpu).accesses for cpu in range(plan.vcpus)]
@@ -200,9 +198,9 @@ def test_every_access_is_counted_once(plans: Plans, policy: str) -> None:
             assert phase.reads.count == sum(len(program.gfn) for program in programs) - writes
 
 
-def test_faults_are_conserved(plans: Plans, policy: str) -> None:
+def test_faults_are_conserved(busy_run: BusyRun) -> None:
     """pf_taken = pf_fixed + pf_spurious + lost races; pf_fast counts within pf_fixed."""
-    counters = simulate(plans(policy, 6)).counters
+    counters = busy_run.trace.counters
     assert counters["pf_taken"] >= counters["pf_fixed"] + counters["pf_spurious"]
     assert counters["pf_fixed"] >= counters["pf_fast"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import DATA, busy_cell, cell, only
+from conftest import DATA, BusyRun, busy_cell, cell, only
 from experiment_files import MINIMAL
-from test_cli import mmusim
+from test_cli import mmusim_here
 from test_migration import migrating
 
 from mmusim import plots
@@ -57,11 +57,10 @@ def booked(phases: Iterable[PhaseTrace]) -> Counter[str]:
 
 
 def test_slices_tile_the_time_of_every_vcpu_and_sum_to_the_ledger(
-    plans: Plans, policy: str
+    busy_run: BusyRun,
 ) -> None:
     """To the nanosecond and cause; the only gaps are between guest phases."""
-    plan = plans(policy, 1)
-    found, trace = record(plan), simulate(plan)
+    found, trace = record(busy_run.plan), busy_run.trace
     assert sums(found.vcpus) == booked(trace.phases)
     first, busy = (p for p in trace.phases if p.guest)
     for lane in found.vcpus:
@@ -101,7 +100,7 @@ def test_requests_with_think_time_and_idling_tile_as_well(run_limit: int) -> Non
     ("policy_name", "setting", "state"),
     [
         ("linux-6.13", {}, "paused"),
-        ("linux-6.13+pml", {"auto_converge": True, "max_rounds": 8, "think": "1us"}, "throttle"),
+        ("linux-6.13+pml", {"auto_converge": True, "max_rounds": 10, "think": "5us"}, "throttle"),
         ("linux-6.13", {"postcopy_after": 1, "think": "50us"}, "postcopy_wait"),
         ("linux-6.13", {"io_interval": "200us", "max_rounds": 2}, "user_exit"),
     ],
@@ -232,7 +231,7 @@ def as_file(timeline: Timeline) -> dict[str, Any]:
     "policy_name", ["eager-drop", "linux-6.13", "linux-6.13+pml", "dirty-ring", "none"]
 )
 def test_the_file_is_a_trace_that_the_schema_allows(plans: Plans, policy_name: str) -> None:
-    found = record(plans(policy_name, 1))
+    found = record(plans(policy_name, 1), most=4_000)
     data = as_file(found)
     jsonschema.validate(data, SCHEMA)
     assert do_not_nest(data["traceEvents"]) == []
@@ -319,16 +318,18 @@ def busy(tmp_path: Path) -> Path:
 
 
 def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> None:
-    done = mmusim("trace", busy, "--cell", "vcpus=2", "--policy", "lazy-drop", cwd=tmp_path)
+    done = mmusim_here("trace", busy, "--cell", "vcpus=2", "--policy", "lazy-drop", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     data = json.loads(gzip.decompress((tmp_path / "minimal.trace.json.gz").read_bytes()))
     jsonschema.validate(data, SCHEMA)
     assert data["otherData"] == {"policy": "lazy-drop", "seed": 1}
-    few = mmusim("trace", busy, "--cell", "vcpus=1", "--out", tmp_path / "few.json", "--limit", 50)
+    few = mmusim_here(
+        "trace", busy, "--cell", "vcpus=1", "--out", tmp_path / "few.json", "--limit", 50
+    )
     assert "room for 50 records" in few.stdout
     assert "narrow it by --from and --to" in few.stdout
     missing = tmp_path / "no" / "such.json"
-    nowhere = mmusim("trace", busy, "--cell", "vcpus=1", "--out", missing)
+    nowhere = mmusim_here("trace", busy, "--cell", "vcpus=1", "--out", missing)
     assert (nowhere.returncode, "cannot be written" in nowhere.stderr) == (2, True)
     assert sorted(p.name for p in tmp_path.glob("*.json*")) == ["few.json", "minimal.trace.json.gz"]
 
@@ -349,7 +350,7 @@ def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> 
     ],
 )
 def test_what_cannot_be_traced_is_explained(busy: Path, options: list[str], complaint: str) -> None:
-    done = mmusim("trace", busy, *options)
+    done = mmusim_here("trace", busy, *options)
     assert done.returncode == 2
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
@@ -357,7 +358,7 @@ def test_what_cannot_be_traced_is_explained(busy: Path, options: list[str], comp
 
 def test_plot_timeline_draws_a_run_that_nobody_stored(busy: Path, tmp_path: Path) -> None:
     to = tmp_path / "t.svg"
-    done = mmusim("plot", "timeline", busy, "--cell", "vcpus=2", "--to", to, "--until", "1ms")
+    done = mmusim_here("plot", "timeline", busy, "--cell", "vcpus=2", "--to", to, "--until", "1ms")
     assert done.returncode == 0, done.stderr
     text = to.read_text()
     assert all(word in text for word in ("vCPU 1", "mmu_lock", "fault slow", "simulated time"))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import CONSTANT, cell
+from test_cli import mmusim_here
 from typer.testing import CliRunner
 
 from mmusim.cli import app
@@ -356,10 +357,10 @@ def test_plot_draws_a_line_for_each(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_command_gets_one_line(args: list[str], message: str) -> None:
-    status, _, errors = mmusim(*args)
-    assert status == 2
-    assert message in errors
-    assert len(errors.splitlines()) == 1
+    done = mmusim_here("workload", *args)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_without_valgrind_record_says_what_to_install(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from conftest import busy_cell
+from conftest import BusyRun, busy_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,11 +139,11 @@ def lost_time(trace: Trace) -> list[tuple[int, int]]:
     ]
 
 
-def test_stalls_are_the_lost_causes_of_the_ledger(plans: Plans, policy: str) -> None:
+def test_stalls_are_the_lost_causes_of_the_ledger(busy_run: BusyRun) -> None:
     """Two measurements of one time, without a tolerance."""
-    times = lost_time(simulate(plans(policy, 4)))
+    times = lost_time(busy_run.trace)
     assert all(by_ledger == by_clock for by_ledger, by_clock in times)
-    assert policy == "none" or times[-1][0] > 0, "nothing was lost: the test shows nothing"
+    assert busy_run.policy == "none" or times[-1][0] > 0, "nothing was lost: the test shows nothing"
 
 
 def test_a_vcpu_that_leaves_unnoticed_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

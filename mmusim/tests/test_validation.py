@@ -6,13 +6,15 @@ import math
 from pathlib import Path
 
 import pytest
-from test_cli import mmusim
+from test_cli import mmusim_here
 
+from mmusim.cli.validate import disordered, knee_rows
 from mmusim.config.cost import rescaled
 from mmusim.config.host import load_profile
 from mmusim.errors import ConfigError
 from mmusim.policies import choose
 from mmusim.validation import fit as fitting
+from mmusim.validation.full_size import Speed, phase_seconds
 from mmusim.validation.misses import CAUSES, cause
 from mmusim.validation.predict import PROFILE, Times, phases, times
 from mmusim.validation.published import COLUMNS, TABLE, Figure, Run, phase_of, read, run_of
@@ -224,14 +226,32 @@ def test_a_model_that_turns_the_order_round_is_found() -> None:
         run: {name: Times(1e18 / t.ns, t.parts) for name, t in by_phase.items()}
         for run, by_phase in told(1.0).items()
     }
-    assert score(FIGURES, wrong).ordered <= 0.03 * right.pairs
+    turned = score(FIGURES, wrong)
+    assert turned.ordered <= 0.03 * right.pairs
+    told_of = disordered(turned)
+    assert len(told_of) == turned.pairs - turned.ordered
+    for row in told_of:
+        faster, slower = (float(text.split()[0]) for text in row["published"].split(", "))
+        assert faster < slower
+        faster, slower = (float(text.split()[0]) for text in row["predicted"].split(", "))
+        assert faster > slower
 
 
 def test_knees() -> None:
     assert knee([(2, 1.0), (4, 1.4), (8, 1.6), (16, 9.0)]) == 8
     assert knee([(2, 1.0), (4, 1.1)]) is None
-    published = {k.series: k.published for k in score(FIGURES, told(1.0)).knees}
+    exact, flat = (score(FIGURES, predicted) for predicted in (told(1.0), without_contention()))
+    published = {k.series: k.published for k in exact.knees}
     assert published["B1 legacy+lazy-drop+pml, eager_page_split=N"] == 8
+    assert all(row["why"] == "" for row in knee_rows(exact) if row["series"].startswith("B1"))
+    row = next(row for row in knee_rows(flat) if row["series"].startswith("B2"))
+    assert (row["published"], row["predicted"]) == (4, "never")
+    assert row["why"].startswith("Under shadow paging")
+
+
+def without_contention() -> dict[Run, dict[str, Times]]:
+    """A model in which nothing takes longer with more vCPUs."""
+    return {run: dict.fromkeys(found, Times(1e9, {})) for run, found in told(1.0).items()}
 
 
 def test_every_cause_of_a_miss_is_that_of_some_figure() -> None:
@@ -249,7 +269,7 @@ def test_validate_predicts_a_table_from_its_own_rows(tmp_path: Path) -> None:
         " 2 vCPU x" in line or ("dirty memory" in line and " 8 vCPU x" in line))]  # fmt: skip
     table = tmp_path / "table.csv"
     table.write_text("\n".join([lines[0], *kept]) + "\n")
-    done = mmusim("validate", table, "--out", tmp_path / "out", "--json")
+    done = mmusim_here("validate", table, "--out", tmp_path / "out", "--workers", 1, "--json")
     assert done.returncode == 0, done.stderr
     import json
 
@@ -268,7 +288,7 @@ def test_a_table_without_anything_to_predict_is_refused(tmp_path: Path) -> None:
     lines = TABLE.read_text().splitlines()
     table = tmp_path / "table.csv"
     table.write_text("\n".join([lines[0], *[line for line in lines if line.startswith("K")]]))
-    done = mmusim("validate", table)
+    done = mmusim_here("validate", table)
     assert done.returncode == 2
     assert "has nothing to predict" in done.stderr
     assert "Traceback" not in done.stderr
@@ -291,3 +311,24 @@ def test_figures_that_are_not_in_the_table_are_read_as_well(
 ) -> None:
     assert phase_of(metric) == phase
     assert run_of(setup, variant, metric, date) == expected
+
+
+def test_full_size_runs_are_timed_phase_by_phase() -> None:
+    """On a small part of memory: each published phase has its wall time, and all are in the sum."""
+    run = next(f.run for f in read(TABLE) if f.run is not None and f.run.vcpus == 4)
+    seconds = phase_seconds(run, {}, 2)
+    assert {"populate memory", "iteration 1 dirty memory"} <= seconds.keys()
+    assert all(wall > 0 for wall in seconds.values())
+
+
+def test_targets_of_speed_depend_on_what_bounds_a_phase() -> None:
+    runs = [f.run for f in read(TABLE) if f.run is not None and f.run.gib == 1]
+    first = "iteration 1 dirty memory"
+    bound = {r for r in runs if Speed(r, first, 1.0, 1.0).lock_bound}
+    assert bound
+    assert all("legacy" in r.policy or "shadow" in r.policy for r in bound)
+    assert Speed(next(iter(bound)), first, 1.0, 0.99).meets
+    assert not Speed(next(iter(bound)), first, 1.0, 1.01).meets
+    free = next(r for r in runs if "eager-split" in r.policy and "legacy" not in r.policy)
+    assert Speed(free, first, 1.0, 9.9).meets
+    assert not Speed(free, first, 1.0, 10.1).meets

@@ -41,10 +41,15 @@ class Score(NamedTuple):
     median: float  # exp of the median |log ratio|
     close: float  # share of the rows within CLOSE
     repeatability: float  # of the published figures: 90 % of repetitions differ by less
-    ordered: int  # pairs of policies that come in the published order
-    pairs: int  # of those that differ by more than the repeatability
+    pairs: int  # pairs of policies that differ by more than the repeatability
+    disordered: Sequence[tuple[Row, Row]]  # of these, those that come in another order
     knees: Sequence[Knee]
     points: Mapping[str, Sequence[Point]]  # by series, what a figure shows
+
+    @property
+    def ordered(self) -> int:
+        """Pairs that come in the published order."""
+        return self.pairs - len(self.disordered)
 
 
 class Point(NamedTuple):
@@ -62,6 +67,7 @@ class Knee(NamedTuple):
     series: str
     published: int | None
     predicted: int | None
+    figure: Figure  # where they part: of the first of the two; else the last of the series
 
 
 def score(figures: Iterable[Figure], predicted: Mapping[Run, Mapping[str, Times]]) -> Score:
@@ -80,11 +86,12 @@ def score(figures: Iterable[Figure], predicted: Mapping[Run, Mapping[str, Times]
         median=math.exp(statistics.median(off)),
         close=sum(not row.miss for row in rows) / len(rows),
         repeatability=limit,
-        ordered=sum(
-            (one.predicted < two.predicted) == (one.figure.seconds < two.figure.seconds)
-            for one, two in pairs
-        ),
         pairs=len(pairs),
+        disordered=[
+            (one, two)
+            for one, two in pairs
+            if (one.predicted < two.predicted) != (one.figure.seconds < two.figure.seconds)
+        ],
         knees=list(_knees(everything)),
         points={
             name: [
@@ -128,9 +135,12 @@ def _pairs(rows: Sequence[Row], limit: float) -> Iterable[tuple[Row, Row]]:
 def _knees(rows: Sequence[Row]) -> Iterable[Knee]:
     for name, points in series(rows).items():
         if len(points) >= 4:
-            published = [(vcpus, row.figure.seconds) for vcpus, row in points]
-            predicted = [(vcpus, row.predicted) for vcpus, row in points]
-            yield Knee(name, knee(published), knee(predicted))
+            published = knee([(vcpus, row.figure.seconds) for vcpus, row in points])
+            predicted = knee([(vcpus, row.predicted) for vcpus, row in points])
+            found = [vcpus for vcpus in (published, predicted) if vcpus is not None]
+            first = min(found) if published != predicted else points[-1][0]
+            figure = next(row.figure for vcpus, row in points if vcpus == first)
+            yield Knee(name, published, predicted, figure)
 
 
 def series(rows: Iterable[Row]) -> dict[str, list[tuple[int, Row]]]:

@@ -12,40 +12,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from mmusim.plots.causes import COLOURS, colour_of
+from mmusim.plots.style import WIDTH, in_style
 from mmusim.timeline import GUEST, Timeline, held, queue_lengths
 from mmusim.trace import HOST
 
-WIDTH: Final = 8.0  # inches
-# Okabe and Ito's colours for the colour-blind, and greys.
-COLOURS: Final = {
-    GUEST: "#dfe9f2",
-    "idle": "#f7f7f7",
-    "fault_slow": "#0072b2",
-    "fault_fast": "#56b4e9",
-    "table_alloc": "#004a75",
-    "drop_large": "#e69f00",
-    "split_large": "#f0e442",
-    "mmu_lock_wait": "#d55e00",
-    "flush_wait": "#cc79a7",
-    "flush_exit": "#009e73",
-    "tlb_flush": "#6fd0b5",
-    "tlb_refill": "#b5e8da",
-    "pml_drain": "#8c6d31",
-    "ring_full": "#7b4f9d",
-    "interference": "#555555",
-    "user_exit": "#a6761d",
-    "bql_wait": "#882255",
-    "throttle": "#332288",
-    "paused": "#1a1a1a",
-    "postcopy_wait": "#aa4499",
-}
-SPARE: Final = ("#999933", "#44aa99", "#117733", "#661100")
 LOCK: Final = {"host": "#000000", "vCPU for write": "#7a7a7a", "vCPUs for read": "#c8c8c8"}
 _INVISIBLE = 1 / 3000  # of the width: narrower slices of one state are drawn as one
 
 Bars = dict[str, list[tuple[float, float]]]
 
 
+@in_style
 def timeline(t: Timeline) -> Figure:
     """Draw a timeline: vCPUs, phases of the host, holders of mmu_lock and its queue."""
     vcpus = len(t.vcpus)
@@ -53,8 +31,8 @@ def timeline(t: Timeline) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.3 + lanes), layout="constrained")
     ratios = [0.35, lanes, 0.3, 0.75]
     phases, guest, lock, queue = figure.subplots(4, 1, sharex=True, height_ratios=ratios)
-    scale, unit = _unit(t.end_ns - t.start_ns)
-    _phases(phases, t, scale)
+    scale, unit = time_unit(t.end_ns - t.start_ns)
+    phase_strip(phases, t, scale)
     states = _vcpus(guest, t, scale)
     holders = _lock(lock, t, scale)
     _queue(queue, t, scale)
@@ -67,25 +45,21 @@ def timeline(t: Timeline) -> Figure:
     queue.set_xlim(t.start_ns / scale, t.end_ns / scale)
     queue.set_xlabel(f"simulated time ({unit})")
     figure.suptitle(f"{t.policy}, seed {t.seed}", fontsize="medium", x=0.01, ha="left")
-    handles = [Patch(color=_colour(state), label=state.replace("_", " ")) for state in states]
+    handles = [Patch(color=colour_of(state), label=state.replace("_", " ")) for state in states]
     handles += [Patch(color=LOCK[mode], label=f"mmu_lock: {mode}") for mode in holders]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize="x-small")
     return figure
 
 
-def _unit(span_ns: int) -> tuple[float, str]:
+def time_unit(span_ns: int) -> tuple[float, str]:
+    """Return the unit for an axis that is so long, in ns, and its name."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if span_ns >= 2 * size:
             return size, unit
     return 1.0, "ns"
 
 
-def _colour(state: str) -> str:
-    """Return the colour of a state; those that are not listed have one that stays theirs."""
-    return COLOURS.get(state) or SPARE[sum(state.encode()) % len(SPARE)]
-
-
-def _phases(ax: Axes, t: Timeline, scale: float) -> None:
+def phase_strip(ax: Axes, t: Timeline, scale: float) -> None:
     """Draw what the host thread does, with names where there is room."""
     span = t.end_ns - t.start_ns
     for number, phase in enumerate(t.phases):
@@ -122,7 +96,7 @@ def _vcpus(ax: Axes, t: Timeline, scale: float) -> list[str]:
     order = [GUEST, "idle", *(s for s in COLOURS if s not in (GUEST, "idle"))]
     states = [s for s in order if s in shapes] + sorted(set(shapes) - set(order))
     for state in states:
-        ax.add_collection(PolyCollection(shapes[state], facecolors=_colour(state), linewidths=0))
+        ax.add_collection(PolyCollection(shapes[state], facecolors=colour_of(state), linewidths=0))
     ax.set_ylim(len(t.vcpus), 0)
     step = -(-len(t.vcpus) // 16)
     shown = range(0, len(t.vcpus), step)

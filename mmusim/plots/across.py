@@ -3,46 +3,49 @@
 from __future__ import annotations
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from mmusim.comparison import column
 from mmusim.experiment import Outcome
 from mmusim.metrics import UNITS
+from mmusim.plots.style import in_style, key_below, looks, sheet, with_unit
 from mmusim.stats import mean_interval
 
-WIDTH = 8.0  # inches
 
-
+@in_style
 def across(outcome: Outcome, metric: str) -> Figure:
     """Draw the mean of a metric with its 95 % interval, a group of marks a setting.
 
     A setting in which no run of a policy has the metric has no mark for it.
     """
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    ax: Axes = figure.subplots()
     names = outcome.experiment.policies.all
-    colours = sns.color_palette("colorblind", len(names))
-    marks = "osD^vP*X"
+    settings = [result.cell.name or "all" for result in outcome.cells]
+    slanted = sum(map(len, settings)) > 70
+    figure, axes = sheet(4.4 if slanted else 3.6)
+    ax: Axes = axes[0, 0]
     offsets = np.linspace(-0.2, 0.2, len(names)) if len(names) > 1 else [0.0]
-    for number, (policy, colour) in enumerate(zip(names, colours, strict=True)):
+    for (policy, look), offset in zip(looks(names).items(), offsets, strict=True):
         points = [
-            (x + offsets[number], mean_interval(column(result.runs[policy], metric)))
+            (x + offset, mean_interval(column(result.runs[policy], metric)))
             for x, result in enumerate(outcome.cells)
             if all(metric in run.values for run in result.runs[policy])
         ]
         ax.errorbar(
             [x for x, _ in points], [mean.estimate for _, mean in points],
             yerr=np.array([[m.estimate - m.low, m.high - m.estimate] for _, m in points]).T,
-            fmt=marks[number % len(marks)], capsize=3, color=colour, label=policy,
+            fmt=look.mark, capsize=3, color=look.colour, label=policy,
         )  # fmt: skip
-    ax.set_xticks(
-        range(len(outcome.cells)), [result.cell.name or "all" for result in outcome.cells]
-    )
-    ax.set_xlim(-0.5, len(outcome.cells) - 0.5)
+    ax.set_xticks(range(len(settings)), settings)
+    if slanted:
+        ax.tick_params(axis="x", rotation=30, labelsize="small")
+        for label in ax.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    ax.set_xlim(-0.5, len(settings) - 0.5)
     ax.set_ylim(bottom=0)
-    unit = UNITS[metric]
-    ax.set_ylabel(f"{metric} ({unit})" if unit else metric)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.grid(visible=False, axis="x")
+    ax.set_ylabel(with_unit(metric, UNITS[metric]) + "\nmean, 95 % interval")
+    key_below(figure, ax, 3)
     return figure

@@ -1,0 +1,214 @@
+"""An experiment's outcome as frames: its runs, what they say, how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmusim.analysis.labels import Row, every_run, frame, setting
+from mmusim.comparison import Comparison, compare, corrected
+from mmusim.config.cells import load_cells
+from mmusim.errors import ConfigError, nearest
+from mmusim.experiment import Outcome, evaluate
+from mmusim.frames import figures
+from mmusim.metrics import UNITS
+from mmusim.stats import Answer, Interval, PValue
+from mmusim.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
+    """Evaluate the runs that a run directory holds; nothing is run.
+
+    Parameters
+    ----------
+    experiment : str or Path
+        The experiment file.
+    folder : str or Path, optional
+        The run directory; ``results/ID`` by default, as `mmusim run` has it.
+
+    Raises
+    ------
+    ConfigError
+        If the file is wrong, the folder is no run directory, or no setting is complete there.
+    """
+    settings, cells = load_cells(experiment)
+    folder = Path("results") / settings.id if folder is None else Path(folder)
+    store = Store.open(folder)
+    try:
+        outcome = evaluate(settings, cells, store)
+    finally:
+        store.close()
+    if not outcome.cells:
+        raise ConfigError.of(
+            str(folder), "runs", None,
+            "holds no complete cell of this experiment and model version",
+            f"run `mmusim run {experiment} --out {folder}`",
+        )  # fmt: skip
+    return outcome
+
+
+def runs(outcome: Outcome) -> pd.DataFrame:
+    """Return one row a run.
+
+    Columns: ``setting`` and its labels, by their keys in the file; ``memory_bytes``, ``vcpus``;
+    ``policy``, ``seed``, ``outcome`` (of a migration or a page-table write); each metric with its
+    unit (``phase_time_ns``, ``faults``), missing where the run does not have it; each cause of the
+    measured phase's ledger (``ledger_hits_ns``).
+    """
+    rows: list[Row] = []
+    vms = {r.cell.name or "all": r.cell.experiment.vm for r in outcome.cells}
+    for where, run in every_run(outcome):
+        vm = vms[where["setting"]]
+        row = where | {"memory_bytes": vm.memory, "vcpus": vm.vcpus, "outcome": run.outcome}
+        rows.append(row | figures(run.values, run.ledger))
+    return frame(rows, ["setting", "policy", "seed"])
+
+
+def metrics(outcome: Outcome, *names: str) -> pd.DataFrame:
+    """Return one row a run and metric: long, as seaborn likes it best.
+
+    Columns: ``setting``, labels, ``policy``, ``seed``, ``metric``, ``unit``, ``value``. Without
+    names, every metric that some run has; a metric that a run does not have has no row.
+
+    Raises
+    ------
+    ConfigError
+        If a name is no metric.
+    """
+    for name in names:
+        known(name)
+    rows = [
+        where | {"metric": name, "unit": UNITS[name], "value": run.values[name]}
+        for where, run in every_run(outcome)
+        for name in names or UNITS
+        if name in run.values
+    ]
+    return frame(rows, ["setting", "policy", "seed", "metric", "unit", "value"])
+
+
+def known(metric: str) -> str:
+    """Return a metric's name if it is one.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    if metric not in UNITS:
+        raise ConfigError.of(
+            "analysis", "metric", metric, "is not a metric", nearest(metric, UNITS)
+        )
+    return metric
+
+
+def compared(outcome: Outcome, metric: str) -> dict[str, list[Comparison]]:
+    """Return each policy against the baseline by a metric, by the name of the setting.
+
+    The metrics that an experiment is evaluated by are one family with all settings and policies:
+    their p-values are adjusted for the number of all of these (Holm). Any other metric is a family
+    of its own. A setting where a run lacks the metric has no comparison.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such metric.
+    """
+    found: dict[str, list[Comparison]] = {r.cell.name: [] for r in outcome.cells}
+    policies, fresh = outcome.experiment.policies, []
+    for r in outcome.cells:
+        if metric in r.comparisons:
+            found[r.cell.name] = r.comparisons[metric]
+        elif all(known(metric) in run.values for runs in r.runs.values() for run in runs):
+            base = r.runs[policies.baseline]
+            fresh += [
+                (r, compare(base, r.runs[policy], metric, alpha=r.look.alpha))
+                for policy in policies.compare
+            ]
+    after = corrected([(made, r.runs) for r, made in fresh])
+    for (r, _), comparison in zip(fresh, after, strict=True):
+        found[r.cell.name].append(comparison)
+    return found
+
+
+def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
+    """Return one row a setting, metric and policy that is compared with the baseline.
+
+    Columns: ``setting``, labels, ``metric``, ``unit``, ``baseline``, ``candidate`` and the fields
+    of :class:`~mmusim.comparison.Comparison`; an interval is three columns (``ratio``,
+    ``ratio_low``, ``ratio_high``). Means, medians and ``difference`` are in the unit that
+    ``unit`` names. ``adjusted_p`` and ``answer`` (significant, not significant, not enough seeds,
+    with ``seeds_needed``) are those of a ``family`` of so many comparisons. ``seeds`` is the number
+    of pairs, ``confidence`` that of each interval by itself. Without names, the metrics that the
+    experiment is evaluated by.
+
+    Raises
+    ------
+    ConfigError
+        If a name is no metric.
+    """
+    rows: list[Row] = []
+    evaluated = dict.fromkeys(name for result in outcome.cells for name in result.comparisons)
+    for name in names or evaluated:
+        found = compared(outcome, name)
+        for result in outcome.cells:
+            for c in found[result.cell.name]:
+                row = setting(result) | {"metric": name, "unit": UNITS[name]}
+                rows.append(row | {k: v for k, v in flat(c).items() if k != "metric"} | {
+                    "seeds": c.baseline_mean.seeds, "confidence": c.baseline_mean.confidence,
+                })  # fmt: skip
+    return frame(rows, ["setting", "metric", "unit", "baseline", "candidate", "ratio", "seeds"])
+
+
+def flat(record: Any) -> Row:
+    """Return a dataclass as columns: an interval as three, what is no plain value left out."""
+    row: Row = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, Interval):
+            row |= {
+                field.name: value.estimate,
+                f"{field.name}_low": value.low,
+                f"{field.name}_high": value.high,
+            }
+        elif isinstance(value, PValue):
+            row[field.name] = value.p
+        elif isinstance(value, Answer):
+            row |= {field.name: value.outcome, "seeds_needed": value.needed}
+        elif not is_dataclass(value) and not isinstance(value, (tuple, list, dict)):
+            row[field.name] = value
+    return row
+
+
+def verdicts(outcome: Outcome) -> pd.DataFrame:
+    """Return one row a claim and setting it is about.
+
+    Columns: ``claim``, ``setting``, ``metric``, ``unit`` (empty for a ratio), ``policies``,
+    ``measured``, ``measured_low``, ``measured_high``, ``confidence``, ``seeds``, ``expected_low``,
+    ``expected_high`` (infinite where there is no bound), ``verdict``: supported, refuted or
+    inconclusive, and ``origin`` and ``source`` of the claim.
+    """
+    rows: list[Row] = [
+        {
+            "claim": v.says,
+            "setting": v.cell or "all",
+            "metric": v.metric,
+            "unit": "" if " / " in v.what else UNITS[v.metric],
+            "policies": v.what,
+            "measured": v.measured.estimate,
+            "measured_low": v.measured.low,
+            "measured_high": v.measured.high,
+            "confidence": v.measured.confidence,
+            "seeds": v.measured.seeds,
+            "expected_low": v.expected[0],
+            "expected_high": v.expected[1],
+            "verdict": v.outcome,
+            "origin": v.origin,
+            "source": v.source,
+        }
+        for v in outcome.verdicts
+    ]
+    return frame(rows, ["claim", "setting", "metric", "unit", "measured", "verdict"])

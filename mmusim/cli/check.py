@@ -1,0 +1,153 @@
+"""The verb that judges the claims of experiments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mmusim.check import Checked, Judged, check, experiment_files
+from mmusim.cli.output import table
+from mmusim.cli.reports import written_report
+from mmusim.cli.run import notice, show_progress
+from mmusim.errors import InterruptedRunError
+from mmusim.units import show_number
+from mmusim.verdicts import Verdict
+
+
+def verb(
+    places: Sequence[Path],
+    out: Path,
+    seeds: int | None,
+    reduced: bool,
+    workers: int | None,
+    engine: str,
+    every_setting: bool,
+    strict: bool,
+    reports: bool,
+    as_json: bool,
+) -> int:
+    """Run, judge and print; return the exit status."""
+    files = experiment_files(places)
+    notice(engine)
+    checked: list[Checked] = []
+    try:
+        with show_progress() as progress:
+            for one in check(
+                files, out, seeds=seeds, reduced=reduced, workers=workers, engine=engine,
+                progress=progress,
+            ):  # fmt: skip
+                checked.append(one)
+                if reports and one.outcome is not None:
+                    written_report(one.outcome, out / one.outcome.experiment.id)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; finished runs are stored in {out}: run the same command to go on"
+        ) from None
+    claims = [(one, judged) for one in checked for judged in one.judged]
+    failures = [failure for one in checked if one.outcome for failure in one.outcome.failures]
+    problems = [f"{one.path}: {one.problem}" for one in checked if one.problem]
+    if as_json:
+        rows = [_as_data(one, judged) for one, judged in claims]
+        table("", rows, True, failures=failures, problems=problems)
+    else:
+        table("Claims", _rows(claims, every_setting), False)
+        for kind, lines in (("failed", failures), ("not judged", problems)):
+            for line in lines:
+                typer.echo(f"{kind}: {line}")
+        typer.echo(_sentence([judged for _, judged in claims]))
+    if problems:
+        return 2
+    wrong = any(j.surprises or (strict and j.outcome != "supported") for _, j in claims)
+    return 1 if wrong or failures else 0
+
+
+def _rows(claims: Sequence[tuple[Checked, Judged]], every_setting: bool) -> list[dict[str, Any]]:
+    rows = []
+    for one, judged in claims:
+        shown = judged.verdicts if every_setting else [judged.decisive]
+        for verdict in shown:
+            like = sum(v.outcome == judged.outcome for v in judged.verdicts)
+            settings = verdict.cell if every_setting and verdict else _settings(judged, like)
+            rows.append(
+                {
+                    "experiment": one.path.parent.name,
+                    "claim": judged.claim.says,
+                    "origin": judged.claim.origin,
+                    "settings": settings,
+                    "measured": _measured(verdict),
+                    "expected": "" if verdict is None else show_range(verdict.expected),
+                    "verdict": _verdict(judged, verdict if every_setting else None),
+                }
+            )
+    return rows
+
+
+def _settings(judged: Judged, like: int) -> str:
+    return f"{like} of {len(judged.verdicts)}" if judged.verdicts else "none was run"
+
+
+def _measured(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return ""
+    m = verdict.measured
+    return f"{show_number(m.estimate)} [{show_number(m.low)}, {show_number(m.high)}]"
+
+
+def show_range(bounds: tuple[float, float]) -> str:
+    """Write where a figure is expected: ``0.9 .. 1.1``, ``below 1``, ``above 0``."""
+    low, high = bounds
+    if math.isinf(low):
+        return f"below {show_number(high)}"
+    if math.isinf(high):
+        return f"above {show_number(low)}"
+    return f"{show_number(low)} .. {show_number(high)}"
+
+
+def _verdict(judged: Judged, verdict: Verdict | None) -> str:
+    outcome = judged.outcome if verdict is None else verdict.outcome
+    if judged.claim.refuted and outcome in ("refuted", "supported"):
+        return f"{outcome}, {'as known' if outcome == 'refuted' else 'but known as refuted'}"
+    return outcome
+
+
+def _sentence(claims: Sequence[Judged]) -> str:
+    outcomes = [judged.outcome for judged in claims]
+    counts = ", ".join(
+        f"{outcomes.count(outcome)} {outcome}"
+        for outcome in ("supported", "inconclusive", "refuted", "not judged")
+        if outcome in outcomes
+    )
+    known = sum(judged.outcome == "refuted" and not judged.surprises for judged in claims)
+    return f"{len(claims)} claims: {counts or 'none'}" + (
+        f" ({known} known to be)" if known else ""
+    )
+
+
+def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
+    claim = judged.claim
+    return {
+        "experiment": one.path.parent.name,
+        "file": str(one.path),
+        "claim": claim.says,
+        "origin": claim.origin,
+        "source": claim.source,
+        "metric": claim.metric,
+        "known_refuted": claim.refuted,
+        "verdict": judged.outcome,
+        "surprises": judged.surprises,
+        "settings": [
+            {
+                "setting": v.cell,
+                "what": v.what,
+                "measured": asdict(v.measured),
+                "expected": [None if math.isinf(bound) else bound for bound in v.expected],
+                "verdict": v.outcome,
+            }
+            for v in judged.verdicts
+        ],
+    }

@@ -1,0 +1,123 @@
+"""The verb that prints everything the statistics say about stored runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mmusim.analysis.answers import load
+from mmusim.cli.output import table
+from mmusim.comparison import shift
+from mmusim.contrasts import Contrast, contrasts
+from mmusim.errors import ConfigError
+from mmusim.experiment import Outcome
+from mmusim.metric_units import UNITS
+from mmusim.stats import Interval
+from mmusim.stats.shift import LEAST_SEEDS
+from mmusim.units import show_ns, show_number
+
+USUAL = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
+"""The metrics unless others are asked for; `all` is every one."""
+
+
+def verb(
+    experiment: Path,
+    metrics: Sequence[str],
+    baseline: str,
+    cell: str,
+    of: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Evaluate what is stored and print it."""
+    outcome = load(experiment, out)
+    if of:
+        _shifts(outcome, of, baseline, cell, as_json)
+        return
+    names = list(UNITS) if "all" in metrics else list(metrics) or USUAL
+    found = contrasts(outcome, names, baseline=baseline, cell=cell)
+    if as_json:
+        table("", [_as_data(one) for one in found], True)
+        return
+    table("Paired comparisons", [_row(one) for one in found], False)
+    if found:
+        typer.echo(
+            f"{len(found)} comparisons are one family: p is adjusted for their number (Holm). "
+            "Intervals are of each comparison alone. d is Cohen's d_z; better is the probability "
+            "that the policy beats the baseline on a seed; r what pairing achieved."
+        )
+
+
+def _row(one: Contrast) -> dict[str, Any]:
+    c = one.comparison
+    return {
+        "setting": one.cell.cell.name,
+        "metric": c.metric,
+        "policy": f"{c.candidate} against {c.baseline}",
+        "difference": _interval(c.difference),
+        "ratio": "" if c.ratio is None else _interval(c.ratio),
+        "p": f"{c.adjusted_p:.2g}",
+        "d": "" if c.effect is None else f"{c.effect:.2f}",
+        "better": f"{c.superiority.estimate:.2f}",
+        "r": "" if c.correlation is None else f"{c.correlation:.2f}",
+        "answer": str(c.answer),
+    }
+
+
+def _interval(i: Interval) -> str:
+    return f"{show_number(i.estimate)} [{show_number(i.low)}, {show_number(i.high)}]"
+
+
+def _as_data(one: Contrast) -> dict[str, Any]:
+    c = one.comparison
+    return {
+        "setting": one.cell.cell.name, **asdict(c), "unit": UNITS[c.metric], "says": str(c.answer),
+    }  # fmt: skip
+
+
+def _shifts(outcome: Outcome, of: str, baseline: str, cell: str, as_json: bool) -> None:
+    if of not in ("latency", "request"):
+        raise ConfigError.of(
+            "statistics", "--shift", of, "has no distribution", "choose latency or request"
+        )
+    contrasts(outcome, [], baseline=baseline, cell=cell)  # refuses names that do not exist
+    policies = outcome.experiment.policies
+    base = baseline or policies.baseline
+    rows = []
+    for result in outcome.cells:
+        if cell and result.cell.name != cell:
+            continue
+        if len(result.runs[base]) < LEAST_SEEDS:
+            raise ConfigError.of(
+                "statistics", "--shift", of, f"needs at least {LEAST_SEEDS} seeds", "run more"
+            )
+        for name in policies.all:
+            if name == base:
+                continue
+            s = shift(result.runs[base], result.runs[name], of)
+            columns = [
+                x.tolist() for x in (s.p, s.baseline_ns, s.difference_ns, s.low_ns, s.high_ns)
+            ]
+            rows += [
+                {
+                    "setting": result.cell.name, "policy": f"{name} against {base}", "p": p,
+                    "baseline_ns": a, "difference_ns": d, "low_ns": low, "high_ns": high,
+                }
+                for p, a, d, low, high in zip(*map(list, columns), strict=True)
+            ]  # fmt: skip
+    if as_json:
+        table("", rows, True)
+        return
+    shown = [
+        {
+            "setting": r["setting"], "policy": r["policy"], "quantile": f"{r['p']:g}",
+            "baseline": show_ns(r["baseline_ns"]), "difference": show_ns(r["difference_ns"]),
+            "band": f"{show_ns(r['low_ns'])} .. {show_ns(r['high_ns'])}",
+        }
+        for r in rows
+    ]  # fmt: skip
+    table(f"Shift function of {of}: the band holds the whole curve", shown, False)

@@ -1,0 +1,23 @@
+"""Arguments and options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")
+]
+RunFolder = Annotated[Path, typer.Argument(help="A run directory.", metavar="FOLDER")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Out = Annotated[Path | None, typer.Option(help="Run directory [results/ID]", show_default=False)]
+Engine = Annotated[
+    str, typer.Option(help="auto, simpy or compiled: the same results.", metavar="NAME")
+]
+
+Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
+CellName = Annotated[str, typer.Option("--cell", help="The setting [the only one].")]
+From = Annotated[str, typer.Option("--from", help="From this time of the run, e.g. 1.5ms.")]

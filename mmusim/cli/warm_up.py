@@ -1,0 +1,58 @@
+"""The verb that finds the warm-up of one run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from mmusim.cli.output import table
+from mmusim.cli.timeline import Selection, planned, recorded
+from mmusim.engine import simulate
+from mmusim.errors import ConfigError
+from mmusim.stats.warm_up import mser5
+from mmusim.steady import laps, utilisation
+from mmusim.timeline import MOST
+from mmusim.units import parse_ns, show_ns, show_number
+
+
+def verb(
+    experiment: Path,
+    window: str,
+    lap: str,
+    policy: str,
+    seed: int | None,
+    cell: str,
+    as_json: bool,
+) -> None:
+    """Simulate one run, find its warm-up and print it."""
+    if bool(window) == bool(lap):
+        raise ConfigError.of(
+            "warm-up", "--window", window or None, "or --lap must be given, and not both",
+            "write e.g. --window 100us",
+        )  # fmt: skip
+    chosen = Selection(policy=policy, seed=seed, cell=cell)
+    try:
+        if window:
+            series = utilisation(recorded(experiment, chosen, MOST), round(parse_ns(window)))
+        else:
+            series = laps(simulate(planned(experiment, chosen)), lap)
+        found = mser5(series)
+    except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise
+        rule, _, remedy = str(error).partition("; ")
+        option, value = ("--window", window) if window else ("--lap", lap)
+        raise ConfigError.of("warm-up", option, value, rule, remedy) from None
+    what = f"windows of {window}" if window else f"laps of {lap!r}"
+    row = asdict(found) | {"of": len(series), "raw_mean": float(series.mean())}
+    if as_json:
+        table("", [row], True, series=series.tolist())
+        return
+    show = show_number if window else show_ns
+    typer.echo(f"Warm-up: the first {found.skip} of {len(series)} {what}.")
+    typer.echo(
+        f"After it: {show(found.mean)} (standard error {show(found.standard_error)}); with it "
+        f"{show(float(series.mean()))}."
+    )

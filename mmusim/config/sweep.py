@@ -1,0 +1,149 @@
+"""Which settings an experiment is run in: a grid, keys that change together, points of a design."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from mmusim.config.ranges import Range
+from mmusim.errors import Complaint
+from mmusim.quantities import Count, Strict
+
+Values = Annotated[list[Any], Field(min_length=1)]
+Point = dict[str, Any]
+"""Dotted keys and the values they take."""
+
+
+class Sample(Strict):
+    """Points spread over ranges: far fewer than a grid needs to fill as many dimensions."""
+
+    design: Literal["sobol", "latin-hypercube", "random"]
+    """`sobol`: scrambled, even in all dimensions together. `latin-hypercube`: even in each."""
+    points: Count
+    seed: int = 1
+    """Of the design; the seeds of runs are in `replications`."""
+    ranges: Annotated[dict[str, Range], Field(min_length=1)]
+    """By dotted key."""
+
+    def draw(self) -> list[Point]:
+        """Return the points; the same for the same design, number, seed and ranges."""
+        from scipy.stats import qmc
+
+        size, dimensions = self.points, len(self.ranges)
+        if self.design == "sobol":
+            shares = qmc.Sobol(dimensions, rng=self.seed).random(size)
+        elif self.design == "latin-hypercube":
+            shares = qmc.LatinHypercube(dimensions, rng=self.seed).random(size)
+        else:
+            import numpy as np
+
+            shares = np.random.default_rng(self.seed).random((size, dimensions))
+        return [
+            {key: r.at(float(u)) for (key, r), u in zip(self.ranges.items(), row, strict=True)}
+            for row in shares
+        ]
+
+    def ends(self) -> Iterator[Point]:
+        """Yield each end of each range by itself, so that what is wrong with it is said once."""
+        for key, limits in self.ranges.items():
+            yield {key: limits.from_}
+            yield {key: limits.to}
+
+
+class Sweep(Strict):
+    """Every combination of: a value of each key, a row of `zip`, a point of `sample`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Values]
+
+    zip: dict[str, Values] = Field(default_factory=dict)
+    """Dotted keys that change together: lists of equal length."""
+    sample: Sample | None = None
+
+    @property
+    def grid(self) -> dict[str, list[Any]]:
+        """Dotted keys and lists of values, every combination of which is run."""
+        return dict(self.__pydantic_extra__ or {})
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """Every key that takes values from a list, and the list."""
+        return self.grid | self.zip
+
+    def points(self) -> list[Point]:
+        """Return the settings of the sweep; one that changes nothing if there is none.
+
+        Grid keys vary slowest, in their order; then rows of `zip`, then points of `sample`.
+        """
+        grid, zipped = self.grid, self.zip
+        rows = [dict(zip(zipped, row, strict=True)) for row in zip(*zipped.values(), strict=True)]
+        drawn = self.sample.draw() if self.sample else [{}]
+        return [
+            dict(zip(grid, values, strict=True)) | row | point
+            for values in itertools.product(*grid.values())
+            for row in rows or [{}]
+            for point in drawn
+        ]
+
+    def contradictions(self, source: str) -> list[Complaint]:
+        """Return what is wrong with the axes beside each other, and with ranges in themselves."""
+        return [
+            Complaint(source, *found)
+            for found in (*self._twice(), *self._within(), *self._unequal(), *self._ranges())
+        ]
+
+    def _places(self) -> list[tuple[str, str]]:
+        """Swept keys and how the file names the place of each."""
+        sampled = self.sample.ranges if self.sample else {}
+        return [
+            *((key, "sweep") for key in self.grid),
+            *((key, "sweep.zip") for key in self.zip),
+            *((key, "sweep.sample.ranges") for key in sampled),
+        ]
+
+    def _twice(self) -> Iterator[tuple[str, object, str, str]]:
+        first: dict[str, str] = {}
+        for key, place in self._places():
+            if key in first:
+                rule = f"is swept twice, in [{first[key]}] and in [{place}]"
+                yield key, None, rule, "leave it out of one"
+            first.setdefault(key, place)
+
+    def _within(self) -> Iterator[tuple[str, object, str, str]]:
+        keys = dict(self._places())
+        for key in keys:
+            parts = key.split(".")
+            for length in range(1, len(parts)):
+                whole = ".".join(parts[:length])
+                if whole in keys:
+                    yield key, None, f"is part of {whole}, which is swept as well", "sweep only one"
+
+    def _unequal(self) -> Iterator[tuple[str, object, str, str]]:
+        lengths = {key: len(values) for key, values in self.zip.items()}
+        for key, length in lengths.items():
+            leader = next(iter(lengths))
+            if length != lengths[leader]:
+                yield (
+                    f"sweep.zip.{key}", self.zip[key],
+                    f"has {length} values, and {leader} has {lengths[leader]}",
+                    "zipped keys change together: give lists of equal length",
+                )  # fmt: skip
+
+    def _ranges(self) -> Iterator[tuple[str, object, str, str]]:
+        if self.sample is None:
+            return
+        points = self.sample.points
+        if self.sample.design == "sobol" and points & (points - 1):
+            below = 1 << points.bit_length() - 1
+            yield (
+                "sweep.sample.points", points, "must be a power of two for a Sobol design",
+                f"take {below} or {2 * below}",
+            )  # fmt: skip
+        for key, limits in self.sample.ranges.items():
+            found = limits.wrong()
+            if found is not None:
+                part, value, rule, remedy = found
+                yield f"sweep.sample.ranges.{key}{part}", value, rule, remedy

@@ -1,0 +1,84 @@
+"""Costs of a vCPU by index: what :mod:`mmusim.draws` does, one number at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from mmusim.draws import GOLDEN
+from mmusim.engine.compiled.fields import T_HIT, T_WALK, T_WRITE
+from mmusim.engine.compiled.jit import jit
+from mmusim.latency import CELLS, OCTAVES
+
+COUNTED_FROM: Final = 4
+"""Purposes before this one are drawn by access whatever the pairing (``Draws.stream``)."""
+_GOLDEN: Final = np.uint64(GOLDEN)
+_A: Final = np.uint64(0xBF58476D1CE4E5B9)
+_B: Final = np.uint64(0x94D049BB133111EB)
+_S11, _S27, _S30, _S31, _S63 = (np.uint64(n) for n in (11, 27, 30, 31, 63))
+_ONE: Final = np.uint64(1)
+_LOW63: Final = np.uint64((1 << 63) - 1)
+_LOW45: Final = np.int64((1 << 45) - 1)
+_FIRST_CELL: Final = np.int64((1023 + 63 - OCTAVES) << 7)
+_LAST_CELL: Final = np.int64(OCTAVES * CELLS - 1)
+
+
+@jit
+def drawn(quantiles: Any, constant: float, key: int, index: int) -> int:
+    """Return cost `index` of the stream with this key, in ns.
+
+    `quantiles` are the nodes of its distribution, shape (tails, nodes), unless `constant` is a
+    number.
+    """
+    step = (np.uint64(index) + _ONE) * _GOLDEN
+    dither = np.float64(step >> _S11) * 2.0**-53
+    value = constant
+    if math.isnan(constant):
+        z = np.uint64(key) + step
+        z = (z ^ (z >> _S30)) * _A
+        z = (z ^ (z >> _S27)) * _B
+        z = z ^ (z >> _S31)
+        tail = np.float64(np.int64(z & _LOW63)) + 1.0
+        bits = np.float64(tail).view(np.int64)
+        cell = (bits >> 45) - _FIRST_CELL
+        part = np.float64(bits & _LOW45) * 2.0**-45
+        if cell < 0:
+            cell, part = np.int64(0), 0.0
+        elif cell > _LAST_CELL:
+            cell, part = _LAST_CELL, 1.0
+        upper = np.int64(z >> _S63)
+        start = quantiles[upper, cell]
+        value = start + part * (quantiles[upper, cell + 1] - start)
+    return np.int64(math.floor(value + dither))
+
+
+@jit
+def of_shape(s: Any, shape: int, key: int, index: int) -> int:
+    """Return cost `index` of the stream with this key and number of a distribution."""
+    return drawn(s.quantiles[shape], s.constants[shape], key, index)
+
+
+@jit
+def cost(s: Any, v: int, purpose: int, index: int) -> int:
+    """Return what a vCPU pays for a purpose, in ns; counts the payment if pairing is by it."""
+    if s.by_occurrence and purpose >= COUNTED_FROM:
+        index = s.paid[purpose]
+        s.paid[purpose] = index + 1
+    return of_shape(s, s.shape[purpose], s.keys[v, purpose], index)
+
+
+@jit
+def hit_ns(s: Any, v: int, index: int, write: int) -> int:
+    """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""
+    hit = max(1, of_shape(s, s.shape[T_HIT], s.keys[v, T_HIT], index))
+    if write and s.writes_cost:
+        hit += of_shape(s, s.shape[T_WRITE], s.keys[v, T_WRITE], index)
+    return hit
+
+
+@jit
+def walk_ns(s: Any, v: int, index: int) -> int:
+    """Return what access `index` takes longer through a 4 KiB mapping."""
+    return of_shape(s, s.shape[T_WALK], s.keys[v, T_WALK], index)

@@ -1,0 +1,138 @@
+"""What a run's memory holds, by name: scalars, fields of a vCPU, arrays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCALARS: Final = (
+    "now", "sequence", "heap_n", "events", "until_events",
+    # What compiled code wants of Python when it returns: why, for which vCPU, and one number more.
+    "why_vcpu", "why_number", "actor", "place",
+    # The machine.
+    "cpus", "pages", "slot_first", "slot_end", "backing", "keep_child", "is_tdp", "shares",
+    "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "has_guest", "has_upper",
+    "protects_root", "protects_tables", "by_occurrence", "writes_cost", "refills", "run_limit",
+    "ring_size", "ring_soft", "sources", "measured_books", "buffer", "bundles",
+    # Its state.
+    "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
+    # mmu_lock.
+    "shareable", "count_ns", "line_free_ns", "held_n", "read", "read_since_ns", "read_ns",
+    "passed_ns", "queue_first", "queue_n", "changed_ns", "queue_exclusive_ns", "queue_shared_ns",
+    "waiting_exclusive", "waiting_shared", "breaks",
+    "print_n", "stalls_full",
+)  # fmt: skip
+"""Whole numbers of the run."""
+
+VCPU: Final = (
+    # Where it is: the place it goes on at, and the event it waits for.
+    "at", "waits", "program_no", "alive",
+    "in_guest", "left_ns", "accesses", "flush_requested", "handling", "graces", "errands",
+    "stolen_ns", "books", "started_ns", "length",
+    # Kicks: numbers of those sent and answered; whom the answer is for, if that is Python.
+    "kick_sent", "kick_answered", "ack_open", "ack_slot", "ack_for",
+    # How often it has paid for what is counted.
+    "kicks", "flushes", "ring_exits", "user_exits",
+    "pml_n", "ring_n", "ring_pushed", "stall_n", "stall_seen", "stall_begin",
+    # Its program: addresses of arrays, or 0, and its first access among all of the vCPU.
+    "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats", "private",
+    "set_at", "set_n",
+    # The planned run.
+    "k", "count", "total_ns", "run_start", "marked", "began", "think_left", "ahead",
+    # The fault that is being handled.
+    "gfn", "write", "index", "fault_began", "exit_ns", "tries_fast", "outside", "locked", "entry",
+    "slot_logs", "level", "spte", "bits", "outcome", "stuck_at", "faults", "asked_ns", "blocking",
+    # Procedures it is in, and where they return to.
+    "entry_ns", "entry_cause", "after_entry", "after_flush", "after_drain",
+    "flush_ns", "acks_n", "acks_i",
+)  # fmt: skip
+"""Whole numbers of each vCPU."""
+
+ARRAYS: Final = {
+    "heap": ("int64", 2),  # (room, 3): time, priority and sequence, what
+    "page": ("uint8", 1),
+    "region": ("uint8", 1),
+    "giant": ("uint8", 1),
+    "disallow_lpage": ("uint16", 1),
+    "disallow_1g": ("uint16", 1),
+    "stat": ("int64", 1),
+    "resident": ("uint8", 1),  # empty: all
+    "nx_small": ("uint8", 1),  # (regions,) no fault has met the mitigation here yet
+    "frozen_region": ("uint8", 1),
+    "frozen_giant": ("uint8", 1),
+    "guest_dirty": ("boolean", 1),
+    "guest_orphans": ("int64", 1),
+    "upper_region": ("boolean", 1),
+    "upper_giant": ("boolean", 1),
+    "upper_root": ("boolean", 1),
+    "upper_writable": ("int64", 1),
+    "upper_had_large": ("boolean", 1),
+    "touched": ("uint8", 1),
+    "fast_path": ("boolean", 3),  # (tracked, large, access bits)
+    "taken": ("int64", 2),  # (room, 4): pages from, to, regions from, to
+    # Chance.
+    "quantiles": ("float64", 3),  # (distributions, tail, nodes)
+    "constants": ("float64", 1),  # (distributions,) the value; nan: it is none
+    "shape": ("int64", 1),  # (purposes,) -> distribution
+    "keys": ("uint64", 2),  # (vCPUs, purposes)
+    "paid": ("int64", 1),  # (purposes,) payments, by-occurrence
+    "reals": ("float64", 1),
+    "handoff": ("int64", 1),  # (waiters + 1,) ns
+    # Books.
+    "ledger": ("int64", 2),  # (books, causes)
+    "bins": ("int64", 2),  # (histograms, bins)
+    "exact": ("int64", 2),  # (histograms, 4): count, sum, least, most
+    "prints": ("int64", 1),  # of the trajectory, not hashed yet
+    "stall_from": ("int64", 2),  # (vCPUs, room)
+    "stall_to": ("int64", 2),
+    "stall_before": ("int64", 2),  # time of stalls before each
+    "worst": ("int64", 2),  # (vCPUs, windows); -1: no window yet
+    # Runs of hits.
+    "ends": ("int64", 2),  # (vCPUs, buffer)
+    "hits": ("int32", 2),
+    "walks": ("int32", 2),
+    "logs": ("int32", 2),  # what logging took of a write that sets D; -1: an access that does not
+    "idles": ("int64", 2),  # (vCPUs, buffer + 1), or empty
+    # Queues.
+    "queue": ("int64", 2),  # (actors, 4): of mmu_lock: who, asked, shared, slot of a Python event
+    "holders": ("int64", 2),  # (actors, 3): holds, asked, got; actor -1 is the last
+    "acks": ("int64", 2),  # (vCPUs, 2 vCPUs): of a flush, whose and which answer
+    "buffered": ("int64", 2),  # (vCPUs, entries) of PML
+    "ring": ("int64", 2),  # (vCPUs, entries)
+    "stolen_times": ("int64", 2),  # (vCPUs, sources): how often
+    "working": ("int64", 2),  # (vCPUs, entries): pages in use around `set_at`
+    "last_seen": ("int32", 1),
+}  # fmt: skip
+"""Arrays: Numba type of the elements, dimensions."""
+
+UPPER: Final = {
+    "region": "upper_region",
+    "giant": "upper_giant",
+    "root": "upper_root",
+    "writable": "upper_writable",
+    "had_large": "upper_had_large",
+}
+"""What :class:`~mmusim.mmu.upper_levels.UpperLevels` calls its arrays."""
+
+PURPOSES: Final = (
+    "t_hit_2M", "t_walk_4K", "t_write", "t_pass", "c_ack", "c_alloc_table", "c_entry", "c_exit",
+    "c_fault_fast", "c_fault_slow", "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log",
+    "c_split_1G", "c_tdp_split_2M", "c_tlb_flush", "c_walk_guest", "c_zap_large", "t_think",
+)  # fmt: skip
+"""Streams of a vCPU; those of interference follow, two for each source."""
+
+(
+    T_HIT, T_WALK, T_WRITE, T_PASS, C_ACK, C_ALLOC_TABLE, C_ENTRY, C_EXIT, C_FAULT_FAST,
+    C_FAULT_SLOW, C_FLUSH_INIT, C_FLUSH_TARGET, C_PML_DRAIN, C_PML_LOG, C_SPLIT_1G, C_SPLIT_2M,
+    C_TLB_FLUSH, C_WALK_GUEST, C_ZAP_LARGE, T_THINK,
+) = range(len(PURPOSES))  # fmt: skip
+
+(
+    SLOW_AFTER_EXIT, SLOW_ENTRY, SLOW_LOCKED, FAST_AFTER_EXIT, FAST_ENTRY, REFILL_SMALL,
+    REFILL_LARGE, PUSH_DOWN,
+) = range(8)  # fmt: skip
+"""Of `reals`."""
+
+READS, WRITES, REQUESTS, STALLS = range(4)
+"""Histograms of a phase's books; those of mmu_lock are the first four of all."""
+WAITS_EXCLUSIVE, WAITS_SHARED, HOLDS_EXCLUSIVE, HOLDS_SHARED = range(4)
+LOCK_HISTOGRAMS: Final = 4

@@ -1,0 +1,48 @@
+"""How functions are compiled: no bounds checks unless asked for, no reference counts, cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any, TypeVar
+
+import numba
+
+from mmusim.engine.code_cache import BOUNDS, use_cache
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def jit(function: F) -> F:
+    """Compile a function that others of the engine call."""
+    compiled: F = numba.njit(_nrt=False, error_model="numpy", boundscheck=BOUNDS)(function)
+    return compiled
+
+
+def entry(signature: str) -> Callable[[F], F]:
+    """Compile a function that Python calls; what it gives is cached on disk."""
+
+    def decorate(function: F) -> F:
+        use_cache()
+        compiled: F = numba.njit(
+            signature, _nrt=False, error_model="numpy", boundscheck=BOUNDS, nogil=True, cache=True
+        )(function)
+        return compiled
+
+    return decorate
+
+
+def compile_all(module: ModuleType, *names: str, **others: Any) -> list[Any]:
+    """Compile functions of a module as they are; calls among them are compiled too.
+
+    `others` are functions of other modules that they call, already compiled.
+    """
+    known: dict[str, Any] = dict(module.__dict__) | others
+    made = []
+    for name in names:
+        plain = getattr(module, name)
+        copy = FunctionType(plain.__code__, known, name, plain.__defaults__)
+        copy.__annotations__ = {}
+        known[name] = jit(copy)
+        made.append(known[name])
+    return made

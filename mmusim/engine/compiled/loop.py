@@ -1,0 +1,104 @@
+"""The event loop: what Python calls."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mmusim.engine.compiled import places
+from mmusim.engine.compiled.events import (
+    ACK,
+    INTERFERENCE,
+    KICK,
+    KIND,
+    KIND_BITS,
+    PRIORITY_BIT,
+    REPLAN,
+    VCPU,
+    WAITS,
+    drop_first,
+    push,
+)
+from mmusim.engine.compiled.interference import begin_interference, interfere
+from mmusim.engine.compiled.jit import entry, jit
+from mmusim.engine.compiled.lock import acquire, count_readers, release
+from mmusim.engine.compiled.memory import as_state
+from mmusim.engine.compiled.runs import settle
+from mmusim.engine.compiled.vcpu import go_on, kicked, looks_again
+
+ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE = range(8)
+"""What :func:`call` can do."""
+NUMBERS: Final = 64
+"""Numbers of the trajectory that there must be room for before an event."""
+_SEQUENCE: Final = (1 << PRIORITY_BIT) - 1
+
+
+@jit
+def advance(s: Any) -> int:
+    """Carry out events until Python is wanted; return for what."""
+    while True:
+        if s.stalls_full or s.print_n + NUMBERS > len(s.prints):
+            return places.ROOM
+        if s.heap_n + 4 * s.cpus + NUMBERS > len(s.heap):
+            return places.ROOM
+        if s.heap_n == 0:
+            return places.ENDED
+        if s.events >= s.until_events:
+            return places.BREATHES
+        s.now = s.heap[0, 0]
+        key, what = s.heap[0, 1], s.heap[0, 2]
+        drop_first(s)
+        s.events += 1
+        kind = what & KIND
+        v = what >> KIND_BITS
+        wants = WAITS
+        if kind == VCPU:
+            if s.waits[v] == key & _SEQUENCE:
+                s.actor, s.place = v, s.at[v]
+                wants = go_on(s, v, s.at[v])
+        elif kind == KICK:
+            s.actor, s.place = v, s.at[v]
+            wants = kicked(s, v)
+            if wants >= 0:
+                wants = go_on(s, v, wants)
+        elif kind == REPLAN:
+            s.actor, s.place = v, s.at[v]
+            wants = looks_again(s, v)
+        elif kind == ACK:
+            s.kick_answered[v] += 1
+            v = s.ack_for[v]
+            if v >= 0 and s.at[v] == places.FLUSH_ACKNOWLEDGED and s.waits[v] == 0:
+                s.actor, s.place = v, s.at[v]
+                wants = go_on(s, v, places.FLUSH_ACKNOWLEDGED)
+        elif kind == INTERFERENCE:
+            interfere(s, what)
+        else:
+            s.why_number = v
+            return places.PYTHON_EVENT
+        if wants != WAITS:
+            s.why_vcpu = v
+            return wants
+
+
+@entry("int64(int64, int64, int64, int64, int64)")
+def call(address: int, do: int, a: int, b: int, c: int) -> int:
+    """Do one thing with the memory at `address`; the numbers are what it takes."""
+    s = as_state(address)
+    if do == ADVANCE:
+        return advance(s)
+    if do == GO_ON:
+        s.actor, s.place, s.why_vcpu = a, s.at[a], a
+        return go_on(s, a, s.at[a])
+    if do == PUSH:
+        return push(s, a, b, c)
+    if do == ACQUIRE:
+        return acquire(s, a, b, c)
+    if do == RELEASE:
+        release(s, a)
+        return 0
+    if do == COUNT_READERS:
+        return count_readers(s)
+    if do == SETTLE:
+        settle(s)
+        return 0
+    begin_interference(s, a, b)
+    return 0

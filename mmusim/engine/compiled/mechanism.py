@@ -1,0 +1,22 @@
+"""Functions of :mod:`mmusim.mmu`, compiled as they are."""
+
+from __future__ import annotations
+
+from mmusim.engine.compiled.jit import compile_all
+from mmusim.mmu import fault as _fault
+from mmusim.mmu import guest_pde as _guest
+from mmusim.mmu import page_table as _table
+from mmusim.mmu import upper_levels as _upper
+
+hit_level, leaf, permits, target_level, lacks_tables = compile_all(
+    _table, "hit_level", "leaf", "permits", "target_level", "lacks_tables"
+)
+(
+    large_entry, fix_lockless, drop_large, split_large, _link, link_tables, map_small,
+    _free_entries, free_table, map_large, prefetch_small, set_dirty,
+) = compile_all(
+    _fault, "large_entry", "fix_lockless", "drop_large", "split_large", "_link", "link_tables",
+    "map_small", "_free_entries", "free_table", "map_large", "prefetch_small", "set_dirty",
+)  # fmt: skip
+(walk_guest,) = compile_all(_guest, "walk_guest")
+armed, push_down = compile_all(_upper, "armed", "push_down")

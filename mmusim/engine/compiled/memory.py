@@ -1,0 +1,220 @@
+"""Shared memory of a run: one block that Python sees as numpy arrays and compiled code by name.
+
+Compiled functions take a single machine word, the address of a table of addresses. Its Numba type,
+:class:`StateType`, resolves ``s.now`` to a number, ``s.in_guest[v]`` to a field of a vCPU and
+``s.page[gfn]`` to an array. So functions of :mod:`mmusim.mmu` that take a table ``t`` and look at
+``t.page`` are compiled as they are, and a call costs one register however much state there is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.core.datamodel import models
+from numba.core.extending import intrinsic, register_model
+from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
+from numba.core.typing.templates import AttributeTemplate, infer_getattr
+from numba.np.arrayobj import populate_array
+
+from mmusim.engine.compiled.fields import ARRAYS, SCALARS, UPPER, VCPU
+
+WORD: Final = 8
+SHAPE: Final = 3  # dimensions that the table has room for
+_ARRAY: Final = {name: number for number, name in enumerate(ARRAYS)}
+_SCALAR: Final = {name: number for number, name in enumerate(SCALARS)}
+_FIELD: Final = {name: number for number, name in enumerate(VCPU)}
+
+
+class StateType(types.Type):
+    """The address of a run's table, as compiled code sees it."""
+
+    def __init__(self, upper: bool = False) -> None:
+        """Name the type; `upper` sees the upper levels' arrays by their own names."""
+        super().__init__(name=f"mmusim.State{'.upper' if upper else ''}")
+        self.upper = upper
+
+
+STATE: Final = StateType()
+UPPER_STATE: Final = StateType(upper=True)
+
+
+@register_model(StateType)
+class _StateModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, ir.IntType(64))
+
+
+def _array_type(name: str) -> Any:
+    dtype, dimensions = ARRAYS[name]
+    return types.Array(getattr(types, dtype), dimensions, "C")
+
+
+@infer_getattr
+class _StateAttributes(AttributeTemplate):  # type: ignore[misc]
+    key = StateType
+
+    def generic_resolve(self, state: Any, name: str) -> Any:
+        if state.upper:
+            return _array_type(UPPER[name]) if name in UPPER else None
+        if name == "upper":
+            return UPPER_STATE
+        if name in _SCALAR:
+            return types.int64
+        if name in _FIELD:
+            return types.Array(types.int64, 1, "A")
+        return _array_type(name) if name in ARRAYS else None
+
+
+def _word(builder: Any, address: Any, number: int, fixed: bool = True) -> Any:
+    """Load word `number` behind an address; `fixed` if it does not change while code runs."""
+    pointer = builder.inttoptr(address, ir.IntType(64).as_pointer())
+    loaded = builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(32), number)]))
+    if fixed:
+        loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return loaded
+
+
+def _bytes(kind: Any) -> int:
+    return 1 if kind.dtype == types.boolean else int(kind.dtype.bitwidth) // 8
+
+
+def _size(number: int) -> Any:
+    return ir.Constant(ir.IntType(64), number)
+
+
+def _make(context: Any, builder: Any, kind: Any, address: Any, shape: Any, strides: Any) -> Any:
+    made = context.make_array(kind)(context, builder)
+    data = builder.inttoptr(address, made.data.type)
+    item = context.get_constant(types.intp, _bytes(kind))
+    populate_array(made, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
+    return made._getvalue()
+
+
+@lower_getattr_generic(StateType)  # type: ignore[untyped-decorator]
+def _read(context: Any, builder: Any, state: Any, value: Any, name: str) -> Any:
+    if state.upper:
+        return _read_array(context, builder, value, UPPER[name])
+    if name == "upper":
+        return value
+    if name in _SCALAR:
+        return _word(builder, _word(builder, value, 0), _SCALAR[name], fixed=False)
+    if name in _FIELD:
+        base = builder.add(_word(builder, value, 1), _size(_FIELD[name] * WORD))
+        stride = [_size(len(VCPU) * WORD)]
+        kind = types.Array(types.int64, 1, "A")
+        return _make(context, builder, kind, base, [_word(builder, value, 2)], stride)
+    return _read_array(context, builder, value, name)
+
+
+def _read_array(context: Any, builder: Any, value: Any, name: str) -> Any:
+    kind = _array_type(name)
+    first = HEAD + _ARRAY[name] * (1 + SHAPE)
+    address = _word(builder, value, first)
+    shape = [_word(builder, value, first + 1 + d) for d in range(kind.ndim)]
+    strides = [_size(_bytes(kind))]
+    for length in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], length))
+    return _make(context, builder, kind, address, shape, strides)
+
+
+@lower_setattr_generic(StateType)  # type: ignore[untyped-decorator]
+def _write(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
+    state, value = args
+    value = context.cast(builder, value, sig.args[1], types.int64)
+    block = builder.inttoptr(_word(builder, state, 0), ir.IntType(64).as_pointer())
+    place = builder.gep(block, [ir.Constant(ir.IntType(32), _SCALAR[name])])
+    builder.store(value, place)
+
+
+@intrinsic
+def as_state(typing_context: Any, address: Any) -> Any:
+    """Take a whole number for the address of a run's table."""
+    del typing_context
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        del context, builder, signature
+        return args[0]
+
+    return STATE(address), generate
+
+
+HEAD: Final = 3  # words of the table before its arrays: scalars, vCPUs, how many of these
+
+
+class Memory:
+    """The block of one run, and the arrays that Python sees of it."""
+
+    def __init__(self, vcpus: int) -> None:
+        """Make the scalars and the vCPUs' fields, all zero; arrays are put in one by one."""
+        self.scalars = np.zeros(len(SCALARS), np.int64)
+        self.vcpus = np.zeros((max(vcpus, 1), len(VCPU)), np.int64)
+        self._table = np.zeros(HEAD + len(ARRAYS) * (1 + SHAPE), np.int64)
+        self._table[:HEAD] = self.scalars.ctypes.data, self.vcpus.ctypes.data, vcpus
+        self._held: dict[str, np.ndarray[Any, Any]] = {}
+        for name, (dtype, dimensions) in ARRAYS.items():
+            self.put(name, np.zeros((0,) * dimensions, _numpy(dtype)))
+
+    @property
+    def address(self) -> int:
+        """What compiled functions take."""
+        return int(self._table.ctypes.data)
+
+    def put(self, name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Let `name` be this array from now on, in compiled code too; return it.
+
+        Raises
+        ------
+        TypeError
+            If it has another type, shape or order than `fields.ARRAYS` says.
+        """
+        dtype, dimensions = ARRAYS[name]
+        if array.dtype != _numpy(dtype) or array.ndim != dimensions or not array.flags.c_contiguous:
+            raise TypeError(f"{name} is {array.dtype} {array.shape}, not {dimensions}-d {dtype}")
+        self._held[name] = array  # keeps the memory alive
+        first = HEAD + _ARRAY[name] * (1 + SHAPE)
+        self._table[first : first + 1 + dimensions] = array.ctypes.data, *array.shape
+        return array
+
+    def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
+        return self._held[name]
+
+    def get(self, name: str) -> int:
+        """Return a scalar."""
+        return int(self.scalars[_SCALAR[name]])
+
+    def set(self, name: str, value: int) -> None:
+        """Set a scalar."""
+        self.scalars[_SCALAR[name]] = value
+
+
+def scalar(name: str) -> Any:
+    """Return a property of an object that has `memory`: a scalar."""
+    number = _SCALAR[name]
+
+    def read(self: Any) -> int:
+        return int(self.memory.scalars[number])
+
+    def write(self: Any, value: int) -> None:
+        self.memory.scalars[number] = value
+
+    return property(read, write)
+
+
+def field(name: str, kind: Any = int) -> Any:
+    """Return a property of an object that has `row`: a field of a vCPU."""
+    number = _FIELD[name]
+
+    def read(self: Any) -> Any:
+        return kind(self.row[number])
+
+    def write(self: Any, value: Any) -> None:
+        self.row[number] = value
+
+    return property(read, write)
+
+
+def _numpy(dtype: str) -> Any:
+    return np.dtype("bool" if dtype == "boolean" else dtype)

@@ -1,0 +1,287 @@
+"""Runs of hits, planned and committed as in :mod:`mmusim.engine.guest_run`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmusim.engine.compiled.booking import bin_of, book, of_books, sum_up, tally
+from mmusim.engine.compiled.chance import cost, drawn, hit_ns, of_shape, walk_ns
+from mmusim.engine.compiled.fields import (
+    C_PML_LOG,
+    READS,
+    REQUESTS,
+    T_HIT,
+    T_THINK,
+    T_WALK,
+    T_WRITE,
+    WRITES,
+)
+from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
+from mmusim.engine.compiled.peek import peek_bool, peek_long, peek_word
+from mmusim.engine.compiled.places import FINISHING, TOUCHING
+from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K
+from mmusim.mmu.dirty_ring import PML_ENTRIES
+from mmusim.mmu.spte import STALE
+
+WRITE_BIT = 31
+GFN = (1 << WRITE_BIT) - 1
+LONG = 1 << 62  # ns
+
+
+@jit
+def code_of(s: Any, v: int, k: int) -> int:
+    """Return access k of a vCPU's program: its gfn, and bit 31 if it is a write."""
+    if s.code[v]:
+        return peek_word(s.code[v], k)
+    return (s.sequential[v] + k) | s.writes[v] << WRITE_BIT
+
+
+@jit
+def has_lead(s: Any, v: int) -> bool:
+    """Tell whether anything comes before the accesses: guest work, or waits for requests."""
+    return s.think[v] >= 0 or s.extra[v] != 0 or s.due[v] != 0
+
+
+@jit
+def think_before(s: Any, v: int, k: int) -> int:
+    """Return the guest work before access k."""
+    if k >= s.length[v]:
+        return 0
+    ns = 0
+    if s.think[v] >= 0:
+        ns = of_shape(s, s.think[v], s.keys[v, T_THINK], s.first[v] + k)
+    if s.extra[v]:
+        ns += peek_long(s.extra[v], k)
+    return ns
+
+
+@jit
+def idle_before(s: Any, v: int, k: int, now: int) -> int:
+    """Return how long a guest that is through with access k-1 `now` waits for the next."""
+    return max(0, peek_long(s.due[v], k) - now) if s.due[v] else 0
+
+
+@jit
+def plan(s: Any, v: int) -> bool:
+    """Look ahead from access k; False if it exits and nothing is to be spent before that.
+
+    Writes that set D of an armed spte are part of a run where nobody else touches the page
+    (`private`): the processor logs them on the way, up to a full buffer.
+    """
+    if has_lead(s, v):
+        return _plan_with_leads(s, v)
+    k, first = s.k[v], s.first[v]
+    unflushed = s.taken_n + s.taken_python > 0
+    ends, hits, walks, logs = s.ends[v], s.hits[v], s.walks[v], s.logs[v]
+    last = min(s.length[v], k + min(s.run_limit, s.buffer))
+    code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
+    writes_cost = s.writes_cost
+    hit_shape, walk_shape, write_shape = s.shape[T_HIT], s.shape[T_WALK], s.shape[T_WRITE]
+    hit_q, hit_c, hit_key = s.quantiles[hit_shape], s.constants[hit_shape], s.keys[v, T_HIT]
+    walk_q, walk_c, walk_key = s.quantiles[walk_shape], s.constants[walk_shape], s.keys[v, T_WALK]
+    write_q, write_c = s.quantiles[write_shape], s.constants[write_shape]
+    write_key = s.keys[v, T_WRITE]
+    bundles = s.bundles and s.private[v]
+    logged = s.pml and s.tracked
+    room = PML_ENTRIES - s.pml_n[v]
+    now, i = 0, k
+    while i < last:
+        code = peek_word(code_at, i) if code_at else (sequential + i) | writes
+        write = code >> WRITE_BIT
+        level = hit_level(s, code & GFN, write, unflushed)
+        log = -1
+        if level == 0:
+            if not (bundles and write and permits(s, code & GFN, True)):
+                break
+            log = 0
+            if logged:
+                if room == 0:
+                    break
+                room -= 1
+                log = of_shape(s, s.shape[C_PML_LOG], s.keys[v, C_PML_LOG], first + i)
+        hit = max(1, drawn(hit_q, hit_c, hit_key, first + i))
+        if write and writes_cost:
+            hit += drawn(write_q, write_c, write_key, first + i)
+        walk = drawn(walk_q, walk_c, walk_key, first + i) if level <= 1 else 0
+        now += hit + walk + max(log, 0)
+        ends[i - k], hits[i - k], walks[i - k], logs[i - k] = now, hit, walk, log
+        i += 1
+    s.count[v], s.total_ns[v] = i - k, now
+    return i > k
+
+
+@jit
+def _plan_with_leads(s: Any, v: int) -> bool:
+    k, first = s.k[v], s.first[v]
+    unflushed = s.taken_n + s.taken_python > 0
+    ends, hits, walks, idles = s.ends[v], s.hits[v], s.walks[v], s.idles[v]
+    last = min(s.length[v], k + min(s.run_limit, s.buffer))
+    now, i = 0, k
+    while i < last:
+        idle = idle_before(s, v, i, s.now + now)
+        idles[i - k] = idle
+        code = code_of(s, v, i)
+        write = code >> WRITE_BIT
+        level = hit_level(s, code & GFN, write, unflushed)
+        if level == 0:
+            break
+        now += idle + (think_before(s, v, i) if i > k else s.think_left[v])
+        hit = hit_ns(s, v, first + i, write)
+        walk = walk_ns(s, v, first + i) if level == 1 else 0
+        now += hit + walk
+        ends[i - k], hits[i - k], walks[i - k], s.logs[v, i - k] = now, hit, walk, -1
+        i += 1
+    if i == k:
+        now = idles[0] + s.think_left[v]
+    elif i == last:
+        idles[i - k] = 0
+    s.count[v], s.total_ns[v] = i - k, now
+    return i > k or now > 0
+
+
+@jit
+def plan_logged(s: Any, v: int) -> None:
+    """Plan access k alone: a write to an armed page, which the processor logs on the way."""
+    index = s.first[v] + s.k[v]
+    hit, walk = hit_ns(s, v, index, 1), walk_ns(s, v, index)
+    log = cost(s, v, C_PML_LOG, index) if s.pml and s.tracked else 0
+    s.count[v], s.total_ns[v] = 1, hit + walk + log
+    s.ends[v, 0], s.hits[v, 0], s.walks[v, 0], s.logs[v, 0] = hit + walk + log, hit, walk, log
+    if s.idles.shape[1]:
+        s.idles[v, 0] = s.idles[v, 1] = 0
+
+
+@jit
+def cut(s: Any, v: int, offset: int) -> tuple[int, int]:
+    """Return how many accesses of the run complete, and when the guest can be left."""
+    n = s.count[v]
+    if n == 0:
+        return 0, offset
+    ends = s.ends[v]
+    done, high = 0, n
+    while done < high:
+        middle = (done + high) >> 1
+        if ends[middle] < offset:
+            done = middle + 1
+        else:
+            high = middle
+    if done < n:
+        start = ends[done] - s.hits[v, done] - s.walks[v, done] - max(s.logs[v, done], 0)
+        if offset > start:
+            return done + 1, ends[done]
+    return done, offset
+
+
+@jit
+def _log(s: Any, v: int, gfn: int) -> None:
+    """The processor sets D, and logs the page."""
+    if set_dirty(s, gfn) and s.pml and s.tracked:
+        s.buffered[v, s.pml_n[v]] = gfn
+        s.pml_n[v] += 1
+
+
+@jit
+def settle(s: Any) -> None:
+    """Mark what the runs under way have touched by now."""
+    for v in range(s.cpus):
+        if s.at[v] != TOUCHING and s.at[v] != FINISHING:
+            continue
+        offset = s.now - s.run_start[v]
+        touched = len(s.touched) > 0 and s.books[v] == s.measured_books
+        i = s.marked[v]
+        while i < s.count[v] and s.ends[v, i] < offset:
+            code = code_of(s, v, s.k[v] + i)
+            if code >> WRITE_BIT:
+                s.page[code & GFN] |= STALE
+                if s.logs[v, i] >= 0:
+                    _log(s, v, code & GFN)
+            if touched:
+                s.touched[code & GFN] = 1
+            i += 1
+        s.marked[v] = i
+
+
+@jit
+def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
+    """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+    ended = s.ends[v, done - 1] if done else 0
+    think, idle = spent_ns - ended, 0
+    if think:
+        idle = min(s.idles[v, done], think)
+        think -= idle
+    if done == 0:
+        book(s, v, IDLE, idle)
+        book(s, v, THINK, think)
+        s.think_left[v] -= think
+        return
+    busy = _commit_accesses(s, v, done, start_ns)
+    if s.due[v]:
+        idle += _commit_requests(s, v, done, start_ns)
+    book(s, v, IDLE, idle)
+    book(s, v, THINK, spent_ns - busy - idle)
+    s.k[v] += done
+    s.accesses[v] += done
+    if has_lead(s, v):
+        s.think_left[v] = think_before(s, v, s.k[v]) - think
+
+
+@jit
+def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
+    """Book and mark the accesses; return the time spent in them."""
+    k, hits, walks, page = s.k[v], s.hits[v], s.walks[v], s.page
+    code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
+    read_bins = s.bins[of_books(s, v, READS)]
+    write_bins = s.bins[of_books(s, v, WRITES)]
+    marked = s.marked[v]
+    marks = len(s.touched) > 0 and s.books[v] == s.measured_books
+    logs = s.logs[v]
+    first = hits[0] + walks[0] + max(logs[0], 0)
+    if s.began[v] >= 0:
+        first = start_ns + s.ends[v, 0] - s.began[v]
+        s.began[v] = -1
+    hit_sum = walk_sum = log_sum = reads = read_sum = write_sum = read_most = write_most = 0
+    read_least = write_least = LONG
+    for i in range(done):
+        code = peek_word(code_at, k + i) if code_at else (sequential + k + i) | writes
+        gfn, hit, walk = code & GFN, hits[i], walks[i]
+        hit_sum += hit
+        walk_sum += walk
+        latency = hit + walk if i else first
+        if code >> WRITE_BIT:
+            if logs[i] >= 0:
+                log_sum += logs[i]
+                latency += logs[i] if i else 0
+                if i >= marked:
+                    _log(s, v, gfn)
+            if i >= marked:
+                page[gfn] |= STALE
+            write_bins[bin_of(latency)] += 1
+            write_sum += latency
+            write_least, write_most = min(write_least, latency), max(write_most, latency)
+        else:
+            reads += 1
+            read_bins[bin_of(latency)] += 1
+            read_sum += latency
+            read_least, read_most = min(read_least, latency), max(read_most, latency)
+        if marks and i >= marked:
+            s.touched[gfn] = 1
+    sum_up(s, of_books(s, v, READS), reads, read_sum, read_least, read_most)
+    sum_up(s, of_books(s, v, WRITES), done - reads, write_sum, write_least, write_most)
+    book(s, v, HITS, hit_sum)
+    book(s, v, WALK_4K, walk_sum)
+    book(s, v, PML_LOG, log_sum)
+    return hit_sum + walk_sum + log_sum
+
+
+@jit
+def _commit_requests(s: Any, v: int, done: int, start_ns: int) -> int:
+    """Book the requests that were completed; return how long was waited for them."""
+    idle = 0
+    for i in range(done):
+        idle += s.idles[v, i]
+        k = s.k[v] + i
+        if peek_bool(s.last[v], k):
+            latency = start_ns + s.ends[v, i] - peek_long(s.due[v], k)
+            tally(s, of_books(s, v, REQUESTS), latency)
+    return idle

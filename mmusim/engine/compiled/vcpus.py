@@ -1,0 +1,212 @@
+"""A vCPU in the run's memory, as the host's Python processes see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import simpy
+
+from mmusim.engine.books import Books
+from mmusim.engine.compiled import places
+from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
+from mmusim.engine.compiled.fields import T_THINK, VCPU
+from mmusim.engine.compiled.loop import PUSH, call
+from mmusim.engine.compiled.memory import field
+from mmusim.engine.compiled.runs import GFN, WRITE_BIT
+from mmusim.engine.compiled.shared import CompiledRing, SyncedList
+from mmusim.engine.tlb import WorkingSet
+from mmusim.engine.vm import Vcpu
+from mmusim.plan import Plan, Program
+
+if TYPE_CHECKING:
+    from mmusim.engine.compiled.vm import CompiledVm
+
+_GRACES: Final = VCPU.index("graces")
+_ERRANDS: Final = VCPU.index("errands")
+
+
+class CompiledVcpu(Vcpu):
+    """A virtual CPU whose state lies in the run's memory."""
+
+    __slots__ = ("__dict__", "laps", "of", "row")
+
+    in_guest = field("in_guest", bool)
+    left_ns = field("left_ns")
+    accesses = field("accesses")
+    flush_requested = field("flush_requested", bool)
+    handling = field("handling", bool)
+    stolen_ns = field("stolen_ns")
+    first = field("first")
+    kicks = field("kicks")
+    flushes = field("flushes")
+    ring_exits = field("ring_exits")
+    user_exits = field("user_exits")
+    ring_n = field("ring_n")
+    ring_pushed = field("ring_pushed")
+    at = field("at")
+    waits = field("waits")
+    started_ns = field("started_ns")
+    length = field("length")
+    alive = field("alive", bool)
+    program_no = field("program_no")
+
+    def __init__(self, vm: CompiledVm, plan: Plan, number: int) -> None:
+        """Start in user space, with nothing in the TLB."""
+        self.of, self.row = vm, vm.memory.vcpus[number]
+        self.laps: Iterator[Program] = iter(())
+        super().__init__(plan, number)
+        self.grace = SyncedList(self.row, _GRACES)
+        self.errands = SyncedList(self.row, _ERRANDS)
+        if plan.ring_entries:
+            self.ring = CompiledRing(self, vm.memory["ring"][number], vm.pml)  # type: ignore[assignment]
+
+    @property
+    def books(self) -> Books:
+        """The books of the phase it is in."""
+        return self._books
+
+    @books.setter
+    def books(self, books: Books) -> None:
+        self._books = books
+        self.row[VCPU.index("books")] = self.of.number_of(books)
+
+    @property
+    def pml(self) -> list[int]:
+        """The PML buffer, as gfns."""
+        count = self.row[VCPU.index("pml_n")]
+        gfns: list[int] = self.of.memory["buffered"][self.number, :count].tolist() if count else []
+        return gfns
+
+    @pml.setter
+    def pml(self, gfns: list[int]) -> None:
+        self.row[VCPU.index("pml_n")] = len(gfns)
+        if gfns:
+            self.of.memory["buffered"][self.number, : len(gfns)] = gfns
+
+    @property
+    def interrupted(self) -> Any:
+        """How often it was interrupted, by what of the plan."""
+        return self.of.memory["stolen_times"][self.number]
+
+    @interrupted.setter
+    def interrupted(self, counter: Any) -> None:
+        """Counts are in the run's memory."""
+
+    @property
+    def waits_for(self) -> str:
+        """What it waits for, for messages."""
+        if self.alive and self.at == places.GRANTED:
+            return "mmu_lock"
+        if self.alive and self.at == places.FLUSH_ACKNOWLEDGED:
+            return "acknowledgements of a TLB flush"
+        return self._waits_for
+
+    @waits_for.setter
+    def waits_for(self, what: str) -> None:
+        self._waits_for = what
+
+    def load(self, program: Program, began_ns: int) -> None:
+        """Put a program into memory; requests arrive from `began_ns` on."""
+        accesses = program.accesses
+        gfn, write = accesses.gfn, accesses.write
+        self.length = len(gfn)
+        code: Any = None
+        self._set("repeats", 0)
+        self._set("private", 1)
+        if _counts_up(gfn) and (write.all() or not write.any()):
+            self._set("code", 0)
+            self._set("sequential", int(gfn[0]))
+            self._set("writes", int(write[0]))
+        else:
+            code = gfn.astype(np.uint32)
+            if self.of.refills or self.of.pml:
+                repeats = int(_repeats(code))
+                self._set("repeats", repeats)
+                self._set("private", 1 - repeats)
+            code |= write.astype(np.uint32) << np.uint32(WRITE_BIT)
+            self._set("code", code.ctypes.data)
+        extra = due = last = None
+        if accesses.think is not None:
+            extra = np.ascontiguousarray(accesses.think, np.int64)
+        if accesses.requests is not None:
+            due = accesses.requests.due + began_ns
+            last = np.ascontiguousarray(accesses.requests.last, np.bool_)
+        self.arrays = code, extra, due, last
+        for name, array in (("extra", extra), ("due", due), ("last", last)):
+            self._set(name, 0 if array is None else array.ctypes.data)
+        self.last_due = None if due is None else int(due[-1])
+        self._set("think", -1)
+        if program.think is not None:
+            self._set("think", self.of.shapes.number(program.think.distribution))
+            self.of.memory["keys"][self.number, T_THINK] = program.think.key
+        if program.think is not None or extra is not None or due is not None:
+            self.of.needs_idles()
+        self.first = program.first
+        for name, value in (("k", 0), ("began", -1), ("stuck_at", -1), ("faults", 0)):
+            self._set(name, value)
+        self._set("set_at", -1)
+        self._set("think_left", self._first_think(program))
+        if self.of.keeps_working_sets:
+            self.working_set = WorkingSet(gfn)
+
+    def access(self) -> tuple[int, bool]:
+        """Return gfn and kind of the access it is at."""
+        k = int(self.row[VCPU.index("k")])
+        if self.arrays[0] is None:
+            gfn = int(self.row[VCPU.index("sequential")]) + k
+            return gfn, bool(self.row[VCPU.index("writes")])
+        code = int(self.arrays[0][k])
+        return code & GFN, bool(code >> WRITE_BIT)
+
+    def _first_think(self, program: Program) -> int:
+        ns = 0 if program.think is None else program.think.at(program.first)
+        extra = program.accesses.think
+        return ns if extra is None else ns + int(extra[0])
+
+    def _set(self, name: str, value: int) -> None:
+        self.row[VCPU.index(name)] = value
+
+
+def _counts_up(gfn: Any) -> bool:
+    """Tell whether each page follows the one before."""
+    return bool(gfn[-1] - gfn[0] == len(gfn) - 1 and (np.diff(gfn) == 1).all())
+
+
+def _repeats(pages: Any) -> bool:
+    """Tell whether a page comes twice."""
+    ordered = np.sort(pages & np.uint32(GFN))
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+class CompiledProgram(simpy.Event):
+    """A vCPU going through its programs: an event that happens when it has come to the end."""
+
+    def __init__(self, vm: CompiledVm, v: CompiledVcpu, laps: Iterable[Program]) -> None:
+        """Begin, urgently as SimPy begins processes."""
+        super().__init__(vm.env)
+        self._address = vm.memory.address
+        self._v = v
+        v.laps = iter(laps)
+        v.program_no += 1
+        v.alive = True
+        v.at = places.START
+        v.waits = call(self._address, PUSH, vm.now, URGENT, v.number << KIND_BITS)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not come to its end."""
+        return self._value is simpy.events.PENDING
+
+    def interrupt(self, cause: str | None = None) -> None:
+        """Kick the vCPU, or let it look again at what it will meet."""
+        v, env = self._v, self.env
+        if cause is None:
+            v._set("kick_sent", int(v.row[VCPU.index("kick_sent")]) + 1)
+            v._set("ack_open", 1)
+            v._set("ack_for", -1)
+            assert v.ack is not None
+            v._set("ack_slot", env.slot(v.ack))  # type: ignore[attr-defined]
+        kind = KICK if cause is None else REPLAN
+        call(self._address, PUSH, int(env.now), URGENT, v.number << KIND_BITS | kind)

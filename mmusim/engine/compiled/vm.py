@@ -1,0 +1,260 @@
+"""The VM of a compiled run: the host's Python processes beside compiled vCPUs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+import simpy
+
+from mmusim.config.page_table_write import WritePageTable
+from mmusim.config.phase import GuestPhase
+from mmusim.draws import ByOccurrence, Pairing
+from mmusim.engine.books import Books
+from mmusim.engine.compiled import fields
+from mmusim.engine.compiled.environment import CompiledEnvironment
+from mmusim.engine.compiled.interference import FIRST
+from mmusim.engine.compiled.loop import BEGIN_INTERFERENCE, SETTLE, call
+from mmusim.engine.compiled.memory import Memory, scalar
+from mmusim.engine.compiled.shapes import Shapes
+from mmusim.engine.compiled.shared import (
+    CompiledFingerprint,
+    CompiledLock,
+    Counted,
+    TakenBack,
+    histogram,
+)
+from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
+from mmusim.engine.compiled.wanted import Wanted
+from mmusim.engine.flush import REPLAN
+from mmusim.engine.vm import Vcpu, Vm
+from mmusim.histogram import BINS
+from mmusim.mmu.dirty_ring import PML_ENTRIES
+from mmusim.mmu.spte import Edit
+from mmusim.plan import Plan, Program
+from mmusim.policies import Lock, Mmu
+from mmusim.trace import CAUSES
+from mmusim.utilisation import WINDOWS
+
+BUFFER: Final = 1 << 11  # accesses in a planned run, at most
+PRINTS: Final = 1 << 16  # numbers of the trajectory that wait to be hashed
+STALLS: Final = 1 << 9  # stalls that a vCPU holds at first
+
+
+class CompiledVm(Vm):
+    """State shared by compiled vCPUs and the host's processes."""
+
+    interferers = scalar("interferers")
+
+    def __init__(self, plan: Plan, run_limit: int) -> None:
+        """Build an empty VM; `run_limit` bounds how many accesses are one event."""
+        self.memory = Memory(plan.vcpus)
+        self._postcopy: Any = None
+        self._books: list[Books] = []
+        self.shapes = Shapes(self.memory)
+        self._allocate(plan)
+        super().__init__(plan, run_limit, None)
+        self.taken_back = TakenBack(self.memory)  # type: ignore[assignment]
+        self.fingerprint = self.written = CompiledFingerprint(self.memory)
+        self.keeps_working_sets = any(isinstance(p, WritePageTable) for p in plan.driver.phases)
+        self._describe(plan)
+        self._hand_out_chance(plan)
+
+    # --- what the base class is made of -------------------------------------------------------
+
+    def make_env(self) -> simpy.Environment:
+        """Return the event list that compiled code shares."""
+        self._wanted = Wanted(self)
+        self.compiled_env = CompiledEnvironment(self.memory, self._wanted.serve)
+        return self.compiled_env
+
+    def make_vcpu(self, plan: Plan, number: int) -> CompiledVcpu:
+        """Return a vCPU in the run's memory."""
+        return CompiledVcpu(self, plan, number)
+
+    def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> Any:
+        """Return mmu_lock; what passing it on takes is tabulated by how many wait."""
+        times = [round(handoff_ns * math.log2(1 + n)) for n in range(plan.vcpus + 3)]
+        self.memory.put("handoff", np.array(times, np.int64))
+        self.memory.set("count_ns", round(count_ns))
+        self.memory.set("shareable", plan.choices.lock is Lock.RWLOCK)
+        return CompiledLock(self.compiled_env, self.memory)
+
+    @property
+    def tracked(self) -> bool:  # type: ignore[override]
+        """Whether the slot logs dirty pages."""
+        return bool(self.memory.get("tracked"))
+
+    @tracked.setter
+    def tracked(self, tracked: bool) -> None:
+        """What is under way was begun under the old value; what comes next is planned anew."""
+        if self.memory.get("bundles") and tracked != self.tracked:
+            self.settle()
+            for v in self.vcpus:
+                if v.in_guest and isinstance(v.process, CompiledProgram):
+                    v.process.interrupt(REPLAN)
+        self.memory.set("tracked", int(tracked))
+
+    @property
+    def postcopy(self) -> Any:
+        """Post-copy, while pages are missing."""
+        return self._postcopy
+
+    @postcopy.setter
+    def postcopy(self, postcopy: Any) -> None:
+        self._postcopy = postcopy
+        self.memory.set("postcopy", postcopy is not None)
+
+    # --- memory -------------------------------------------------------------------------------
+
+    def _allocate(self, plan: Plan) -> None:
+        cpus, put = plan.vcpus, self.memory.put
+        books = 1 + sum(isinstance(p, GuestPhase) for p in plan.driver.phases)
+        sources = len(plan.interference)
+        histograms = fields.LOCK_HISTOGRAMS + 4 * books
+        put("ledger", np.zeros((books, len(CAUSES)), np.int64))
+        put("bins", np.zeros((histograms, BINS), np.int64))
+        put("exact", np.zeros((histograms, 4), np.int64))
+        put("prints", np.zeros(PRINTS, np.int64))
+        for name in ("stall_from", "stall_to", "stall_before"):
+            put(name, np.zeros((cpus, STALLS), np.int64))
+        put("worst", np.zeros((cpus, len(WINDOWS)), np.int64))
+        put("ends", np.zeros((cpus, BUFFER), np.int64))
+        put("hits", np.zeros((cpus, BUFFER), np.int32))
+        put("walks", np.zeros((cpus, BUFFER), np.int32))
+        put("logs", np.zeros((cpus, BUFFER), np.int32))
+        put("queue", np.zeros((cpus + 2, 4), np.int64))
+        put("holders", np.zeros((cpus + 1, 3), np.int64))
+        put("acks", np.zeros((cpus, 2 * cpus), np.int64))
+        put("taken", np.zeros((8, 4), np.int64))
+        put("buffered", np.zeros((cpus, PML_ENTRIES), np.int64))
+        put("ring", np.zeros((cpus, plan.ring_entries), np.int64))
+        put("stolen_times", np.zeros((cpus, sources), np.int64))
+        put("keys", np.zeros((cpus, FIRST + 2 * sources), np.uint64))
+        put("paid", np.zeros(FIRST + 2 * sources, np.int64))
+        put("shape", np.zeros(FIRST + 2 * sources, np.int64))
+
+    def needs_idles(self) -> None:
+        """Make room for what comes before accesses, if there is none yet."""
+        if not self.memory["idles"].size:
+            self.memory.put("idles", np.zeros((self.plan.vcpus, BUFFER + 1), np.int64))
+
+    def _describe(self, plan: Plan) -> None:
+        """Write down what does not change."""
+        memory, table, choices = self.memory, self.table, plan.choices
+        for name in table._fields:
+            memory.put(name, getattr(table, name))
+        regions, giants = len(table.region), len(table.giant)
+        memory.put("frozen_region", np.zeros(regions, np.uint8))
+        memory.put("frozen_giant", np.zeros(giants, np.uint8))
+        if self.resident:
+            memory.put("resident", np.frombuffer(self.resident, np.uint8))
+        if self.nx_small:
+            small = memory.put("nx_small", np.zeros(regions, np.uint8))
+            small[sorted(self.nx_small)] = 1
+        if self.guest is not None:
+            memory.put("guest_dirty", self.guest.dirty)
+            memory.put("guest_orphans", self.guest.orphans)
+        if self.upper is not None:
+            for name, array in self.upper._asdict().items():
+                memory.put(fields.UPPER[name], array)
+        memory.put("fast_path", np.array(self.policy.fast_path, np.bool_))
+        if self.refills:
+            from mmusim.engine.compiled.working_set import SLOTS
+            from mmusim.engine.tlb import REACH
+
+            memory.put("working", np.zeros((plan.vcpus, REACH), np.int64))
+            memory.put("last_seen", np.zeros(SLOTS, np.int32))
+        small_ns, large_ns = self.refills or (0.0, 0.0)
+        slow, fast = self.slow, self.fast
+        reals = (
+            slow.after_exit, slow.entry, slow.locked, fast.after_exit, fast.entry,
+            small_ns, large_ns, plan.costs["c_wclear"].mean(),
+        )  # fmt: skip
+        memory.put("reals", np.array(reals, np.float64))
+        slot, ring = plan.slot, self.vcpus[0].ring
+        facts = {
+            "cpus": plan.vcpus, "pages": plan.pages, "slot_first": slot.base_gfn,
+            "slot_end": slot.base_gfn + slot.npages, "backing": plan.backing,
+            "keep_child": plan.keep_child, "is_tdp": choices.mmu is Mmu.TDP, "shares": self.shares,
+            "pml": self.pml, "fast_faults": self.fast_faults,
+            "fast_at_target_only": plan.kernel.fast_fault_at_target_level_only(),
+            "blocked_splits": self.policy.blocked == Edit.SPLIT,
+            "has_guest": self.guest is not None, "has_upper": self.upper is not None,
+            "protects_root": plan.policy.protects_root,
+            "protects_tables": plan.policy.protects_tables,
+            "by_occurrence": plan.draws.pairing is Pairing.BY_OCCURRENCE,
+            "writes_cost": self.vcpus[0].t_write is not None, "refills": bool(self.refills),
+            "run_limit": self.run_limit, "buffer": BUFFER,
+            "bundles": self.pml and plan.draws.pairing is not Pairing.BY_OCCURRENCE
+            and not any(getattr(phase, "overlap", False) for phase in plan.driver.phases),
+            "ring_size": 0 if ring is None else ring.size,
+            "ring_soft": 0 if ring is None else ring.soft_limit,
+            "sources": len(plan.interference), "measured_books": -1,
+        }  # fmt: skip
+        for name, value in facts.items():
+            memory.set(name, int(value))
+
+    def _hand_out_chance(self, plan: Plan) -> None:
+        """Tabulate the distributions, and note the keys of every stream of a vCPU."""
+        memory, shape, keys = self.memory, self.memory["shape"], self.memory["keys"]
+        costs = [(name, plan.costs[name]) for name in fields.PURPOSES if name != "t_think"]
+        for source, rare in enumerate(plan.interference):
+            costs.append((f"interference_gap_{source}", rare.every))
+            costs.append((f"interference_{source}", rare.lasts))
+        numbers = [n for n in range(len(shape)) if n != fields.T_THINK]
+        for number, (name, distribution) in zip(numbers, costs, strict=True):
+            shape[number] = self.shapes.number(distribution)
+            for v in self.vcpus:
+                stream = plan.draws.stream(name, v.number, distribution)
+                keys[v.number, number] = stream.key
+                if isinstance(stream, ByOccurrence):
+                    plan.draws.share(name, counted := Counted(stream, memory["paid"], number))
+                    if name in Vcpu.__slots__:
+                        setattr(v, name, counted)
+
+    # --- books --------------------------------------------------------------------------------
+
+    def number_of(self, books: Books) -> int:
+        """Return the number of a phase's books in memory; 0 is that of no phase."""
+        if books.npages == 0:
+            return 0
+        if not any(books is known for known in self._books):
+            self._books.append(books)
+            if books.touched is not None:
+                self.memory.put("touched", books.touched)
+                self.memory.set("measured_books", len(self._books))
+        return 1 + next(n for n, known in enumerate(self._books) if known is books)
+
+    def settle(self) -> None:
+        """Mark what the runs of hits under way have touched by now."""
+        call(self.memory.address, SETTLE, 0, 0, 0)
+
+    def fold(self) -> None:
+        """Write what compiled code has booked into the phases' books."""
+        memory = self.memory
+        for number, books in enumerate(self._books, 1):
+            for cause, ns in enumerate(memory["ledger"][number].tolist()):
+                books.ledger[cause] += ns
+            first = fields.LOCK_HISTOGRAMS + 4 * number
+            own = (books.reads, books.writes, books.requests, books.stalls)
+            for offset, mine in enumerate(own):
+                mine.merge(histogram(memory, first + offset))
+        for mode, waits in enumerate(self.waits):
+            waits.merge(histogram(memory, fields.WAITS_EXCLUSIVE + mode))
+
+    # --- vCPUs --------------------------------------------------------------------------------
+
+    def launch(self, v: Any, program: Program, laps: Iterable[Program]) -> Any:
+        """Let a vCPU run a program, and what `laps` goes on with."""
+        v.load(program, self.now)
+        return CompiledProgram(self, v, laps)
+
+    def disturb(self, v: Any, source: int) -> None:
+        """Let the host interfere with the program that a vCPU runs now."""
+        if isinstance(v.process, CompiledProgram):
+            call(self.memory.address, BEGIN_INTERFERENCE, v.number, source, 0)
+        else:
+            super().disturb(v, source)

@@ -1,0 +1,39 @@
+"""Figures of an experiment's outcome and of single runs, as matplotlib figures.
+
+Each function returns a figure that nothing else shares, in the house style: colours for the
+colour-blind, lines, marks and hatches that differ in print, every axis with its unit. The figures
+that `mmusim plot` draws by name are in :mod:`mmusim.plots.catalogue`.
+"""
+
+from mmusim.plots.across import across
+from mmusim.plots.growth import growth
+from mmusim.plots.lanes import timeline
+from mmusim.plots.latencies import ecdf, latencies
+from mmusim.plots.ledger import decomposition
+from mmusim.plots.migration import rounds
+from mmusim.plots.outside import published_times, working_set
+from mmusim.plots.phase_diagram import phase_diagram
+from mmusim.plots.ratios import ratios, swept
+from mmusim.plots.shift import shift
+from mmusim.plots.style import style
+from mmusim.plots.theory import against_theory
+from mmusim.plots.utilisation import utilisation
+
+__all__ = [
+    "across",
+    "against_theory",
+    "decomposition",
+    "ecdf",
+    "growth",
+    "latencies",
+    "phase_diagram",
+    "published_times",
+    "ratios",
+    "rounds",
+    "shift",
+    "style",
+    "swept",
+    "timeline",
+    "utilisation",
+    "working_set",
+]

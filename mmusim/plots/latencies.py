@@ -1,0 +1,131 @@
+"""Distributions of access latencies over all seeds, and how much the seeds differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
+
+from mmusim.analysis.inside import bins, histogram
+from mmusim.experiment import CellResult, Outcome
+from mmusim.histogram import Histogram
+from mmusim.metrics import Metrics
+from mmusim.plots.ratios import title
+from mmusim.plots.style import Look, in_style, key_below, looks, panels, readable_decades, two_lines
+
+Floats = NDArray[np.float64]
+WHAT = {"latency": "accesses", "request": "requests"}
+
+
+class Curve(NamedTuple):
+    """The share of accesses that took longer than a time, of one policy in one setting."""
+
+    ns: Floats  # (points,)
+    pooled: Floats  # (points,) of all seeds together
+    low: Floats  # (points,) of the seed in which it is least
+    high: Floats  # (points,) of the seed in which it is most
+    total: int
+
+
+def longer_than(runs: Sequence[Metrics], of: str = "latency") -> Curve:
+    """Return the share of accesses, or requests, that took longer, pooled and seed by seed.
+
+    The pooled curve is a description; the seed is the unit of replication, so what the seeds say is
+    the band from the lowest of them to the highest.
+
+    Raises
+    ------
+    ValueError
+        If no run has one.
+    """
+    pooled = Histogram()
+    own = [found for found in (histogram(run, of) for run in runs) if found.count]
+    for found in own:
+        pooled.merge(found)
+    starts, counts = bins(pooled)
+    if not len(starts):
+        raise ValueError(f"no run has a {of} to show; choose another figure")
+    filled = np.flatnonzero(pooled.counts)
+    each = np.array(
+        [1 - np.cumsum(found.counts)[filled] / found.count for found in own]
+    )  # fmt: skip
+    x = np.maximum(np.append(starts, pooled.maximum), 1)
+    one = np.ones(1)
+    return Curve(
+        x,
+        np.concatenate([one, 1 - np.cumsum(counts) / counts.sum()]),
+        np.concatenate([one, each.min(axis=0)]),
+        np.concatenate([one, each.max(axis=0)]),
+        pooled.count,
+    )
+
+
+@in_style
+def latencies(
+    outcome: Outcome, results: Sequence[CellResult] | None = None, of: str = "latency"
+) -> Figure:
+    """Draw the share of accesses that take longer than a time (CCDF), a panel a cell.
+
+    Both axes are logarithmic. A line is all seeds together, its band reaches from the lowest seed
+    to the highest. `of`: "latency" of accesses, or "request".
+    """
+    shown = outcome.cells if results is None else results
+    figure, axes = panels(len(shown))
+    for ax, result in zip(axes, shown, strict=True):
+        floor = 1.0
+        for policy, curve, look in _curves(outcome, result, of):
+            floor = min(floor, 0.5 / curve.total)
+            _draw(ax, curve.ns, curve.pooled, curve.low, curve.high, policy, look)
+        ax.set(xscale="log", yscale="log", title=two_lines(title(result)), xlabel="latency (ns)")
+        ax.set_ylim(floor, 1.5)
+        ax.yaxis.set_minor_locator(NullLocator())
+        readable_decades(ax)
+    axes[0].set_ylabel(f"share of {WHAT[of]} that\ntake longer (1 - ECDF)")
+    key_below(figure, axes[0])
+    return figure
+
+
+@in_style
+def ecdf(
+    outcome: Outcome, results: Sequence[CellResult] | None = None, of: str = "latency"
+) -> Figure:
+    """Draw the share of accesses that take at most a time (ECDF), a panel a cell.
+
+    The time axis is logarithmic; line and band as in :func:`latencies`.
+    """
+    shown = outcome.cells if results is None else results
+    figure, axes = panels(len(shown))
+    for ax, result in zip(axes, shown, strict=True):
+        for policy, curve, look in _curves(outcome, result, of):
+            _draw(ax, curve.ns, 1 - curve.pooled, 1 - curve.high, 1 - curve.low, policy, look)
+        ax.set(
+            xscale="log",
+            title=two_lines(title(result)),
+            xlabel="latency (ns)",
+            ylim=(-0.02, 1.02),
+        )
+        readable_decades(ax)
+    axes[0].set_ylabel(f"share of {WHAT[of]} that\ntake at most this (ECDF)")
+    key_below(figure, axes[0])
+    return figure
+
+
+def _curves(outcome: Outcome, result: CellResult, of: str) -> list[tuple[str, Curve, Look]]:
+    look = looks(outcome.experiment.policies.all)
+    return [
+        (policy, longer_than(runs, of), look[policy])
+        for policy, runs in result.runs.items()
+        if any(histogram(run, of).count for run in runs)
+    ]
+
+
+def _draw(
+    ax: Axes, x: Floats, y: Floats, low: Floats, high: Floats, policy: str, look: Look
+) -> None:
+    ax.fill_between(x, low, high, step="post", color=look.colour, alpha=0.22, linewidth=0)
+    ax.step(x, y, where="post", color=look.colour, linestyle=look.line, linewidth=1.4, label=policy)

@@ -1,0 +1,45 @@
+"""How migrations converge, round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+from mmusim.experiment import CellResult, Outcome
+from mmusim.plots.ratios import title
+from mmusim.plots.style import in_style, key_below, looks, panels, two_lines
+from mmusim.units import NS, PAGE
+
+
+@in_style
+def rounds(outcome: Outcome, results: Sequence[CellResult] | None = None) -> Figure:
+    """Draw how migrations converge: what is to be sent after each sync, every seed, a panel a cell.
+
+    The first point is all of the guest's memory; a line that ends was a switch-over, or the
+    migration was given up (a cross).
+    """
+    shown = outcome.cells if results is None else results
+    look = looks(outcome.experiment.policies.all)
+    figure, axes = panels(len(shown), 2.8, sharey=True)
+    for ax, result in zip(axes, shown, strict=True):
+        memory = result.cell.experiment.vm.memory // PAGE
+        for policy, runs in result.runs.items():
+            own = look[policy]
+            for number, run in enumerate(runs):
+                start = run.rounds[0].start_ns if run.rounds else 0
+                x = [0.0, *((r.end_ns - start) / NS["s"] for r in run.rounds)]
+                y = [memory, *(r.dirty_pages for r in run.rounds)]
+                label = "" if number else policy
+                ax.plot(x, y, linestyle=own.line, marker=own.mark, markersize=3.5, linewidth=0.9,
+                        label=label, color=own.colour)  # fmt: skip
+                if not run.values.get("migrated", 1):
+                    ax.plot(x[-1], y[-1], "x", color=own.colour, markersize=8, label="")
+        ax.set(yscale="log", title=two_lines(title(result)), xlabel="time since log start (s)")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    axes[0].set_ylabel("pages to be sent\nafter a sync")
+    key_below(figure, axes[0], 3)
+    return figure

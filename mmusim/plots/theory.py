@@ -1,0 +1,37 @@
+"""Measured means against closed forms."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mmusim.comparison import column
+from mmusim.experiment import Outcome
+from mmusim.metrics import UNITS, theory
+from mmusim.plots.style import INK, in_style, looks, sheet, with_unit
+from mmusim.stats import mean_interval
+
+
+@in_style
+def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
+    """Draw measured means with their intervals against the closed form, a point a cell."""
+    figure, axes = sheet(3.6)
+    ax: Axes = axes[0, 0]
+    for result in outcome.cells:
+        measured = mean_interval(column(result.runs[policy], metric))
+        error = [[measured.estimate - measured.low], [measured.high - measured.estimate]]
+        expected = theory(metric, result.cell)
+        ax.errorbar(
+            expected,
+            measured.estimate,
+            yerr=error,
+            fmt="o",
+            capsize=4,
+            color=looks(outcome.experiment.policies.all)[policy].colour,
+        )
+    top = max(ax.get_xlim()[1], ax.get_ylim()[1])
+    ax.plot([0, top], [0, top], color=INK, linewidth=1, label="measured = expected")
+    ax.set_xlabel(with_unit(f"{metric} expected", UNITS[metric]))
+    ax.set_ylabel(f"{with_unit(f'{metric} measured', UNITS[metric])},\n{policy}, 95 % interval")
+    ax.legend(loc="upper left")
+    return figure

@@ -1,0 +1,128 @@
+"""What an experiment found, in sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from mmusim.analysis.answers import compared
+from mmusim.comparison import Comparison
+from mmusim.experiment import Outcome
+from mmusim.metric_units import MORE_IS_BETTER
+from mmusim.metrics import UNITS
+from mmusim.stats import Interval
+from mmusim.units import show_ns, show_number
+
+MOST_SENTENCES: Final = 8
+"""With more comparisons than this there is a summary a policy; the tables have every setting."""
+VERDICTS: Final = ("supported", "refuted", "inconclusive")
+
+Found = tuple[str, Comparison]  # the name of the setting, and what was found there
+
+
+def answers(outcome: Outcome) -> list[str]:
+    """Say what the experiment found by the metric that answers its question, with intervals.
+
+    The first sentence is the answer: of the only comparison, or a summary of all settings of the
+    policy that is named first. A sentence a comparison follows, or a summary of each other policy.
+    """
+    metric = outcome.experiment.answer_by
+    by_setting = compared(outcome, metric)
+    found = [(name, c) for name, rows in by_setting.items() for c in rows]
+    if not found:
+        return [f"No setting has runs that all have {metric}"] if outcome.cells else []
+    if len(found) == 1:
+        return [_sentence(*found[0])]
+    policies = outcome.experiment.policies.compare
+    mine = {p: [(name, c) for name, c in found if c.candidate == p] for p in policies}
+    summaries = [_summary(rows) for rows in mine.values() if len(rows) > 1]
+    if len(found) <= MOST_SENTENCES:
+        return [*summaries[:1], *(_sentence(name, c) for name, c in found)]
+    return summaries
+
+
+def _sentence(name: str, c: Comparison) -> str:
+    """Say what one comparison found."""
+    where = f"{name}: " if name else ""
+    seeds = f"{c.baseline_mean.seeds} paired seeds"
+    if c.ratio is None:
+        d = c.difference
+        spread = f"{amount(c.metric, d.low)} to {amount(c.metric, d.high)} at "
+        spread += f"{100 * d.confidence:.4g} %"
+        return (
+            f"{where}{c.metric} of {c.candidate} differs from that of {c.baseline} by "
+            f"{amount(c.metric, d.estimate)} ({spread}; {_answer(c)}, {seeds})"
+        )
+    change = f"{(c.ratio.estimate - 1) * 100:+.1f} %, {_answer(c)}, {seeds}"
+    if c.metric == "phase_time":
+        verb = f"{c.candidate} takes {_span(c.ratio)} times as long as {c.baseline}"
+        return f"{where}{verb} ({change})"
+    return (
+        f"{where}{c.metric} of {c.candidate} is {_span(c.ratio)} times that of {c.baseline} "
+        f"({change})"
+    )
+
+
+def _answer(c: Comparison) -> str:
+    """Say whether there is a difference; where seeds are lacking, among how many comparisons."""
+    few = c.answer.outcome == "not enough seeds" and c.family > 1
+    return c.answer.outcome + (f" among {c.family} comparisons" if few else "")
+
+
+def _span(ratio: Interval) -> str:
+    sure = f"{100 * ratio.confidence:.4g} %"
+    return f"{ratio.estimate:.4g} ({ratio.low:.4g} to {ratio.high:.4g} at {sure})"
+
+
+def _summary(mine: Sequence[Found]) -> str:
+    """Sum up what one policy does in all settings."""
+    _, first = mine[0]
+    counts: Counter[str] = Counter(_direction(c) for _, c in mine)
+    ratios = [(name, c.ratio) for name, c in mine if c.ratio is not None]
+    parts = ", ".join(f"{word} in {count}" for word, count in counts.items())
+    text = f"Against {first.baseline}, {first.metric} of {first.candidate} is {parts} of "
+    text += f"{len(mine)} settings"
+    if not ratios:
+        return text
+    low = min(ratios, key=lambda r: r[1].estimate)
+    high = max(ratios, key=lambda r: r[1].estimate)
+    return (
+        f"{text}; the ratio ranges from {_span(low[1])} with {low[0] or 'all'} to {_span(high[1])} "
+        f"with {high[0] or 'all'}"
+    )
+
+
+def _direction(c: Comparison) -> str:
+    """Return in which direction a comparison points, if it is significant."""
+    if c.answer.outcome != "significant":
+        words = {"not significant": "not different by what matters",
+                 "not enough seeds": "left open by too few seeds"}  # fmt: skip
+        return words[c.answer.outcome]
+    more = c.difference.estimate > 0
+    better = more == (c.metric in MORE_IS_BETTER)
+    return f"significantly {'higher' if more else 'lower'} ({'better' if better else 'worse'})"
+
+
+def amount(metric: str, value: float) -> str:
+    """Write a value of a metric for people, with its unit."""
+    unit = UNITS[metric]
+    return show_ns(value) if unit == "ns" else f"{show_number(value)} {unit}".strip()
+
+
+def verdict_counts(outcome: Outcome) -> dict[str, int]:
+    """Return how many verdicts there are of each kind, over all claims and settings."""
+    counts = Counter(v.outcome for v in outcome.verdicts)
+    return {kind: counts[kind] for kind in VERDICTS}
+
+
+def stories(outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """Yield what happened in each setting that has a story, under the policies that share it."""
+    for result in outcome.cells:
+        by_story: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        for policy, runs in result.runs.items():
+            by_story.setdefault((runs[0].outcome, runs[0].story), []).append(policy)
+        for (end, lines), names in by_story.items():
+            if lines:
+                title = f"{result.cell.name or 'all'}, {' and '.join(names)}: {end}"
+                yield {"title": title, "lines": lines}

@@ -1,0 +1,147 @@
+"""The figures of a report: which there are, and how an SVG becomes part of a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from mmusim import plots
+from mmusim.experiment import Outcome
+from mmusim.metrics import UNITS
+from mmusim.plots.style import NEUTRAL, SERIES
+from mmusim.report.tables import every_run
+from mmusim.stats.shift import LEAST_SEEDS
+
+MOST_PANELS: Final = 6
+"""Settings that figures with a panel or bars of their own show; all are in the tables."""
+MOST_ROWS: Final = 12
+"""Settings that a forest plot shows; all are in the tables."""
+VARIABLES: Final = {colour: f"var(--fig-{name})" for name, colour in NEUTRAL.items()} | {
+    colour: f"var(--s{n})" for n, colour in enumerate(SERIES)
+}
+"""Colours of figures that a page has others for where it is dark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure of a page."""
+
+    caption: str
+    describes: str  # what is to be seen, for those who do not see it
+    svg: Markup
+
+
+def figures(outcome: Outcome) -> Iterator[Drawn]:
+    """Draw the figures of an experiment's report."""
+    if not outcome.cells:
+        return
+    with plots.style():
+        for caption, describes, figure in _each(outcome):
+            yield Drawn(caption, describes, inlined(caption, describes, figure))
+
+
+def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
+    e, shown = outcome.experiment, outcome.cells[:MOST_PANELS]
+    metric, sweep = e.answer_by, e.sweep
+    of = "request" if metric.endswith("_request") else "latency"
+    yield (
+        f"{metric} relative to {e.policies.baseline}",
+        "Forest plot: the ratio to the baseline with its 95 % interval, a row a setting and "
+        "policy; the table of comparisons has the numbers.",
+        plots.ratios(outcome, metric, outcome.cells[:MOST_ROWS]),
+    )
+    if sum(len(values) > 1 for values in (*sweep.values(), e.variants)) > 1 and sweep:
+        for policy in e.policies.compare[:3]:
+            yield (
+                f"Where {policy} is better and where it is worse, by {metric}",
+                f"Map of the ratio of {metric} to that of {e.policies.baseline} over the settings.",
+                plots.phase_diagram(outcome, metric, policy),
+            )
+    for axis, values in sweep.items():
+        lines = len(outcome.cells) * len(e.policies.compare) / len(values)
+        if len(values) > 1 and lines <= len(SERIES):
+            yield (
+                f"{metric} along {axis}",
+                f"The ratio to the baseline against {axis}, a line a policy and other setting.",
+                plots.swept(outcome, axis, metric),
+            )
+    for claim in e.claims:
+        if claim.theory:
+            yield (
+                f"{claim.metric} against its closed form",
+                f"Measured means of {claim.metric} with intervals against the expected values.",
+                plots.against_theory(outcome, claim.metric, claim.sides[0]),
+            )
+    runs = list(every_run(outcome))
+    if any(run.rounds for run in runs):
+        yield (
+            "How the migrations converge, all seeds",
+            "Pages to be sent after each sync of the dirty log against time, a line a seed.",
+            plots.rounds(outcome, shown),
+        )
+    if all(metric in run.values for run in runs) and len(outcome.cells) > 1:
+        yield (
+            f"{metric} in every setting",
+            f"Means of {metric} in {UNITS[metric] or 'absolute terms'} with 95 % intervals.",
+            plots.across(outcome, metric),
+        )
+    yield (
+        "Where the time went",
+        "Stacked bars of the vCPUs’ time by cause, mean over seeds; the ledger has the numbers.",
+        plots.decomposition(outcome, shown),
+    )
+    yield from _latencies(outcome, of)
+
+
+def _latencies(outcome: Outcome, of: str) -> Iterator[tuple[str, str, Figure]]:
+    shown, runs = outcome.cells[:MOST_PANELS], list(every_run(outcome))
+    there = all(run.latency.count for run in runs)
+    requests = all(run.requests is not None and run.requests.count for run in runs)
+    if of == "request" and not requests:
+        of = "latency"
+    what = "requests" if of == "request" else "single accesses"
+    if not (there if of == "latency" else requests):
+        return
+    yield (
+        f"Latency of {what}, all seeds",
+        "Share that takes longer than a time, both axes logarithmic, with a band over the seeds.",
+        plots.latencies(outcome, shown, of),
+    )
+    seeds = min(len(rows) for r in shown for rows in r.runs.values())
+    if seeds >= LEAST_SEEDS:
+        yield (
+            f"Shift function: quantiles of the latency of {what}",
+            "Difference to the baseline quantile by quantile, with a simultaneous 95 % band.",
+            plots.shift(outcome, shown, of),
+        )
+
+
+def inlined(caption: str, describes: str, figure: Figure) -> Markup:
+    """Return a figure as an SVG element for a page: accessible, and in the page's colours."""
+    buffer = io.StringIO()
+    layout = figure.get_layout_engine()
+    if layout is not None:  # once; saving would do it once more
+        layout.execute(figure)
+        figure.set_layout_engine("none")
+    figure.savefig(
+        buffer, format="svg", transparent=True,
+        metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+    )  # fmt: skip
+    text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
+    head, rest = text[: text.index(">") + 1], text[text.index(">") + 1 :]
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    for colour, variable in VARIABLES.items():
+        rest = rest.replace(colour, variable)
+    # Ids are per document, and several figures share this one.
+    unique = re.sub(r"\W+", "-", caption)
+    rest = re.sub(r'\bid="([^"]+)"', rf'id="{unique}-\1"', rest)
+    rest = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{unique}-", rest)
+    label = Markup('<svg role="img" aria-label="{}"').format(f"{caption}. {describes}")
+    return Markup(head.replace("<svg", str(label), 1) + rest)

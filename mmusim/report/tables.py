@@ -1,0 +1,214 @@
+"""The tables of a report: what stands in them, and what they are sorted by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mmusim.analysis.answers import compared
+from mmusim.comparison import Comparison
+from mmusim.experiment import CellResult, Outcome
+from mmusim.metrics import UNITS, Metrics
+from mmusim.stats import Interval
+from mmusim.trace import CAUSES
+from mmusim.units import show_ns, show_number
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in a cell of a table."""
+
+    text: str
+    value: float | None = None  # what it is sorted by; None: the text
+    kind: str = ""  # supported, refuted, inconclusive
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table that can be sorted and filtered."""
+
+    id: str
+    caption: str
+    columns: Sequence[tuple[str, bool]]  # name, and whether it holds numbers
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+
+NOTHING = Cell("–", -1e308)  # sorted below every number
+
+
+def number(value: float | None, text: str = "") -> Cell:
+    """Return a cell with a number."""
+    return NOTHING if value is None else Cell(text or show_number(value), value)
+
+
+def interval(i: Interval | None, metric: str = "") -> Cell:
+    """Return a cell with an estimate and its interval, in the metric's unit if there is one."""
+    if i is None:
+        return NOTHING
+    if metric and UNITS[metric] == "ns":
+        texts = [show_ns(v) for v in (i.estimate, i.low, i.high)]
+    else:
+        texts = [show_number(float(f"{v:.4g}")) for v in (i.estimate, i.low, i.high)]
+    return Cell(f"{texts[0]} [{texts[1]}, {texts[2]}]", i.estimate)
+
+
+def claims(outcome: Outcome) -> Table:
+    """Return what is claimed and what the runs say about it."""
+    rows = []
+    for v in outcome.verdicts:
+        low, high = v.expected
+        said = Cell(f"{v.outcome} (known: {v.refuted})" if v.refuted else v.outcome, kind=v.outcome)
+        measured = f"[{show_number(v.measured.low)}, {show_number(v.measured.high)}]"
+        rows.append(
+            [
+                Cell(v.says), Cell(v.cell or "all"), Cell(f"{v.metric} of {v.what}"),
+                number(v.measured.estimate), Cell(measured, v.measured.low),
+                Cell(_range(low, high), low), said, Cell(v.origin),
+            ]
+        )  # fmt: skip
+    columns = [
+        ("claim", False), ("setting", False), ("of what", False), ("measured", True),
+        ("interval", True), ("expected", True), ("verdict", False), ("origin", False),
+    ]  # fmt: skip
+    return Table(
+        id="claims-table", caption="Claims and verdicts", columns=columns, rows=rows,
+        note="Supported: the whole interval lies in what is expected. Refuted: they do not meet. "
+        "Inconclusive: anything else. Intervals cover 95 %, those of theories and of the best of "
+        "several more (Bonferroni). Times are in nanoseconds. Origin: published, a closed form "
+        "(theory), what the model does (mechanism), our hypothesis before the runs, or observed in "
+        "runs and pinned.",
+    )  # fmt: skip
+
+
+def _range(low: float, high: float) -> str:
+    """Write what is expected: a number, a range, or a bound."""
+    if low == high:
+        return show_number(low)
+    if math.isinf(low):
+        return f"up to {show_number(high)}"
+    if math.isinf(high):
+        return f"from {show_number(low)}"
+    return f"{show_number(low)} – {show_number(high)}"
+
+
+def comparisons(outcome: Outcome) -> Table:
+    """Return every comparison of the metrics that the experiment is evaluated by."""
+    evaluated = dict.fromkeys(name for r in outcome.cells for name in r.comparisons)
+    first = outcome.experiment.answer_by
+    rows = []
+    for metric in dict.fromkeys([first, *evaluated]):
+        for setting, found in compared(outcome, metric).items():
+            rows += [list(_comparison(setting, c)) for c in found]
+    columns = [
+        ("setting", False), ("metric", False), ("policy", False), ("baseline’s mean", True),
+        ("policy’s mean", True), ("ratio", True), ("difference", True), ("adjusted p", True),
+        ("answer", False), ("better on a seed", True), ("effect", True), ("correlation", True),
+    ]  # fmt: skip
+    baseline = outcome.experiment.policies.baseline
+    return Table(
+        id="comparisons-table", caption=f"Policies against {baseline}", columns=columns, rows=rows,
+        note="Estimates with intervals over paired seeds, each by itself. p: sign-flip test, "
+        "adjusted for the number of comparisons in this table (Holm). Better on a seed: "
+        "probability that the policy beats the baseline. Effect: mean over standard deviation "
+        "of the differences (Cohen’s "
+        "d_z). Correlation: what common random numbers achieved. –: a figure is zero, or nothing "
+        "varies.",
+    )  # fmt: skip
+
+
+def _comparison(setting: str, c: Comparison) -> Iterator[Cell]:
+    yield Cell(setting or "all")
+    yield Cell(c.metric)
+    yield Cell(c.candidate)
+    yield interval(c.baseline_mean, c.metric)
+    yield interval(c.candidate_mean, c.metric)
+    yield interval(c.ratio)
+    yield interval(c.difference, c.metric)
+    yield number(c.adjusted_p, f"{c.adjusted_p:.3g}")
+    yield Cell(str(c.answer))
+    yield interval(c.superiority)
+    yield number(c.effect, "" if c.effect is None else f"{c.effect:.3g}")
+    yield number(c.correlation, "" if c.correlation is None else f"{c.correlation:.2f}")
+
+
+def ledger(outcome: Outcome) -> Table:
+    """Return where the vCPUs' time in the measured phase went."""
+    causes = [c for c in CAUSES if any(r.ledger[c] for r in every_run(outcome))]
+    rows = []
+    for result in outcome.cells:
+        for policy in result.runs:
+            mean = mean_ledger(result, policy)
+            times = [number(mean[c], show_ns(mean[c]) if mean[c] else "0") for c in causes]
+            rows.append([Cell(result.cell.name or "all"), Cell(policy), *times])
+    return Table(
+        id="ledger-table", caption="Mean time of all vCPUs by cause",
+        columns=[("setting", False), ("policy", False), *((cause, True) for cause in causes)],
+        rows=rows,
+        note="Mean over seeds, all vCPUs, measured phase. The causes sum to the vCPUs’ time "
+        "exactly.",
+    )  # fmt: skip
+
+
+def bills(outcome: Outcome) -> Table:
+    """Return what the log operations cost, and what that is made of."""
+    rows = []
+    for result in outcome.cells:
+        for policy in result.runs:
+            for operation, bill in mean_bills(result, policy).items():
+                parts = ", ".join(f"{part} {show_ns(ns)}" for part, ns in bill.items())
+                total = sum(bill.values())
+                rows.append(
+                    [Cell(result.cell.name or "all"), Cell(policy), Cell(operation),
+                     number(total, show_ns(total)), Cell(parts)]
+                )  # fmt: skip
+    return Table(
+        id="bills-table", caption="Mean time of log operations and their parts",
+        columns=[("setting", False), ("policy", False), ("operation", False), ("time", True),
+                 ("made of", False)],
+        rows=rows,
+        note="Mean over seeds, all operations of a kind in a run together. The parts sum to the "
+        "time exactly.",
+    )  # fmt: skip
+
+
+def fingerprints(outcome: Outcome) -> Table:
+    """Return the hash of each policy's first trajectory, by which a repetition is recognised."""
+    rows = [
+        [Cell(result.cell.name or "all"), Cell(policy), number(runs[0].seed),
+         Cell(runs[0].fingerprint)]
+        for result in outcome.cells
+        for policy, runs in result.runs.items()
+    ]  # fmt: skip
+    return Table(
+        id="fingerprints-table", caption="Fingerprints of the first seed’s trajectories",
+        columns=[("setting", False), ("policy", False), ("seed", True), ("fingerprint", False)],
+        rows=rows,
+        note="Who runs the same model on the same settings gets the same.",
+    )  # fmt: skip
+
+
+def every_run(outcome: Outcome) -> Iterator[Metrics]:
+    """Yield the metrics of all runs."""
+    for result in outcome.cells:
+        for runs in result.runs.values():
+            yield from runs
+
+
+def mean_ledger(result: CellResult, policy: str) -> dict[str, float]:
+    """Return the mean over seeds of the measured phase's ledger in ns."""
+    runs = result.runs[policy]
+    return {cause: sum(run.ledger[cause] for run in runs) / len(runs) for cause in CAUSES}
+
+
+def mean_bills(result: CellResult, policy: str) -> dict[str, dict[str, float]]:
+    """Return the mean over seeds of what log operations cost in ns, the largest part first."""
+    runs = result.runs[policy]
+    means: dict[str, dict[str, float]] = {}
+    for operation in runs[0].bills:
+        parts = {part for run in runs for part in run.bills[operation]}
+        bill = {p: sum(run.bills[operation].get(p, 0) for run in runs) / len(runs) for p in parts}
+        means[operation] = dict(sorted(bill.items(), key=lambda item: (-item[1], item[0])))
+    return means

@@ -1,0 +1,32 @@
+"""Statistics of paired replications. Pure functions of arrays.
+
+The seed is the unit of replication: a run gives one figure per metric, and intervals are over
+seeds. Accesses within a run are never pooled as if they were independent. What each word means
+and what is guaranteed: ``docs/statistics.md``.
+"""
+
+from mmusim.stats.effect import cohens_d, superiority
+from mmusim.stats.intervals import (
+    Interval,
+    correlation,
+    mean_interval,
+    paired_difference,
+    paired_ratio,
+)
+from mmusim.stats.significance import Answer, PValue, answer, holm, seeds_needed, sign_flip
+
+__all__ = [
+    "Answer",
+    "Interval",
+    "PValue",
+    "answer",
+    "cohens_d",
+    "correlation",
+    "holm",
+    "mean_interval",
+    "paired_difference",
+    "paired_ratio",
+    "seeds_needed",
+    "sign_flip",
+    "superiority",
+]

@@ -1,0 +1,70 @@
+"""How large a difference is, in terms that need no unit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mmusim.stats.intervals import Interval, pair
+
+
+def cohens_d(baseline: ArrayLike, candidate: ArrayLike) -> float | None:
+    """Return Cohen's d_z of pairs: mean over standard deviation of candidate - baseline.
+
+    It is the effect that the paired design sees; None if the differences do not vary.
+
+    Parameters
+    ----------
+    baseline, candidate : array_like, shape (seeds,)
+        Element i of both comes from seed i.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are fewer than two seeds.
+    """
+    a, b = pair(baseline, candidate)
+    d = b - a
+    spread = d.std(ddof=1)
+    if spread <= 1e-12 * max(float(np.abs(d).max()), float(np.abs(a).max())):
+        return None
+    return float(d.mean() / spread)
+
+
+def superiority(
+    baseline: ArrayLike,
+    candidate: ArrayLike,
+    *,
+    more_is_better: bool = False,
+    confidence: float = 0.95,
+) -> Interval:
+    """Probability that the candidate beats the baseline on a seed; a tie counts one half.
+
+    With the interval of Clopper and Pearson (1934), which covers at least as often as it says.
+    With ties the number of wins is no whole number; the interval is then that of the beta
+    distribution between whole numbers, and ties only make it wider than need be.
+
+    Parameters
+    ----------
+    baseline, candidate : array_like, shape (seeds,)
+        Element i of both comes from seed i.
+    more_is_better : bool
+        The larger figure wins.
+    confidence : float in (0, 1)
+        Coverage of the interval.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are fewer than two seeds.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    a, b = pair(baseline, candidate)
+    d = (b - a) if more_is_better else (a - b)
+    wins = float(np.sum(d > 0) + np.sum(d == 0) / 2)
+    low, high = proportion_confint(wins, len(d), alpha=1 - confidence, method="beta")
+    return Interval(
+        estimate=wins / len(d), low=float(low), high=float(high), confidence=confidence,
+        seeds=len(d),
+    )  # fmt: skip

@@ -1,0 +1,65 @@
+"""Looks at data that grows, and what each may err, so that all together err no more than said.
+
+Who adds seeds until an interval is narrow looks at the data again and again, and stops at the look
+that flatters. Here each look has an error of its own, spent from one purse: whatever the rule by
+which one stops, the interval at the last look covers the truth with the confidence of the whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Final
+
+from mmusim.stats.intervals import Interval
+
+GROWTH: Final = 1.5
+"""Each look has so many times the seeds of the one before."""
+
+
+def looks(first: int, limit: int) -> tuple[int, ...]:
+    """Return the numbers of seeds at which the data is looked at, from `first` to `limit`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two seeds at first, or the limit is lower than that.
+    """
+    if not 2 <= first <= limit:
+        raise ValueError(f"cannot look from {first} to {limit} seeds; begin with 2 or more")
+    made = [first]
+    while made[-1] < limit:
+        made.append(min(limit, math.ceil(made[-1] * GROWTH)))
+    return tuple(made)
+
+
+def spent(share: float, alpha: float = 0.05) -> float:
+    """Return the error that may be spent when a share of all seeds is there.
+
+    alpha ln(1 + (e - 1) share): the spending function of Lan and DeMets (1983) that is like
+    Pocock's boundary. It rises steeply at first, so early stopping is cheap.
+    """
+    return alpha * math.log(1 + (math.e - 1) * share)
+
+
+def levels(at: tuple[int, ...], alpha: float = 0.05) -> tuple[float, ...]:
+    """Return the error of each look: what may be spent by then, less what was spent before.
+
+    They sum to `alpha`. By Boole's inequality the intervals of all looks cover the truth at once
+    with confidence 1 - alpha, whatever depends on what; boundaries that use the correlation of the
+    looks would be a little narrower, and need normal data.
+
+    Parameters
+    ----------
+    at : tuple of int, ascending
+        Seeds at each look (:func:`looks`).
+    alpha : float in (0, 1)
+        Error of all looks together.
+    """
+    so_far = [0.0, *(spent(n / at[-1], alpha) for n in at)]
+    return tuple(b - a for a, b in itertools.pairwise(so_far))
+
+
+def is_narrow(interval: Interval, precision: float) -> bool:
+    """Tell whether half the width of an interval is at most a share of the estimate."""
+    return (interval.high - interval.low) / 2 <= precision * abs(interval.estimate)

@@ -1,0 +1,10 @@
+"""Run directories: every run of an experiment with its result, its state and where it comes from.
+
+``ledger`` is the live one, in SQLite; ``owners`` say who works on it; ``repair`` mends it.
+"""
+
+from mmusim.store.ledger import Store as Store
+from mmusim.store.record import Key as Key
+from mmusim.store.schema import FORMAT as FORMAT
+from mmusim.store.schema import LEDGER as LEDGER
+from mmusim.store.schema import StoreError as StoreError

@@ -1,0 +1,133 @@
+"""A published dataset: Parquet files and a manifest with their checksums, read like a ledger.
+
+``runs.parquet`` is the flat table for everybody; ``records.parquet`` and ``cells.parquet`` hold
+what mmusim needs to evaluate the runs again, histograms included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from mmusim.errors import ConfigError
+from mmusim.store.schema import FORMAT, SCHEMA, StoreError
+
+MANIFEST: Final = "manifest.json"
+DATASET_FORMAT: Final = 1
+TABLES: Final = {"records": "runs", "cells": "cells", "provenance": "provenance"}
+"""Parquet file -> table of the ledger, column for column."""
+RUNS: Final = "runs"
+EXPERIMENT: Final = "experiment.toml"
+
+
+def is_one(folder: Path) -> bool:
+    """Tell whether a folder is a published dataset."""
+    return (folder / MANIFEST).is_file()
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a dataset.
+
+    Raises
+    ------
+    ConfigError
+        If it is of another format.
+    StoreError
+        If it cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = data["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error}); publish the run directory again"
+        ) from None
+    if found != DATASET_FORMAT:
+        raise ConfigError.of(
+            str(path), "format", found, f"is not {DATASET_FORMAT}, the format of this mmusim",
+            "read it with the mmusim it names, or publish the run directory again",
+        )  # fmt: skip
+    return data
+
+
+def load(folder: Path) -> tuple[sqlite3.Connection, str]:
+    """Read a dataset into memory as a ledger; return that and the model version of its runs.
+
+    Raises
+    ------
+    ConfigError
+        If it is of another format, or pyarrow is missing.
+    StoreError
+        If a file is missing or is not the one that was published; names it.
+    """
+    about = manifest(folder)
+    for name, facts in about["files"].items():
+        verify(folder / name, facts["sha256"])
+    db = sqlite3.connect(":memory:")
+    db.executescript(SCHEMA)
+    with db:
+        facts = {**about["about"], "format": str(FORMAT)}
+        facts["text"] = (folder / EXPERIMENT).read_text(encoding="utf-8")
+        db.executemany("INSERT INTO about VALUES (?, ?)", facts.items())
+        for name, table in TABLES.items():
+            _fill(db, table, folder / f"{name}.parquet")
+    return db, about["model_version"]
+
+
+def parquet() -> Any:
+    """Import pyarrow's Parquet module.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise ConfigError.of(
+            "dataset", "pyarrow", None, "is needed for published datasets and is not installed",
+            "install mmusim[parquet]",
+        ) from None  # fmt: skip
+    return pq
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(path: Path, expected: str) -> None:
+    """Check that a file is the one that was published.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or differs.
+    """
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror}); the dataset is incomplete: publish the "
+            "run directory again"
+        ) from None
+    if found != expected:
+        raise StoreError(
+            f"{path}: is damaged: its SHA-256 is not the manifest's; publish the run directory "
+            "again, or fetch this file again"
+        )
+
+
+def _fill(db: sqlite3.Connection, table: str, path: Path) -> None:
+    columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+    data = parquet().read_table(path, columns=columns).to_pydict()
+    marks = ", ".join("?" * len(columns))
+    db.executemany(
+        f"INSERT INTO {table} VALUES ({marks})", zip(*(data[c] for c in columns), strict=True)
+    )  # fmt: skip

@@ -1,0 +1,231 @@
+"""A run directory: the ledger of an experiment's runs, in SQLite.
+
+Each run is stored the moment it ends, so stopping loses nothing that was finished, and running
+again runs only what is missing. Several processes may work on one ledger and share its runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from mmusim.errors import ConfigError
+from mmusim.provenance import model_version
+from mmusim.store import dataset, repair
+from mmusim.store.owners import dead, enlisted
+from mmusim.store.reading import Reader
+from mmusim.store.record import Key, checksum, pack
+from mmusim.store.schema import (
+    FORMAT,
+    LEDGER,
+    UNFINISHED,
+    alone_in,
+    connect,
+    create,
+    explained,
+    nothing_else,
+)
+
+Standing = Literal["mine", "done", "failed", "busy"]
+"""What a claim found: ours to run, ended by whomever, or under way in another process."""
+
+_IS: Final = "cell = ? AND policy = ? AND seed = ? AND engine = ? AND version = ?"
+
+
+class Store(Reader):
+    """An open run directory, or a published dataset that is read like one.
+
+    Make one with :meth:`open_for` or :meth:`open`.
+    """
+
+    _mended: tuple[str, ...] = ()
+
+    @classmethod
+    def open_for(cls, folder: Path, experiment: str, about: dict[str, str]) -> Store:
+        """Open the directory of an experiment for writing, making it if it does not exist.
+
+        A ledger of format 2 is brought up to date, and a damaged one is mended as far as it can be
+        read; :meth:`mended` says so.
+
+        Raises
+        ------
+        ConfigError
+            If the folder holds something else, or another experiment.
+        StoreError
+            If it cannot be written, or is damaged beyond repair.
+        """
+        ledger = folder / LEDGER
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError.of(
+                "--out", str(folder), None, "is not a folder", "choose another name"
+            )
+        if dataset.is_one(folder):
+            raise ConfigError.of(
+                "--out", str(folder), None, "is a published dataset, which does not change",
+                "choose another folder",
+            )  # fmt: skip
+        if folder.exists() and not ledger.exists() and not nothing_else(folder):
+            raise ConfigError.of(
+                "--out", str(folder), None, "is not empty and is no run directory",
+                "choose an empty or a new folder",
+            )  # fmt: skip
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with alone_in(folder):
+                if not ledger.exists():
+                    # Made under another name and moved: a ledger is whole or it is not there.
+                    unfinished = folder / UNFINISHED
+                    create(unfinished, {"experiment": experiment, **about}).close()
+                    unfinished.rename(ledger)
+                notices = repair.make_sound(ledger)
+        store = cls.open(folder)
+        owner = store.about().get("experiment")
+        if owner != experiment:
+            store.close()
+            raise ConfigError.of(
+                "--out", str(folder), None,
+                f"belongs to experiment {owner!r}, not to {experiment!r}",
+                "choose another folder",
+            )  # fmt: skip
+        damaged = store.damaged(model_version())
+        store.again(damaged, "done")
+        store._mended = notices + tuple(
+            f"{folder}: {key} was damaged: it is run again" for key in damaged
+        )
+        return store
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """Open an existing run directory, or a published dataset for reading.
+
+        Raises
+        ------
+        ConfigError
+            If the folder is neither, or was written in another format.
+        StoreError
+            If it is damaged or cannot be read.
+        """
+        ledger = folder / LEDGER
+        if dataset.is_one(folder):
+            db, version = dataset.load(folder)
+            return cls(folder, db, version)
+        if not ledger.is_file():
+            raise ConfigError.of(
+                str(folder), LEDGER, None, "is missing, so this is no run directory",
+                "give the folder that `mmusim run` or `mmusim publish` wrote",
+            )  # fmt: skip
+        with explained(folder):
+            db = connect(ledger)
+            store = cls(folder, db)
+            try:
+                found = store.about().get("format")
+            except sqlite3.Error:
+                db.close()
+                raise
+        if found != str(FORMAT):
+            store.close()
+            raise ConfigError.of(
+                str(ledger), "format", found, f"is not {FORMAT}, the format of this mmusim",
+                "`mmusim run` brings it up to date" if found == repair.OLD
+                else "choose another folder and run again",
+            )  # fmt: skip
+        return store
+
+    def mended(self) -> tuple[str, ...]:
+        """Say what was wrong with the ledger when it was opened for writing, and is not now."""
+        return self._mended
+
+    def describe(self, facts: Mapping[str, str]) -> None:
+        """Note something about the directory, in place of what was noted under the same names."""
+        with explained(self.folder), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", facts.items())
+
+    def add_cells(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
+        """Note cells: key, name, resolved configuration (TOML), host profile, hash of the profile.
+
+        What comes later keeps its name if two have the same.
+        """
+        with explained(self.folder), self._db:
+            self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)", cells)
+
+    # Runs, by one process or several.
+
+    def working(self) -> AbstractContextManager[str]:
+        """Be one of the processes that claim runs; gives the token to claim with."""
+        return enlisted(self.folder / LEDGER, self._db)
+
+    def queue(self, keys: Iterable[Key]) -> None:
+        """Note runs that are to be made; those that are there stay as they are."""
+        with explained(self.folder), self._db:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO runs (cell, policy, seed, engine, version, state) "
+                "VALUES (?, ?, ?, ?, ?, 'queued')", keys,
+            )  # fmt: skip
+
+    def claim(self, keys: Iterable[Key], token: str) -> list[tuple[Standing, str]]:
+        """Take those of the runs that nobody has; say of each how it stands, and what failed.
+
+        What a process that is dead has left under way is taken over. All or nothing, in one
+        transaction: no two processes get the same run.
+        """
+        found: list[tuple[Standing, str]] = []
+        gone: list[str] | None = None
+        with explained(self.folder), self._db as db:
+            db.execute("BEGIN IMMEDIATE")
+            for key in keys:
+                row = db.execute(f"SELECT state, owner, error FROM runs WHERE {_IS}", key)
+                state, owner, error = row.fetchone() or ("queued", None, None)
+                ended: Standing = "failed" if state == "failed" else "done"
+                if state == "running":
+                    gone = dead(db) if gone is None else gone
+                    known = db.execute("SELECT 1 FROM owners WHERE token = ?", (owner,))
+                    if owner not in gone and known.fetchone():
+                        found.append(("busy", ""))
+                        continue
+                elif state != "queued":
+                    found.append((ended, error or ""))
+                    continue
+                db.execute(
+                    "INSERT OR REPLACE INTO runs (cell, policy, seed, engine, version, state, "
+                    "owner) VALUES (?, ?, ?, ?, ?, 'running', ?)", (*key, token),
+                )  # fmt: skip
+                found.append(("mine", ""))
+        return found
+
+    def end(
+        self,
+        key: Key,
+        seconds: float,
+        result: dict[str, Any] | None,
+        error: str = "",
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store a run that ended; `result` is None if it failed, and `error` says how.
+
+        `facts` say where it ran: versions, commit, machine.
+        """
+        packed = None if result is None else pack(result)
+        text = json.dumps(facts or {}, sort_keys=True)
+        origin = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        with explained(self.folder), self._db as db:
+            db.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", (origin, text))
+            db.execute(
+                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)",
+                (
+                    *key, "failed" if packed is None else "done", seconds, origin, packed,
+                    None if packed is None else checksum(key, packed), error or None,
+                ),
+            )  # fmt: skip
+
+    def again(self, keys: Iterable[Key], state: str = "failed") -> None:
+        """Put runs back into the queue that failed, or are in another `state`."""
+        with explained(self.folder), self._db:
+            self._db.executemany(
+                "UPDATE runs SET state = 'queued', result = NULL, checksum = NULL, error = NULL "
+                f"WHERE {_IS} AND state = ?", ((*key, state) for key in keys),
+            )  # fmt: skip

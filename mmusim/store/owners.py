@@ -1,0 +1,87 @@
+"""Who works on a ledger. Runs that a dead process left under way can be taken over."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+BEAT_S: Final = 10.0
+"""A process that works on a ledger says so once in so many seconds."""
+STALE_S: Final = 60.0
+"""A process that cannot be looked at, and is silent for so long, is taken for dead."""
+
+_working: set[str] = set()  # tokens of this process
+
+
+def host() -> str:
+    """Name the set of processes that this one can look at: machine, boot, process namespace."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{platform.node()} {boot} {os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116
+
+
+def born(pid: int) -> str:
+    """Return when a process began, in ticks since boot; empty if there is none, or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def dead(db: sqlite3.Connection) -> list[str]:
+    """Return the tokens of processes that work on the ledger no more, though they did not say so.
+
+    One of this machine is dead when it is gone, whatever bears its number now; one in another
+    container is when it has been silent for :data:`STALE_S`.
+    """
+    here, now = host(), time.time()
+
+    def works(token: str, where: str, pid: int, began: str, beat: float) -> bool:
+        if where != here:
+            return now - beat <= STALE_S
+        return token in _working if pid == os.getpid() else born(pid) == began
+
+    return [row[0] for row in db.execute("SELECT * FROM owners") if not works(*row)]
+
+
+@contextmanager
+def enlisted(ledger: Path, db: sqlite3.Connection) -> Iterator[str]:
+    """Be one of the processes that work on a ledger; give the token that marks its runs.
+
+    In the end, what is still marked goes back into the queue.
+    """
+    token, pid = uuid.uuid4().hex, os.getpid()
+    with db:
+        row = token, host(), pid, born(pid), time.time()
+        db.execute("INSERT INTO owners VALUES (?, ?, ?, ?, ?)", row)
+    _working.add(token)
+    over = threading.Event()
+    pulse = threading.Thread(target=_beat, args=(ledger, token, over), daemon=True)
+    pulse.start()
+    try:
+        yield token
+    finally:
+        over.set()
+        pulse.join()
+        _working.discard(token)
+        # With a full disk this cannot be written; then the runs are taken over from a dead process.
+        with suppress(sqlite3.Error), db:
+            db.execute(
+                "UPDATE runs SET state = 'queued', owner = NULL "
+                "WHERE state = 'running' AND owner = ?", (token,),
+            )  # fmt: skip
+            db.execute("DELETE FROM owners WHERE token = ?", (token,))
+
+
+def _beat(ledger: Path, token: str, over: threading.Event) -> None:
+    while not over.wait(BEAT_S):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(ledger, timeout=BEAT_S)) as db, db:
+            db.execute("UPDATE owners SET beat = ? WHERE token = ?", (time.time(), token))

@@ -1,0 +1,212 @@
+"""What an open run directory, or a published dataset, says of its runs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmusim.errors import ConfigError
+from mmusim.provenance import model_version
+from mmusim.store.record import Key, checksum, unpack
+from mmusim.store.schema import StoreError, explained
+
+
+class Reader:
+    """Runs that are stored, for reading."""
+
+    def __init__(self, folder: Path, db: sqlite3.Connection, version: str = "") -> None:
+        """Wrap an open ledger; `version` is the model version of a dataset's runs."""
+        self.folder = folder
+        self._db = db
+        self._version = version
+
+    def about(self) -> dict[str, str]:
+        """Return what the directory says of itself: format, experiment, versions, commit."""
+        return dict(self._db.execute("SELECT key, value FROM about WHERE key <> 'text'"))
+
+    def text(self) -> str:
+        """Return the experiment file as it was when runs were made last; empty if unknown."""
+        row = self._db.execute("SELECT value FROM about WHERE key = 'text'").fetchone()
+        return str(row[0]) if row else ""
+
+    def versions(self) -> dict[str, int]:
+        """Return how many finished runs there are of each model version, the newest last."""
+        return dict(
+            self._db.execute(
+                "SELECT version, count(*) FROM runs WHERE state = 'done' GROUP BY version "
+                "ORDER BY max(rowid)"
+            )
+        )
+
+    def expected(self) -> str:
+        """Return the model version of a dataset, or of this mmusim, which goes on with a ledger."""
+        return self._version or model_version()
+
+    def version(self) -> str:
+        """Return the model version whose runs are read: this mmusim's, or a dataset's.
+
+        Raises
+        ------
+        ConfigError
+            If a run directory has runs, but only of other versions.
+        """
+        mine, counts = self.expected(), self.versions()
+        if counts and mine not in counts:
+            others = ", ".join(f"{count} of {version}" for version, count in counts.items())
+            raise ConfigError.of(
+                str(self.folder), "model version", mine,
+                f"is this mmusim's, and there are only runs of others: {others}",
+                "run `mmusim run` again, or read them with the mmusim that made them",
+            )  # fmt: skip
+        return mine
+
+    def states(self, version: str | None = None) -> dict[str, int]:
+        """Return how many runs of a model version are queued, running, done and failed."""
+        rows = self._db.execute(
+            "SELECT state, count(*) FROM runs WHERE version = ? GROUP BY state",
+            (version or self.expected(),),
+        )
+        return {"queued": 0, "running": 0, "done": 0, "failed": 0} | dict(rows)
+
+    def failed(self, version: str | None = None) -> list[tuple[Key, str]]:
+        """Return the runs of a model version that failed, and how."""
+        rows = self._db.execute(
+            "SELECT cell, policy, seed, engine, version, error FROM runs "
+            "WHERE state = 'failed' AND version = ? ORDER BY cell, policy, seed",
+            (version or self.expected(),),
+        )
+        return [(Key(*key), error) for *key, error in rows]
+
+    def done(self, version: str, engine: str | None = None) -> set[tuple[str, str, int]]:
+        """Return (cell, policy, seed) of every run that succeeded under this version."""
+        rows = self._db.execute(
+            "SELECT cell, policy, seed FROM runs WHERE state = 'done' AND version = ? "
+            "AND engine = ifnull(?, engine)", (version, engine),
+        )  # fmt: skip
+        return {(cell, policy, seed) for cell, policy, seed in rows}
+
+    def damaged(self, version: str) -> list[Key]:
+        """Return the runs whose result is not what was stored, by its checksum."""
+        return [key for key, packed, sum_ in self._stored(version) if checksum(key, packed) != sum_]
+
+    def results(
+        self,
+        version: str | None = None,
+        engine: str | None = None,
+        *,
+        figures_only: bool = False,
+    ) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
+        """Yield (cell, policy, seed, result) of the runs of a version, ordered by seed.
+
+        Engines give the same results, so of a run made by several one is given, unless an engine
+        is named. `version` is :meth:`version` by default. With `figures_only` a result has its
+        values and its ledger, which is twice as fast.
+
+        Raises
+        ------
+        StoreError
+            If a result is damaged; names the run.
+        """
+        last: tuple[str, str, int] | None = None
+        for key, packed, sum_ in self._stored(version or self.version(), engine):
+            if key[:3] == last:
+                continue
+            last = key[:3]
+            if checksum(key, packed) != sum_:
+                raise StoreError(
+                    f"{self.folder}: {key} is damaged: its checksum is another; run `mmusim run` "
+                    "again: only what is damaged is repeated"
+                )
+            yield *last, unpack(packed, figures_only=figures_only)
+
+    def _stored(
+        self, version: str, engine: str | None = None
+    ) -> Iterator[tuple[Key, bytes, bytes]]:  # fmt: skip
+        with explained(self.folder):
+            for *key, packed, sum_ in self._db.execute(
+                "SELECT cell, policy, seed, engine, version, result, checksum FROM runs "
+                "WHERE state = 'done' AND version = ? AND engine = ifnull(?, engine) "
+                "ORDER BY seed, cell, policy, engine", (version, engine),
+            ):  # fmt: skip
+                yield Key(*key), packed or b"", sum_
+
+    def cells(self) -> dict[str, tuple[str, str]]:
+        """Return name and resolved configuration of every cell by its key.
+
+        Names are unique: a cell whose name another has by now, because the experiment was changed,
+        carries its key as well.
+        """
+        rows = self._db.execute("SELECT key, name, config FROM cells ORDER BY rowid").fetchall()
+        newest = {name: key for key, name, _ in rows}
+        return {
+            key: (name if newest[name] == key else f"{name} [{key[:8]}]".strip(), config)
+            for key, name, config in rows
+        }
+
+    def hosts(self) -> dict[str, tuple[str, str]]:
+        """Return name and hash of every cell's host profile by the cell's key."""
+        rows = self._db.execute("SELECT key, host, host_hash FROM cells")
+        return {key: (host, digest) for key, host, digest in rows}
+
+    def made(self, version: str) -> list[tuple[Key, dict[str, str]]]:
+        """Return every finished run of a version with the facts of where it ran."""
+        rows = self._db.execute(
+            "SELECT cell, policy, seed, engine, version, facts FROM runs "
+            "LEFT JOIN provenance ON runs.provenance = provenance.id "
+            "WHERE state = 'done' AND version = ? ORDER BY seed, cell, policy, engine", (version,),
+        )  # fmt: skip
+        facts: dict[str, dict[str, str]] = {}
+        found = []
+        for *key, text in rows:
+            text = text or "{}"
+            found.append((Key(*key), facts.setdefault(text, json.loads(text))))
+        return found
+
+    def durations(self) -> list[float]:
+        """Return the seconds that finished runs took, in the order in which they ended."""
+        rows = self._db.execute("SELECT seconds FROM runs WHERE state = 'done' ORDER BY rowid")
+        return [seconds for (seconds,) in rows]
+
+    def rows(self, table: str, version: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return columns and rows of a table as they are; of runs those of a version that ended."""
+        of = "WHERE state IN ('done', 'failed') AND version = ?" if table == "runs" else ""
+        with explained(self.folder):
+            found = self._db.execute(
+                f"SELECT * FROM {table} {of} ORDER BY rowid", (version,) if of else ()
+            )
+            return [column[0] for column in found.description], found.fetchall()
+
+    def origin(self, cell: str, policy: str, seed: int) -> dict[str, Any]:
+        """Return all that is needed to make a run again, and to judge it.
+
+        Resolved configuration (TOML), policy, seed, engine, model version, name and hash of the
+        host profile, and versions, commit and machine of the process that ran it.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such finished run of :meth:`version`.
+        """
+        row = self._db.execute(
+            "SELECT config, policy, seed, engine, version, host, host_hash, facts FROM runs "
+            "JOIN cells ON cell = key LEFT JOIN provenance ON runs.provenance = provenance.id "
+            "WHERE state = 'done' AND cell = ? AND policy = ? AND seed = ? AND version = ? "
+            "ORDER BY engine", (cell, policy, seed, self.version()),
+        ).fetchone()  # fmt: skip
+        if row is None:
+            raise ConfigError.of(
+                str(self.folder), "run", None, f"cell {cell}, {policy}, seed {seed} is not there",
+                "run `mmusim run`",
+            )  # fmt: skip
+        names = ("config", "policy", "seed", "engine", "model_version", "host_profile",
+                 "host_profile_hash")  # fmt: skip
+        found: dict[str, Any] = dict(zip(names, row, strict=False))
+        facts: dict[str, str] = json.loads(row[-1] or "{}")
+        return found | facts
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self._db.close()

@@ -1,0 +1,54 @@
+"""One stored run: what names it, and its result as bytes with a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from typing import Any, Final, NamedTuple
+
+
+class Key(NamedTuple):
+    """What decides a result. Two runs of one key are the same run."""
+
+    cell: str  # hash of the resolved configuration
+    policy: str
+    seed: int
+    engine: str
+    version: str  # of the model's code
+
+    def __str__(self) -> str:
+        """Name the run for messages."""
+        return f"run of cell {self.cell}, {self.policy}, seed {self.seed} ({self.engine})"
+
+
+FIGURES: Final = ("values", "ledger")
+"""What tables are made of; it can be read without the rest, histograms above all."""
+
+
+def pack(record: dict[str, Any]) -> bytes:
+    """Return a record as bytes: the length of the figures, the figures, the rest.
+
+    Both are JSON, deflated. Histograms are sparse, so a run takes 1 to 3 kB.
+    """
+    figures = {name: part for name, part in record.items() if name in FIGURES}
+    head = _deflated(figures)
+    rest = _deflated({name: part for name, part in record.items() if name not in figures})
+    return len(head).to_bytes(4, "big") + head + rest
+
+
+def unpack(packed: bytes, *, figures_only: bool = False) -> dict[str, Any]:
+    """Return the record of :func:`pack`, or only its figures."""
+    end = 4 + int.from_bytes(packed[:4], "big")
+    record: dict[str, Any] = json.loads(zlib.decompress(packed[4:end]))
+    return record if figures_only else record | json.loads(zlib.decompress(packed[end:]))
+
+
+def _deflated(data: dict[str, Any]) -> bytes:
+    return zlib.compress(json.dumps(data, separators=(",", ":")).encode())
+
+
+def checksum(key: Key, packed: bytes) -> bytes:
+    """Return a hash of a result and of what it is the result of."""
+    name = "\0".join(map(str, key)).encode()
+    return hashlib.blake2b(name + b"\0" + packed, digest_size=8).digest()

@@ -1,0 +1,150 @@
+"""A ledger that is damaged or old is made sound: what can be read of it is kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from mmusim.store.owners import dead
+from mmusim.store.record import Key, checksum, pack
+from mmusim.store.schema import FORMAT, UNFINISHED, StoreError, create
+
+OLD: Final = "2"
+"""The format that is brought up to date: no engines, no checksums, results as plain text."""
+LEAST_ROW: Final = 50  # bytes; bounds how many rows a file can have
+
+
+def make_sound(ledger: Path) -> tuple[str, ...]:
+    """Bring an old ledger up to date and mend a damaged one; say what was done.
+
+    The file as it was stays beside it. Nothing is changed where nothing is wrong.
+
+    Raises
+    ------
+    StoreError
+        If another process works on a damaged ledger, or it cannot be read at all.
+    sqlite3.Error, OSError
+        If it is no ledger, or cannot be written.
+    """
+    with closing(sqlite3.connect(ledger, timeout=30)) as db:
+        about = dict(_rows(db, "about", 2))
+        if about.get("format") not in (OLD, str(FORMAT)):
+            return ()  # opening it says so
+        old = about["format"] == OLD
+        if not old and not _wrong(db):
+            return ()
+        if not old and _others(db):
+            raise StoreError(
+                f"{ledger}: is damaged, and another process works on it; stop that one, then run "
+                "again: what can be read is kept"
+            )
+        unfinished = ledger.with_name(UNFINISHED)
+        kept, lost = _copy(db, unfinished, about, old=old)
+    aside = ledger.with_name(f"{ledger.name}.{'format-2' if old else 'damaged'}")
+    shutil.copy2(ledger, aside)
+    for rest in ("-wal", "-shm"):  # they belong to the file that goes
+        ledger.with_name(ledger.name + rest).unlink(missing_ok=True)
+    unfinished.replace(ledger)
+    if old:
+        return (f"{ledger}: brought from format 2 to {FORMAT}; the old file is {aside.name}",)
+    return (
+        f"{ledger}: was damaged; {kept} finished runs could be read, {lost} are lost and run "
+        f"again; the damaged file is {aside.name}",
+    )  # fmt: skip
+
+
+def _wrong(db: sqlite3.Connection) -> bool:
+    """Tell whether SQLite finds the file inconsistent."""
+    try:
+        return [row[0] for row in db.execute("PRAGMA quick_check(1)")] != ["ok"]
+    except sqlite3.DatabaseError:
+        return True
+
+
+def _others(db: sqlite3.Connection) -> bool:
+    try:
+        (count,) = db.execute("SELECT count(*) FROM owners").fetchone()
+        return int(count) > len(dead(db))
+    except sqlite3.DatabaseError:
+        return False
+
+
+def _copy(
+    db: sqlite3.Connection, to: Path, about: dict[str, str], *, old: bool
+) -> tuple[int, int]:  # fmt: skip
+    """Write what can be read into a new ledger; return how many finished runs are in, and not."""
+    facts = {key: value for key, value in about.items() if key != "format"}
+    kept = lost = 0
+    with closing(create(to, facts)) as new, new:
+        for row in _rows(db, "cells", 3 if old else 5):
+            filled = (*row, "", "")[:5]
+            new.execute("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?)", filled)
+        if not old:
+            for row in _rows(db, "provenance", 2):
+                new.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", row)
+        for row in _rows(db, "runs", 7 if old else 12):
+            run = _from_format_2(row) if old else row
+            key, state, packed = Key(*run[:5]), run[5], run[9]
+            if state == "done" and (packed is None or checksum(key, packed) != run[10]):
+                lost += 1
+                continue
+            if state in ("done", "failed"):
+                kept += state == "done"
+                marks = ", ".join("?" * 12)
+                new.execute(f"INSERT OR IGNORE INTO runs VALUES ({marks})", run)
+        lost += _unreadable(db, "runs")
+    return kept, lost
+
+
+def _from_format_2(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    cell, policy, seed, version, state, seconds, text = row
+    key = Key(cell, policy, seed, "simpy", version)
+    data = json.loads(text)
+    if state == "failed":
+        return (*key, state, None, seconds, None, None, None, data["error"])
+    packed = pack(data)
+    return (*key, state, None, seconds, None, packed, checksum(key, packed), None)
+
+
+def _rows(db: sqlite3.Connection, table: str, columns: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table that can be read, one by one: a damaged page hides only its own."""
+    try:
+        rows = db.execute(f"SELECT * FROM {table}").fetchall()
+    except sqlite3.DatabaseError:
+        if table == "about":
+            raise  # without it nothing can be said of the rest
+        rows = []
+        for number in _numbers(db, table):
+            with suppress(sqlite3.DatabaseError):
+                rows += db.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,))
+    yield from (row for row in rows if len(row) == columns)
+
+
+def _numbers(db: sqlite3.Connection, table: str) -> range:
+    try:
+        (last,) = db.execute(f"SELECT max(rowid) FROM {table}").fetchone()
+    except sqlite3.DatabaseError:
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        last = pages * size // LEAST_ROW
+    return range(1, (last or 0) + 1)
+
+
+def _unreadable(db: sqlite3.Connection, table: str) -> int:
+    """Count the rows that the table's index knows and that cannot be read."""
+    count = 0
+    try:
+        numbers = [row[0] for row in db.execute(f"SELECT rowid FROM {table} ORDER BY cell")]
+    except sqlite3.DatabaseError:
+        return 0
+    for number in numbers:
+        try:
+            db.execute(f"SELECT result FROM {table} WHERE rowid = ?", (number,)).fetchone()
+        except sqlite3.DatabaseError:
+            count += 1
+    return count

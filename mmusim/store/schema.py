@@ -1,0 +1,118 @@
+"""The tables of a ledger, how they are made, and how trouble with them is told."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from mmusim.errors import MmusimError
+
+FORMAT: Final = 3
+LEDGER: Final = "ledger.sqlite"
+UNFINISHED: Final = f".{LEDGER}.new"
+"""A ledger that is being made; left behind by a process that was killed, it is made anew."""
+
+SCHEMA = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE cells (
+    key TEXT PRIMARY KEY, name TEXT NOT NULL, config TEXT NOT NULL,
+    host TEXT NOT NULL, host_hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE provenance (id TEXT PRIMARY KEY, facts TEXT NOT NULL) STRICT;
+CREATE TABLE owners (
+    token TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, born TEXT NOT NULL,
+    beat REAL NOT NULL
+) STRICT;
+CREATE TABLE runs (
+    cell TEXT NOT NULL, policy TEXT NOT NULL, seed INTEGER NOT NULL, engine TEXT NOT NULL,
+    version TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed')),
+    owner TEXT, seconds REAL, provenance TEXT, result BLOB, checksum BLOB, error TEXT,
+    UNIQUE (cell, policy, seed, engine, version)
+) STRICT;
+"""
+
+
+class StoreError(MmusimError):
+    """The run directory cannot be used: it is full, read-only, damaged or locked."""
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn trouble with files and with SQLite into one message with a remedy."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StoreError(
+            f"{folder}: cannot be used as a run directory: {reason}; free space or choose another "
+            "folder with --out, then run again: finished runs are kept"
+        ) from None
+
+
+def connect(ledger: Path) -> sqlite3.Connection:
+    """Open a ledger; where nobody may write, as it is.
+
+    Raises
+    ------
+    sqlite3.Error
+        If that cannot be done.
+    """
+    if not os.access(ledger.parent, os.W_OK):
+        return _connect_as_it_is(ledger)
+    db = sqlite3.connect(ledger, timeout=30)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _connect_as_it_is(ledger: Path) -> sqlite3.Connection:
+    """Open a ledger without locks and without the files beside it, which one could not make."""
+    beside = ledger.with_name(f"{ledger.name}-wal")
+    if beside.exists() and beside.stat().st_size:
+        raise sqlite3.OperationalError(
+            "the folder is read-only, and its newest runs are not in the ledger yet"
+        )
+    return sqlite3.connect(f"{ledger.absolute().as_uri()}?immutable=1", uri=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only process that makes or mends a ledger in a folder; wait for others."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+def nothing_else(folder: Path) -> bool:
+    """Tell whether a folder is empty but for a ledger that was never finished."""
+    return all(path.name.startswith(UNFINISHED) for path in folder.iterdir())
+
+
+def create(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
+    """Make an empty ledger; the caller moves it to its place when it is complete."""
+    for name in (path.name, f"{path.name}-journal"):
+        path.with_name(name).unlink(missing_ok=True)
+    db = sqlite3.connect(path)
+    try:
+        with db:
+            db.executescript(SCHEMA)
+            about = {"format": str(FORMAT), **facts}
+            db.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+    except BaseException:
+        db.close()
+        path.unlink(missing_ok=True)
+        raise
+    return db

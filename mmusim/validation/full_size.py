@@ -1,0 +1,92 @@
+"""How long a simulation takes beside the machine that it models, at full size."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from mmusim.engine.choice import COMPILED
+from mmusim.engine.simulate import Simulation
+from mmusim.plan import make_plan
+from mmusim.validation.predict import REGIONS, SEED, Costs, cell_of
+from mmusim.validation.published import Figure, Run
+
+ALL: Final = 10.0
+LOCK_BOUND: Final = 1.0
+"""Targets for the ratio of simulation to machine."""
+
+
+class Speed(NamedTuple):
+    """A phase of a run of dirty_log_perf_test: on the machine, and simulated."""
+
+    run: Run
+    phase: str
+    machine_s: float  # median of the published figures
+    simulation_s: float  # wall time of the phase in the simulation, one process
+
+    @property
+    def ratio(self) -> float:
+        """Simulation over machine."""
+        return self.simulation_s / self.machine_s
+
+    @property
+    def lock_bound(self) -> bool:
+        """Whether the phase is faults that queue for mmu_lock held for write."""
+        exclusive = "legacy" in self.run.policy or "shadow" in self.run.policy
+        drops = "lazy-drop" in self.run.policy and self.run.backing == "1GiB"
+        first = self.phase == "iteration 1 dirty memory" and not self.run.all_set
+        enough = self.run.vcpus >= (2 if "shadow" in self.run.policy else 8)
+        return exclusive and drops and first and enough
+
+    @property
+    def meets(self) -> bool:
+        """Whether the ratio is below its target."""
+        return self.ratio < (LOCK_BOUND if self.lock_bound else ALL)
+
+
+def full_size(
+    figures: Iterable[Figure], costs: Costs, tell: Callable[[str], None] = lambda words: None
+) -> list[Speed]:
+    """Simulate every published run of 1 GiB a vCPU with the compiled engine, one after the other.
+
+    Parameters
+    ----------
+    figures : iterable of Figure
+    costs : mapping
+        Costs that replace those of the profile.
+    tell : callable
+        Told of each run before it is made.
+
+    Raises
+    ------
+    ConfigError
+        If there is no compiled engine here.
+    """
+    published: dict[Run, dict[str, list[float]]] = {}
+    for figure in figures:
+        if figure.run is not None and figure.run.gib == 1:
+            phases = published.setdefault(figure.run, {})
+            phases.setdefault(figure.phase, []).append(figure.seconds)
+    speeds = []
+    for run in sorted(published, key=lambda run: (run.vcpus, run.policy)):
+        tell(f"{run.vcpus} vCPUs, {run.policy}, {run.writes} % writes")
+        seconds = phase_seconds(run, costs, REGIONS)
+        speeds += [
+            Speed(run, phase, statistics.median(machine), seconds[phase])
+            for phase, machine in published[run].items()
+        ]
+    return speeds
+
+
+def phase_seconds(run: Run, costs: Costs, regions: int) -> dict[str, float]:
+    """Simulate a run in which each vCPU touches so many regions; return what its phases took.
+
+    By the selftest's names, in seconds of wall time.
+    """
+    simulation = Simulation(
+        make_plan(cell_of(run, costs, regions), run.policy, SEED), engine=COMPILED
+    )
+    trace = simulation.run()
+    walls = simulation.phase_seconds()
+    return {p.name: wall for p, wall in zip(trace.phases, walls, strict=True) if p.name}
