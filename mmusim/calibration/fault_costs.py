@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mmusim.calibration.findings import Finding, Findings, constant, measured
-from mmusim.calibration.interference import Interruptions, without
+from mmusim.calibration.interference import PLAIN, Interruptions, without
 from mmusim.calibration.lock_share import lock_waits
 from mmusim.calibration.samples import Samples
 from mmusim.calibration.tables import Certainty, Floats, median_certainty
-
-PLAIN = ("write-protected-4K", "read-after-drop", "write-after-drop", "write-after-recreate")
-"""Kinds of fault that need no new table and drop nothing."""
 
 
 def fault_costs(samples: Samples, found: Interruptions | None) -> Findings:
@@ -20,8 +17,7 @@ def fault_costs(samples: Samples, found: Interruptions | None) -> Findings:
     out: Findings = {}
     for how, kinds in names.items():
         if kinds:
-            trip = _round_trip(samples, kinds)
-            out[f"c_fault_{how}"] = _faults(samples, kinds, found, trip)
+            out[f"c_fault_{how}"] = _faults(samples, kinds, found)
     reference = out.get("c_fault_slow") or out.get("c_fault_fast")
     if reference is None:
         return out
@@ -44,7 +40,7 @@ def fault_costs(samples: Samples, found: Interruptions | None) -> Findings:
         )  # fmt: skip
     out |= _tables(samples)
     out |= _contention(samples, out["c_fault_slow"], found, trip)
-    return out | _flushes(samples, trip)
+    return out | _flushes(samples, found, trip)
 
 
 def round_trip(samples: Samples) -> float:
@@ -64,12 +60,10 @@ def _round_trip(samples: Samples, kinds: list[str]) -> float:
     return min(float(np.median(asked)), 0.9 * cheapest) if len(asked) else 0.9 * cheapest
 
 
-def _faults(
-    samples: Samples, kinds: list[str], found: Interruptions | None, trip: float
-) -> Finding:
+def _faults(samples: Samples, kinds: list[str], found: Interruptions | None) -> Finding:
     """Pool the kinds, each with equal weight, without the interruptions that hit them."""
     clock = clock_ns(samples)
-    cleaned = [without(samples.of(name), found, trip) - clock for name in kinds]
+    cleaned = [without(samples.of(name), found) - clock for name in kinds]
     most = max(map(len, cleaned))
     pooled = np.concatenate([np.resize(np.sort(ns), most) for ns in cleaned])
     replicates = [a - clock for name in kinds for a in samples.arrays[name]]
@@ -125,7 +119,7 @@ def _contention(
     """The part of a fault under mmu_lock, from two vCPUs that fault without a pause."""
     if "contention/alone" not in samples.arrays or "contention/both" not in samples.arrays:
         return {}
-    mean = _body_mean(without(samples.of("contention/alone"), found, trip))
+    mean = _body_mean(without(samples.of("contention/alone"), found))
     more, certainty = difference(
         [np.array([_body_mean(a)]) for a in samples.arrays["contention/both"]],
         [np.array([_body_mean(a)]) for a in samples.arrays["contention/alone"]],
@@ -152,22 +146,22 @@ def _body_mean(ns: Floats) -> float:
     return float(np.sort(ns)[: max(1, round(0.98 * len(ns)))].mean())
 
 
-def _flushes(samples: Samples, trip: float) -> Findings:
-    """A get that kicks a vCPU in the guest, less one that kicks nobody."""
+def _flushes(samples: Samples, found: Interruptions | None, trip: float) -> Findings:
+    """What a kick takes: from interruptions for the target, from gets for who waits for it."""
+    out: Findings = {}
+    if found is not None and found.overhead > 0:
+        note = (
+            f"an interruption takes {found.overhead:,.0f} ns longer in guest mode than in the "
+            "host, by which the tail of faults comes out; less c_exit and c_entry"
+        )
+        out["c_ack"] = constant(found.overhead - trip, None, note, "derived")
     if "flush/idle" not in samples.arrays or "flush/beside" not in samples.arrays:
-        return {}
+        return out
     more, certainty = difference(samples.arrays["flush/beside"], samples.arrays["flush/idle"])
-    ack = max(0.0, more - trip / 2)
-    note = f"a get waits {more:,.0f} ns for a vCPU in the guest; less c_exit"
-    known = certainty._replace(
-        low=max(0.0, certainty.low - trip / 2), high=max(0.0, certainty.high - trip / 2)
+    out["c_flush_target"] = constant(
+        more, certainty, "a get that kicks a vCPU in the guest, less one that kicks nobody"
     )
-    return {
-        "c_ack": constant(ack, known, note, "derived"),
-        "c_flush_target": constant(
-            0.0, None, "in c_ack and c_exit, which are waited for", "derived"
-        ),
-    }
+    return out
 
 
 def _scaled(certainty: Certainty, to: float) -> Certainty:

@@ -86,7 +86,7 @@ def profile_data(
     }
     found = interruptions(samples)
     if found is not None:
-        every, lasts = as_renewal(found, round_trip(samples))
+        every, lasts = as_renewal(found)
         gaps = {"gamma": {"mean": exact_ns(every.average), "cv": every.cv}}
         data["interference"] = [{"every": gaps, "lasts": as_cost(lasts)}]
     if "kernel" in samples.facts:

@@ -29,14 +29,15 @@ def hits(rng: Rng, sink: Sink, mib: int) -> None:
                 sink.add(f"hit/2M/{order}/{mib}/alone/{kind}", thin(ns))
         vm.log(True)
         b.quietly(firsts(pages), True)
-        near = rng.permutation(pages)[:3000]
-        b.quietly(near, True)
+        near = {order: some(order) for order in ("sequential", "random")}
+        for gfns in near.values():
+            b.quietly(gfns, True)
         for order in rng.permutation(["sequential", "random"]).tolist():
-            gfns = np.sort(near) if order == "sequential" else rng.permutation(near)
+            gfns = near[order]
             b.get()
-            write = rng.random(len(near)) < 0.3
+            write = rng.random(len(gfns)) < 0.3
             ns = b.touch(gfns, write)
-            sink.add(f"hit/4K/{order}/{mib}/beside/read", ns[~write])
+            sink.add(f"hit/4K/{order}/{mib}/beside/read", thin(ns[~write]))
             sink.add(f"hit/4K/{order}/{mib}/alone/read", thin(b.touch(gfns, False)))
 
 

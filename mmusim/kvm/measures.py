@@ -264,6 +264,6 @@ MEASURES: Final[Schedule] = {
     "clocks": (clocks, 12), "interruptions": (interruptions, 20), "faults, 2 MiB": (faults_2m, 50),
     "faults, 4 KiB": (faults_4k, 10), "flushes": (flushes, 12), "contention": (contention, 20),
     "rings": (rings, 12), **_sizes("log operations", log_operations, 15),
-    **_sizes("clears", clears, 6), **_sizes("hits", hits, 20),
+    **_sizes("clears", clears, 6), **_sizes("hits", hits, 12),
 }  # fmt: skip
 """Measure, and how often it is repeated if there is time."""
