@@ -268,7 +268,8 @@ def quantile_nodes(distribution: Distribution) -> tuple[Floats, Floats]:
         ``lower[i]`` is the quantile at tail probability v_i, ``upper[i]`` at 1 - v_i, with
         v_i = 2**(i // CELLS - OCTAVES - 1) * (1 + i % CELLS / CELLS), up to v = 1/2. Straight
         lines between nodes are off by less than 1e-4 of the value for every shape shipped, but
-        for the cell or two (1/128 of their tail probability wide) in which a mixture jumps.
+        for cells (1/128 of their tail probability wide) in which a mixture jumps or a measured
+        table has a corner.
     """
     i = np.arange(OCTAVES * CELLS + 1)
     v = np.ldexp(1 + (i % CELLS) / CELLS, i // CELLS - OCTAVES - 1)

@@ -80,6 +80,9 @@ class SharedDraws(Draws):
         self._draws = draws
         self._kept: dict[Any, Stream] = {}
 
+    def restart(self) -> None:
+        """Nothing is counted here."""
+
     def stream(self, purpose: str, actor: int, distribution: Distribution) -> Stream:
         key = purpose, actor, distribution
         if key not in self._kept:

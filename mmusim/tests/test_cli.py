@@ -137,7 +137,7 @@ def test_listings(small: Path) -> None:
     assert {row["provenance"] for row in rows} <= {"measured", "published", "derived", "assumed"}
     assert 'memory = "4MiB"' in mmusim_here("show", small).stdout
     assert json.loads(mmusim_here("schema").stdout)["title"] == "Experiment"
-    assert "Measure the engine's speed" in mmusim("--help").stdout
+    assert "Measure the engines' speed" in mmusim("--help").stdout
 
 
 def test_conform_prints_a_table_and_says_when_something_differs(tmp_path: Path) -> None:

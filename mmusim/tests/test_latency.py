@@ -377,9 +377,26 @@ def test_beyond_the_last_tail_stands_the_end_of_the_table(rest: int) -> None:
 MIXTURES = [name for name in SHIPPED if isinstance(SHIPPED[name], Mixture)]
 
 
-@pytest.mark.parametrize("name", [name for name in SHIPPED if name not in MIXTURES])
-def test_the_table_is_right_to_1e_4_for_every_shape_shipped_that_is_no_mixture(name: str) -> None:
+CORNERED = [name for name in SHIPPED if isinstance(SHIPPED[name], Empirical)]
+
+
+@pytest.mark.parametrize("name", [n for n in SHIPPED if n not in MIXTURES and n not in CORNERED])
+def test_the_table_is_right_to_1e_4_for_every_shape_shipped_that_is_smooth(name: str) -> None:
     assert table_error(SHIPPED[name], words_in_the_table()).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", CORNERED)
+def test_the_table_of_a_measured_cost_is_off_only_where_that_has_a_corner(name: str) -> None:
+    """Between its corners it is straight, and so is the table between its nodes."""
+    measured = SHIPPED[name]
+    assert isinstance(measured, Empirical)
+    corners = set()
+    for p in measured.p[1:-1]:
+        upper, tail = (1, 1 - p) if p > 0.5 else (0, p)
+        mantissa, exponent = np.frexp(tail)  # tail = (2 * mantissa) * 2 ** (exponent - 1)
+        cell = (exponent - 1 + OCTAVES + 1) * CELLS + (2 * mantissa - 1) * CELLS
+        corners |= {(upper, int(np.floor(cell + wide))) for wide in (-1e-6, 0, 1e-6)}
+    assert set(cells_off(name)) <= corners
 
 
 @cache

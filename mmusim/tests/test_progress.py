@@ -68,7 +68,7 @@ def test_times_to_wait(seconds: float, text: str) -> None:
 def test_a_simulation_can_be_looked_at_from_another_thread() -> None:
     """Simulated time and share only grow, the share ends at 1, and the run does not notice."""
     plan = make_plan(busy_cell(policies=only("eager-drop")), "eager-drop", 1)
-    simulation = Simulation(plan)
+    simulation = Simulation(plan, engine="simpy")
     seen, over = [simulation.reached()], threading.Event()
 
     def look() -> None:
