@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import mmusim
+from mmusim.engine.choice import SIMPY, VARIABLE
 
 PACKAGE = Path(mmusim.__file__).parent
 ROOT = PACKAGE.parent
@@ -76,8 +77,8 @@ MUTANTS = {
     ),
     "enabling flushes": Mutant(
         "engine/log_ioctls.py",
-        "    yield from unlock_and_flush(vm, host, owed)\n    send(",
-        "    yield from unlock_and_flush(vm, host, False)\n    send(",
+        "    yield from unlock_and_flush(vm, host, owed)\n    send_slot(",
+        "    yield from unlock_and_flush(vm, host, False)\n    send_slot(",
         FORM + "[linux-3.16]",
     ),
     "a dropped large spte is flushed": Mutant(
@@ -196,7 +197,7 @@ class Copy:
         os.utime(file, (1_600_000_000 + 60 * self.age,) * 2)
 
     def __enter__(self) -> Copy:
-        env = os.environ | {"PYTHONPATH": str(self.root), "PYTEST_ADDOPTS": ""}
+        env = os.environ | {"PYTHONPATH": str(self.root), "PYTEST_ADDOPTS": "", VARIABLE: SIMPY}
         self.server = subprocess.Popen(
             [sys.executable, "mmusim/tests/fork_server.py"],
             cwd=self.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
