@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from mmusim.errors import ConfigError, MmusimError
 from mmusim.provenance import model_version
@@ -124,17 +126,31 @@ class _Dask(Crew):
 
 
 def _reach(distributed: Any, address: str) -> Any:
-    try:
-        return distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False)
-    except ValueError as error:
+    """Connect. Whether anybody is there is asked first, before the client starts its threads."""
+    host, port = _parted(address)
+    if not host or not port:
         raise ConfigError.of(
-            "--scheduler", "", address, f"is no address ({error})", "write tcp://host:port"
-        ) from None
+            "--scheduler", "", address, "is no address of a scheduler", "write tcp://host:port"
+        )
+    try:
+        socket.create_connection((host, port), TIMEOUT_S).close()
+        return distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False)
     except OSError:
         raise ClusterError(
             f"--scheduler = {address!r}: does not answer within {TIMEOUT_S:.0f} s; start it with "
             "`dask scheduler`, or leave --scheduler out to run on this machine"
         ) from None
+
+
+def _parted(address: str) -> tuple[str, int]:
+    """Return host and port of tcp://host:port; an empty one and 0 of anything else."""
+    try:
+        parts = urlsplit(address)
+        return (
+            (parts.hostname or "", parts.port or 0) if parts.scheme in ("tcp", "tls") else ("", 0)
+        )
+    except ValueError:  # the port is no number
+        return "", 0
 
 
 def _check_workers(client: Any, address: str) -> None:
