@@ -259,8 +259,8 @@ def cause(score: PassScore, miss: Compared) -> str:
         )
     if miss.metric in ("p99", "p99.9") and miss.ratio < 1 and "vCPUs" in score.setting:
         return (
-            "flushes: where leaving and entering the guest is most of a fault, a vCPU on that way is "
-            "still kicked and waited for; the model has it outside from the first instant"
+            "flushes: where leaving and entering the guest is most of a fault, a vCPU on that way "
+            "is still kicked and waited for; the model has it outside from the first instant"
         )
     if miss.metric in ("p99", "p99.9") and miss.ratio < 1 and "log read" in score.setting:
         return (
