@@ -81,7 +81,8 @@ def works() -> Iterator[Work]:
         yield Work("slow faults, uncontended", by, _faults(engine, 1))
         for vcpus in CONTENDED:
             yield Work(f"slow faults, {vcpus} vCPUs at mmu_lock", by, _faults(engine, vcpus))
-        yield Work("accesses that hit", by, _hits(engine))
+        yield Work("writes that hit, 4 KiB", by, _hits(engine, _plan))
+        yield Work("reads that hit, 2 MiB", by, _hits(engine, _large))
 
 
 def _lock(run: Callable[[int], int], cycles: int) -> float:
@@ -105,6 +106,10 @@ def _timeouts(count: int = 200_000) -> float:
 def _plan(passes: int, vcpus: int = 1, regions: int = 64, pages: str = "100%") -> Any:
     """One slow fault a page, then passes of nothing but hits; so many 2 MiB regions a vCPU."""
     phases = [{"do": "enable-logging"}, *[{"do": "write", "pages": pages}] * passes]
+    return _made(phases, vcpus, regions)
+
+
+def _made(phases: list[dict[str, Any]], vcpus: int, regions: int) -> Any:
     data = {
         "schema": 1, "id": "bench", "question": "how fast?",
         "vm": {"vcpus": vcpus, "memory": f"{2 * vcpus * regions}MiB"},
@@ -113,6 +118,11 @@ def _plan(passes: int, vcpus: int = 1, regions: int = 64, pages: str = "100%") -
     }  # fmt: skip
     (cell,) = cells_of(data, "bench", Path())
     return make_plan(cell, "eager-drop", 1)
+
+
+def _large(passes: int) -> Any:
+    """A slow fault a region, then passes of reads that go through 2 MiB mappings."""
+    return _made([{"do": "write"}, *[{"do": "read"}] * (1 + passes)], 1, 64)
 
 
 def _contended(engine: str, vcpus: int) -> Any:
@@ -141,10 +151,10 @@ def _events() -> float:
     return simulation.events() / (time.perf_counter() - started)
 
 
-def _hits(engine: str) -> Callable[[], float]:
+def _hits(engine: str, plan: Callable[[int], Any]) -> Callable[[], float]:
     """Rate of hits alone: the time of the faulting first pass is taken off."""
     passes = PASSES * SIZE[engine] // 2 if engine == COMPILED else PASSES
-    many, one = _plan(passes), _plan(1)
+    many, one = plan(passes), plan(1)
 
     def rate() -> float:
         started = time.perf_counter()
@@ -153,6 +163,6 @@ def _hits(engine: str) -> Callable[[], float]:
         started = time.perf_counter()
         Simulation(one, engine=engine).run()
         elapsed -= time.perf_counter() - started
-        return sum(p.writes.count for p in trace.phases[2:]) / elapsed
+        return sum(p.writes.count + p.reads.count for p in trace.phases[2:]) / elapsed
 
     return rate

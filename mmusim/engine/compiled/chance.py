@@ -33,7 +33,7 @@ def drawn(quantiles: Any, constant: float, key: int, index: int) -> int:
     number.
     """
     step = (np.uint64(index) + _ONE) * _GOLDEN
-    dither = np.float64(step >> _S11) * 2.0**-53
+    dither = np.float64(np.int64(step >> _S11)) * 2.0**-53
     value = constant
     if math.isnan(constant):
         z = np.uint64(key) + step
@@ -51,7 +51,7 @@ def drawn(quantiles: Any, constant: float, key: int, index: int) -> int:
         upper = np.int64(z >> _S63)
         start = quantiles[upper, cell]
         value = start + part * (quantiles[upper, cell + 1] - start)
-    return np.int64(math.floor(value + dither))
+    return np.int64(value + dither)  # no time is negative: the same as rounding down
 
 
 @jit

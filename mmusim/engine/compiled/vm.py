@@ -83,7 +83,7 @@ class CompiledVm(Vm):
         return CompiledLock(self.compiled_env, self.memory)
 
     @property
-    def tracked(self) -> bool:  # type: ignore[override]
+    def tracked(self) -> bool:
         """Whether the slot logs dirty pages."""
         return bool(self.memory.get("tracked"))
 
@@ -93,8 +93,9 @@ class CompiledVm(Vm):
         if self.memory.get("bundles") and tracked != self.tracked:
             self.settle()
             for v in self.vcpus:
-                if v.in_guest and isinstance(v.process, CompiledProgram):
-                    v.process.interrupt(REPLAN)
+                process: Any = v.process
+                if v.in_guest and isinstance(process, CompiledProgram):
+                    process.interrupt(REPLAN)
         self.memory.set("tracked", int(tracked))
 
     @property
