@@ -13,14 +13,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mmusim.config.cells import Cell
 from mmusim.engine.choice import AUTO
 from mmusim.engine.simulate import Reached, Simulation
-from mmusim.errors import MmusimError
+from mmusim.errors import ConfigError, MmusimError
 from mmusim.metrics import measure, to_record
 from mmusim.plan import make_plan
 from mmusim.provenance import model_version, provenance
@@ -117,6 +118,7 @@ class Crew:
             done.set_result(carry_out(task, self._beat))
             return done
         if self._executor is None:
+            check_main()
             spawn = multiprocessing.get_context("spawn")
             self._beats = spawn.SimpleQueue()
             self._executor = ProcessPoolExecutor(
@@ -150,6 +152,26 @@ class Crew:
                     process.terminate()
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = self._beats = None
+
+
+def check_main() -> None:
+    """Refuse to start processes from a script that would start them again in each of them.
+
+    Raises
+    ------
+    ConfigError
+        If the main module is a script without a guard.
+    """
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if file is None or getattr(main, "__spec__", None) is not None:
+        return  # typed in, or run by its name
+    with suppress(OSError, UnicodeDecodeError):
+        if "__name__" not in Path(file).read_text(encoding="utf-8"):
+            raise ConfigError.of(
+                file, "workers", None, "is a script that every new process would run again",
+                'put what it does under `if __name__ == "__main__":`, or pass workers=1',
+            )  # fmt: skip
 
 
 def processors() -> int:

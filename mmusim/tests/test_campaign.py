@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from experiment_files import MINIMAL
 from typer.testing import CliRunner
 
@@ -118,3 +122,21 @@ def test_the_benchmark_of_the_store_measures_what_it_says(monkeypatch: pytest.Mo
     assert 0 < inside <= 105
     assert unit == "%"
     assert len(rows) == 16
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_a_script_that_starts_itself_again_is_refused(tmp_path: Path, guarded: bool) -> None:
+    """With the guard that Python's documentation asks for it runs."""
+    call = f"run_experiment({str(tmp_path / 'e.toml')!r}, {str(tmp_path / 'out')!r}, workers=2)"
+    shutil.copy(ROOT / "experiments/unshadow-livelock/experiment.toml", tmp_path / "e.toml")
+    body = f'if __name__ == "__main__":\n    print(len({call}.cells))' if guarded else call
+    script = tmp_path / "script.py"
+    script.write_text(f"from mmusim import run_experiment\n{body}\n")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False
+    )
+    if guarded:
+        assert int(done.stdout) > 0, done.stderr
+    else:
+        assert "every new process would run again" in done.stderr
+        assert 'if __name__ == "__main__"' in done.stderr
