@@ -77,9 +77,9 @@ def look_at_stalls(s: Any, v: int, now: int) -> int:
         window = _ALL_WINDOWS[w]
         worst = s.worst[v, w]
         back = 0  # the last stall that begins before the window does
-        for i in range(n):
+        for i in range(s.stall_kept[v], n):
             at = ends[i] - window
-            if ends[i] <= seen or at < begin:
+            if at < begin:
                 continue
             while back + 1 < n and starts[back + 1] <= at:
                 back += 1
@@ -106,7 +106,7 @@ def look_at_stalls(s: Any, v: int, now: int) -> int:
         old += 1
     for i in range(old, n):
         starts[i - old], ends[i - old], before[i - old] = starts[i], ends[i], before[i]
-    s.stall_n[v] = n - old
+    s.stall_n[v] = s.stall_kept[v] = n - old
     return n - old
 
 

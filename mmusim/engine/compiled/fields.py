@@ -32,7 +32,7 @@ VCPU: Final = (
     "kick_sent", "kick_answered", "ack_open", "ack_slot", "ack_for",
     # How often it has paid for what is counted.
     "kicks", "flushes", "ring_exits", "user_exits",
-    "pml_n", "ring_n", "ring_pushed", "stall_n", "stall_seen", "stall_begin",
+    "pml_n", "ring_n", "ring_pushed", "stall_n", "stall_kept", "stall_seen", "stall_begin",
     # Its program: addresses of arrays, or 0, and its first access among all of the vCPU.
     "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats", "private",
     "set_at", "set_n",

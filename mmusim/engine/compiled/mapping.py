@@ -177,7 +177,9 @@ def pays_for_map(s: Any, v: int) -> int:
     """Pay for new tables and for the section under the lock."""
     gfn, level = s.gfn[v], s.level[v]
     missing = lacks_tables(s, gfn, level)
-    alloc_ns = missing * cost(s, v, C_ALLOC_TABLE, s.index[v])
+    alloc_ns = 0
+    if missing or s.by_occurrence:  # where payments are counted, nothing is drawn for nothing
+        alloc_ns = missing * cost(s, v, C_ALLOC_TABLE, s.index[v])
     ns = s.locked[v]
     if s.has_upper and s.write[v] and s.protects_root:
         ns += np.int64(np.rint(s.reals[PUSH_DOWN] * push_down(s.upper, s, gfn)))

@@ -23,7 +23,7 @@ from mmusim.mmu.dirty_ring import PML_ENTRIES
 def start(s: Any, v: int) -> int:
     """Begin a program, in the host."""
     s.started_ns[v] = s.stall_begin[v] = s.stall_seen[v] = s.left_ns[v] = s.now
-    s.stall_n[v] = 0
+    s.stall_n[v] = s.stall_kept[v] = 0
     for w in range(s.worst.shape[1]):
         s.worst[v, w] = -1
     ns = cost(s, v, T_PASS, s.first[v] + s.k[v])
