@@ -14,10 +14,11 @@ from mmusim.config.cells import Cell
 from mmusim.config.experiment import Experiment
 from mmusim.engine.choice import AUTO, prepare
 from mmusim.metrics import Metrics, from_record
+from mmusim.processes import interrupts
 from mmusim.progress import Progress, Watch
 from mmusim.provenance import model_version
 from mmusim.store import Key, Store
-from mmusim.workers import BEAT_S, Crew, Ended, Job, Task, interrupts
+from mmusim.workers import BEAT_S, Crew, Ended, Job, Task
 
 LOOK_S: Final = 0.2
 """How often a process that has nothing left to do looks whether others have finished."""

@@ -26,7 +26,16 @@ FLOORS = [
     ["engine"],
     ["metrics", "metric_units", "jitter", "stats", "timeline", "trace_events"],
     ["columns", "verdicts", "comparison"],
-    ["provenance", "store", "kernel_cases", "conform", "workers", "cluster", "progress"],
+    [
+        "provenance",
+        "store",
+        "kernel_cases",
+        "conform",
+        "processes",
+        "workers",
+        "cluster",
+        "progress",
+    ],
     ["calibration"],
     ["kvm"],
     [

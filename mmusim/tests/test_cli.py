@@ -18,8 +18,8 @@ import pytest
 from conftest import DATA, ROOT
 
 from mmusim.__main__ import main
+from mmusim.processes import interrupts, unaware_of_ctrl_c
 from mmusim.store import LEDGER, Store
-from mmusim.workers import interrupts, unaware_of_ctrl_c
 
 SMALL = """
 schema = 1
