@@ -23,8 +23,7 @@ from mmusim.plan import Plan, Program
 if TYPE_CHECKING:
     from mmusim.engine.compiled.vm import CompiledVm
 
-_GRACES: Final = VCPU.index("graces")
-_ERRANDS: Final = VCPU.index("errands")
+_FIELD: Final = {name: number for number, name in enumerate(VCPU)}
 
 
 class CompiledVcpu(Vcpu):
@@ -57,8 +56,8 @@ class CompiledVcpu(Vcpu):
         self.of, self.row = vm, vm.memory.vcpus[number]
         self.laps: Iterator[Program] = iter(())
         super().__init__(plan, number)
-        self.grace = SyncedList(self.row, _GRACES)
-        self.errands = SyncedList(self.row, _ERRANDS)
+        self.grace = SyncedList(self.row, _FIELD["graces"])
+        self.errands = SyncedList(self.row, _FIELD["errands"])
         if plan.ring_entries:
             self.ring = CompiledRing(self, vm.memory["ring"][number], vm.pml)  # type: ignore[assignment]
 
@@ -70,18 +69,18 @@ class CompiledVcpu(Vcpu):
     @books.setter
     def books(self, books: Books) -> None:
         self._books = books
-        self.row[VCPU.index("books")] = self.of.number_of(books)
+        self.row[_FIELD["books"]] = self.of.number_of(books)
 
     @property
     def pml(self) -> list[int]:
         """The PML buffer, as gfns."""
-        count = self.row[VCPU.index("pml_n")]
+        count = self.row[_FIELD["pml_n"]]
         gfns: list[int] = self.of.memory["buffered"][self.number, :count].tolist() if count else []
         return gfns
 
     @pml.setter
     def pml(self, gfns: list[int]) -> None:
-        self.row[VCPU.index("pml_n")] = len(gfns)
+        self.row[_FIELD["pml_n"]] = len(gfns)
         if gfns:
             self.of.memory["buffered"][self.number, : len(gfns)] = gfns
 
@@ -153,20 +152,20 @@ class CompiledVcpu(Vcpu):
 
     def access(self) -> tuple[int, bool]:
         """Return gfn and kind of the access it is at."""
-        k = int(self.row[VCPU.index("k")])
+        k = int(self.row[_FIELD["k"]])
         if self.arrays[0] is None:
-            gfn = int(self.row[VCPU.index("sequential")]) + k
-            return gfn, bool(self.row[VCPU.index("writes")])
+            gfn = int(self.row[_FIELD["sequential"]]) + k
+            return gfn, bool(self.row[_FIELD["writes"]])
         code = int(self.arrays[0][k])
         return code & GFN, bool(code >> WRITE_BIT)
 
     def _first_think(self, program: Program) -> int:
-        ns = 0 if program.think is None else program.think.at(program.first)
+        ns = 0 if program.think is None else int(program.think.slice(program.first, 1)[0])
         extra = program.accesses.think
         return ns if extra is None else ns + int(extra[0])
 
     def _set(self, name: str, value: int) -> None:
-        self.row[VCPU.index(name)] = value
+        self.row[_FIELD[name]] = value
 
 
 def _counts_up(gfn: Any) -> bool:
@@ -203,7 +202,7 @@ class CompiledProgram(simpy.Event):
         """Kick the vCPU, or let it look again at what it will meet."""
         v, env = self._v, self.env
         if cause is None:
-            v._set("kick_sent", int(v.row[VCPU.index("kick_sent")]) + 1)
+            v._set("kick_sent", int(v.row[_FIELD["kick_sent"]]) + 1)
             v._set("ack_open", 1)
             v._set("ack_for", -1)
             assert v.ack is not None
