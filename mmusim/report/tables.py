@@ -64,14 +64,14 @@ def claims(outcome: Outcome) -> Table:
         measured = f"[{show_number(v.measured.low)}, {show_number(v.measured.high)}]"
         rows.append(
             [
-                Cell(v.says), Cell(v.cell or "all"), Cell(f"{v.metric} of {v.what}"),
+                Cell(v.says), said, Cell(v.cell or "all"), Cell(f"{v.metric} of {v.what}"),
                 number(v.measured.estimate), Cell(measured, v.measured.low),
-                Cell(_range(low, high), low), said, Cell(v.origin),
+                Cell(_range(low, high), low), Cell(v.origin),
             ]
         )  # fmt: skip
     columns = [
-        ("claim", False), ("setting", False), ("of what", False), ("measured", True),
-        ("interval", True), ("expected", True), ("verdict", False), ("origin", False),
+        ("claim", False), ("verdict", False), ("setting", False), ("of what", False),
+        ("measured", True), ("interval", True), ("expected", True), ("origin", False),
     ]  # fmt: skip
     return Table(
         id="claims-table", caption="Claims and verdicts", columns=columns, rows=rows,
