@@ -179,7 +179,7 @@ def synchronize_srcu(vm: Vm, host: Host) -> Steps:
 def send(vm: Vm, gfns: Ints) -> None:
     """Send what is dirty: at once, unless a migration does it when their turn has come."""
     if vm.unsent is not None:
-        vm.unsent[gfns - vm.plan.slot.base_gfn] = True
+        vm.unsent[vm.plan.slot.offsets(gfns)] = True
         return
     copy_to_destination(vm, gfns)
 

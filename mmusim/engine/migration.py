@@ -115,7 +115,7 @@ class Migration:
             yield from self.timed("sync", harvest_ring(self.vm, self.host, self.phase, record))
         else:
             yield from self.timed("sync", self._ioctl(get_dirty_log, record))
-            self.ram.unsent[self.host.bitmap - self.vm.plan.slot.base_gfn] = True
+            self.ram.unsent[self.vm.plan.slot.offsets(self.host.bitmap)] = True
         self.reported += record["dirty"]
         self.false += record["false_dirty"]
         self.synced_ns = self.vm.now

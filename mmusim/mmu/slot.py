@@ -53,6 +53,14 @@ class MemSlot(NamedTuple):
         """The slot's part of ``PageTable.giant``."""
         return slice(self.base_gfn >> 18, -(-(self.base_gfn + self.npages) >> 18))
 
+    def offsets(self, gfns: Gfns) -> Gfns:
+        """Return where pages lie in the slot; no copy of what may be long if none is needed."""
+        return gfns - self.base_gfn if self.base_gfn else gfns
+
+    def gfns(self, offsets: Gfns) -> Gfns:
+        """Return the gfns of pages of the slot; may be the same array."""
+        return offsets + self.base_gfn if self.base_gfn else offsets
+
     def __contains__(self, gfn: object) -> bool:
         return isinstance(gfn, int) and self.base_gfn <= gfn < self.base_gfn + self.npages
 
@@ -99,7 +107,7 @@ def set_log(t: PageTable, slot: MemSlot, ones: bool) -> None:
 
 def fetch_dirty(t: PageTable, slot: MemSlot) -> Gfns:
     """Return the gfns whose bit is set, ascending, and leave the bits alone."""
-    return slot.base_gfn + np.flatnonzero(t.page[slot.pages] & LOGGED)
+    return slot.gfns(np.flatnonzero(t.page[slot.pages] & LOGGED))
 
 
 def clear_dirty(t: PageTable, gfns: Gfns) -> None:
