@@ -12,7 +12,7 @@ SCALARS: Final = (
     "cpus", "pages", "slot_first", "slot_end", "backing", "keep_child", "is_tdp", "shares",
     "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "has_guest", "has_upper",
     "protects_root", "protects_tables", "by_occurrence", "writes_cost", "refills", "run_limit",
-    "ring_size", "ring_soft", "sources", "measured_books", "buffer", "bundles",
+    "ring_size", "ring_soft", "measured_books", "buffer", "bundles",
     # Its state.
     "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
     # mmu_lock.
@@ -29,7 +29,7 @@ VCPU: Final = (
     "in_guest", "left_ns", "accesses", "flush_requested", "handling", "graces", "errands",
     "stolen_ns", "books", "started_ns", "length",
     # Kicks: numbers of those sent and answered; whom the answer is for, if that is Python.
-    "kick_sent", "kick_answered", "ack_open", "ack_slot", "ack_for",
+    "kick_sent", "kick_answered", "ack_slot", "ack_for",
     # How often it has paid for what is counted.
     "kicks", "flushes", "ring_exits", "user_exits",
     "pml_n", "ring_n", "ring_pushed", "stall_n", "stall_kept", "stall_seen", "stall_begin",
@@ -37,9 +37,9 @@ VCPU: Final = (
     "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats", "private",
     "set_at", "set_n",
     # The planned run.
-    "k", "count", "total_ns", "run_start", "marked", "began", "think_left", "ahead",
+    "k", "count", "total_ns", "run_start", "marked", "began", "think_left",
     # The fault that is being handled.
-    "gfn", "write", "index", "fault_began", "exit_ns", "tries_fast", "outside", "locked", "entry",
+    "gfn", "write", "index", "fault_began", "tries_fast", "locked", "entry",
     "slot_logs", "level", "spte", "bits", "outcome", "stuck_at", "faults", "asked_ns", "blocking",
     # Procedures it is in, and where they return to.
     "entry_ns", "entry_cause", "after_entry", "after_flush", "after_drain",

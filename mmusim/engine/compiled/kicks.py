@@ -33,7 +33,6 @@ def kick(s: Any, v: int) -> None:
     """Force a vCPU out of guest mode."""
     s.in_guest[v] = 0
     s.kick_sent[v] += 1
-    s.ack_open[v] = 1
     s.ack_slot[v] = s.ack_for[v] = -1
     push(s, s.now, URGENT, v << KIND_BITS | KICK)
 
@@ -41,7 +40,6 @@ def kick(s: Any, v: int) -> None:
 @jit
 def acknowledge(s: Any, v: int) -> None:
     """Answer a kick; who waits for it notices in an event of its own."""
-    s.ack_open[v] = 0
     if s.ack_slot[v] >= 0:
         push(s, s.now, NORMAL, s.ack_slot[v] << KIND_BITS | PYTHON)
         s.kick_answered[v] += 1

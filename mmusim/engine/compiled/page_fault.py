@@ -131,6 +131,23 @@ def fault_exited(s: Any, v: int) -> int:
 
 
 @jit
+def grace_ended(s: Any, v: int) -> int:
+    """Enter again."""
+    return enter_guest(s, v, s.entry[v], s.entry_cause[v], s.index[v], FAULT_OVER)
+
+
+@jit
+def leave_handler(s: Any, v: int, cause: int) -> int:
+    """Enter again, when whoever waits for a grace period has been told."""
+    s.handling[v] = 0
+    s.entry_cause[v] = cause
+    if s.graces[v]:
+        s.at[v] = GRACE_ENDED
+        return END_GRACE
+    return grace_ended(s, v)
+
+
+@jit
 def fast_fixed(s: Any, v: int) -> int:
     """Set W if the spte is what it was."""
     gfn = s.gfn[v]
@@ -144,12 +161,7 @@ def fast_fixed(s: Any, v: int) -> int:
                 return RING_OVERFLOWS
         else:
             s.outcome[v] = LOST_RACE
-    s.handling[v] = 0
-    if s.graces[v]:
-        s.at[v] = GRACE_ENDED
-        s.entry_cause[v] = FAULT_FAST
-        return END_GRACE
-    return enter_guest(s, v, s.entry[v], FAULT_FAST, s.index[v], FAULT_OVER)
+    return leave_handler(s, v, FAULT_FAST)
 
 
 @jit
@@ -221,16 +233,5 @@ def unlock(s: Any, v: int) -> int:
 
 @jit
 def left_lock(s: Any, v: int) -> int:
-    """Enter again, when whoever waits for a grace period has been told."""
-    s.handling[v] = 0
-    if s.graces[v]:
-        s.at[v] = GRACE_ENDED
-        s.entry_cause[v] = FAULT_SLOW
-        return END_GRACE
-    return enter_guest(s, v, s.entry[v], FAULT_SLOW, s.index[v], FAULT_OVER)
-
-
-@jit
-def grace_ended(s: Any, v: int) -> int:
-    """Enter again."""
-    return enter_guest(s, v, s.entry[v], s.entry_cause[v], s.index[v], FAULT_OVER)
+    """The fault is handled."""
+    return leave_handler(s, v, FAULT_SLOW)

@@ -203,7 +203,6 @@ class CompiledProgram(simpy.Event):
         v, env = self._v, self.env
         if cause is None:
             v._set("kick_sent", int(v.row[_FIELD["kick_sent"]]) + 1)
-            v._set("ack_open", 1)
             v._set("ack_for", -1)
             assert v.ack is not None
             v._set("ack_slot", env.slot(v.ack))  # type: ignore[attr-defined]

@@ -193,7 +193,7 @@ class CompiledVm(Vm):
             and not any(getattr(phase, "overlap", False) for phase in plan.driver.phases),
             "ring_size": 0 if ring is None else ring.size,
             "ring_soft": 0 if ring is None else ring.soft_limit,
-            "sources": len(plan.interference), "measured_books": -1,
+            "measured_books": -1,
         }  # fmt: skip
         for name, value in facts.items():
             memory.set(name, int(value))
