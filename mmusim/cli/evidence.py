@@ -14,10 +14,9 @@ import typer
 from mmusim.cli.live import rows as arm_rows
 from mmusim.cli.live import sentences as arm_sentences
 from mmusim.cli.validate import cost_rows, markdown, shown, summary
-from mmusim.cli.validate_live import miss_rows, row, sentences
+from mmusim.cli.validate_live import measured_profile, miss_rows, row, sentences
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.conform import replay
-from mmusim.errors import ConfigError
 from mmusim.files import whole
 from mmusim.kernel_cases import read_cases
 from mmusim.units import show_ns
@@ -53,12 +52,7 @@ def evidence(options: Options) -> None:
     """Go through the three rungs and write ``validation.md`` with its figures into a folder."""
     from mmusim import live_plots, plots
 
-    profile = load_profile(options.host)
-    if profile.measurement is None:
-        raise ConfigError.of(
-            "evidence", "--host", options.host, "is not a measured profile",
-            "measure one with mmusim probe",
-        )  # fmt: skip
+    profile = measured_profile("evidence", options.host)
     options.out.mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {"counts": counted(options.cases)}
     facts |= published(options.workers)

@@ -10,7 +10,7 @@ import typer
 
 from mmusim.cli.output import table
 from mmusim.cli.validate import markdown
-from mmusim.config.host import load_profile
+from mmusim.cli.validate_live import measured_profile
 from mmusim.errors import ConfigError
 from mmusim.files import whole
 from mmusim.units import show_ns
@@ -33,12 +33,7 @@ class Options(NamedTuple):
 def live(options: Options) -> None:
     """Measure the arms, or read what was measured; predict them; print and write the report."""
     file = read_arms(options.arms)
-    profile = load_profile(options.host)
-    if profile.measurement is None:
-        raise ConfigError.of(
-            "live", "--host", options.host, "is not a measured profile",
-            "measure one with mmusim probe --out myhost.toml",
-        )  # fmt: skip
+    profile = measured_profile("live", options.host)
     if options.recorded is not None:
         everything, facts = load_runs(options.recorded)
         measured = [run for run in everything if run.kind == "measured"]

@@ -46,15 +46,27 @@ class Options(NamedTuple):
     as_json: bool = False
 
 
-def validate_live(options: Options) -> int:
-    """Measure, or read what was measured; simulate, compare, print; return the exit status."""
-    profile = load_profile(options.host)
-    settings = read_grid(options.grid)
+def measured_profile(verb: str, name: str) -> HostProfile:
+    """Load the profile of a machine that was measured.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of this name, or it was put together from figures of others.
+    """
+    profile = load_profile(name)
     if profile.measurement is None:
         raise ConfigError.of(
-            "validate", "--host", options.host, "is not a measured profile",
+            verb, "--host", name, "is not a measured profile",
             "measure one with mmusim probe --out myhost.toml",
         )  # fmt: skip
+    return profile
+
+
+def validate_live(options: Options) -> int:
+    """Measure, or read what was measured; simulate, compare, print; return the exit status."""
+    profile = measured_profile("validate", options.host)
+    settings = read_grid(options.grid)
     measured, facts = _measured(options, profile, settings)
     seeds = sorted({run.seed for run in measured})
     typer.echo(f"simulating {len(settings)} settings for {len(seeds)} seeds", err=True)
