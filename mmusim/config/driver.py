@@ -12,7 +12,10 @@ from mmusim.base.quantities import Share, Size, Strict, Time
 from mmusim.base.units import PAGE, parse_bytes, show_bytes
 from mmusim.config.migrate import Migrate, Migration
 from mmusim.config.page_table_write import WritePageTable
+from mmusim.config import schedule, windows
 from mmusim.config.phase import GuestPhase, Named
+from mmusim.config.schedule import Scheduled
+from mmusim.config.windows import Window
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
 from mmusim.policies import Reporting
 from mmusim.workload.page_pass import Order
@@ -56,9 +59,11 @@ class Run(GuestPhase):
 
     do: Literal["run"]
     workload: str
+    shared: Share = 0.0
+    """Share of the guest's memory that all vCPUs use; each has its part of the rest to itself."""
 
 
-class Log(Named):
+class Log(Scheduled):
     """A log operation on the slot, by the host thread."""
 
     do: Literal[
@@ -66,7 +71,7 @@ class Log(Named):
     ]  # fmt: skip
 
 
-class Recreate(Named):
+class Recreate(Scheduled):
     """The slot is deleted and made again, with logging switched on unless told otherwise."""
 
     do: Literal["recreate-slot"]
@@ -83,14 +88,14 @@ Chunk = Annotated[Size | None, AfterValidator(_whole_words)]
 """Guest memory per KVM_CLEAR_DIRTY_LOG; all of it by default."""
 
 
-class Clear(Named):
+class Clear(Scheduled):
     """KVM_CLEAR_DIRTY_LOG over the slot, with the bitmap of the last get, in chunks."""
 
     do: Literal["clear-dirty-log"]
     chunk: Chunk = None
 
 
-class Sync(Named):
+class Sync(Scheduled):
     """Learn what is dirty and arm it again, in whichever way the policy reports: get, get and
     clear in chunks, or harvest of the rings.
     """
@@ -138,23 +143,30 @@ class Driver(Strict):
     """Size of each vCPU's dirty ring, where the policy has rings: 16 bytes an entry."""
     migration: Migration = Field(default_factory=Migration)
     """What `migrate` phases are told."""
+    windows: list[Window] = Field(default_factory=list)
+    """Stretches of the run that are measured. A workload in the background goes on, lap after lap,
+    until those that began while it ran have ended."""
     measure: str = "last"
-    """The guest phase whose time and latencies are compared: `last`, or a name."""
+    """What is compared: a window or a guest phase by its name, or the `last` guest phase."""
     phases: Annotated[list[Phase], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         guest = [phase for phase in self.phases if isinstance(phase, GuestPhase)]
         names = [phase.name for phase in guest if phase.name]
-        if self.measure == "last":
-            if not guest:
-                raise ValueError("phases let the guest do nothing; add a read, write or run phase")
-        elif self.measure not in names:
+        if not guest and (self.measure == "last" or self.windows):
+            raise ValueError("phases let the guest do nothing; add a read, write or run phase")
+        names += [window.name for window in self.windows]
+        if self.measure != "last" and self.measure not in names:
             raise ValueError(
-                f"measure = {self.measure!r} names no guest phase; "
+                f"measure = {self.measure!r} names no guest phase and no window; "
                 + (nearest(self.measure, [*names, "last"]))
             )
         self._check_order()
+        for wrong in schedule.contradictions(self.phases):
+            raise ValueError(wrong)
+        for wrong in windows.contradictions(self.windows, schedule.in_turns(self.phases)):
+            raise ValueError(wrong)
         return self
 
     def _check_order(self) -> None:
@@ -213,10 +225,19 @@ class Driver(Strict):
         del reporting
         return self
 
+    def in_turns(self) -> Driver:
+        """Return the script with each operation as often as it is done."""
+        return self.model_copy(update={"phases": schedule.in_turns(self.phases)})
+
+    @property
+    def window(self) -> str:
+        """The window that is compared; empty: it is a phase."""
+        return self.measure if self.measure in [w.name for w in self.windows] else ""
+
     @property
     def measured(self) -> int:
-        """Index of the measured phase."""
+        """Index of the measured phase; where a window is measured, of the last guest phase."""
         guest = [i for i, phase in enumerate(self.phases) if isinstance(phase, GuestPhase)]
-        if self.measure == "last":
+        if self.measure == "last" or self.window:
             return guest[-1]
         return next(i for i in guest if self.phases[i].name == self.measure)

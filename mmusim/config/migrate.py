@@ -26,6 +26,8 @@ class Migrate(GuestPhase):
     do: Literal["migrate"]
     workload: str = ""
     """What every vCPU runs meanwhile; without one the guest is idle."""
+    shared: Share = 0.0
+    """Share of the guest's memory that all vCPUs use; each has its part of the rest to itself."""
 
     @model_validator(mode="after")
     def _in_the_foreground(self) -> Self:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from mmusim.base.quantities import Share, Strict
 from mmusim.base.units import parse_bytes, show_bytes
 from mmusim.config.driver import Driver, ManualProtect, RingSize
+from mmusim.config.windows import Window
 from mmusim.policies import Reporting
 
 DIRTY: Final = "iteration {} dirty memory"
@@ -38,8 +39,10 @@ class PerfTest(Strict):
     """Size of each vCPU's dirty ring, where the policy has rings: 16 bytes an entry."""
     sample: Annotated[Share, Field(gt=0)] = 1.0
     """Touch only the first part of each vCPU's memory; log operations still cover all of it."""
+    windows: list[Window] = Field(default_factory=list)
+    """Stretches of the run that are measured, as in a script."""
     measure: str = DIRTY.format(1)
-    """The guest phase whose time and latencies are compared."""
+    """The guest phase or window whose time and latencies are compared."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -74,6 +77,7 @@ class PerfTest(Strict):
         return Driver(
             manual_protect=self.manual_protect,
             dirty_ring=show_bytes(self.dirty_ring),  # type: ignore[arg-type]  # as people write it
+            windows=self.windows,
             measure=self.measure,
             phases=phases,  # type: ignore[arg-type]
         )
