@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -139,8 +138,19 @@ def _place(event: Event, phases: list[Any]) -> tuple[int, int] | None:
     for number, phase in enumerate(phases):
         seen += event.what in titles(phase)
         if seen == event.number:
+            if event.edge == "end" and getattr(phase, "background", False):
+                return _joined(number, phases), 0
             return number, int(event.edge == "end")
     return None
+
+
+def _joined(number: int, phases: list[Any]) -> int:
+    """Return which phase waits for a guest in the background; the number of phases: the end."""
+    behind = range(number + 1, len(phases))
+    return next(
+        (n for n in behind if phases[n].do == "wait" or hasattr(phases[n], "background")),
+        len(phases),
+    )
 
 
 def _waits_between(begin: tuple[int, int], end: tuple[int, int], phases: list[Any]) -> int:
@@ -153,10 +163,3 @@ def _waits_between(begin: tuple[int, int], end: tuple[int, int], phases: list[An
         if joins:
             running = getattr(phase, "background", False)
     return 0
-
-
-def happened(counts: Counter[tuple[str, str]], edge: str, what: set[str]) -> Mapping[str, int]:
-    """Count an event; return how often each of its titles has been there by now."""
-    for title in what:
-        counts[edge, title] += 1
-    return {title: counts[edge, title] for title in what}

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import simpy
 
 from mmusim.engine.vm import FLUSH_WAIT, Steps, Vcpu, Vm
 from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 from mmusim.mmu.slot import flushed
-
-REPLAN: Final = "replan"
-"""Cause of an interrupt that is no exit: what a planned run will meet has changed."""
-
 
 def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
     """Ask every vCPU to flush and wait until those in guest mode have left it.
@@ -66,6 +60,5 @@ def kick_all(vm: Vm) -> int:
 def replan(vm: Vm, by: Vcpu) -> None:
     """Let other vCPUs in the guest look again at what they will meet; costs them nothing."""
     for v in vm.vcpus:
-        if v is not by and v.in_guest:
-            assert v.process is not None
-            v.process.interrupt(REPLAN)
+        if v is not by:
+            v.look_again()

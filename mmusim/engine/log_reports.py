@@ -52,7 +52,7 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     if clears:
         yield from hold_mmu_lock(vm, HOST, host.bill)
     gfns = mmu.fetch_dirty(vm.table, slot)
-    report(vm, gfns, record)
+    report(vm, host, gfns, record)
     if clears:
         yield from clear_and_rearm(vm, host, gfns)
     else:
@@ -62,11 +62,13 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         send(vm, gfns)
 
 
-def report(vm: Vm, gfns: Ints, record: dict[str, Any]) -> None:
+def report(vm: Vm, host: Host, gfns: Ints, record: dict[str, Any]) -> None:
     """Write down what the guest is said to have written, and what of that it has not."""
     vm.settle()
     record["dirty"] = len(gfns)
     record["false_dirty"] = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
+    host.reported += record["dirty"]
+    host.false += record["false_dirty"]
 
 
 def drain_buffers(vm: Vm, host: Host) -> Steps:
@@ -123,6 +125,7 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
         tables = int(np.count_nonzero(vm.table.region[plan.slot.regions] & CHILD))
         bill = bills.rearm_walk(choices, walk, plan.slot.npages, tables, len(gfns), unmapped)
         if bills.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
+            host.armed += walks.mapped_pages(vm.table, plan.slot)
             yield from rearm_everything(vm, host, bill)
             return
     else:
@@ -130,6 +133,7 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
             choices, pages, len(gfns),
             unmapped=unmapped, large=large, split_2m=split_2m, split_1g=split_1g,
         )  # fmt: skip
+    host.armed += len(gfns)
     needed = mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0
     if needed:
         vm.revoke(gfns, EVERYTHING)
@@ -168,7 +172,8 @@ def harvest_ring(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> St
     if vm.pml and vm.tracked:
         yield from drain_buffers(vm, host)
     gfns = mmu.fetch_dirty(vm.table, vm.plan.slot)
-    report(vm, gfns, record)
+    report(vm, host, gfns, record)
     mmu.clear_dirty(vm.table, gfns)
     record["dirty"] = yield from reap(vm, HOST, vm.vcpus[0], host.bill)
+    host.armed += record["dirty"]
     send(vm, gfns)

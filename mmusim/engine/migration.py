@@ -97,7 +97,8 @@ class Migration:
     def setup(self) -> Steps:
         """ram_save_setup: switch logging on and read the log, all under the big lock."""
         yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.timed("enable", self._ioctl(enable_logging, {}))
+        enable = self._ioctl(enable_logging, {})
+        yield from self.timed("enable", self.event("enable-logging", enable))
         yield from self.bitmap_sync()
         self.vmm.bql.release(HOST)
         self.next_round()
@@ -108,8 +109,15 @@ class Migration:
         yield from operation(self.vm, self.host, self.phase, record)
         self.vm.slots_lock.release(HOST)
 
+    def event(self, do: str, steps: Steps) -> Steps:
+        """Do something that windows can begin and end with."""
+        return self.host.windows.operation(do, steps)
+
     def bitmap_sync(self) -> Steps:
         """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again)."""
+        yield from self.event("sync-dirty-log", self._bitmap_sync())
+
+    def _bitmap_sync(self) -> Steps:
         record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
         if self.vm.plan.choices.reporting is Reporting.DIRTY_RING:
             yield from self.timed("sync", harvest_ring(self.vm, self.host, self.phase, record))
@@ -180,7 +188,7 @@ class Migration:
         chunk = first // self.ram.chunk
         if self.ram.uncleared[chunk]:
             self.ram.uncleared[chunk] = False
-            yield from self.timed("clear", self.clear(chunk))
+            yield from self.timed("clear", self.event("clear-dirty-log", self.clear(chunk)))
         pages = self.ram.following(first, self.channel.most(until_ns))
         zero = self.ram.is_zero(pages)
         ends = self.channel.ends(zero, until_ns, room)
@@ -223,6 +231,7 @@ class Migration:
         if self.throttle is not None:
             self.throttle.stop()
         yield from self.timed("bql_wait", hold_bql(self.vm, None))
+        self.host.windows.happens("start", {"switch-over"})
         self.stopped_ns = self.vm.now
         yield from self.timed("stop", stop_vcpus(self.vm, self.vcpus))
         yield from self.timed("stop", self.pause(self.once("c_stop_vcpus")))
@@ -258,6 +267,7 @@ class Migration:
         """The destination runs."""
         self.outcome = outcome
         self.downtime_ns = self.vm.now - self.stopped_ns
+        self.host.windows.happens("end", {"switch-over"})
         go_to_destination(self.vm)
         self.vmm.bql.release(HOST)
         self.vmm.resumed.succeed()
@@ -268,7 +278,8 @@ class Migration:
         if self.throttle is not None:
             self.throttle.stop()
         yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.timed("disable", self._ioctl(disable_logging, {}))
+        disable = self._ioctl(disable_logging, {})
+        yield from self.timed("disable", self.event("disable-logging", disable))
         self.vmm.bql.release(HOST)
         self.ended_ns = self.vm.now
 

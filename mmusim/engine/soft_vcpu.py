@@ -44,8 +44,7 @@ def soft_vcpu(
     vm: Vm, v: Vcpu, number: int, phase: WritePageTable, record: dict[str, Any]
 ) -> Steps:  # fmt: skip
     """Run one vCPU through a write-page-table phase: vCPU 0 writes, the others are bystanders."""
-    started = vm.now
-    v.begin(started)
+    v.begin(vm.now)
     if v.number == 0:
         yield from Writer(vm, v, number, phase).run(record)
     else:
@@ -53,7 +52,7 @@ def soft_vcpu(
     if not v.in_guest:
         v.stalls.add(v.left_ns, vm.now)
     v.in_guest = False
-    v.recorder.end(v.stalls, started, vm.now)
+    v.recorder.end(v.stalls, v.started_ns, vm.now)
 
 
 def bystander(vm: Vm, v: Vcpu) -> Steps:

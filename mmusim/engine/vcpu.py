@@ -12,7 +12,7 @@ from typing import Final
 import simpy
 
 from mmusim.base.errors import LivelockError
-from mmusim.engine.flush import REPLAN
+from mmusim.engine.virtual_cpu import REPLAN
 from mmusim.engine.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
 from mmusim.engine.guest_run import GuestRun
 from mmusim.engine.page_fault import LOST_RACE, page_fault
@@ -34,9 +34,9 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     v.begin(started)
     v.run = run = GuestRun(vm, v, program, started)
     pass_ns = v.t_pass.at(run.index)
+    v.left_ns = started + pass_ns  # it is no stall
     if pass_ns:
         yield vm.spend_on(v, PASS, pass_ns)
-    v.left_ns = vm.now
     with suppress(GuestGoneError):
         yield from enter_guest(vm, v, 0, PASS, run.index)
         yield from go_through(vm, v, run)
@@ -50,7 +50,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     if v.pml:
         yield from drain_pml(vm, v, run.index)
     v.stalls.add(v.left_ns, vm.now)
-    v.recorder.end(v.stalls, started, vm.now)
+    v.recorder.end(v.stalls, v.started_ns, vm.now)
     vm.fingerprint.add(vm.now, v.number, run.length)
 
 

@@ -123,6 +123,11 @@ class Plan:
         share = (self.slot.npages - common) // self.vcpus
         return self.slot.base_gfn + (0 if common else cpu * share), common + share
 
+    def overlaps(self, phase: int) -> bool:
+        """Tell whether vCPUs touch the same pages in a phase."""
+        spec = self.driver.phases[phase]
+        return getattr(spec, "overlap", False) or self._common(phase) > 0
+
     def _common(self, phase: int) -> int:
         """How many pages all vCPUs share in a phase, apart from passes that overlap."""
         return round(getattr(self.driver.phases[phase], "shared", 0.0) * self.slot.npages)

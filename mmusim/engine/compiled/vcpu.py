@@ -22,11 +22,13 @@ from mmusim.mmu.dirty_ring import PML_ENTRIES
 @jit
 def start(s: Any, v: int) -> int:
     """Begin a program, in the host."""
-    s.started_ns[v] = s.stall_begin[v] = s.stall_seen[v] = s.left_ns[v] = s.now
+    s.started_ns[v] = s.stall_begin[v] = s.stall_seen[v] = s.booked_ns[v] = s.now
+    s.owed_n[v] = 0
     s.stall_n[v] = s.stall_kept[v] = 0
     for w in range(s.worst.shape[1]):
         s.worst[v, w] = -1
     ns = cost(s, v, T_PASS, s.first[v] + s.k[v])
+    s.left_ns[v] = s.now + ns  # it is no stall
     if ns:
         book(s, v, PASS, ns)
         return wait(s, v, ns, places.PASSED)
@@ -36,7 +38,6 @@ def start(s: Any, v: int) -> int:
 @jit
 def passed(s: Any, v: int) -> int:
     """Enter for the first time."""
-    s.left_ns[v] = s.now
     return enter_guest(s, v, 0, PASS, s.first[v] + s.k[v], places.LOOKS)
 
 
