@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from woven_processes import GoneError, Steps, World, Actor, quick_thing, doubled
-
 import simpy
+from woven_processes import Actor, GoneError, Steps, World, doubled, quick_thing
 
 
 def a_try_of_two(w: World, a: Actor) -> Steps:
@@ -21,14 +20,16 @@ def a_try_of_two(w: World, a: Actor) -> Steps:
 
 def a_nested_function(w: World, a: Actor) -> Steps:
     yield w.spend(1)
+
     def inside() -> int:
         return 1
+
     yield w.spend(inside())
 
 
 def a_comprehension(w: World, a: Actor) -> Steps:
     yield w.spend(1)
-    x = [y for y in range(3)]
+    x = [y + 1 for y in range(3)]
     yield w.spend(len(x))
 
 

@@ -13,8 +13,8 @@ import refused_processes as refused
 import woven_processes as texts
 from woven_processes import Actor, Steps, World
 
+from mmusim.base.errors import WeaveError
 from mmusim.engine.weave import Vocabulary, Woven, in_python, parsed, weave
-from mmusim.errors import WeaveError
 
 ACTORS = 3
 WAITS, ENDS, FIRST_ASK = -1, -2, -64
@@ -217,7 +217,7 @@ def test_a_process_that_does_something_else_is_noticed() -> None:
 
 REFUSED = {
     "a_try_of_two": (r"'try:.*' is a try that is not supported; put one yield into it", 3),
-    "a_nested_function": ("is a statement that is not supported .FunctionDef.", 3),
+    "a_nested_function": ("is a statement that is not supported .FunctionDef.", 4),
     "a_comprehension": ("ListComp", 3),
     "an_unknown_name": ("'nobody' is not known here", 3),
     "an_unknown_attribute": ("'a.colour' is an attribute of a Actor that", 3),

@@ -4,7 +4,7 @@ It reads the text of the processes that SimPy runs and writes functions that do 
 actor's row of whole numbers: each ``yield`` is a place at which the actor goes on. It knows
 nothing of page tables: what the words of a process mean is a vocabulary.
 
-May import :mod:`mmusim.errors` only.
+May import :mod:`mmusim.base.errors` only.
 """
 
 from mmusim.engine.weave.vocabulary import Vocabulary, in_python, parsed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from mmusim.engine.weave.expressions import SELF, STATE, Expressions
 from mmusim.engine.weave.graph import Asked, Block, Finish, Return
@@ -70,7 +71,7 @@ class Base(ABC):
         return Block(self._where(scope.procedure, node))
 
     def _augmented(self, one: ast.AugAssign, at: Block, scope: Scope) -> None:
-        target = self._say.target(one.target, scope)
+        target: Any = self._say.target(one.target, scope)
         made = ast.AugAssign(target, one.op, self._say.number(one.value, scope))
         at.code.append(made)
 

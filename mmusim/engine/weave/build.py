@@ -67,7 +67,8 @@ class Builder(Control):
             case ast.Expr(ast.Constant()):
                 return at
             case ast.Return():
-                return self._return(one, at, scope)
+                self._return(one, at, scope)
+                return None
             case ast.Break() | ast.Continue() if loop is not None:
                 at.end = Goto(loop.after if isinstance(one, ast.Break) else loop.again)
                 return None

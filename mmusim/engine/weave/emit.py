@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from mmusim.engine.weave.expressions import SELF, STATE
 from mmusim.engine.weave.flow import Flow, loaded, stored, tree
-from mmusim.engine.weave.graph import Ask, Block, Branch, Finish, Goto, Return, Wait
+from mmusim.engine.weave.graph import Ask, Block, Branch, Finish, Goto, Return, Wait, names_set
 
 ENDS = -2
 """What going on returns when the process is over."""
@@ -131,10 +131,8 @@ class Text:
         part: ast.AST = one
         if only_head:
             part = one.target if isinstance(one, ast.For) else one.test  # type: ignore[attr-defined]
-        for node in ast.walk(part):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                if node.id in self._stored:
-                    yield f"{indent}{STATE}.{node.id}[{SELF}] = whole({node.id})"
+        for name in sorted(names_set(part, self._stored)):
+            yield f"{indent}{STATE}.{name}[{SELF}] = whole({name})"
 
 
 def goes_on(name: str, flows: list[tuple[Flow, Text]]) -> str:

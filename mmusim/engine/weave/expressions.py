@@ -223,8 +223,8 @@ class Expressions:
             name = _BUILTINS[function]
             return Meaning(_calls(name, [self.number(one, scope) for one in node.args]))
         if function in self.words.functions and not node.keywords:
-            arguments = [self._argument(one, scope) for one in node.args]
-            return Meaning(_calls(self.words.functions[function], arguments))
+            given = [self.meaning(one, scope).node for one in node.args]
+            return Meaning(_calls(self.words.functions[function], given))
         if getattr(function, "__module__", "").startswith(self._home(scope)):
             procedure = Procedure(function)
             if not procedure.waits:
@@ -240,10 +240,6 @@ class Expressions:
     def _home(self, scope: Scope) -> str:
         """Helpers are woven from the top package that the procedure is of."""
         return str(scope.procedure.function.__module__).partition(".")[0]
-
-    def _argument(self, node: ast.expr, scope: Scope) -> ast.expr:
-        """An argument of a function that is compiled as it is: a number, or a part of the state."""
-        return self.meaning(node, scope).node
 
     def arguments(
         self, called: Procedure, node: ast.Call, scope: Scope
@@ -292,4 +288,4 @@ def _calls(name: str, arguments: list[ast.expr]) -> ast.Call:
 
 def _may(pattern: ast.expr, node: ast.expr) -> bool:
     wanted, found = shape(pattern), shape(node)
-    return wanted[0] == found[0] and wanted[1] in ("", found[1]) or wanted[0] == "Name"
+    return (wanted[0] == found[0] and wanted[1] in ("", found[1])) or wanted[0] == "Name"

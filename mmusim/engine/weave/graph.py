@@ -6,7 +6,6 @@ import ast
 from dataclasses import dataclass, field
 from typing import Any
 
-
 ESCAPES = ""
 """Among the names of procedures: where an actor goes on when Python raises what is suppressed."""
 

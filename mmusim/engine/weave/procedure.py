@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmusim.errors import WeaveError
+from mmusim.base.errors import WeaveError
 
 
 @dataclass(frozen=True, slots=True)

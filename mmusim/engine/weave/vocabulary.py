@@ -105,7 +105,7 @@ def filled(template: ast.expr, meant: Mapping[str, ast.expr]) -> ast.expr:
     """Return a template with what its names stand for."""
 
     class Fill(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - ast's name
+        def visit_Name(self, node: ast.Name) -> ast.expr:
             return copy.deepcopy(meant[node.id]) if node.id in meant else node
 
     filled: ast.expr = Fill().visit(copy.deepcopy(template))
