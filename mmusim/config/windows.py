@@ -98,6 +98,12 @@ def contradictions(windows: list[Window], phases: list[Any]) -> Iterator[str]:
     taken = {title for phase in phases for title in titles(phase)}
     migrates = any(phase.do == "migrate" for phase in phases)
     known = taken | set(OF_MIGRATIONS if migrates else ())
+    soft = [number for number, phase in enumerate(phases, 1) if phase.do == "write-page-table"]
+    if windows and soft:
+        yield (
+            f"windows do not go with phases[{soft[0]}] (write-page-table), which is one store; "
+            "drop one of the two"
+        )
     for number, window in enumerate(windows, 1):
         where = f"windows[{number}] ({window.name})"
         if names.count(window.name) > 1 or window.name in taken:

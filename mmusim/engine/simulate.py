@@ -116,6 +116,7 @@ class Simulation:
             window=plan.driver.window,
             operations=tuple(host.windows.operations),
             logs=plan.policy.tracks,
+            vcpus=plan.vcpus,
         )
 
 

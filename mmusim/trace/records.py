@@ -206,6 +206,7 @@ class Trace:
     window: str = ""  # the one that the experiment compares; empty: the measured phase
     operations: tuple[Operation, ...] = ()  # log operations in the order of their ends
     logs: bool = True  # the policy logs dirty pages
+    vcpus: int = 0
 
     @property
     def compared(self) -> PhaseTrace:
