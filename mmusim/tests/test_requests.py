@@ -14,7 +14,8 @@ from scipy import stats as scipy_stats
 
 from mmusim.base.histogram import Histogram, bin_of
 from mmusim.costs.random_streams import Draws, uniforms
-from mmusim.engine import flush, simulate, think_idle
+from mmusim.engine import simulate, think_idle
+from mmusim.engine.processes import flush
 from mmusim.metrics.measure import UNITS, measure
 from mmusim.plan.make import Plan, make_plan
 from mmusim.stats import mean_interval

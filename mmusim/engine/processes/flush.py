@@ -6,7 +6,7 @@ from typing import Final
 
 import simpy
 
-from mmusim.engine.vm import FLUSH_WAIT, Steps, Vcpu, Vm
+from mmusim.engine.state.vm import FLUSH_WAIT, Steps, Vcpu, Vm
 from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 from mmusim.mmu.slot import flushed
 

@@ -7,10 +7,10 @@ Sources: ``direct_page_fault``, ``kvm_tdp_page_fault``, ``fast_page_fault``, ``_
 from __future__ import annotations
 
 from mmusim.base.units import PAGES_PER_REGION
-from mmusim.engine.flush import flush_remote, replan
-from mmusim.engine.guest_mode import drain_pml, enter_guest, leave_handler
-from mmusim.engine.guest_run import GuestRun
-from mmusim.engine.vm import (
+from mmusim.engine.processes.flush import flush_remote, replan
+from mmusim.engine.processes.guest_mode import drain_pml, enter_guest, leave_handler
+from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.vm import (
     DROP_LARGE,
     FAULT_FAST,
     FAULT_SLOW,
