@@ -389,7 +389,7 @@ class Sleeps:
             self.rows.append((vm.now, v.number, ns))
             yield from asleep(vm, v, ns)
 
-        for module in ("throttle", "guest_mode"):
+        for module in ("migration.throttle", "processes.guest_mode"):
             monkeypatch.setattr(f"mmusim.engine.{module}.asleep", noted)
 
 

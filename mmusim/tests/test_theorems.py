@@ -392,7 +392,7 @@ def test_the_2013_bug_is_illegal_even_before_a_write_is_lost() -> None:
 
 def test_a_get_that_does_not_flush_loses_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write-protecting is not effective until the TLBs are flushed (domain, A.9)."""
-    from mmusim.engine.host import log_reports
+    from mmusim.engine.host_thread import log_reports
 
     def unlock_only(vm: Vm, host: object, needed: bool):  # type: ignore[no-untyped-def]
         del host, needed
