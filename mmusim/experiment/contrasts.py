@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.experiment.run import CellResult, Outcome
-from mmusim.metrics.names import UNITS
+from mmusim.vocabulary import METRICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +47,9 @@ def contrasts(
     """
     policies = outcome.experiment.policies
     names = [result.cell.name for result in outcome.cells]
+    for metric in metrics:
+        METRICS.require(metric, "statistics", "--metric")
     for key, given, known, what in (
-        *(("--metric", metric, list(UNITS), "metric") for metric in metrics),
         ("--baseline", baseline or policies.baseline, policies.all, "policy of this experiment"),
         ("--cell", cell or names[0], names, "setting with runs"),
     ):

@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from mmusim.base.histogram import Histogram
-from mmusim.base.units import show_ns
 from mmusim.trace.records import FAULT_WORK, LOST, LockStats, ModeStats, PhaseTrace, Trace
-from mmusim.trace.stall_windows import WINDOWS
+from mmusim.vocabulary.metrics import METRICS, QUANTILES, WINDOWS
 
 Figures = dict[str, float]
 
-QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
 ENOUGH: Final = 10
 """Samples beyond a quantile from which on ``p99999`` is given: below, it says little."""
 WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
@@ -32,9 +30,11 @@ def latencies(times: Histogram, of: str) -> Figures:
     if not times.count:
         return {}
     figures: Figures = {f"mean_{of}": times.total_ns / times.count}
-    figures |= {f"{name}_{of}": times.quantile(p) for name, p in QUANTILES.items()}
-    if times.count >= ENOUGH * 100_000:
-        figures[f"p99999_{of}"] = times.quantile(0.99999)
+    figures |= {
+        f"{name}_{of}": times.quantile(p)
+        for name, p in QUANTILES.items()
+        if name != "p99999" or times.count >= ENOUGH * 100_000
+    }
     return figures | {f"max_{of}": times.maximum}
 
 
@@ -55,11 +55,10 @@ def lost(phase: PhaseTrace) -> Figures:
         "stalls": phase.stalls.count,
     }
     tail = latencies(phase.stalls, "stall")
-    figures |= {name: ns for name, ns in tail.items() if not name.startswith("p99999")}
-    for window in WINDOWS:
-        if window in phase.worst_loss:
-            name = f"worst_utilisation_{show_ns(window).replace(' ', '')}"
-            figures[name] = 1 - phase.worst_loss[window] / window
+    figures |= {name: ns for name, ns in tail.items() if name in METRICS}
+    for window, ns in WINDOWS.items():
+        if ns in phase.worst_loss:
+            figures[f"worst_utilisation_{window}"] = 1 - phase.worst_loss[ns] / ns
     return figures
 
 

@@ -19,11 +19,12 @@ from mmusim.comparison.compare import compare
 from mmusim.config.host import load_profile
 from mmusim.engine import simulate
 from mmusim.experiment.run import Outcome, run_experiment
-from mmusim.metrics.measure import UNITS, measure
+from mmusim.metrics.measure import measure
 from mmusim.plan.make import make_plan
 from mmusim.store.run_table import frame
 from mmusim.timeline.record import Timeline, record
 from mmusim.trace.records import LOST, Trace
+from mmusim.vocabulary import METRICS
 
 SWEPT = SMALL + '\n[sweep]\n"vm.memory" = ["2MiB", "4MiB"]\n'
 MIGRATION = {"bandwidth": "400MB/s", "max_bandwidth": "0B/s", "downtime_limit": "1ms"}
@@ -65,7 +66,7 @@ def test_runs_are_those_of_the_run_directory(folder: Path, outcome: Outcome) -> 
 def test_every_time_has_its_unit(outcome: Outcome) -> None:
     """A column of a metric is its name and its unit, and there is no other column of it."""
     columns = set(analysis.runs(outcome).columns)
-    for name, unit in UNITS.items():
+    for name, unit in ((metric.name, metric.unit) for metric in METRICS.values()):
         column = name if name.endswith(f"_{unit}") or not unit else f"{name}_{unit}"
         assert column in columns
         assert not unit or column.endswith(f"_{unit}")
