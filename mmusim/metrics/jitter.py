@@ -14,7 +14,7 @@ from mmusim.vocabulary.metrics import METRICS, QUANTILES, WINDOWS
 
 Figures = dict[str, float]
 
-ENOUGH: Final = 10
+MIN_BEYOND: Final = 10
 """Samples beyond a quantile from which on ``p99999`` is given: below, it says little."""
 WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
 """Lines of a bill that are waiting and no work."""
@@ -33,7 +33,7 @@ def latencies(times: Histogram, of: str) -> Figures:
     figures |= {
         f"{name}_{of}": times.quantile(p)
         for name, p in QUANTILES.items()
-        if name != "p99999" or times.count >= ENOUGH * 100_000
+        if name != "p99999" or times.count >= MIN_BEYOND * 100_000
     }
     return figures | {f"max_{of}": times.maximum}
 
