@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from mmusim.base.histogram import Histogram
-from mmusim.trace.records import FAULT_WORK, LOST, LockStats, ModeStats, PhaseTrace, Trace
+from mmusim.trace.records import LockStats, ModeStats, PhaseTrace, Trace
+from mmusim.vocabulary.causes import FAULT_WORK, LOST_CAUSES
 from mmusim.vocabulary.metrics import METRICS, QUANTILES, WINDOWS
 
 Figures = dict[str, float]
@@ -41,7 +42,7 @@ def latencies(times: Histogram, of: str) -> Figures:
 def lost(phase: PhaseTrace) -> Figures:
     """Return what the vCPUs lost in a guest phase.
 
-    * ``lost_time``: sum of the lost causes of the ledger (:data:`~mmusim.trace.records.LOST`), in
+    * ``lost_time``: sum of :data:`~mmusim.vocabulary.causes.LOST_CAUSES` in the ledger, in
       ns of all vCPUs. The same is measured by the clock, as the sum of all stalls.
     * ``stalls``: how often a vCPU was outside the guest; ``p50_stall`` ... ``max_stall``: for how
       long at a stretch.
@@ -51,7 +52,7 @@ def lost(phase: PhaseTrace) -> Figures:
       vCPU ran for has no figure.
     """
     figures: Figures = {
-        "lost_time": sum(phase.ledger.get(cause, 0) for cause in LOST),
+        "lost_time": sum(phase.ledger.get(cause, 0) for cause in LOST_CAUSES),
         "stalls": phase.stalls.count,
     }
     tail = latencies(phase.stalls, "stall")
@@ -65,7 +66,7 @@ def lost(phase: PhaseTrace) -> Figures:
 def moved_work(trace: Trace) -> Figures:
     """Return how the work of dirty logging parts between faults and log operations.
 
-    * ``fault_work``: the causes :data:`~mmusim.trace.records.FAULT_WORK` of every guest phase
+    * ``fault_work``: the causes :data:`~mmusim.vocabulary.causes.FAULT_WORK` of every guest phase
       that was not over when the first log operation began, in ns.
     * ``protect_work``: the bills of all log operations without their waits for locks and grace
       periods, in ns.

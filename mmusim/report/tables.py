@@ -12,8 +12,8 @@ from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval
-from mmusim.trace.records import CAUSES
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.causes import CAUSES
 
 
 @dataclass(frozen=True, slots=True)

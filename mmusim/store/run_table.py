@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mmusim.base.errors import ConfigError
 from mmusim.store import Store
-from mmusim.trace.records import CAUSES
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.causes import CAUSES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,8 +23,9 @@ from mmusim.metrics.measure import measure
 from mmusim.plan.make import make_plan
 from mmusim.store.run_table import frame
 from mmusim.timeline.record import Timeline, record
-from mmusim.trace.records import LOST, Trace
+from mmusim.trace.records import Trace
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.causes import LOST_CAUSES
 
 SWEPT = SMALL + '\n[sweep]\n"vm.memory" = ["2MiB", "4MiB"]\n'
 MIGRATION = {"bandwidth": "400MB/s", "max_bandwidth": "0B/s", "downtime_limit": "1ms"}
@@ -178,7 +179,7 @@ def test_stalls_are_all_that_is_lost(busy: tuple[Trace, Timeline]) -> None:
     trace, timeline = busy
     stalls = analysis.stalls(timeline)
     ledgers = [p.ledger for p in trace.phases if p.ledger]
-    assert stalls["time_ns"].sum() == sum(ledger[c] for ledger in ledgers for c in LOST)
+    assert stalls["time_ns"].sum() == sum(ledger[c] for ledger in ledgers for c in LOST_CAUSES)
     assert 0.99 * sum(p.stalls.count for p in trace.phases) < len(stalls)
     assert len(stalls) <= sum(p.stalls.count for p in trace.phases)
     assert stalls["time_ns"].iloc[0] >= max(p.stalls.maximum for p in trace.phases)

@@ -14,8 +14,9 @@ from mmusim.engine import simulate
 from mmusim.metrics import jitter
 from mmusim.metrics.measure import measure
 from mmusim.plan.make import make_plan
-from mmusim.trace.records import CAUSES, LOST, LockStats, ModeStats, PhaseTrace, Trace
+from mmusim.trace.records import LockStats, ModeStats, PhaseTrace, Trace
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.causes import CAUSES, LOST_CAUSES
 
 
 def holding(*times: int) -> Histogram:
@@ -126,8 +127,10 @@ def test_lost_time_and_worst_utilisation_by_hand() -> None:
 @pytest.mark.parametrize("cause", CAUSES)
 def test_a_nanosecond_of_a_cause_is_lost_or_not(cause: str) -> None:
     found = jitter.lost(guest(0, 1, ledger={cause: 1}))["lost_time"]
-    assert found == (cause in LOST)
-    assert (cause in LOST) == (cause not in ["hits", "walk_4k", "think", "pass", "pml_log", "idle"])
+    assert found == (cause in LOST_CAUSES)
+    assert (cause in LOST_CAUSES) == (
+        cause not in ["hits", "walk_4k", "think", "pass", "pml_log", "idle"]
+    )
 
 
 def test_without_costs_nothing_is_lost() -> None:

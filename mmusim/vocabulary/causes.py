@@ -120,10 +120,13 @@ POSTCOPY_WAIT: Final = _cause(
 )
 
 
-def of_kind(kind: Kind) -> tuple[str, ...]:
-    """Return the names of the causes of a kind."""
+def _of(kind: Kind) -> tuple[str, ...]:
     return tuple(name for name, cause in CAUSES.items() if cause.kind is kind)
 
 
+USEFUL_CAUSES: Final = _of(Kind.USEFUL)
+IDLE_CAUSES: Final = _of(Kind.IDLE)
+LOST_CAUSES: Final = _of(Kind.LOST)
+"""Names of the causes of each kind; every cause is of one kind."""
 FAULT_WORK: Final = tuple(name for name, cause in CAUSES.items() if cause.is_fault_work)
-"""Causes that are the work of faults, waits for locks apart."""
+"""Names of the causes that are the work of faults, waits for locks apart."""
