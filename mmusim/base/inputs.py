@@ -126,6 +126,7 @@ class XzReader:
         """
         self._path = path
         self._packed = read_bytes(path, most)
+        self.is_xz = self._packed.startswith(b"\xfd7zXZ\0")
         self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
         self._ready = b""
         self._started = False
