@@ -39,7 +39,9 @@ _JSON_STRING = re.compile(r'"(?:\\.|[^"\\])*+"', re.DOTALL)
 _BRACKET = re.compile(r"[\[{]|[\]}]")
 _DOTTED = re.compile(rf'(?<![\w".-])(?:[\w"-]++[ \t]*+\.[ \t]*+){{{DEPTH},}}')
 _DIGITS = re.compile(r"(?<![\w.])[0-9][0-9_]{39,}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # a lone surrogate cannot be printed
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]"
+)  # a lone surrogate cannot be printed
 _PLAIN: Final = "write it without"
 
 

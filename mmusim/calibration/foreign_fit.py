@@ -33,7 +33,7 @@ class Fitted(NamedTuple):
 
 
 def fits_of(argument: str, *, implausible: bool = False) -> list[Fitted]:
-    """Fit what ``COST=FILE``, ``COST=FILE:NAME``, ``COST=FILE:UNIT`` or ``COST=FILE:NAME:UNIT`` says.
+    """Fit what an argument names: ``COST=FILE``, behind it ``:NAME``, ``:UNIT`` or both.
 
     NAME is a column, a map or a system call of the file; UNIT is one of ns, us, ms, s, min. A map
     that is called like a unit is written with its @.

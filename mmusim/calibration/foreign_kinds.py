@@ -25,14 +25,26 @@ _BIN = re.compile(
     r"\s+([0-9]+)\s*\|"
 )
 _MAP = re.compile(r"^\s*(@\S*?(?:\[[^\]]*\])?)\s*:\s*$")
-_PERF = re.compile(r"\(\s*([0-9.]+)\s*(ns|us|ms|s)\s*\)\s*:|duration:?\s*([0-9.]+)\s*(ns|us|ms|s)\b")
+_PERF = re.compile(
+    r"\(\s*([0-9.]+)\s*(ns|us|ms|s)\s*\)\s*:|duration:?\s*([0-9.]+)\s*(ns|us|ms|s)\b"
+)
 _CALL = re.compile(
     r"\):\s*(?P<task>\S.*?/\d+)\s+(?P<more>\.\.\. \[continued\]: )?(?P<call>\w+)\((?P<rest>.*)"
 )
 _COMMAND = re.compile(r"\bcmd:\s*(\w+)")
 _SUFFIX: Final = {unit: 1024.0**i for i, unit in enumerate(["", *"KMGTPE"])}
 """bpftrace writes powers of two short."""
-_MOMENTS: Final = ("timestamp", "tstamp", "ts", "epoch", "date", "datetime", "start", "begin", "end")
+_MOMENTS: Final = (
+    "timestamp",
+    "tstamp",
+    "ts",
+    "epoch",
+    "date",
+    "datetime",
+    "start",
+    "begin",
+    "end",
+)
 """Columns that say when, not how long."""
 _OTHERS: Final = (
     (r"^\s*VM-EXIT\s+Samples", "perf kvm stat, which has means and no distribution",
@@ -100,7 +112,9 @@ def _ends(found: re.Match[str], source: str, line: str) -> tuple[float, float]:
             return low, low + 1
         return low, 2 * low if found[3] == "..." else float(found[3]) * _SUFFIX[found[4]]
     except ValueError:
-        raise unreadable(source, f"has a bin that is none: {line.strip()[:60]}", "correct it") from None
+        raise unreadable(
+            source, f"has a bin that is none: {line.strip()[:60]}", "correct it"
+        ) from None
 
 
 def _perf(lines: Sequence[str]) -> list[Series]:
@@ -136,7 +150,9 @@ def _csv(text: str, source: str) -> list[Series]:
     body = rows if headless else rows[1:]
     stems = {_stem(name): i for i, name in enumerate(head)}
     if {"low", "high", "count"} <= stems.keys():
-        low, high, count = (_column(body, stems[key], head, source) for key in ("low", "high", "count"))
+        low, high, count = (
+            _column(body, stems[key], head, source) for key in ("low", "high", "count")
+        )
         units = {unit_of(head[stems[key]]) for key in ("low", "high")}
         if len(units) > 1:
             raise ConfigError.of(

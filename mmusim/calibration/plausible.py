@@ -14,7 +14,7 @@ MEDIAN: Final = 20.0
 """So many times less or more than on any shipped host a median may be. The hosts themselves differ
 by as much: faults of a nested guest cost twenty times those of its host."""
 MEAN: Final = 1_000.0
-"""So many times more than on any shipped host a mean may be: rare stalls of a second weigh on it."""
+"""So many times more than on any shipped host a mean may be: rare long stalls weigh on it."""
 
 
 class Plausible(NamedTuple):

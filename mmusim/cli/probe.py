@@ -88,7 +88,9 @@ def fit(data: list[str], out: Path, base: str, implausible: bool, as_json: bool)
         found = fits_of(item, implausible=implausible)
         cost = found[0].cost
         if cost in chosen:
-            raise ConfigError.of("fit", cost, item, "is fitted twice", "give one file for each cost")
+            raise ConfigError.of(
+                "fit", cost, item, "is fitted twice", "give one file for each cost"
+            )
         shapes = [f for f in found if f.shape != "quantiles"]
         best = shapes[0] if shapes and shapes[0].ks < 0.01 else found[0]
         chosen[cost] = best

@@ -21,7 +21,7 @@ from mmusim.cli import app
 from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check
 
-TIMES = "7.5,0,{},901\n7.6,1,{},902\n7.7,2,{},903\n".format(1.4, 1.5, 1.6)
+TIMES = "7.5,0,1.4,901\n7.6,1,1.5,902\n7.7,2,1.6,903\n"
 
 
 def written(tmp_path: Path, text: str, name: str = "data.txt") -> Path:
@@ -113,7 +113,9 @@ def test_what_is_ambiguous_or_no_measurement_is_refused(
 def test_implausible_times_need_an_option(tmp_path: Path) -> None:
     """Timestamps, or microseconds read as milliseconds, are no faults; a slow host's are."""
     stamps = written(tmp_path, "timestamp_s\n1736244001.1\n1736244001.2\n", "stamps.csv")
-    with pytest.raises(ConfigError, match=r"median of 1.736e\+09 s, and plausible is .* to 548.8 us"):
+    with pytest.raises(
+        ConfigError, match=r"median of 1.736e\+09 s, and plausible is .* to 548.8 us"
+    ):
         fits_of(f"c_fault_slow={stamps}")
     slow = written(tmp_path, "fault_us\n180\n190\n200\n", "slow.csv")
     assert fits_of(f"c_fault_slow={slow}")
@@ -122,7 +124,9 @@ def test_implausible_times_need_an_option(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--implausible"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     assert CliRunner().invoke(app, [*command, "--implausible"]).exit_code == 0
-    median = load_profile(str(tmp_path / "p.toml")).costs["c_fault_slow"].distribution().quantile(0.5)
+    median = (
+        load_profile(str(tmp_path / "p.toml")).costs["c_fault_slow"].distribution().quantile(0.5)
+    )
     assert float(median) == pytest.approx(1.5e6, rel=0.01)
 
 

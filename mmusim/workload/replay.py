@@ -15,7 +15,6 @@ from mmusim.base.units import PAGE, show_bytes
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.trace_file import PageTrace, read_trace
 
-
 MOST_NS: Final = 100 * 365 * 86_400 * 10**9
 """Within 63 bits, with room for what else a run does."""
 

@@ -135,7 +135,9 @@ def _read(path: Path, changed_ns: int) -> PageTrace:
     if page.min() < 0 or int(page.max()) + 1 != facts["footprint"]:
         raise unreadable(path, "is damaged: a page lies outside the footprint", "record it again")
     if at[-1] > facts["instructions"]:
-        raise unreadable(path, "is damaged: it goes on after its last instruction", "record it again")
+        raise unreadable(
+            path, "is damaged: it goes on after its last instruction", "record it again"
+        )
     return PageTrace(
         page=page, write=write.astype(np.bool_), at=at, instructions=facts["instructions"],
         facts=facts,
