@@ -18,10 +18,10 @@ from mmusim.costs import log_operations as bills
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state.vm import Steps, Vm
-from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import LEVEL_1G
 from mmusim.trace.records import HOST
+from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 
 
 class Done(NamedTuple):

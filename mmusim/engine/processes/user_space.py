@@ -13,9 +13,10 @@ import simpy
 from mmusim.costs.random_streams import Stream
 from mmusim.engine.processes.flush import kick
 from mmusim.engine.state.steps import WorkItem
-from mmusim.engine.state.vm import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT, Steps, Vcpu, Vm
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.engine.state.vmm import GuestGoneError
 from mmusim.trace.records import HOST
+from mmusim.vocabulary.causes import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT
 
 
 def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:

@@ -15,14 +15,15 @@ from mmusim.engine.state.steps import Outcome as Outcome
 from mmusim.engine.state.steps import Steps as Steps
 from mmusim.engine.state.virtual_cpu import Vcpu as Vcpu
 from mmusim.engine.state.vmm import Vmm
-from mmusim.mmu.counters import NAMES
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import LOGGED
 from mmusim.mmu.upper_levels import UpperLevels
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu, Tracking
-from mmusim.trace.records import CAUSES, Fingerprint, Probe
+from mmusim.trace.records import Fingerprint, Probe
+from mmusim.vocabulary.causes import CAUSES, MMU_LOCK_WAIT
+from mmusim.vocabulary.counters import COUNTERS
 
 
 class MissingPages(Protocol):
@@ -32,12 +33,7 @@ class MissingPages(Protocol):
         """Get a page from the source if it is not there."""
 
 
-(
-    HITS, WALK_4K, THINK, PASS, FAULT_SLOW, FAULT_FAST, TABLE_ALLOC, DROP_LARGE, SPLIT_LARGE,
-    MMU_LOCK_WAIT, FLUSH_WAIT, FLUSH_EXIT, TLB_FLUSH, PML_LOG, PML_DRAIN, RING_FULL, IDLE,
-    TLB_REFILL, INTERFERENCE, USER_EXIT, BQL_WAIT, THROTTLE, PAUSED, POSTCOPY_WAIT,
-) = range(len(CAUSES))  # fmt: skip
-
+_CAUSES: Final = CAUSES.names
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
@@ -120,14 +116,14 @@ class Vm:
         """Let time pass in the host and book it for a vCPU."""
         v.recorder.ledger[cause] += ns
         if self.probe is not None and ns:
-            self.probe.spent(v.number, self.now, self.now + ns, {CAUSES[cause]: ns})
+            self.probe.spent(v.number, self.now, self.now + ns, {_CAUSES[cause]: ns})
         return self.env.timeout(ns)
 
     def book(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
         """Book time of a vCPU for which nothing else waits, or no longer."""
         v.recorder.ledger[cause] += end_ns - start_ns
         if self.probe is not None and end_ns > start_ns:
-            self.probe.spent(v.number, start_ns, end_ns, {CAUSES[cause]: end_ns - start_ns})
+            self.probe.spent(v.number, start_ns, end_ns, {_CAUSES[cause]: end_ns - start_ns})
 
     def left_guest(self, v: Vcpu) -> None:
         """A stall of a vCPU begins."""
@@ -213,4 +209,4 @@ class Vm:
 
     def counters(self) -> dict[str, int]:
         """Return the kernel counters as they stand."""
-        return dict(zip(NAMES, self.table.stat.tolist(), strict=True))
+        return dict(zip(COUNTERS, self.table.stat.tolist(), strict=True))
