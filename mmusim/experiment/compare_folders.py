@@ -17,7 +17,7 @@ from mmusim.store.reading import Reader
 METRICS: Final = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
 IGNORED: Final = (
     "schema", "id", "question", "source", "notes", "claims", "policies", "variants", "sweep",
-    "reduced",
+    "reduced", "reported",
 )  # fmt: skip
 """Keys of a configuration that decide no result of a run."""
 PAIRING: Final = "replications.pairing"

@@ -51,9 +51,7 @@ class MigrationLog:
         """Return the facts that the log has, by name."""
         names = self.__dataclass_fields__
         return {
-            name: value
-            for name in names
-            if (value := getattr(self, name)) not in (None, (), "")
+            name: value for name in names if (value := getattr(self, name)) not in (None, (), "")
         }
 
     def updated(self, later: MigrationLog) -> MigrationLog:

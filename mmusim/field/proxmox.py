@@ -10,9 +10,7 @@ from mmusim.field.log import MigrationLog
 
 _SIZE = r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?i?B)"
 _ACTIVE = re.compile(rf"migration active, transferred {_SIZE} of {_SIZE} VM-state, {_SIZE}/s")
-_OLD = re.compile(
-    r"migration status: active \(transferred (\d+), remaining (\d+)\), total (\d+)\)"
-)
+_OLD = re.compile(r"migration status: active \(transferred (\d+), remaining (\d+)\), total (\d+)\)")
 _AVERAGE = re.compile(rf"average migration speed: {_SIZE}/s(?: - downtime (\d+) ms)?")
 _OLD_SPEED = re.compile(r"migration speed: ([0-9.]+) MB/s - downtime (\d+) ms")
 _LIMIT = re.compile(r"migration downtime limit:? (?:to )?(\d+) ms|auto-increased downtime to "

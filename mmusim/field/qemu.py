@@ -147,7 +147,7 @@ _HMP: Final = {
 _LINE = re.compile(r"^\s*([A-Za-z][A-Za-z0-9 _()/-]*?)\s*:\s*(.*?)\s*$")
 _PAIR = re.compile(r"([a-z_]+)=\s*([0-9][0-9.,]*\s*[A-Za-z]*)")
 _VALUE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/]*)")
-_UNITS: Final = {
+_UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "time": {"": NS["ms"], "ms": NS["ms"], "milliseconds": NS["ms"], "us": 1e3, "s": NS["s"],
              "sec": NS["s"]},
     "size": {"kbytes": 1024, "bytes": 1, "": 1, "bytes/second": 1} | BYTES,
