@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field, model_validator
 from mmusim.base.errors import nearest
 from mmusim.base.quantities import Share, Size, Strict, Time
 from mmusim.base.units import PAGE, parse_bytes, show_bytes
+from mmusim.config import schedule, windows
 from mmusim.config.migrate import Migrate, Migration
 from mmusim.config.page_table_write import WritePageTable
-from mmusim.config import schedule, windows
 from mmusim.config.phase import GuestPhase, Named
 from mmusim.config.schedule import Scheduled
 from mmusim.config.windows import Window

@@ -114,7 +114,9 @@ def contradictions(windows: list[Window], phases: list[Any]) -> Iterator[str]:
             if event is None:
                 continue
             if event.what not in known:
-                yield f"{where}: {event.what!r} never happens; " + nearest(event.what, sorted(known))
+                yield f"{where}: {event.what!r} never happens; " + nearest(
+                    event.what, sorted(known)
+                )
                 return
             at = _place(event, phases)
             if at is None and not (migrates and event.what in OF_MIGRATIONS):

@@ -16,7 +16,7 @@ from mmusim.base.errors import ConfigError, WindowError
 from mmusim.config.settings import Setting
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
-from mmusim.engine.virtual_cpu import Vcpu
+from mmusim.engine.state.virtual_cpu import Vcpu
 from mmusim.metrics.measure import from_record, measure, to_record
 from mmusim.plan.make import make_plan
 from mmusim.trace.records import PhaseTrace, Trace
@@ -293,7 +293,7 @@ def test_a_window_that_never_begins_in_a_run_is_an_error_with_a_remedy() -> None
         driver={"windows": [{"name": "w", "from": "sync-dirty-log 40", "lasts": "1ms"}]},
         workloads={"mixed": {"pattern": "uniform", "writes": "0%"}},
     )
-    with pytest.raises(WindowError, match="never begins.*there was no sync-dirty-log 40"):
+    with pytest.raises(WindowError, match=r"never begins.*there was no sync-dirty-log 40"):
         simulate(make_plan(made, "lazy-drop", 1))
 
 

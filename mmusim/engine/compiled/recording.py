@@ -13,8 +13,8 @@ import numpy as np
 from mmusim.base.histogram import BITS
 from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.vm import HITS, PML_LOG, WALK_4K
 from mmusim.trace.stall_windows import WINDOWS
+from mmusim.vocabulary.causes import HITS, PML_LOG, WALK_4K
 
 _SHIFT: Final = 52 - BITS
 _BASE: Final = (1023 + BITS) << BITS
@@ -24,7 +24,7 @@ _LONGEST: Final = max(WINDOWS)
 
 @jit
 def book(s: Any, v: int, cause: int, ns: int) -> None:
-    """Book time of a vCPU, as :meth:`mmusim.engine.virtual_cpu.Vcpu.book` does."""
+    """Book time of a vCPU, as :meth:`mmusim.engine.state.virtual_cpu.Vcpu.book` does."""
     s.ledger[s.recorder[v], cause] += ns
     s.booked_ns[v] += ns
     s.cause_before[v] = s.last_cause[v]
@@ -71,7 +71,7 @@ def histogram_of(recorder: int, histogram: int) -> int:
 def part_with(s: Any, v: int, recorder: int, spent_ns: int, log: int, walk: int, hit: int) -> None:
     """Give away what lies behind edges of windows of a run that `recorder` has whole.
 
-    See :meth:`mmusim.engine.phase_recorder.PhaseRecorder.part_with`.
+    See :meth:`mmusim.engine.state.phase_recorder.PhaseRecorder.part_with`.
     """
     owed, n = s.owed[v], s.owed_n[v]
     due = spent_ns

@@ -178,7 +178,7 @@ class CompiledFingerprint(Fingerprint):
 
 
 class CompiledLock:
-    """mmu_lock in the run's memory, for Python; see :class:`mmusim.engine.mmu_lock.SpinLock`."""
+    """mmu_lock in the run's memory, for Python; see state/mmu_lock.py."""
 
     name = "mmu_lock"
     breaks = scalar("breaks")
@@ -236,7 +236,7 @@ class CompiledLock:
             rows = self.memory["holders"]
             got = int(rows[np.flatnonzero(rows[:, 0])[0], 2])
             held += self.memory.get("now") - got
-        return held
+        return int(held)
 
     def count_readers(self) -> int:
         """Change the reader count; return for how long its cache line makes the caller wait."""

@@ -1,4 +1,4 @@
-"""A vCPU goes on from the place it is at, as :mod:`mmusim.engine.vcpu` does from a ``yield``."""
+"""A vCPU goes on from the place it is at, as processes/vcpu.py does from a ``yield``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import Any
 
 from mmusim.engine.compiled import guest_mode, kicks, mapping, page_fault, places
 from mmusim.engine.compiled.chance import cost
+from mmusim.engine.compiled.commits import commit
 from mmusim.engine.compiled.events import wait, wait_in_guest
 from mmusim.engine.compiled.fields import T_PASS
 from mmusim.engine.compiled.guest_mode import answer_kick, drain_pml, enter_guest, left_guest
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import permits
 from mmusim.engine.compiled.recording import book, last_window, note, stalled
-from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, commit, cut, plan, plan_logged
-from mmusim.engine.page_fault import LOST_RACE
-from mmusim.engine.vcpu import PATIENCE
-from mmusim.engine.vm import PASS
+from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, cut, plan, plan_logged
+from mmusim.engine.processes.page_fault import LOST_RACE
+from mmusim.engine.processes.vcpu import PATIENCE
 from mmusim.mmu.dirty_ring import PML_ENTRIES
+from mmusim.vocabulary.causes import PASS
 
 
 @jit
