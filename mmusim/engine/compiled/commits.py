@@ -26,7 +26,7 @@ from mmusim.engine.compiled.runs import (
 from mmusim.mmu.spte import STALE
 from mmusim.vocabulary.causes import HITS, IDLE, PML_LOG, THINK, WALK_4K
 
-LONG = 1 << 62  # ns
+NEVER_NS = 1 << 62  # ns
 
 
 @jit

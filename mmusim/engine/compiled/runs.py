@@ -21,7 +21,6 @@ from mmusim.mmu.spte import STALE
 
 WRITE_BIT = 31
 GFN = (1 << WRITE_BIT) - 1
-NEVER_NS = 1 << 62  # ns
 
 
 @jit
