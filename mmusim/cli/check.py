@@ -10,13 +10,13 @@ from typing import Any
 
 import typer
 
-from mmusim.check import Checked, Judged, check, experiment_files
+from mmusim.base.errors import InterruptedRunError
+from mmusim.base.units import show_number
 from mmusim.cli.output import table
 from mmusim.cli.reports import written_report
 from mmusim.cli.run import notice, show_progress
-from mmusim.errors import InterruptedRunError
-from mmusim.units import show_number
-from mmusim.verdicts import Verdict
+from mmusim.comparison.verdicts import Verdict
+from mmusim.experiment.claims import Checked, Judged, check, experiment_files
 
 
 def verb(
@@ -72,7 +72,7 @@ def _rows(claims: Sequence[tuple[Checked, Judged]], every_setting: bool) -> list
         shown = judged.verdicts if every_setting else [judged.decisive]
         for verdict in shown:
             like = sum(v.outcome == judged.outcome for v in judged.verdicts)
-            settings = verdict.cell if every_setting and verdict else _settings(judged, like)
+            settings = verdict.setting if every_setting and verdict else _settings(judged, like)
             rows.append(
                 {
                     "experiment": one.path.parent.name,
@@ -142,7 +142,7 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
         "surprises": judged.surprises,
         "settings": [
             {
-                "setting": v.cell,
+                "setting": v.setting,
                 "what": v.what,
                 "measured": asdict(v.measured),
                 "expected": [None if math.isinf(bound) else bound for bound in v.expected],

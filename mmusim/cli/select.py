@@ -8,13 +8,13 @@ from typing import Any
 
 import typer
 
-from mmusim.best import Contest, Rules, select
+from mmusim.base.errors import ConfigError, InterruptedRunError
+from mmusim.base.units import parse_fraction
 from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder
 from mmusim.cli.run import notice, show_progress
-from mmusim.errors import ConfigError, InterruptedRunError
-from mmusim.metric_units import UNITS
-from mmusim.units import parse_fraction
+from mmusim.experiment.selection import Contest, Rules, select
+from mmusim.metrics.names import UNITS
 
 
 def share(option: str, text: str) -> float:
@@ -37,7 +37,7 @@ def verb(
     out: Path | None,
     rules: Rules,
     among: Any,
-    cell: str,
+    setting: str,
     policy: str,
     workers: int | None,
     engine: str,
@@ -49,8 +49,8 @@ def verb(
     try:
         with show_progress() as progress:
             made, failures = select(
-                experiment, out, rules, among=among, cell=cell, policy=policy, workers=workers,
-                engine=engine, progress=progress,
+                experiment, out, rules, among=among, setting=setting, policy=policy,
+                workers=workers, engine=engine, progress=progress,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise InterruptedRunError(

@@ -9,18 +9,18 @@ from typing import Any
 
 import typer
 
+from mmusim.base.errors import ConfigError, InterruptedRunError
+from mmusim.base.units import show_number
 from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder
 from mmusim.cli.run import notice, show_progress
-from mmusim.errors import ConfigError, InterruptedRunError
-from mmusim.metric_units import UNITS
-from mmusim.sensitivity import Sensitivity, Study, sensitivity
+from mmusim.experiment.sensitivity import Sensitivity, Study, sensitivity
+from mmusim.metrics.names import UNITS
 from mmusim.stats.sobol import Index
-from mmusim.units import show_number
 
 
 def study(
-    metric: str, policy: str, cell: str, samples: int, seeds: int, ranges: Sequence[str]
+    metric: str, policy: str, setting: str, samples: int, seeds: int, ranges: Sequence[str]
 ) -> Study:
     """Read the options.
 
@@ -39,7 +39,9 @@ def study(
                 "sensitivity", "--range", text, "is no provenance with a factor",
                 "write e.g. assumed=3",
             ) from None  # fmt: skip
-    return Study(metric=metric, policy=policy, cell=cell, samples=samples, seeds=seeds, wide=wide)
+    return Study(
+        metric=metric, policy=policy, setting=setting, samples=samples, seeds=seeds, wide=wide
+    )
 
 
 def verb(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import simpy
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.cost import distribution
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.engine.flush import flush_remote
@@ -30,7 +31,6 @@ from mmusim.mmu.counters import PF_FIXED, PF_SPURIOUS, PF_TAKEN
 from mmusim.mmu.soft import Access, LargeLeaf, Outcome, SoftMmu, attempt, tell
 from mmusim.mmu.soft import events as happened
 from mmusim.mmu.spte import Edit
-from mmusim.units import PAGES_PER_REGION
 
 OUTCOMES: Final = {
     Outcome.PROGRESS: "progress",
@@ -53,7 +53,7 @@ def soft_vcpu(
     if not v.in_guest:
         v.stalls.add(v.left_ns, vm.now)
     v.in_guest = False
-    v.books.end(v.stalls, started, vm.now)
+    v.recorder.end(v.stalls, started, vm.now)
 
 
 def bystander(vm: Vm, v: Vcpu) -> Steps:
@@ -121,7 +121,7 @@ class Writer:
             if outcome is not Outcome.RETRY or len(laps) >= PATIENCE:
                 break
         if outcome is Outcome.PROGRESS:
-            v.books.latencies[access.write].append(vm.now - began)
+            v.recorder.latencies[access.write].append(vm.now - began)
         return outcome
 
     def cost(self, name: str, of: Any = None) -> int:

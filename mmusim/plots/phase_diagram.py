@@ -8,9 +8,9 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from mmusim.analysis.answers import compared
-from mmusim.comparison import Comparison
-from mmusim.experiment import Outcome
-from mmusim.metric_units import MORE_IS_BETTER
+from mmusim.comparison.compare import Comparison
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.names import MORE_IS_BETTER
 from mmusim.plots.ratios import said
 from mmusim.plots.style import PAPER, in_style, sheet
 
@@ -35,11 +35,11 @@ def phase_diagram(outcome: Outcome, metric: str, policy: str) -> Figure:
     baseline = outcome.experiment.policies.baseline
     by_setting = compared(outcome, metric)
     table: dict[str, dict[str, Comparison | None]] = {}
-    for result in outcome.cells:
-        labels = {key: str(value) for key, value in result.cell.labels.items()}
+    for result in outcome.settings:
+        labels = {key: str(value) for key, value in result.setting.labels.items()}
         column = labels.pop(axis)
         row = ", ".join(_short(key, value) for key, value in labels.items()) or "all"
-        found = [c for c in by_setting[result.cell.name] if c.candidate == policy and c.ratio]
+        found = [c for c in by_setting[result.setting.name] if c.candidate == policy and c.ratio]
         table.setdefault(row, {})[column] = found[0] if found else None
     columns = list(dict.fromkeys(column for row in table.values() for column in row))
     figure, axes = sheet(1.4 + 0.42 * len(table))

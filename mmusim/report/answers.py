@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mmusim.analysis.answers import compared
-from mmusim.comparison import Comparison
-from mmusim.experiment import Outcome
-from mmusim.metric_units import MORE_IS_BETTER
-from mmusim.metrics import UNITS
+from mmusim.base.units import show_ns, show_number
+from mmusim.comparison.compare import Comparison
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.measure import UNITS
+from mmusim.metrics.names import MORE_IS_BETTER
 from mmusim.stats import Interval
-from mmusim.units import show_ns, show_number
 
 MOST_SENTENCES: Final = 8
 """With more comparisons than this there is a summary a policy; the tables have every setting."""
@@ -31,7 +31,7 @@ def answers(outcome: Outcome) -> list[str]:
     by_setting = compared(outcome, metric)
     found = [(name, c) for name, rows in by_setting.items() for c in rows]
     if not found:
-        return [f"No setting has runs that all have {metric}"] if outcome.cells else []
+        return [f"No setting has runs that all have {metric}"] if outcome.settings else []
     if len(found) == 1:
         return [_sentence(*found[0])]
     policies = outcome.experiment.policies.compare
@@ -118,11 +118,11 @@ def verdict_counts(outcome: Outcome) -> dict[str, int]:
 
 def stories(outcome: Outcome) -> Iterator[dict[str, Any]]:
     """Yield what happened in each setting that has a story, under the policies that share it."""
-    for result in outcome.cells:
+    for result in outcome.settings:
         by_story: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for policy, runs in result.runs.items():
             by_story.setdefault((runs[0].outcome, runs[0].story), []).append(policy)
         for (end, lines), names in by_story.items():
             if lines:
-                title = f"{result.cell.name or 'all'}, {' and '.join(names)}: {end}"
+                title = f"{result.setting.name or 'all'}, {' and '.join(names)}: {end}"
                 yield {"title": title, "lines": lines}

@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from mmusim.errors import ConfigError
-from mmusim.provenance import model_version
+from mmusim.base.errors import ConfigError
 from mmusim.store import dataset, repair
 from mmusim.store.owners import dead, enlisted
+from mmusim.store.provenance import model_version
 from mmusim.store.reading import Reader
 from mmusim.store.record import Key, checksum, pack
 from mmusim.store.schema import (
@@ -145,7 +145,7 @@ class Store(Reader):
         with explained(self.folder), self._db:
             self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", facts.items())
 
-    def add_cells(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
+    def add_settings(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
         """Note cells: key, name, resolved configuration (TOML), host profile, hash of the profile.
 
         What comes later keeps its name if two have the same.

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmusim.errors import ConfigError
-from mmusim.provenance import model_version
+from mmusim.base.errors import ConfigError
+from mmusim.store.provenance import model_version
 from mmusim.store.record import Key, checksum, unpack
 from mmusim.store.schema import StoreError, explained
 
@@ -133,7 +133,7 @@ class Reader:
             ):  # fmt: skip
                 yield Key(*key), packed or b"", sum_
 
-    def cells(self) -> dict[str, tuple[str, str]]:
+    def settings(self) -> dict[str, tuple[str, str]]:
         """Return name and resolved configuration of every cell by its key.
 
         Names are unique: a cell whose name another has by now, because the experiment was changed,

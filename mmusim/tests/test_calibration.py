@@ -11,6 +11,7 @@ import tomli_w
 from conftest import ROOT
 from typer.testing import CliRunner
 
+from mmusim.base.errors import ConfigError
 from mmusim.calibration.fault_costs import difference, fault_costs
 from mmusim.calibration.foreign import from_bins, read_foreign
 from mmusim.calibration.foreign_fit import fits
@@ -33,13 +34,12 @@ from mmusim.calibration.tables import (
     table,
 )
 from mmusim.cli import app
-from mmusim.config.cells import cells_of
 from mmusim.config.host import COSTS, HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check
+from mmusim.config.settings import settings_of
+from mmusim.costs.distributions import Empirical, Gamma, Lognormal, Shifted
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
-from mmusim.latency import Empirical, Gamma, Lognormal, Shifted
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 
 RNG = np.random.default_rng(20)
 HOST = "emerald-rapids-pvm"
@@ -246,11 +246,11 @@ def test_a_profile_of_samples_runs_an_experiment(tmp_path: Path) -> None:
         "policies": {"baseline": "lazy-drop", "compare": ["none"]},
         "driver": {"phases": [{"do": "enable-logging"}, {"do": "write"}]},
     }  # fmt: skip
-    (only,) = cells_of(data, "t", tmp_path)
+    (only,) = settings_of(data, "t", tmp_path)
     phase = simulate(make_plan(only, "lazy-drop", 1)).phases[1]
     assert phase.writes.quantile(0.5) == pytest.approx(12_350, rel=0.02)
     data["host"]["variance"] = "none"  # type: ignore[index]
-    (flat,) = cells_of(data, "t", tmp_path)
+    (flat,) = settings_of(data, "t", tmp_path)
     assert flat.experiment.host.interference == []
 
 

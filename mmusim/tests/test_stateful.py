@@ -14,21 +14,21 @@ from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
-from conftest import BROKEN, CONSTANT, cell, only, with_program
+from conftest import BROKEN, CONSTANT, only, setting, with_program
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from stepwise import REGION, SPOTS, Stepwise, small_vm
 
+from mmusim.base.errors import MisfitError, MmusimError
+from mmusim.costs.distributions import Constant
 from mmusim.engine import log_ioctls, log_reports, simulate, vcpu
 from mmusim.engine.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
-from mmusim.errors import MisfitError, MmusimError
-from mmusim.latency import Constant
 from mmusim.mmu import fault as mmu_fault
 from mmusim.mmu import slot as mmu_slot
 from mmusim.mmu.counters import PAGES_4K
 from mmusim.mmu.spte import LEAF, LOGGED
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.policies import (
     PRESETS,
     Choices,
@@ -337,7 +337,7 @@ def test_a_split_finds_the_table_that_a_large_spte_had_unlinked(memory: str) -> 
     """shadow_mmu_get_sp_for_split: what is hashed is not allocated again."""
     phases = [{"do": do} for do in ("write", "enable-logging", "disable-logging")] * 2
     vm = {"kernel": "linux-6.13", "backing": "1GiB" if memory == "1GiB" else "2MiB"}
-    trace = simulate(make_plan(cell(phases, memory=memory, vm=vm, costs=CONSTANT), "nested", 1))
+    trace = simulate(make_plan(setting(phases, memory=memory, vm=vm, costs=CONSTANT), "nested", 1))
     tables = [phase.counters["tables"] for phase in trace.phases]
     assert tables == [0, 513 if memory == "1GiB" else 2, 0, 0, 0, 0]
 
@@ -465,7 +465,7 @@ FORMS: dict[str, Callable[[Totals], Epoch]] = {
 def epochs(policy: str, program: list[tuple[int, bool]]) -> list[Epoch]:
     """Count two epochs of the same accesses, from large writable sptes."""
     phases = [{"do": do} for do in ("write", "enable-logging", *("read", "sync-dirty-log") * 2)]
-    made = cell(phases, memory=f"{2 * REGIONS}MiB", costs=CONSTANT, policies=only(policy))
+    made = setting(phases, memory=f"{2 * REGIONS}MiB", costs=CONSTANT, policies=only(policy))
     plan = make_plan(made, policy, 1)
     for phase in (2, 4):
         plan = with_program(plan, phase, program)

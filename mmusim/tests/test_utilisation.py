@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from conftest import BusyRun, busy_cell
+from conftest import BusyRun, busy_setting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmusim import utilisation
+from mmusim.base.histogram import Histogram
 from mmusim.engine import simulate
 from mmusim.engine.vm import Vm
-from mmusim.histogram import Histogram
-from mmusim.plan import Plan, make_plan
+from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
-from mmusim.trace import CAUSES, IDLE, LOST, USEFUL, Probe, Trace
-from mmusim.utilisation import WINDOWS, Stalls, worst_of
+from mmusim.trace import stall_windows as utilisation
+from mmusim.trace.records import CAUSES, IDLE, LOST, USEFUL, Probe, Trace
+from mmusim.trace.stall_windows import WINDOWS, Stalls, worst_of
 
 Plans = Callable[[Policy | str, int], Plan]
 Stretches = list[tuple[int, int]]
@@ -153,7 +153,7 @@ def test_a_vcpu_that_leaves_unnoticed_is_noticed(monkeypatch: pytest.MonkeyPatch
         v.in_guest = False  # type: ignore[attr-defined]
 
     monkeypatch.setattr(Vm, "left_guest", unnoticed)
-    times = lost_time(simulate(make_plan(busy_cell(), "eager-drop", 4)))
+    times = lost_time(simulate(make_plan(busy_setting(), "eager-drop", 4)))
     assert any(by_ledger != by_clock for by_ledger, by_clock in times)
 
 

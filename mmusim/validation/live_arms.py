@@ -14,14 +14,14 @@ from typing import Annotated, Any, Final, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from mmusim.base.histogram import Histogram
+from mmusim.base.quantities import Size, Strict, exact_ns
+from mmusim.base.units import show_bytes
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.config.load import load
 from mmusim.engine import simulate
-from mmusim.histogram import Histogram
 from mmusim.kvm.live import run_live
-from mmusim.plan import make_plan
-from mmusim.quantities import Size, Strict, exact_ns
-from mmusim.units import show_bytes
+from mmusim.plan.make import make_plan
 from mmusim.validation.live_grid import as_measured
 from mmusim.validation.live_runs import RunOf, measured_run, simulated_run
 
@@ -61,12 +61,12 @@ def read_arms(path: Path) -> ArmsFile:
     ConfigError
         With all that is wrong in the file, the phases of the arms included.
     """
-    from mmusim.config.cells import cells_of
+    from mmusim.config.settings import settings_of
 
     file = load(path, ArmsFile)
     for arm in file.arms:
         data = file.data(arm, "linux-6.18+shadow+get-clears", "shadow")
-        cells_of(data, f"{path} [arms.{arm}]", path.parent)
+        settings_of(data, f"{path} [arms.{arm}]", path.parent)
     return file
 
 
@@ -102,15 +102,15 @@ def measure_arms(
     told: Callable[[str], None] | None = None,
 ) -> list[RunOf]:  # fmt: skip
     """Run every arm `repeats` times on this machine, the arms alternating in random order."""
-    from mmusim.config.cells import cells_of
+    from mmusim.config.settings import settings_of
 
     rng = np.random.default_rng(1)
     runs = []
     names = list(file.arms)
     for seed in range(1, repeats + 1):
         for name in rng.permutation(names).tolist():
-            (cell,) = cells_of(file.data(name, policy, mmu), "live arm", Path())
-            plan = make_plan(cell, policy, seed)
+            (setting,) = settings_of(file.data(name, policy, mmu), "live arm", Path())
+            plan = make_plan(setting, policy, seed)
             runs.append(measured_run(name, plan, run_live(plan), file.measure, seed))
         if told is not None:
             told(f"round {seed} of {repeats}")
@@ -126,9 +126,9 @@ def predict_arms(
     runs = []
     for name in file.arms:
         data = file.data(name, policy, mmu, host.measurement.loop)
-        cell = as_measured(data, host, profile, Path())
+        setting = as_measured(data, host, profile, Path())
         for seed in seeds:
-            plan = make_plan(cell, policy, seed)
+            plan = make_plan(setting, policy, seed)
             runs.append(simulated_run(name, plan, simulate(plan), file.measure, seed))
     return runs
 

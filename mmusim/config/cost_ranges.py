@@ -1,0 +1,95 @@
+"""How far a host's costs may lie from their values, and settings whose costs lie there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from mmusim.config.cost import CostSpec, rescaled
+from mmusim.config.host import COSTS, Cost
+from mmusim.config.settings import Setting
+from mmusim.costs.distributions import scaled
+
+FACTORS: Final = {"measured": 1.1, "published": 1.25, "derived": 1.5, "assumed": 3.0}
+"""How far a cost may lie from its value, up and down, by its provenance; of a measured one with an
+interval that is its range. A cost that the experiment sets by itself is assumed."""
+
+_SPEC: TypeAdapter[Any] = TypeAdapter(CostSpec)
+
+
+def factors(
+    setting: Setting, wide: Mapping[str, float] = FACTORS
+) -> dict[str, tuple[float, float]]:
+    """Return the range of the factor of every cost of a setting that is not zero.
+
+    Parameters
+    ----------
+    setting : Cell
+        Whose host it is.
+    wide : mapping
+        Factor by provenance.
+    """
+    found = {}
+    for name in COSTS:
+        middle = setting.costs[name].mean()
+        if middle <= 0:
+            continue
+        factor = wide[provenance_of(setting, name)]
+        is_own = name in setting.experiment.host.costs
+        interval = None if is_own else _certainty(setting.profile.costs[name])
+        found[name] = interval or (1 / factor, factor)
+    return found
+
+
+def provenance_of(setting: Setting, name: str) -> str:
+    """Return where a cost comes from; what the experiment sets by itself is assumed."""
+    is_own = name in setting.experiment.host.costs
+    return "assumed" if is_own else setting.profile.costs[name].provenance
+
+
+def _certainty(cost: Cost) -> tuple[float, float] | None:
+    """Return the interval of a measured cost over its median, if the profile has one."""
+    known, middle = getattr(cost, "certainty", None), float(cost.distribution().quantile(0.5))
+    if known is None or middle <= 0 or not 0 < known.low < known.high:
+        return None
+    return known.low / middle, known.high / middle
+
+
+def with_factors(setting: Setting, by: Mapping[str, float]) -> Setting:
+    """Return a setting whose costs are multiplied by factors.
+
+    A fault costs at least its parts: where exit, section under mmu_lock and entry would take longer
+    than the whole, the whole is made as long.
+    """
+    costs = dict(setting.costs)
+    for name, factor in by.items():
+        costs[name] = scaled(costs[name], factor)
+    ends = costs["c_exit"].mean() + costs["c_entry"].mean()
+    for whole, parts in (
+        ("c_fault_slow", ends + costs["c_lock_section"].mean()), ("c_fault_fast", ends),
+    ):  # fmt: skip
+        mean = costs[whole].mean()
+        if 0 < mean < parts:
+            costs[whole] = scaled(costs[whole], parts / mean)
+    host = setting.experiment.host
+    own = host.costs | {
+        name: _SPEC.validate_python(rescaled(_written(setting, name), factor))
+        for name, factor in by.items()
+    }
+    experiment = setting.experiment.model_copy(
+        update={"host": host.model_copy(update={"costs": own})}
+    )  # fmt: skip
+    text = ", ".join(f"{name} x {factor!r}" for name, factor in sorted(by.items()))
+    label = blake2b(text.encode(), digest_size=4).hexdigest() if by else "as they are"
+    return replace(
+        setting, labels={**setting.labels, "costs": label}, experiment=experiment, costs=costs
+    )  # fmt: skip
+
+
+def _written(setting: Setting, name: str) -> Any:
+    """Return a cost as it is written in the experiment or in the profile."""
+    return setting.experiment.host.costs.get(name, setting.profile.costs[name].value)

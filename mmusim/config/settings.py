@@ -1,0 +1,212 @@
+"""From an experiment file to its settings: every variant at every point of the sweep."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from mmusim.base.errors import Complaint, ConfigError
+from mmusim.base.units import PAGE
+from mmusim.config.cost import distribution
+from mmusim.config.experiment import Experiment
+from mmusim.config.host import Cost, HostProfile, load_profile
+from mmusim.config.load import check, read_toml
+from mmusim.config.sweep import Point, Sweep
+from mmusim.config.workloads import Workload, inlined
+from mmusim.costs.distributions import Constant, Distribution
+from mmusim.workload.replay import Replay
+from mmusim.workload.trace_file import digest
+
+CHANGEABLE: Final = ("vm", "host", "driver", "workloads", "replications")
+"""Tables of an experiment file that variants and sweeps may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of an experiment, in which policies are compared."""
+
+    labels: dict[str, Any]  # {"variant": ..., swept key: value}
+    experiment: Experiment
+    costs: dict[str, Distribution]
+    profile: HostProfile
+
+    @property
+    def name(self) -> str:
+        """The labels as text: ``R1, memory=1GiB``; empty if there is only one setting."""
+        last = [key.rpartition(".")[2] for key in self.labels]
+        short = dict(zip(self.labels, last, strict=True))
+        texts = (
+            str(value)
+            if key == "variant"
+            else f"{short[key] if last.count(short[key]) == 1 else key}={value}"
+            for key, value in self.labels.items()
+        )
+        return ", ".join(texts)
+
+    def key(self) -> str:
+        """Hash everything that decides a run's result, except policy, seed and version."""
+        e = self.experiment
+        facts = {
+            "vm": e.vm.model_dump(mode="json"),
+            "driver": e.driver.model_dump(mode="json"),
+            "workloads": {k: _facts(w) for k, w in e.workloads.items()},
+            "pairing": e.replications.pairing,
+            "interference": [rare.model_dump(mode="json") for rare in e.host.interference],
+            "need_resched": e.host.need_resched,
+            "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
+        }
+        return hashlib.blake2b(
+            json.dumps(facts, sort_keys=True).encode(), digest_size=10
+        ).hexdigest()
+
+
+def load_settings(path: str | Path) -> tuple[Experiment, list[Setting]]:
+    """Read an experiment file and return it with its settings.
+
+    Raises
+    ------
+    ConfigError
+        With every complaint about the file, its variants, its sweep and its host profiles.
+    """
+    path = Path(path)
+    data = read_toml(path)
+    return check(data, Experiment, str(path)), settings_of(data, str(path), path.parent)
+
+
+def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting]:
+    """Expand parsed experiment data; `folder` is where relative profile paths start.
+
+    Raises
+    ------
+    ConfigError
+        With every complaint about any setting, each once.
+    """
+    sweep = check(data, Experiment, source).swept
+    base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
+    base["claims"] = []  # they are about the experiment, and judged there
+    variants: dict[str, dict[str, Any]] = data.get("variants") or {"": {}}
+    found = {str(complaint): complaint for complaint in sweep.contradictions(source)}
+    if found:
+        raise ConfigError(list(found.values()))
+
+    profiles: dict[str, HostProfile] = {}
+
+    def setting(variant: str, point: Point) -> Setting:
+        label = {"variant": variant} | point if variant else point
+        origin = f"{source} [variants.{variant}]" if variant else source
+        settings = _override(base, variants[variant] | point, origin)
+        changed = _with_workload_files(settings, folder)
+        return _setting(label, check(changed, Experiment, origin), folder, origin, profiles)
+
+    # Ends of ranges first: what is wrong there is wrong with many points.
+    ends = list(sweep.sample.ends()) if sweep.sample else []
+    first = {key: values[0] for key, values in sweep.axes.items()}
+    _all(lambda variant, end: setting(variant, first | end), variants, ends, found)
+    settings = [] if found else _all(setting, variants, sweep.points(), found)
+    if found:
+        raise ConfigError(_one_a_range(found.values(), sweep))
+    return settings
+
+
+def _one_a_range(found: Iterable[Complaint], sweep: Sweep) -> list[Complaint]:
+    """Of points between the ends of a range, complain about one; it stands for many."""
+    ranges = sweep.sample.ranges if sweep.sample else {}
+    kept: dict[object, Complaint] = {}
+    for one in found:
+        between = one.key in ranges and one.value not in (ranges[one.key].from_, ranges[one.key].to)
+        if between:
+            more = f"{one.remedy}; or give the range in sweep.sample a step that fits"
+            one = replace(one, remedy=more)
+        kept.setdefault((one.source, one.key) if between else str(one), one)
+    return list(kept.values())
+
+
+def _all(
+    make: Callable[[str, Point], Setting],
+    variants: Iterable[str],
+    points: Sequence[Point],
+    found: dict[str, Complaint],
+) -> list[Setting]:
+    """Make a setting of every variant at every point; put complaints into `found`, each once."""
+    settings = []
+    for variant in variants:
+        for point in points:
+            try:
+                settings.append(make(variant, point))
+            except ConfigError as error:
+                found |= {str(complaint): complaint for complaint in error.complaints}
+    return settings
+
+
+def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> dict[str, Any]:
+    data = copy.deepcopy(base)
+    for dotted, value in settings.items():
+        *path, last = dotted.split(".")
+        if not path or path[0] not in CHANGEABLE:
+            raise ConfigError.of(
+                source, dotted, value, f"does not begin with one of {', '.join(CHANGEABLE)}",
+                "write e.g. vm.memory",
+            )  # fmt: skip
+        table: Any = data
+        for part in path:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            raise ConfigError.of(
+                source, dotted, value, "does not lead to a key", "write e.g. vm.memory"
+            )
+        table[last] = value
+    return data
+
+
+def _with_workload_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Put the contents of workload files in the place of references to them."""
+    for name, table in data.get("workloads", {}).items():
+        data["workloads"][name] = inlined(table, folder)
+    return data
+
+
+def _facts(workload: Workload) -> dict[str, Any]:
+    """Return what decides a workload: of a recorded trace the contents, wherever they lie."""
+    facts: dict[str, Any] = workload.model_dump(mode="json")
+    return facts | {"trace": digest(workload.trace)} if isinstance(workload, Replay) else facts
+
+
+def _setting(
+    labels: dict[str, Any],
+    experiment: Experiment,
+    folder: Path,
+    source: str,
+    profiles: dict[str, HostProfile],
+) -> Setting:
+    """Make a setting; `profiles` are those that were read already, by name."""
+    host, vm = experiment.host, experiment.vm
+    for name, workload in experiment.workloads.items():
+        if isinstance(workload, Replay):
+            workload.fit(source, f"workloads.{name}.trace", vm.memory // PAGE // vm.vcpus)
+    if host.profile not in profiles:
+        profiles[host.profile] = load_profile(host.profile, folder, source)
+    profile = profiles[host.profile]
+    costs = profile.distributions(experiment.order, vm.memory // vm.vcpus)
+    costs |= {name: distribution(spec) for name, spec in host.costs.items()}
+    if host.variance == "none":
+        costs = {name: Constant(cost.mean()) for name, cost in costs.items()}
+    elif profile.interference:
+        both = [*profile.interference, *host.interference]
+        changed = host.model_copy(update={"interference": both})
+        experiment = experiment.model_copy(update={"host": changed})
+    return Setting(labels, experiment, costs, profile)
+
+
+def resolved(setting: Setting) -> dict[str, Any]:
+    """Return a setting as plain TOML data with every default and every cost filled in."""
+    data = setting.experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
+    data["host"]["costs"] = {
+        name: Cost.model_dump(cost, mode="json", exclude_none=True)["value"]
+        for name, cost in setting.profile.costs.items()
+    } | data["host"]["costs"]
+    return data

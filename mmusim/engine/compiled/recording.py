@@ -1,0 +1,145 @@
+"""What a run writes down: the ledger, histograms, stalls and their worst windows, the trajectory.
+
+The sums are those of :mod:`mmusim.base.histogram` and :mod:`mmusim.trace.stall_windows`, one
+number at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from mmusim.base.histogram import BITS
+from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
+from mmusim.engine.compiled.jit import jit
+from mmusim.trace.stall_windows import WINDOWS
+
+_SHIFT: Final = 52 - BITS
+_BASE: Final = (1023 + BITS) << BITS
+_ALL_WINDOWS: Final = np.array(WINDOWS)
+_LONGEST: Final = max(WINDOWS)
+
+
+@jit
+def book(s: Any, v: int, cause: int, ns: int) -> None:
+    """Book time of a vCPU."""
+    s.ledger[s.recorder[v], cause] += ns
+
+
+@jit
+def bin_of(ns: int) -> int:
+    """Return the bin of a time."""
+    return (np.float64(ns + (1 << BITS)).view(np.int64) >> _SHIFT) - _BASE
+
+
+@jit
+def sum_up(s: Any, histogram: int, count: int, total: int, least: int, most: int) -> None:
+    """Add to what a histogram knows exactly; the times are in its bins already."""
+    if count == 0:
+        return
+    exact = s.exact
+    if exact[histogram, 0] == 0 or least < exact[histogram, 2]:
+        exact[histogram, 2] = least
+    exact[histogram, 0] += count
+    exact[histogram, 1] += total
+    exact[histogram, 3] = max(exact[histogram, 3], most)
+
+
+@jit
+def tally(s: Any, histogram: int, ns: int) -> None:
+    """Add a time to a histogram."""
+    s.bins[histogram, bin_of(ns)] += 1
+    sum_up(s, histogram, 1, ns, ns, ns)
+
+
+@jit
+def of_books(s: Any, v: int, histogram: int) -> int:
+    """Return the number of a histogram of the phase that a vCPU is in."""
+    return LOCK_HISTOGRAMS + 4 * s.recorder[v] + histogram
+
+
+@jit
+def note(s: Any, number: int) -> None:
+    """Append a number to the trajectory; there is room, see `loop.advance`."""
+    s.prints[s.print_n] = number
+    s.print_n += 1
+
+
+@jit
+def look_at_stalls(s: Any, v: int, now: int) -> int:
+    """Look at every window that ends after those seen, up to `now`, and at an edge of a stall.
+
+    What no later window can reach is forgotten. Returns how many stalls are kept.
+    """
+    n, seen, begin = s.stall_n[v], s.stall_seen[v], s.stall_begin[v]
+    starts, ends, before = s.stall_from[v], s.stall_to[v], s.stall_before[v]
+    for w in range(len(_ALL_WINDOWS)):
+        window = _ALL_WINDOWS[w]
+        worst = s.worst[v, w]
+        back = 0  # the last stall that begins before the window does
+        for i in range(s.stall_kept[v], n):
+            at = ends[i] - window
+            if at < begin:
+                continue
+            while back + 1 < n and starts[back + 1] <= at:
+                back += 1
+            lost = before[i] + ends[i] - starts[i] - before[back]
+            if starts[back] <= at:
+                lost -= min(at - starts[back], ends[back] - starts[back])
+            worst = max(worst, lost)
+        ahead = 0  # the last stall that begins before the window ends
+        for i in range(n):
+            until = starts[i] + window
+            if until > now:
+                break
+            if until <= seen:
+                continue
+            ahead = max(ahead, i)
+            while ahead + 1 < n and starts[ahead + 1] <= until:
+                ahead += 1
+            within = min(until - starts[ahead], ends[ahead] - starts[ahead])
+            worst = max(worst, before[ahead] + within - before[i])
+        s.worst[v, w] = worst
+    s.stall_seen[v] = now
+    old = 0
+    while old < n and ends[old] <= now - _LONGEST:
+        old += 1
+    for i in range(old, n):
+        starts[i - old], ends[i - old], before[i - old] = starts[i], ends[i], before[i]
+    s.stall_n[v] = s.stall_kept[v] = n - old
+    return n - old
+
+
+@jit
+def stalled(s: Any, v: int, from_ns: int, to_ns: int) -> None:
+    """A stall of a vCPU has ended."""
+    if from_ns == to_ns:
+        return
+    tally(s, of_books(s, v, STALLS), to_ns - from_ns)
+    n = s.stall_n[v]
+    before = 0
+    if n:
+        before = s.stall_before[v, n - 1] + s.stall_to[v, n - 1] - s.stall_from[v, n - 1]
+    s.stall_from[v, n], s.stall_to[v, n], s.stall_before[v, n] = from_ns, to_ns, before
+    s.stall_n[v] = n + 1
+    room = s.stall_from.shape[1]
+    if n + 1 == room and look_at_stalls(s, v, to_ns) > room // 2:
+        s.stalls_full = 1
+
+
+@jit
+def last_window(s: Any, v: int, now: int) -> None:
+    """Look at the windows that end with the vCPU's time."""
+    look_at_stalls(s, v, now)
+    n = s.stall_n[v]
+    starts, ends = s.stall_from[v], s.stall_to[v]
+    for w in range(len(_ALL_WINDOWS)):
+        at = now - _ALL_WINDOWS[w]
+        if at < s.stall_begin[v]:
+            continue
+        lost = 0
+        for i in range(n):
+            if ends[i] > at:
+                lost += ends[i] - max(starts[i], at)
+        s.worst[v, w] = max(s.worst[v, w], lost)

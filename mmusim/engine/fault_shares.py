@@ -1,0 +1,26 @@
+"""The parts of a page fault."""
+
+from __future__ import annotations
+
+from mmusim.plan.make import Plan
+
+
+class FaultShares:
+    """How one draw of a whole fault parts into handler, locked section and entry.
+
+    The exit is drawn by itself, because it is paid before the path is known. The other parts share
+    what is left in proportion to the means of the profile.
+    """
+
+    __slots__ = ("after_exit", "entry", "locked")
+
+    def __init__(self, plan: Plan, whole: str, locked: str | None) -> None:
+        """Part the cost `whole`; `locked` is the cost under mmu_lock, if there is one."""
+
+        def share(name: str) -> float:
+            total = plan.costs[whole].mean()
+            return plan.costs[name].mean() / total if total else 0.0
+
+        self.after_exit = 1 - share("c_exit")
+        self.entry = share("c_entry")
+        self.locked = share(locked) if locked else 0.0

@@ -1,0 +1,214 @@
+"""Run an experiment: every setting x policy x seed, in parallel, each stored as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tomli_w
+
+from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
+from mmusim.config.experiment import Experiment
+from mmusim.config.settings import Setting, load_settings, resolved
+from mmusim.engine.choice import AUTO, resolve
+from mmusim.execution.dask import worker_pool
+from mmusim.execution.progress import Progress
+from mmusim.execution.workers import Job
+from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
+from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analysis, fixed
+from mmusim.metrics.measure import Metrics
+from mmusim.store import Store
+from mmusim.store.provenance import profile_hash, provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingResult:
+    """What the runs of one setting say."""
+
+    setting: Setting
+    runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
+    comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
+    look: InterimAnalysis  # which seeds these are, and what error a look at them may make
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The answer of an experiment."""
+
+    experiment: Experiment
+    settings: list[SettingResult]
+    verdicts: list[Verdict]
+    about: dict[str, str]
+    failures: list[str]
+    notices: tuple[str, ...] = ()  # what was mended in the run directory
+
+
+def run_experiment(
+    path: str | Path,
+    out: str | Path,
+    *,
+    seeds: int | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    engine: str = AUTO,
+    rounds: RunsToMake | None = None,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
+) -> Outcome:
+    """Run what is missing of an experiment and evaluate all of it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The experiment file.
+    out : str or Path
+        Its run directory; made if it does not exist, resumed if it does.
+    seeds : int, optional
+        Replications in place of the file's.
+    workers : int, optional
+        Processes; the number of usable processors by default. 1 runs everything in this process.
+    executor : concurrent.futures.Executor, optional
+        Runs the jobs in place of local processes. A cluster's is as good as a pool of threads.
+    progress : callable, optional
+        Told how things stand: after each run, and every second of long ones (not with an executor
+        of one's own).
+    engine : {"auto", "simpy", "compiled"}
+        Who simulates (:mod:`mmusim.engine.choice`).
+    rounds : callable, optional
+        Says which runs there should be, again after every round; by default all that the file asks
+        for, in one round (:data:`mmusim.experiment.scheduler.RunsToMake`).
+    scheduler : str, optional
+        Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
+    retry_failed : bool
+        Run again what failed under this model version. Another version runs it in any case.
+
+    Raises
+    ------
+    ConfigError
+        If the file is wrong, `out` belongs to something else or there is no such engine here.
+    ClusterError
+        If the cluster cannot be reached or is lost.
+    OtherVersionError
+        If a worker has another version of the model.
+    StoreError
+        If `out` cannot be written.
+    """
+    with worker_pool(workers, executor, scheduler) as pool, opened(path, out, engine) as campaign:
+        wanted = rounds or (lambda runs: asked_for(runs, seeds))
+        jobs = in_rounds(campaign, wanted, pool, progress, retry_failed=retry_failed)
+        outcome = evaluate(
+            campaign.experiment, campaign.settings, campaign.store, jobs=jobs, seeds=seeds,
+            failures=campaign.failures, engine=campaign.engine,
+        )  # fmt: skip
+        return replace(outcome, notices=campaign.store.mended())
+
+
+@contextmanager
+def opened(
+    path: str | Path,
+    out: str | Path,
+    engine: str = AUTO,
+    settings: Callable[[Sequence[Setting]], Sequence[Setting]] = lambda of_the_file: of_the_file,
+) -> Iterator[Campaign]:
+    """Open an experiment's run directory to make runs; close it in the end.
+
+    `settings` may replace the settings of the file by others that belong to the same question.
+
+    Raises
+    ------
+    ConfigError
+        If the file is wrong, `out` belongs to something else or there is no such engine here.
+    StoreError
+        If `out` cannot be written.
+    """
+    experiment, of_the_file = load_settings(path)
+    engine, made = resolve(engine), settings(of_the_file)
+    store = Store.open_for(Path(out), experiment.id, provenance())
+    try:
+        store.describe({"file": str(path), "text": Path(path).read_text(encoding="utf-8")})
+        store.add_settings(map(_row, made))
+        yield Campaign(experiment=experiment, settings=made, store=store, engine=engine)
+    finally:
+        store.close()
+
+
+def _row(setting: Setting) -> tuple[str, str, str, str, str]:
+    profile = setting.profile
+    config = tomli_w.dumps(resolved(setting))
+    return setting.key(), setting.name, config, profile.name, profile_hash(profile)
+
+
+def evaluate(
+    experiment: Experiment,
+    settings: Sequence[Setting],
+    store: Store,
+    *,
+    jobs: Iterable[Job] | None = None,
+    seeds: int | None = None,
+    failures: Sequence[str] = (),
+    engine: str | None = None,
+) -> Outcome:
+    """Compare stored runs setting by setting and judge the claims.
+
+    `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
+    number in its place. `engine` is who made them; by default whoever did. The comparisons of all
+    settings and metrics are one family.
+    """
+    campaign = Campaign(experiment=experiment, settings=settings, store=store, engine=engine)
+    wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
+    stored = {
+        (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
+        for (number, policy), runs in campaign.runs().items()
+    }
+    names = experiment.policies.all
+    results = []
+    for number, setting in enumerate(settings):
+        runs = {name: stored[number, name] for name in names if stored.get((number, name))}
+        if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
+            look = fixed(setting, seeds) if seeds else current_analysis(setting, runs)
+            made = _comparisons(experiment, runs, look.alpha)
+            results.append(SettingResult(setting=setting, runs=runs, comparisons=made, look=look))
+    results = _as_one_family(results)
+    return Outcome(
+        experiment=experiment,
+        settings=results,
+        verdicts=_verdicts(experiment, results),
+        about=store.about(),
+        failures=list(failures),
+    )
+
+
+def _comparisons(
+    experiment: Experiment, runs: dict[str, list[Metrics]], alpha: float
+) -> dict[str, list[Comparison]]:
+    common = set.intersection(*(set(run.values) for rows in runs.values() for run in rows))
+    baseline, others = runs[experiment.policies.baseline], experiment.policies.compare
+    usual = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
+    return {
+        metric: [compare(baseline, runs[name], metric, alpha=alpha) for name in others]
+        for metric in dict.fromkeys((*usual, experiment.answer_by))
+        if metric in common
+    }
+
+
+def _as_one_family(results: Sequence[SettingResult]) -> list[SettingResult]:
+    every = [(c, r.runs) for r in results for made in r.comparisons.values() for c in made]
+    after = iter(corrected(every))
+    return [
+        replace(
+            r, comparisons={m: [next(after) for _ in made] for m, made in r.comparisons.items()}
+        )
+        for r in results
+    ]
+
+
+def _verdicts(experiment: Experiment, results: Sequence[SettingResult]) -> list[Verdict]:
+    verdicts = []
+    for claim in experiment.claims:
+        about = [result for result in results if claim.concerns(result.setting.labels)]
+        verdicts += [judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha) for r in about]
+    return verdicts
