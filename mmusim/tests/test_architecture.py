@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import mmusim
-from mmusim.config.host import COSTS, load_profile, shipped_profiles
+from mmusim.config.host import load_profile, shipped_profiles
 from mmusim.policies import policies
+from mmusim.vocabulary import COSTS
 
 FLOORS = [
     ["base"],
