@@ -1,9 +1,10 @@
-# `make demo` answers the 2012 question, `make test` runs every check, `make reproduce` every experiment at full size.
+# `make demo` answers the 2012 question, `make test` runs every check, `make docs` builds the site, `make reproduce` runs
+# every experiment at full size.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test reproduce format constraints clean
+.PHONY: demo test docs reproduce format constraints clean
 
 demo: $(READY)
 	$(BIN)/mmusim run experiments/read-after-write-protect/experiment.toml
@@ -13,6 +14,10 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/python -m mmusim.engine.compiled & $(BIN)/mypy && wait $$!
 	$(BIN)/pytest -n auto
+
+# The site, in docs/_build/html. It needs no network; a warning fails it.
+docs: $(READY)
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 # Every claim at full size, with its reports; counts and times against what kernels did. Hours; goes on where it stopped.
 reproduce: $(READY)
@@ -37,4 +42,4 @@ constraints:
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/reference/api .venv .mypy_cache .ruff_cache .hypothesis

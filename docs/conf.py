@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: `make docs`. Everything that it needs is installed; it uses no network."""
+"""How Sphinx builds the site (`make docs`). It uses no network."""
 
 import sys
 from importlib.metadata import version as installed_version
@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "mmusim"
 author = "The mmusim developers"
-copyright = author  # noqa: A001  # the name that Sphinx reads
+copyright = author
 release = version = installed_version("mmusim")
 
 extensions = [
@@ -24,7 +24,8 @@ source_suffix = {".md": "markdown"}
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["myst.strikethrough"]
+# Two packages may define the same name; a link in a signature then leads to the first.
+suppress_warnings = ["ref.python"]
 
 default_role = "literal"
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}

@@ -1,4 +1,7 @@
-"""The API reference: a page for each package of `mmusim`, from its docstrings."""
+"""The API reference: a page for each package of `mmusim`, from its docstrings.
+
+A package that lists public names in `__all__` shows these; any other shows its own modules.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,19 @@ import pkgutil
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 import mmusim
 
-HIDDEN = {"tests"}
+HIDDEN: Final = {"tests", "cli"}
+"""Tests are no API, and the command line has a page of its own."""
 
 
 def write(folder: Path) -> None:
     """Write a page for each package and an index; leave pages alone that are as they should be."""
     folder.mkdir(parents=True, exist_ok=True)
-    rooms = [info.name for info in pkgutil.iter_modules(mmusim.__path__)]
-    pages = {name: _page(name) for name in rooms if name not in HIDDEN and name[0] != "_"}
+    packages = [info.name for info in pkgutil.iter_modules(mmusim.__path__) if info.ispkg]
+    pages = {name: _page(name) for name in packages if name not in HIDDEN}
     pages["index"] = _index(pages)
     for name, text in pages.items():
         path = folder / f"{name}.md"
@@ -28,38 +33,54 @@ def write(folder: Path) -> None:
 
 
 def _index(pages: dict[str, str]) -> str:
-    first = {name: _summary(import_module(f"mmusim.{name}")) for name in pages}
-    rows = "\n".join(f"| [mmusim.{name}]({name}.md) | {first[name]} |" for name in pages)
-    toctree = "\n".join(pages)
-    return (
-        "# Python API\n\n"
-        "Everything that the command line does can be done from Python. `import mmusim` gives the "
-        "names of a normal session:\n\n"
-        "```{eval-rst}\n.. automodule:: mmusim\n   :no-members:\n```\n\n"
-        f"| package | what it is for |\n|---|---|\n{rows}\n\n"
-        f"```{{toctree}}\n:hidden:\n\n{toctree}\n```\n"
+    packages = [
+        f"| [mmusim.{name}]({name}.md) | {_summary(import_module(f'mmusim.{name}'))} |"
+        for name in pages
+    ]
+    names = [
+        f"| `{name}` | [{_home(name)}]({_home(name).split('.')[1]}.md) "
+        f"| {_summary(getattr(mmusim, name))} |"
+        for name in mmusim.__all__
+    ]
+    return "\n".join(
+        [
+            "# Python API\n",
+            "Python does what the command line does. `import mmusim` gives these names:\n",
+            "| name | defined in | what it is |\n|---|---|---|",
+            *names,
+            "\nEach package is for one stage or one task:\n",
+            "| package | what it is for |\n|---|---|",
+            *packages,
+            "\n```{toctree}\n:hidden:\n",
+            *pages,
+            "```\n",
+        ]
     )
 
 
+def _home(name: str) -> str:
+    return str(getattr(mmusim, name).__module__)
+
+
 def _page(name: str) -> str:
-    module = import_module(f"mmusim.{name}")
-    parts = [f"# mmusim.{name}\n", _automodule(f"mmusim.{name}")]
-    for below in _below(module):
-        parts += [f"## {below.removeprefix('mmusim.')}\n", _automodule(below)]
+    package = import_module(f"mmusim.{name}")
+    listed = getattr(package, "__all__", None)
+    if listed is not None:
+        return "\n".join(
+            [f"# mmusim.{name}\n", _automodule(f"mmusim.{name}", ":imported-members:")]
+        )
+    parts = [f"# mmusim.{name}\n", _automodule(f"mmusim.{name}", ":no-members:")]
+    for info in pkgutil.iter_modules(package.__path__):
+        if not info.ispkg and not info.name.startswith("_"):
+            parts += [f"## {name}.{info.name}\n", _automodule(f"mmusim.{name}.{info.name}")]
     return "\n".join(parts)
 
 
-def _below(module: ModuleType) -> list[str]:
-    path = getattr(module, "__path__", None)
-    if path is None:
-        return []
-    found = pkgutil.walk_packages(path, f"{module.__name__}.")
-    return [info.name for info in found if not info.name.rpartition(".")[2].startswith("_")]
+def _automodule(name: str, *options: str) -> str:
+    lines = [f".. automodule:: {name}", *(f"   {option}" for option in options)]
+    return "\n".join(["```{eval-rst}", *lines, "```\n"])
 
 
-def _automodule(name: str) -> str:
-    return f"```{{eval-rst}}\n.. automodule:: {name}\n```\n"
-
-
-def _summary(module: ModuleType) -> str:
-    return (module.__doc__ or "").strip().partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+def _summary(thing: ModuleType | object) -> str:
+    first = (thing.__doc__ or "").strip().partition("\n\n")[0]
+    return " ".join(first.split()).replace("|", "\\|").replace("``", "`")

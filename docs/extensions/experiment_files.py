@@ -1,1 +1,0 @@
-def markdown(): return "x"
