@@ -9,28 +9,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmusim.comparison import Comparison, compare, judge
+    from mmusim.base.errors import ConfigError, MmusimError
+    from mmusim.comparison.compare import Comparison, compare, judge
     from mmusim.config.cells import Cell, load_cells
-    from mmusim.conform import conform
+    from mmusim.conformance.replay import conform
     from mmusim.engine.simulate import simulate
-    from mmusim.errors import ConfigError, MmusimError
-    from mmusim.experiment import Outcome, run_experiment
-    from mmusim.likeness import compare_folders
-    from mmusim.metrics import Metrics, measure
-    from mmusim.plan import Plan, make_plan
+    from mmusim.experiment.compare_folders import compare_folders
+    from mmusim.experiment.run import Outcome, run_experiment
+    from mmusim.metrics.measure import Metrics, measure
+    from mmusim.plan.make import Plan, make_plan
     from mmusim.policies import Policy
-    from mmusim.publication import publish
-    from mmusim.trace import Probe, Trace
+    from mmusim.store.publish import publish
+    from mmusim.trace.records import Probe, Trace
 
 _HOME = {
     "Cell": "config.cells", "load_cells": "config.cells",
-    "Plan": "plan", "make_plan": "plan", "Policy": "policies",
-    "Trace": "trace", "Probe": "trace", "simulate": "engine",
-    "Metrics": "metrics", "measure": "metrics",
-    "Comparison": "comparison", "compare": "comparison", "judge": "comparison",
-    "Outcome": "experiment", "run_experiment": "experiment", "conform": "conform",
-    "publish": "publication", "compare_folders": "likeness",
-    "ConfigError": "errors", "MmusimError": "errors",
+    "Plan": "plan.make", "make_plan": "plan.make", "Policy": "policies",
+    "Trace": "trace.records", "Probe": "trace.records", "simulate": "engine",
+    "Metrics": "metrics.measure", "measure": "metrics.measure",
+    "Comparison": "comparison.compare", "compare": "comparison.compare",
+    "judge": "comparison.compare",
+    "Outcome": "experiment.run", "run_experiment": "experiment.run",
+    "conform": "conformance.replay",
+    "publish": "store.publish", "compare_folders": "experiment.compare_folders",
+    "ConfigError": "base.errors", "MmusimError": "base.errors",
 }  # fmt: skip
 
 __all__ = [

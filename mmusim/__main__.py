@@ -7,8 +7,8 @@ import sys
 
 def main() -> None:
     """Run the command line and exit: 0 success, 1 a check failed, 2 the input was wrong."""
+    from mmusim.base.errors import InvariantError, MmusimError
     from mmusim.cli import app
-    from mmusim.errors import InvariantError, MmusimError
 
     try:
         app()

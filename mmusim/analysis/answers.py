@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmusim.analysis.labels import Row, every_run, frame, setting
-from mmusim.comparison import Comparison, compare, corrected
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.config.cells import load_cells
-from mmusim.errors import ConfigError, nearest
-from mmusim.experiment import Outcome, evaluate
-from mmusim.frames import figures
-from mmusim.metrics import UNITS
+from mmusim.experiment.run import Outcome, evaluate
+from mmusim.metrics.measure import UNITS
 from mmusim.stats import Answer, Interval, PValue
 from mmusim.store import Store
+from mmusim.store.run_table import figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +138,7 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
     """Return one row a setting, metric and policy that is compared with the baseline.
 
     Columns: ``setting``, labels, ``metric``, ``unit``, ``baseline``, ``candidate`` and the fields
-    of :class:`~mmusim.comparison.Comparison`; an interval is three columns (``ratio``,
+    of :class:`~mmusim.comparison.compare.Comparison`; an interval is three columns (``ratio``,
     ``ratio_low``, ``ratio_high``). Means, medians and ``difference`` are in the unit that
     ``unit`` names. ``adjusted_p`` and ``answer`` (significant, not significant, not enough seeds,
     with ``seeds_needed``) are those of a ``family`` of so many comparisons. ``seeds`` is the number

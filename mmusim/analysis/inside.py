@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.analysis.labels import Row, every_run, frame
-from mmusim.errors import ConfigError
-from mmusim.experiment import Outcome
-from mmusim.histogram import Histogram, bin_start
-from mmusim.metrics import Metrics
-from mmusim.trace import IDLE, USEFUL
+from mmusim.base.errors import ConfigError
+from mmusim.base.histogram import Histogram, bin_start
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.measure import Metrics
+from mmusim.trace.records import IDLE, USEFUL
 
 if TYPE_CHECKING:
     import pandas as pd

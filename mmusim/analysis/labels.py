@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmusim.experiment import CellResult, Outcome
-from mmusim.metrics import Metrics
+from mmusim.experiment.run import CellResult, Outcome
+from mmusim.metrics.measure import Metrics
 
 if TYPE_CHECKING:
     import pandas as pd

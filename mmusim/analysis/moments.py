@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mmusim.analysis.inside import kind
 from mmusim.analysis.labels import Row, frame
-from mmusim.timeline import GUEST, Slice, Timeline, name_of
-from mmusim.trace import Trace
+from mmusim.timeline.record import GUEST, Slice, Timeline, name_of
+from mmusim.trace.records import Trace
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmusim.calibration.tables import Certainty, Floats, ks_distance, table
-from mmusim.latency import Constant, Distribution
+from mmusim.costs.distributions import Constant, Distribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

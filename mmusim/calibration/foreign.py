@@ -21,9 +21,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.errors import ConfigError
-from mmusim.latency import Empirical
-from mmusim.units import NS
+from mmusim.base.errors import ConfigError
+from mmusim.base.units import NS
+from mmusim.costs.distributions import Empirical
 
 Floats = NDArray[np.float64]
 

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.quantities import exact_ns
 from mmusim.calibration.foreign import Floats, Foreign, from_bins
 from mmusim.calibration.tables import as_cost, ks_distance, table
 from mmusim.config.host import COSTS, HostProfile, load_profile
 from mmusim.config.load import check
-from mmusim.errors import ConfigError, nearest
-from mmusim.latency import Distribution, Gamma, Lognormal
-from mmusim.quantities import exact_ns
+from mmusim.costs.distributions import Distribution, Gamma, Lognormal
 
 
 class Fitted(NamedTuple):

@@ -11,7 +11,7 @@ from mmusim.calibration.findings import Findings, constant, measured
 from mmusim.calibration.interference import LEAST_NS
 from mmusim.calibration.samples import Samples
 from mmusim.calibration.tables import Certainty, convolution_rest, median_certainty, table
-from mmusim.latency import Empirical
+from mmusim.costs.distributions import Empirical
 
 REFERENCE: Final = ("random", 96)
 """Order and MiB whose hits are the profile's plain costs."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmusim.calibration.samples import Samples
 from mmusim.calibration.tables import Floats, table
-from mmusim.latency import Empirical, Gamma
+from mmusim.costs.distributions import Empirical, Gamma
 
 LEAST_NS: Final = 5_000.0
 """Shorter ones (misses of every cache, system management) are part of what operations take."""

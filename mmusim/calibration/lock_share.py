@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from mmusim.base.quantities import exact_ns
 from mmusim.calibration.tables import as_cost
 from mmusim.config.cells import cells_of
+from mmusim.costs.distributions import Distribution, Empirical
 from mmusim.engine import simulate
-from mmusim.latency import Distribution, Empirical
-from mmusim.plan import make_plan
-from mmusim.quantities import exact_ns
+from mmusim.plan.make import make_plan
 
 SHARES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of what could be under the lock."""

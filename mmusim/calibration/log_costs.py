@@ -6,10 +6,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.calibration.findings import Findings, constant, measured
 from mmusim.calibration.samples import Samples
 from mmusim.calibration.tables import Certainty, Floats
-from mmusim.units import PAGES_PER_REGION
 
 WORD: Final = 64  # pages in a word of the bitmap
 BOOTSTRAP: Final = 300

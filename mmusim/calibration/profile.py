@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmusim.base.files import whole
+from mmusim.base.quantities import exact_ns
 from mmusim.calibration.fault_costs import clock_ns, fault_costs, round_trip
 from mmusim.calibration.findings import Finding, Findings, constant
 from mmusim.calibration.hit_costs import hit_costs
@@ -16,9 +18,7 @@ from mmusim.calibration.samples import Samples, load_samples
 from mmusim.calibration.tables import as_cost, median_certainty
 from mmusim.config.host import COSTS, HostProfile, load_profile
 from mmusim.config.load import check
-from mmusim.files import whole
-from mmusim.latency import Constant, Distribution, Empirical
-from mmusim.quantities import exact_ns
+from mmusim.costs.distributions import Constant, Distribution, Empirical
 
 BASE: Final = "skylake-2021"
 """The profile whose values stand where a machine was not asked."""

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mmusim.errors import ConfigError
-from mmusim.files import whole
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
 
 FORMAT: Final = 1
 Floats = NDArray[np.float64]

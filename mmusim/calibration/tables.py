@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.latency import Distribution, Empirical
+from mmusim.costs.distributions import Distribution, Empirical
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from mmusim.cli.output import table
 from mmusim.config.cells import cells_of
 from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
 from mmusim.engine.simulate import Simulation
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 
 ROUNDS = 5
 FAULTS = 32_768

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mmusim.base.files import whole
 from mmusim.cli.output import table
 from mmusim.config.cells import cells_of
 from mmusim.engine.choice import prepare
 from mmusim.engine.simulate import Simulation
-from mmusim.files import whole
-from mmusim.plan import Plan, make_plan
+from mmusim.plan.make import Plan, make_plan
 
 ROUNDS: Final = 3
 FEW_FAULTS: Final = 1 << 17

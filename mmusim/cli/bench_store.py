@@ -14,12 +14,12 @@ from typing import Any, Final, NamedTuple
 
 from mmusim.cli.output import table
 from mmusim.config.cells import Cell, load_cells
-from mmusim.experiment import run_experiment
-from mmusim.frames import frame
-from mmusim.progress import Standing
-from mmusim.provenance import model_version
+from mmusim.execution.progress import Standing
+from mmusim.execution.workers import Job, processors, run_job
+from mmusim.experiment.run import run_experiment
 from mmusim.store import LEDGER, Key, Store
-from mmusim.workers import Job, processors, run_job
+from mmusim.store.provenance import model_version
+from mmusim.store.run_table import frame
 
 ROUNDS: Final = 3
 STORED: Final = 10_000

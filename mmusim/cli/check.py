@@ -10,13 +10,13 @@ from typing import Any
 
 import typer
 
-from mmusim.check import Checked, Judged, check, experiment_files
+from mmusim.base.errors import InterruptedRunError
+from mmusim.base.units import show_number
 from mmusim.cli.output import table
 from mmusim.cli.reports import written_report
 from mmusim.cli.run import notice, show_progress
-from mmusim.errors import InterruptedRunError
-from mmusim.units import show_number
-from mmusim.verdicts import Verdict
+from mmusim.comparison.verdicts import Verdict
+from mmusim.experiment.claims import Checked, Judged, check, experiment_files
 
 
 def verb(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import typer
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
 from mmusim.cli.output import table
-from mmusim.conform import Result, replay
-from mmusim.conform import conform as replay_all
-from mmusim.errors import ConfigError
-from mmusim.files import whole
-from mmusim.kernel_cases import Case, as_line, read_cases
+from mmusim.conformance.kernel_cases import Case, as_line, read_cases
+from mmusim.conformance.replay import Result, replay
+from mmusim.conformance.replay import conform as replay_all
 
 
 def conform(path: Path | None, as_json: bool) -> int:

@@ -10,15 +10,15 @@ from typing import Any
 import typer
 
 from mmusim.analysis.answers import load
+from mmusim.base.errors import ConfigError
+from mmusim.base.units import show_ns, show_number
 from mmusim.cli.output import table
-from mmusim.comparison import shift
-from mmusim.contrasts import Contrast, contrasts
-from mmusim.errors import ConfigError
-from mmusim.experiment import Outcome
-from mmusim.metric_units import UNITS
+from mmusim.comparison.compare import shift
+from mmusim.experiment.contrasts import Contrast, contrasts
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.names import UNITS
 from mmusim.stats import Interval
 from mmusim.stats.shift import LEAST_SEEDS
-from mmusim.units import show_ns, show_number
 
 USUAL = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
 """The metrics unless others are asked for; `all` is every one."""

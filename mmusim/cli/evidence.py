@@ -11,15 +11,15 @@ from typing import Any, Final, NamedTuple
 import jinja2
 import typer
 
+from mmusim.base.files import whole
+from mmusim.base.units import show_ns
 from mmusim.cli.live import rows as arm_rows
 from mmusim.cli.live import sentences as arm_sentences
 from mmusim.cli.validate import cost_rows, markdown, shown, summary
 from mmusim.cli.validate_live import measured_profile, miss_rows, row, sentences
 from mmusim.config.host import HostProfile, load_profile
-from mmusim.conform import replay
-from mmusim.files import whole
-from mmusim.kernel_cases import read_cases
-from mmusim.units import show_ns
+from mmusim.conformance.kernel_cases import read_cases
+from mmusim.conformance.replay import replay
 from mmusim.validation.fit import fit
 from mmusim.validation.live_arms import arms_of, predict_arms, read_arms
 from mmusim.validation.live_grid import read_grid
@@ -50,7 +50,8 @@ class Options(NamedTuple):
 
 def evidence(options: Options) -> None:
     """Go through the three rungs and write ``validation.md`` with its figures into a folder."""
-    from mmusim import live_plots, plots
+    from mmusim import plots
+    from mmusim.plots import live as live_plots
 
     profile = measured_profile("evidence", options.host)
     options.out.mkdir(parents=True, exist_ok=True)

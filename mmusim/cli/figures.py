@@ -8,11 +8,11 @@ from typing import Any
 
 import typer
 
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.files import whole
 from mmusim.cli.reports import default_folder
 from mmusim.config.cells import load_cells
-from mmusim.errors import ConfigError, nearest
-from mmusim.files import whole
-from mmusim.metrics import UNITS
+from mmusim.metrics.measure import UNITS
 
 
 def plot(

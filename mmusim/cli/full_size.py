@@ -8,11 +8,11 @@ from typing import Any
 
 import typer
 
+from mmusim.base.files import whole
 from mmusim.cli.output import table
 from mmusim.cli.validate import markdown
 from mmusim.config.host import load_profile
 from mmusim.engine.choice import COMPILED, prepare
-from mmusim.files import whole
 from mmusim.validation.fit import fit
 from mmusim.validation.full_size import ALL, LOCK_BOUND, Speed, full_size
 from mmusim.validation.predict import PROFILE

@@ -9,14 +9,14 @@ from pathlib import Path
 import tomli_w
 import typer
 
+from mmusim.base.errors import MisfitError
+from mmusim.base.units import show_ns
 from mmusim.cli.output import table
 from mmusim.config.cells import load_cells, resolved
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import COSTS, Cost, load_profile, shipped_profiles
-from mmusim.errors import MisfitError
 from mmusim.policies import PRESETS, Chosen, Policy, choose, policy_named
 from mmusim.policies import policies as registered
-from mmusim.units import show_ns
 
 
 def show(experiment: Path) -> None:

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import typer
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
+from mmusim.base.units import show_ns
 from mmusim.cli.output import table
 from mmusim.cli.validate import markdown
 from mmusim.cli.validate_live import measured_profile
-from mmusim.errors import ConfigError
-from mmusim.files import whole
-from mmusim.units import show_ns
 from mmusim.validation.live_arms import Arm, arms_of, measure_arms, predict_arms, read_arms
 from mmusim.validation.live_runs import RunOf, load_runs, save_runs
 
@@ -116,7 +116,8 @@ def write(
     out: Path, question: str, found: list[Arm], facts: dict[str, Any], profile: str
 ) -> None:  # fmt: skip
     """Write ``live.md`` and ``live.svg`` into a folder."""
-    from mmusim import live_plots, plots
+    from mmusim import plots
+    from mmusim.plots import live as live_plots
 
     out.mkdir(parents=True, exist_ok=True)
     with plots.style(), whole(out / "live.svg") as unfinished:

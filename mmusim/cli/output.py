@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mmusim.units import show_number
+from mmusim.base.units import show_number
 
 
 def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any) -> None:

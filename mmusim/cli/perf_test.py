@@ -10,15 +10,15 @@ from typing import Any, Final
 
 import typer
 
+from mmusim.base.errors import ConfigError, MisfitError, nearest
+from mmusim.base.units import BYTES
 from mmusim.cli.output import table
 from mmusim.config.cells import cells_of
 from mmusim.config.driver import MANUAL
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError, MisfitError, nearest
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.policies import choose
-from mmusim.trace import Trace
-from mmusim.units import BYTES
+from mmusim.trace.records import Trace
 
 SOURCE: Final = "dirty-log-perf-test"
 BACKING: Final = {

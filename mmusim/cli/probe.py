@@ -9,13 +9,13 @@ from typing import Any
 import tomli_w
 import typer
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
+from mmusim.base.units import show_ns
 from mmusim.calibration.foreign import read_foreign
 from mmusim.calibration.foreign_fit import Fitted, fits, foreign_profile
 from mmusim.cli.output import table
 from mmusim.config.host import HostProfile
-from mmusim.errors import ConfigError
-from mmusim.files import whole
-from mmusim.units import show_ns
 
 
 def probe(out: Path, seconds: float, seed: int, keep_samples: bool, as_json: bool) -> None:

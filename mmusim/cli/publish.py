@@ -8,11 +8,11 @@ from pathlib import Path
 
 import typer
 
+from mmusim.base.units import show_number
 from mmusim.cli.output import table
-from mmusim.likeness import Beside, compare_folders
-from mmusim.publication import publish as publish_folder
+from mmusim.experiment.compare_folders import Beside, compare_folders
 from mmusim.store import Store
-from mmusim.units import show_number
+from mmusim.store.publish import publish as publish_folder
 
 
 def status(folder: Path, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import typer
 
-from mmusim.errors import ConfigError
+from mmusim.base.errors import ConfigError
 from mmusim.workload.lackey import parse
 from mmusim.workload.trace_file import PageTrace, write_trace
 

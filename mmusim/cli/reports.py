@@ -8,7 +8,7 @@ import typer
 
 from mmusim.analysis import load
 from mmusim.config.cells import load_cells
-from mmusim.experiment import Outcome
+from mmusim.experiment.run import Outcome
 from mmusim.store import StoreError
 
 

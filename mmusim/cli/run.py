@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import typer
 
+from mmusim.base.errors import ConfigError, InterruptedRunError
+from mmusim.base.files import whole
+from mmusim.base.units import show_ns, show_number
 from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder, written_report
 from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, resolve
-from mmusim.errors import ConfigError, InterruptedRunError
-from mmusim.experiment import Outcome, run_experiment
-from mmusim.files import whole
-from mmusim.progress import Progress, Standing
-from mmusim.units import show_ns, show_number
+from mmusim.execution.progress import Progress, Standing
+from mmusim.experiment.run import Outcome, run_experiment
 
 LONG_S: Final = 20.0
 """Where there is no terminal, silence lasts no longer."""
@@ -70,7 +70,7 @@ def notice(engine: str) -> None:
 
 def export(folder: Path, to: Path) -> None:
     """Write the flat table of runs, whole or not at all."""
-    from mmusim.frames import frame
+    from mmusim.store.run_table import frame
 
     if to.suffix not in (".csv", ".parquet"):
         raise ConfigError.of(

@@ -8,13 +8,13 @@ from typing import Any
 
 import typer
 
-from mmusim.best import Contest, Rules, select
+from mmusim.base.errors import ConfigError, InterruptedRunError
+from mmusim.base.units import parse_fraction
 from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder
 from mmusim.cli.run import notice, show_progress
-from mmusim.errors import ConfigError, InterruptedRunError
-from mmusim.metric_units import UNITS
-from mmusim.units import parse_fraction
+from mmusim.experiment.selection import Contest, Rules, select
+from mmusim.metrics.names import UNITS
 
 
 def share(option: str, text: str) -> float:

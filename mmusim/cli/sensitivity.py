@@ -9,14 +9,14 @@ from typing import Any
 
 import typer
 
+from mmusim.base.errors import ConfigError, InterruptedRunError
+from mmusim.base.units import show_number
 from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder
 from mmusim.cli.run import notice, show_progress
-from mmusim.errors import ConfigError, InterruptedRunError
-from mmusim.metric_units import UNITS
-from mmusim.sensitivity import Sensitivity, Study, sensitivity
+from mmusim.experiment.sensitivity import Sensitivity, Study, sensitivity
+from mmusim.metrics.names import UNITS
 from mmusim.stats.sobol import Index
-from mmusim.units import show_number
 
 
 def study(

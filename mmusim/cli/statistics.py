@@ -58,8 +58,8 @@ def select(
     as_json: AsJson = False,
 ) -> None:
     """Run seeds until the best policy or setting is known; exit status 1 if it is not."""
-    from mmusim.best import Rules
     from mmusim.cli.select import share, verb
+    from mmusim.experiment.selection import Rules
 
     rules = Rules(
         metric=metric,

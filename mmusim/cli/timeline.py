@@ -9,13 +9,13 @@ from typing import Any
 
 import typer
 
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.files import whole
+from mmusim.base.units import parse_ns, show_ns
 from mmusim.cli.figures import save_figure
 from mmusim.config.cells import Cell, load_cells
-from mmusim.errors import ConfigError, nearest
-from mmusim.files import whole
-from mmusim.plan import Plan, make_plan
-from mmusim.timeline import MOST, Timeline, record
-from mmusim.units import parse_ns, show_ns
+from mmusim.plan.make import Plan, make_plan
+from mmusim.timeline.record import MOST, Timeline, record
 
 PICTURE_MOST = 40_000
 """Records of a figure: beyond, nobody could see a thing, and an SVG would be huge."""
@@ -34,7 +34,7 @@ class Selection:
 
 def trace(experiment: Path, chosen: Selection, out: Path | None, most: int | None) -> None:
     """Simulate one run and write its trace events."""
-    from mmusim.trace_events import write
+    from mmusim.timeline.perfetto import write
 
     out = out or Path(f"{load_cells(experiment)[0].id}.trace.json.gz")
     if not out.name.endswith((".json", ".json.gz")):

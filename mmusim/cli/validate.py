@@ -14,11 +14,11 @@ from typing import Any, Final
 import jinja2
 import typer
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
+from mmusim.base.units import show_ns
 from mmusim.cli.output import table
 from mmusim.config.host import load_profile
-from mmusim.errors import ConfigError
-from mmusim.files import whole
-from mmusim.units import show_ns
 from mmusim.validation.fit import Fit, fit, is_for_fitting
 from mmusim.validation.misses import cause
 from mmusim.validation.predict import PROFILE, predict

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import typer
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.units import show_ns
 from mmusim.cli.output import table
 from mmusim.config.host import HostProfile, load_profile
-from mmusim.errors import ConfigError
-from mmusim.units import show_ns
 from mmusim.validation.live_grid import Setting, read_grid
 from mmusim.validation.live_runs import (
     RunOf,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import typer
 
+from mmusim.analysis.time_series import laps, utilisation
+from mmusim.base.errors import ConfigError
+from mmusim.base.units import parse_ns, show_ns, show_number
 from mmusim.cli.output import table
 from mmusim.cli.timeline import Selection, planned, recorded
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
 from mmusim.stats.warm_up import mser5
-from mmusim.steady import laps, utilisation
-from mmusim.timeline import MOST
-from mmusim.units import parse_ns, show_ns, show_number
+from mmusim.timeline.record import MOST
 
 
 def verb(

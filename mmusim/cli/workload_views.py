@@ -11,11 +11,11 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.units import PAGE, parse_bytes, show_bytes, show_ns
 from mmusim.cli.output import table
 from mmusim.config.workloads import PATTERNS, load_workload, workload_of
-from mmusim.draws import Draws, uniforms
-from mmusim.errors import ConfigError, nearest
-from mmusim.units import PAGE, parse_bytes, show_bytes, show_ns
+from mmusim.costs.random_streams import Draws, uniforms
 from mmusim.workload.base import Pattern
 from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import PageTrace, read_trace

@@ -1,1 +1,4 @@
-"""What a person writes: experiments and host profiles, as frozen values read from TOML."""
+"""Stage 1, Config: what a person writes, as frozen values read from TOML.
+
+May import ``base``, ``mmu``, ``policies``, ``workload`` and ``costs``.
+"""

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from mmusim.base.errors import Complaint, ConfigError
+from mmusim.base.units import PAGE
 from mmusim.config.cost import distribution
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check, read_toml
 from mmusim.config.sweep import Point, Sweep
 from mmusim.config.workloads import Workload, inlined
-from mmusim.errors import Complaint, ConfigError
-from mmusim.latency import Constant, Distribution
-from mmusim.units import PAGE
+from mmusim.costs.distributions import Constant, Distribution
 from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import digest
 

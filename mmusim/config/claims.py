@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mmusim.quantities import Share, Strict, Time
+from mmusim.base.quantities import Share, Strict, Time
 
 Metric = Literal[
     "phase_time",
@@ -93,10 +93,10 @@ Metric = Literal[
     "lock_exclusive_utilisation",
     "lock_exclusive_queue",
 ]
-"""Figures of a run that can be compared; defined in :mod:`mmusim.metrics`."""
+"""Figures of a run that can be compared; defined in :mod:`mmusim.metrics.measure`."""
 
 THEORIES: tuple[Metric, ...] = ("fault_free_pages",)
-"""Metrics for which :mod:`mmusim.metrics` has a closed form."""
+"""Metrics for which :mod:`mmusim.metrics.measure` has a closed form."""
 
 
 Origin = Literal["published", "theory", "mechanism", "hypothesis", "observed"]

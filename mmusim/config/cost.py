@@ -6,8 +6,16 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmusim.latency import Constant, Distribution, Empirical, Gamma, Lognormal, Shifted, mixture
-from mmusim.quantities import Strict, Time
+from mmusim.base.quantities import Strict, Time
+from mmusim.costs.distributions import (
+    Constant,
+    Distribution,
+    Empirical,
+    Gamma,
+    Lognormal,
+    Shifted,
+    mixture,
+)
 
 Positive = Annotated[Time, Field(gt=0)]
 

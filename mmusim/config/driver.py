@@ -7,14 +7,14 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mmusim.base.errors import nearest
+from mmusim.base.quantities import Share, Size, Strict, Time
+from mmusim.base.units import PAGE, parse_bytes, show_bytes
 from mmusim.config.migrate import Migrate, Migration
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase, Named
-from mmusim.errors import nearest
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
 from mmusim.policies import Reporting
-from mmusim.quantities import Share, Size, Strict, Time
-from mmusim.units import PAGE, parse_bytes, show_bytes
 from mmusim.workload.page_pass import Order
 
 NEED_LOGGING: Final = ("get-dirty-log", "clear-dirty-log", "sync-dirty-log", "harvest-ring")

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from mmusim.base.errors import MisfitError, nearest
+from mmusim.base.quantities import Strict
+from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, Metric
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
@@ -14,11 +17,8 @@ from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
 from mmusim.config.sweep import Sweep
 from mmusim.config.workloads import Workload
-from mmusim.errors import MisfitError, nearest
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
 from mmusim.policies import Chosen, Mmu, Policy, Reporting, Tracking, choose
-from mmusim.quantities import Strict
-from mmusim.units import show_bytes
 from mmusim.workload.sequential import Sequential
 
 

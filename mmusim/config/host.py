@@ -8,11 +8,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.quantities import Strict
 from mmusim.config.cost import CostSpec, distribution
 from mmusim.config.measured import Certainty, Interference, Measurement, hits_for
-from mmusim.errors import ConfigError, nearest
-from mmusim.latency import Distribution
-from mmusim.quantities import Strict
+from mmusim.costs.distributions import Distribution
 
 COSTS: Final = {
     "t_hit_2M": "guest access through a 2 MiB mapping, from issue to completion",
@@ -129,7 +129,7 @@ class HostProfile(Strict):
 
 def shipped_profiles() -> dict[str, Path]:
     """Return the profiles that come with mmusim, by name."""
-    folder = Path(str(files("mmusim.hosts")))
+    folder = Path(str(files("mmusim.costs.profiles")))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 

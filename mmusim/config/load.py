@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from mmusim.errors import Complaint, ConfigError, MisfitError, nearest
+from mmusim.base.errors import Complaint, ConfigError, MisfitError, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 

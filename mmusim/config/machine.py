@@ -7,15 +7,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.quantities import Count, Share, Size, Strict, Time, known_name
+from mmusim.base.units import BYTES, REGION, show_bytes
 from mmusim.config.claims import Metric
 from mmusim.config.cost import CostSpec
 from mmusim.config.host import COSTS
 from mmusim.config.measured import Interference
-from mmusim.draws import Pairing
-from mmusim.errors import ConfigError
+from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
-from mmusim.quantities import Count, Share, Size, Strict, Time, known_name
-from mmusim.units import BYTES, REGION, show_bytes
 
 
 def _named(find: Callable[[str], object]) -> AfterValidator:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from mmusim.base.quantities import Count, Size, Strict, Time
 from mmusim.config.cost import CostSpec, distribution
-from mmusim.quantities import Count, Size, Strict, Time
 
 Order = Literal["sequential", "random"]
 

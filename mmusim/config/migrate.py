@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mmusim.base.errors import MisfitError
+from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time
+from mmusim.base.units import parse_bytes, parse_ns, parse_rate, show_bytes
 from mmusim.config.phase import GuestPhase
-from mmusim.errors import MisfitError
-from mmusim.quantities import Count, Rate, Share, Size, Strict, Time
-from mmusim.units import parse_bytes, parse_ns, parse_rate, show_bytes
 
 LEAST_SHIFT, MOST_SHIFT = 6, 31  # of clear-bitmap-shift, in pages
 WINDOW = "100 ms"  # BUFFER_DELAY

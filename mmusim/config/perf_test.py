@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mmusim.base.quantities import Share, Strict
+from mmusim.base.units import parse_bytes, show_bytes
 from mmusim.config.driver import Driver, ManualProtect, RingSize
 from mmusim.policies import Reporting
-from mmusim.quantities import Share, Strict
-from mmusim.units import parse_bytes, show_bytes
 
 DIRTY: Final = "iteration {} dirty memory"
 

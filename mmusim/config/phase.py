@@ -6,8 +6,8 @@ from typing import Self
 
 from pydantic import model_validator
 
+from mmusim.base.quantities import Strict
 from mmusim.config.cost import CostSpec
-from mmusim.quantities import Strict
 
 
 class Named(Strict):

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from mmusim.quantities import Strict
-from mmusim.units import (
+from mmusim.base.quantities import Strict
+from mmusim.base.units import (
     PAGE,
     parse_bytes,
     parse_fraction,

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from mmusim.base.errors import Complaint
+from mmusim.base.quantities import Count, Strict
 from mmusim.config.ranges import Range
-from mmusim.errors import Complaint
-from mmusim.quantities import Count, Strict
 
 Values = Annotated[list[Any], Field(min_length=1)]
 Point = dict[str, Any]

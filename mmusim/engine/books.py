@@ -7,9 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mmusim.histogram import Histogram
-from mmusim.trace import CAUSES
-from mmusim.utilisation import Stalls, worst_of
+from mmusim.base.histogram import Histogram
+from mmusim.trace.records import CAUSES
+from mmusim.trace.stall_windows import Stalls, worst_of
 
 
 class Books:
@@ -47,7 +47,9 @@ class Books:
         self.worst_loss = worst_of([self.worst_loss, worst])
 
     def facts(self) -> dict[str, Any]:
-        """Return the fields of a :class:`~mmusim.trace.PhaseTrace` that these books fill."""
+        """Return the fields of a :class:`~mmusim.trace.records.PhaseTrace` that these books
+        fill.
+        """
         return {
             "guest_end_ns": self.guest_end_ns,
             "vcpu_ns": self.vcpu_ns,

@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migration
-from mmusim.draws import uniforms
+from mmusim.costs.random_streams import uniforms
 from mmusim.engine.vm import Vm
-from mmusim.trace import HOST
-from mmusim.units import NS, PAGE
+from mmusim.trace.records import HOST
 
 HEADER: Final = 8
 """Bytes before each page: its offset and flags."""

@@ -6,7 +6,7 @@ import os
 from importlib.util import find_spec
 from typing import Final
 
-from mmusim.errors import ConfigError
+from mmusim.base.errors import ConfigError
 
 AUTO: Final = "auto"
 SIMPY: Final = "simpy"

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from mmusim.source import code_hash
+from mmusim.base.source_hash import code_hash
 
 BOUNDS: Final = bool(os.environ.get("MMUSIM_BOUNDSCHECK"))
 """Whether compiled code checks indices; slow, for tests."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from mmusim import bills
+from mmusim.costs import log_operations as bills
 from mmusim.engine.flush import flush_remote
 from mmusim.engine.vm import Steps, Vcpu, Vm
 from mmusim.mmu.counters import RING_ENTRIES

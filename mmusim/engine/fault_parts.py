@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmusim.plan import Plan
+from mmusim.plan.make import Plan
 
 
 class Split:

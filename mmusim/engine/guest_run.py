@@ -24,7 +24,7 @@ from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K, Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import hit_level, hit_levels
 from mmusim.mmu.spte import STALE
-from mmusim.plan import Program
+from mmusim.plan.make import Program
 
 Ints = NDArray[np.int64]
 

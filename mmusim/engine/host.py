@@ -13,6 +13,7 @@ from mmusim.config.driver import Phase, Run, Sleep
 from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
+from mmusim.costs.distributions import Gamma
 from mmusim.engine import log_ioctls, log_reports
 from mmusim.engine.books import Books
 from mmusim.engine.dirty_rings import hold_slots_lock
@@ -21,9 +22,8 @@ from mmusim.engine.migration import Migration
 from mmusim.engine.soft_vcpu import soft_vcpu
 from mmusim.engine.user_space import port_io
 from mmusim.engine.vm import Steps, Vcpu, Vm
-from mmusim.latency import Gamma
-from mmusim.plan import Program
-from mmusim.trace import HOST, PhaseTrace
+from mmusim.plan.make import Program
+from mmusim.trace.records import HOST, PhaseTrace
 
 
 def host_thread(vm: Vm, host: Host) -> Steps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmusim.engine.flush import kick
 from mmusim.engine.vm import Steps, Vcpu, Vm
-from mmusim.plan import Interference
+from mmusim.plan.make import Interference
 
 
 def interfere(vm: Vm, v: Vcpu, number: int, source: Interference) -> Steps:

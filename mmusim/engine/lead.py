@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.draws import Stream
+from mmusim.costs.random_streams import Stream
 from mmusim.engine.books import Books
-from mmusim.plan import Program
+from mmusim.plan.make import Program
 from mmusim.workload.base import Requests
 
 Ints = NDArray[np.int64]

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 
 import simpy
 
-from mmusim import bills
+from mmusim.base.units import PAGES_PER_REGION
+from mmusim.costs import log_operations as bills
 from mmusim.engine.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.flush import flush_remote
 from mmusim.engine.vm import Steps, Vm
 from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import LEVEL_1G
-from mmusim.trace import HOST
-from mmusim.units import PAGES_PER_REGION
+from mmusim.trace.records import HOST
 
 
 class Done(NamedTuple):

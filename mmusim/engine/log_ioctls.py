@@ -1,7 +1,8 @@
 """Switching logging on and off, and deleting the slot: KVM_SET_USER_MEMORY_REGION.
 
 Sources: ``kvm_set_memory_region``, ``kvm_arch_commit_memory_region``,
-``kvm_mmu_slot_apply_flags``, ``kvm_mmu_zap_collapsible_sptes``; times by :mod:`mmusim.bills`.
+``kvm_mmu_slot_apply_flags``, ``kvm_mmu_zap_collapsible_sptes``; times by
+:mod:`mmusim.costs.log_operations`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from mmusim import bills
 from mmusim.config.driver import Phase, Recreate
-from mmusim.draws import Ints, Stream
+from mmusim.costs import log_operations as bills
+from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine import truth
 from mmusim.engine.books import Books
 from mmusim.engine.dirty_rings import hold_mmu_lock, note, pay
@@ -28,7 +29,7 @@ from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import STALE, Edit
 from mmusim.mmu.walk import Walk
 from mmusim.policies import Disable, Reporting
-from mmusim.trace import HOST
+from mmusim.trace.records import HOST
 
 EVERYTHING = slice(None)
 

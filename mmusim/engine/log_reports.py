@@ -1,7 +1,7 @@
 """Asking what is dirty: KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG, the dirty rings.
 
 Sources: ``kvm_get_dirty_log_protect``, ``kvm_clear_dirty_log_protect``,
-``kvm_arch_mmu_enable_log_dirty_pt_masked``; times by :mod:`mmusim.bills`.
+``kvm_arch_mmu_enable_log_dirty_pt_masked``; times by :mod:`mmusim.costs.log_operations`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import simpy
 
-from mmusim import bills
+from mmusim.base.units import PAGE
 from mmusim.config.driver import Clear, Phase, Sync
-from mmusim.draws import Ints
+from mmusim.costs import log_operations as bills
+from mmusim.costs.random_streams import Ints
 from mmusim.engine.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
 from mmusim.engine.flush import kick_all
 from mmusim.engine.log_ioctls import EVERYTHING, Host, arm, send, unlock_and_flush
@@ -24,8 +25,7 @@ from mmusim.mmu import walk as walks
 from mmusim.mmu.spte import CHILD, LOGGED, STALE
 from mmusim.mmu.upper_levels import protect_tables
 from mmusim.policies import Large, Reporting
-from mmusim.trace import HOST
-from mmusim.units import PAGE
+from mmusim.trace.records import HOST
 
 
 def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from typing import Any, Final
 
+from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
 from mmusim.engine import truth
 from mmusim.engine.channel import Channel
@@ -23,8 +24,7 @@ from mmusim.engine.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
 from mmusim.engine.user_space import Vmm, hold_bql, stop_vcpus
 from mmusim.engine.vm import Steps, Vm
 from mmusim.policies import Reporting
-from mmusim.trace import HOST, MigrationTrace, Round
-from mmusim.units import NS, PAGE
+from mmusim.trace.records import HOST, MigrationTrace, Round
 
 ITERATION_NS: Final = 50 * NS["ms"]
 """MAX_WAIT: how long ram_save_iterate sends before it looks up."""

@@ -13,8 +13,8 @@ from collections import deque
 
 import simpy
 
-from mmusim.histogram import Histogram
-from mmusim.trace import LockStats, ModeStats, Probe
+from mmusim.base.histogram import Histogram
+from mmusim.trace.records import LockStats, ModeStats, Probe
 
 _MANY = 1 << 14  # holds that wait to be counted together
 

@@ -6,6 +6,7 @@ Sources: ``direct_page_fault``, ``kvm_tdp_page_fault``, ``fast_page_fault``, ``_
 
 from __future__ import annotations
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.engine.flush import flush_remote, replan
 from mmusim.engine.guest_mode import drain_pml, enter_guest, leave_handler
 from mmusim.engine.guest_run import GuestRun
@@ -26,7 +27,6 @@ from mmusim.mmu.counters import NX_LPAGE_SPLITS, PF_SPURIOUS, PF_TAKEN
 from mmusim.mmu.page_table import lacks_tables, leaf, permits, target_level
 from mmusim.mmu.spte import ACCESS, LEAF, LEVEL_1G, PRESENT, WRITABLE, Edit
 from mmusim.mmu.upper_levels import armed, push_down
-from mmusim.units import PAGES_PER_REGION
 
 FAST, SLOW, SPURIOUS, LOST_RACE, NOT_FAST = range(5)  # outcomes of a fault, or of its fast path
 

@@ -12,7 +12,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from mmusim.draws import Ints
+from mmusim.costs.random_streams import Ints
 from mmusim.engine.channel import Channel
 from mmusim.engine.ram import RamBlock
 from mmusim.engine.vm import POSTCOPY_WAIT, Steps, Vcpu, Vm

@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.draws import Ints, uniforms
+from mmusim.base.units import PAGE
+from mmusim.costs.random_streams import Ints, uniforms
 from mmusim.engine.log_ioctls import copy_to_destination
 from mmusim.engine.vm import Vm
 from mmusim.mmu.spte import STALE
 from mmusim.policies import Reporting
-from mmusim.trace import HOST
-from mmusim.units import PAGE
+from mmusim.trace.records import HOST
 
 LOOK: Final = 1 << 14
 """Pages that a search for dirty ones looks at first."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
+from mmusim.base.errors import ConfigError, DeadlockError
 from mmusim.engine import truth
 from mmusim.engine.choice import AUTO, SIMPY, resolve
 from mmusim.engine.guest_run import MANY
 from mmusim.engine.host import host_thread, phase_traces
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.vm import Vm
-from mmusim.errors import ConfigError, DeadlockError
-from mmusim.plan import Plan
-from mmusim.trace import HOST, Probe, Trace
+from mmusim.plan.make import Plan
+from mmusim.trace.records import HOST, Probe, Trace
 
 
 def simulate(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import simpy
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.cost import distribution
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.engine.flush import flush_remote
@@ -30,7 +31,6 @@ from mmusim.mmu.counters import PF_FIXED, PF_SPURIOUS, PF_TAKEN
 from mmusim.mmu.soft import Access, LargeLeaf, Outcome, SoftMmu, attempt, tell
 from mmusim.mmu.soft import events as happened
 from mmusim.mmu.spte import Edit
-from mmusim.units import PAGES_PER_REGION
 
 OUTCOMES: Final = {
     Outcome.PROGRESS: "progress",

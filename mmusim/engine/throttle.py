@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from mmusim.base.units import BYTES, NS, PAGE
 from mmusim.config.migrate import Migration
 from mmusim.engine.user_space import asleep, hold_bql, run_on_cpu
 from mmusim.engine.vm import Errand, Steps, Vcpu, Vm
-from mmusim.units import BYTES, NS, PAGE
 
 TIMESLICE_NS: Final = 10 * NS["ms"]
 """CPU_THROTTLE_TIMESLICE_NS: how long a vCPU runs between two sleeps."""

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from mmusim.draws import Ints
+from mmusim.costs.random_streams import Ints
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import PRESENT
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.base.errors import InvariantError, LostWriteError
 from mmusim.engine.vm import Vm
-from mmusim.errors import InvariantError, LostWriteError
 from mmusim.mmu.slot import illegal, lost_writes
 from mmusim.mmu.spte import STALE
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 
 import simpy
 
-from mmusim.draws import Stream
+from mmusim.costs.random_streams import Stream
 from mmusim.engine.flush import kick
 from mmusim.engine.mmu_lock import SpinLock
 from mmusim.engine.vm import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT, Errand, Steps, Vcpu, Vm
-from mmusim.trace import HOST
+from mmusim.trace.records import HOST
 
 
 class GuestGoneError(Exception):

@@ -11,18 +11,18 @@ from typing import Final
 
 import simpy
 
+from mmusim.base.errors import LivelockError
 from mmusim.engine.flush import REPLAN
 from mmusim.engine.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
 from mmusim.engine.guest_run import GuestRun
 from mmusim.engine.page_fault import LOST_RACE, page_fault
 from mmusim.engine.user_space import GuestGoneError
 from mmusim.engine.vm import PASS, Steps, Vcpu, Vm
-from mmusim.errors import LivelockError
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.page_table import leaf, permits
 from mmusim.mmu.spte import Spte
 from mmusim.mmu.upper_levels import armed
-from mmusim.plan import Program
+from mmusim.plan.make import Program
 
 PATIENCE: Final = 16
 """Faults on one access, lost races apart, before the guest is declared to make no progress."""

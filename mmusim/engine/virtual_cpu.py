@@ -9,14 +9,14 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from mmusim.draws import Ints, Stream
+from mmusim.costs.distributions import Constant
+from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine.books import Books
 from mmusim.engine.tlb import WorkingSet
-from mmusim.latency import Constant
 from mmusim.mmu.dirty_ring import DirtyRing
-from mmusim.plan import Plan
+from mmusim.plan.make import Plan
 from mmusim.policies import Tracking
-from mmusim.utilisation import Stalls
+from mmusim.trace.stall_windows import Stalls
 
 if TYPE_CHECKING:
     from mmusim.engine.guest_run import GuestRun

@@ -9,18 +9,18 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from mmusim.base.histogram import Histogram
 from mmusim.engine.fault_parts import Split
 from mmusim.engine.mmu_lock import RwLock, SpinLock
 from mmusim.engine.virtual_cpu import Vcpu as Vcpu
-from mmusim.histogram import Histogram
 from mmusim.mmu.counters import NAMES
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import LOGGED
 from mmusim.mmu.upper_levels import UpperLevels
-from mmusim.plan import Plan, Program
+from mmusim.plan.make import Plan, Program
 from mmusim.policies import Lock, Mmu, Tracking
-from mmusim.trace import CAUSES, Fingerprint, Probe
+from mmusim.trace.records import CAUSES, Fingerprint, Probe
 
 if TYPE_CHECKING:
     from mmusim.engine.postcopy import Postcopy

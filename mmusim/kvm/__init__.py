@@ -1,1 +1,4 @@
-"""The machine's own KVM, driven over ioctl and mmap: a VM, a tiny guest, clocks and counters."""
+"""The machine's own KVM over ioctl and mmap: measurements, live runs of a plan, kernel counters.
+
+May import ``calibration``, ``conformance``, ``plan`` and what is below.
+"""

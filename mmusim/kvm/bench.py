@@ -10,10 +10,10 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mmusim.base.units import BYTES, PAGES_PER_REGION
 from mmusim.kvm.stats_fd import Statistics
 from mmusim.kvm.vcpu import Timed, Vcpu
 from mmusim.kvm.vm import Vm
-from mmusim.units import BYTES, PAGES_PER_REGION
 
 MIB: Final = BYTES["MiB"]
 Ints = NDArray[np.int64]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from mmusim.errors import ConfigError
+from mmusim.base.errors import ConfigError
 from mmusim.kvm import abi
 
 DEVICE: Final = Path("/dev/kvm")

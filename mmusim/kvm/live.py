@@ -15,18 +15,18 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.units import PAGE
 from mmusim.config.driver import Clear, Pass, Phase, Recreate, Run, Sleep, Sync, Touch
 from mmusim.config.phase import GuestPhase
-from mmusim.errors import ConfigError
+from mmusim.costs.distributions import Constant
 from mmusim.kvm.live_trace import LivePhase, LiveTrace, joined
 from mmusim.kvm.stats_fd import Statistics
 from mmusim.kvm.vcpu import Timed, Vcpu
 from mmusim.kvm.vm import Vm, count_bits
-from mmusim.latency import Constant
 from mmusim.mmu.dirty_ring import ENTRY_BYTES
-from mmusim.plan import Plan
+from mmusim.plan.make import Plan
 from mmusim.policies import Reporting
-from mmusim.units import PAGE
 
 COUNTED: Final = ("pf_taken", "pf_fixed", "pf_fast", "pf_spurious", "pages_4k", "pages_2m")
 MANUAL: Final = {Reporting.MANUAL_CLEAR: 1, Reporting.ALL_SET: 3}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mmusim.base.units import NS
 from mmusim.policies import Mmu
-from mmusim.units import NS
 
 PARAMETERS: Final = Path("/sys/module/kvm/parameters")
 VENDORS: Final = {"kvm_intel": "ept", "kvm_amd": "npt"}

@@ -16,10 +16,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.kvm.bench import Bench, Ints, Rng, Sink, bench, firsts, others
 from mmusim.kvm.hit_measures import hits
 from mmusim.kvm.vcpu import Timed, Vcpu
-from mmusim.units import PAGES_PER_REGION
 
 SLEEP_NS: Final = 2_000_000
 FOOTPRINTS: Final = (24, 96, 384)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.errors import ConfigError
-from mmusim.units import BYTES, REGION, show_bytes
+from mmusim.base.errors import ConfigError
+from mmusim.base.units import BYTES, REGION, show_bytes
 
 
 class Memory:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmusim.base.errors import ConfigError, MmusimError
 from mmusim.calibration.samples import Samples
-from mmusim.errors import ConfigError, MmusimError
 from mmusim.kvm.device import open_kvm
 from mmusim.kvm.machine import Machine, load_since, read_times, this_machine
 from mmusim.kvm.measures import MEASURES

@@ -1,7 +1,7 @@
 """Run conformance scripts on this machine and count what its kernel counts.
 
 The same scripts, orders and counters as the recorded cases (``docs/conformance.md``), so what comes
-out is a :class:`mmusim.kernel_cases.Case` that the simulator replays.
+out is a :class:`mmusim.conformance.kernel_cases.Case` that the simulator replays.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmusim.errors import ConfigError
-from mmusim.kernel_cases import STEP, Case
+from mmusim.base.errors import ConfigError
+from mmusim.base.units import BYTES
+from mmusim.conformance.kernel_cases import STEP, Case
 from mmusim.kvm.machine import Machine, this_machine
 from mmusim.kvm.stats_fd import Statistics
 from mmusim.kvm.vcpu import Vcpu
 from mmusim.kvm.vm import Vm, count_bits
-from mmusim.units import BYTES
 from mmusim.workload.page_pass import permutation
 
 KEPT: Final = ("pf_taken", "pf_fixed", "pf_fast", "pf_spurious", "pages_4k", "pages_2m", "pages_1g")

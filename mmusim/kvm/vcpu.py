@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.errors import MmusimError
+from mmusim.base.errors import MmusimError
+from mmusim.base.units import PAGE
 from mmusim.kvm import abi
 from mmusim.kvm.guest_code import ASK, START
 from mmusim.kvm.vm import CODE, DATA, INDEX, PML4, RESULT, Vm
-from mmusim.units import PAGE
 
 CR0: Final = 0x80050033  # paging, write protection, protected mode
 CR4: Final = 0x620  # PAE, SSE

@@ -18,12 +18,12 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.base.units import BYTES, PAGE, REGION
 from mmusim.kvm import abi
 from mmusim.kvm.device import DEVICE, capability, open_kvm
 from mmusim.kvm.guest_code import GUEST_CODE
 from mmusim.kvm.memory import Memory
 from mmusim.kvm.stats_fd import Statistics
-from mmusim.units import BYTES, PAGE, REGION
 
 GIB: Final = BYTES["GiB"]
 CODE: Final = 0x10000

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.mmu.counters import NAMES
 from mmusim.mmu.spte import (
     CHILD,
@@ -19,7 +20,6 @@ from mmusim.mmu.spte import (
     TO_WRITE,
     WRITABLE,
 )
-from mmusim.units import PAGES_PER_REGION
 
 
 class PageTable(NamedTuple):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import (
     CHILD,
@@ -23,7 +24,6 @@ from mmusim.mmu.spte import (
     TLB_WRITE,
     WRITABLE,
 )
-from mmusim.units import PAGES_PER_REGION
 
 Bytes = NDArray[np.uint8]
 Gfns = NDArray[np.int64]

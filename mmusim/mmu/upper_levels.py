@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import PRESENT, TABLE, WRITABLE
-from mmusim.units import PAGES_PER_REGION
 
 
 class UpperLevels(NamedTuple):

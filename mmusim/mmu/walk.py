@@ -1,7 +1,7 @@
 """What the host's log operations do to all entries of a slot.
 
-Each walk returns what it met, from which :mod:`mmusim.bills` computes the time. They work on the
-numpy arrays of a :class:`~mmusim.mmu.page_table.PageTable`, not on its views.
+Each walk returns what it met, from which :mod:`mmusim.costs.log_operations` computes the time.
+They work on the numpy arrays of a :class:`~mmusim.mmu.page_table.PageTable`, not on its views.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.mmu.counters import PAGES_1G, PAGES_2M, PAGES_4K, TABLES
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import (
@@ -33,7 +34,6 @@ from mmusim.mmu.spte import (
     WRITABLE,
     Edit,
 )
-from mmusim.units import PAGES_PER_REGION
 
 BLOCK: Final = 1 << 12
 """Large leaves that are split at once."""

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from mmusim.comparison import column
-from mmusim.experiment import Outcome
-from mmusim.metrics import UNITS
+from mmusim.comparison.compare import column
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.measure import UNITS
 from mmusim.plots.style import in_style, key_below, looks, sheet, with_unit
 from mmusim.stats import mean_interval
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from matplotlib.figure import Figure
 
 from mmusim import plots
-from mmusim.experiment import Outcome
+from mmusim.experiment.run import Outcome
 from mmusim.plots.style import in_style
 
 

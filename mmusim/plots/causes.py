@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmusim.timeline import GUEST
+from mmusim.timeline.record import GUEST
 
 # After Okabe and Ito's colours for the colour-blind, and greys; what is useful is pale. None is a
 # colour of a series, for which a dark page has another.

@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from mmusim.plots.causes import COLOURS, colour_of
 from mmusim.plots.style import WIDTH, in_style
-from mmusim.timeline import GUEST, Timeline, held, queue_lengths
-from mmusim.trace import HOST
+from mmusim.timeline.record import GUEST, Timeline, held, queue_lengths
+from mmusim.trace.records import HOST
 
 LOCK: Final = {"host": "#000000", "vCPU for write": "#7a7a7a", "vCPUs for read": "#c8c8c8"}
 _INVISIBLE = 1 / 3000  # of the width: narrower slices of one state are drawn as one

@@ -12,9 +12,9 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from mmusim.analysis.inside import bins, histogram
-from mmusim.experiment import CellResult, Outcome
-from mmusim.histogram import Histogram
-from mmusim.metrics import Metrics
+from mmusim.base.histogram import Histogram
+from mmusim.experiment.run import CellResult, Outcome
+from mmusim.metrics.measure import Metrics
 from mmusim.plots.ratios import title
 from mmusim.plots.style import Look, in_style, key_below, looks, panels, readable_decades, two_lines
 

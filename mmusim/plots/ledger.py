@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmusim.experiment import CellResult, Outcome
+from mmusim.experiment.run import CellResult, Outcome
 from mmusim.plots.causes import HATCHES, colour_of
 from mmusim.plots.ratios import title
 from mmusim.plots.style import INK, headed, in_style, key_below, rows_of, sheet
-from mmusim.trace import CAUSES, IDLE
+from mmusim.trace.records import CAUSES, IDLE
 
 LEAST: Final = 0.002
 """A cause that nowhere has this share of a bar is drawn with the others, as `other`."""

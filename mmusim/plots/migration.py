@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from mmusim.experiment import CellResult, Outcome
+from mmusim.base.units import NS, PAGE
+from mmusim.experiment.run import CellResult, Outcome
 from mmusim.plots.ratios import title
 from mmusim.plots.style import in_style, key_below, looks, panels, two_lines
-from mmusim.units import NS, PAGE
 
 
 @in_style

@@ -8,9 +8,9 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from mmusim.analysis.answers import compared
-from mmusim.comparison import Comparison
-from mmusim.experiment import Outcome
-from mmusim.metric_units import MORE_IS_BETTER
+from mmusim.comparison.compare import Comparison
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.names import MORE_IS_BETTER
 from mmusim.plots.ratios import said
 from mmusim.plots.style import PAPER, in_style, sheet
 

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mmusim.analysis.answers import compared
-from mmusim.comparison import Comparison
-from mmusim.experiment import CellResult, Outcome
+from mmusim.base.units import parse_bytes, parse_fraction, parse_ns, parse_rate
+from mmusim.comparison.compare import Comparison
+from mmusim.experiment.run import CellResult, Outcome
 from mmusim.plots.style import (
     INK,
     PAPER,
@@ -25,7 +26,6 @@ from mmusim.plots.style import (
     sheet,
 )
 from mmusim.stats import Interval
-from mmusim.units import parse_bytes, parse_fraction, parse_ns, parse_rate
 
 SPREAD = 3.0
 """Ratios that lie further apart than this have a logarithmic axis."""

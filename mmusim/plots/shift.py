@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullLocator, SymmetricalLogLocator
 
-from mmusim.comparison import shift as quantile_differences
-from mmusim.experiment import CellResult, Outcome
+from mmusim.comparison.compare import shift as quantile_differences
+from mmusim.experiment.run import CellResult, Outcome
 from mmusim.plots.latencies import WHAT
 from mmusim.plots.ratios import title
 from mmusim.plots.style import INK, in_style, key_below, looks, panels, two_lines

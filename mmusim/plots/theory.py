@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmusim.comparison import column
-from mmusim.experiment import Outcome
-from mmusim.metrics import UNITS, theory
+from mmusim.comparison.compare import column
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.measure import UNITS, theory
 from mmusim.plots.style import INK, in_style, looks, sheet, with_unit
 from mmusim.stats import mean_interval
 

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmusim.analysis.moments import utilisation as windows
+from mmusim.base.units import show_ns
 from mmusim.plots.lanes import phase_strip, time_unit
 from mmusim.plots.style import INK, SERIES, in_style, key_below, sheet
-from mmusim.timeline import Timeline
-from mmusim.units import show_ns
+from mmusim.timeline.record import Timeline
 
 
 @in_style

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from mmusim.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError, nearest
 from mmusim.mmu.spte import ACCESS, Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis
 from mmusim.policies.kernel import GetWalk, Kernel, kernel_named

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
-from mmusim.errors import MisfitError
+from mmusim.base.errors import MisfitError
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis, Choices, Large, Lock, Mmu, Reporting, Tracking
 from mmusim.policies.base import Policy, Tables, combined, decides, policy_named, tabulate

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from mmusim.errors import ConfigError
+from mmusim.base.errors import ConfigError
 from mmusim.policies.axes import Large, Lock, Mmu
 
 

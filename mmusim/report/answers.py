@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mmusim.analysis.answers import compared
-from mmusim.comparison import Comparison
-from mmusim.experiment import Outcome
-from mmusim.metric_units import MORE_IS_BETTER
-from mmusim.metrics import UNITS
+from mmusim.base.units import show_ns, show_number
+from mmusim.comparison.compare import Comparison
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.measure import UNITS
+from mmusim.metrics.names import MORE_IS_BETTER
 from mmusim.stats import Interval
-from mmusim.units import show_ns, show_number
 
 MOST_SENTENCES: Final = 8
 """With more comparisons than this there is a summary a policy; the tables have every setting."""

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mmusim import plots
-from mmusim.experiment import Outcome
-from mmusim.metrics import UNITS
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.measure import UNITS
 from mmusim.plots.style import NEUTRAL, SERIES
 from mmusim.report.tables import every_run
 from mmusim.stats.shift import LEAST_SEEDS

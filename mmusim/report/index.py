@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from mmusim.errors import ConfigError
-from mmusim.files import whole
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
 from mmusim.report.answers import VERDICTS
 from mmusim.report.page import environment
 from mmusim.report.tables import Cell, Table

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from mmusim.experiment import Outcome
+from mmusim.experiment.run import Outcome
 from mmusim.report import tables
 from mmusim.report.answers import answers, stories, verdict_counts
 from mmusim.report.figures import MOST_PANELS, figures

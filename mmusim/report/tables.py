@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mmusim.analysis.answers import compared
-from mmusim.comparison import Comparison
-from mmusim.experiment import CellResult, Outcome
-from mmusim.metrics import UNITS, Metrics
+from mmusim.base.units import show_ns, show_number
+from mmusim.comparison.compare import Comparison
+from mmusim.experiment.run import CellResult, Outcome
+from mmusim.metrics.measure import UNITS, Metrics
 from mmusim.stats import Interval
-from mmusim.trace import CAUSES
-from mmusim.units import show_ns, show_number
+from mmusim.trace.records import CAUSES
 
 
 @dataclass(frozen=True, slots=True)

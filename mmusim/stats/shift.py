@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from mmusim.histogram import Histogram
+from mmusim.base.histogram import Histogram
 from mmusim.stats.intervals import Floats
 
 QUANTILES: Final = (

@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-from mmusim.errors import ConfigError
+from mmusim.base.errors import ConfigError
 from mmusim.store.schema import FORMAT, SCHEMA, StoreError
 
 MANIFEST: Final = "manifest.json"

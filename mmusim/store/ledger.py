@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from mmusim.errors import ConfigError
-from mmusim.provenance import model_version
+from mmusim.base.errors import ConfigError
 from mmusim.store import dataset, repair
 from mmusim.store.owners import dead, enlisted
+from mmusim.store.provenance import model_version
 from mmusim.store.reading import Reader
 from mmusim.store.record import Key, checksum, pack
 from mmusim.store.schema import (

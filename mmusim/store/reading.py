@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmusim.errors import ConfigError
-from mmusim.provenance import model_version
+from mmusim.base.errors import ConfigError
+from mmusim.store.provenance import model_version
 from mmusim.store.record import Key, checksum, unpack
 from mmusim.store.schema import StoreError, explained
 

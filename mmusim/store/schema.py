@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mmusim.errors import MmusimError
+from mmusim.base.errors import MmusimError
 
 FORMAT: Final = 3
 LEDGER: Final = "ledger.sqlite"

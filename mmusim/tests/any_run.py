@@ -8,8 +8,8 @@ from typing import Any
 from conftest import CONSTANT, SOUND, cell, kernel_of, only
 from hypothesis import strategies as st
 
+from mmusim.base.errors import ConfigError
 from mmusim.config.cells import Cell
-from mmusim.errors import ConfigError
 from mmusim.policies import Reporting, choose
 
 MANUAL = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)

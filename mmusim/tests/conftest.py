@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from mmusim.base.errors import MisfitError
 from mmusim.config.cells import Cell, cells_of
 from mmusim.config.host import COSTS
 from mmusim.engine import simulate
 from mmusim.engine.choice import SIMPY, VARIABLE
-from mmusim.errors import MisfitError
-from mmusim.plan import Plan, make_plan
+from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import PRESETS, Policy, choose, policies
-from mmusim.trace import Trace
+from mmusim.trace.records import Trace
 from mmusim.workload.base import Accesses, Uniforms
 
 ROOT = Path(__file__).parents[2]

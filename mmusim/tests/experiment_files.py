@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import mmusim
+from mmusim.base.errors import Complaint, ConfigError
 from mmusim.config.cells import Cell, cells_of
-from mmusim.errors import Complaint, ConfigError
 
 MINIMAL = """
 schema = 1

@@ -12,7 +12,7 @@ import tomli_w
 
 from mmusim.config.cells import Cell, load_cells
 from mmusim.engine import simulate
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(ROOT.glob("experiments/*/experiment.toml"))

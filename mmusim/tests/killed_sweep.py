@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmusim import workers
 from mmusim.cli.run import export
-from mmusim.experiment import run_experiment
+from mmusim.execution import workers
+from mmusim.experiment.run import run_experiment
 from mmusim.store import LEDGER
 
 EXPERIMENT = """

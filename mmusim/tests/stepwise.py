@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from conftest import CONSTANT, cell
 
+from mmusim.base.histogram import Histogram
 from mmusim.config.driver import Clear, Log, Phase, Recreate, Sync
-from mmusim.draws import Draws, Stream
+from mmusim.costs.distributions import Distribution
+from mmusim.costs.random_streams import Draws, Stream
 from mmusim.engine import truth
 from mmusim.engine.books import Books
 from mmusim.engine.host import OPERATIONS
@@ -25,8 +27,6 @@ from mmusim.engine.log_ioctls import Host
 from mmusim.engine.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
 from mmusim.engine.vcpu import vcpu
 from mmusim.engine.vm import Steps, Vm
-from mmusim.histogram import Histogram
-from mmusim.latency import Distribution
 from mmusim.mmu.dirty_ring import reserve
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import (
@@ -40,9 +40,9 @@ from mmusim.mmu.spte import (
     TLB_WRITE,
     WRITABLE,
 )
-from mmusim.plan import Plan, Program, make_plan
+from mmusim.plan.make import Plan, Program, make_plan
 from mmusim.policies import Chosen, Large, Mmu, Reporting, Tracking
-from mmusim.trace import Probe
+from mmusim.trace.records import Probe
 from mmusim.workload.base import Accesses
 
 REGION = 512

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmusim.experiment import run_experiment
+from mmusim.experiment.run import run_experiment
 from mmusim.plots import across
 from mmusim.stats import mean_interval
 

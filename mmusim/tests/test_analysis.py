@@ -14,16 +14,16 @@ from conftest import BUSY, busy_cell, cell
 from test_cli import SMALL
 
 from mmusim import analysis
-from mmusim.comparison import compare
+from mmusim.base.errors import ConfigError
+from mmusim.comparison.compare import compare
 from mmusim.config.host import load_profile
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
-from mmusim.experiment import Outcome, run_experiment
-from mmusim.frames import frame
-from mmusim.metrics import UNITS, measure
-from mmusim.plan import make_plan
-from mmusim.timeline import Timeline, record
-from mmusim.trace import LOST, Trace
+from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.metrics.measure import UNITS, measure
+from mmusim.plan.make import make_plan
+from mmusim.store.run_table import frame
+from mmusim.timeline.record import Timeline, record
+from mmusim.trace.records import LOST, Trace
 
 SWEPT = SMALL + '\n[sweep]\n"vm.memory" = ["2MiB", "4MiB"]\n'
 MIGRATION = {"bandwidth": "400MB/s", "max_bandwidth": "0B/s", "downtime_limit": "1ms"}

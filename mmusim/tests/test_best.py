@@ -10,9 +10,9 @@ import pytest
 from experiment_files import MINIMAL
 from test_check import mmusim as mmusim
 
-from mmusim.best import Rules, select
-from mmusim.errors import ConfigError
-from mmusim.progress import Standing
+from mmusim.base.errors import ConfigError
+from mmusim.execution.progress import Standing
+from mmusim.experiment.selection import Rules, select
 
 READS = MINIMAL.replace('{ do = "enable-logging" }, { do = "write" }',
                         '{ do = "write" }, { do = "enable-logging" }, { do = "read" }')  # fmt: skip

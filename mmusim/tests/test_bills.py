@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from conftest import SOUND, cell, kernel_of, only
 
-from mmusim import bills
-from mmusim.bills import Bill
 from mmusim.config.host import load_profile
+from mmusim.costs import log_operations as bills
+from mmusim.costs.log_operations import Bill
 from mmusim.engine import simulate
 from mmusim.mmu.walk import Walk
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.policies import Choices, GetWalk, Mmu, choose
-from mmusim.trace import Trace
+from mmusim.trace.records import Trace
 from mmusim.workload.base import Accesses
 
 HOST = {

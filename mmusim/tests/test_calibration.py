@@ -11,6 +11,7 @@ import tomli_w
 from conftest import ROOT
 from typer.testing import CliRunner
 
+from mmusim.base.errors import ConfigError
 from mmusim.calibration.fault_costs import difference, fault_costs
 from mmusim.calibration.foreign import from_bins, read_foreign
 from mmusim.calibration.foreign_fit import fits
@@ -36,10 +37,9 @@ from mmusim.cli import app
 from mmusim.config.cells import cells_of
 from mmusim.config.host import COSTS, HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check
+from mmusim.costs.distributions import Empirical, Gamma, Lognormal, Shifted
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
-from mmusim.latency import Empirical, Gamma, Lognormal, Shifted
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 
 RNG = np.random.default_rng(20)
 HOST = "emerald-rapids-pvm"

@@ -14,14 +14,14 @@ from conftest import ROOT
 from experiment_files import MINIMAL
 from typer.testing import CliRunner
 
-from mmusim.campaign import Campaign
+from mmusim.base.errors import ConfigError
 from mmusim.cli import app
 from mmusim.engine import choice
-from mmusim.errors import ConfigError
-from mmusim.experiment import run_experiment
-from mmusim.progress import Standing
+from mmusim.execution.progress import Standing
+from mmusim.execution.workers import Job
+from mmusim.experiment.run import run_experiment
+from mmusim.experiment.scheduler import Campaign
 from mmusim.store import Store
-from mmusim.workers import Job
 
 TINY = MINIMAL + '[vm]\nmemory = "2MiB"\n[replications]\nseeds = 2\n'
 

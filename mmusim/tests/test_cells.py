@@ -22,13 +22,13 @@ from experiment_files import (
     without,
 )
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.units import BYTES
 from mmusim.config.cells import CHANGEABLE, Cell, cells_of, load_cells, resolved
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import COSTS, HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check, load, read_toml
-from mmusim.errors import ConfigError
-from mmusim.latency import Constant
-from mmusim.units import BYTES
+from mmusim.costs.distributions import Constant
 
 
 def grid() -> dict[str, Any]:

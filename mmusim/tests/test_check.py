@@ -15,11 +15,11 @@ from experiment_files import MINIMAL, changed, every_experiment, only
 from test_paired import run, runs
 
 from mmusim.__main__ import main
-from mmusim.check import check, experiment_files
-from mmusim.columns import UnlikeRunsError
+from mmusim.base.errors import ConfigError
+from mmusim.comparison.pairing import UnlikeRunsError
+from mmusim.comparison.verdicts import judge
 from mmusim.config.claims import Claim
-from mmusim.errors import ConfigError
-from mmusim.verdicts import judge
+from mmusim.experiment.claims import check, experiment_files
 
 RNG = np.random.default_rng
 HERE = cell([{"do": "write"}])

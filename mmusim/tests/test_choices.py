@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from mmusim.errors import ConfigError, MisfitError
+from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.policies import (
     PRESETS,
     Kernel,

@@ -18,7 +18,7 @@ import pytest
 from conftest import DATA, ROOT
 
 from mmusim.__main__ import main
-from mmusim.processes import interrupts, unaware_of_ctrl_c
+from mmusim.execution.processes import interrupts, unaware_of_ctrl_c
 from mmusim.store import LEDGER, Store
 
 SMALL = """

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from experiment_files import MINIMAL
 
-from mmusim import cluster
+from mmusim.base.errors import ConfigError
 from mmusim.cli.run import export
-from mmusim.cluster import ClusterError, hired
-from mmusim.errors import ConfigError
-from mmusim.experiment import run_experiment
-from mmusim.progress import Standing
+from mmusim.execution import dask as cluster
+from mmusim.execution.dask import ClusterError, hired
+from mmusim.execution.progress import Standing
+from mmusim.execution.workers import OtherVersionError
+from mmusim.experiment.run import run_experiment
 from mmusim.store import Store
-from mmusim.workers import OtherVersionError
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 

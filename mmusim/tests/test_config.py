@@ -22,13 +22,13 @@ from experiment_files import (
     without,
 )
 
+from mmusim.base.errors import Complaint, ConfigError, MmusimError
+from mmusim.base.units import BYTES
 from mmusim.config.cells import cells_of, load_cells
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import COSTS, load_profile
 from mmusim.config.load import check, load, read_toml
-from mmusim.errors import Complaint, ConfigError, MmusimError
-from mmusim.latency import Constant, Gamma
-from mmusim.units import BYTES
+from mmusim.costs.distributions import Constant, Gamma
 
 
 def what_stands_at(key: str, data: Any) -> object:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import DATA
 
-from mmusim.conform import replay
+from mmusim.base.errors import ConfigError, InvariantError
+from mmusim.conformance.kernel_cases import Case, read_cases
+from mmusim.conformance.replay import replay
 from mmusim.engine import page_fault
-from mmusim.errors import ConfigError, InvariantError
-from mmusim.kernel_cases import Case, read_cases
 from mmusim.mmu import dirty_ring, fault, walk
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.spte import LEAF

@@ -14,8 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mmusim
-from mmusim.draws import BLOCK, Draws, Pairing, Stream, costs, stream_key, uniforms, words
-from mmusim.latency import Constant, Gamma, Lognormal
+from mmusim.costs.distributions import Constant, Gamma, Lognormal
+from mmusim.costs.random_streams import (
+    BLOCK,
+    Draws,
+    Pairing,
+    Stream,
+    costs,
+    stream_key,
+    uniforms,
+    words,
+)
 
 COST = Lognormal(1000.0, 0.4)
 MASK = (1 << 64) - 1
@@ -83,7 +92,7 @@ def test_uniform_numbers_are_uniform_between_zero_and_one() -> None:
 
 def test_no_word_gives_exactly_zero_or_one(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = np.array([0, MASK], np.uint64)
-    monkeypatch.setattr("mmusim.draws.words", lambda key, first, count: ends)
+    monkeypatch.setattr("mmusim.costs.random_streams.words", lambda key, first, count: ends)
     low, high = uniforms(0, 0, 2)
 
     assert 0 < low < high < 1
@@ -164,7 +173,10 @@ def test_block_boundaries_do_not_show(index: int) -> None:
 def test_keys_are_the_same_in_every_process() -> None:
     """`hash` would not be: it is salted (negative control on the same name)."""
     name, root = (1, "c_exit", 0), str(Path(mmusim.__file__).parents[1])
-    program = f"from mmusim.draws import stream_key; print(stream_key(*{name!r}), hash('c_exit'))"
+    program = (
+        "from mmusim.costs.random_streams import stream_key\n"
+        f"print(stream_key(*{name!r}), hash('c_exit'))"
+    )
     answers = {
         tuple(
             subprocess.run(

@@ -19,24 +19,24 @@ from conftest import CONSTANT, ROOT, SOUND, busy_cell, cell, kernel_of, only
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mmusim.config.cells import Cell, cells_of, load_cells, resolved
-from mmusim.engine import choice, code_cache
-from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
-from mmusim.engine.compiled import places
-from mmusim.engine.compiled.vm import CompiledVm
-from mmusim.engine.simulate import Simulation, simulate
-from mmusim.errors import (
+from mmusim.base.errors import (
     ConfigError,
     EngineError,
     InvariantError,
     LivelockError,
     LostWriteError,
 )
-from mmusim.histogram import Histogram
-from mmusim.plan import Plan, make_plan
+from mmusim.base.histogram import Histogram
+from mmusim.base.units import BYTES, REGION, show_bytes
+from mmusim.config.cells import Cell, cells_of, load_cells, resolved
+from mmusim.engine import choice, code_cache
+from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
+from mmusim.engine.compiled import places
+from mmusim.engine.compiled.vm import CompiledVm
+from mmusim.engine.simulate import Simulation, simulate
+from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import PRESETS
-from mmusim.trace import Probe
-from mmusim.units import BYTES, REGION, show_bytes
+from mmusim.trace.records import Probe
 
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*/experiment.toml"))
 SMALL = 64 * BYTES["MiB"]
@@ -277,7 +277,7 @@ import signal, sys, threading
 sys.path.insert(0, {tests!r})
 from conftest import cell
 from mmusim.engine.simulate import Simulation
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 
 forever = [{{"do": "write"}}, *[{{"do": "read"}}] * 20_000]
 plan = make_plan(cell(forever, vcpus=2, memory="64MiB"), "none", 1)

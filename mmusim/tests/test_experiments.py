@@ -12,8 +12,8 @@ from fingerprints import EXPERIMENTS, SEED, fingerprint
 
 from mmusim.config.cells import Cell, load_cells
 from mmusim.engine import simulate
-from mmusim.metrics import Metrics, expected_fault_free_pages, measure
-from mmusim.plan import make_plan
+from mmusim.metrics.measure import Metrics, expected_fault_free_pages, measure
+from mmusim.plan.make import make_plan
 from mmusim.stats import mean_interval
 
 XIAO = ROOT / "experiments" / "read-after-write-protect" / "experiment.toml"

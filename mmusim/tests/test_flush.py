@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from conftest import CONSTANT, cell
 
+from mmusim.base.errors import ConfigError
 from mmusim.engine import simulate
 from mmusim.engine.tlb import GRAIN, REACH, Refill, WorkingSet, refill
-from mmusim.errors import ConfigError
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import PRESENT, TABLE
-from mmusim.plan import make_plan
-from mmusim.trace import PhaseTrace, Trace
+from mmusim.plan.make import make_plan
+from mmusim.trace.records import PhaseTrace, Trace
 from mmusim.workload.base import Accesses
 
 FREE = dict.fromkeys(

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmusim.engine import simulate
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.policies import Reporting, choose
 
 MANUAL = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from conftest import CONSTANT, cell, kernel_of, only, with_program
 
+from mmusim.base.errors import InvariantError, LivelockError, LostWriteError
 from mmusim.engine import simulate
-from mmusim.errors import InvariantError, LivelockError, LostWriteError
 from mmusim.mmu.dirty_ring import DirtyRing, masks
-from mmusim.plan import make_plan
-from mmusim.trace import Trace
+from mmusim.plan.make import make_plan
+from mmusim.trace.records import Trace
 
 WRITE, READ = {"do": "write"}, {"do": "read"}
 ENABLE, DISABLE, SYNC = (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmusim.histogram import BINS, BITS, Histogram, bin_of, bin_start
+from mmusim.base.histogram import BINS, BITS, Histogram, bin_of, bin_start
 
 TIMES = st.one_of(st.integers(0, 300), st.integers(0, 10**6), st.integers(0, 10**13))
 LISTS = st.lists(TIMES, min_size=1, max_size=200)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from conftest import ROOT, busy_cell, cell
 
-from mmusim import jitter
+from mmusim.base.histogram import BINS, Histogram
 from mmusim.engine import simulate
-from mmusim.histogram import BINS, Histogram
-from mmusim.metrics import UNITS, measure
-from mmusim.plan import make_plan
-from mmusim.trace import CAUSES, LOST, LockStats, ModeStats, PhaseTrace, Trace
+from mmusim.metrics import jitter
+from mmusim.metrics.measure import UNITS, measure
+from mmusim.plan.make import make_plan
+from mmusim.trace.records import CAUSES, LOST, LockStats, ModeStats, PhaseTrace, Trace
 
 
 def holding(*times: int) -> Histogram:
@@ -219,7 +219,7 @@ def test_a_phase_in_the_background_takes_as_long_as_its_guest() -> None:
 
 def test_a_ratio_to_zero_is_refused_in_words() -> None:
     """Many figures of jitter can be zero: lost time, waits, the worst window."""
-    from mmusim.comparison import UnlikeRunsError, judge
+    from mmusim.comparison.compare import UnlikeRunsError, judge
     from mmusim.config.claims import Claim
 
     made = busy_cell()

@@ -16,14 +16,14 @@ import pytest
 from conftest import cell
 from typer.testing import CliRunner
 
+from mmusim.base.errors import ConfigError
 from mmusim.calibration.samples import load_samples
 from mmusim.cli import app
 from mmusim.config.cells import Cell
 from mmusim.config.host import load_profile
-from mmusim.conform import replay
+from mmusim.conformance.kernel_cases import as_line, read_cases
+from mmusim.conformance.replay import replay
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
-from mmusim.kernel_cases import as_line, read_cases
 from mmusim.kvm import device, machine, memory
 from mmusim.kvm import probe as probe_module
 from mmusim.kvm.device import open_kvm, why_unusable
@@ -34,7 +34,7 @@ from mmusim.kvm.measures import MEASURES
 from mmusim.kvm.script import parse_script, random_scripts, run_script, shipped_scripts
 from mmusim.kvm.vcpu import Vcpu
 from mmusim.kvm.vm import Vm, count_bits
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.policies import Mmu
 
 MIB = 1 << 20

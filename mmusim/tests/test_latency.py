@@ -13,8 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mmusim.config.host import load_profile, shipped_profiles
-from mmusim.draws import _quantiles, costs
-from mmusim.latency import (
+from mmusim.costs.distributions import (
     CELLS,
     OCTAVES,
     Constant,
@@ -28,6 +27,7 @@ from mmusim.latency import (
     quantile_nodes,
     uniform,
 )
+from mmusim.costs.random_streams import _quantiles, costs
 
 P = np.array([1e-9, 1e-4, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.9999, 1 - 1e-9])
 
@@ -348,7 +348,7 @@ def test_a_coarser_table_would_be_wrong(monkeypatch: pytest.MonkeyPatch) -> None
     lower, upper = quantile_nodes(BODY)
     i = np.arange(len(lower))
     coarse = tuple(np.interp(i, i[::16], nodes[::16]) for nodes in (lower, upper))
-    monkeypatch.setattr("mmusim.draws.quantile_nodes", lambda _: coarse)
+    monkeypatch.setattr("mmusim.costs.random_streams.quantile_nodes", lambda _: coarse)
 
     assert table_error(BODY, words_in_the_table()).max() > 1e-4
 

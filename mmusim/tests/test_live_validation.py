@@ -11,12 +11,12 @@ import pytest
 from conftest import ROOT
 from typer.testing import CliRunner
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.histogram import Histogram
 from mmusim.cli import app, evidence
 from mmusim.cli.validate_live import miss_rows, sentences
 from mmusim.config.host import load_profile
-from mmusim.errors import ConfigError
-from mmusim.histogram import Histogram
-from mmusim.kernel_cases import read_cases
+from mmusim.conformance.kernel_cases import read_cases
 from mmusim.kvm.device import why_unusable
 from mmusim.validation.live_arms import arms_of, predict_arms, read_arms
 from mmusim.validation.live_grid import Setting, read_grid

@@ -11,13 +11,13 @@ import pytest
 from conftest import cell
 from self_mapping import self_mapping
 
-from mmusim.comparison import judge
+from mmusim.base.errors import ConfigError
+from mmusim.comparison.compare import judge
 from mmusim.config.claims import Claim
 from mmusim.config.load import check as validated
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
-from mmusim.metrics import from_record, measure, to_record
+from mmusim.metrics.measure import from_record, measure, to_record
 from mmusim.mmu.soft import (
     KERNELS,
     LargeLeaf,
@@ -29,7 +29,7 @@ from mmusim.mmu.soft import (
     run,
 )
 from mmusim.mmu.soft.emulate import Outcome
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 
 BOTH = (False, True)
 OLD = KERNELS["linux-3.7"]

@@ -8,12 +8,12 @@ from collections.abc import Callable, Generator
 import pytest
 import simpy
 
-from mmusim.draws import costs, stream_key
+from mmusim.base.histogram import Histogram
+from mmusim.costs.distributions import Constant, Distribution, Gamma
+from mmusim.costs.random_streams import costs, stream_key
 from mmusim.engine.mmu_lock import RwLock, SpinLock
-from mmusim.histogram import Histogram
-from mmusim.latency import Constant, Distribution, Gamma
 from mmusim.stats import mean_interval
-from mmusim.trace import LockStats
+from mmusim.trace.records import LockStats
 
 Steps = Generator[simpy.Event, bool, None]
 

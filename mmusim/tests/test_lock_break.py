@@ -8,8 +8,8 @@ import pytest
 from conftest import CONSTANT, cell, only
 
 from mmusim.engine import simulate
-from mmusim.plan import make_plan
-from mmusim.trace import PhaseTrace, Trace
+from mmusim.plan.make import make_plan
+from mmusim.trace.records import PhaseTrace, Trace
 
 COSTS = CONSTANT | {"c_head": "3ns", "c_wclear": "30ns", "c_tdp_wclear": "74ns", "c_yield": "100ns",
                     "c_resched": "10us", "c_zap_large": "150ns"}  # fmt: skip

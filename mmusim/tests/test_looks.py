@@ -10,10 +10,10 @@ import pytest
 from experiment_files import MINIMAL, changed, only
 from test_check import mmusim as mmusim
 
-from mmusim.campaign import Campaign
 from mmusim.config.cells import load_cells
-from mmusim.experiment import Outcome, evaluate, run_experiment
-from mmusim.looks import standing
+from mmusim.experiment.run import Outcome, evaluate, run_experiment
+from mmusim.experiment.scheduler import Campaign
+from mmusim.experiment.stopping import standing
 from mmusim.stats.sequential import is_narrow, levels, looks
 from mmusim.stats.shift import QUANTILES
 from mmusim.store import Store

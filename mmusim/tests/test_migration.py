@@ -13,18 +13,18 @@ import pytest
 from conftest import CONSTANT, SOUND, cell, kernel_of, with_program
 from typer.testing import CliRunner
 
+from mmusim.base.errors import ConfigError, InvariantError, LostWriteError
+from mmusim.base.units import NS, PAGE
 from mmusim.cli import app
 from mmusim.config.host import COSTS
-from mmusim.draws import stream_key
+from mmusim.costs.random_streams import stream_key
 from mmusim.engine import simulate, truth
 from mmusim.engine.channel import HEADER, MEMORY, WINDOW_NS, ZERO, Noise
 from mmusim.engine.migration import Migration
 from mmusim.engine.user_space import asleep
-from mmusim.errors import ConfigError, InvariantError, LostWriteError
-from mmusim.metrics import from_record, measure, to_record
-from mmusim.plan import Plan, make_plan
-from mmusim.trace import MigrationTrace, PhaseTrace, Probe, Trace
-from mmusim.units import NS, PAGE
+from mmusim.metrics.measure import from_record, measure, to_record
+from mmusim.plan.make import Plan, make_plan
+from mmusim.trace.records import MigrationTrace, PhaseTrace, Probe, Trace
 from mmusim.workload.base import Accesses, Uniforms
 
 SOUND_LOGS = [policy for policy in SOUND if policy != "none"]

@@ -10,7 +10,7 @@ from conftest import ROOT, cell
 from nbclient import NotebookClient
 
 from mmusim.engine import simulate
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 

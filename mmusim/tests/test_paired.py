@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm, permutation_test
 
-from mmusim.comparison import UnlikeRunsError, compare, corrected, shift
-from mmusim.histogram import Histogram
-from mmusim.metrics import Metrics, from_record, to_record
+from mmusim.base.histogram import Histogram
+from mmusim.comparison.compare import UnlikeRunsError, compare, corrected, shift
+from mmusim.metrics.measure import Metrics, from_record, to_record
 from mmusim.stats import (
     answer,
     cohens_d,

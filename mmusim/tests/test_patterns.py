@@ -10,11 +10,11 @@ import pytest
 from conftest import cell
 from scipy import stats
 
+from mmusim.base.errors import ConfigError
 from mmusim.config.workloads import PATTERNS, load_workload, workload_of
-from mmusim.draws import Draws, uniforms
+from mmusim.costs.random_streams import Draws, uniforms
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.workload.base import Accesses
 from mmusim.workload.working_set import mean_working_set
 from mmusim.workload.zipf import ranks

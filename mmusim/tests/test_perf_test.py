@@ -11,12 +11,12 @@ import pytest
 from conftest import CONSTANT, only
 from test_cli import mmusim_here
 
+from mmusim.base.errors import ConfigError
 from mmusim.cli.perf_test import Options, experiment, printed
 from mmusim.config.cells import Cell, cells_of
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
-from mmusim.plan import make_plan
-from mmusim.trace import PhaseTrace, Trace
+from mmusim.plan.make import make_plan
+from mmusim.trace.records import PhaseTrace, Trace
 
 OPTIONS: dict[str, Any] = {
     "vcpus": 2, "memory": "4M", "backing": "anonymous_hugetlb_2mb", "iterations": 2,

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from test_cli import mmusim
 
 from mmusim import plots
-from mmusim.experiment import Outcome, run_experiment
+from mmusim.experiment.run import Outcome, run_experiment
 
 SWEPT = (
     MINIMAL.replace("eager-drop", "none").replace("lazy-drop", "eager-drop")

@@ -13,16 +13,16 @@ from matplotlib.colors import to_rgb
 from test_cli import SMALL
 
 from mmusim import analysis, plots
+from mmusim.base.errors import ConfigError
 from mmusim.cli.figures import plot
-from mmusim.comparison import shift
-from mmusim.errors import ConfigError
-from mmusim.experiment import Outcome, run_experiment
-from mmusim.plan import make_plan
+from mmusim.comparison.compare import shift
+from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.plan.make import make_plan
 from mmusim.plots.catalogue import FIGURES
 from mmusim.plots.latencies import longer_than
 from mmusim.plots.shift import nines
 from mmusim.plots.style import LINES, MARKS, PAPER, SERIES, looks, rows_of
-from mmusim.timeline import record
+from mmusim.timeline.record import record
 
 SWEPT = SMALL.replace("seeds = 4", "seeds = 9").replace('"read" }]', '"read" }, { do = "write" }]')
 SWEPT += '[sweep]\n"host.costs.c_fault_slow" = ["3us", "30us"]\n'

@@ -12,13 +12,13 @@ import pytest
 from conftest import busy_cell, cell, only
 from experiment_files import MINIMAL
 
-from mmusim import workers
 from mmusim.engine import simulate
 from mmusim.engine.simulate import Reached, Simulation
-from mmusim.experiment import run_experiment
-from mmusim.plan import make_plan
-from mmusim.progress import Standing, Watch, show_seconds
-from mmusim.workers import Job, run_job
+from mmusim.execution import workers
+from mmusim.execution.progress import Standing, Watch, show_seconds
+from mmusim.execution.workers import Job, run_job
+from mmusim.experiment.run import run_experiment
+from mmusim.plan.make import make_plan
 
 cli: Any = importlib.import_module("mmusim.cli.run")
 

@@ -13,17 +13,17 @@ from conftest import ROOT
 from experiment_files import MINIMAL
 from typer.testing import CliRunner
 
-from mmusim import publication
 from mmusim.analysis import load
+from mmusim.base.errors import ConfigError
 from mmusim.cli import app
 from mmusim.cli.run import export
-from mmusim.errors import ConfigError
-from mmusim.experiment import run_experiment
-from mmusim.frames import frame
-from mmusim.likeness import compare_folders
-from mmusim.publication import publish
+from mmusim.experiment.compare_folders import compare_folders
+from mmusim.experiment.run import run_experiment
 from mmusim.store import Key, Store, StoreError
+from mmusim.store import publish as publication
 from mmusim.store.dataset import MANIFEST
+from mmusim.store.publish import publish
+from mmusim.store.run_table import frame
 
 pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
 

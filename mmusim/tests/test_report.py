@@ -12,8 +12,8 @@ from test_cli import SMALL, mmusim
 
 from mmusim import plots
 from mmusim.analysis.answers import compared
-from mmusim.errors import ConfigError
-from mmusim.experiment import Outcome, run_experiment
+from mmusim.base.errors import ConfigError
+from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.plots.causes import COLOURS
 from mmusim.report import answers, tables, write_index, write_report
 from mmusim.report.figures import VARIABLES, inlined

@@ -12,13 +12,13 @@ from conftest import BUSY, CONSTANT, cell, kernel_of
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from mmusim.draws import Draws, uniforms
+from mmusim.base.histogram import Histogram, bin_of
+from mmusim.costs.random_streams import Draws, uniforms
 from mmusim.engine import flush, lead, simulate
-from mmusim.histogram import Histogram, bin_of
-from mmusim.metrics import UNITS, measure
-from mmusim.plan import Plan, make_plan
+from mmusim.metrics.measure import UNITS, measure
+from mmusim.plan.make import Plan, make_plan
 from mmusim.stats import mean_interval
-from mmusim.trace import PhaseTrace
+from mmusim.trace.records import PhaseTrace
 from mmusim.workload.base import Accesses, Requests, Uniforms
 from mmusim.workload.requests import OpenLoopRequests
 

@@ -19,12 +19,12 @@ import pytest
 from experiment_files import MINIMAL
 from typer.testing import CliRunner
 
-from mmusim import workers
 from mmusim.cli import app
 from mmusim.cli.run import export
-from mmusim.experiment import run_experiment
+from mmusim.execution import workers
+from mmusim.execution.workers import Ended, Task
+from mmusim.experiment.run import run_experiment
 from mmusim.store import LEDGER, Store
-from mmusim.workers import Ended, Task
 
 TINY = (
     MINIMAL.replace('{ do = "write" }', '{ do = "write", pages = "2%" }')

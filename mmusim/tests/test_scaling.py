@@ -13,13 +13,13 @@ import simpy
 from conftest import cell
 from typer.testing import CliRunner
 
+from mmusim.base.histogram import Histogram
 from mmusim.cli import app, lock_model
 from mmusim.cli.bench_scale import Cost, slopes
 from mmusim.engine import simulate
 from mmusim.engine.mmu_lock import SpinLock
-from mmusim.histogram import Histogram
-from mmusim.plan import make_plan
-from mmusim.trace import Trace
+from mmusim.plan.make import make_plan
+from mmusim.trace.records import Trace
 
 
 class Events:

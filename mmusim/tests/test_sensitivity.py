@@ -13,10 +13,18 @@ from experiment_files import MINIMAL
 from test_check import mmusim as mmusim
 
 from mmusim.config.cells import load_cells
+from mmusim.config.cost_ranges import FACTORS, factors, with_factors
 from mmusim.config.host import COSTS
-from mmusim.cost_ranges import FACTORS, factors, with_factors
-from mmusim.latency import Constant, Empirical, Gamma, Lognormal, Shifted, mixture, scaled
-from mmusim.sensitivity import Index, Influence, Study, sensitivity
+from mmusim.costs.distributions import (
+    Constant,
+    Empirical,
+    Gamma,
+    Lognormal,
+    Shifted,
+    mixture,
+    scaled,
+)
+from mmusim.experiment.sensitivity import Index, Influence, Study, sensitivity
 from mmusim.stats.sobol import sobol
 
 E = float(np.e)
@@ -91,7 +99,7 @@ def test_an_assumed_cost_that_dominates_is_worth_measuring(
     reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = {name: COSTS[name] for name in ("t_hit_2M", "c_exit", "c_emulate")}  # for speed
-    monkeypatch.setattr("mmusim.cost_ranges.COSTS", few)
+    monkeypatch.setattr("mmusim.config.cost_ranges.COSTS", few)
     reads.write_text(reads.read_text().replace('t_write = "20ns"', 't_hit_2M = "23ns"'))
     study = Study(samples=8)
     found = sensitivity(reads, tmp_path / "out", study, workers=1)

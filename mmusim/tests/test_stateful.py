@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from stepwise import REGION, SPOTS, Stepwise, small_vm
 
+from mmusim.base.errors import MisfitError, MmusimError
+from mmusim.costs.distributions import Constant
 from mmusim.engine import log_ioctls, log_reports, simulate, vcpu
 from mmusim.engine.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
-from mmusim.errors import MisfitError, MmusimError
-from mmusim.latency import Constant
 from mmusim.mmu import fault as mmu_fault
 from mmusim.mmu import slot as mmu_slot
 from mmusim.mmu.counters import PAGES_4K
 from mmusim.mmu.spte import LEAF, LOGGED
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.policies import (
     PRESETS,
     Choices,

@@ -7,11 +7,11 @@ import pytest
 from conftest import cell
 from scipy.stats import binomtest
 
-from mmusim.comparison import UnlikeRunsError, compare, judge
+from mmusim.comparison.compare import UnlikeRunsError, compare, judge
 from mmusim.config.claims import Claim
 from mmusim.engine import simulate
-from mmusim.metrics import Metrics, from_record, measure, to_record
-from mmusim.plan import make_plan
+from mmusim.metrics.measure import Metrics, from_record, measure, to_record
+from mmusim.plan.make import make_plan
 from mmusim.stats import correlation, mean_interval, paired_ratio
 
 PHASES = [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]

@@ -12,11 +12,11 @@ from conftest import busy_cell, cell
 from experiment_files import MINIMAL
 from test_check import mmusim as mmusim
 
+from mmusim.analysis.time_series import laps, utilisation
 from mmusim.engine import simulate
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.stats.warm_up import mser5
-from mmusim.steady import laps, utilisation
-from mmusim.timeline import record
+from mmusim.timeline.record import record
 
 
 def test_laps_are_the_phases_of_one_name_in_order() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from mmusim.errors import ConfigError
-from mmusim.provenance import model_version
+from mmusim.base.errors import ConfigError
 from mmusim.store import FORMAT, LEDGER, Key, Store, StoreError, owners
+from mmusim.store.provenance import model_version
 from mmusim.store.record import checksum, pack, unpack
 
 HERE = model_version()
@@ -342,7 +342,7 @@ def test_a_ledger_that_could_not_be_made_leaves_nothing(
 
 
 def test_the_model_version_hashes_rooms_that_exist() -> None:
-    from mmusim import source
+    from mmusim.base import source_hash as source
 
     for room in source.MODEL:
         assert (source._PACKAGE / room).exists(), room

@@ -12,10 +12,10 @@ from conftest import ROOT
 from experiment_files import HERE, MINIMAL, changed, complaints, minimal
 from scipy.stats import qmc
 
+from mmusim.base.units import parse_ns
 from mmusim.config.cells import Cell, cells_of
 from mmusim.config.experiment import Experiment
 from mmusim.config.ranges import Range
-from mmusim.units import parse_ns
 
 
 def cells(text: str) -> list[Cell]:

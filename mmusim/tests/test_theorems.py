@@ -14,20 +14,20 @@ from conftest import CONSTANT, BusyRun, busy_cell, cell, with_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmusim.base.errors import DeadlockError, InvariantError, LivelockError, LostWriteError
 from mmusim.config.driver import Pass
-from mmusim.draws import costs, stream_key
+from mmusim.costs.distributions import Constant, Distribution, Gamma
+from mmusim.costs.random_streams import costs, stream_key
 from mmusim.engine import page_fault, simulate, truth, vcpu
 from mmusim.engine.mmu_lock import SpinLock
 from mmusim.engine.vm import Vm
-from mmusim.errors import DeadlockError, InvariantError, LivelockError, LostWriteError
-from mmusim.latency import Constant, Distribution, Gamma
 from mmusim.mmu import fault as mmu_fault
 from mmusim.mmu import slot as mmu_slot
 from mmusim.mmu.spte import LOGGED, STALE
-from mmusim.plan import Plan, make_plan
+from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
 from mmusim.stats import mean_interval
-from mmusim.trace import CAUSES, Probe
+from mmusim.trace.records import CAUSES, Probe
 from mmusim.workload.base import Accesses
 from mmusim.workload.page_pass import PagePass
 

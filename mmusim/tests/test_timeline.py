@@ -20,11 +20,11 @@ from test_migration import migrating
 
 from mmusim import plots
 from mmusim.engine import simulate
-from mmusim.plan import Plan, make_plan
+from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
-from mmusim.timeline import GUEST, Hold, Slice, Timeline, held, queue_lengths, record
-from mmusim.trace import HOST, LOST, PhaseTrace
-from mmusim.trace_events import trace_events, write
+from mmusim.timeline.perfetto import trace_events, write
+from mmusim.timeline.record import GUEST, Hold, Slice, Timeline, held, queue_lengths, record
+from mmusim.trace.records import HOST, LOST, PhaseTrace
 
 Plans = Callable[[Policy | str, int], Plan]
 SCHEMA = json.loads((DATA / "trace_event.schema.json").read_text())

@@ -17,13 +17,13 @@ from conftest import CONSTANT, cell
 from test_cli import mmusim_here
 from typer.testing import CliRunner
 
+from mmusim.base.errors import ConfigError
 from mmusim.cli import app
 from mmusim.config.cells import Cell
 from mmusim.config.workloads import load_workload
-from mmusim.draws import Draws, uniforms
+from mmusim.costs.random_streams import Draws, uniforms
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.workload import lackey
 from mmusim.workload.base import Accesses
 from mmusim.workload.replay import Replay

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from mmusim.quantities import Count, Share, Size, Time, known_name
-from mmusim.units import (
+from mmusim.base.quantities import Count, Share, Size, Time, known_name
+from mmusim.base.units import (
     BYTES,
     NS,
     PAGE,

@@ -11,14 +11,14 @@ from conftest import BusyRun, busy_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmusim import utilisation
+from mmusim.base.histogram import Histogram
 from mmusim.engine import simulate
 from mmusim.engine.vm import Vm
-from mmusim.histogram import Histogram
-from mmusim.plan import Plan, make_plan
+from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
-from mmusim.trace import CAUSES, IDLE, LOST, USEFUL, Probe, Trace
-from mmusim.utilisation import WINDOWS, Stalls, worst_of
+from mmusim.trace import stall_windows as utilisation
+from mmusim.trace.records import CAUSES, IDLE, LOST, USEFUL, Probe, Trace
+from mmusim.trace.stall_windows import WINDOWS, Stalls, worst_of
 
 Plans = Callable[[Policy | str, int], Plan]
 Stretches = list[tuple[int, int]]

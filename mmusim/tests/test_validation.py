@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from test_cli import mmusim_here
 
+from mmusim.base.errors import ConfigError
 from mmusim.cli.validate import disordered, knee_rows
 from mmusim.config.cost import rescaled
 from mmusim.config.host import load_profile
-from mmusim.errors import ConfigError
 from mmusim.policies import choose
 from mmusim.validation import fit as fitting
 from mmusim.validation.full_size import Speed, phase_seconds

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mmusim.draws import stream_key, uniforms
-from mmusim.units import parse_fraction
+from mmusim.base.units import parse_fraction
+from mmusim.costs.random_streams import stream_key, uniforms
 from mmusim.workload.base import Uniforms
 from mmusim.workload.page_pass import PagePass, permutation
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
@@ -229,7 +229,9 @@ def test_accesses_differ_by_seed_and_repeat_with_it() -> None:
 
 def test_the_largest_random_number_stays_in_the_part(monkeypatch: pytest.MonkeyPatch) -> None:
     last = np.array([(1 << 64) - 1], np.uint64)
-    monkeypatch.setattr("mmusim.draws.words", lambda key, first, count: np.repeat(last, count))
+    monkeypatch.setattr(
+        "mmusim.costs.random_streams.words", lambda key, first, count: np.repeat(last, count)
+    )
     got = mix(accesses_per_page=1.0).accesses(BASE, 512, numbers(1))
 
     assert np.all(got.gfn < BASE + 512)

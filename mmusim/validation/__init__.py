@@ -1,1 +1,4 @@
-"""Predicting times that kernel engineers published, from few of them."""
+"""The model against measurements: published times, and a live machine's.
+
+May import ``kvm``, ``experiment`` and what is below.
+"""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from mmusim.engine.choice import COMPILED
 from mmusim.engine.simulate import Simulation
-from mmusim.plan import make_plan
+from mmusim.plan.make import make_plan
 from mmusim.validation.predict import REGIONS, SEED, Costs, cell_of
 from mmusim.validation.published import Figure, Run
 

@@ -14,14 +14,14 @@ from typing import Annotated, Any, Final, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from mmusim.base.histogram import Histogram
+from mmusim.base.quantities import Size, Strict, exact_ns
+from mmusim.base.units import show_bytes
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.config.load import load
 from mmusim.engine import simulate
-from mmusim.histogram import Histogram
 from mmusim.kvm.live import run_live
-from mmusim.plan import make_plan
-from mmusim.quantities import Size, Strict, exact_ns
-from mmusim.units import show_bytes
+from mmusim.plan.make import make_plan
 from mmusim.validation.live_grid import as_measured
 from mmusim.validation.live_runs import RunOf, measured_run, simulated_run
 

@@ -13,13 +13,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mmusim.base.quantities import Share, Size, Strict, Time, exact_ns
+from mmusim.base.units import BYTES, PAGE, show_bytes
 from mmusim.calibration.tables import as_cost
 from mmusim.config.cells import Cell, cells_of
 from mmusim.config.host import HostProfile
 from mmusim.config.load import load
-from mmusim.latency import Empirical
-from mmusim.quantities import Share, Size, Strict, Time, exact_ns
-from mmusim.units import BYTES, PAGE, show_bytes
+from mmusim.costs.distributions import Empirical
 
 FIRST: Final = "first"
 STEADY: Final = "steady"

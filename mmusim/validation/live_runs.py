@@ -15,15 +15,15 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
+from mmusim.base.histogram import Histogram
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.engine import simulate
-from mmusim.errors import ConfigError
-from mmusim.files import whole
-from mmusim.histogram import Histogram
 from mmusim.kvm.live import run_live
 from mmusim.kvm.live_trace import LiveTrace
-from mmusim.plan import Plan, make_plan
-from mmusim.trace import Trace
+from mmusim.plan.make import Plan, make_plan
+from mmusim.trace.records import Trace
 from mmusim.validation.live_grid import PASSES, Setting
 
 FORMAT: Final = 1

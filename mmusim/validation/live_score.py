@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.histogram import Histogram
+from mmusim.base.histogram import Histogram
 from mmusim.validation.live_grid import Setting
 from mmusim.validation.live_runs import RunOf
 

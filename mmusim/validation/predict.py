@@ -16,11 +16,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mmusim.base.units import BYTES, PAGES_PER_REGION
 from mmusim.config.cells import Cell, cells_of
 from mmusim.engine import simulate
-from mmusim.plan import make_plan
-from mmusim.trace import PhaseTrace
-from mmusim.units import BYTES, PAGES_PER_REGION
+from mmusim.plan.make import make_plan
+from mmusim.trace.records import PhaseTrace
 from mmusim.validation.published import Run
 
 REGIONS: Final = BYTES["GiB"] // BYTES["MiB"] // 2  # in a GiB

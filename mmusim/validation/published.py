@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from mmusim.errors import ConfigError
+from mmusim.base.errors import ConfigError
 
 COLUMNS: Final = (
     "id", "metric", "setup", "policy_before", "value_before", "policy_after", "value_after", "unit",

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from mmusim.errors import MisfitError
-from mmusim.quantities import Share, Strict
+from mmusim.base.errors import MisfitError
+from mmusim.base.quantities import Share, Strict
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.uniform import PerPage, count_of
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.errors import ConfigError
+from mmusim.base.errors import ConfigError
 from mmusim.workload.trace_file import PageTrace
 
 Ints = NDArray[np.int64]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from mmusim.quantities import Count, Share, Strict
+from mmusim.base.quantities import Count, Share, Strict
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.uniform import PerPage, count_of
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from mmusim.quantities import Share, Strict
-from mmusim.units import PAGES_PER_REGION
+from mmusim.base.quantities import Share, Strict
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.workload.base import Accesses, Uniforms
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mmusim.errors import ConfigError
-from mmusim.quantities import Strict, Time
-from mmusim.units import PAGE, show_bytes
+from mmusim.base.errors import ConfigError
+from mmusim.base.quantities import Strict, Time
+from mmusim.base.units import PAGE, show_bytes
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.trace_file import PageTrace, read_trace
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from mmusim.errors import MisfitError
-from mmusim.quantities import Count, Share, Strict, Time
+from mmusim.base.errors import MisfitError
+from mmusim.base.quantities import Count, Share, Strict, Time
 from mmusim.workload.base import Accesses, Requests, Uniforms
 from mmusim.workload.zipf import Exponent, ranks
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import AfterValidator
 
-from mmusim.quantities import Count, Share, Size, Strict
-from mmusim.units import PAGE
+from mmusim.base.quantities import Count, Share, Size, Strict
+from mmusim.base.units import PAGE
 from mmusim.workload.base import Accesses, Uniforms
 
 

@@ -20,8 +20,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.errors import ConfigError
-from mmusim.files import whole
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
 
 MAGIC: Final = b"mmusim-trace"
 VERSION: Final = 1

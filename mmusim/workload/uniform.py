@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from mmusim.quantities import Share, Strict
+from mmusim.base.quantities import Share, Strict
 from mmusim.workload.base import Accesses, Uniforms
 
 PerPage = Annotated[float, Field(gt=0, le=1e4)]

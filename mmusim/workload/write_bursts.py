@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mmusim.quantities import Strict
-from mmusim.units import PAGE
+from mmusim.base.quantities import Strict
+from mmusim.base.units import PAGE
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.sequential import Pages
 from mmusim.workload.uniform import PerPage, count_of

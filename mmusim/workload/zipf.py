@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mmusim.quantities import Share, Strict
+from mmusim.base.quantities import Share, Strict
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.uniform import PerPage, count_of
 

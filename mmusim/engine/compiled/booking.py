@@ -1,6 +1,7 @@
 """What a run writes down: the ledger, histograms, stalls and their worst windows, the trajectory.
 
-The sums are those of :mod:`mmusim.histogram` and :mod:`mmusim.utilisation`, one number at a time.
+The sums are those of :mod:`mmusim.base.histogram` and :mod:`mmusim.trace.stall_windows`, one
+number at a time.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmusim.base.histogram import BITS
 from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
 from mmusim.engine.compiled.jit import jit
-from mmusim.histogram import BITS
-from mmusim.utilisation import WINDOWS
+from mmusim.trace.stall_windows import WINDOWS
 
 _SHIFT: Final = 52 - BITS
 _BASE: Final = (1023 + BITS) << BITS

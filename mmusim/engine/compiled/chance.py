@@ -1,4 +1,4 @@
-"""Costs of a vCPU by index: what :mod:`mmusim.draws` does, one number at a time."""
+"""Costs of a vCPU by index: what :mod:`mmusim.costs.random_streams` does, one number at a time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmusim.draws import GOLDEN
+from mmusim.costs.distributions import CELLS, OCTAVES
+from mmusim.costs.random_streams import GOLDEN
 from mmusim.engine.compiled.fields import T_HIT, T_WALK, T_WRITE
 from mmusim.engine.compiled.jit import jit
-from mmusim.latency import CELLS, OCTAVES
 
 COUNTED_FROM: Final = 4
 """Purposes before this one are drawn by access whatever the pairing (``Draws.stream``)."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmusim.costs.distributions import CELLS, OCTAVES, Constant, Distribution, quantile_nodes
 from mmusim.engine.compiled.memory import Memory
-from mmusim.latency import CELLS, OCTAVES, Constant, Distribution, quantile_nodes
 
 
 class Shapes:

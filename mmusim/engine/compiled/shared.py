@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import simpy
 
-from mmusim.draws import ByOccurrence, Stream
+from mmusim.base.histogram import Histogram
+from mmusim.costs.random_streams import ByOccurrence, Stream
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE, HOLDS_SHARED
 from mmusim.engine.compiled.loop import ACQUIRE, COUNT_READERS, RELEASE, call
 from mmusim.engine.compiled.memory import Memory, scalar
-from mmusim.histogram import Histogram
 from mmusim.mmu.dirty_ring import reserve
-from mmusim.trace import HOST, Fingerprint, LockStats, ModeStats
+from mmusim.trace.records import HOST, Fingerprint, LockStats, ModeStats
 
 
 def histogram(memory: Memory, number: int) -> Histogram:

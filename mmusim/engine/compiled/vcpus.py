@@ -18,7 +18,7 @@ from mmusim.engine.compiled.runs import GFN, WRITE_BIT
 from mmusim.engine.compiled.shared import CompiledRing, SyncedList
 from mmusim.engine.tlb import WorkingSet
 from mmusim.engine.vm import Vcpu
-from mmusim.plan import Plan, Program
+from mmusim.plan.make import Plan, Program
 
 if TYPE_CHECKING:
     from mmusim.engine.compiled.vm import CompiledVm

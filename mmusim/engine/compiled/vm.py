@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 import simpy
 
+from mmusim.base.histogram import BINS
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
-from mmusim.draws import ByOccurrence, Pairing
+from mmusim.costs.random_streams import ByOccurrence, Pairing
 from mmusim.engine.books import Books
 from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
@@ -30,13 +31,12 @@ from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
 from mmusim.engine.compiled.wanted import Wanted
 from mmusim.engine.flush import REPLAN
 from mmusim.engine.vm import Vcpu, Vm
-from mmusim.histogram import BINS
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import Edit
-from mmusim.plan import Plan, Program
+from mmusim.plan.make import Plan, Program
 from mmusim.policies import Lock, Mmu
-from mmusim.trace import CAUSES
-from mmusim.utilisation import WINDOWS
+from mmusim.trace.records import CAUSES
+from mmusim.trace.stall_windows import WINDOWS
 
 BUFFER: Final = 1 << 11  # accesses in a planned run, at most
 PRINTS: Final = 1 << 16  # numbers of the trajectory that wait to be hashed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simpy
 
+from mmusim.base.errors import EngineError
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import WAITS
 from mmusim.engine.compiled.fields import VCPU
@@ -16,9 +17,8 @@ from mmusim.engine.page_fault import under
 from mmusim.engine.user_space import GuestGoneError, to_user_space
 from mmusim.engine.vcpu import no_progress
 from mmusim.engine.vm import Steps
-from mmusim.errors import EngineError
 from mmusim.mmu.slot import flushed
-from mmusim.utilisation import WINDOWS
+from mmusim.trace.stall_windows import WINDOWS
 
 if TYPE_CHECKING:
     from mmusim.engine.compiled.vcpus import CompiledVcpu

@@ -1,0 +1,91 @@
+"""Field types for what people write: units in the text, plain numbers inside, text out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from mmusim.base.errors import nearest
+from mmusim.base.units import NS, parse_bytes, parse_fraction, parse_ns, parse_rate, show_bytes
+
+
+class Strict(BaseModel):
+    """A frozen value that refuses unknown keys and wrong types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _text_only(parse: Callable[[str], float], example: str) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        if isinstance(value, str):
+            return parse(value)
+        raise ValueError(f"must be text with a unit; write e.g. {example}")
+
+    return read
+
+
+def exact_ns(ns: float) -> str:
+    """Write a time so that it reads back as the same number."""
+    for unit in ("s", "ms", "us"):
+        if ns and ns % NS[unit] == 0:
+            return f"{int(ns // NS[unit])}{unit}"
+    return f"{ns:.17g}ns"
+
+
+def _schema(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
+
+Time = Annotated[
+    float,
+    BeforeValidator(_text_only(parse_ns, '"300ms"')),
+    PlainSerializer(exact_ns, return_type=str),
+    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(ns|us|µs|ms|s|min)\s*$", "300ms"),
+]
+"""A time, ``"300ms"``: float nanoseconds inside."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(_text_only(parse_bytes, '"4GiB"')),
+    PlainSerializer(show_bytes, return_type=str),
+    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*([KMGT]iB|[kMGT]B|B)\s*$", "4GiB"),
+]
+"""A size, ``"4GiB"``: int bytes inside."""
+
+Rate = Annotated[
+    int,
+    BeforeValidator(_text_only(parse_rate, '"128MiB/s"')),
+    PlainSerializer(lambda rate: f"{show_bytes(rate)}/s", return_type=str),
+    _schema(
+        r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(([KMGT]iB|[kMGT]B|B)|[MG]bit)/s\s*$",
+        "128MiB/s",
+    ),
+]
+"""Data per time, ``"128MiB/s"``: int bytes per second inside."""
+
+Share = Annotated[
+    float,
+    BeforeValidator(_text_only(parse_fraction, '"20%"')),
+    PlainSerializer(lambda share: f"{share * 100:.15g}%", return_type=str),
+    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*%\s*$", "20%"),
+]
+"""A share, ``"20%"``: float from 0 to 1 inside."""
+
+Count = Annotated[int, Field(ge=1)]
+"""A whole number of at least 1."""
+
+
+def known_name(what: str, name: str, names: Iterable[str]) -> str:
+    """Return `name` if it is one of `names`; for use in validators.
+
+    Raises
+    ------
+    ValueError
+        If it is not; with the nearest known name.
+    """
+    names = list(names)
+    if name not in names:
+        raise ValueError(f"is not a {what}; {nearest(str(name), map(str, names))}")
+    return name

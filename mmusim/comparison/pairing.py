@@ -1,0 +1,49 @@
+"""One figure of each run, and runs that pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mmusim.base.errors import MmusimError
+from mmusim.metrics.measure import Metrics
+
+Runs = Mapping[str, Sequence[Metrics]]
+"""Runs of one cell by policy, each sorted by seed."""
+
+
+class UnlikeRunsError(MmusimError):
+    """Runs cannot be compared because more than the policy differs."""
+
+
+def column(runs: Sequence[Metrics], metric: str) -> list[float]:
+    """Return a metric of each run.
+
+    Raises
+    ------
+    UnlikeRunsError
+        If some run does not have it.
+    """
+    for run in runs:
+        if metric not in run.values:
+            raise UnlikeRunsError(
+                f"{metric} is not defined in the run of {run.policy!r} with seed {run.seed}; "
+                "compare a metric that every run has"
+            )
+    return [run.values[metric] for run in runs]
+
+
+def paired(baseline: Sequence[Metrics], candidate: Sequence[Metrics]) -> None:
+    """Refuse runs that are not on equal seeds.
+
+    Raises
+    ------
+    UnlikeRunsError
+        If the seeds differ.
+    """
+    seeds = [run.seed for run in baseline], [run.seed for run in candidate]
+    if seeds[0] != seeds[1]:
+        odd = sorted(set(seeds[0]) ^ set(seeds[1]))
+        raise UnlikeRunsError(
+            f"{baseline[0].policy!r} and {candidate[0].policy!r} ran on different seeds: {odd} "
+            "are missing on one side; run them on the same"
+        )

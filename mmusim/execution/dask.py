@@ -1,0 +1,173 @@
+"""A Dask cluster as the executor of runs: reached, checked, and named when something is wrong."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, Future
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mmusim.base.errors import ConfigError, MmusimError
+from mmusim.execution.workers import Crew, Ended, OtherVersionError
+from mmusim.store.provenance import model_version
+
+TIMEOUT_S: Final = 5.0
+"""A scheduler that does not answer for so long cannot be reached."""
+LOOK_S: Final = 5.0
+"""How often one counts the workers."""
+PATIENCE_S: Final = 60.0
+"""A cluster whose workers are all gone is given so long to get new ones."""
+
+
+class ClusterError(MmusimError):
+    """The cluster cannot be used, or was lost."""
+
+
+@contextmanager
+def hired(
+    workers: int | None = None, executor: Executor | None = None, scheduler: str | None = None
+) -> Iterator[Crew]:
+    """Give a crew: a cluster's, an executor's, or local processes; end it in the end.
+
+    Raises
+    ------
+    ConfigError
+        If the cluster's library is missing or the address is none.
+    ClusterError
+        If the cluster cannot be reached or has no workers.
+    OtherVersionError
+        If a worker has another version of the model.
+    """
+    if scheduler is not None:
+        with _cluster(scheduler) as crew:
+            yield crew
+        return
+    crew = Crew(workers, executor)
+    try:
+        yield crew
+    except BaseException:
+        crew.close(at_once=True)
+        raise
+    crew.close()
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Crew]:
+    try:
+        import distributed
+    except ImportError:
+        raise ConfigError.of(
+            "--scheduler", "", address, "needs distributed, which is not installed",
+            "install mmusim[cluster], or leave --scheduler out",
+        ) from None  # fmt: skip
+    with _quiet():
+        client = _reach(distributed, address)
+        try:
+            _check_workers(client, address)
+            yield _Dask(client, address)
+        except (distributed.comm.core.CommClosedError, CancelledError):
+            raise ClusterError(
+                f"--scheduler = {address!r}: was lost; finished runs are stored: start it and run "
+                "the same command to go on"
+            ) from None
+        finally:
+            client.close(timeout=TIMEOUT_S)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let Dask log nothing: what goes wrong is said here, in one line."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+class _Dask(Crew):
+    """The workers of a cluster, however many they are at the moment."""
+
+    def __init__(
+        self, client: Any, address: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(executor=client.get_executor(pure=False), slots=self._threads)
+        self._client, self._address, self._clock = client, address, clock
+        self._count, self._seen_s, self._counted_s = 1, clock(), clock() - LOOK_S
+
+    def _threads(self) -> int:
+        """Count the threads of all workers, now and then."""
+        now = self._clock()
+        if now - self._counted_s >= LOOK_S:
+            self._counted_s = now
+            self._count = sum(self._client.ncores().values())
+            self._seen_s = now if self._count else self._seen_s
+        if now - self._seen_s >= PATIENCE_S:
+            raise ClusterError(
+                f"--scheduler = {self._address!r}: has had no workers for {PATIENCE_S:.0f} s; "
+                f"finished runs are stored: start some with `dask worker {self._address}` and run "
+                "the same command to go on"
+            )
+        return max(1, self._count)
+
+    def result(self, future: Future[Ended]) -> Ended | None:
+        """Return how a task ended. Dask gives one whose worker died to others, some times."""
+        error = future.exception()
+        if type(error).__name__ == "KilledWorker":
+            return Ended(0.0, None, f"every worker that ran it died ({error})", {})
+        return super().result(future)
+
+
+def _reach(distributed: Any, address: str) -> Any:
+    """Connect. Whether anybody is there is asked first, before the client starts its threads."""
+    host, port = _parted(address)
+    if not host or not port:
+        raise ConfigError.of(
+            "--scheduler", "", address, "is no address of a scheduler", "write tcp://host:port"
+        )
+    try:
+        socket.create_connection((host, port), TIMEOUT_S).close()
+        return distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False)
+    except OSError:
+        raise ClusterError(
+            f"--scheduler = {address!r}: does not answer within {TIMEOUT_S:.0f} s; start it with "
+            "`dask scheduler`, or leave --scheduler out to run on this machine"
+        ) from None
+
+
+def _parted(address: str) -> tuple[str, int]:
+    """Return host and port of tcp://host:port; an empty one and 0 of anything else."""
+    try:
+        parts = urlsplit(address)
+        return (
+            (parts.hostname or "", parts.port or 0) if parts.scheme in ("tcp", "tls") else ("", 0)
+        )
+    except ValueError:  # the port is no number
+        return "", 0
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Refuse a cluster without workers, and workers with another model."""
+    try:
+        found: dict[str, str] = client.run(model_version, on_error="return")
+    except OSError as error:
+        raise ClusterError(f"--scheduler = {address!r}: was lost ({error}); run again") from None
+    if not found:
+        raise ClusterError(
+            f"--scheduler = {address!r}: has no workers; start some with `dask worker {address}`"
+        )
+    wrong = [
+        f"worker {worker}: mmusim = {str(theirs)!r}: is not {model_version()!r}, which hands out "
+        "the runs; install the same mmusim on every worker"
+        for worker, theirs in found.items()
+        if theirs != model_version()
+    ]
+    if wrong:
+        raise OtherVersionError("\n".join(wrong))

@@ -1,0 +1,101 @@
+"""How far an experiment is, and how long it may still take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mmusim.base.units import show_ns
+from mmusim.config.cells import Cell
+from mmusim.engine.simulate import Reached
+from mmusim.execution.workers import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How things stand."""
+
+    finished: int  # runs
+    total: int
+    name: str  # of the run that ended last, or is under way
+    under_way: Reached | None  # how far that one is; None: it has ended
+    done: float  # runs finished, and the parts of those under way
+    left_s: float | None  # estimate of the remaining seconds; None: too early to say
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        words = [f"{self.finished}/{self.total} runs"]
+        if self.under_way is None:
+            words.append(f"last {self.name}")
+        else:
+            share = self.under_way.share
+            so_far = "" if share is None else f", {share:.0%} of its accesses"
+            words.append(f"{self.name} at {show_ns(self.under_way.now_ns)}{so_far}")
+        if self.left_s is not None and self.done < self.total:
+            words.append(f"about {show_seconds(self.left_s)} left")
+        return ", ".join(words)
+
+
+Progress = Callable[[Standing], None]
+"""Called after each run, and while one is under way."""
+
+
+class Watch:
+    """Adds up what runs tell of themselves, and passes it on.
+
+    A run counts as much as its VM has memory. What is done of it, over the time that took, is the
+    speed at which the rest is expected to go.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        jobs: Sequence[Job],
+        total: int,
+        progress: Progress | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin with `jobs` to be done, of `total` runs; those that are missing are done."""
+        self._cells, self._total, self._progress, self._clock = cells, total, progress, clock
+        self._left = {job: cells[job.cell].experiment.vm.memory for job in jobs}
+        self._whole = sum(self._left.values())
+        self._shares: dict[Job, float] = {}  # of runs under way
+        self._began_s = clock()
+
+    def beat(self, job: Job, reached: Reached) -> None:
+        """A run is under way."""
+        if job in self._left:
+            self._shares[job] = reached.share or 0.0
+            self._tell(job, reached)
+
+    def ended(self, job: Job) -> None:
+        """A run has ended."""
+        del self._left[job]
+        self._shares.pop(job, None)
+        self._tell(job, None)
+
+    def _tell(self, job: Job, reached: Reached | None) -> None:
+        if self._progress is None:
+            return
+        finished = self._total - len(self._left)
+        shares = list(self._shares.items())  # beats come from other threads
+        left = sum(self._left.values()) - sum(self._left.get(j, 0) * part for j, part in shares)
+        done, spent = self._whole - left, self._clock() - self._began_s
+        self._progress(
+            Standing(
+                finished=finished,
+                total=self._total,
+                name=job.name(self._cells),
+                under_way=reached,
+                done=finished + sum(part for _, part in shares),
+                left_s=spent * left / done if done > 0 else None,
+            )
+        )
+
+
+def show_seconds(seconds: float) -> str:
+    """Write a time to wait: ``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

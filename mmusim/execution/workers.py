@@ -1,0 +1,244 @@
+"""Who carries out runs: this process, local ones or a cluster's, all through one executor."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from mmusim.base.errors import MmusimError
+from mmusim.config.cells import Cell
+from mmusim.engine.choice import AUTO
+from mmusim.engine.simulate import Reached, Simulation
+from mmusim.execution.processes import check_main, unaware_of_ctrl_c
+from mmusim.metrics.measure import measure, to_record
+from mmusim.plan.make import make_plan
+from mmusim.store.provenance import model_version, provenance
+
+BEAT_S: Final = 1.0
+"""A run says how far it is once in so many seconds."""
+
+
+class OtherVersionError(MmusimError):
+    """A worker has another model, so its results would not belong to the others."""
+
+
+class Job(NamedTuple):
+    """One run to be done."""
+
+    cell: int
+    policy: str
+    seed: int
+
+    def name(self, cells: Sequence[Cell]) -> str:
+        """Return what the run is called."""
+        return f"{cells[self.cell].name} {self.policy} seed {self.seed}".strip()
+
+
+class Task(NamedTuple):
+    """A job with everything that its worker must know."""
+
+    job: Job
+    cell: bytes  # pickled once, unpickled once per worker
+    engine: str
+    version: str  # of the model, that the worker must have as well
+
+
+class Ended(NamedTuple):
+    """A run that ended."""
+
+    seconds: float
+    record: dict[str, Any] | None  # None: it failed
+    error: str
+    facts: dict[str, str]  # where it ran: versions, commit, machine
+
+
+Beat = Callable[[Job, Reached], None]
+"""Told how far a run is."""
+
+_beats: Any = None  # in a worker: where its beats go
+
+
+class Crew:
+    """Those who carry out runs: an executor, and how many runs it should have at a time.
+
+    Local processes are started when the first task comes, and replaced when one of them dies.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        executor: Executor | None = None,
+        slots: Callable[[], int] | None = None,
+    ) -> None:
+        """Use an executor of the caller's with so many `slots`, or else local processes."""
+        self._own = executor is None
+        self._executor = executor
+        self._workers = workers or getattr(executor, "_max_workers", None) or processors()
+        self._slots = slots
+        self._alone = False
+        self._beat: Beat = lambda job, reached: None
+        self._beats: Any = None
+
+    def begin(self, jobs: int, beat: Beat) -> None:
+        """Prepare for so many jobs; `beat` is told of those under way, here or in another thread.
+
+        One worker, and one job, need no process of their own.
+        """
+        self._beat = beat
+        self._alone = self._own and self._executor is None and min(jobs, self._workers) == 1
+
+    @property
+    def alone(self) -> bool:
+        """Whether runs are carried out in this process."""
+        return self._alone
+
+    @property
+    def room(self) -> int:
+        """How many tasks are handed in at a time: some wait, so that no worker does."""
+        if self._alone:
+            return 1
+        return self._workers + 1 if self._own else 2 * (self._slots or processors)() + 2
+
+    def submit(self, task: Task) -> Future[Ended]:
+        """Hand a task in; alone, carry it out."""
+        if self._alone:
+            done: Future[Ended] = Future()
+            done.set_result(carry_out(task, self._beat))
+            return done
+        if self._executor is None:
+            check_main()
+            spawn = multiprocessing.get_context("spawn")
+            self._beats = spawn.SimpleQueue()
+            self._executor = ProcessPoolExecutor(
+                self._workers, spawn, initializer=_ready, initargs=(self._beats,)
+            )
+        try:
+            with unaware_of_ctrl_c() if self._own else nullcontext():
+                return self._executor.submit(carry_out, task)
+        except BrokenExecutor as error:
+            broken: Future[Ended] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def result(self, future: Future[Ended]) -> Ended | None:
+        """Return how a task ended; None if its worker died, and another may try."""
+        error = future.exception()
+        if isinstance(error, BrokenExecutor) and self._own:
+            return None
+        return future.result()
+
+    def drain(self) -> None:
+        """Pass on what local workers told of their runs."""
+        while self._beats is not None and not self._beats.empty():
+            self._beat(*self._beats.get())
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the local processes; with `at_once` those with a run under way as well."""
+        if self._own and isinstance(self._executor, ProcessPoolExecutor):
+            if at_once:
+                for process in list((self._executor._processes or {}).values()):
+                    process.terminate()
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = self._beats = None
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def carry_out(task: Task, beat: Beat | None = None) -> Ended:
+    """Do a task in whatever process this is.
+
+    Raises
+    ------
+    OtherVersionError
+        If the model here is another than where the task comes from.
+    """
+    if model_version() != task.version:
+        raise OtherVersionError(
+            f"worker {os.uname().nodename} (process {os.getpid()}): mmusim = {model_version()!r}: "
+            f"is not {task.version!r}, which hands out the runs; install the same mmusim on every "
+            "worker and run again: finished runs are kept"
+        )
+    done = run_job(_unpickled(task.cell), task.job, beat, task.engine)
+    return Ended(*done, provenance())
+
+
+@lru_cache(maxsize=32)
+def _unpickled(cell: bytes) -> Cell:
+    found: Cell = pickle.loads(cell)
+    return found
+
+
+def run_job(
+    cell: Cell, job: Job, beat: Beat | None = None, engine: str = AUTO
+) -> tuple[float, dict[str, Any] | None, str]:
+    """Simulate and measure one run; return seconds, its record, or None and what went wrong.
+
+    Whatever goes wrong is of this run only: a policy may come from anywhere.
+    """
+    started = time.perf_counter()
+    try:
+        simulation = Simulation(make_plan(cell, job.policy, job.seed), engine=engine)
+        with _watched(simulation, job, beat or _post):
+            record = to_record(measure(simulation.run()))
+    except MmusimError as error:
+        return time.perf_counter() - started, None, str(error)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__}: {error} (line {place.lineno} of {place.filename})"
+        return time.perf_counter() - started, None, told
+    return time.perf_counter() - started, record, ""
+
+
+@contextmanager
+def _watched(simulation: Simulation, job: Job, beat: Beat) -> Iterator[None]:
+    """Look at a simulation from beside it, once in a while; it does not notice."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(BEAT_S):
+            beat(job, simulation.reached())
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _post(job: Job, reached: Reached) -> None:
+    """In a worker: send a beat home."""
+    if _beats is not None:
+        _beats.put((job, reached))
+
+
+def _ready(beats: Any) -> None:
+    """Begin a worker. Ctrl-C is the parent's business, and without the parent there is no work."""
+    global _beats
+    _beats = beats
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with(sentinel: int) -> None:
+        multiprocessing.connection.wait([sentinel])
+        sys.stderr.flush()
+        os._exit(1)
+
+    threading.Thread(target=end_with, args=(parent.sentinel,), daemon=True).start()

@@ -1,0 +1,182 @@
+"""Claims of many experiments, judged by runs: which are supported, and which are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmusim.base.errors import Complaint, ConfigError, MmusimError
+from mmusim.comparison.verdicts import Verdict
+from mmusim.config.cells import load_cells
+from mmusim.config.claims import Claim
+from mmusim.config.experiment import Experiment
+from mmusim.engine.choice import AUTO
+from mmusim.execution.progress import Progress
+from mmusim.execution.workers import Job
+from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.experiment.scheduler import Campaign, seeds_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A claim with what the runs say of it in every setting that it is about."""
+
+    claim: Claim
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def outcome(self) -> str:
+        """Refuted if it is in some setting, supported if it is in all, else inconclusive.
+
+        A claim about settings of which none was run is `not judged`.
+        """
+        outcomes = {verdict.outcome for verdict in self.verdicts}
+        if not outcomes:
+            return "not judged"
+        if "refuted" in outcomes:
+            return "refuted"
+        return "supported" if outcomes == {"supported"} else "inconclusive"
+
+    @property
+    def decisive(self) -> Verdict | None:
+        """The first of the verdicts that are like the outcome."""
+        return next((v for v in self.verdicts if v.outcome == self.outcome), None)
+
+    @property
+    def surprises(self) -> bool:
+        """Refuted, and the file does not say that it is; or the file does, and it is supported."""
+        return self.outcome == ("supported" if self.claim.refuted else "refuted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What became of one experiment file."""
+
+    path: Path
+    outcome: Outcome | None  # None: it could not be run or judged
+    judged: tuple[Judged, ...]
+    problem: str = ""  # why not
+
+
+def experiment_files(places: Sequence[Path]) -> list[Path]:
+    """Return the experiment files in folders, files as they are, each once.
+
+    Of a folder these are `experiment.toml` in it or in a folder of it.
+
+    Raises
+    ------
+    ConfigError
+        If a place does not exist or a folder has none.
+    """
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            there = sorted([*place.glob("experiment.toml"), *place.glob("*/experiment.toml")])
+            if not there:
+                raise ConfigError.of(
+                    "check", "PLACE", str(place), "has no experiment.toml in it or in its folders",
+                    "name a folder of experiments, or files",
+                )  # fmt: skip
+            found += there
+        elif place.is_file():
+            found.append(place)
+        else:
+            raise ConfigError.of(
+                "check", "PLACE", str(place), "does not exist", "name a folder or a file"
+            )
+    return list(dict.fromkeys(found))
+
+
+def check(
+    files: Sequence[Path],
+    out: Path,
+    *,
+    seeds: int | None = None,
+    reduced: bool = False,
+    workers: int | None = None,
+    engine: str = AUTO,
+    progress: Progress | None = None,
+) -> Iterator[Checked]:
+    """Run what is missing of experiments and judge all their claims, file by file.
+
+    All files are read before the first run. An experiment that cannot be judged, because a run
+    lacks the metric or the run directory is damaged, stops no other; its problem is told.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Experiment files.
+    out : Path
+        Folder of the run directories, one each by the experiment's id.
+    seeds : int, optional
+        Replications in place of the files'.
+    reduced : bool
+        Run what the files' `[reduced]` keeps, with its number of seeds.
+    workers, engine, progress
+        As for :func:`mmusim.experiment.run.run_experiment`.
+
+    Raises
+    ------
+    ConfigError
+        With every complaint about any file, or if two experiments have one id.
+    """
+    experiments = _read(files)
+    for path, experiment in experiments.items():
+        number = seeds or (experiment.reduced.seeds if reduced else None)
+        try:
+            outcome = run_experiment(
+                path, out / experiment.id, seeds=number, workers=workers, engine=engine,
+                progress=progress,
+                rounds=_reduced(number) if reduced and number is not None else None,
+            )  # fmt: skip
+        except MmusimError as error:
+            yield Checked(path=path, outcome=None, judged=(), problem=str(error))
+        else:
+            yield Checked(path=path, outcome=outcome, judged=judged(outcome))
+
+
+def _read(files: Sequence[Path]) -> dict[Path, Experiment]:
+    experiments: dict[Path, Experiment] = {}
+    complaints: list[Complaint] = []
+    for path in files:
+        try:
+            experiments[path] = load_cells(path)[0]
+        except ConfigError as error:
+            complaints += error.complaints
+    if complaints:
+        raise ConfigError(complaints)
+    by_id: dict[str, Path] = {}
+    for path, experiment in experiments.items():
+        other = by_id.setdefault(experiment.id, path)
+        if other != path:
+            raise ConfigError.of(
+                str(path), "id", experiment.id, f"is that of {other} too", "choose another id"
+            )
+    return experiments
+
+
+def _reduced(seeds: int) -> Callable[[Campaign], list[Job]]:
+    """Ask for the settings that `[reduced]` keeps, with no more seeds than so many."""
+
+    def wanted(campaign: Campaign) -> list[Job]:
+        keeps = campaign.experiment.reduced.keeps
+        return [
+            Job(number, policy, seed)
+            for number, cell in enumerate(campaign.cells)
+            if keeps(cell.labels)
+            for seed in seeds_of(cell, min(seeds, cell.experiment.replications.seeds))
+            for policy in cell.experiment.policies.all
+        ]
+
+    return wanted
+
+
+def judged(outcome: Outcome) -> tuple[Judged, ...]:
+    """Return the claims of an outcome with their verdicts."""
+    left = iter(outcome.verdicts)
+    made = []
+    for claim in outcome.experiment.claims:
+        about = sum(claim.concerns(result.cell.labels) for result in outcome.cells)
+        made.append(Judged(claim=claim, verdicts=tuple(next(left) for _ in range(about))))
+    return tuple(made)

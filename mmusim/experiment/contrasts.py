@@ -1,0 +1,73 @@
+"""The paired comparisons of any metrics in an outcome, corrected as one family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.comparison.compare import Comparison, compare, corrected
+from mmusim.experiment.run import CellResult, Outcome
+from mmusim.metrics.names import UNITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """A comparison and where it was made."""
+
+    cell: CellResult
+    comparison: Comparison
+
+
+def contrasts(
+    outcome: Outcome, metrics: Sequence[str], *, baseline: str = "", cell: str = ""
+) -> list[Contrast]:
+    """Compare every policy with the baseline in every setting, on each metric.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        With the runs.
+    metrics : sequence of str
+        By name; where a run of a setting lacks one, it is left out there.
+    baseline : str
+        In place of the experiment's.
+    cell : str
+        Of the settings only this one.
+
+    Returns
+    -------
+    list of Contrast
+        Their p-values are adjusted over all of them together (Holm).
+
+    Raises
+    ------
+    ConfigError
+        If there is no such metric, policy or setting.
+    """
+    policies = outcome.experiment.policies
+    names = [result.cell.name for result in outcome.cells]
+    for key, given, known, what in (
+        *(("--metric", metric, list(UNITS), "metric") for metric in metrics),
+        ("--baseline", baseline or policies.baseline, policies.all, "policy of this experiment"),
+        ("--cell", cell or names[0], names, "setting with runs"),
+    ):
+        if given not in known:
+            raise ConfigError.of(
+                "statistics", key, given, f"is not a {what}", nearest(given, known)
+            )
+    base = baseline or policies.baseline
+    made = [
+        (result, compare(result.runs[base], result.runs[name], metric, alpha=result.look.alpha))
+        for result in outcome.cells
+        if not cell or result.cell.name == cell
+        for metric in metrics
+        if all(metric in run.values for runs in result.runs.values() for run in runs)
+        for name in policies.all
+        if name != base
+    ]
+    family = corrected([(comparison, result.runs) for result, comparison in made])
+    return [
+        Contrast(cell=result, comparison=comparison)
+        for (result, _), comparison in zip(made, family, strict=True)
+    ]

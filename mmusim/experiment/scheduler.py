@@ -1,0 +1,216 @@
+"""Runs are made in rounds: what is wanted and not there is run and stored, until all is there."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from typing import Final
+
+from mmusim.config.cells import Cell
+from mmusim.config.experiment import Experiment
+from mmusim.engine.choice import AUTO, prepare
+from mmusim.execution.processes import interrupts
+from mmusim.execution.progress import Progress, Watch
+from mmusim.execution.workers import BEAT_S, Crew, Ended, Job, Task
+from mmusim.metrics.measure import Metrics, from_record
+from mmusim.store import Key, Store
+from mmusim.store.provenance import model_version
+
+LOOK_S: Final = 0.2
+"""How often a process that has nothing left to do looks whether others have finished."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Campaign:
+    """An experiment with its open run directory: what is there, and how more is made."""
+
+    experiment: Experiment
+    cells: Sequence[Cell]
+    store: Store
+    engine: str | None  # by which runs are made and read: simpy or compiled; None: any, to read
+    failures: list[str] = field(default_factory=list)  # which runs failed, and how
+    _cell_keys: list[str] = field(default_factory=list)
+
+    def planned(self, seeds: int | None = None) -> list[Job]:
+        """Return every cell x seed x policy of the file; `seeds` replaces its number of seeds."""
+        return [
+            Job(number, policy, seed)
+            for number, cell in enumerate(self.cells)
+            for seed in seeds_of(cell, seeds)
+            for policy in cell.experiment.policies.all
+        ]
+
+    def keys(self, jobs: Iterable[Job]) -> dict[Job, Key]:
+        """Return what the store calls these runs."""
+        cells = self.cell_keys()
+        version, engine = model_version(), self.engine or ""
+        return {job: Key(cells[job.cell], job.policy, job.seed, engine, version) for job in jobs}
+
+    def cell_keys(self) -> list[str]:
+        """Return what the store calls the cells, in their order."""
+        self._cell_keys = self._cell_keys or [cell.key() for cell in self.cells]
+        return self._cell_keys
+
+    def missing(self, wanted: Iterable[Job]) -> dict[Job, Key]:
+        """Return those that are not stored, the largest VMs first: so no core idles at the end.
+
+        Jobs of cells that differ in nothing but their names are one run.
+        """
+        done = self.store.done(model_version(), self.engine)
+        jobs = sorted(
+            dict.fromkeys(wanted), key=lambda job: -self.cells[job.cell].experiment.vm.memory
+        )
+        once = {key: job for job, key in reversed(self.keys(jobs).items()) if key[:3] not in done}
+        return {job: key for key, job in reversed(once.items())}
+
+    def runs(self) -> dict[tuple[int, str], list[Metrics]]:
+        """Return what is stored by number of the cell and policy, sorted by seed."""
+        found: dict[tuple[str, str], list[Metrics]] = {}
+        for key, policy, seed, record in self.store.results(engine=self.engine):
+            found.setdefault((key, policy), []).append(from_record(policy, seed, record))
+        return {
+            (number, policy): found[key, policy]
+            for number, key in enumerate(self.cell_keys())
+            for policy in self.experiment.policies.all
+            if (key, policy) in found
+        }
+
+    def carry_out(self, jobs: dict[Job, Key], crew: Crew, watch: Watch) -> None:
+        """Run jobs and store each the moment it ends; other processes may take some of them."""
+        self.store.queue(jobs.values())
+        prepare(self.engine or AUTO)
+        crew.begin(len(jobs), watch.beat)
+        with self.store.working() as token, interrupts(at_once=crew.alone) as interrupted:
+            work = _Work(self, jobs, crew, watch, token)
+            while work.unfinished():
+                work.hand_in()
+                crew.drain()
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+                work.take_back()
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+
+
+class _Work:
+    """The jobs of one round: waiting, under way here, or in another process's hands."""
+
+    def __init__(
+        self, campaign: Campaign, jobs: dict[Job, Key], crew: Crew, watch: Watch, token: str
+    ) -> None:
+        self._campaign, self._keys, self._crew, self._watch = campaign, jobs, crew, watch
+        self._token = token
+        self._waiting = deque(jobs)
+        self._elsewhere: list[Job] = []
+        self._claimed: deque[Job] = deque()  # ours, to be handed in
+        self._here: dict[Future[Ended], Job] = {}
+        self._deaths: Counter[Job] = Counter()
+        self._pickled: dict[int, bytes] = {}
+
+    def unfinished(self) -> bool:
+        return bool(self._waiting or self._elsewhere or self._claimed or self._here)
+
+    def hand_in(self) -> None:
+        """Claim as many jobs as there is room for."""
+        # A job that was there when a worker died runs by itself, so that one knows who did it.
+        room = (1 if self._deaths else self._crew.room) - len(self._here)
+        while (short := room - len(self._claimed)) > 0 and self._waiting:
+            self._claim([self._waiting.popleft() for _ in range(min(short, len(self._waiting)))])
+        if not (self._waiting or self._claimed or self._here) and self._elsewhere:
+            time.sleep(LOOK_S)
+            jobs, self._elsewhere = self._elsewhere, []
+            self._claim(jobs)
+        for _ in range(min(room, len(self._claimed))):
+            future = self._crew.submit(self._task(self._claimed[0]))
+            self._here[future] = self._claimed.popleft()
+
+    def take_back(self) -> None:
+        """Wait a little for runs to end, and store those that did."""
+        ended, _ = wait(self._here, timeout=BEAT_S, return_when=FIRST_COMPLETED)
+        broken = False
+        for future in ended:
+            found = self._crew.result(future)
+            if found is None:
+                broken = True
+            else:
+                self._store(self._here.pop(future), found)
+        if broken:
+            self._a_worker_died()
+
+    def _claim(self, jobs: Sequence[Job]) -> None:
+        found = self._campaign.store.claim([self._keys[job] for job in jobs], self._token)
+        for job, (standing, error) in zip(jobs, found, strict=True):
+            if standing == "mine":
+                self._claimed.append(job)
+            elif standing == "busy":
+                self._elsewhere.append(job)
+            else:
+                self._over(job, error)
+
+    def _task(self, job: Job) -> Task:
+        if job.cell not in self._pickled:
+            self._pickled[job.cell] = pickle.dumps(self._campaign.cells[job.cell])
+        key = self._keys[job]
+        return Task(job, self._pickled[job.cell], key.engine, key.version)
+
+    def _store(self, job: Job, ended: Ended) -> None:
+        self._deaths.pop(job, None)
+        self._campaign.store.end(self._keys[job], *ended)
+        self._over(job, ended.error)
+
+    def _over(self, job: Job, error: str) -> None:
+        if error:
+            self._campaign.failures.append(f"{job.name(self._campaign.cells)}: {error}")
+        self._watch.ended(job)
+
+    def _a_worker_died(self) -> None:
+        """Try what was under way again; what was alone with a worker that died has failed."""
+        jobs, self._here = list(self._here.values()), {}
+        self._crew.close()
+        if len(jobs) == 1 and self._deaths[jobs[0]]:
+            error = "the process that ran it died twice (killed, or out of memory)"
+            self._store(jobs[0], Ended(0.0, None, error, {}))
+            return
+        self._deaths.update(jobs)
+        self._claimed.extendleft(reversed(jobs))
+
+
+Wanted = Callable[[Campaign], Iterable[Job]]
+"""Asked before every round which runs there should be, those that are there included.
+
+It sees the runs of earlier rounds (:meth:`Campaign.runs`), so it can ask for more seeds where they
+are needed. What failed is not tried again. When nothing new is wanted, the campaign is over.
+"""
+
+
+def in_rounds(
+    campaign: Campaign,
+    wanted: Wanted,
+    crew: Crew,
+    progress: Progress | None = None,
+    *,
+    retry_failed: bool = False,
+) -> list[Job]:
+    """Run what is wanted and missing, round by round; return what was wanted in the end."""
+    tried: set[Key] = set()
+    while True:
+        jobs = list(dict.fromkeys(wanted(campaign)))
+        missing = {job: key for job, key in campaign.missing(jobs).items() if key not in tried}
+        if not missing:
+            return jobs
+        tried.update(missing.values())
+        if retry_failed:
+            campaign.store.again(missing.values())
+        total = len(set(campaign.keys(jobs).values()))
+        watch = Watch(campaign.cells, list(missing), total, progress)
+        campaign.carry_out(missing, crew, watch)
+
+
+def seeds_of(cell: Cell, seeds: int | None = None) -> range:
+    """Return the seeds of a cell; `seeds` replaces their number."""
+    wanted = cell.experiment.replications
+    return range(wanted.first_seed, wanted.first_seed + (seeds or wanted.seeds))

@@ -1,0 +1,268 @@
+"""Which of several policies or settings is the best: seeds are run until that is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.comparison.pairing import column
+from mmusim.config.cells import Cell
+from mmusim.engine.choice import AUTO
+from mmusim.execution.dask import hired
+from mmusim.execution.progress import Progress
+from mmusim.execution.workers import Job
+from mmusim.experiment.run import opened
+from mmusim.experiment.scheduler import Campaign, in_rounds
+from mmusim.metrics.names import MORE_IS_BETTER, UNITS
+from mmusim.stats.selection import FIRST, Selection, select_best
+
+GROWTH: Final = 1.25
+"""Each round has so many times the seeds of the one before: more than are needed by little."""
+
+
+class Competitor(NamedTuple):
+    """A policy in a setting."""
+
+    cell: int
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """Competitors, and which of them is the best."""
+
+    title: str  # the setting in which policies compete, or the policy whose settings do
+    names: tuple[str, ...]
+    metric: str
+    selection: Selection | None  # None: there are too few runs, because some failed
+    limit: int  # seeds
+
+    def __str__(self) -> str:
+        """Say what is known, and how sure it is."""
+        found, where = self.selection, f"{self.title}: " if self.title else ""
+        most = "highest" if self.metric in MORE_IS_BETTER else "lowest"
+        if found is None:
+            return f"{where}not selected, because runs failed"
+        zone = f"{found.delta:.4g} {UNITS[self.metric]}".strip()
+        left = ", ".join(self.names[i] for i in found.alive)
+        if not found.selected:
+            return (
+                f"{where}not selected within {found.seeds} seeds (at most {found.needed:,} are "
+                f"needed); left: {left}; with probability {found.confidence:.4g} or more the one "
+                f"with the {most} {self.metric} is among them, if it is better than every other "
+                f"by {zone} or more"
+            )
+        if len(found.alive) > 1:
+            return f"{where}equal in every seed: {left}"
+        return (
+            f"{where}{left} has the {most} {self.metric}, with probability {found.confidence:.4g} "
+            f"or more if it is better than every other by {zone} or more ({found.seeds} seeds)"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How a selection is made."""
+
+    metric: str
+    delta: float  # smallest difference worth detecting, as a share of the best first mean
+    confidence: float = 0.95
+    first: int = FIRST
+    limit: int = 200
+
+
+def select(
+    path: str | Path,
+    out: str | Path,
+    rules: Rules,
+    *,
+    among: Literal["policies", "settings", "all"] = "policies",
+    cell: str = "",
+    policy: str = "",
+    workers: int | None = None,
+    engine: str = AUTO,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[Contest], list[str]]:
+    """Select the best of an experiment's policies or settings, running seeds as they are needed.
+
+    Kim and Nelson's procedure on common random numbers (:func:`mmusim.stats.selection.select_best`)
+    with `delta` a share of the best mean over the first seeds. Each contest has the guarantee by
+    itself.
+
+    Parameters
+    ----------
+    path, out : str or Path
+        The experiment file and its run directory; what it holds is not run again.
+    rules : Rules
+        Metric, indifference zone, confidence, first and last number of seeds.
+    among : {"policies", "settings", "all"}
+        Policies compete in each setting; settings compete under each policy; all with all.
+    cell, policy : str
+        Of the settings or policies only this one.
+    workers, engine, scheduler, progress
+        As for :func:`mmusim.experiment.run.run_experiment`.
+
+    Returns
+    -------
+    contests : list of Contest
+    failures : list of str
+        Runs that failed, and how.
+
+    Raises
+    ------
+    ConfigError
+        If the rules make no sense, there is no such metric, setting or policy, only one competes,
+        or the metric's mean is zero.
+    UnlikeRunsError
+        If a run does not have the metric.
+    """
+    _check(rules)
+    with hired(workers, None, scheduler) as crew, opened(path, out, engine) as campaign:
+        groups = contests(campaign, among, cell, policy)
+
+        def wanted(runs: Campaign) -> list[Job]:
+            figures = _figures(runs, rules)
+            first = campaign.experiment.replications.first_seed
+            return [
+                Job(one.cell, one.policy, seed)
+                for _, group in groups
+                for one, seeds in _seeds(group, [figures[c] for c in group], rules).items()
+                for seed in range(first, first + seeds)
+            ]
+
+        in_rounds(campaign, wanted, crew, progress)
+        figures = _figures(campaign, rules)
+        made = [
+            Contest(
+                title=title, names=tuple(_name(campaign.cells, c, group) for c in group),
+                metric=rules.metric, limit=rules.limit,
+                selection=_standing([figures[c] for c in group], rules),
+            )
+            for title, group in groups
+        ]  # fmt: skip
+        return made, campaign.failures
+
+
+def _check(rules: Rules) -> None:
+    if rules.metric not in UNITS:
+        raise ConfigError.of(
+            "select", "--metric", rules.metric, "is not a metric", nearest(rules.metric, UNITS)
+        )
+    for key, value, right, rule, remedy in (
+        ("--delta", rules.delta, 0 < rules.delta < math.inf, "is not positive", "write e.g. 2%"),
+        ("--confidence", rules.confidence, 0.5 <= rules.confidence < 1,
+         "must be at least 0.5 and below 1", "write e.g. 0.95"),
+        ("--first", rules.first, rules.first >= 3, "is too few to know a variance",
+         "give 3 or more; 10 is usual"),
+        ("--limit", rules.limit, rules.limit >= rules.first, "is less than the first seeds",
+         f"give {rules.first} or more"),
+    ):  # fmt: skip
+        if not right:
+            raise ConfigError.of("select", key, value, rule, remedy)
+
+
+def contests(
+    campaign: Campaign, among: str, cell: str, policy: str
+) -> list[tuple[str, list[Competitor]]]:
+    """Return who competes with whom, by the title of the contest.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such setting or policy, or only one competes.
+    """
+    cells, policies = campaign.cells, campaign.experiment.policies.all
+    names = [made.name for made in cells]
+    if cell and cell not in names:
+        raise ConfigError.of(
+            "select", "--cell", cell, "is not a setting of this experiment", nearest(cell, names)
+        )
+    if policy and policy not in policies:
+        raise ConfigError.of(
+            "select", "--policy", policy, "is not a policy of this experiment",
+            nearest(policy, policies),
+        )  # fmt: skip
+    numbers = [n for n, name in enumerate(names) if not cell or name == cell]
+    chosen = [name for name in policies if not policy or name == policy]
+    if among == "policies":
+        groups = [(names[n], [Competitor(n, p) for p in chosen]) for n in numbers]
+    elif among == "settings":
+        groups = [(p, [Competitor(n, p) for n in numbers]) for p in chosen]
+    elif among == "all":
+        groups = [("", [Competitor(n, p) for n in numbers for p in chosen])]
+    else:
+        raise ConfigError.of(
+            "select", "--among", among, "is not a kind of contest",
+            "choose policies, settings or all",
+        )  # fmt: skip
+    if len(groups[0][1]) < 2:
+        raise ConfigError.of(
+            "select", "--among", among, "leaves one that competes with nobody",
+            "leave --cell or --policy out, or choose another --among",
+        )  # fmt: skip
+    return groups
+
+
+def _name(cells: Sequence[Cell], one: Competitor, group: Sequence[Competitor]) -> str:
+    several_cells = len({c.cell for c in group}) > 1
+    several_policies = len({c.policy for c in group}) > 1
+    parts = [cells[one.cell].name] if several_cells else []
+    return " ".join([*parts, one.policy] if several_policies else parts)
+
+
+def _figures(campaign: Campaign, rules: Rules) -> dict[Competitor, list[float]]:
+    """Return each competitor's figures from the first seed on, as far as there is no gap."""
+    first, stored = campaign.experiment.replications.first_seed, campaign.runs()
+    found = {}
+    for number in range(len(campaign.cells)):
+        for policy in campaign.experiment.policies.all:
+            by_seed = {run.seed: run for run in stored.get((number, policy), ())}
+            row: list[float] = []
+            while len(row) < rules.limit and first + len(row) in by_seed:
+                row += column([by_seed[first + len(row)]], rules.metric)
+            found[Competitor(number, policy)] = row
+    return found
+
+
+def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None:
+    """Return where a contest stands, or None before the first seeds are there."""
+    if min(map(len, rows)) < rules.first:
+        return None
+    values = np.full((max(map(len, rows)), len(rows)), np.nan)
+    for number, row in enumerate(rows):
+        values[: len(row), number] = row
+    higher = rules.metric in MORE_IS_BETTER
+    means = values[: rules.first].mean(axis=0)
+    best = float(means.max() if higher else means.min())
+    delta = rules.delta * (
+        abs(best) or float(np.abs(means).min(initial=math.inf, where=means != 0))
+    )
+    if not 0 < delta < math.inf:
+        raise ConfigError.of(
+            "select", "--metric", rules.metric, "is zero in every run, so nothing is the best",
+            "choose another metric",
+        )  # fmt: skip
+    return select_best(
+        values, delta, confidence=rules.confidence, first=rules.first, more_is_better=higher
+    )
+
+
+def _seeds(
+    group: Sequence[Competitor], rows: Sequence[Sequence[float]], rules: Rules
+) -> dict[Competitor, int]:
+    """Return how many seeds each competitor should have now."""
+    found = _standing(rows, rules)
+    if found is None:
+        return dict.fromkeys(group, rules.first)
+    there = {one: len(row) for one, row in zip(group, rows, strict=True)}
+    if not found.selected:
+        more = min(rules.limit, found.needed, math.ceil(found.seeds * GROWTH))
+        there |= {group[i]: max(more, len(rows[i])) for i in found.alive}
+    return there

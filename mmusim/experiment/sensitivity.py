@@ -1,0 +1,286 @@
+"""Which host costs decide a figure: Sobol indices over what is not known about them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mmusim.base.errors import ConfigError, MmusimError, nearest
+from mmusim.comparison.pairing import column
+from mmusim.config.cells import Cell, load_cells
+from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
+from mmusim.config.host import COSTS
+from mmusim.engine.choice import AUTO
+from mmusim.execution.dask import hired
+from mmusim.execution.progress import Progress
+from mmusim.execution.workers import Job
+from mmusim.experiment.run import opened
+from mmusim.experiment.scheduler import Campaign, in_rounds
+from mmusim.metrics.names import UNITS
+from mmusim.stats.intervals import Floats
+from mmusim.stats.sobol import Index, sobol
+
+MATTERS: Final = 0.05
+"""A cost that is behind less of the variance than this does not matter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Influence:
+    """What one cost is behind."""
+
+    cost: str
+    provenance: str
+    mean_ns: float
+    low: float  # bounds of the factor that its times are multiplied by
+    high: float
+    first: Index
+    total: Index
+
+    @property
+    def advice(self) -> str:
+        """Say what to do about it: `measure it`, `leave it`, or `more samples` are needed to say.
+
+        Only of assumed costs; what is measured, published or derived has grounds already.
+        """
+        if self.provenance != "assumed":
+            return ""
+        if self.total.low >= MATTERS:
+            return "measure it"
+        return "leave it" if self.total.high < MATTERS else "more samples"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensitivity:
+    """Which costs decide a metric, the strongest first."""
+
+    metric: str
+    what: str  # the policy, or two as a ratio
+    cell: str
+    influences: tuple[Influence, ...]
+    unpaid: tuple[str, ...]  # costs that change nothing, wherever they were tried
+    mean: float  # of the metric over the ranges
+    spread: float  # its standard deviation there
+    samples: int
+    runs: int
+
+    def __str__(self) -> str:
+        """Say what matters, and what should be measured."""
+        where = f" in {self.cell}" if self.cell else ""
+        if not self.influences or self.spread == 0:
+            return f"no cost changes {self.metric} of {self.what}{where}"
+        top = self.influences[0]
+        says = (
+            f"{top.cost} decides most of {self.metric} of {self.what}{where}: "
+            f"{min(1, top.total.estimate):.0%} of its variance"
+        )
+        measure = [i.cost for i in self.influences if i.advice == "measure it"]
+        if measure:
+            return f"{says}; assumed, and worth measuring: {', '.join(measure)}"
+        if any(i.advice == "more samples" for i in self.influences):
+            return f"{says}; more samples are needed to tell which assumed costs matter"
+        return f"{says}; no assumed cost matters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """What is asked about the costs."""
+
+    metric: str = "phase_time"
+    policy: str = ""  # or two, "lazy-drop / eager-drop"; by default the baseline
+    cell: str = ""  # by default the only one
+    samples: int = 64
+    seeds: int = 1
+    wide: Mapping[str, float] | None = None  # in place of FACTORS
+
+
+def sensitivity(
+    path: str | Path,
+    out: str | Path,
+    study: Study,
+    *,
+    workers: int | None = None,
+    engine: str = AUTO,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> Sensitivity:
+    """Rank the host's costs by their effect on a metric.
+
+    First each cost is moved alone to both ends of its range, from the middle and from the two
+    corners of all ranges; a cost that changes nothing anywhere is not paid by this experiment and
+    has index 0. Over the others the Sobol indices of the metric, a mean over the same seeds at
+    every point, are estimated (:func:`mmusim.stats.sobol.sobol`). Every cost is log-uniform within
+    its range (:func:`mmusim.config.cost_ranges.factors`), independent of the others.
+
+    Parameters
+    ----------
+    path, out : str or Path
+        The experiment file, and a run directory for the runs with other costs; what it holds is
+        not run again.
+    study : Study
+        Metric, policy, setting, samples (a power of 2), seeds.
+    workers, engine, scheduler, progress
+        As for :func:`mmusim.experiment.run.run_experiment`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such metric, policy or setting, or the number of samples is no power of 2.
+    UnlikeRunsError
+        If a run does not have the metric.
+    MmusimError
+        If a run with other costs fails.
+    """
+    sides = _check(study)
+    with hired(workers, None, scheduler) as crew:
+        runs = 0
+
+        def evaluate(cell: Cell, points: Sequence[Mapping[str, float]]) -> Floats:
+            nonlocal runs
+            made = [with_factors(cell, point) for point in points]
+            names = sides or [cell.experiment.policies.baseline]
+            with opened(path, out, engine, cells=lambda _: made) as campaign:
+                _known(campaign, names)
+
+                def wanted(all_: Campaign) -> list[Job]:
+                    first = all_.experiment.replications.first_seed
+                    return [
+                        Job(number, name, seed)
+                        for number in range(len(made))
+                        for name in names
+                        for seed in range(first, first + study.seeds)
+                    ]
+
+                jobs = in_rounds(campaign, wanted, crew, progress)
+                runs += len(jobs)
+                if campaign.failures:
+                    raise MmusimError(
+                        f"a run with other costs failed: {campaign.failures[0]}; narrow the ranges"
+                    )
+                return _figures(campaign, len(made), names, study)
+
+        cell = _setting(load_cells(path)[1], study.cell)
+        ranges = factors(cell, FACTORS | dict(study.wide or {}))
+        paid = _paid(ranges, lambda points: evaluate(cell, points))
+        found = sobol(
+            lambda x: evaluate(cell, [dict(zip(paid, row, strict=True)) for row in x.T.tolist()]),
+            [ranges[name] for name in paid],
+            samples=study.samples,
+        ) if paid else None  # fmt: skip
+        middle = evaluate(cell, [{}])[0]
+    influences = [] if found is None else [
+        Influence(
+            cost=name, provenance=provenance_of(cell, name), mean_ns=cell.costs[name].mean(),
+            low=ranges[name][0], high=ranges[name][1], first=first, total=total,
+        )
+        for name, first, total in zip(paid, found.first, found.total, strict=True)
+    ]  # fmt: skip
+    return Sensitivity(
+        metric=study.metric,
+        what=study.policy or cell.experiment.policies.baseline,
+        cell=cell.name,
+        influences=tuple(sorted(influences, key=lambda one: -one.total.estimate)),
+        unpaid=tuple(name for name in COSTS if name not in paid),
+        mean=float(middle) if found is None else found.mean,
+        spread=0.0 if found is None else found.spread,
+        samples=study.samples,
+        runs=runs,
+    )
+
+
+def _check(study: Study) -> list[str]:
+    """Return the policies that are asked about, the numerator first."""
+    if study.metric not in UNITS:
+        raise ConfigError.of(
+            "sensitivity", "--metric", study.metric, "is not a metric",
+            nearest(study.metric, UNITS),
+        )  # fmt: skip
+    if study.samples < 4 or study.samples & (study.samples - 1):
+        raise ConfigError.of(
+            "sensitivity", "--samples", study.samples, "is no power of 2 of at least 4",
+            f"take {2 ** max(2, round(math.log2(max(4, study.samples))))}",
+        )  # fmt: skip
+    for provenance, factor in (study.wide or {}).items():
+        if provenance not in FACTORS or not factor > 1:
+            raise ConfigError.of(
+                "sensitivity", "--range", f"{provenance}={factor:g}",
+                "is no provenance with a factor above 1", "write e.g. assumed=3",
+            )  # fmt: skip
+    sides = [side.strip() for side in study.policy.split("/") if side.strip()]
+    if len(sides) > 2:
+        raise ConfigError.of(
+            "sensitivity", "--policy", study.policy, "names more than two policies",
+            'write one, or e.g. "lazy-drop / eager-drop"',
+        )  # fmt: skip
+    return sides
+
+
+def _known(campaign: Campaign, names: Sequence[str]) -> None:
+    policies = campaign.experiment.policies.all
+    for name in names:
+        if name not in policies:
+            raise ConfigError.of(
+                "sensitivity", "--policy", name, "is not a policy of this experiment",
+                nearest(name, policies),
+            )  # fmt: skip
+
+
+def _setting(cells: Sequence[Cell], name: str) -> Cell:
+    names = [cell.name for cell in cells]
+    if not name and len(cells) == 1:
+        return cells[0]
+    if name not in names:
+        raise ConfigError.of(
+            "sensitivity", "--cell", name or None,
+            "is not a setting of this experiment" if name else "is needed: there are several",
+            nearest(name, names),
+        )  # fmt: skip
+    return cells[names.index(name)]
+
+
+def _paid(
+    ranges: Mapping[str, tuple[float, float]],
+    evaluate: Callable[[Sequence[Mapping[str, float]]], Floats],
+) -> list[str]:
+    """Return the costs that change the figure somewhere, moved alone from three places."""
+    corners: list[dict[str, float]] = [
+        {}, {name: low for name, (low, _) in ranges.items()},
+        {name: high for name, (_, high) in ranges.items()},
+    ]  # fmt: skip
+    points, moved = list(corners), []
+    for name, ends in ranges.items():
+        for number, corner in enumerate(corners):
+            for end in ends:
+                if corner.get(name) != end:
+                    points.append(corner | {name: end})
+                    moved.append((name, number))
+    figures = evaluate(points)
+    changed = {
+        name
+        for (name, number), figure in zip(moved, figures[len(corners) :], strict=True)
+        if figure != figures[number]
+    }
+    return [name for name in ranges if name in changed]
+
+
+def _figures(campaign: Campaign, cells: int, names: Sequence[str], study: Study) -> Floats:
+    """Return one figure per cell: the mean over seeds, or the ratio of two means."""
+    stored, made = campaign.runs(), []
+    first = campaign.experiment.replications.first_seed
+    seeds = range(first, first + study.seeds)
+    for number in range(cells):
+        means = [
+            np.mean(column([r for r in stored[number, name] if r.seed in seeds], study.metric))
+            for name in names
+        ]
+        if len(means) == 2 and means[1] == 0:
+            raise ConfigError.of(
+                "sensitivity", "--policy", study.policy,
+                f"has no ratio: {study.metric} of {names[1]!r} is zero", "name one policy",
+            )  # fmt: skip
+        made.append(float(means[0] / means[1] if len(means) == 2 else means[0]))
+    return np.array(made)

@@ -1,0 +1,121 @@
+"""The figures of jitter: quantiles, lost time, worst windows, moved work, mmu_lock by mode.
+
+Each function gives figures by name; the formula of each is in its docstring, what it tells and its
+unit are in ``docs/metrics.md`` (domain, G.5).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmusim.base.histogram import Histogram
+from mmusim.base.units import show_ns
+from mmusim.trace.records import FAULT_WORK, LOST, LockStats, ModeStats, PhaseTrace, Trace
+from mmusim.trace.stall_windows import WINDOWS
+
+Figures = dict[str, float]
+
+QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
+ENOUGH: Final = 10
+"""Samples beyond a quantile from which on ``p99999`` is given: below, it says little."""
+WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
+"""Lines of a bill that are waiting and no work."""
+
+
+def latencies(times: Histogram, of: str) -> Figures:
+    """Return ``mean_OF``, ``p50_OF`` ... ``p9999_OF``, ``p99999_OF`` and ``max_OF`` in ns.
+
+    Quantile p of n times is the smallest that at least p n of them do not exceed. Mean and maximum
+    are exact, a quantile is off by at most 1/128 and a nanosecond. ``p99999`` is given from
+    1,000,000 times on, when 10 lie beyond it. No times, no figures.
+    """
+    if not times.count:
+        return {}
+    figures: Figures = {f"mean_{of}": times.total_ns / times.count}
+    figures |= {f"{name}_{of}": times.quantile(p) for name, p in QUANTILES.items()}
+    if times.count >= ENOUGH * 100_000:
+        figures[f"p99999_{of}"] = times.quantile(0.99999)
+    return figures | {f"max_{of}": times.maximum}
+
+
+def lost(phase: PhaseTrace) -> Figures:
+    """Return what the vCPUs lost in a guest phase.
+
+    * ``lost_time``: sum of the lost causes of the ledger (:data:`~mmusim.trace.records.LOST`), in
+      ns of all vCPUs. The same is measured by the clock, as the sum of all stalls.
+    * ``stalls``: how often a vCPU was outside the guest; ``p50_stall`` ... ``max_stall``: for how
+      long at a stretch.
+    * ``worst_utilisation_W`` for W of 100us, 1ms, 10ms, 100ms: min over vCPUs and over all windows
+      [t, t + W] within the time of the vCPU of 1 - lost(t, W) / W, with lost(t, W) the time of
+      stalls in the window. Idle time is not lost: the guest could have used it. A window that no
+      vCPU ran for has no figure.
+    """
+    figures: Figures = {
+        "lost_time": sum(phase.ledger.get(cause, 0) for cause in LOST),
+        "stalls": phase.stalls.count,
+    }
+    tail = latencies(phase.stalls, "stall")
+    figures |= {name: ns for name, ns in tail.items() if not name.startswith("p99999")}
+    for window in WINDOWS:
+        if window in phase.worst_loss:
+            name = f"worst_utilisation_{show_ns(window).replace(' ', '')}"
+            figures[name] = 1 - phase.worst_loss[window] / window
+    return figures
+
+
+def moved_work(trace: Trace) -> Figures:
+    """Return how the work of dirty logging parts between faults and log operations.
+
+    * ``fault_work``: the causes :data:`~mmusim.trace.records.FAULT_WORK` of every guest phase
+      that was not over when the first log operation began, in ns.
+    * ``protect_work``: the bills of all log operations without their waits for locks and grace
+      periods, in ns.
+    * ``moved_work``: fault_work / (fault_work + protect_work). 0: all work is done by the host,
+      beside the guest or before it; 1: all by the guest's own faults.
+
+    Nothing if there was no log operation.
+    """
+    begun = min((p.start_ns for p in trace.phases if p.bill), default=None)
+    if begun is None:
+        return {}
+    faults = sum(
+        phase.ledger.get(cause, 0)
+        for phase in trace.phases
+        if phase.guest_end_ns > begun
+        for cause in FAULT_WORK
+    )
+    protect = sum(
+        ns for p in trace.phases for line, ns in p.bill.items() if line not in WAITS
+    )  # fmt: skip
+    figures: Figures = {"fault_work": faults, "protect_work": protect}
+    if faults + protect:
+        figures["moved_work"] = faults / (faults + protect)
+    return figures
+
+
+def lock(stats: LockStats, end_ns: int) -> Figures:
+    """Return the figures of mmu_lock over a run of `end_ns`.
+
+    For MODE of ``shared`` (for read) and ``exclusive`` (for write; of a spinlock, all):
+
+    * ``lock_MODE_count``: acquisitions; ``lock_MODE_hold`` and ``lock_MODE_wait``: sums of their
+      holds and waits in ns; ``max_MODE_hold`` and ``max_MODE_wait``: the longest.
+    * ``lock_breaks``: how often a walk over a slot gave the lock up on its way.
+    * ``lock_MODE_utilisation``: time in which at least one held it, over `end_ns`.
+    * ``lock_MODE_queue``: time-weighted mean number of waiters, the area under their number over
+      `end_ns`. The area is the sum of the waits, to the nanosecond (Little's law).
+    """
+    figures: Figures = {"lock_breaks": stats.breaks}
+    modes: dict[str, ModeStats] = {"shared": stats.shared, "exclusive": stats.exclusive}
+    for name, mode in modes.items():
+        if mode.acquisitions:
+            figures |= {
+                f"lock_{name}_count": mode.acquisitions,
+                f"lock_{name}_hold": mode.holds.total_ns,
+                f"lock_{name}_wait": mode.waits.total_ns,
+                f"max_{name}_hold": mode.holds.maximum,
+                f"max_{name}_wait": mode.waits.maximum,
+                f"lock_{name}_utilisation": mode.busy_ns / end_ns,
+                f"lock_{name}_queue": mode.queue_ns / end_ns,
+            }
+    return figures

@@ -1,0 +1,221 @@
+"""From a trace to figures. Each is a number with a formula; none is a mood."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mmusim.base.histogram import Histogram
+from mmusim.base.units import PAGES_PER_REGION
+from mmusim.config.cells import Cell
+from mmusim.metrics import jitter
+from mmusim.metrics.names import UNITS as UNITS
+from mmusim.policies import Reporting
+from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Trace
+from mmusim.workload.reads_beside_writes import ReadsBesideWrites
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Figures of one run."""
+
+    policy: str
+    seed: int
+    values: Mapping[str, float]  # by the names of UNITS; what a run does not have is missing
+    ledger: Mapping[str, int]  # ns of all vCPUs in the measured phase by cause
+    bills: Mapping[str, Mapping[str, int]]  # log operation -> cost or wait -> ns, over the run
+    latency: Histogram  # of all accesses of the measured phase
+    fingerprint: str
+    outcome: str = ""  # of write-page-table (progress, livelock, internal-error) or a migration
+    story: tuple[str, ...] = ()  # of these: what happened, line by line
+    rounds: tuple[Round, ...] = ()  # of a migration
+    requests: Histogram | None = None  # latencies of requests, where the workload has them
+
+
+def measure(trace: Trace) -> Metrics:
+    """Compute the figures of a run.
+
+    Latency is the time from the first attempt of an access to its completion, all faults
+    included, think time excluded. Over the measured phase:
+
+    * ``phase_time``: from its start until the last vCPU has finished.
+    * ``mean_latency``, ``p50_latency`` ... ``max_latency``: of single accesses; the mean and the
+      maximum are exact, quantiles are off by at most 1/128 and a nanosecond. ``mean_read`` ...
+      ``max_write``: of reads and writes by themselves.
+    * ``lost_time``, ``stalls``, ``worst_utilisation_1ms`` and so on:
+      :func:`mmusim.metrics.jitter.lost`.
+    * ``faults``: ``pf_taken``.
+    * ``mean_request``, ``p50_request`` ... ``max_request``: latency of requests, where the workload
+      has them: completion of a request's last access minus its intended arrival, which does not
+      wait for the guest (no coordinated omission). ``request_count``: how many there were.
+    * ``fault_free_pages``: mean over dropped large sptes of the distinct pages that were read
+      without a fault before the first write dropped the spte.
+    * ``laps``: exits of the store of ``write-page-table``, up to the patience of the watchdog;
+      ``progress``: 1 if the store was done in the end, else 0; ``faults_until_progress``: the laps
+      of a store that was done.
+
+    If it is a migration:
+
+    * ``migration_time``: from the request until the destination runs and has all pages, or the
+      migration was given up. ``downtime``: from the request to stop the vCPUs until they ran at
+      the destination; missing if they never did.
+    * ``migrated``: 1 if the guest runs at the destination (outcomes completed and postcopy), else
+      0. ``rounds``: syncs of the log after the first, the one at the switch-over included.
+    * ``sent_bytes``: with headers. ``resent_pages``: pages sent, minus the pages of the VM that
+      were sent at all.
+    * ``log_time``: what the migration thread spent in enable, sync, clear and disable, waits for
+      ``mmu_lock``, flushes and grace periods included; that is the sum of the phase's bill.
+      ``limited_time``: what it slept because the window was full.
+    * ``highest_throttle``: largest share of time that auto-converge took away.
+    * ``guest_share``: of the vCPUs' time in the phase, the part in ``hits``, ``think`` and
+      ``idle``: what the guest would need without host, walks of small pages and log.
+
+    Over the whole run:
+
+    * ``reported_dirty``: pages that the gets returned; ``false_dirty``: those among them that
+      the guest had not written since they were last copied.
+    * ``protect_time``: time the host spent in log operations, sleeping excluded, those of
+      migrations included; of which, in phases of their own,
+      ``enable_time``, ``get_time`` (get, sync and harvest), ``clear_time`` and ``disable_time``
+      where there are such phases. The bills say which costs these are made of.
+    * ``fault_work``, ``protect_work``, ``moved_work``: :func:`mmusim.metrics.jitter.moved_work`.
+    * ``lock_shared_wait``, ``max_exclusive_hold`` and so on: :func:`mmusim.metrics.jitter.lock`.
+    """
+    phase = trace.phases[trace.measured]
+    latency = Histogram()
+    latency.merge(phase.reads)
+    latency.merge(phase.writes)
+    values: dict[str, float] = {
+        "phase_time": max(phase.end_ns, phase.guest_end_ns) - phase.start_ns,
+        "faults": phase.counters["pf_taken"],
+        "reported_dirty": sum(p.dirty or 0 for p in trace.phases),
+        "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
+        "protect_time": sum(sum(p.bill.values()) for p in trace.phases),
+    }
+    values |= jitter.latencies(latency, "latency")
+    values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")
+    values |= jitter.lost(phase) | jitter.moved_work(trace) | jitter.lock(trace.lock, trace.end_ns)
+    if phase.requests.count:
+        values |= jitter.latencies(phase.requests, "request")
+        values["request_count"] = phase.requests.count
+    for metric, operations in _OPERATIONS.items():
+        own = [p.end_ns - p.start_ns for p in trace.phases if p.do in operations]
+        if own:
+            values[metric] = sum(own)
+    if phase.read_before_drop:
+        values["fault_free_pages"] = sum(phase.read_before_drop) / len(phase.read_before_drop)
+    if phase.migration is not None:
+        values |= _migration(phase, phase.migration)
+    elif phase.outcome:
+        done = phase.outcome == "progress"
+        values |= {"laps": phase.counters["laps"], "progress": float(done)}
+        if done:
+            values["faults_until_progress"] = phase.counters["laps"]
+    return Metrics(
+        policy=trace.policy,
+        seed=trace.seed,
+        values=values,
+        ledger=phase.ledger,
+        bills=_bills(trace),
+        latency=latency,
+        fingerprint=trace.fingerprint,
+        outcome=phase.outcome,
+        story=phase.story,
+        rounds=() if phase.migration is None else phase.migration.rounds,
+        requests=phase.requests if phase.requests.count else None,
+    )
+
+
+def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
+    over = m.outcome in ("completed", "postcopy")
+    values: dict[str, float] = {
+        "migration_time": m.end_ns - m.start_ns,
+        "rounds": len(m.rounds),
+        "sent_bytes": m.sent_bytes,
+        "resent_pages": m.sent_pages - m.distinct_pages,
+        "migrated": float(over),
+        "log_time": sum(m.spent.get(part, 0) for part in ("enable", "sync", "clear", "disable")),
+        "limited_time": m.spent.get("rate_limit", 0),
+        "highest_throttle": max((share for _, share in m.throttle), default=0.0),
+    }
+    if over:
+        values["downtime"] = m.downtime_ns
+    if phase.vcpu_ns:
+        own = sum(phase.ledger[cause] for cause in ("hits", "think", "idle"))
+        values["guest_share"] = own / phase.vcpu_ns
+    return values
+
+
+_OPERATIONS: Final = {
+    "enable_time": ("enable-logging",),
+    "get_time": ("get-dirty-log", "sync-dirty-log", "harvest-ring"),
+    "clear_time": ("clear-dirty-log",),
+    "disable_time": ("disable-logging",),
+}
+
+
+def _bills(trace: Trace) -> dict[str, dict[str, int]]:
+    bills: dict[str, Counter[str]] = {}
+    for phase in trace.phases:
+        if phase.bill:
+            bills.setdefault(phase.do, Counter()).update(phase.bill)
+    return {operation: dict(bill) for operation, bill in bills.items()}
+
+
+def expected_fault_free_pages(workload: ReadsBesideWrites) -> float:
+    """Pages of a region read without a fault before its first write drops the large spte.
+
+    512 lr / (lr + 512 lw) for Poisson reads at rate lr, spread over 512 pages, and writes at rate
+    lw: each page is read first with probability (lr/512) / (lr/512 + lw) (domain, B.4).
+    """
+    reads, writes = 1 - workload.writes, workload.writes / workload.written_regions
+    return PAGES_PER_REGION * reads / (reads + PAGES_PER_REGION * writes)
+
+
+def theory(metric: str, cell: Cell) -> float:
+    """Return the closed form of a metric for a cell.
+
+    Raises
+    ------
+    ValueError
+        If the metric has none, or the measured phase runs no workload that has one.
+    """
+    driver = cell.experiment.driver.script(Reporting.GET_CLEARS)
+    phase: Any = driver.phases[driver.measured]
+    workload = cell.experiment.workloads.get(getattr(phase, "workload", ""))
+    if metric != "fault_free_pages" or not isinstance(workload, ReadsBesideWrites):
+        raise ValueError(f"there is no closed form of {metric} for phase {phase.do!r}")
+    return expected_fault_free_pages(workload)
+
+
+def to_record(metrics: Metrics) -> dict[str, Any]:
+    """Return plain data for storage."""
+    return {
+        "values": dict(metrics.values),
+        "ledger": dict(metrics.ledger),
+        "bills": {operation: dict(bill) for operation, bill in metrics.bills.items()},
+        "latency": metrics.latency.sparse(),
+        "fingerprint": metrics.fingerprint,
+        "outcome": metrics.outcome,
+        "story": metrics.story,
+        "rounds": metrics.rounds,
+    } | ({} if metrics.requests is None else {"requests": metrics.requests.sparse()})
+
+
+def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
+    """Rebuild what :func:`to_record` wrote."""
+    return Metrics(
+        policy=policy,
+        seed=seed,
+        values=record["values"],
+        ledger=record["ledger"],
+        bills=record["bills"],
+        latency=Histogram.from_sparse(record["latency"]),
+        fingerprint=record["fingerprint"],
+        outcome=record["outcome"],
+        story=tuple(record["story"]),
+        rounds=tuple(Round(*row) for row in record["rounds"]),
+        requests=Histogram.from_sparse(record["requests"]) if "requests" in record else None,
+    )

@@ -1,0 +1,190 @@
+"""A run, decided: a cell of an experiment, a policy and a seed made concrete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from mmusim.base.errors import ConfigError, MisfitError
+from mmusim.base.units import PAGE
+from mmusim.config.cells import Cell
+from mmusim.config.cost import distribution
+from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
+from mmusim.config.migrate import Migrate
+from mmusim.config.workloads import WorkloadFile
+from mmusim.costs.distributions import Constant, Distribution
+from mmusim.costs.random_streams import Draws, Stream, uniforms
+from mmusim.mmu.dirty_ring import ENTRY_BYTES
+from mmusim.mmu.slot import MemSlot
+from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
+from mmusim.workload.base import Accesses, Pattern
+from mmusim.workload.page_pass import PagePass
+
+LAPS: Final = 1 << 40
+"""Where the numbers of accesses in laps begin, for each phase that has them."""
+
+
+class Program(NamedTuple):
+    """What one vCPU does in one phase, or in one lap of it."""
+
+    accesses: Accesses
+    first: int  # index of its first access among all accesses of the vCPU
+    think: Stream | None  # guest work before each access, by that index
+
+
+class Interference(NamedTuple):
+    """Something that the host does now and then on the processor of every vCPU."""
+
+    every: Distribution
+    lasts: Distribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a run needs, all chance included. Engines read it and draw nothing else.
+
+    Costs are looked up by what is done and not by when, so two policies on plans of one seed are
+    a paired comparison.
+    """
+
+    vcpus: int
+    slot: MemSlot
+    pages: int  # all memory of the VM in 4 KiB pages; the slot and what lies beside it
+    backing: int  # level of the host's own mappings: 1, 2 or 3
+    chosen: Chosen  # policy, kernel and a value on every axis
+    keep_child: bool  # tables that large sptes unlink stay hashed
+    driver: Driver
+    patterns: tuple[Pattern | None, ...]  # (phases,)
+    costs: Mapping[str, Distribution]
+    draws: Draws
+    seed: int
+    ring_entries: int = 0  # of each vCPU's dirty ring; 0 is a bitmap
+    interference: tuple[Interference, ...] = ()
+    prefaulted: bool = True  # the host has memory for all pages before the guest touches them
+    preemptible: bool = False  # the kernel notices waiters and lets them have mmu_lock
+    need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
+    executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
+
+    @property
+    def policy(self) -> Policy:
+        """The policy, with decisions about sptes."""
+        return self.chosen.policy
+
+    @property
+    def kernel(self) -> Kernel:
+        """The release of Linux."""
+        return self.chosen.kernel
+
+    @property
+    def choices(self) -> Choices:
+        """A value on every axis."""
+        return self.chosen.choices
+
+    def program(self, phase: int, cpu: int, lap: int = 0) -> Program:
+        """Return what vCPU `cpu` does in a phase; the same at every call.
+
+        In a migration, and where a phase repeats, it is what it does in a lap. There is no telling
+        how many there will be, so their accesses are numbered far away from those of other phases.
+        """
+        pattern = self.patterns[phase]
+        assert pattern is not None, f"vCPUs do nothing in phase {phase}"
+        spec = self.driver.phases[phase]
+        assert isinstance(spec, (Pass, Run, Touch, Migrate))
+        base_gfn, pages = self._part(phase, cpu)
+        if lap or isinstance(spec, Migrate):
+            name, first = f"{phase}.{lap}", LAPS * (phase + 1) + lap * pattern.length(pages)
+        else:
+            name, first = f"{phase}", self._accesses_before(phase, cpu)
+
+        def numbers(purpose: str, first: int, count: int):  # type: ignore[no-untyped-def]
+            return uniforms(self.draws.key(f"{purpose}{name}", cpu), first, count)
+
+        think = distribution(spec.think)
+        return Program(
+            pattern.accesses(base_gfn, pages, numbers),
+            first,
+            None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
+        )
+
+    def _part(self, phase: int, cpu: int) -> tuple[int, int]:
+        """Return where the memory of a vCPU begins in a phase, and how many pages it has."""
+        spec = self.driver.phases[phase]
+        if isinstance(spec, Touch) and spec.overlap:
+            return self.slot.base_gfn, self.slot.npages
+        share = self.slot.npages // self.vcpus
+        return self.slot.base_gfn + cpu * share, share
+
+    def accesses(self) -> int | None:
+        """Return how many accesses all vCPUs make; None if nobody knows how many laps there are."""
+        if any(isinstance(p, Migrate) or getattr(p, "repeat", False) for p in self.driver.phases):
+            return None
+        return sum(self._accesses_before(len(self.patterns), cpu) for cpu in range(self.vcpus))
+
+    def _accesses_before(self, phase: int, cpu: int) -> int:
+        """How many accesses a vCPU makes in earlier phases, those of migrations apart."""
+        return sum(
+            pattern.length(self._part(number, cpu)[1])
+            for number, pattern in enumerate(self.patterns[:phase])
+            if pattern is not None and not isinstance(self.driver.phases[number], Migrate)
+        )
+
+
+def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
+    """Make a cell concrete for a policy and a seed.
+
+    Raises
+    ------
+    ConfigError
+        If no policy has that name, it does not fit the cell, or a phase would let the guest do
+        nothing.
+    """
+    e = cell.experiment
+    try:
+        chosen = e.chosen(policy)
+    except MisfitError as misfit:
+        raise misfit.complaint(e.id) from None
+    driver = e.driver.script(chosen.choices.reporting)
+    rings = chosen.choices.reporting is Reporting.DIRTY_RING
+    pages = e.vm.memory // PAGE
+    return Plan(
+        vcpus=e.vm.vcpus,
+        slot=MemSlot(0, pages),
+        pages=pages,
+        backing=e.vm.level,
+        chosen=chosen,
+        keep_child=e.vm.cached_child_tables and chosen.choices.mmu is not Mmu.TDP,
+        driver=driver,
+        patterns=tuple(_pattern(cell, phase, pages // e.vm.vcpus) for phase in driver.phases),
+        costs=cell.costs,
+        draws=Draws(seed, e.replications.scheme, chosen.policy.name),
+        seed=seed,
+        ring_entries=e.driver.dirty_ring // ENTRY_BYTES if rings else 0,
+        interference=tuple(
+            Interference(distribution(rare.every), distribution(rare.lasts))
+            for rare in e.host.interference
+        ),
+        prefaulted=e.vm.prefaulted,
+        preemptible=e.vm.preemption == "full",
+        need_resched_ns=round(e.host.need_resched or 0),
+        executable=e.vm.kept_small,
+    )
+
+
+def _pattern(cell: Cell, phase: Phase, share: int) -> Pattern | None:
+    if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
+        workload = cell.experiment.workloads[phase.workload]
+        assert not isinstance(workload, WorkloadFile), "cells have no references to files"
+        pattern: Pattern = workload
+    elif isinstance(phase, Pass):
+        pattern = PagePass(writes=phase.do == "write", pages=phase.pages, order=phase.order)
+    elif isinstance(phase, Touch):
+        pattern = PagePass(writes=phase.writes, pages=phase.pages, order=phase.order)
+    else:
+        return None
+    if pattern.length(share) == 0:
+        raise ConfigError.of(
+            "driver", phase.do, None, "is a phase in which no vCPU touches a page",
+            "raise its share of pages",
+        )  # fmt: skip
+    return pattern

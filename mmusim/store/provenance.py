@@ -1,0 +1,64 @@
+"""Where a result comes from: versions, commit, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmusim.base.source_hash import code_hash
+
+if TYPE_CHECKING:
+    from mmusim.config.host import HostProfile
+
+_PACKAGE = Path(__file__).parent
+
+
+@cache
+def model_version() -> str:
+    """Return the release and a hash of the model's code: results of other code are not mixed in."""
+    return f"{version('mmusim')}+{code_hash()}"
+
+
+def provenance() -> dict[str, str]:
+    """Return versions of everything that can change a result, as this process found them first."""
+    return dict(_provenance())
+
+
+@cache
+def _provenance() -> dict[str, str]:
+    facts = {
+        "mmusim": model_version(),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+    return facts | {name: _installed(name) for name in ("simpy", "numpy", "scipy", "numba")}
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def profile_hash(profile: HostProfile) -> str:
+    """Return a hash of all costs of a host, with the notes on where they come from."""
+    text = json.dumps(profile.model_dump(mode="json"), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def commit() -> str:
+    """Return the git commit of the model, marked if the tree differs from it, or "unknown"."""
+    describe = ["git", "-C", str(_PACKAGE), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(describe, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()

@@ -1,0 +1,67 @@
+"""Run directories as pandas frames, units in the column names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mmusim.base.errors import ConfigError
+from mmusim.metrics.measure import UNITS
+from mmusim.store import Store
+from mmusim.trace.records import CAUSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frame(folder: Path) -> pd.DataFrame:
+    """Return one row a run: setting, policy, seed, metrics and the ledger.
+
+    Columns: ``setting``, ``memory`` and ``vcpus`` of the cell; ``policy``, ``seed``; each metric
+    with its unit (``phase_time_ns``); each cause of the measured phase's ledger
+    (``ledger_hits_ns``).
+
+    Raises
+    ------
+    ConfigError
+        If the folder is no run directory, or has no finished runs of this model version.
+    """
+    import pandas as pd
+
+    store = Store.open(folder)
+    try:
+        cells = {
+            key: (name, tomllib.loads(toml)["vm"]) for key, (name, toml) in store.cells().items()
+        }
+        rows: list[dict[str, Any]] = []
+        for key, policy, seed, record in store.results(figures_only=True):
+            name, vm = cells[key]
+            row: dict[str, Any] = {"setting": name, "memory": vm["memory"], "vcpus": vm["vcpus"]}
+            row |= {"policy": policy, "seed": seed}
+            rows.append(row | figures(record["values"], record["ledger"]))
+    finally:
+        store.close()
+    if not rows:
+        raise ConfigError.of(
+            str(folder), "runs", None, "there are none that finished", "run `mmusim run`"
+        )
+    return pd.DataFrame(rows).sort_values(["setting", "policy", "seed"], ignore_index=True)
+
+
+def figures(values: Mapping[str, float], ledger: Mapping[str, int]) -> dict[str, float | None]:
+    """Return a run's metrics and its ledger by column: ``phase_time_ns``, ``ledger_hits_ns``."""
+    row: dict[str, float | None] = {column: values.get(name) for name, column in _METRICS}
+    row.update((column, ledger.get(cause, 0)) for cause, column in _CAUSES)
+    return row
+
+
+def in_column(metric: str) -> str:
+    """Return the column of a metric: its name, and its unit if the name does not end with it."""
+    unit = UNITS[metric]
+    return metric if not unit or metric.endswith(f"_{unit}") else f"{metric}_{unit}"
+
+
+_METRICS: Final = [(name, in_column(name)) for name in UNITS]
+_CAUSES: Final = [(cause, f"ledger_{cause}_ns") for cause in CAUSES]

@@ -1,0 +1,207 @@
+"""A run as it was, moment by moment: what every vCPU did, who held mmu_lock, what there was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from mmusim.base.units import show_ns
+from mmusim.engine import simulate
+from mmusim.plan.make import Plan
+from mmusim.trace.records import HOST, USEFUL, PhaseTrace, Probe
+
+GUEST: Final = "guest"
+"""The state of a vCPU that spends its time on something useful."""
+MOST: Final = 400_000
+"""Records that a timeline holds unless told otherwise: some 60 MB of trace events."""
+_APART_NS: Final = 5_000  # gauges are read no more often, except by the host
+
+
+class Slice(NamedTuple):
+    """A vCPU was in one state."""
+
+    start_ns: int
+    end_ns: int
+    state: str  # guest, idle or a lost cause
+    causes: Mapping[str, int]  # ns, which sum to the length
+
+
+class Hold(NamedTuple):
+    """Somebody held mmu_lock."""
+
+    who: int
+    asked_ns: int
+    got_ns: int
+    released_ns: int
+    shared: bool
+
+
+class Reading(NamedTuple):
+    """What there was at an instant."""
+
+    at_ns: int
+    values: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """What happened from `start_ns` to `end_ns` of a run."""
+
+    policy: str
+    seed: int
+    start_ns: int
+    end_ns: int
+    vcpus: tuple[tuple[Slice, ...], ...]  # (vCPUs,) in the order of time
+    holds: tuple[Hold, ...]  # of mmu_lock, in the order in which they ended
+    readings: tuple[Reading, ...]
+    phases: tuple[PhaseTrace, ...]  # of the host thread
+    left_out: str = ""  # what there was no room for, in words
+
+
+def state_of(causes: Iterable[str]) -> str:
+    """Return the state of a vCPU that spends its time on these causes."""
+    first = next(iter(causes))
+    return GUEST if first in USEFUL else first
+
+
+class Recorder(Probe):
+    """Keeps what happens between two instants, as long as there is room."""
+
+    def __init__(self, vcpus: int, start_ns: int, end_ns: int | None, most: int) -> None:
+        """Keep what overlaps `start_ns` to `end_ns` (None: the end), at most `most` records."""
+        self._start, self._end, self._most = start_ns, end_ns, most
+        self.vcpus: list[list[Slice]] = [[] for _ in range(vcpus)]
+        self.holds: list[Hold] = []
+        self.readings: list[Reading] = []
+        self.kept = 0
+        self.full_at: int | None = None  # what began later is left out
+        self._next_reading = 0
+
+    def _keeps(self, start_ns: int, end_ns: int) -> bool:
+        if end_ns <= self._start or (self._end is not None and start_ns >= self._end):
+            return False
+        if self.full_at is None and self.kept >= self._most:
+            self.full_at = start_ns
+        if self.full_at is not None and start_ns >= self.full_at:
+            return False
+        self.kept += 1  # of what began before, at most a few more a vCPU
+        return True
+
+    def spent(self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int]) -> None:
+        """Add to the last slice, or begin another."""
+        state, lane = state_of(causes), self.vcpus[cpu]
+        if lane and lane[-1].state == state and lane[-1].end_ns == start_ns:
+            last = lane[-1]
+            lane[-1] = Slice(last.start_ns, end_ns, state, Counter(last.causes) + Counter(causes))
+        elif self._keeps(start_ns, end_ns):
+            lane.append(Slice(start_ns, end_ns, state, dict(causes)))
+
+    def locked(self, who: int, asked_ns: int, got_ns: int, released_ns: int, shared: bool) -> None:
+        """Keep a hold."""
+        if self._keeps(asked_ns, released_ns):
+            self.holds.append(Hold(who, asked_ns, got_ns, released_ns, shared))
+
+    def changed(self, who: int, now_ns: int, look: Callable[[], Mapping[str, int]]) -> None:
+        """Keep a reading now and then."""
+        if (who == HOST or now_ns >= self._next_reading) and self._keeps(now_ns, now_ns + 1):
+            self._next_reading = now_ns + _APART_NS
+            self.readings.append(Reading(now_ns, look()))
+
+
+def record(
+    plan: Plan, *, start_ns: int = 0, end_ns: int | None = None, most: int = MOST
+) -> Timeline:
+    """Simulate a plan and write down what happens between two instants.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to run; all of it is run.
+    start_ns, end_ns : int
+        What lies between is kept; `end_ns` None is the end of the run.
+    most : int
+        At most so many slices, holds and readings are kept; what begins after there is no room
+        left is left out, and `left_out` says so.
+
+    Raises
+    ------
+    MmusimError
+        As :func:`~mmusim.engine.simulate.simulate`.
+    """
+    recorder = Recorder(plan.vcpus, start_ns, end_ns, most)
+    trace = simulate(plan, probe=recorder)
+    end = trace.end_ns if end_ns is None else min(end_ns, trace.end_ns)
+    left_out = ""
+    if recorder.full_at is not None:
+        left_out = (
+            f"there was room for {most:,} records: what begins after "
+            f"{show_ns(recorder.full_at)} is left out, up to {show_ns(end)}"
+        )
+        end = min(end, recorder.full_at)
+    return Timeline(
+        policy=trace.policy,
+        seed=trace.seed,
+        start_ns=start_ns,
+        end_ns=end,
+        vcpus=tuple(tuple(_within(lane, start_ns, end)) for lane in recorder.vcpus),
+        holds=tuple(hold for hold in recorder.holds if hold.asked_ns < end),
+        readings=tuple(recorder.readings),
+        phases=tuple(p for p in trace.phases if p.end_ns >= start_ns and p.start_ns <= end),
+        left_out=left_out,
+    )
+
+
+def _within(lane: Iterable[Slice], start_ns: int, end_ns: int) -> Iterator[Slice]:
+    return (s for s in lane if s.start_ns < end_ns and s.end_ns > start_ns)
+
+
+class Held(NamedTuple):
+    """mmu_lock was held, by one or by readers together."""
+
+    start_ns: int
+    end_ns: int
+    by: tuple[int, ...]  # one for write, or all readers
+    shared: bool
+
+
+def held(holds: Iterable[Hold]) -> Iterator[Held]:
+    """Yield when mmu_lock was held: readers whose holds overlap are one, so no two overlap."""
+    readers: list[Hold] = []
+    until = 0
+    for hold in sorted(holds, key=lambda h: (h.got_ns, h.released_ns)):
+        if readers and (not hold.shared or hold.got_ns >= until):
+            yield _together(readers)
+            readers = []
+        if not hold.shared:
+            yield Held(hold.got_ns, hold.released_ns, (hold.who,), False)
+            continue
+        until = max(until, hold.released_ns) if readers else hold.released_ns
+        readers.append(hold)
+    if readers:
+        yield _together(readers)
+
+
+def _together(readers: list[Hold]) -> Held:
+    end_ns = max(hold.released_ns for hold in readers)
+    return Held(readers[0].got_ns, end_ns, tuple(sorted({h.who for h in readers})), True)
+
+
+def queue_lengths(holds: Iterable[Hold]) -> Iterator[tuple[int, int]]:
+    """Yield when the number of waiters for mmu_lock changed, and to what."""
+    steps: Counter[int] = Counter()
+    for hold in holds:
+        if hold.got_ns > hold.asked_ns:
+            steps[hold.asked_ns] += 1
+            steps[hold.got_ns] -= 1
+    length = 0
+    for at_ns in sorted(steps):
+        if steps[at_ns]:
+            length += steps[at_ns]
+            yield at_ns, length
+
+
+def name_of(who: int) -> str:
+    """Return what an actor is called."""
+    return "host thread" if who == HOST else f"vCPU {who}"

@@ -1,0 +1,238 @@
+"""What happened in a run. The one thing engines write and everything above them reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from mmusim.base.histogram import Histogram
+from mmusim.base.units import show_ns
+
+CAUSES: Final = (
+    "hits",  # accesses through an spte, at the cost of a 2 MiB mapping
+    "walk_4k",  # what they took longer because the mapping was 4 KiB
+    "think",  # guest work between accesses
+    "pass",  # once a phase: loop set-up, timer, entry
+    "fault_slow",  # exit, handler and entry of faults on the slow path
+    "fault_fast",  # the same for faults fixed without mmu_lock, and spurious ones
+    "table_alloc",  # page tables allocated and linked in a fault
+    "drop_large",  # large sptes zapped in a fault
+    "split_large",  # large sptes split in a fault
+    "mmu_lock_wait",  # queueing for mmu_lock
+    "flush_wait",  # waiting for acknowledgements of a flush the vCPU started in a fault
+    "flush_exit",  # exit, flush and entry because somebody else flushed
+    "tlb_flush",  # own flush on the way into the guest
+    "pml_log",  # what writes took longer because the processor logged them
+    "pml_drain",  # emptying the PML buffer at exits, and the exits that a full one forces
+    "ring_full",  # stopped until the full dirty ring was harvested and reset
+    "idle",  # nothing to do until the next request arrives
+    "tlb_refill",  # walking again for the mappings that a flush took from the TLB
+    "interference",  # the host did something else on the vCPU's processor
+    "user_exit",  # going to user space and back, for port I/O or because the VMM wants something
+    "bql_wait",  # queueing for the big lock of the VMM there
+    "throttle",  # asleep because a migration slows the guest down
+    "paused",  # stopped for the switch-over of a migration
+    "postcopy_wait",  # waiting for a page that has not reached the destination yet
+)
+"""Where a vCPU's time goes. The ledger of a phase has one row of nanoseconds for each."""
+
+USEFUL: Final = ("hits", "walk_4k", "think", "pass", "pml_log")
+"""Causes that are the guest's own: it is in guest mode, slower or faster (domain, A.11)."""
+IDLE: Final = ("idle",)
+"""Causes that are nobody's fault: the guest has nothing to do, and could do it."""
+LOST: Final = tuple(cause for cause in CAUSES if cause not in (*USEFUL, *IDLE))
+"""All others: the guest has something to do, or may have, and is kept from it."""
+FAULT_WORK: Final = (
+    "fault_slow", "fault_fast", "table_alloc", "drop_large", "split_large", "flush_wait",
+)  # fmt: skip
+"""Causes that are the work of faults, waits for locks apart."""
+
+HOST: Final = -1
+"""The actor number of the host thread."""
+
+
+class Round(NamedTuple):
+    """One round of a migration: from the end of a sync of the dirty log to the end of the next."""
+
+    start_ns: int
+    end_ns: int
+    sent_pages: int
+    zero_pages: int  # of these, sent as a header only
+    sent_bytes: int
+    dirty_pages: int  # to be sent after the sync that ends the round
+    bandwidth: float  # bytes per second, as the migration thread measured it last; 0: not yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationTrace:
+    """A migration of the VM."""
+
+    outcome: str  # completed, postcopy, did-not-converge, cancelled
+    start_ns: int
+    end_ns: int  # the destination runs and has everything; or the migration was given up
+    downtime_ns: int  # from the request to stop the vCPUs until they ran at the destination
+    rounds: tuple[Round, ...]
+    sent_pages: int
+    zero_pages: int
+    distinct_pages: int  # sent at least once
+    sent_bytes: int
+    spent: Mapping[str, int]  # what the migration thread did -> ns; sums to end_ns - start_ns
+    throttle: tuple[tuple[int, float], ...]  # auto-converge: when, share of time taken away
+    dirty_limit: tuple[tuple[int, int, int], ...]  # when, vCPU, sleep per full ring in ns
+
+    def story(self) -> tuple[str, ...]:
+        """Tell what happened, round by round."""
+        lines = [
+            f"round {number}: {show_ns(r.end_ns - r.start_ns)}, {r.sent_pages:,} pages sent, "
+            f"{r.dirty_pages:,} to be sent after it"
+            for number, r in enumerate(self.rounds, 1)
+        ]
+        lines += [
+            f"{show_ns(when - self.start_ns)}: vCPUs are throttled by {share:.0%}"
+            for when, share in self.throttle
+        ]
+        end = f"{self.outcome} after {show_ns(self.end_ns - self.start_ns)}"
+        downtime = f", downtime {show_ns(self.downtime_ns)}" if self.downtime_ns else ""
+        return (*lines, end + downtime)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseTrace:
+    """One phase of the driver."""
+
+    do: str
+    name: str
+    start_ns: int
+    end_ns: int
+    guest: bool
+    counters: Mapping[str, int]  # changes from this phase's start to the next one's
+    dirty: int | None = None  # get: pages reported
+    false_dirty: int | None = None  # get: of these, not written since they were last copied
+    guest_end_ns: int = 0  # guest phases: when the last vCPU had finished, in the background too
+    vcpu_ns: int = 0  # guest phases: sum over vCPUs of the time each needed
+    ledger: Mapping[str, int] = field(default_factory=dict)  # cause -> ns; sums to vcpu_ns
+    reads: Histogram = field(default_factory=Histogram)  # latency of each access, think time apart
+    writes: Histogram = field(default_factory=Histogram)
+    requests: Histogram = field(default_factory=Histogram)  # from intended arrival to completion
+    outcome: str = ""  # of write-page-table (progress, livelock, internal-error) or a migration
+    story: tuple[str, ...] = ()  # of these: what happened, line by line
+    read_before_drop: tuple[int, ...] = ()  # per dropped large spte: pages read without a fault
+    bill: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
+    migration: MigrationTrace | None = None
+    stalls: Histogram = field(default_factory=Histogram)  # each from leaving the guest to entering
+    worst_loss: Mapping[int, int] = field(default_factory=dict)
+    """Window in ns -> most ns that a vCPU lost within any window of that length; a window that no
+    vCPU ran for is missing (:mod:`mmusim.trace.stall_windows`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeStats:
+    """What happened at mmu_lock over a whole run in one mode, in nanoseconds."""
+
+    waits: Histogram  # of the acquisitions that had to, measured by those who waited
+    holds: Histogram  # of each acquisition
+    queue_ns: int  # area under the number of waiters, measured by the lock
+    busy_ns: int  # held in this mode by at least one
+
+    @property
+    def acquisitions(self) -> int:
+        """How many there were."""
+        return self.holds.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockStats:
+    """What happened at mmu_lock over a whole run, in nanoseconds."""
+
+    shared: ModeStats  # for read
+    exclusive: ModeStats  # for write; a spinlock knows no other
+    handoff_ns: int  # passing the lock on, when nobody could use it
+    breaks: int = 0  # walks that gave the lock up on their way
+
+    @property
+    def acquisitions(self) -> int:
+        """How many there were in both modes."""
+        return self.shared.acquisitions + self.exclusive.acquisitions
+
+    @property
+    def longest_hold_ns(self) -> int:
+        """The longest hold in either mode."""
+        return max(self.shared.holds.maximum, self.exclusive.holds.maximum)
+
+    @property
+    def wait_ns(self) -> int:
+        """Sum of the waits, measured by those who waited."""
+        return self.shared.waits.total_ns + self.exclusive.waits.total_ns
+
+    @property
+    def queue_ns(self) -> int:
+        """Area under the queue length, measured by the lock."""
+        return self.shared.queue_ns + self.exclusive.queue_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The result of a run."""
+
+    policy: str
+    seed: int
+    end_ns: int
+    phases: tuple[PhaseTrace, ...]
+    measured: int  # index of the phase that the experiment compares
+    counters: Mapping[str, int]  # at the end
+    lock: LockStats
+    fingerprint: str  # hash of the trajectory: every fault, host operation and counter
+
+
+class Fingerprint:
+    """Hashes a trajectory as it happens; equal trajectories have equal digests."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._hash = hashlib.blake2b(digest_size=12)
+        self.numbers: list[int] = []
+
+    def add(self, *numbers: int) -> None:
+        """Append whole numbers to the trajectory."""
+        self.numbers += numbers
+        if len(self.numbers) > 65_536:
+            self._drain()
+
+    def _drain(self) -> None:
+        self._hash.update(np.array(self.numbers, "<i8").tobytes())
+        self.numbers.clear()
+
+    def digest(self) -> str:
+        """Return the hash so far in hexadecimal."""
+        self._drain()
+        return self._hash.hexdigest()
+
+
+class Probe:
+    """What a run reports as it happens. Override the hooks you need; the others do nothing."""
+
+    def accessed(self, cpu: int, gfns: list[int], writes: list[bool], end_ns: int) -> None:
+        """Accesses succeeded, the last of them at `end_ns`."""
+
+    def copied(self, gfns: list[int]) -> None:
+        """The destination received pages as they are now."""
+
+    def switched(self) -> None:
+        """The guest runs at the destination from now on."""
+
+    def locked(self, who: int, asked_ns: int, got_ns: int, released_ns: int, shared: bool) -> None:
+        """An acquisition of mmu_lock has ended; `shared` if it was for read."""
+
+    def spent(self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int]) -> None:
+        """A vCPU spends a stretch of time on these causes, in ns; they sum to its length.
+
+        The stretches of a vCPU come in the order of time and leave nothing out. One may be
+        reported when it begins.
+        """
+
+    def changed(self, who: int, now_ns: int, look: Callable[[], Mapping[str, int]]) -> None:
+        """Somebody may have changed page tables or log; `look` counts sptes and logged pages."""
