@@ -17,7 +17,7 @@ from mmusim.policies import policies
 
 FLOORS = [
     ["base"],
-    ["mmu", "workload", "trace", "stats"],
+    ["mmu", "workload", "trace", "stats", "examples"],
     ["policies"],
     ["costs"],
     ["config"],

@@ -326,7 +326,8 @@ def test_make_reproduce_calls_verbs_and_options_that_exist() -> None:
         ["make", "-n", "-o", ".venv/.ready", "reproduce"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    lines = [shlex.split(line)[1:] for line in done.stdout.splitlines() if "mmusim" in line]
+    words = [shlex.split(line) for line in done.stdout.splitlines()]
+    lines = [rest for program, *rest in words if program == ".venv/bin/mmusim"]
     assert next(verb for verb, *_ in lines) == "check"
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for verb, *arguments in lines:
