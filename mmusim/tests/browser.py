@@ -13,7 +13,9 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="chromium or chromedriver is not installed here"
+    CHROMIUM is None or DRIVER is None,
+    reason="chromium or chromedriver is not installed; install the packages chromium and "
+    "chromium-driver",
 )
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

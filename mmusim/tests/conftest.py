@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from skipped import pytest_terminal_summary as pytest_terminal_summary
 
 from mmusim.base.errors import MisfitError
 from mmusim.config.cells import Cell, cells_of

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from skipped import without_remedy
 
 import mmusim
 from mmusim.config.experiment import Experiment
@@ -126,3 +127,14 @@ def test_every_policy_says_where_it_comes_from() -> None:
     for name, policy in policies().items():
         assert policy.summary(), name
         assert policy.commits or not policy.tracks, name
+
+
+@pytest.mark.parametrize("file", sorted(Path(__file__).parent.rglob("*.py")), ids=lambda f: f.name)
+def test_a_skip_says_what_would_enable_the_test(file: Path) -> None:
+    assert without_remedy(file.read_text()) == []
+
+
+def test_a_skip_without_remedy_is_found() -> None:
+    """Negative control."""
+    bad = 'import pytest\npytest.skip("no gcc")\npytest.importorskip("x")\npytest.skip("a; b")\n'
+    assert without_remedy(bad) == [2, 3]

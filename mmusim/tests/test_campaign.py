@@ -94,7 +94,7 @@ def test_runs_of_another_engine_are_other_runs(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks for an engine gets its runs, though they are the same."""
-    pytest.importorskip("numba", reason="the extra `compiled` is not installed")
+    pytest.importorskip("numba", reason="Numba is not installed; install mmusim[compiled]")
     run_experiment(tiny, tmp_path / "out", workers=1, engine="simpy")
     both = run_experiment(tiny, tmp_path / "out", workers=1, engine="compiled")
     store = Store.open(tmp_path / "out")

@@ -23,7 +23,7 @@ from mmusim.execution.workers import OtherVersionError
 from mmusim.experiment.run import run_experiment
 from mmusim.store import Store
 
-pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+pytest.importorskip("distributed", reason="distributed is not installed; install mmusim[cluster]")
 
 SWEEP = (
     MINIMAL.replace('{ do = "write" }', '{ do = "write", pages = "20%" }')

@@ -44,7 +44,7 @@ needs_kvm = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "usable")
 
 def test_the_code_is_the_listing_assembled(tmp_path: Path) -> None:
     if not (shutil.which("as") and shutil.which("objcopy")):
-        pytest.skip("binutils are not installed")
+        pytest.skip("as or objcopy is not installed; install the package binutils")
     (tmp_path / "guest.s").write_text(source())
     subprocess.run(["as", "guest.s", "-o", "guest.o"], cwd=tmp_path, check=True)
     command = ["objcopy", "-O", "binary", "-j", ".text", "guest.o", "guest.bin"]

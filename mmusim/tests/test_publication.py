@@ -25,7 +25,7 @@ from mmusim.store.dataset import MANIFEST
 from mmusim.store.publish import publish
 from mmusim.store.run_table import frame
 
-pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
+pytest.importorskip("pyarrow", reason="pyarrow is not installed; install mmusim[parquet]")
 
 TWO_CELLS = (
     MINIMAL.replace('{ do = "write" }', '{ do = "write", pages = "2%" }')
@@ -75,7 +75,9 @@ def test_an_experiment_can_be_answered_from_a_dataset(made: Path) -> None:
 def test_duckdb_reads_it_in_the_line_that_the_docs_show(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    duckdb = pytest.importorskip("duckdb")
+    duckdb = pytest.importorskip(
+        "duckdb", reason="DuckDB is not installed; install mmusim[parquet]"
+    )
     text = (ROOT / "docs" / "sweeps.md").read_text()
     (query,) = re.findall(r'duckdb -c "(SELECT .*?)"', text)
     monkeypatch.chdir(made)

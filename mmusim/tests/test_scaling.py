@@ -146,7 +146,7 @@ def test_bench_reports_faults_per_second_by_vcpus(monkeypatch: pytest.MonkeyPatc
 def test_the_lock_model_is_the_same_in_c_and_in_python() -> None:
     in_c = lock_model.in_c()
     if in_c is None:
-        pytest.skip("there is no C compiler")
+        pytest.skip("there is no C compiler; install gcc or clang")
     assert in_c(30) == lock_model.in_python(30) > 0
     assert in_c(30) != in_c(31)
 
