@@ -31,6 +31,10 @@ class EngineError(InvariantError):
     """The compiled engine is wrong: something happened to a vCPU where it cannot."""
 
 
+class WeaveError(MmusimError):
+    """A process is written with what the weaver does not support; names file and line."""
+
+
 class InterruptedRunError(MmusimError):
     """Somebody pressed Ctrl-C."""
 
