@@ -275,12 +275,12 @@ def test_an_error_in_compiled_code_names_the_vcpu_and_the_place() -> None:
 LONG_RUN = """
 import signal, sys, threading
 sys.path.insert(0, {tests!r})
-from conftest import cell
+from conftest import setting
 from mmusim.engine.simulate import Simulation
 from mmusim.plan.make import make_plan
 
 forever = [{{"do": "write"}}, *[{{"do": "read"}}] * 20_000]
-plan = make_plan(cell(forever, vcpus=2, memory="64MiB"), "none", 1)
+plan = make_plan(setting(forever, vcpus=2, memory="64MiB"), "none", 1)
 simulation = Simulation(plan, engine="compiled")
 threading.Timer(0.3, lambda: print("runs", flush=True)).start()
 try:
