@@ -12,10 +12,10 @@ from mmusim.base.quantities import Count, Share, Size, Strict, Time, known_name
 from mmusim.base.units import BYTES, REGION, show_bytes
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
-from mmusim.config.host import COSTS
 from mmusim.config.measured import Interference
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
+from mmusim.vocabulary import COSTS
 
 
 def _named(find: Callable[[str], object]) -> AfterValidator:

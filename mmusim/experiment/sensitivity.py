@@ -13,7 +13,6 @@ import numpy as np
 from mmusim.base.errors import ConfigError, MmusimError, nearest
 from mmusim.comparison.pairing import column
 from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
-from mmusim.config.host import COSTS
 from mmusim.config.settings import Setting, load_settings
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
@@ -23,7 +22,7 @@ from mmusim.experiment.run import opened
 from mmusim.experiment.scheduler import Campaign, in_rounds
 from mmusim.stats.intervals import Floats
 from mmusim.stats.sobol import Index, sobol
-from mmusim.vocabulary import METRICS
+from mmusim.vocabulary import COSTS, METRICS
 
 MATTERS: Final = 0.05
 """A cost that is behind less of the variance than this does not matter."""

@@ -11,8 +11,9 @@ import pytest
 from skipped import without_remedy
 
 import mmusim
-from mmusim.config.host import COSTS, load_profile, shipped_profiles
+from mmusim.config.host import load_profile, shipped_profiles
 from mmusim.policies import policies
+from mmusim.vocabulary import COSTS
 
 FLOORS = [
     ["base"],
@@ -25,7 +26,7 @@ FLOORS = [
     ["engine", "comparison", "store"],
     ["timeline", "conformance", "calibration", "execution"],
     ["experiment", "kvm"],
-    ["analysis", "validation"],
+    ["analysis", "validation", "field"],
     ["plots"],
     ["report"],
     ["cli"],

@@ -135,7 +135,7 @@ def test_a_nanosecond_of_a_cause_is_lost_or_not(cause: str) -> None:
 
 def test_without_costs_nothing_is_lost() -> None:
     """Zero cost gives zero jitter; a fault that costs something does not (control)."""
-    from mmusim.config.host import COSTS
+    from mmusim.vocabulary import COSTS
 
     free = dict.fromkeys(COSTS, "0ns") | {"t_hit_2M": "50ns"}
     for more, utilisation in ({}, 1.0), ({"c_fault_slow": "40us"}, 0.5):
