@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmusim.engine.flush import kick
-from mmusim.engine.vm import Steps, Vcpu, Vm
+from mmusim.engine.processes.flush import kick
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.plan.make import Interference
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migration
 from mmusim.costs.random_streams import uniforms
-from mmusim.engine.vm import Vm
+from mmusim.engine.state.vm import Vm
 from mmusim.trace.records import HOST
 
 HEADER: Final = 8

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.base.errors import InvariantError, LostWriteError
-from mmusim.engine.vm import Vm
+from mmusim.engine.state.vm import Vm
 from mmusim.mmu.slot import illegal, lost_writes
 from mmusim.mmu.spte import STALE
 

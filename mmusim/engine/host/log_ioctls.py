@@ -15,12 +15,12 @@ import numpy as np
 from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations as bills
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine import invariants
-from mmusim.engine.dirty_rings import hold_mmu_lock, note, pay
-from mmusim.engine.flush import flush_remote
-from mmusim.engine.lock_break import Done, walk_slot
-from mmusim.engine.phase_recorder import PhaseRecorder
-from mmusim.engine.vm import Steps, Vm
+from mmusim.engine.host.lock_break import Done, walk_slot
+from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
+from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.state import invariants
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import upper_levels
 from mmusim.mmu import walk as walks

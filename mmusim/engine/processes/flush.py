@@ -6,7 +6,7 @@ from typing import Final
 
 import simpy
 
-from mmusim.engine.vm import Steps, Vcpu, Vm
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.slot import flushed
 from mmusim.vocabulary.causes import FLUSH_WAIT
 from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS

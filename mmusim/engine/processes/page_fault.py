@@ -7,10 +7,10 @@ Sources: ``direct_page_fault``, ``kvm_tdp_page_fault``, ``fast_page_fault``, ``_
 from __future__ import annotations
 
 from mmusim.base.units import PAGES_PER_REGION
-from mmusim.engine.flush import flush_remote, replan
-from mmusim.engine.guest_mode import drain_pml, enter_guest, leave_handler
-from mmusim.engine.guest_run import GuestRun
-from mmusim.engine.vm import Outcome, Steps, Vcpu, Vm
+from mmusim.engine.processes.flush import flush_remote, replan
+from mmusim.engine.processes.guest_mode import drain_pml, enter_guest, leave_handler
+from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.vm import Outcome, Steps, Vcpu, Vm
 from mmusim.mmu import fault as mmu
 from mmusim.mmu.page_table import lacks_tables, leaf, permits, target_level
 from mmusim.mmu.spte import ACCESS, LEAF, LEVEL_1G, PRESENT, WRITABLE, Edit

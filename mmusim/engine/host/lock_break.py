@@ -15,9 +15,9 @@ import simpy
 
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.costs import log_operations as bills
-from mmusim.engine.dirty_rings import hold_mmu_lock, note, pay
-from mmusim.engine.flush import flush_remote
-from mmusim.engine.vm import Steps, Vm
+from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
+from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import LEVEL_1G
 from mmusim.trace.records import HOST

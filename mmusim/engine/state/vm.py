@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, Protocol
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
 from mmusim.base.histogram import Histogram
-from mmusim.engine.fault_shares import FaultShares
-from mmusim.engine.mmu_lock import RwLock, SpinLock
-from mmusim.engine.virtual_cpu import Vcpu as Vcpu
+from mmusim.engine.state.fault_shares import FaultShares
+from mmusim.engine.state.mmu_lock import RwLock, SpinLock
+from mmusim.engine.state.steps import Outcome as Outcome
+from mmusim.engine.state.steps import Steps as Steps
+from mmusim.engine.state.virtual_cpu import Vcpu as Vcpu
+from mmusim.engine.state.vmm import Vmm
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import LOGGED
 from mmusim.mmu.upper_levels import UpperLevels
-from mmusim.plan.make import Plan, Program
+from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu, Tracking
 from mmusim.trace.records import Fingerprint, Probe
 from mmusim.vocabulary.causes import CAUSES, MMU_LOCK_WAIT
 from mmusim.vocabulary.counters import COUNTERS
 
-if TYPE_CHECKING:
-    from mmusim.engine.postcopy import Postcopy
-    from mmusim.engine.user_space import Vmm
 
-Steps = Generator[simpy.Event, Any, None]
-"""A SimPy process, or a part of one."""
-Outcome = Generator[simpy.Event, Any, int]
-"""A part of a process that returns a number."""
-WorkItem: TypeAlias = "Callable[[Vm, Vcpu], Steps]"
-"""Something that a vCPU's thread does in user space, with the big lock held."""
+class MissingPages(Protocol):
+    """Pages that have not reached the destination of a migration yet."""
+
+    def fault(self, v: Vcpu, gfn: int, index: int) -> Steps:
+        """Get a page from the source if it is not there."""
+
 
 _CAUSES: Final = CAUSES.names
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
@@ -81,7 +80,7 @@ class Vm:
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.vmm: Vmm | None = None  # while QEMU migrates the VM
         self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
-        self.postcopy: Postcopy | None = None
+        self.postcopy: MissingPages | None = None
         self.fingerprint = Fingerprint()
         self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
         self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them
@@ -102,19 +101,6 @@ class Vm:
         """Return mmu_lock, with the times of its law of contention."""
         kind = LOCKS[plan.choices.lock]
         return kind(self.env, "mmu_lock", self.probe, handoff_ns=handoff_ns, count_ns=count_ns)
-
-    def launch(self, v: Vcpu, program: Program, laps: Iterable[Program]) -> simpy.Process:
-        """Let a vCPU run a program, and what `laps` goes on with; return its process."""
-        from mmusim.engine.vcpu import vcpu
-
-        return self.env.process(vcpu(self, v, program, laps))
-
-    def disturb(self, v: Vcpu, source: int) -> None:
-        """Let the host interfere with the program that a vCPU runs now."""
-        from mmusim.engine.interference import interfere
-
-        self.interferers += 1
-        self.env.process(interfere(self, v, source, self.plan.interference[source]))
 
     @property
     def now(self) -> int:

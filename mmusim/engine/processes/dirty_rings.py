@@ -9,8 +9,8 @@ import numpy as np
 import simpy
 
 from mmusim.costs import log_operations as bills
-from mmusim.engine.flush import flush_remote
-from mmusim.engine.vm import Steps, Vcpu, Vm
+from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.dirty_ring import masks
 from mmusim.mmu.slot import rearm
 from mmusim.vocabulary.counters import RING_ENTRIES

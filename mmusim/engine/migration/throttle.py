@@ -10,8 +10,9 @@ from typing import Final, Protocol
 
 from mmusim.base.units import BYTES, NS, PAGE
 from mmusim.config.migrate import Migration
-from mmusim.engine.user_space import asleep, hold_bql, run_on_cpu
-from mmusim.engine.vm import Steps, Vcpu, Vm, WorkItem
+from mmusim.engine.processes.user_space import asleep, hold_bql, run_on_cpu
+from mmusim.engine.state.steps import WorkItem
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
 
 TIMESLICE_NS: Final = 10 * NS["ms"]
 """CPU_THROTTLE_TIMESLICE_NS: how long a vCPU runs between two sleeps."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mmusim.engine.dirty_rings import reap
-from mmusim.engine.tlb import refill
-from mmusim.engine.user_space import asleep, hold_bql, to_user_space
-from mmusim.engine.vm import Steps, Vcpu, Vm
+from mmusim.engine.processes.dirty_rings import reap
+from mmusim.engine.processes.user_space import asleep, hold_bql, to_user_space
+from mmusim.engine.state.tlb import refill
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.spte import LOGGED
 from mmusim.vocabulary.causes import (
     FLUSH_EXIT,

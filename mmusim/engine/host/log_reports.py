@@ -16,10 +16,10 @@ from mmusim.base.units import PAGE
 from mmusim.config.driver import Clear, Phase, Sync
 from mmusim.costs import log_operations as bills
 from mmusim.costs.random_streams import Ints
-from mmusim.engine.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
-from mmusim.engine.flush import kick_all
-from mmusim.engine.log_ioctls import EVERYTHING, Host, arm, send, unlock_and_flush
-from mmusim.engine.vm import Steps, Vm
+from mmusim.engine.host.log_ioctls import EVERYTHING, Host, arm, send, unlock_and_flush
+from mmusim.engine.processes.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
+from mmusim.engine.processes.flush import kick_all
+from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import walk as walks
 from mmusim.mmu.spte import CHILD, LOGGED, STALE

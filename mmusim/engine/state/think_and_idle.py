@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.costs.random_streams import Stream
-from mmusim.engine.phase_recorder import PhaseRecorder
+from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.plan.make import Program
 from mmusim.workload.base import Requests
 

@@ -12,12 +12,12 @@ from typing import Final
 import simpy
 
 from mmusim.base.errors import LivelockError
-from mmusim.engine.flush import REPLAN
-from mmusim.engine.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
-from mmusim.engine.guest_run import GuestRun
-from mmusim.engine.page_fault import LOST_RACE, page_fault
-from mmusim.engine.user_space import GuestGoneError
-from mmusim.engine.vm import Steps, Vcpu, Vm
+from mmusim.engine.processes.flush import REPLAN
+from mmusim.engine.processes.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
+from mmusim.engine.processes.page_fault import LOST_RACE, page_fault
+from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.engine.state.vmm import GuestGoneError
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.page_table import leaf, permits
 from mmusim.mmu.spte import Spte

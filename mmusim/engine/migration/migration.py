@@ -12,17 +12,18 @@ from typing import Any, Final
 
 from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
-from mmusim.engine import invariants
-from mmusim.engine.channel import Channel
-from mmusim.engine.dirty_rings import hold_slots_lock
-from mmusim.engine.log_ioctls import Host, disable_logging, enable_logging
-from mmusim.engine.log_reports import clear_chunk, get_dirty_log, harvest_ring
-from mmusim.engine.postcopy import Postcopy
-from mmusim.engine.ram import RamBlock
-from mmusim.engine.switch import go_to_destination
-from mmusim.engine.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
-from mmusim.engine.user_space import Vmm, hold_bql, stop_vcpus
-from mmusim.engine.vm import Steps, Vm
+from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
+from mmusim.engine.host.log_reports import clear_chunk, get_dirty_log, harvest_ring
+from mmusim.engine.migration.channel import Channel
+from mmusim.engine.migration.postcopy import Postcopy
+from mmusim.engine.migration.ram import RamBlock
+from mmusim.engine.migration.switch import go_to_destination
+from mmusim.engine.migration.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
+from mmusim.engine.processes.dirty_rings import hold_slots_lock
+from mmusim.engine.processes.user_space import hold_bql, stop_vcpus
+from mmusim.engine.state import invariants
+from mmusim.engine.state.vm import Steps, Vm
+from mmusim.engine.state.vmm import Vmm
 from mmusim.policies import Reporting
 from mmusim.trace.records import HOST, MigrationTrace, Round
 
@@ -39,7 +40,7 @@ class Migration:
         """Ask for the migration now; `number` is that of the phase."""
         self.vm, self.host, self.spec = vm, host, vm.plan.driver.migration
         self.number, self.phase = number, phase
-        self.vmm = vm.vmm = Vmm(vm)
+        self.vmm = vm.vmm = Vmm(vm.env)
         self.vcpus = vm.vcpus if phase.workload else []
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
         self.channel = Channel(vm, self.spec, number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmusim.engine.vm import Vm
+from mmusim.engine.state.vm import Vm
 from mmusim.mmu import walk as walks
 from mmusim.mmu.slot import flushed, set_log
 from mmusim.mmu.upper_levels import forget

@@ -17,10 +17,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.engine.run_slices import run_slices
-from mmusim.engine.think_and_idle import ThinkAndIdle
-from mmusim.engine.tlb import WorkingSet
-from mmusim.engine.vm import Vcpu, Vm
+from mmusim.engine.state.run_slices import run_slices
+from mmusim.engine.state.think_and_idle import ThinkAndIdle
+from mmusim.engine.state.tlb import WorkingSet
+from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import hit_level, hit_levels
 from mmusim.mmu.spte import STALE

@@ -14,19 +14,20 @@ from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.costs.distributions import Gamma
-from mmusim.engine import log_ioctls, log_reports
-from mmusim.engine.dirty_rings import hold_slots_lock
-from mmusim.engine.log_ioctls import Host
-from mmusim.engine.migration import Migration
-from mmusim.engine.phase_recorder import PhaseRecorder
-from mmusim.engine.soft_vcpu import soft_vcpu
-from mmusim.engine.user_space import port_io
-from mmusim.engine.vm import Steps, Vcpu, Vm
+from mmusim.engine.host import log_ioctls, log_reports
+from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.kinds import Kind
+from mmusim.engine.migration.migration import Migration
+from mmusim.engine.processes.dirty_rings import hold_slots_lock
+from mmusim.engine.processes.soft_vcpu import soft_vcpu
+from mmusim.engine.processes.user_space import port_io
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.plan.make import Program
 from mmusim.trace.records import HOST, PhaseTrace
 
 
-def host_thread(vm: Vm, host: Host) -> Steps:
+def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
     """Go through the phases, one after the other."""
     for number, phase in enumerate(vm.plan.driver.phases):
         record: dict[str, Any] = {"do": phase.do, "name": phase.name, "start_ns": vm.now}
@@ -37,9 +38,9 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
         vm.changed(HOST)
         if isinstance(phase, Migrate):
-            yield from migrate(vm, host, number, phase)
+            yield from migrate(vm, host, kind, number, phase)
         elif isinstance(phase, GuestPhase):
-            yield from start_guest(vm, host, number, phase)
+            yield from start_guest(vm, host, kind, number, phase)
         else:
             yield from OPERATIONS[phase.do](vm, host, phase, record)
         record["end_ns"] = vm.now
@@ -50,7 +51,7 @@ def host_thread(vm: Vm, host: Host) -> Steps:
     host.waits_for = ""
 
 
-def start_guest(vm: Vm, host: Host, number: int, phase: GuestPhase) -> Steps:
+def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) -> Steps:
     """Let every vCPU run its program of this phase; wait for them unless told not to."""
     yield from join(vm, host)  # a vCPU runs one program at a time
     recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
@@ -60,23 +61,24 @@ def start_guest(vm: Vm, host: Host, number: int, phase: GuestPhase) -> Steps:
         v.recorder = recorder
         if isinstance(phase, WritePageTable):
             soft = soft_vcpu(vm, v, number, phase, host.phases[-1])
-            run_on(vm, host, v, vm.env.process(soft))
+            run_on(vm, host, kind, v, vm.env.process(soft))
         else:
             more = laps(vm, v, number, lambda: not host.joining) if phase.repeat else ()
-            run_on(vm, host, v, vm.launch(v, vm.plan.program(number, v.number), more))
+            process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
+            run_on(vm, host, kind, v, process)
     if not phase.background:
         yield from join(vm, host)
 
 
-def run_on(vm: Vm, host: Host, v: Vcpu, process: simpy.Process) -> None:
+def run_on(vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process) -> None:
     """Note the process that a vCPU goes through, and let the host interfere with it."""
     v.process = process
     host.running.append(process)
     for source in range(len(vm.plan.interference)):
-        vm.disturb(v, source)
+        kind.interfere(vm, v, source)
 
 
-def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
+def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Steps:
     """Let every vCPU run its workload lap after lap beside the migration thread."""
     yield from join(vm, host)
     recorder, record = PhaseRecorder(vm.plan.slot.npages), host.phases[-1]
@@ -85,7 +87,8 @@ def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
     for v in migration.vcpus:
         v.recorder = recorder
         more = laps(vm, v, number, lambda: migration.active)
-        run_on(vm, host, v, vm.launch(v, vm.plan.program(number, v.number), more))
+        process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
+        run_on(vm, host, kind, v, process)
     start_port_io(vm, migration)
     yield from migration.thread()
     yield from join(vm, host)

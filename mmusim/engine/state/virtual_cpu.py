@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import simpy
@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 
 from mmusim.costs.distributions import Constant
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.phase_recorder import PhaseRecorder
-from mmusim.engine.tlb import WorkingSet
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.steps import WorkItem
+from mmusim.engine.state.tlb import WorkingSet
 from mmusim.mmu.dirty_ring import DirtyRing
 from mmusim.plan.make import Plan
 from mmusim.policies import Tracking
 from mmusim.trace.stall_windows import Stalls
 
-if TYPE_CHECKING:
-    from mmusim.engine.guest_run import GuestRun
-    from mmusim.engine.vm import WorkItem
+
+class UnderWay(Protocol):
+    """A vCPU's way through its program."""
+
+    def settle(self) -> None:
+        """Mark what the run of hits under way has touched by now."""
 
 
 class Vcpu:
@@ -124,7 +128,7 @@ class Vcpu:
         self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
-        self.run: GuestRun | None = None  # while it goes through a program
+        self.run: UnderWay | None = None  # while it goes through a program
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
         self.first = 0
         self.waits_for = ""

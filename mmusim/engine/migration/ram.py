@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mmusim.base.units import PAGE
 from mmusim.costs.random_streams import Ints, uniforms
-from mmusim.engine.log_ioctls import copy_to_destination
-from mmusim.engine.vm import Vm
+from mmusim.engine.host.log_ioctls import copy_to_destination
+from mmusim.engine.state.vm import Vm
 from mmusim.mmu.spte import STALE
 from mmusim.policies import Reporting
 from mmusim.trace.records import HOST

@@ -11,28 +11,12 @@ from collections.abc import Callable, Iterable
 import simpy
 
 from mmusim.costs.random_streams import Stream
-from mmusim.engine.flush import kick
-from mmusim.engine.mmu_lock import SpinLock
-from mmusim.engine.vm import Steps, Vcpu, Vm, WorkItem
+from mmusim.engine.processes.flush import kick
+from mmusim.engine.state.steps import WorkItem
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.engine.state.vmm import GuestGoneError
 from mmusim.trace.records import HOST
 from mmusim.vocabulary.causes import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT
-
-
-class GuestGoneError(Exception):
-    """The guest runs elsewhere now: nothing remains for a vCPU to do here."""
-
-
-class Vmm:
-    """What QEMU adds to KVM while it migrates a VM."""
-
-    def __init__(self, vm: Vm) -> None:
-        """Nobody holds the big lock, the vCPUs run."""
-        self.bql = SpinLock(vm.env, "the big lock")
-        self.stopping = vm.env.event()  # the vCPUs are asked to stop
-        self.resumed = vm.env.event()  # the guest runs again, or
-        self.gone = False  # it is no longer here
-        self.limits_dirtying = False
-        self.bql_wait_ns = 0  # of the migration thread
 
 
 def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:
