@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mmusim.base.errors import ConfigError, MmusimError, WindowError
+from mmusim.config.driver import Driver
 from mmusim.config.settings import Setting
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
@@ -227,8 +228,8 @@ def test_a_schedule_is_absolute_and_what_is_late_is_said() -> None:
     """Syncs take some 20 us: every 100 us they keep their times, every 10 us they do not."""
 
     def starts(every: str) -> list[tuple[int, int]]:
-        host = [{"do": "enable-logging", "at": "50us"},
-                {"do": "sync-dirty-log", "at": "1ms", "every": every, "times": 6}]  # fmt: skip
+        enable: dict[str, Any] = {"do": "enable-logging", "at": "50us"}
+        host = [enable, {"do": "sync-dirty-log", "at": "1ms", "every": every, "times": 6}]
         trace = simulate(make_plan(scenario([], host), "split-on-fault", 1))
         began = trace.phases[1].start_ns
         return [(o.start_ns - began, o.late_ns) for o in trace.operations[1:]]
@@ -299,8 +300,9 @@ def test_a_window_that_never_begins_in_a_run_is_an_error_with_a_remedy() -> None
 
 def test_vcpus_share_the_memory_that_they_are_told_to() -> None:
     made = busy_setting()
-    (run,) = [phase for phase in made.experiment.driver.phases if phase.do == "run"]
     driver = made.experiment.driver
+    assert isinstance(driver, Driver)
+    (run,) = [phase for phase in driver.phases if phase.do == "run"]
     touched = {}
     for shared in (0.0, 0.25, 1.0):
         changed = [
