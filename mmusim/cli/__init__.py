@@ -9,6 +9,7 @@ import typer
 
 from mmusim.cli.evidence_verbs import app as evidence_verbs
 from mmusim.cli.examples import app as examples
+from mmusim.cli.exposure import app as exposure
 from mmusim.cli.handing_on import app as handing_on
 from mmusim.cli.import_log import app as import_log
 from mmusim.cli.options import AsJson, Engine, ExperimentFile, From, Out, Policy, Seed, SettingName
@@ -31,6 +32,7 @@ app.add_typer(evidence_verbs)
 app.add_typer(workload, name="workload")
 app.add_typer(handing_on)
 app.add_typer(statistics)
+app.add_typer(exposure)
 app.add_typer(vocabulary)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import tomli_w
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
+from mmusim.comparison.exposure import no_verdict
 from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting, load_settings, resolved
 from mmusim.engine.choice import AUTO, resolve
@@ -22,7 +23,8 @@ from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analy
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
 from mmusim.store.provenance import profile_hash, provenance
-from mmusim.vocabulary.metrics import USUAL
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metrics import USUAL, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,5 +212,10 @@ def _verdicts(experiment: Experiment, results: Sequence[SettingResult]) -> list[
     verdicts = []
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.setting.labels)]
-        verdicts += [judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha) for r in about]
+        for r in about:
+            verdict = judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha)
+            of_the_guest = METRICS[claim.metric].scope is Scope.PHASE
+            if of_the_guest and no_verdict(r.runs, *claim.sides):
+                verdict = replace(verdict, outcome="inconclusive")
+            verdicts.append(verdict)
     return verdicts

@@ -14,8 +14,8 @@ from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.uniform import PerPage, count_of
 
 
-class HotCold(Strict):
-    """Independent accesses; reads and writes each have hot pages of their own.
+class HotSets(Strict):
+    """Reads and writes each have hot pages of their own.
 
     The H = `hot` N first pages are hot for reads. As many are hot for writes, and begin where they
     share a part `overlap` with the former: at page (1 - overlap) H. A read goes to its hot set
@@ -25,9 +25,6 @@ class HotCold(Strict):
     reads and writes apart.
     """
 
-    pattern: Literal["hot-cold"]
-    accesses_per_page: PerPage = 4.0
-    writes: Share = 0.2
     hot: Annotated[Share, Field(gt=0)] = 0.1
     """Share of the pages that is hot for reads, and for writes."""
     hot_reads: Share = 0.9
@@ -44,25 +41,39 @@ class HotCold(Strict):
             )  # fmt: skip
         return self
 
-    def length(self, pages: int) -> int:
-        """Return accesses per page times pages."""
-        return count_of(self.accesses_per_page, pages)
-
     def hot_sets(self, pages: int) -> tuple[int, int]:
         """Return how many pages each hot set has, and where that of writes begins."""
         size = min(pages, max(1, round(self.hot * pages)))
         return size, min(round((1 - self.overlap) * size), pages - size)
 
-    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
-        """Return independent accesses to the pages from `base_gfn`."""
-        count = self.length(pages)
-        write = uniforms("write?", 0, count) < self.writes
+    def touched(
+        self, write: NDArray[np.bool_], pages: int, uniforms: Uniforms
+    ) -> NDArray[np.int64]:
+        """Return which of the pages each access touches, from 0; `write` says which are writes."""
+        count = len(write)
         where = uniforms("where", 0, count)
         hot, written_from = self.hot_sets(pages)
         is_hot = uniforms("hot?", 0, count) < np.where(write, self.hot_writes, self.hot_reads)
         is_hot |= hot == pages
         start = np.where(write, written_from, 0)
-        return Accesses(base_gfn + _page(where, is_hot, start, hot, pages), write)
+        return _page(where, is_hot, start, hot, pages)
+
+
+class HotCold(HotSets):
+    """Independent accesses, most of them to hot pages."""
+
+    pattern: Literal["hot-cold"]
+    accesses_per_page: PerPage = 4.0
+    writes: Share = 0.2
+
+    def length(self, pages: int) -> int:
+        """Return accesses per page times pages."""
+        return count_of(self.accesses_per_page, pages)
+
+    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
+        """Return independent accesses to the pages from `base_gfn`."""
+        write = uniforms("write?", 0, self.length(pages)) < self.writes
+        return Accesses(base_gfn + self.touched(write, pages, uniforms), write)
 
 
 def _page(

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Count, Share, Strict, Time
 from mmusim.workload.base import Accesses, Requests, Uniforms
+from mmusim.workload.locality import Locality
 from mmusim.workload.zipf import Exponent, ranks
 
 MOST_BURSTS: Final = 10**7
@@ -49,11 +50,19 @@ class OpenLoopRequests(Strict):
     """Pages that a request touches, one access each."""
     exponent: Exponent = 0.0
     """Popularity of the pages: 0 is uniform, more is Zipf's law by rank, scattered."""
+    locality: Locality | None = None
+    """Which pages: uniform, zipf, hot-cold or each-once, with its parameters; by default as
+    `exponent` says."""
     writes: Share = 0.2
     """Share of the accesses that are writes."""
 
     @model_validator(mode="after")
     def _mean_is_possible(self) -> Self:
+        if self.locality is not None and self.exponent:
+            raise MisfitError(
+                "exponent", self.exponent, "and locality both say which pages are touched",
+                'drop it, or write locality = { kind = "zipf", exponent = ... }',
+            )  # fmt: skip
         if self.peak * self.in_bursts > 1:
             raise MisfitError(
                 "peak", self.peak,
@@ -76,12 +85,15 @@ class OpenLoopRequests(Strict):
     def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
         """Return the accesses of all requests, in the order of their arrivals."""
         count = self.length(pages)
-        page = ranks(uniforms("where", 0, count), pages, self.exponent)
-        if self.exponent:
-            page = np.argsort(uniforms("rank", 0, pages), kind="stable")[page]
+        write = uniforms("write?", 0, count) < self.writes
+        if self.locality is not None:
+            page = self.locality.touched(write, pages, uniforms)
+        else:
+            page = ranks(uniforms("where", 0, count), pages, self.exponent)
+            if self.exponent:
+                page = np.argsort(uniforms("rank", 0, pages), kind="stable")[page]
         due = np.repeat(self.arrivals_ns(uniforms), self.touches)
         last = np.arange(1, count + 1) % self.touches == 0
-        write = uniforms("write?", 0, count) < self.writes
         return Accesses(base_gfn + page, write, requests=Requests(due, last))
 
     def arrivals_ns(self, uniforms: Uniforms) -> NDArray[np.int64]:
