@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -19,7 +20,34 @@ def exposure(experiment: ExperimentFile, out: Out = None, as_json: AsJson = Fals
     from mmusim.experiment.exposure import rows, warnings
 
     outcome = load(Path(experiment), out)
-    table("Exposure, means over seeds", rows(outcome), as_json)
-    if not as_json:
+    met = rows(outcome)
+    if as_json:
+        table("", met, True)
+    else:
+        table("Exposure, means over seeds", [shown(row) for row in met], False)
         for line in warnings(outcome):
             typer.echo(f"warning: {line}")
+
+
+def shown(row: dict[str, Any]) -> dict[str, str]:
+    """Return a row of exposures as people read it."""
+    from mmusim.base.units import show_ns, show_number
+
+    def count(name: str) -> str:
+        return show_number(row[name])
+
+    return {
+        "setting": row["setting"],
+        "window": row["window"],
+        "policy": row["policy"],
+        "length": show_ns(row["length"]),
+        "logging_on": show_ns(row["time_with_logging_on"]),
+        "operations": f"{count('operations_begun')} begun, {count('operations_ended')} ended",
+        "armed": count("pages_armed"),
+        "dirty": count("pages_reported_truly_dirty"),
+        "falsely": count("pages_reported_falsely_dirty"),
+        "accesses": count("accesses"),
+        "requests": count("requests"),
+        "mmu_lock": f"{row['lock_share']:.0%}",
+        "left_over": count("leftover_faults"),
+    }

@@ -150,5 +150,5 @@ def mean(rows: Sequence[Exposure], count: Callable[[Exposure], float]) -> float:
 
 
 def differ(one: float, other: float) -> bool:
-    """Tell whether two exposures differ by more than the tenth of the larger."""
-    return abs(one - other) > APART * max(abs(one), abs(other))
+    """Tell whether two exposures differ by more than a tenth of the smaller."""
+    return abs(one - other) > APART * min(one, other)

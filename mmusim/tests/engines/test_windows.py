@@ -35,7 +35,7 @@ def scenario(windows: list[dict[str, Any]], phases: list[dict[str, Any]], **more
         vcpus=2,
         memory="16MiB",
         vm={"kernel": "linux-6.8"},
-        policies={"baseline": "eager-split", "compare": ["split-on-fault", "lazy-drop"]},
+        policies={"baseline": "eager_page_split", "compare": ["split-on-fault", "lazy-drop"]},
         driver={"windows": windows},
         workloads={"requests": REQUESTS | more},
     )
@@ -210,11 +210,11 @@ def test_windows_of_a_migration_begin_with_what_it_does() -> None:
         memory="16MiB",
         vm={"kernel": "linux-6.8"},
         driver={"windows": windows, "measure": "first pass"},
-        policies={"baseline": "eager-split", "compare": ["split-on-fault"]},
+        policies={"baseline": "eager_page_split", "compare": ["split-on-fault"]},
         workloads={"mixed": {"pattern": "uniform", "writes": "10%"}},
     )
     for engine in (SIMPY, COMPILED):
-        trace = simulate(make_plan(made, "eager-split", 1), engine=engine)
+        trace = simulate(make_plan(made, "eager_page_split", 1), engine=engine)
         setup, first, stopped = trace.windows
         migration = trace.phases[-1].migration
         assert migration is not None
