@@ -31,6 +31,10 @@ class EngineError(InvariantError):
     """The compiled engine is wrong: something happened to a vCPU where it cannot."""
 
 
+class ClockError(MmusimError):
+    """A run's simulated time does not fit into its clock."""
+
+
 class InterruptedRunError(MmusimError):
     """Somebody pressed Ctrl-C."""
 
