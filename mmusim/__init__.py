@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mmusim.base.errors import ConfigError, MmusimError
     from mmusim.comparison.compare import Comparison, compare, judge
-    from mmusim.config.cells import Cell, load_cells
+    from mmusim.config.settings import Setting, load_settings
     from mmusim.conformance.replay import conform
     from mmusim.engine.simulate import simulate
     from mmusim.experiment.compare_folders import compare_folders
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mmusim.trace.records import Probe, Trace
 
 _HOME = {
-    "Cell": "config.cells", "load_cells": "config.cells",
+    "Setting": "config.settings", "load_settings": "config.settings",
     "Plan": "plan.make", "make_plan": "plan.make", "Policy": "policies",
     "Trace": "trace.records", "Probe": "trace.records", "simulate": "engine",
     "Metrics": "metrics.measure", "measure": "metrics.measure",
@@ -36,7 +36,6 @@ _HOME = {
 }  # fmt: skip
 
 __all__ = [
-    "Cell",
     "Comparison",
     "ConfigError",
     "Metrics",
@@ -45,12 +44,13 @@ __all__ = [
     "Plan",
     "Policy",
     "Probe",
+    "Setting",
     "Trace",
     "compare",
     "compare_folders",
     "conform",
     "judge",
-    "load_cells",
+    "load_settings",
     "make_plan",
     "measure",
     "publish",
@@ -59,7 +59,17 @@ __all__ = [
 ]
 
 
+_RENAMED = {"Cell": "Setting", "load_cells": "load_settings"}
+"""Names of version 0.1."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        import warnings
+
+        new = _RENAMED[name]
+        warnings.warn(f"mmusim.{name} is mmusim.{new} now", DeprecationWarning, stacklevel=2)
+        name = new
     if name not in _HOME:
         raise AttributeError(f"module 'mmusim' has no attribute {name!r}")
     return getattr(importlib.import_module(f"mmusim.{_HOME[name]}"), name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmusim.analysis.labels import Row, every_run, frame, setting
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.compare import Comparison, compare, corrected
-from mmusim.config.cells import load_cells
+from mmusim.config.settings import load_settings
 from mmusim.experiment.run import Outcome, evaluate
 from mmusim.metrics.measure import UNITS
 from mmusim.stats import Answer, Interval, PValue
@@ -35,17 +35,17 @@ def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
     ConfigError
         If the file is wrong, the folder is no run directory, or no setting is complete there.
     """
-    settings, cells = load_cells(experiment)
-    folder = Path("results") / settings.id if folder is None else Path(folder)
+    config, settings = load_settings(experiment)
+    folder = Path("results") / config.id if folder is None else Path(folder)
     store = Store.open(folder)
     try:
-        outcome = evaluate(settings, cells, store)
+        outcome = evaluate(config, settings, store)
     finally:
         store.close()
-    if not outcome.cells:
+    if not outcome.settings:
         raise ConfigError.of(
             str(folder), "runs", None,
-            "holds no complete cell of this experiment and model version",
+            "holds no complete setting of this experiment and model version",
             f"run `mmusim run {experiment} --out {folder}`",
         )  # fmt: skip
     return outcome
@@ -60,7 +60,7 @@ def runs(outcome: Outcome) -> pd.DataFrame:
     measured phase's ledger (``ledger_hits_ns``).
     """
     rows: list[Row] = []
-    vms = {r.cell.name or "all": r.cell.experiment.vm for r in outcome.cells}
+    vms = {r.setting.name or "all": r.setting.experiment.vm for r in outcome.settings}
     for where, run in every_run(outcome):
         vm = vms[where["setting"]]
         row = where | {"memory_bytes": vm.memory, "vcpus": vm.vcpus, "outcome": run.outcome}
@@ -117,11 +117,11 @@ def compared(outcome: Outcome, metric: str) -> dict[str, list[Comparison]]:
     ConfigError
         If there is no such metric.
     """
-    found: dict[str, list[Comparison]] = {r.cell.name: [] for r in outcome.cells}
+    found: dict[str, list[Comparison]] = {r.setting.name: [] for r in outcome.settings}
     policies, fresh = outcome.experiment.policies, []
-    for r in outcome.cells:
+    for r in outcome.settings:
         if metric in r.comparisons:
-            found[r.cell.name] = r.comparisons[metric]
+            found[r.setting.name] = r.comparisons[metric]
         elif all(known(metric) in run.values for runs in r.runs.values() for run in runs):
             base = r.runs[policies.baseline]
             fresh += [
@@ -130,7 +130,7 @@ def compared(outcome: Outcome, metric: str) -> dict[str, list[Comparison]]:
             ]
     after = corrected([(made, r.runs) for r, made in fresh])
     for (r, _), comparison in zip(fresh, after, strict=True):
-        found[r.cell.name].append(comparison)
+        found[r.setting.name].append(comparison)
     return found
 
 
@@ -151,11 +151,11 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
         If a name is no metric.
     """
     rows: list[Row] = []
-    evaluated = dict.fromkeys(name for result in outcome.cells for name in result.comparisons)
+    evaluated = dict.fromkeys(name for result in outcome.settings for name in result.comparisons)
     for name in names or evaluated:
         found = compared(outcome, name)
-        for result in outcome.cells:
-            for c in found[result.cell.name]:
+        for result in outcome.settings:
+            for c in found[result.setting.name]:
                 row = setting(result) | {"metric": name, "unit": UNITS[name]}
                 rows.append(row | {k: v for k, v in flat(c).items() if k != "metric"} | {
                     "seeds": c.baseline_mean.seeds, "confidence": c.baseline_mean.confidence,
@@ -194,7 +194,7 @@ def verdicts(outcome: Outcome) -> pd.DataFrame:
     rows: list[Row] = [
         {
             "claim": v.says,
-            "setting": v.cell or "all",
+            "setting": v.setting or "all",
             "metric": v.metric,
             "unit": "" if " / " in v.what else UNITS[v.metric],
             "policies": v.what,

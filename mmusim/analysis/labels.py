@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmusim.experiment.run import CellResult, Outcome
+from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 
 if TYPE_CHECKING:
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def setting(result: CellResult) -> Row:
+def setting(result: SettingResult) -> Row:
     """Return the name of a setting and its labels, by their keys in the experiment file."""
-    return {"setting": result.cell.name or "all", **result.cell.labels}
+    return {"setting": result.setting.name or "all", **result.setting.labels}
 
 
 def every_run(outcome: Outcome) -> Iterator[tuple[Row, Metrics]]:
     """Yield each run with its setting, labels, policy and seed."""
-    for result in outcome.cells:
+    for result in outcome.settings:
         for policy, runs in result.runs.items():
             for run in runs:
                 yield setting(result) | {"policy": policy, "seed": run.seed}, run

@@ -20,7 +20,7 @@ LONG_NS: Final = 1_280_000.0
 
 JUDGED: Final = (0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 """Quantiles of faults that the split of an interruption is judged by."""
-MANY: Final = 10_000
+MIN_FAULTS: Final = 10_000
 DROPPED: Final = 0.2
 PLAIN: Final = (
     "write-protected-4K", "read-after-drop", "write-after-drop", "write-after-recreate",
@@ -87,9 +87,9 @@ def best_split(lasts: Floats, exposure: float, faults: Floats, seed: int = 1) ->
     than DROPPED of the interrupted time, or there would be nothing left to split.
     """
     rng = np.random.default_rng(seed)
-    if len(faults) < MANY:
+    if len(faults) < MIN_FAULTS:
         return Interruptions(len(lasts) / exposure * 1e9, lasts, 0.0, 1.0)
-    faults = np.resize(rng.permutation(faults), 12 * MANY)
+    faults = np.resize(rng.permutation(faults), 12 * MIN_FAULTS)
     wanted = np.quantile(faults, JUDGED)
     best: tuple[float, Interruptions] | None = None
     ordered = np.sort(lasts)

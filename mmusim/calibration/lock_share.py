@@ -15,7 +15,7 @@ import numpy as np
 
 from mmusim.base.quantities import exact_ns
 from mmusim.calibration.tables import as_cost
-from mmusim.config.cells import cells_of
+from mmusim.config.settings import settings_of
 from mmusim.costs.distributions import Distribution, Empirical
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
@@ -68,6 +68,6 @@ def mean_wait(fault: Distribution, round_trip_ns: float, section: float) -> floa
         "policies": {"baseline": POLICY, "compare": ["none"]},
         "driver": {"phases": [{"do": "enable-logging"}, {"do": "write"}]},
     }  # fmt: skip
-    (cell,) = cells_of(data, "lock share", Path())
-    phase = simulate(make_plan(cell, POLICY, 1)).phases[1]
+    (setting,) = settings_of(data, "lock share", Path())
+    phase = simulate(make_plan(setting, POLICY, 1)).phases[1]
     return phase.ledger["mmu_lock_wait"] / phase.counters["pf_taken"]

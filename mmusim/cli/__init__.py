@@ -9,7 +9,7 @@ import typer
 
 from mmusim.cli.evidence_verbs import app as evidence_verbs
 from mmusim.cli.handing_on import app as handing_on
-from mmusim.cli.options import AsJson, CellName, Engine, ExperimentFile, From, Out, Policy, Seed
+from mmusim.cli.options import AsJson, Engine, ExperimentFile, From, Out, Policy, Seed, SettingName
 from mmusim.cli.statistics import app as statistics
 from mmusim.cli.workload import app as workload
 
@@ -83,7 +83,7 @@ def plot(
     out: Out = None,
     policy: Policy = "",
     seed: Seed = None,
-    cell: CellName = "",
+    setting: SettingName = "",
     start: From = "",
     end: Annotated[str, typer.Option("--until", help="To this time of the run.")] = "",
     metric: Annotated[
@@ -95,7 +95,7 @@ def plot(
     if figure in ("timeline", "utilisation"):
         from mmusim.cli.timeline import Selection, plot_run
 
-        chosen = Selection(policy=policy, seed=seed, cell=cell, start=start, end=end)
+        chosen = Selection(policy=policy, seed=seed, setting=setting, start=start, end=end)
         plot_run(figure, experiment, chosen, to, window)
         return
     from mmusim.cli.figures import plot as verb
@@ -108,7 +108,7 @@ def trace(
     experiment: ExperimentFile,
     policy: Policy = "",
     seed: Seed = None,
-    cell: CellName = "",
+    setting: SettingName = "",
     out: Annotated[
         Path | None,
         typer.Option(help="A .json or .json.gz file [ID.trace.json.gz]", show_default=False),
@@ -121,13 +121,13 @@ def trace(
     from mmusim.cli.timeline import Selection
     from mmusim.cli.timeline import trace as verb
 
-    chosen = Selection(policy=policy, seed=seed, cell=cell, start=start, end=end)
+    chosen = Selection(policy=policy, seed=seed, setting=setting, start=start, end=end)
     verb(experiment, chosen, out, limit)
 
 
 @app.command()
 def show(experiment: ExperimentFile) -> None:
-    """Print every cell of an experiment with all defaults and costs filled in, as TOML."""
+    """Print every setting of an experiment with all defaults and costs filled in, as TOML."""
     from mmusim.cli.listings import show as verb
 
     verb(experiment)

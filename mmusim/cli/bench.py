@@ -12,7 +12,7 @@ import simpy
 
 from mmusim.cli import lock_model
 from mmusim.cli.output import table
-from mmusim.config.cells import cells_of
+from mmusim.config.settings import settings_of
 from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
 from mmusim.engine.simulate import Simulation
 from mmusim.plan.make import make_plan
@@ -116,8 +116,8 @@ def _made(phases: list[dict[str, Any]], vcpus: int, regions: int) -> Any:
         "host": {"profile": "skylake-2021"}, "driver": {"phases": phases},
         "policies": {"baseline": "eager-drop", "compare": ["lazy-drop"]},
     }  # fmt: skip
-    (cell,) = cells_of(data, "bench", Path())
-    return make_plan(cell, "eager-drop", 1)
+    (setting,) = settings_of(data, "bench", Path())
+    return make_plan(setting, "eager-drop", 1)
 
 
 def _large(passes: int) -> Any:

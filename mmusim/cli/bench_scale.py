@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from mmusim.base.files import whole
 from mmusim.cli.output import table
-from mmusim.config.cells import cells_of
+from mmusim.config.settings import settings_of
 from mmusim.engine.choice import prepare
 from mmusim.engine.simulate import Simulation
 from mmusim.plan.make import Plan, make_plan
@@ -71,8 +71,8 @@ def _plan(vcpus: int, mib: int, faults: int, passes: int = 0) -> Plan:
         "host": {"profile": "skylake-2021"}, "driver": {"phases": phases},
         "policies": {"baseline": "eager-drop", "compare": ["lazy-drop"]},
     }  # fmt: skip
-    (cell,) = cells_of(data, "bench", Path())
-    return make_plan(cell, "eager-drop", 1)
+    (setting,) = settings_of(data, "bench", Path())
+    return make_plan(setting, "eager-drop", 1)
 
 
 def measure(largest: int, engine: str) -> list[Cost]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mmusim.cli.output import table
-from mmusim.config.cells import Cell, load_cells
+from mmusim.config.settings import Setting, load_settings
 from mmusim.execution.progress import Standing
 from mmusim.execution.workers import Job, processors, run_job
 from mmusim.experiment.run import run_experiment
@@ -40,17 +40,17 @@ phases = [{{ do = "enable-logging" }}, {{ do = "write", pages = "{pages}" }}]
 [replications]
 seeds = {seeds}
 """
-TINY: Final = {"memory": "2MiB", "pages": "2%", "seeds": 100}
-LONG: Final = {"memory": "8MiB", "pages": "100%", "seeds": 20}
+TINY_RUNS: Final = {"memory": "2MiB", "pages": "2%", "seeds": 100}
+LONG_RUNS: Final = {"memory": "8MiB", "pages": "100%", "seeds": 20}
 
 
 def bench(as_json: bool) -> None:
     """Print medians over rounds; bare runs and sweeps alternate."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [
-            *_sweeps(Path(folder), TINY, 1, "tiny runs, in this process"),
-            *_sweeps(Path(folder), TINY, processors(), f"tiny runs, {processors()} processes"),
-            *_sweeps(Path(folder), LONG, processors(), f"long runs, {processors()} processes"),
+            *_sweeps(Path(folder), TINY_RUNS, 1, "tiny runs, in this process"),
+            *_sweeps(Path(folder), TINY_RUNS, processors(), f"tiny runs, {processors()} processes"),
+            *_sweeps(Path(folder), LONG_RUNS, processors(), f"long runs, {processors()} processes"),
             *_loading(Path(folder)),
         ]
     table(f"Medians of {ROUNDS} rounds", rows, as_json)
@@ -70,14 +70,16 @@ def _sweeps(
 ) -> Iterator[dict[str, Any]]:
     file = folder / "experiment.toml"
     file.write_text(EXPERIMENT.format(**size))
-    (cell,) = load_cells(file)[1]
+    (setting,) = load_settings(file)[1]
     with ExitStack() as stack:
         apply: Callable[..., Iterable[None]] = map
         if workers > 1:
             pool = stack.enter_context(ProcessPoolExecutor(workers, get_context("spawn")))
             apply = pool.map
-        list(apply(_bare, [cell] * workers, [range(2)] * workers))  # imports
-        rounds = [_round(folder / name / str(n), file, cell, workers, apply) for n in range(ROUNDS)]
+        list(apply(_bare, [setting] * workers, [range(2)] * workers))  # imports
+        rounds = [
+            _round(folder / name / str(n), file, setting, workers, apply) for n in range(ROUNDS)
+        ]
     m = Measured(*map(statistics.median, zip(*rounds, strict=True)))
     yield {"what": f"{name}: inside a run", "value": m.run_ms, "unit": "ms"}
     if workers == 1:  # of several, one waits while another is served
@@ -87,14 +89,14 @@ def _sweeps(
 
 
 def _round(
-    out: Path, file: Path, cell: Cell, workers: int, apply: Callable[..., Iterable[None]]
+    out: Path, file: Path, setting: Setting, workers: int, apply: Callable[..., Iterable[None]]
 ) -> Measured:  # fmt: skip
     """Make the runs of a sweep, and as many without anything around them."""
     out.parent.mkdir(exist_ok=True)
     ends: list[float] = []
 
-    def note(standing: Standing) -> None:
-        if standing.under_way is None:
+    def note(current_analysis: Standing) -> None:
+        if current_analysis.under_way is None:
             ends.append(time.perf_counter())
 
     run_experiment(file, out, workers=workers, engine="simpy", progress=note)
@@ -104,29 +106,31 @@ def _round(
         inside = statistics.mean(store.durations()[begun:])
     parts = [range(n, count, workers) for n in range(workers)]
     began = time.perf_counter()
-    list(apply(_bare, [cell] * workers, parts))
+    list(apply(_bare, [setting] * workers, parts))
     bare = time.perf_counter() - began
     per_run = span * workers / count
     return Measured(1e3 * inside, 1e3 * (per_run - inside), inside / per_run, bare / span)
 
 
-def _bare(cell: Cell, seeds: range) -> None:
+def _bare(setting: Setting, seeds: range) -> None:
     for number in seeds:
         run_job(
-            cell, Job(0, ("eager-drop", "lazy-drop")[number % 2], number // 2 + 1), engine="simpy"
+            setting,
+            Job(0, ("eager-drop", "lazy-drop")[number % 2], number // 2 + 1),
+            engine="simpy",
         )
 
 
 def _loading(folder: Path) -> Iterator[dict[str, Any]]:
     """Fill a run directory with copies of one result and load it."""
     file, out = folder / "experiment.toml", folder / "many"
-    file.write_text(EXPERIMENT.format(**LONG | {"seeds": 2}))
+    file.write_text(EXPERIMENT.format(**LONG_RUNS | {"seeds": 2}))
     run_experiment(file, out, workers=1, engine="simpy")
     with closing(Store.open(out)) as store:
-        cell, _, _, record = next(store.results())
+        setting, _, _, record = next(store.results())
         began = time.perf_counter()
         for seed in range(STORED):
-            store.end(Key(cell, POLICY, seed, "simpy", model_version()), 0.1, record)
+            store.end(Key(setting, POLICY, seed, "simpy", model_version()), 0.1, record)
         storing = time.perf_counter() - began
     times, own = [], []
     for _ in range(ROUNDS):

@@ -72,7 +72,7 @@ def _rows(claims: Sequence[tuple[Checked, Judged]], every_setting: bool) -> list
         shown = judged.verdicts if every_setting else [judged.decisive]
         for verdict in shown:
             like = sum(v.outcome == judged.outcome for v in judged.verdicts)
-            settings = verdict.cell if every_setting and verdict else _settings(judged, like)
+            settings = verdict.setting if every_setting and verdict else _settings(judged, like)
             rows.append(
                 {
                     "experiment": one.path.parent.name,
@@ -142,7 +142,7 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
         "surprises": judged.surprises,
         "settings": [
             {
-                "setting": v.cell,
+                "setting": v.setting,
                 "what": v.what,
                 "measured": asdict(v.measured),
                 "expected": [None if math.isinf(bound) else bound for bound in v.expected],

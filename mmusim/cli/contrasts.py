@@ -28,7 +28,7 @@ def verb(
     experiment: Path,
     metrics: Sequence[str],
     baseline: str,
-    cell: str,
+    setting: str,
     of: str,
     out: Path | None,
     as_json: bool,
@@ -36,10 +36,10 @@ def verb(
     """Evaluate what is stored and print it."""
     outcome = load(experiment, out)
     if of:
-        _shifts(outcome, of, baseline, cell, as_json)
+        _shifts(outcome, of, baseline, setting, as_json)
         return
     names = list(UNITS) if "all" in metrics else list(metrics) or USUAL
-    found = contrasts(outcome, names, baseline=baseline, cell=cell)
+    found = contrasts(outcome, names, baseline=baseline, setting=setting)
     if as_json:
         table("", [_as_data(one) for one in found], True)
         return
@@ -55,7 +55,7 @@ def verb(
 def _row(one: Contrast) -> dict[str, Any]:
     c = one.comparison
     return {
-        "setting": one.cell.cell.name,
+        "setting": one.setting.setting.name,
         "metric": c.metric,
         "policy": f"{c.candidate} against {c.baseline}",
         "difference": _interval(c.difference),
@@ -75,21 +75,22 @@ def _interval(i: Interval) -> str:
 def _as_data(one: Contrast) -> dict[str, Any]:
     c = one.comparison
     return {
-        "setting": one.cell.cell.name, **asdict(c), "unit": UNITS[c.metric], "says": str(c.answer),
+        "setting": one.setting.setting.name, **asdict(c),
+        "unit": UNITS[c.metric], "says": str(c.answer),
     }  # fmt: skip
 
 
-def _shifts(outcome: Outcome, of: str, baseline: str, cell: str, as_json: bool) -> None:
+def _shifts(outcome: Outcome, of: str, baseline: str, setting: str, as_json: bool) -> None:
     if of not in ("latency", "request"):
         raise ConfigError.of(
             "statistics", "--shift", of, "has no distribution", "choose latency or request"
         )
-    contrasts(outcome, [], baseline=baseline, cell=cell)  # refuses names that do not exist
+    contrasts(outcome, [], baseline=baseline, setting=setting)  # refuses names that do not exist
     policies = outcome.experiment.policies
     base = baseline or policies.baseline
     rows = []
-    for result in outcome.cells:
-        if cell and result.cell.name != cell:
+    for result in outcome.settings:
+        if setting and result.setting.name != setting:
             continue
         if len(result.runs[base]) < LEAST_SEEDS:
             raise ConfigError.of(
@@ -104,7 +105,7 @@ def _shifts(outcome: Outcome, of: str, baseline: str, cell: str, as_json: bool) 
             ]
             rows += [
                 {
-                    "setting": result.cell.name, "policy": f"{name} against {base}", "p": p,
+                    "setting": result.setting.name, "policy": f"{name} against {base}", "p": p,
                     "baseline_ns": a, "difference_ns": d, "low_ns": low, "high_ns": high,
                 }
                 for p, a, d, low, high in zip(*map(list, columns), strict=True)

@@ -11,7 +11,7 @@ import typer
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.base.files import whole
 from mmusim.cli.reports import default_folder
-from mmusim.config.cells import load_cells
+from mmusim.config.settings import load_settings
 from mmusim.metrics.measure import UNITS
 
 
@@ -32,7 +32,7 @@ def plot(
     if figure not in FIGURES:
         known = nearest(figure, [*FIGURES, "timeline", "utilisation"])
         raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", known)
-    settings = load_cells(experiment)[0]
+    settings = load_settings(experiment)[0]
     metric = metric or settings.answer_by
     if metric not in UNITS:
         raise ConfigError.of("plot", "--metric", metric, "is not a metric", nearest(metric, UNITS))

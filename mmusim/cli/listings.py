@@ -12,17 +12,17 @@ import typer
 from mmusim.base.errors import MisfitError
 from mmusim.base.units import show_ns
 from mmusim.cli.output import table
-from mmusim.config.cells import load_cells, resolved
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import COSTS, Cost, load_profile, shipped_profiles
+from mmusim.config.settings import load_settings, resolved
 from mmusim.policies import PRESETS, Chosen, Policy, choose, policy_named
 from mmusim.policies import policies as registered
 
 
 def show(experiment: Path) -> None:
-    """Print the resolved cells."""
-    for cell in load_cells(experiment)[1]:
-        typer.echo(f"# {cell.name or 'the only cell'}\n{tomli_w.dumps(resolved(cell))}")
+    """Print the resolved settings."""
+    for setting in load_settings(experiment)[1]:
+        typer.echo(f"# {setting.name or 'the only setting'}\n{tomli_w.dumps(resolved(setting))}")
 
 
 def schema() -> None:

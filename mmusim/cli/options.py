@@ -19,5 +19,5 @@ Engine = Annotated[
 
 Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
-CellName = Annotated[str, typer.Option("--cell", help="The setting [the only one].")]
+SettingName = Annotated[str, typer.Option("--setting", help="The setting [the only one].")]
 From = Annotated[str, typer.Option("--from", help="From this time of the run, e.g. 1.5ms.")]

@@ -13,8 +13,8 @@ import typer
 from mmusim.base.errors import ConfigError, MisfitError, nearest
 from mmusim.base.units import BYTES
 from mmusim.cli.output import table
-from mmusim.config.cells import cells_of
 from mmusim.config.driver import MANUAL
+from mmusim.config.settings import settings_of
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
 from mmusim.policies import choose
@@ -66,10 +66,10 @@ class Options:
 
 def perf_test(options: Options, as_json: bool) -> None:
     """Run the test once and print what the selftest prints."""
-    cell = cells_of(experiment(options), SOURCE, Path())[0]
+    setting = settings_of(experiment(options), SOURCE, Path())[0]
     if not as_json:
         typer.echo(f"Test iterations: {options.iterations}")
-    trace = simulate(make_plan(cell, options.policy, options.random_seed))
+    trace = simulate(make_plan(setting, options.policy, options.random_seed))
     if as_json:
         table("", rows(trace), True)
         return

@@ -10,7 +10,7 @@ import typer
 
 from mmusim.base.units import show_number
 from mmusim.cli.output import table
-from mmusim.experiment.compare_folders import Beside, compare_folders
+from mmusim.experiment.compare_folders import FolderComparison, compare_folders
 from mmusim.store import Store
 from mmusim.store.publish import publish as publish_folder
 
@@ -20,10 +20,10 @@ def status(folder: Path, as_json: bool) -> None:
     with closing(Store.open(folder)) as store:
         versions = dict.fromkeys([*store.versions(), store.expected()])
         rows = [{"model_version": v, **store.states(v)} for v in versions]
-        names = store.cells()
+        names = store.settings()
         failed = [
             {
-                "setting": names[key.cell][0],
+                "setting": names[key.setting][0],
                 "policy": key.policy,
                 "seed": key.seed,
                 "engine": key.engine,
@@ -52,7 +52,7 @@ def compare(a: Path, b: Path, across: str | None, metric: str | None, as_json: b
     found = compare_folders(a, b, across, metric)
     rows = [
         {
-            "setting": cell,
+            "setting": setting,
             "policy": policy,
             "metric": made.metric,
             "A": made.baseline_mean.estimate,
@@ -63,7 +63,7 @@ def compare(a: Path, b: Path, across: str | None, metric: str | None, as_json: b
             else f"{made.ratio.low:.4g} .. {made.ratio.high:.4g}",
             "seeds": made.baseline_mean.seeds,
         }
-        for cell, policy, made in found.rows
+        for setting, policy, made in found.rows
     ] or [
         dict(zip(("setting", "policy", "seed", "metric", "A", "B"), row, strict=True))
         for row in found.differing
@@ -82,7 +82,7 @@ def compare(a: Path, b: Path, across: str | None, metric: str | None, as_json: b
     return 1 if found.differing else 0
 
 
-def _summary(found: Beside) -> str:
+def _summary(found: FolderComparison) -> str:
     same = found.common - len(found.differing)
     only = ", ".join(
         f"{count} only in {side}" for side, count in zip("AB", found.only, strict=True) if count

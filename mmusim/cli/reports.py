@@ -7,14 +7,14 @@ from pathlib import Path
 import typer
 
 from mmusim.analysis import load
-from mmusim.config.cells import load_cells
+from mmusim.config.settings import load_settings
 from mmusim.experiment.run import Outcome
 from mmusim.store import StoreError
 
 
 def default_folder(experiment: Path) -> Path:
     """Return where an experiment's runs go unless told otherwise: ``results/ID``."""
-    return Path("results") / load_cells(experiment)[0].id
+    return Path("results") / load_settings(experiment)[0].id
 
 
 def report(experiment: Path, out: Path | None) -> None:

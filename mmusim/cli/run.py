@@ -95,7 +95,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
 
     rows = [
         {
-            "setting": result.cell.name,
+            "setting": result.setting.name,
             "policy": policy,
             "mean_ns": row.baseline_mean.estimate if first else row.candidate_mean.estimate,
             "median_ns": row.baseline_median if first else row.candidate_median,
@@ -106,14 +106,14 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             "correlation": "" if first or row.correlation is None else f"{row.correlation:.2f}",
             "where_the_time_went": _shares(mean_ledger(result, policy)),
         }
-        for result in outcome.cells
+        for result in outcome.settings
         for row, first, policy in _sides(result.comparisons["phase_time"])
     ]
     ends = _ends(outcome)
     claims = [
         {
             "claim": v.says,
-            "setting": v.cell,
+            "setting": v.setting,
             "measured": v.measured.estimate,
             "interval": f"{show_number(v.measured.low)} .. {show_number(v.measured.high)}",
             "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
@@ -149,13 +149,13 @@ def _ends(outcome: Outcome) -> list[dict[str, Any]]:
     """Count the ways in which migrations and livelocks ended, by setting and policy."""
     return [
         {
-            "setting": result.cell.name,
+            "setting": result.setting.name,
             "policy": policy,
             "outcome": end,
             "seeds": count,
             "an_example": next(run.story[-1] for run in runs if run.outcome == end),
         }
-        for result in outcome.cells
+        for result in outcome.settings
         for policy, runs in result.runs.items()
         for end, count in Counter(run.outcome for run in runs if run.outcome).most_common()
     ]
@@ -184,8 +184,11 @@ def show_progress() -> Iterator[Progress]:
     columns = BarColumn(), TextColumn("{task.description}")
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
-        yield lambda standing: bar.update(
-            task, completed=standing.done, total=standing.total, description=str(standing)
+        yield lambda current_analysis: bar.update(
+            task,
+            completed=current_analysis.done,
+            total=current_analysis.total,
+            description=str(current_analysis),
         )
 
 
@@ -196,12 +199,12 @@ class Lines:
         """Begin now."""
         self._printed_s = time.monotonic()
 
-    def __call__(self, standing: Standing) -> None:
+    def __call__(self, current_analysis: Standing) -> None:
         """Print a line if it is time."""
-        tenth = standing.under_way is None and (
-            standing.finished == standing.total
-            or standing.finished % max(1, standing.total // 10) == 0
+        tenth = current_analysis.under_way is None and (
+            current_analysis.finished == current_analysis.total
+            or current_analysis.finished % max(1, current_analysis.total // 10) == 0
         )
         if tenth or time.monotonic() - self._printed_s >= LONG_S:
             self._printed_s = time.monotonic()
-            typer.echo(str(standing), err=True)
+            typer.echo(str(current_analysis), err=True)

@@ -37,7 +37,7 @@ def verb(
     out: Path | None,
     rules: Rules,
     among: Any,
-    cell: str,
+    setting: str,
     policy: str,
     workers: int | None,
     engine: str,
@@ -49,8 +49,8 @@ def verb(
     try:
         with show_progress() as progress:
             made, failures = select(
-                experiment, out, rules, among=among, cell=cell, policy=policy, workers=workers,
-                engine=engine, progress=progress,
+                experiment, out, rules, among=among, setting=setting, policy=policy,
+                workers=workers, engine=engine, progress=progress,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise InterruptedRunError(

@@ -20,7 +20,7 @@ from mmusim.stats.sobol import Index
 
 
 def study(
-    metric: str, policy: str, cell: str, samples: int, seeds: int, ranges: Sequence[str]
+    metric: str, policy: str, setting: str, samples: int, seeds: int, ranges: Sequence[str]
 ) -> Study:
     """Read the options.
 
@@ -39,7 +39,9 @@ def study(
                 "sensitivity", "--range", text, "is no provenance with a factor",
                 "write e.g. assumed=3",
             ) from None  # fmt: skip
-    return Study(metric=metric, policy=policy, cell=cell, samples=samples, seeds=seeds, wide=wide)
+    return Study(
+        metric=metric, policy=policy, setting=setting, samples=samples, seeds=seeds, wide=wide
+    )
 
 
 def verb(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmusim.cli.options import AsJson, CellName, Engine, ExperimentFile, Out, Policy, Seed
+from mmusim.cli.options import AsJson, Engine, ExperimentFile, Out, Policy, Seed, SettingName
 
 app = typer.Typer()
 
@@ -48,7 +48,7 @@ def select(
     among: Annotated[
         str, typer.Option(help="policies of each setting, settings of each policy, or all.")
     ] = "policies",
-    cell: CellName = "",
+    setting: SettingName = "",
     policy: Annotated[str, typer.Option(help="Only this policy.")] = "",
     first: Annotated[int, typer.Option(help="Seeds before any is dropped.")] = 10,
     limit: Annotated[int, typer.Option(help="Most seeds.")] = 200,
@@ -68,7 +68,7 @@ def select(
         first=first,
         limit=limit,
     )
-    raise typer.Exit(verb(experiment, out, rules, among, cell, policy, workers, engine, as_json))
+    raise typer.Exit(verb(experiment, out, rules, among, setting, policy, workers, engine, as_json))
 
 
 @app.command()
@@ -78,7 +78,7 @@ def sensitivity(
     policy: Annotated[
         str, typer.Option(help='Whose, or a ratio "A / B" [the baseline].', show_default=False)
     ] = "",
-    cell: CellName = "",
+    setting: SettingName = "",
     samples: Annotated[int, typer.Option(help="Sobol points, a power of 2.")] = 64,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each point.")] = 1,
     ranges: Annotated[
@@ -94,7 +94,7 @@ def sensitivity(
     """Rank the host's costs by their effect on a figure, and say which are worth measuring."""
     from mmusim.cli.sensitivity import study, verb
 
-    asked = study(metric, policy, cell, samples, seeds, ranges or [])
+    asked = study(metric, policy, setting, samples, seeds, ranges or [])
     raise typer.Exit(verb(experiment, out, asked, workers, engine, as_json))
 
 
@@ -105,7 +105,7 @@ def statistics(
         list[str] | None, typer.Option(help="Which figures, or all [the usual five].")
     ] = None,
     baseline: Annotated[str, typer.Option(help="Against this policy [the file's].")] = "",
-    cell: CellName = "",
+    setting: SettingName = "",
     shift: Annotated[
         str, typer.Option(help="Quantile differences of latency or request instead.")
     ] = "",
@@ -115,7 +115,7 @@ def statistics(
     """Compare the policies of stored runs: difference, ratio, p, effect, and the answer."""
     from mmusim.cli.contrasts import verb
 
-    verb(experiment, metric or [], baseline, cell, shift, out, as_json)
+    verb(experiment, metric or [], baseline, setting, shift, out, as_json)
 
 
 @app.command(name="warm-up")
@@ -125,10 +125,10 @@ def warm_up(
     lap: Annotated[str, typer.Option(help="Or phases with this in their name.")] = "",
     policy: Policy = "",
     seed: Seed = None,
-    cell: CellName = "",
+    setting: SettingName = "",
     as_json: AsJson = False,
 ) -> None:
     """Find how much of one run's beginning is warm-up, and what the rest is like (MSER-5)."""
     from mmusim.cli.warm_up import verb
 
-    verb(experiment, window, lap, policy, seed, cell, as_json)
+    verb(experiment, window, lap, policy, seed, setting, as_json)

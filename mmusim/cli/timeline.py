@@ -13,11 +13,11 @@ from mmusim.base.errors import ConfigError, nearest
 from mmusim.base.files import whole
 from mmusim.base.units import parse_ns, show_ns
 from mmusim.cli.figures import save_figure
-from mmusim.config.cells import Cell, load_cells
+from mmusim.config.settings import Setting, load_settings
 from mmusim.plan.make import Plan, make_plan
-from mmusim.timeline.record import MOST, Timeline, record
+from mmusim.timeline.record import MAX_SLICES, Timeline, record
 
-PICTURE_MOST = 40_000
+PICTURE_MAX_SLICES = 40_000
 """Records of a figure: beyond, nobody could see a thing, and an SVG would be huge."""
 
 
@@ -27,7 +27,7 @@ class Selection:
 
     policy: str = ""
     seed: int | None = None
-    cell: str = ""
+    setting: str = ""
     start: str = ""  # a time of the run, as people write it
     end: str = ""
 
@@ -36,13 +36,13 @@ def trace(experiment: Path, chosen: Selection, out: Path | None, most: int | Non
     """Simulate one run and write its trace events."""
     from mmusim.timeline.perfetto import write
 
-    out = out or Path(f"{load_cells(experiment)[0].id}.trace.json.gz")
+    out = out or Path(f"{load_settings(experiment)[0].id}.trace.json.gz")
     if not out.name.endswith((".json", ".json.gz")):
         raise ConfigError.of(
             "--out", str(out), None, "must end in .json or .json.gz",
             "choose one of the two; `mmusim plot timeline` draws a figure",
         )  # fmt: skip
-    timeline = recorded(experiment, chosen, most or MOST)
+    timeline = recorded(experiment, chosen, most or MAX_SLICES)
     with whole(out) as unfinished:
         write(timeline, unfinished, packed=out.suffix == ".gz")
     typer.echo(_summary(timeline))
@@ -56,7 +56,9 @@ def plot_run(
     from mmusim import plots
 
     length = _time("--window", window)
-    timeline = recorded(experiment, chosen, PICTURE_MOST if figure == "timeline" else MOST)
+    timeline = recorded(
+        experiment, chosen, PICTURE_MAX_SLICES if figure == "timeline" else MAX_SLICES
+    )
 
     def draw() -> Any:
         if figure == "timeline":
@@ -77,7 +79,7 @@ def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
     Raises
     ------
     ConfigError
-        If there is no such cell, policy or part.
+        If there is no such setting, policy or part.
     """
     plan = planned(experiment, chosen)
     start, end = _time("--from", chosen.start), _time("--to", chosen.end)
@@ -101,26 +103,31 @@ def planned(experiment: Path, chosen: Selection) -> Plan:
     Raises
     ------
     ConfigError
-        If there is no such cell or policy.
+        If there is no such setting or policy.
     """
-    settings, cells = load_cells(experiment)
-    policy = chosen.policy or settings.policies.baseline
-    seed = settings.replications.first_seed if chosen.seed is None else chosen.seed
-    return make_plan(_named(cells, chosen.cell, experiment), policy, seed)
+    config, settings = load_settings(experiment)
+    policy = chosen.policy or config.policies.baseline
+    seed = config.replications.first_seed if chosen.seed is None else chosen.seed
+    return make_plan(_named(settings, chosen.setting, experiment), policy, seed)
 
 
-def _named(cells: Iterable[Cell], name: str, experiment: Path) -> Cell:
-    by_name = {cell.name: cell for cell in cells}
+def _named(settings: Iterable[Setting], name: str, experiment: Path) -> Setting:
+    by_name = {setting.name: setting for setting in settings}
     if not name:
         if len(by_name) == 1:
             return next(iter(by_name.values()))
         raise ConfigError.of(
-            str(experiment), "--cell", None, f"is needed: the experiment has {len(by_name)} cells",
+            str(experiment), "--setting", None,
+            f"is needed: the experiment has {len(by_name)} settings",
             f"choose one of: {'; '.join(map(repr, by_name))}",
         )  # fmt: skip
     if name not in by_name:
         raise ConfigError.of(
-            str(experiment), "--cell", name, "is no cell of the experiment", nearest(name, by_name)
+            str(experiment),
+            "--setting",
+            name,
+            "is no setting of the experiment",
+            nearest(name, by_name),
         )
     return by_name[name]
 

@@ -13,7 +13,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.units import show_ns
 from mmusim.cli.output import table
 from mmusim.config.host import HostProfile, load_profile
-from mmusim.validation.live_grid import Setting, read_grid
+from mmusim.validation.live_grid import GridSetting, read_grid
 from mmusim.validation.live_runs import (
     RunOf,
     load_runs,
@@ -85,7 +85,7 @@ def validate_live(options: Options) -> int:
 
 
 def _measured(
-    options: Options, profile: HostProfile, settings: Sequence[Setting]
+    options: Options, profile: HostProfile, settings: Sequence[GridSetting]
 ) -> tuple[list[RunOf], dict[str, Any]]:
     if options.recorded is not None:
         runs, facts = load_runs(options.recorded)
@@ -134,18 +134,18 @@ def _told(text: str) -> None:
 
 def row(score: PassScore) -> dict[str, Any]:
     """Return a row of the table: times with the ratio of simulated by measured."""
-    cells: dict[str, Any] = {"setting": score.setting, "pass": score.which}
+    settings: dict[str, Any] = {"setting": score.setting, "pass": score.which}
     for c in score.compared:
         mark = "" if c.close else " ~" if c.own_spread else " !"
-        cells[c.metric] = f"{show_ns(c.measured)} {c.ratio:.2f}{mark}"
-    cells["counts"] = {None: "timing", True: "exact", False: "DIFFER"}[score.exact]
-    cells["log"] = (
+        settings[c.metric] = f"{show_ns(c.measured)} {c.ratio:.2f}{mark}"
+    settings["counts"] = {None: "timing", True: "exact", False: "DIFFER"}[score.exact]
+    settings["log"] = (
         f"{show_ns(score.log_measured)} {score.log_simulated / max(score.log_measured, 1):.2f}"
     )
     s = score.sceptic
-    cells["KS (own)"] = f"{s.between:.3f} ({s.within:.3f})"
-    cells["sceptic"] = f"p {s.p:.3f}, AUC {s.auc:.2f}"
-    return cells
+    settings["KS (own)"] = f"{s.between:.3f} ({s.within:.3f})"
+    settings["sceptic"] = f"p {s.p:.3f}, AUC {s.auc:.2f}"
+    return settings
 
 
 def sentences(scores: Sequence[PassScore], facts: dict[str, Any]) -> list[str]:

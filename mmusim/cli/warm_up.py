@@ -14,7 +14,7 @@ from mmusim.cli.output import table
 from mmusim.cli.timeline import Selection, planned, recorded
 from mmusim.engine import simulate
 from mmusim.stats.warm_up import mser5
-from mmusim.timeline.record import MOST
+from mmusim.timeline.record import MAX_SLICES
 
 
 def verb(
@@ -23,7 +23,7 @@ def verb(
     lap: str,
     policy: str,
     seed: int | None,
-    cell: str,
+    setting: str,
     as_json: bool,
 ) -> None:
     """Simulate one run, find its warm-up and print it."""
@@ -32,10 +32,10 @@ def verb(
             "warm-up", "--window", window or None, "or --lap must be given, and not both",
             "write e.g. --window 100us",
         )  # fmt: skip
-    chosen = Selection(policy=policy, seed=seed, cell=cell)
+    chosen = Selection(policy=policy, seed=seed, setting=setting)
     try:
         if window:
-            series = utilisation(recorded(experiment, chosen, MOST), round(parse_ns(window)))
+            series = utilisation(recorded(experiment, chosen, MAX_SLICES), round(parse_ns(window)))
         else:
             series = laps(simulate(planned(experiment, chosen)), lap)
         found = mser5(series)

@@ -108,7 +108,7 @@ def compare(
 
 
 def corrected(family: Sequence[tuple[Comparison, Runs]]) -> list[Comparison]:
-    """Correct a family of fresh comparisons for their number (Holm), each with its cell's runs.
+    """Correct a family of fresh comparisons for their number (Holm), each with its setting's runs.
 
     The adjusted p-value and the answer change; everything else stays.
     """
@@ -128,7 +128,7 @@ def shift(baseline: Sequence[Metrics], candidate: Sequence[Metrics], of: str = "
     Parameters
     ----------
     baseline, candidate : sequence of Metrics, length seeds
-        Runs of one cell on equal seeds.
+        Runs of one setting on equal seeds.
     of : {"latency", "request"}
         Of single accesses, or of requests.
 

@@ -8,7 +8,7 @@ from mmusim.base.errors import MmusimError
 from mmusim.metrics.measure import Metrics
 
 Runs = Mapping[str, Sequence[Metrics]]
-"""Runs of one cell by policy, each sorted by seed."""
+"""Runs of one setting by policy, each sorted by seed."""
 
 
 class UnlikeRunsError(MmusimError):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmusim.comparison.pairing import Runs, UnlikeRunsError, column, paired
-from mmusim.config.cells import Cell
 from mmusim.config.claims import Claim
+from mmusim.config.settings import Setting
 from mmusim.metrics.measure import Metrics, theory
 from mmusim.metrics.names import MORE_IS_BETTER
 from mmusim.stats import Interval, mean_interval, paired_difference, paired_ratio
@@ -19,10 +19,10 @@ ALPHA = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the runs say about a claim in one cell."""
+    """What the runs say about a claim in one setting."""
 
     says: str
-    cell: str
+    setting: str
     metric: str
     what: str  # the policies it is about
     measured: Interval
@@ -39,9 +39,9 @@ class Verdict:
 
 
 def judge(
-    claim: Claim, cell: Cell, runs: Runs, family: int = 1, *, alpha: float = ALPHA
+    claim: Claim, setting: Setting, runs: Runs, family: int = 1, *, alpha: float = ALPHA
 ) -> Verdict:
-    """Judge a claim in one cell.
+    """Judge a claim in one setting.
 
     Supported: the whole interval lies in the expected range. Refuted: the two do not meet.
     Inconclusive: anything else. A theory is refuted if it does not lie in the interval, and
@@ -54,10 +54,10 @@ def judge(
 
     Parameters
     ----------
-    claim, cell, runs
+    claim, setting, runs
         What is claimed, where, and the runs there.
     family : int
-        How many cells a theory is tested in; its confidence is 1 - 0.05 / family (Bonferroni),
+        How many settings a theory is tested in; its confidence is 1 - 0.05 / family (Bonferroni),
         so that a true theory passes in all of them 95 times of 100.
     alpha : float
         Error of the intervals, in place of 0.05: of a look at growing data
@@ -72,7 +72,7 @@ def judge(
     if claim.ratio is not None:
         assert claim.expect is not None
         for side in reversed(claim.sides):
-            _need_positive(claim, cell, runs[side])
+            _need_positive(claim, setting, runs[side])
         top, bottom = claim.sides
         measured = paired_ratio(*_columns(claim, runs, bottom, top), confidence=1 - alpha)
         expected = claim.expect[0], claim.expect[1]
@@ -89,11 +89,11 @@ def judge(
     elif claim.best is not None:
         measured, what, expected = _best(claim, runs, alpha)
     else:
-        measured, expected = _mean(claim, cell, runs, family, alpha)
+        measured, expected = _mean(claim, setting, runs, family, alpha)
     is_order = claim.order is not None or claim.best is not None
     return Verdict(
         says=claim.says,
-        cell=cell.name,
+        setting=setting.name,
         metric=claim.metric,
         what=what,
         measured=measured,
@@ -111,12 +111,12 @@ def _columns(claim: Claim, runs: Runs, first: str, second: str) -> tuple[list[fl
 
 
 def _mean(
-    claim: Claim, cell: Cell, runs: Runs, family: int, alpha: float
+    claim: Claim, setting: Setting, runs: Runs, family: int, alpha: float
 ) -> tuple[Interval, tuple[float, float]]:
     (policy,) = claim.sides
     values = column(runs[policy], claim.metric)
     if claim.theory:
-        return mean_interval(values, 1 - alpha / family), (theory(claim.metric, cell),) * 2
+        return mean_interval(values, 1 - alpha / family), (theory(claim.metric, setting),) * 2
     if claim.expect is not None:
         return mean_interval(values, 1 - alpha), (claim.expect[0], claim.expect[1])
     assert claim.published is not None
@@ -169,10 +169,10 @@ def _best(claim: Claim, runs: Runs, alpha: float) -> tuple[Interval, str, tuple[
     return min(made, key=merit)
 
 
-def _need_positive(claim: Claim, cell: Cell, runs: Sequence[Metrics]) -> None:
+def _need_positive(claim: Claim, setting: Setting, runs: Sequence[Metrics]) -> None:
     for run, value in zip(runs, column(runs, claim.metric), strict=True):
         if value <= 0:
-            where = f" in {cell.name!r}" if cell.name else ""
+            where = f" in {setting.name!r}" if setting.name else ""
             raise UnlikeRunsError(
                 f"claim {claim.says!r}: {claim.metric} of {run.policy!r} with seed {run.seed}"
                 f"{where} is {value:g}, so there is no ratio; give policy and expect, or leave "

@@ -186,5 +186,5 @@ class Claim(Strict):
         return [self.policy or self.best or ""]
 
     def concerns(self, labels: dict[str, Any]) -> bool:
-        """Tell whether the claim is about the cell with these labels."""
+        """Tell whether the claim is about the setting with these labels."""
         return all(labels.get(key) in values for key, values in self.where.items())

@@ -1,4 +1,4 @@
-"""How far a host's costs may lie from their values, and cells whose costs lie there."""
+"""How far a host's costs may lie from their values, and settings whose costs lie there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from mmusim.config.cells import Cell
 from mmusim.config.cost import CostSpec, rescaled
 from mmusim.config.host import COSTS, Cost
+from mmusim.config.settings import Setting
 from mmusim.costs.distributions import scaled
 
 FACTORS: Final = {"measured": 1.1, "published": 1.25, "derived": 1.5, "assumed": 3.0}
@@ -21,32 +21,34 @@ interval that is its range. A cost that the experiment sets by itself is assumed
 _SPEC: TypeAdapter[Any] = TypeAdapter(CostSpec)
 
 
-def factors(cell: Cell, wide: Mapping[str, float] = FACTORS) -> dict[str, tuple[float, float]]:
-    """Return the range of the factor of every cost of a cell that is not zero.
+def factors(
+    setting: Setting, wide: Mapping[str, float] = FACTORS
+) -> dict[str, tuple[float, float]]:
+    """Return the range of the factor of every cost of a setting that is not zero.
 
     Parameters
     ----------
-    cell : Cell
+    setting : Cell
         Whose host it is.
     wide : mapping
         Factor by provenance.
     """
     found = {}
     for name in COSTS:
-        middle = cell.costs[name].mean()
+        middle = setting.costs[name].mean()
         if middle <= 0:
             continue
-        factor = wide[provenance_of(cell, name)]
-        is_own = name in cell.experiment.host.costs
-        interval = None if is_own else _certainty(cell.profile.costs[name])
+        factor = wide[provenance_of(setting, name)]
+        is_own = name in setting.experiment.host.costs
+        interval = None if is_own else _certainty(setting.profile.costs[name])
         found[name] = interval or (1 / factor, factor)
     return found
 
 
-def provenance_of(cell: Cell, name: str) -> str:
+def provenance_of(setting: Setting, name: str) -> str:
     """Return where a cost comes from; what the experiment sets by itself is assumed."""
-    is_own = name in cell.experiment.host.costs
-    return "assumed" if is_own else cell.profile.costs[name].provenance
+    is_own = name in setting.experiment.host.costs
+    return "assumed" if is_own else setting.profile.costs[name].provenance
 
 
 def _certainty(cost: Cost) -> tuple[float, float] | None:
@@ -57,13 +59,13 @@ def _certainty(cost: Cost) -> tuple[float, float] | None:
     return known.low / middle, known.high / middle
 
 
-def with_factors(cell: Cell, by: Mapping[str, float]) -> Cell:
-    """Return a cell whose costs are multiplied by factors.
+def with_factors(setting: Setting, by: Mapping[str, float]) -> Setting:
+    """Return a setting whose costs are multiplied by factors.
 
     A fault costs at least its parts: where exit, section under mmu_lock and entry would take longer
     than the whole, the whole is made as long.
     """
-    costs = dict(cell.costs)
+    costs = dict(setting.costs)
     for name, factor in by.items():
         costs[name] = scaled(costs[name], factor)
     ends = costs["c_exit"].mean() + costs["c_entry"].mean()
@@ -73,21 +75,21 @@ def with_factors(cell: Cell, by: Mapping[str, float]) -> Cell:
         mean = costs[whole].mean()
         if 0 < mean < parts:
             costs[whole] = scaled(costs[whole], parts / mean)
-    host = cell.experiment.host
+    host = setting.experiment.host
     own = host.costs | {
-        name: _SPEC.validate_python(rescaled(_written(cell, name), factor))
+        name: _SPEC.validate_python(rescaled(_written(setting, name), factor))
         for name, factor in by.items()
     }
-    experiment = cell.experiment.model_copy(
+    experiment = setting.experiment.model_copy(
         update={"host": host.model_copy(update={"costs": own})}
     )  # fmt: skip
     text = ", ".join(f"{name} x {factor!r}" for name, factor in sorted(by.items()))
     label = blake2b(text.encode(), digest_size=4).hexdigest() if by else "as they are"
     return replace(
-        cell, labels={**cell.labels, "costs": label}, experiment=experiment, costs=costs
+        setting, labels={**setting.labels, "costs": label}, experiment=experiment, costs=costs
     )  # fmt: skip
 
 
-def _written(cell: Cell, name: str) -> Any:
+def _written(setting: Setting, name: str) -> Any:
     """Return a cost as it is written in the experiment or in the profile."""
-    return cell.experiment.host.costs.get(name, cell.profile.costs[name].value)
+    return setting.experiment.host.costs.get(name, setting.profile.costs[name].value)

@@ -41,7 +41,7 @@ class Reduced(Strict):
     """Settings that are kept: label (`variant` or a swept key) -> values; empty: all."""
 
     def keeps(self, labels: dict[str, Any]) -> bool:
-        """Tell whether the cell with these labels is run at reduced size."""
+        """Tell whether the setting with these labels is run at reduced size."""
         return all(labels.get(key) in values for key, values in self.where.items())
 
 

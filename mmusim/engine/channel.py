@@ -19,14 +19,14 @@ from mmusim.trace.records import HOST
 
 HEADER: Final = 8
 """Bytes before each page: its offset and flags."""
-ZERO: Final = HEADER + 1
+ZERO_PAGE_BYTES: Final = HEADER + 1
 """Bytes of a page that is all zeros."""
 WINDOW_NS: Final = 100 * NS["ms"]
 """BUFFER_DELAY: bandwidth is limited and measured, and here it changes, by windows of that length.
 """
-MEMORY: Final = 0.8
+RATE_AUTOCORRELATION: Final = 0.8
 """Autocorrelation of the network's rate from one window to the next."""
-LEAST: Final = 0.1
+MIN_RATE_SHARE: Final = 0.1
 """Of the mean rate, which no window falls below."""
 
 
@@ -53,8 +53,12 @@ class Noise:
             n = len(self._x)
             e = float(ndtri(uniforms(self._key, n, 1)[0]))
             before = self._x[-1] if n else e
-            self._x.append(MEMORY * before + math.sqrt(1 - MEMORY**2) * e if n else e)
-        return max(LEAST, 1 + self._cv * self._x[window])
+            self._x.append(
+                RATE_AUTOCORRELATION * before + math.sqrt(1 - RATE_AUTOCORRELATION**2) * e
+                if n
+                else e
+            )
+        return max(MIN_RATE_SHARE, 1 + self._cv * self._x[window])
 
 
 class Channel:
@@ -105,7 +109,7 @@ class Channel:
         """Return the time of a page and of a zero page now, in ns: network or processor."""
         window = (self._vm.now - self._opened_ns) // WINDOW_NS
         rate = self._bandwidth * self._noise.at(window) / NS["s"]
-        return np.maximum(np.array([HEADER + PAGE, ZERO]) / rate, self._cpu)
+        return np.maximum(np.array([HEADER + PAGE, ZERO_PAGE_BYTES]) / rate, self._cpu)
 
     def most(self, until_ns: int) -> int:
         """Return at least as many pages as may begin before `until_ns`."""
@@ -124,7 +128,7 @@ class Channel:
         horizon = min(until_ns, self.rate_changes()) - self._vm.now
         count = 1 + int(np.searchsorted(ends[:-1], horizon))
         if room < math.inf:
-            used = np.cumsum(np.where(zero, ZERO, HEADER + PAGE))
+            used = np.cumsum(np.where(zero, ZERO_PAGE_BYTES, HEADER + PAGE))
             count = min(count, 1 + int(np.searchsorted(used[:-1], room)))
         return ends[:count]
 
@@ -133,5 +137,5 @@ class Channel:
         zeros = int(np.count_nonzero(zero))
         self.sent_pages += len(zero)
         self.zero_pages += zeros
-        self.sent_bytes += zeros * ZERO + (len(zero) - zeros) * (HEADER + PAGE)
+        self.sent_bytes += zeros * ZERO_PAGE_BYTES + (len(zero) - zeros) * (HEADER + PAGE)
         self._rest = float(ends[-1]) % 1

@@ -37,12 +37,12 @@ def reap(
             yield from hold_mmu_lock(vm, who, bill)
             gfns = np.unique(np.array(mask, np.int64))
             if rearm(vm.table, gfns, vm.pml):
-                vm.take_back(gfns, NO_REGIONS)
+                vm.revoke(gfns, NO_REGIONS)
             yield vm.spend(pay(vm, bills.reset_mask(vm.plan.choices, len(mask)), bill))
             vm.lock.release(who)
     if count:
         started = vm.now
-        yield from flush_remote(vm, payer, books=False)
+        yield from flush_remote(vm, payer, recorder=False)
         note(bill, "flush", vm.now - started)
     vm.slots_lock.release(who)
     return count

@@ -14,11 +14,11 @@ REPLAN: Final = "replan"
 """Cause of an interrupt that is no exit: what a planned run will meet has changed."""
 
 
-def flush_remote(vm: Vm, by: Vcpu, *, books: bool = True) -> Steps:
+def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
     """Ask every vCPU to flush and wait until those in guest mode have left it.
 
     The initiator keeps whatever locks it holds. `by` pays: its streams are drawn from, and with
-    `books` its ledger is written; the host thread pays as vCPU 0 and writes its own bill. Only
+    `recorder` its ledger is written; the host thread pays as vCPU 0 and writes its own bill. Only
     vCPUs in guest mode are waited for: all others honour the request before they enter. So from
     this instant on no access begins that uses what was taken back.
     """
@@ -38,10 +38,10 @@ def flush_remote(vm: Vm, by: Vcpu, *, books: bool = True) -> Steps:
     yield vm.spend(by.c_flush_init.at(n) + len(acks) * by.c_flush_target.at(n))
     for ack in acks:
         if not ack.processed:
-            if books:
+            if recorder:
                 by.waits_for = "acknowledgements of a TLB flush"
             yield ack
-    if books:
+    if recorder:
         by.waits_for = ""
         vm.book(by, FLUSH_WAIT, started, vm.now)
 

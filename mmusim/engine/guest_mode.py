@@ -25,7 +25,7 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
     while True:
         if v.ring is not None and v.ring.soft_full():
             yield from ring_full(vm, v)
-        if v.errands:
+        if v.queued_work:
             yield from to_user_space(vm, v)
         if v.stolen_ns:
             stolen, v.stolen_ns = v.stolen_ns, 0
@@ -39,7 +39,7 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
                 yield vm.spend(flush + refill_ns)
         if entry_ns:
             yield vm.spend_on(v, cause, entry_ns)
-        if not v.flush_requested and not v.errands and not v.stolen_ns:
+        if not v.flush_requested and not v.queued_work and not v.stolen_ns:
             break
         entry_ns = 0  # a request came during the entry, which is broken off and made good
     vm.in_guest_again(v)

@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.engine.lead import Lead
-from mmusim.engine.stretches import stretches
+from mmusim.engine.run_slices import run_slices
+from mmusim.engine.think_and_idle import ThinkAndIdle
 from mmusim.engine.tlb import WorkingSet
 from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K, Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
@@ -29,7 +29,7 @@ from mmusim.plan.make import Program
 Ints = NDArray[np.int64]
 
 FEW: Final = 8  # up to here one by one: most runs between faults are short
-MANY: Final = 1 << 16
+RUN_LIMIT: Final = 1 << 16
 
 
 class GuestRun:
@@ -51,7 +51,9 @@ class GuestRun:
         self.length = len(self._arrays.gfn)
         self.k = 0  # next access
         self._began = -1  # when access k was first tried, if it has been
-        self._lead = Lead.of(program, began_ns)  # None: every access follows the one before at once
+        self._lead = ThinkAndIdle.of(
+            program, began_ns
+        )  # None: every access follows the one before at once
         self._think_left = self._think_before(0)
         self._ahead = FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
@@ -91,7 +93,7 @@ class GuestRun:
         few = min(FEW, room)
         self._plan_few(few)
         if self.count == few and room > FEW:
-            self._ahead = min(self._ahead * 4, MANY)
+            self._ahead = min(self._ahead * 4, RUN_LIMIT)
             self._plan_many(min(self._ahead, room))
         else:
             self._ahead = FEW
@@ -113,20 +115,20 @@ class GuestRun:
     def _plan_few(self, limit: int) -> None:
         v, view, first = self._v, self._vm.view, self.program.first
         gfn, write, unflushed = self.gfn, self.write, bool(self._vm.taken_back)
-        lead, began, now = self._lead, self._vm.now, 0
+        think_idle, began, now = self._lead, self._vm.now, 0
         starts: list[int] = []
         ends: list[int] = []
         hits: list[int] = []
         walks: list[int] = []
         idles: list[int] = []
         for i in range(self.k, self.k + limit):
-            if lead is not None:
-                idles.append(lead.idle(i, began + now))
+            if think_idle is not None:
+                idles.append(think_idle.idle(i, began + now))
             level = hit_level(view, gfn[i], write[i], unflushed)
             if not level:
                 break
-            if lead is not None:
-                now += idles[-1] + (lead.think(i) if ends else self._think_left)
+            if think_idle is not None:
+                now += idles[-1] + (think_idle.think(i) if ends else self._think_left)
             hit = v.hit_ns(first + i, write[i])
             walk = v.t_walk.at(first + i) if level == 1 else 0
             starts.append(now)
@@ -188,14 +190,14 @@ class GuestRun:
             gfn, write = (a[self.k + self._marked : self.k + done] for a in self._arrays[:2])
             self._marked = done
             self._vm.table.page[gfn[write]] |= np.uint8(STALE)
-            if self._v.books.touched is not None:
-                self._v.books.touched[gfn] = 1
+            if self._v.recorder.touched is not None:
+                self._v.recorder.touched[gfn] = 1
 
     def commit(self, done: int, spent_ns: int) -> None:
         """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
         start_ns, marked = self.start_ns, self._marked
         self._marked = -1
-        ledger = self._v.books.ledger
+        ledger = self._v.recorder.ledger
         if self._vm.probe is not None:
             self._report(done, spent_ns, start_ns)
         ended = int(self._ends[done - 1]) if done else 0
@@ -218,7 +220,7 @@ class GuestRun:
             busy += self._commit_log()
         if self._lead is not None:
             idle += self._lead.commit(
-                self._v.books, self.k, start_ns, self._ends[:done], self._idles
+                self._v.recorder, self.k, start_ns, self._ends[:done], self._idles
             )
         ledger[IDLE] += idle
         ledger[THINK] += spent_ns - busy - idle
@@ -232,7 +234,7 @@ class GuestRun:
 
     def _report(self, done: int, spent_ns: int, start_ns: int) -> None:
         idles = self._idles if self._lead is not None else ()
-        parts = stretches(
+        parts = run_slices(
             spent_ns, self._ends[:done], self._hits, self._walks, idles, self.logs
         )  # fmt: skip
         assert self._vm.probe is not None
@@ -242,7 +244,7 @@ class GuestRun:
     def _commit_log(self) -> int:
         """The processor set D and logged the page; return what that took."""
         log = int(self._ends[0] - self._hits[0] - self._walks[0])
-        self._v.books.ledger[PML_LOG] += log
+        self._v.recorder.ledger[PML_LOG] += log
         gfn = self.gfn[self.k]
         if set_dirty(self._vm.view, gfn) and self._vm.pml and self._vm.tracked:
             self._v.pml.append(gfn)
@@ -250,13 +252,13 @@ class GuestRun:
 
     def _commit_few(self, done: int, first_latency: int, marked: int) -> int:
         """Book and mark a short run access by access; return the time spent in accesses."""
-        books, page, hits, walks = self._v.books, self._vm.view.page, self._hits, self._walks
-        latencies, touched, latency, busy = books.latencies, books.touched, first_latency, 0
+        recorder, page, hits, walks = self._v.recorder, self._vm.view.page, self._hits, self._walks
+        latencies, touched, latency, busy = recorder.latencies, recorder.touched, first_latency, 0
         for i in range(done):
             gfn, write = self.gfn[self.k + i], self.write[self.k + i]
             hit, walk = int(hits[i]), int(walks[i])
-            books.ledger[HITS] += hit
-            books.ledger[WALK_4K] += walk
+            recorder.ledger[HITS] += hit
+            recorder.ledger[WALK_4K] += walk
             busy += hit + walk
             latencies[write].append(latency if i == 0 else hit + walk)
             if i >= marked:
@@ -264,22 +266,22 @@ class GuestRun:
                     page[gfn] |= STALE
                 if touched is not None:
                     touched[gfn] = 1
-        if len(latencies[0]) + len(latencies[1]) > MANY:
-            books.close()
+        if len(latencies[0]) + len(latencies[1]) > RUN_LIMIT:
+            recorder.close()
         return busy
 
     def _commit_many(self, done: int, first_latency: int, marked: int) -> int:
         """Book and mark a long run at once; return the time spent in accesses."""
-        books = self._v.books
+        recorder = self._v.recorder
         hits, walks = np.asarray(self._hits[:done]), np.asarray(self._walks[:done])
         write = self._arrays.write[self.k : self.k + done]
         hit_ns, walk_ns = int(hits.sum()), int(walks.sum())
-        books.ledger[HITS] += hit_ns
-        books.ledger[WALK_4K] += walk_ns
+        recorder.ledger[HITS] += hit_ns
+        recorder.ledger[WALK_4K] += walk_ns
         latencies = hits + walks
         latencies[0] = first_latency
-        books.reads.add(latencies[~write])
-        books.writes.add(latencies[write])
+        recorder.reads.add(latencies[~write])
+        recorder.writes.add(latencies[write])
         self._marked = marked
         self._mark(done)
         self._marked = -1

@@ -15,10 +15,10 @@ from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.costs.distributions import Gamma
 from mmusim.engine import log_ioctls, log_reports
-from mmusim.engine.books import Books
 from mmusim.engine.dirty_rings import hold_slots_lock
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.migration import Migration
+from mmusim.engine.phase_recorder import PhaseRecorder
 from mmusim.engine.soft_vcpu import soft_vcpu
 from mmusim.engine.user_space import port_io
 from mmusim.engine.vm import Steps, Vcpu, Vm
@@ -53,11 +53,11 @@ def host_thread(vm: Vm, host: Host) -> Steps:
 def start_guest(vm: Vm, host: Host, number: int, phase: GuestPhase) -> Steps:
     """Let every vCPU run its program of this phase; wait for them unless told not to."""
     yield from join(vm, host)  # a vCPU runs one program at a time
-    books = host.books[number] = Books(vm.plan.slot.npages)
+    recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
     if isinstance(phase, Run) and number == vm.plan.driver.measured:
-        books.touched = np.zeros(vm.plan.pages, np.uint8)
+        recorder.touched = np.zeros(vm.plan.pages, np.uint8)
     for v in vm.vcpus:
-        v.books = books
+        v.recorder = recorder
         if isinstance(phase, WritePageTable):
             soft = soft_vcpu(vm, v, number, phase, host.phases[-1])
             run_on(vm, host, v, vm.env.process(soft))
@@ -79,11 +79,11 @@ def run_on(vm: Vm, host: Host, v: Vcpu, process: simpy.Process) -> None:
 def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
     """Let every vCPU run its workload lap after lap beside the migration thread."""
     yield from join(vm, host)
-    books, record = Books(vm.plan.slot.npages), host.phases[-1]
-    host.books[number] = books
+    recorder, record = PhaseRecorder(vm.plan.slot.npages), host.phases[-1]
+    host.recorder[number] = recorder
     migration = Migration(vm, host, number, phase)
     for v in migration.vcpus:
-        v.books = books
+        v.recorder = recorder
         more = laps(vm, v, number, lambda: migration.active)
         run_on(vm, host, v, vm.launch(v, vm.plan.program(number, v.number), more))
     start_port_io(vm, migration)
@@ -91,7 +91,7 @@ def migrate(vm: Vm, host: Host, number: int, phase: Migrate) -> Steps:
     yield from join(vm, host)
     vm.vmm = vm.unsent = None
     for v in vm.vcpus:
-        v.errands.clear()
+        v.queued_work.clear()
     record |= {"dirty": migration.reported, "false_dirty": migration.false}
     trace = migration.trace()
     record |= {"migration": trace, "outcome": trace.outcome, "story": trace.story()}
@@ -142,10 +142,10 @@ def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
     traces = []
     for number, (record, end) in enumerate(zip(host.phases, after, strict=True)):
         before = record.pop("before")
-        books = host.books.get(number)
-        facts: dict[str, Any] = {} if books is None else books.facts()
+        recorder = host.recorder.get(number)
+        facts: dict[str, Any] = {} if recorder is None else recorder.facts()
         counters = record.pop("soft_counters", {}) | {n: end[n] - before[n] for n in end}
-        traces.append(PhaseTrace(**record, guest=books is not None, counters=counters, **facts))
+        traces.append(PhaseTrace(**record, guest=recorder is not None, counters=counters, **facts))
     return tuple(traces)
 
 

@@ -78,7 +78,7 @@ def spend_and_flush(vm: Vm, bill: dict[str, int], done: Done) -> Steps:
             step = left // flushes
             left -= step
             yield vm.spend(step)
-            yield from flush_remote(vm, vm.vcpus[0], books=False)
+            yield from flush_remote(vm, vm.vcpus[0], recorder=False)
         note(bill, "flush", vm.now - started - (ns - left))
         ns = left
     yield vm.spend(ns)
@@ -99,7 +99,7 @@ def give_way(vm: Vm, bill: dict[str, int], owed: bool, shared: bool) -> Steps:
     """Flush what is owed, drop mmu_lock, let the other task run, and queue again at the tail."""
     if owed:
         started = vm.now
-        yield from flush_remote(vm, vm.vcpus[0], books=False)
+        yield from flush_remote(vm, vm.vcpus[0], recorder=False)
         note(bill, "flush", vm.now - started)
     vm.lock.release(HOST)
     vm.lock.breaks += 1

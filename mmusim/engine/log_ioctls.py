@@ -15,11 +15,11 @@ import numpy as np
 from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations as bills
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine import truth
-from mmusim.engine.books import Books
+from mmusim.engine import invariants
 from mmusim.engine.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.flush import flush_remote
 from mmusim.engine.lock_break import Done, walk_slot
+from mmusim.engine.phase_recorder import PhaseRecorder
 from mmusim.engine.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import upper_levels
@@ -48,7 +48,7 @@ class Host:
         self.vm = vm
         self.phases: list[dict[str, Any]] = []
         self.began_s: list[float] = []  # of each phase and of the end, on the clock on the wall
-        self.books: dict[int, Books] = {}
+        self.recorder: dict[int, PhaseRecorder] = {}
         self.running: list[Any] = []  # vCPU processes in the background
         self.joining = False  # the thread waits for them
         self.bitmap: Ints = np.zeros(0, np.int64)  # gfns that the last get returned
@@ -108,7 +108,7 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
     else:
         walk = walks.protect_slot(vm.table, slot, Edit(vm.policy.protect_large), vm.pml)
     if walk.changed:
-        vm.take_back(EVERYTHING, EVERYTHING)
+        vm.revoke(EVERYTHING, EVERYTHING)
     return walk
 
 
@@ -117,7 +117,7 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
     del phase, record
     if not vm.tracked:
         return
-    truth.check(vm)
+    invariants.check(vm)
     plan = vm.plan
     vm.tracked = False
     yield vm.spend(host.once("c_srcu"))
@@ -133,7 +133,7 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
             allowed = walks.may_be_large(vm.table, part, plan.backing)
             vm.guest.zap(vm.table, part.regions, allowed)
         if walk.changed:
-            vm.take_back(part.pages, part.regions)
+            vm.revoke(part.pages, part.regions)
         bill, flushes = bills.disable(plan.kernel, plan.choices, walk)
         return Done(walk.changed, bill, flushes)
 
@@ -147,7 +147,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     del record
     assert isinstance(phase, Recreate)
     if vm.tracked:
-        truth.check(vm)
+        invariants.check(vm)
     slot = vm.plan.slot
     yield vm.spend(host.once("c_srcu"))
     yield from hold_mmu_lock(vm, HOST, host.bill)
@@ -155,7 +155,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     if vm.guest is not None:
         vm.guest.zap(vm.table, EVERYTHING)
     if walk.changed:
-        vm.take_back(EVERYTHING, EVERYTHING)
+        vm.revoke(EVERYTHING, EVERYTHING)
     yield vm.spend(host.pay(bills.zap_all(walk)))
     yield from unlock_and_flush(vm, host, walk.changed)
     yield vm.spend(host.once("c_srcu"))
@@ -212,7 +212,7 @@ def unlock_and_flush(vm: Vm, host: Host, needed: bool) -> Steps:
         vm.lock.release(HOST)
     if needed:
         started = vm.now
-        yield from flush_remote(vm, vm.vcpus[0], books=False)
+        yield from flush_remote(vm, vm.vcpus[0], recorder=False)
         note(host.bill, "flush", vm.now - started)
         if inside:
             vm.lock.release(HOST)

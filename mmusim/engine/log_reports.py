@@ -132,7 +132,7 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
         )  # fmt: skip
     needed = mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0
     if needed:
-        vm.take_back(gfns, EVERYTHING)
+        vm.revoke(gfns, EVERYTHING)
     yield vm.spend(host.pay(bill))
     yield from unlock_and_flush(vm, host, needed)
 

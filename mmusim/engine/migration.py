@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
-from mmusim.engine import truth
+from mmusim.engine import invariants
 from mmusim.engine.channel import Channel
 from mmusim.engine.dirty_rings import hold_slots_lock
 from mmusim.engine.log_ioctls import Host, disable_logging, enable_logging
@@ -228,7 +228,7 @@ class Migration:
         yield from self.timed("stop", self.pause(self.once("c_stop_vcpus")))
         yield from self.bitmap_sync()
         self.next_round()
-        truth.check(self.vm)
+        invariants.check(self.vm)
 
     def completion(self) -> Steps:
         """migration_completion: stop, send all that is left without a limit, start over there."""
@@ -236,7 +236,7 @@ class Migration:
         while self.ram.dirty:
             yield from self.send_some(self.vm.now + ITERATION_NS)
         yield from self.timed("device_state", self.pause(self.once("c_device_state")))
-        truth.check_arrival(self.vm)
+        invariants.check_arrival(self.vm)
         self.vmm.gone = True
         self.switched_over("completed")
         self.ended_ns = self.vm.now
@@ -245,7 +245,7 @@ class Migration:
         """postcopy_start: the destination runs with what it has and asks for the rest."""
         yield from self.stop_guest()
         yield from self.timed("device_state", self.pause(self.once("c_device_state")))
-        truth.check_arrival(self.vm, self.ram.unsent)
+        invariants.check_arrival(self.vm, self.ram.unsent)
         self.ram.uncleared[:] = False
         postcopy = Postcopy(self.vm, self.ram, self.channel)
         self.switched_over("")

@@ -147,7 +147,7 @@ def map_page(
     if vm.guest is not None:
         bits, unlinked = vm.guest.walk(view, gfn, write)
         if unlinked:
-            vm.take_back(under(vm, gfn, 2), NO_REGIONS)
+            vm.revoke(under(vm, gfn, 2), NO_REGIONS)
             yield from flush_remote(vm, v)
     if blocking_level(vm, gfn, level):
         yield from make_room(vm, v, gfn, level, index)
@@ -179,7 +179,7 @@ def map_page(
             vm.upper.had_large[gfn >> 18] = True
         if mmu.map_large(view, gfn, level, vm.plan.keep_child, bits):
             pages = under(vm, gfn, level)
-            vm.take_back(pages, slice(pages.start >> 9, pages.stop >> 9))
+            vm.revoke(pages, slice(pages.start >> 9, pages.stop >> 9))
             yield from flush_remote(vm, v)
         return SLOW
     if mmu.map_small(view, gfn, tracked, bits):
@@ -230,11 +230,11 @@ def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
     zap_ns = v.c_zap_large.at(index)
     yield vm.spend_on(v, DROP_LARGE, zap_ns)
     pages = under(vm, gfn, level)
-    if v.books.touched is not None:
+    if v.recorder.touched is not None:
         vm.settle()
-        v.books.read_before_drop.append(int(v.books.touched[pages].sum()))
+        v.recorder.read_before_drop.append(int(v.recorder.touched[pages].sum()))
     mmu.drop_large(vm.view, gfn, level)
-    vm.take_back(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))
+    vm.revoke(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))
     yield from flush_remote(vm, v)
 
 

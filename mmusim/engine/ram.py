@@ -20,7 +20,7 @@ from mmusim.trace.records import HOST
 
 LOOK: Final = 1 << 14
 """Pages that a search for dirty ones looks at first."""
-ZERO, SENT = 1, 2
+IS_ZERO, IS_SENT = 1, 2
 BLOCK: Final = 1 << 20  # pages for which chance is drawn at once
 MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
 
@@ -41,12 +41,12 @@ class RamBlock:
         key = vm.plan.draws.key("zero page", HOST)
         for first in range(0, pages if zero_pages else 0, BLOCK):
             block = self._facts[first : first + BLOCK]
-            block[uniforms(key, first, len(block)) < zero_pages] = ZERO
+            block[uniforms(key, first, len(block)) < zero_pages] = IS_ZERO
         self._cursor = 0
 
     def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
         """Tell which pages are zero, and are sent as a header only; shape of `pages`."""
-        return np.asarray((self._facts[pages] & ZERO) != 0)
+        return np.asarray((self._facts[pages] & IS_ZERO) != 0)
 
     def synced(self) -> int:
         """Take note of a sync of the log; return how many pages it added.
@@ -84,12 +84,12 @@ class RamBlock:
     @property
     def distinct(self) -> int:
         """Pages that were sent at least once."""
-        return int(np.count_nonzero(self._facts & SENT))
+        return int(np.count_nonzero(self._facts & IS_SENT))
 
     def sent(self, pages: Ints) -> None:
         """The destination receives pages as they are now; what comes next lies behind them."""
         self.unsent[pages] = False
-        self._facts[pages] = SENT
+        self._facts[pages] = IS_SENT
         self.dirty -= len(pages)
         self._cursor = int(pages[-1]) + 1
         copy_to_destination(self._vm, self._vm.plan.slot.base_gfn + pages)

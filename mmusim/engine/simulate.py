@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mmusim.base.errors import ConfigError, DeadlockError
-from mmusim.engine import truth
+from mmusim.engine import invariants
 from mmusim.engine.choice import AUTO, SIMPY, resolve
-from mmusim.engine.guest_run import MANY
+from mmusim.engine.guest_run import RUN_LIMIT
 from mmusim.engine.host import host_thread, phase_traces
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.vm import Vm
@@ -17,7 +17,7 @@ from mmusim.trace.records import HOST, Probe, Trace
 
 
 def simulate(
-    plan: Plan, *, run_limit: int = MANY, probe: Probe | None = None, engine: str = AUTO
+    plan: Plan, *, run_limit: int = RUN_LIMIT, probe: Probe | None = None, engine: str = AUTO
 ) -> Trace:
     """Simulate a plan from an empty VM to the end of the driver's last phase.
 
@@ -63,7 +63,7 @@ class Simulation:
         self,
         plan: Plan,
         *,
-        run_limit: int = MANY,
+        run_limit: int = RUN_LIMIT,
         probe: Probe | None = None,
         engine: str = AUTO,
     ) -> None:
@@ -102,7 +102,7 @@ class Simulation:
             raise
         vm.check_clock()
         if vm.tracked:
-            truth.check(vm)
+            invariants.check(vm)
         vm.fingerprint.add(*vm.table.stat.tolist())
         vm.fold()
         phases = phase_traces(vm, host)

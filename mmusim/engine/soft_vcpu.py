@@ -53,7 +53,7 @@ def soft_vcpu(
     if not v.in_guest:
         v.stalls.add(v.left_ns, vm.now)
     v.in_guest = False
-    v.books.end(v.stalls, started, vm.now)
+    v.recorder.end(v.stalls, started, vm.now)
 
 
 def bystander(vm: Vm, v: Vcpu) -> Steps:
@@ -122,7 +122,7 @@ class Writer:
             if outcome is not Outcome.RETRY or len(laps) >= PATIENCE:
                 break
         if outcome is Outcome.PROGRESS:
-            v.books.latencies[access.write].append(vm.now - began)
+            v.recorder.latencies[access.write].append(vm.now - began)
         return outcome
 
     def cost(self, name: str, of: Any = None) -> int:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from mmusim.base.units import BYTES, NS, PAGE
 from mmusim.config.migrate import Migration
 from mmusim.engine.user_space import asleep, hold_bql, run_on_cpu
-from mmusim.engine.vm import Errand, Steps, Vcpu, Vm
+from mmusim.engine.vm import Steps, Vcpu, Vm, WorkItem
 
 TIMESLICE_NS: Final = 10 * NS["ms"]
 """CPU_THROTTLE_TIMESLICE_NS: how long a vCPU runs between two sleeps."""
@@ -104,7 +104,7 @@ class AutoConverge:
                     run_on_cpu(self._vm, v, self._sleep(ns))
             yield self._vm.spend(int(TIMESLICE_NS / (1 - self.share)))
 
-    def _sleep(self, ns: int) -> Errand:
+    def _sleep(self, ns: int) -> WorkItem:
         """cpu_throttle_thread: sleep without the big lock."""
 
         def sleep(vm: Vm, v: Vcpu) -> Steps:

@@ -13,7 +13,7 @@ import simpy
 from mmusim.costs.random_streams import Stream
 from mmusim.engine.flush import kick
 from mmusim.engine.mmu_lock import SpinLock
-from mmusim.engine.vm import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT, Errand, Steps, Vcpu, Vm
+from mmusim.engine.vm import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT, Steps, Vcpu, Vm, WorkItem
 from mmusim.trace.records import HOST
 
 
@@ -50,9 +50,9 @@ def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:
         vm.book(v, BQL_WAIT, asked, vm.now)
 
 
-def run_on_cpu(vm: Vm, v: Vcpu, errand: Errand) -> None:
+def run_on_cpu(vm: Vm, v: Vcpu, work_item: WorkItem) -> None:
     """Have something done on a vCPU's thread before it enters the guest again."""
-    v.errands.append(errand)
+    v.queued_work.append(work_item)
     if v.in_guest:
         kick(vm, v)
 
@@ -64,8 +64,8 @@ def to_user_space(vm: Vm, v: Vcpu) -> Steps:
     v.user_exits += 1
     yield vm.spend_on(v, USER_EXIT, exit_ns)
     yield from hold_bql(vm, v)
-    while v.errands:
-        yield from v.errands.pop(0)(vm, v)
+    while v.queued_work:
+        yield from v.queued_work.pop(0)(vm, v)
     vm.vmm.bql.release(v.number)
 
 
@@ -92,7 +92,7 @@ def stop_vcpus(vm: Vm, vcpus: Iterable[Vcpu]) -> Steps:
     yield from hold_bql(vm, None)
 
 
-def _park(parked: simpy.Event) -> Errand:
+def _park(parked: simpy.Event) -> WorkItem:
     def park(vm: Vm, v: Vcpu) -> Steps:
         assert vm.vmm is not None
         began = vm.now

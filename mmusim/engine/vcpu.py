@@ -50,7 +50,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     if v.pml:
         yield from drain_pml(vm, v, run.index)
     v.stalls.add(v.left_ns, vm.now)
-    v.books.end(v.stalls, started, vm.now)
+    v.recorder.end(v.stalls, started, vm.now)
     vm.fingerprint.add(vm.now, v.number, run.length)
 
 

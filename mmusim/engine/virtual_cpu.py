@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mmusim.costs.distributions import Constant
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.books import Books
+from mmusim.engine.phase_recorder import PhaseRecorder
 from mmusim.engine.tlb import WorkingSet
 from mmusim.mmu.dirty_ring import DirtyRing
 from mmusim.plan.make import Plan
@@ -20,20 +20,60 @@ from mmusim.trace.stall_windows import Stalls
 
 if TYPE_CHECKING:
     from mmusim.engine.guest_run import GuestRun
-    from mmusim.engine.vm import Errand
+    from mmusim.engine.vm import WorkItem
 
 
 class Vcpu:
     """A virtual CPU and where it is."""
 
     __slots__ = (
-        "accesses", "ack", "books", "c_ack", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast",
-        "c_fault_slow", "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log",
-        "c_postcopy_fault", "c_ring_exit", "c_split_1G", "c_tdp_split_2M", "c_tlb_flush",
-        "c_user_exit", "c_walk_guest", "c_zap_large", "errands", "first", "flush_requested",
-        "flushes", "grace", "handling", "in_guest", "interrupted", "kicks", "left_ns", "number",
-        "pml", "process", "ring", "ring_exits", "run", "sleep_per_full_ring", "stalls", "stolen_ns",
-        "t_hit", "t_pass", "t_walk", "t_write", "user_exits", "waits_for", "working_set",
+        "accesses",
+        "ack",
+        "c_ack",
+        "c_alloc_table",
+        "c_entry",
+        "c_exit",
+        "c_fault_fast",
+        "c_fault_slow",
+        "c_flush_init",
+        "c_flush_target",
+        "c_pml_drain",
+        "c_pml_log",
+        "c_postcopy_fault",
+        "c_ring_exit",
+        "c_split_1G",
+        "c_tdp_split_2M",
+        "c_tlb_flush",
+        "c_user_exit",
+        "c_walk_guest",
+        "c_zap_large",
+        "first",
+        "flush_requested",
+        "flushes",
+        "grace",
+        "handling",
+        "in_guest",
+        "interrupted",
+        "kicks",
+        "left_ns",
+        "number",
+        "pml",
+        "process",
+        "queued_work",
+        "recorder",
+        "ring",
+        "ring_exits",
+        "run",
+        "sleep_per_full_ring",
+        "stalls",
+        "stolen_ns",
+        "t_hit",
+        "t_pass",
+        "t_walk",
+        "t_write",
+        "user_exits",
+        "waits_for",
+        "working_set",
     )  # fmt: skip
 
     t_hit: Stream
@@ -65,8 +105,8 @@ class Vcpu:
             return plan.draws.stream(name, number, plan.costs[name])
 
         self.number = number
-        self.books = Books(0)
-        self.stalls = Stalls(0, self.books.stalls)  # of this phase
+        self.recorder = PhaseRecorder(0)
+        self.stalls = Stalls(0, self.recorder.stalls)  # of this phase
         self.process: simpy.Process | None = None
         self.in_guest = False
         self.left_ns = 0  # when it left the guest last
@@ -78,7 +118,7 @@ class Vcpu:
         self.pml: list[int] = []  # the PML buffer, as gfns
         pml = plan.choices.tracking is Tracking.PML
         self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
-        self.errands: list[Errand] = []  # what the VMM wants done on the vCPU's thread
+        self.queued_work: list[WorkItem] = []  # what the VMM wants done on the vCPU's thread
         self.sleep_per_full_ring = 0  # ns, by dirty-limit
 
         self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
@@ -97,7 +137,7 @@ class Vcpu:
 
     def begin(self, now: int) -> None:
         """Begin a program, in the host."""
-        self.stalls = Stalls(now, self.books.stalls)
+        self.stalls = Stalls(now, self.recorder.stalls)
         self.left_ns = now
 
     def hit_ns(self, index: int, write: bool) -> int:

@@ -9,9 +9,9 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from mmusim.base.histogram import Histogram
 from mmusim.base.errors import ClockError
-from mmusim.engine.fault_parts import Split
+from mmusim.base.histogram import Histogram
+from mmusim.engine.fault_shares import FaultShares
 from mmusim.engine.mmu_lock import RwLock, SpinLock
 from mmusim.engine.virtual_cpu import Vcpu as Vcpu
 from mmusim.mmu.counters import NAMES
@@ -31,7 +31,7 @@ Steps = Generator[simpy.Event, Any, None]
 """A SimPy process, or a part of one."""
 Outcome = Generator[simpy.Event, Any, int]
 """A part of a process that returns a number."""
-Errand: TypeAlias = "Callable[[Vm, Vcpu], Steps]"
+WorkItem: TypeAlias = "Callable[[Vm, Vcpu], Steps]"
 """Something that a vCPU's thread does in user space, with the big lock held."""
 
 (
@@ -94,8 +94,8 @@ class Vm:
         self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them
         refills = tuple(plan.costs[f"c_refill_{size}"].mean() for size in ("4K", "2M"))
         self.refills = refills if any(refills) else ()
-        self.slow = Split(plan, "c_fault_slow", "c_lock_section")
-        self.fast = Split(plan, "c_fault_fast", None)
+        self.slow = FaultShares(plan, "c_fault_slow", "c_lock_section")
+        self.fast = FaultShares(plan, "c_fault_fast", None)
 
     def make_env(self) -> simpy.Environment:
         """Return an event list."""
@@ -149,14 +149,14 @@ class Vm:
 
     def spend_on(self, v: Vcpu, cause: int, ns: int) -> simpy.Event:
         """Let time pass in the host and book it for a vCPU."""
-        v.books.ledger[cause] += ns
+        v.recorder.ledger[cause] += ns
         if self.probe is not None and ns:
             self.probe.spent(v.number, self.now, self.now + ns, {CAUSES[cause]: ns})
         return self.env.timeout(ns)
 
     def book(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
         """Book time of a vCPU for which nothing else waits, or no longer."""
-        v.books.ledger[cause] += end_ns - start_ns
+        v.recorder.ledger[cause] += end_ns - start_ns
         if self.probe is not None and end_ns > start_ns:
             self.probe.spent(v.number, start_ns, end_ns, {CAUSES[cause]: end_ns - start_ns})
 
@@ -211,7 +211,7 @@ class Vm:
         """Tell whether `gfn` lies in a slot that logs dirty pages."""
         return self.tracked and gfn in self.plan.slot
 
-    def take_back(self, pages: Any, regions: slice) -> None:
+    def revoke(self, pages: Any, regions: slice) -> None:
         """Note that TLBs may hold more of these entries than the tables allow, until a flush."""
         self.taken_back.append((pages, regions))
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mmusim.base.errors import ConfigError, MmusimError
-from mmusim.execution.workers import Crew, Ended, OtherVersionError
+from mmusim.execution.workers import OtherVersionError, RunEnd, WorkerPool
 from mmusim.store.provenance import model_version
 
 TIMEOUT_S: Final = 5.0
@@ -28,10 +28,10 @@ class ClusterError(MmusimError):
 
 
 @contextmanager
-def hired(
+def worker_pool(
     workers: int | None = None, executor: Executor | None = None, scheduler: str | None = None
-) -> Iterator[Crew]:
-    """Give a crew: a cluster's, an executor's, or local processes; end it in the end.
+) -> Iterator[WorkerPool]:
+    """Give a worker pool: a cluster's, an executor's, or local processes; end it in the end.
 
     Raises
     ------
@@ -43,20 +43,20 @@ def hired(
         If a worker has another version of the model.
     """
     if scheduler is not None:
-        with _cluster(scheduler) as crew:
-            yield crew
+        with _cluster(scheduler) as pool:
+            yield pool
         return
-    crew = Crew(workers, executor)
+    pool = WorkerPool(workers, executor)
     try:
-        yield crew
+        yield pool
     except BaseException:
-        crew.close(at_once=True)
+        pool.close(at_once=True)
         raise
-    crew.close()
+    pool.close()
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[Crew]:
+def _cluster(address: str) -> Iterator[WorkerPool]:
     try:
         import distributed
     except ImportError:
@@ -92,7 +92,7 @@ def _quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-class _Dask(Crew):
+class _Dask(WorkerPool):
     """The workers of a cluster, however many they are at the moment."""
 
     def __init__(
@@ -117,11 +117,11 @@ class _Dask(Crew):
             )
         return max(1, self._count)
 
-    def result(self, future: Future[Ended]) -> Ended | None:
+    def result(self, future: Future[RunEnd]) -> RunEnd | None:
         """Return how a task ended. Dask gives one whose worker died to others, some times."""
         error = future.exception()
         if type(error).__name__ == "KilledWorker":
-            return Ended(0.0, None, f"every worker that ran it died ({error})", {})
+            return RunEnd(0.0, None, f"every worker that ran it died ({error})", {})
         return super().result(future)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mmusim.base.units import show_ns
-from mmusim.config.cells import Cell
+from mmusim.config.settings import Setting
 from mmusim.engine.simulate import Reached
 from mmusim.execution.workers import Job
 
@@ -50,15 +50,15 @@ class Watch:
 
     def __init__(
         self,
-        cells: Sequence[Cell],
+        settings: Sequence[Setting],
         jobs: Sequence[Job],
         total: int,
         progress: Progress | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with `jobs` to be done, of `total` runs; those that are missing are done."""
-        self._cells, self._total, self._progress, self._clock = cells, total, progress, clock
-        self._left = {job: cells[job.cell].experiment.vm.memory for job in jobs}
+        self._settings, self._total, self._progress, self._clock = settings, total, progress, clock
+        self._left = {job: settings[job.setting].experiment.vm.memory for job in jobs}
         self._whole = sum(self._left.values())
         self._shares: dict[Job, float] = {}  # of runs under way
         self._began_s = clock()
@@ -86,7 +86,7 @@ class Watch:
             Standing(
                 finished=finished,
                 total=self._total,
-                name=job.name(self._cells),
+                name=job.name(self._settings),
                 under_way=reached,
                 done=finished + sum(part for _, part in shares),
                 left_s=spent * left / done if done > 0 else None,

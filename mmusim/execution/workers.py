@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.errors import MmusimError
-from mmusim.config.cells import Cell
+from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
 from mmusim.engine.simulate import Reached, Simulation
 from mmusim.execution.processes import check_main, unaware_of_ctrl_c
@@ -26,7 +26,7 @@ from mmusim.metrics.measure import measure, to_record
 from mmusim.plan.make import make_plan
 from mmusim.store.provenance import model_version, provenance
 
-BEAT_S: Final = 1.0
+HEARTBEAT_S: Final = 1.0
 """A run says how far it is once in so many seconds."""
 
 
@@ -37,25 +37,25 @@ class OtherVersionError(MmusimError):
 class Job(NamedTuple):
     """One run to be done."""
 
-    cell: int
+    setting: int
     policy: str
     seed: int
 
-    def name(self, cells: Sequence[Cell]) -> str:
+    def name(self, settings: Sequence[Setting]) -> str:
         """Return what the run is called."""
-        return f"{cells[self.cell].name} {self.policy} seed {self.seed}".strip()
+        return f"{settings[self.setting].name} {self.policy} seed {self.seed}".strip()
 
 
 class Task(NamedTuple):
     """A job with everything that its worker must know."""
 
     job: Job
-    cell: bytes  # pickled once, unpickled once per worker
+    setting: bytes  # pickled once, unpickled once per worker
     engine: str
     version: str  # of the model, that the worker must have as well
 
 
-class Ended(NamedTuple):
+class RunEnd(NamedTuple):
     """A run that ended."""
 
     seconds: float
@@ -64,13 +64,13 @@ class Ended(NamedTuple):
     facts: dict[str, str]  # where it ran: versions, commit, machine
 
 
-Beat = Callable[[Job, Reached], None]
+Heartbeat = Callable[[Job, Reached], None]
 """Told how far a run is."""
 
 _beats: Any = None  # in a worker: where its beats go
 
 
-class Crew:
+class WorkerPool:
     """Those who carry out runs: an executor, and how many runs it should have at a time.
 
     Local processes are started when the first task comes, and replaced when one of them dies.
@@ -88,10 +88,10 @@ class Crew:
         self._workers = workers or getattr(executor, "_max_workers", None) or processors()
         self._slots = slots
         self._alone = False
-        self._beat: Beat = lambda job, reached: None
+        self._beat: Heartbeat = lambda job, reached: None
         self._beats: Any = None
 
-    def begin(self, jobs: int, beat: Beat) -> None:
+    def begin(self, jobs: int, beat: Heartbeat) -> None:
         """Prepare for so many jobs; `beat` is told of those under way, here or in another thread.
 
         One worker, and one job, need no process of their own.
@@ -111,10 +111,10 @@ class Crew:
             return 1
         return self._workers + 1 if self._own else 2 * (self._slots or processors)() + 2
 
-    def submit(self, task: Task) -> Future[Ended]:
+    def submit(self, task: Task) -> Future[RunEnd]:
         """Hand a task in; alone, carry it out."""
         if self._alone:
-            done: Future[Ended] = Future()
+            done: Future[RunEnd] = Future()
             done.set_result(carry_out(task, self._beat))
             return done
         if self._executor is None:
@@ -128,11 +128,11 @@ class Crew:
             with unaware_of_ctrl_c() if self._own else nullcontext():
                 return self._executor.submit(carry_out, task)
         except BrokenExecutor as error:
-            broken: Future[Ended] = Future()
+            broken: Future[RunEnd] = Future()
             broken.set_exception(error)
             return broken
 
-    def result(self, future: Future[Ended]) -> Ended | None:
+    def result(self, future: Future[RunEnd]) -> RunEnd | None:
         """Return how a task ended; None if its worker died, and another may try."""
         error = future.exception()
         if isinstance(error, BrokenExecutor) and self._own:
@@ -159,7 +159,7 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def carry_out(task: Task, beat: Beat | None = None) -> Ended:
+def carry_out(task: Task, beat: Heartbeat | None = None) -> RunEnd:
     """Do a task in whatever process this is.
 
     Raises
@@ -173,18 +173,18 @@ def carry_out(task: Task, beat: Beat | None = None) -> Ended:
             f"is not {task.version!r}, which hands out the runs; install the same mmusim on every "
             "worker and run again: finished runs are kept"
         )
-    done = run_job(_unpickled(task.cell), task.job, beat, task.engine)
-    return Ended(*done, provenance())
+    done = run_job(_unpickled(task.setting), task.job, beat, task.engine)
+    return RunEnd(*done, provenance())
 
 
 @lru_cache(maxsize=32)
-def _unpickled(cell: bytes) -> Cell:
-    found: Cell = pickle.loads(cell)
+def _unpickled(setting: bytes) -> Setting:
+    found: Setting = pickle.loads(setting)
     return found
 
 
 def run_job(
-    cell: Cell, job: Job, beat: Beat | None = None, engine: str = AUTO
+    setting: Setting, job: Job, beat: Heartbeat | None = None, engine: str = AUTO
 ) -> tuple[float, dict[str, Any] | None, str]:
     """Simulate and measure one run; return seconds, its record, or None and what went wrong.
 
@@ -192,7 +192,7 @@ def run_job(
     """
     started = time.perf_counter()
     try:
-        simulation = Simulation(make_plan(cell, job.policy, job.seed), engine=engine)
+        simulation = Simulation(make_plan(setting, job.policy, job.seed), engine=engine)
         with _watched(simulation, job, beat or _post):
             record = to_record(measure(simulation.run()))
     except MmusimError as error:
@@ -205,12 +205,12 @@ def run_job(
 
 
 @contextmanager
-def _watched(simulation: Simulation, job: Job, beat: Beat) -> Iterator[None]:
+def _watched(simulation: Simulation, job: Job, beat: Heartbeat) -> Iterator[None]:
     """Look at a simulation from beside it, once in a while; it does not notice."""
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(BEAT_S):
+        while not over.wait(HEARTBEAT_S):
             beat(job, simulation.reached())
 
     thread = threading.Thread(target=look, daemon=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mmusim.base.errors import Complaint, ConfigError, MmusimError
 from mmusim.comparison.verdicts import Verdict
-from mmusim.config.cells import load_cells
 from mmusim.config.claims import Claim
 from mmusim.config.experiment import Experiment
+from mmusim.config.settings import load_settings
 from mmusim.engine.choice import AUTO
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
@@ -141,7 +141,7 @@ def _read(files: Sequence[Path]) -> dict[Path, Experiment]:
     complaints: list[Complaint] = []
     for path in files:
         try:
-            experiments[path] = load_cells(path)[0]
+            experiments[path] = load_settings(path)[0]
         except ConfigError as error:
             complaints += error.complaints
     if complaints:
@@ -163,10 +163,10 @@ def _reduced(seeds: int) -> Callable[[Campaign], list[Job]]:
         keeps = campaign.experiment.reduced.keeps
         return [
             Job(number, policy, seed)
-            for number, cell in enumerate(campaign.cells)
-            if keeps(cell.labels)
-            for seed in seeds_of(cell, min(seeds, cell.experiment.replications.seeds))
-            for policy in cell.experiment.policies.all
+            for number, setting in enumerate(campaign.settings)
+            if keeps(setting.labels)
+            for seed in seeds_of(setting, min(seeds, setting.experiment.replications.seeds))
+            for policy in setting.experiment.policies.all
         ]
 
     return wanted
@@ -177,6 +177,6 @@ def judged(outcome: Outcome) -> tuple[Judged, ...]:
     left = iter(outcome.verdicts)
     made = []
     for claim in outcome.experiment.claims:
-        about = sum(claim.concerns(result.cell.labels) for result in outcome.cells)
+        about = sum(claim.concerns(result.setting.labels) for result in outcome.settings)
         made.append(Judged(claim=claim, verdicts=tuple(next(left) for _ in range(about))))
     return tuple(made)

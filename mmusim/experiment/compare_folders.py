@@ -23,11 +23,11 @@ IGNORED: Final = (
 PAIRING: Final = "replications.pairing"
 """The key of its table that does."""
 HOST: Final = "host_profile_hash"
-Run = tuple[str, str, int]  # name of the cell, policy, seed
+Run = tuple[str, str, int]  # name of the setting, policy, seed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
+class FolderComparison:
     """What two run directories say of the same runs."""
 
     across: str | None  # the key in which they differ; None: in none
@@ -35,7 +35,7 @@ class Beside:
     common: int  # runs that both have
     only: tuple[int, int]  # runs that only A or only B has
     differing: list[tuple[str, str, int, str, Any, Any]]  # of like runs: run, metric, A, B
-    rows: list[tuple[str, str, Comparison]]  # across: cell, policy, B against A
+    rows: list[tuple[str, str, Comparison]]  # across: setting, policy, B against A
     notes: list[str]  # what differs and is not asked for: Python, libraries, commit
 
     @property
@@ -46,7 +46,7 @@ class Beside:
 
 def compare_folders(
     a: Path, b: Path, across: str | None = None, metric: str | None = None
-) -> Beside:
+) -> FolderComparison:
     """Compare the runs that two run directories or datasets have in common.
 
     Settings are matched by their names. Without `across`, everything that decides a result must be
@@ -72,10 +72,10 @@ def compare_folders(
             f"{a} and {b}: have no run of equal setting, policy and seed; settings are "
             f"{_listed(one)} and {_listed(other)}: compare runs of one experiment"
         )
-    cells = {run[0] for run in common}
-    differences = _differences(one, other, cells)
+    settings = {run[0] for run in common}
+    differences = _differences(one, other, settings)
     _refuse(a, b, differences, across)
-    return Beside(
+    return FolderComparison(
         across=across,
         values=differences[across] if across else None,
         common=len(common),
@@ -109,7 +109,7 @@ class _Side:
             version = store.version()
         except ConfigError:
             version = list(versions)[-1]  # to be compared, or refused by its name
-        cells, hosts = store.cells(), store.hosts()
+        settings, hosts = store.settings(), store.hosts()
         made = store.made(version)
         self.facts = {name: value for _, facts in made for name, value in facts.items()}
         self.whole = {
@@ -117,12 +117,12 @@ class _Side:
             "model_version": version,
             "engine": ", ".join(sorted({key.engine for key, _ in made})),
         }
-        self.configs = {name: _flat(tomllib.loads(text)) for name, text in cells.values()}
-        for key, (name, _) in cells.items():
+        self.configs = {name: _flat(tomllib.loads(text)) for name, text in settings.values()}
+        for key, (name, _) in settings.items():
             self.configs[name][HOST] = hosts[key][1]
         self.runs: dict[Run, Metrics] = {
-            (cells[cell][0], policy, seed): from_record(policy, seed, record)
-            for cell, policy, seed, record in store.results(version)
+            (settings[setting][0], policy, seed): from_record(policy, seed, record)
+            for setting, policy, seed, record in store.results(version)
         }
 
 
@@ -145,11 +145,11 @@ def _flat(data: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     return flat
 
 
-def _differences(one: _Side, other: _Side, cells: set[str]) -> dict[str, tuple[Any, Any]]:
-    """Return the keys in which the sides differ, with the values of the first cell that does."""
+def _differences(one: _Side, other: _Side, settings: set[str]) -> dict[str, tuple[Any, Any]]:
+    """Return the keys in which the sides differ, with the values of the first setting that does."""
     found = _apart(one.whole, other.whole)
-    for cell in sorted(cells):
-        here, there = one.configs[cell], other.configs[cell]
+    for setting in sorted(settings):
+        here, there = one.configs[setting], other.configs[setting]
         apart = {key: (here.get(key), there.get(key)) for key in here.keys() | there.keys()}
         apart = {key: pair for key, pair in sorted(apart.items()) if pair[0] != pair[1]}
         if HOST in apart:  # another host: its name and its costs are one difference
@@ -209,8 +209,8 @@ def _compared(
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in common:
         groups.setdefault(run[:2], []).append(run)
-    for (cell, policy), runs in groups.items():
+    for (setting, policy), runs in groups.items():
         sides = [one.runs[run] for run in runs], [other.runs[run] for run in runs]
         for name in (metric,) if metric else METRICS:
             if len(runs) >= 2 and all(name in run.values for side in sides for run in side):
-                yield cell, policy, compare(*sides, name)
+                yield setting, policy, compare(*sides, name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.compare import Comparison, compare, corrected
-from mmusim.experiment.run import CellResult, Outcome
+from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.names import UNITS
 
 
@@ -15,12 +15,12 @@ from mmusim.metrics.names import UNITS
 class Contrast:
     """A comparison and where it was made."""
 
-    cell: CellResult
+    setting: SettingResult
     comparison: Comparison
 
 
 def contrasts(
-    outcome: Outcome, metrics: Sequence[str], *, baseline: str = "", cell: str = ""
+    outcome: Outcome, metrics: Sequence[str], *, baseline: str = "", setting: str = ""
 ) -> list[Contrast]:
     """Compare every policy with the baseline in every setting, on each metric.
 
@@ -32,7 +32,7 @@ def contrasts(
         By name; where a run of a setting lacks one, it is left out there.
     baseline : str
         In place of the experiment's.
-    cell : str
+    setting : str
         Of the settings only this one.
 
     Returns
@@ -46,11 +46,11 @@ def contrasts(
         If there is no such metric, policy or setting.
     """
     policies = outcome.experiment.policies
-    names = [result.cell.name for result in outcome.cells]
+    names = [result.setting.name for result in outcome.settings]
     for key, given, known, what in (
         *(("--metric", metric, list(UNITS), "metric") for metric in metrics),
         ("--baseline", baseline or policies.baseline, policies.all, "policy of this experiment"),
-        ("--cell", cell or names[0], names, "setting with runs"),
+        ("--setting", setting or names[0], names, "setting with runs"),
     ):
         if given not in known:
             raise ConfigError.of(
@@ -59,8 +59,8 @@ def contrasts(
     base = baseline or policies.baseline
     made = [
         (result, compare(result.runs[base], result.runs[name], metric, alpha=result.look.alpha))
-        for result in outcome.cells
-        if not cell or result.cell.name == cell
+        for result in outcome.settings
+        if not setting or result.setting.name == setting
         for metric in metrics
         if all(metric in run.values for runs in result.runs.values() for run in runs)
         for name in policies.all
@@ -68,6 +68,6 @@ def contrasts(
     ]
     family = corrected([(comparison, result.runs) for result, comparison in made])
     return [
-        Contrast(cell=result, comparison=comparison)
+        Contrast(setting=result, comparison=comparison)
         for (result, _), comparison in zip(made, family, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Run an experiment: every cell x policy x seed, in parallel, each stored as it ends."""
+"""Run an experiment: every setting x policy x seed, in parallel, each stored as it ends."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 import tomli_w
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
-from mmusim.config.cells import Cell, load_cells, resolved
 from mmusim.config.experiment import Experiment
+from mmusim.config.settings import Setting, load_settings, resolved
 from mmusim.engine.choice import AUTO, resolve
-from mmusim.execution.dask import hired
+from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
-from mmusim.experiment.scheduler import Campaign, Wanted, in_rounds
-from mmusim.experiment.stopping import Look, asked_for, fixed, standing
+from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
+from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analysis, fixed
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
 from mmusim.store.provenance import profile_hash, provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellResult:
-    """What the runs of one cell say."""
+class SettingResult:
+    """What the runs of one setting say."""
 
-    cell: Cell
+    setting: Setting
     runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
     comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
-    look: Look  # which seeds these are, and what error a look at them may make
+    look: InterimAnalysis  # which seeds these are, and what error a look at them may make
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Outcome:
     """The answer of an experiment."""
 
     experiment: Experiment
-    cells: list[CellResult]
+    settings: list[SettingResult]
     verdicts: list[Verdict]
     about: dict[str, str]
     failures: list[str]
@@ -55,7 +55,7 @@ def run_experiment(
     executor: Executor | None = None,
     progress: Progress | None = None,
     engine: str = AUTO,
-    rounds: Wanted | None = None,
+    rounds: RunsToMake | None = None,
     scheduler: str | None = None,
     retry_failed: bool = False,
 ) -> Outcome:
@@ -80,7 +80,7 @@ def run_experiment(
         Who simulates (:mod:`mmusim.engine.choice`).
     rounds : callable, optional
         Says which runs there should be, again after every round; by default all that the file asks
-        for, in one round (:data:`mmusim.experiment.scheduler.Wanted`).
+        for, in one round (:data:`mmusim.experiment.scheduler.RunsToMake`).
     scheduler : str, optional
         Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
     retry_failed : bool
@@ -97,11 +97,11 @@ def run_experiment(
     StoreError
         If `out` cannot be written.
     """
-    with hired(workers, executor, scheduler) as crew, opened(path, out, engine) as campaign:
+    with worker_pool(workers, executor, scheduler) as pool, opened(path, out, engine) as campaign:
         wanted = rounds or (lambda runs: asked_for(runs, seeds))
-        jobs = in_rounds(campaign, wanted, crew, progress, retry_failed=retry_failed)
+        jobs = in_rounds(campaign, wanted, pool, progress, retry_failed=retry_failed)
         outcome = evaluate(
-            campaign.experiment, campaign.cells, campaign.store, jobs=jobs, seeds=seeds,
+            campaign.experiment, campaign.settings, campaign.store, jobs=jobs, seeds=seeds,
             failures=campaign.failures, engine=campaign.engine,
         )  # fmt: skip
         return replace(outcome, notices=campaign.store.mended())
@@ -112,11 +112,11 @@ def opened(
     path: str | Path,
     out: str | Path,
     engine: str = AUTO,
-    cells: Callable[[Sequence[Cell]], Sequence[Cell]] = lambda of_the_file: of_the_file,
+    settings: Callable[[Sequence[Setting]], Sequence[Setting]] = lambda of_the_file: of_the_file,
 ) -> Iterator[Campaign]:
     """Open an experiment's run directory to make runs; close it in the end.
 
-    `cells` may replace the settings of the file by others that belong to the same question.
+    `settings` may replace the settings of the file by others that belong to the same question.
 
     Raises
     ------
@@ -125,26 +125,26 @@ def opened(
     StoreError
         If `out` cannot be written.
     """
-    experiment, of_the_file = load_cells(path)
-    engine, made = resolve(engine), cells(of_the_file)
+    experiment, of_the_file = load_settings(path)
+    engine, made = resolve(engine), settings(of_the_file)
     store = Store.open_for(Path(out), experiment.id, provenance())
     try:
         store.describe({"file": str(path), "text": Path(path).read_text(encoding="utf-8")})
-        store.add_cells(map(_row, made))
-        yield Campaign(experiment=experiment, cells=made, store=store, engine=engine)
+        store.add_settings(map(_row, made))
+        yield Campaign(experiment=experiment, settings=made, store=store, engine=engine)
     finally:
         store.close()
 
 
-def _row(cell: Cell) -> tuple[str, str, str, str, str]:
-    profile = cell.profile
-    config = tomli_w.dumps(resolved(cell))
-    return cell.key(), cell.name, config, profile.name, profile_hash(profile)
+def _row(setting: Setting) -> tuple[str, str, str, str, str]:
+    profile = setting.profile
+    config = tomli_w.dumps(resolved(setting))
+    return setting.key(), setting.name, config, profile.name, profile_hash(profile)
 
 
 def evaluate(
     experiment: Experiment,
-    cells: Sequence[Cell],
+    settings: Sequence[Setting],
     store: Store,
     *,
     jobs: Iterable[Job] | None = None,
@@ -152,13 +152,13 @@ def evaluate(
     failures: Sequence[str] = (),
     engine: str | None = None,
 ) -> Outcome:
-    """Compare stored runs cell by cell and judge the claims.
+    """Compare stored runs setting by setting and judge the claims.
 
     `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
     number in its place. `engine` is who made them; by default whoever did. The comparisons of all
-    cells and metrics are one family.
+    settings and metrics are one family.
     """
-    campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=engine)
+    campaign = Campaign(experiment=experiment, settings=settings, store=store, engine=engine)
     wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
     stored = {
         (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
@@ -166,16 +166,16 @@ def evaluate(
     }
     names = experiment.policies.all
     results = []
-    for number, cell in enumerate(cells):
+    for number, setting in enumerate(settings):
         runs = {name: stored[number, name] for name in names if stored.get((number, name))}
         if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
-            look = fixed(cell, seeds) if seeds else standing(cell, runs)
+            look = fixed(setting, seeds) if seeds else current_analysis(setting, runs)
             made = _comparisons(experiment, runs, look.alpha)
-            results.append(CellResult(cell=cell, runs=runs, comparisons=made, look=look))
+            results.append(SettingResult(setting=setting, runs=runs, comparisons=made, look=look))
     results = _as_one_family(results)
     return Outcome(
         experiment=experiment,
-        cells=results,
+        settings=results,
         verdicts=_verdicts(experiment, results),
         about=store.about(),
         failures=list(failures),
@@ -195,7 +195,7 @@ def _comparisons(
     }
 
 
-def _as_one_family(results: Sequence[CellResult]) -> list[CellResult]:
+def _as_one_family(results: Sequence[SettingResult]) -> list[SettingResult]:
     every = [(c, r.runs) for r in results for made in r.comparisons.values() for c in made]
     after = iter(corrected(every))
     return [
@@ -206,9 +206,9 @@ def _as_one_family(results: Sequence[CellResult]) -> list[CellResult]:
     ]
 
 
-def _verdicts(experiment: Experiment, results: Sequence[CellResult]) -> list[Verdict]:
+def _verdicts(experiment: Experiment, results: Sequence[SettingResult]) -> list[Verdict]:
     verdicts = []
     for claim in experiment.claims:
-        about = [result for result in results if claim.concerns(result.cell.labels)]
-        verdicts += [judge(claim, r.cell, r.runs, len(about), alpha=r.look.alpha) for r in about]
+        about = [result for result in results if claim.concerns(result.setting.labels)]
+        verdicts += [judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha) for r in about]
     return verdicts

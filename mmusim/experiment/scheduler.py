@@ -10,17 +10,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Final
 
-from mmusim.config.cells import Cell
 from mmusim.config.experiment import Experiment
+from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO, prepare
 from mmusim.execution.processes import interrupts
 from mmusim.execution.progress import Progress, Watch
-from mmusim.execution.workers import BEAT_S, Crew, Ended, Job, Task
+from mmusim.execution.workers import HEARTBEAT_S, Job, RunEnd, Task, WorkerPool
 from mmusim.metrics.measure import Metrics, from_record
 from mmusim.store import Key, Store
 from mmusim.store.provenance import model_version
 
-LOOK_S: Final = 0.2
+POLL_S: Final = 0.2
 """How often a process that has nothing left to do looks whether others have finished."""
 
 
@@ -29,69 +29,73 @@ class Campaign:
     """An experiment with its open run directory: what is there, and how more is made."""
 
     experiment: Experiment
-    cells: Sequence[Cell]
+    settings: Sequence[Setting]
     store: Store
     engine: str | None  # by which runs are made and read: simpy or compiled; None: any, to read
     failures: list[str] = field(default_factory=list)  # which runs failed, and how
-    _cell_keys: list[str] = field(default_factory=list)
+    _setting_keys: list[str] = field(default_factory=list)
 
     def planned(self, seeds: int | None = None) -> list[Job]:
-        """Return every cell x seed x policy of the file; `seeds` replaces its number of seeds."""
+        """Return every setting x seed x policy of the file; `seeds` replaces its number of
+        seeds.
+        """
         return [
             Job(number, policy, seed)
-            for number, cell in enumerate(self.cells)
-            for seed in seeds_of(cell, seeds)
-            for policy in cell.experiment.policies.all
+            for number, setting in enumerate(self.settings)
+            for seed in seeds_of(setting, seeds)
+            for policy in setting.experiment.policies.all
         ]
 
     def keys(self, jobs: Iterable[Job]) -> dict[Job, Key]:
         """Return what the store calls these runs."""
-        cells = self.cell_keys()
+        settings = self.setting_keys()
         version, engine = model_version(), self.engine or ""
-        return {job: Key(cells[job.cell], job.policy, job.seed, engine, version) for job in jobs}
+        return {
+            job: Key(settings[job.setting], job.policy, job.seed, engine, version) for job in jobs
+        }
 
-    def cell_keys(self) -> list[str]:
-        """Return what the store calls the cells, in their order."""
-        self._cell_keys = self._cell_keys or [cell.key() for cell in self.cells]
-        return self._cell_keys
+    def setting_keys(self) -> list[str]:
+        """Return what the store calls the settings, in their order."""
+        self._setting_keys = self._setting_keys or [setting.key() for setting in self.settings]
+        return self._setting_keys
 
     def missing(self, wanted: Iterable[Job]) -> dict[Job, Key]:
         """Return those that are not stored, the largest VMs first: so no core idles at the end.
 
-        Jobs of cells that differ in nothing but their names are one run.
+        Jobs of settings that differ in nothing but their names are one run.
         """
         done = self.store.done(model_version(), self.engine)
         jobs = sorted(
-            dict.fromkeys(wanted), key=lambda job: -self.cells[job.cell].experiment.vm.memory
+            dict.fromkeys(wanted), key=lambda job: -self.settings[job.setting].experiment.vm.memory
         )
         once = {key: job for job, key in reversed(self.keys(jobs).items()) if key[:3] not in done}
         return {job: key for key, job in reversed(once.items())}
 
     def runs(self) -> dict[tuple[int, str], list[Metrics]]:
-        """Return what is stored by number of the cell and policy, sorted by seed."""
+        """Return what is stored by number of the setting and policy, sorted by seed."""
         found: dict[tuple[str, str], list[Metrics]] = {}
         for key, policy, seed, record in self.store.results(engine=self.engine):
             found.setdefault((key, policy), []).append(from_record(policy, seed, record))
         return {
             (number, policy): found[key, policy]
-            for number, key in enumerate(self.cell_keys())
+            for number, key in enumerate(self.setting_keys())
             for policy in self.experiment.policies.all
             if (key, policy) in found
         }
 
-    def carry_out(self, jobs: dict[Job, Key], crew: Crew, watch: Watch) -> None:
+    def carry_out(self, jobs: dict[Job, Key], pool: WorkerPool, watch: Watch) -> None:
         """Run jobs and store each the moment it ends; other processes may take some of them."""
         self.store.queue(jobs.values())
         prepare(self.engine or AUTO)
-        crew.begin(len(jobs), watch.beat)
-        with self.store.working() as token, interrupts(at_once=crew.alone) as interrupted:
-            work = _Work(self, jobs, crew, watch, token)
+        pool.begin(len(jobs), watch.beat)
+        with self.store.working() as token, interrupts(at_once=pool.alone) as interrupted:
+            work = _Work(self, jobs, pool, watch, token)
             while work.unfinished():
                 work.hand_in()
-                crew.drain()
+                pool.drain()
                 if interrupted.is_set():
                     raise KeyboardInterrupt
-                work.take_back()
+                work.unclaim()
             if interrupted.is_set():
                 raise KeyboardInterrupt
 
@@ -100,14 +104,14 @@ class _Work:
     """The jobs of one round: waiting, under way here, or in another process's hands."""
 
     def __init__(
-        self, campaign: Campaign, jobs: dict[Job, Key], crew: Crew, watch: Watch, token: str
+        self, campaign: Campaign, jobs: dict[Job, Key], pool: WorkerPool, watch: Watch, token: str
     ) -> None:
-        self._campaign, self._keys, self._crew, self._watch = campaign, jobs, crew, watch
+        self._campaign, self._keys, self._crew, self._watch = campaign, jobs, pool, watch
         self._token = token
         self._waiting = deque(jobs)
         self._elsewhere: list[Job] = []
         self._claimed: deque[Job] = deque()  # ours, to be handed in
-        self._here: dict[Future[Ended], Job] = {}
+        self._here: dict[Future[RunEnd], Job] = {}
         self._deaths: Counter[Job] = Counter()
         self._pickled: dict[int, bytes] = {}
 
@@ -121,16 +125,16 @@ class _Work:
         while (short := room - len(self._claimed)) > 0 and self._waiting:
             self._claim([self._waiting.popleft() for _ in range(min(short, len(self._waiting)))])
         if not (self._waiting or self._claimed or self._here) and self._elsewhere:
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
             jobs, self._elsewhere = self._elsewhere, []
             self._claim(jobs)
         for _ in range(min(room, len(self._claimed))):
             future = self._crew.submit(self._task(self._claimed[0]))
             self._here[future] = self._claimed.popleft()
 
-    def take_back(self) -> None:
+    def unclaim(self) -> None:
         """Wait a little for runs to end, and store those that did."""
-        ended, _ = wait(self._here, timeout=BEAT_S, return_when=FIRST_COMPLETED)
+        ended, _ = wait(self._here, timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
         broken = False
         for future in ended:
             found = self._crew.result(future)
@@ -143,28 +147,28 @@ class _Work:
 
     def _claim(self, jobs: Sequence[Job]) -> None:
         found = self._campaign.store.claim([self._keys[job] for job in jobs], self._token)
-        for job, (standing, error) in zip(jobs, found, strict=True):
-            if standing == "mine":
+        for job, (current_analysis, error) in zip(jobs, found, strict=True):
+            if current_analysis == "mine":
                 self._claimed.append(job)
-            elif standing == "busy":
+            elif current_analysis == "busy":
                 self._elsewhere.append(job)
             else:
                 self._over(job, error)
 
     def _task(self, job: Job) -> Task:
-        if job.cell not in self._pickled:
-            self._pickled[job.cell] = pickle.dumps(self._campaign.cells[job.cell])
+        if job.setting not in self._pickled:
+            self._pickled[job.setting] = pickle.dumps(self._campaign.settings[job.setting])
         key = self._keys[job]
-        return Task(job, self._pickled[job.cell], key.engine, key.version)
+        return Task(job, self._pickled[job.setting], key.engine, key.version)
 
-    def _store(self, job: Job, ended: Ended) -> None:
+    def _store(self, job: Job, ended: RunEnd) -> None:
         self._deaths.pop(job, None)
         self._campaign.store.end(self._keys[job], *ended)
         self._over(job, ended.error)
 
     def _over(self, job: Job, error: str) -> None:
         if error:
-            self._campaign.failures.append(f"{job.name(self._campaign.cells)}: {error}")
+            self._campaign.failures.append(f"{job.name(self._campaign.settings)}: {error}")
         self._watch.ended(job)
 
     def _a_worker_died(self) -> None:
@@ -173,13 +177,13 @@ class _Work:
         self._crew.close()
         if len(jobs) == 1 and self._deaths[jobs[0]]:
             error = "the process that ran it died twice (killed, or out of memory)"
-            self._store(jobs[0], Ended(0.0, None, error, {}))
+            self._store(jobs[0], RunEnd(0.0, None, error, {}))
             return
         self._deaths.update(jobs)
         self._claimed.extendleft(reversed(jobs))
 
 
-Wanted = Callable[[Campaign], Iterable[Job]]
+RunsToMake = Callable[[Campaign], Iterable[Job]]
 """Asked before every round which runs there should be, those that are there included.
 
 It sees the runs of earlier rounds (:meth:`Campaign.runs`), so it can ask for more seeds where they
@@ -189,8 +193,8 @@ are needed. What failed is not tried again. When nothing new is wanted, the camp
 
 def in_rounds(
     campaign: Campaign,
-    wanted: Wanted,
-    crew: Crew,
+    wanted: RunsToMake,
+    pool: WorkerPool,
     progress: Progress | None = None,
     *,
     retry_failed: bool = False,
@@ -206,11 +210,11 @@ def in_rounds(
         if retry_failed:
             campaign.store.again(missing.values())
         total = len(set(campaign.keys(jobs).values()))
-        watch = Watch(campaign.cells, list(missing), total, progress)
-        campaign.carry_out(missing, crew, watch)
+        watch = Watch(campaign.settings, list(missing), total, progress)
+        campaign.carry_out(missing, pool, watch)
 
 
-def seeds_of(cell: Cell, seeds: int | None = None) -> range:
-    """Return the seeds of a cell; `seeds` replaces their number."""
-    wanted = cell.experiment.replications
+def seeds_of(setting: Setting, seeds: int | None = None) -> range:
+    """Return the seeds of a setting; `seeds` replaces their number."""
+    wanted = setting.experiment.replications
     return range(wanted.first_seed, wanted.first_seed + (seeds or wanted.seeds))

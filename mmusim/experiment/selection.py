@@ -12,9 +12,9 @@ import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.pairing import column
-from mmusim.config.cells import Cell
+from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
-from mmusim.execution.dask import hired
+from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import opened
@@ -29,7 +29,7 @@ GROWTH: Final = 1.25
 class Competitor(NamedTuple):
     """A policy in a setting."""
 
-    cell: int
+    setting: int
     policy: str
 
 
@@ -83,7 +83,7 @@ def select(
     rules: Rules,
     *,
     among: Literal["policies", "settings", "all"] = "policies",
-    cell: str = "",
+    setting: str = "",
     policy: str = "",
     workers: int | None = None,
     engine: str = AUTO,
@@ -104,7 +104,7 @@ def select(
         Metric, indifference zone, confidence, first and last number of seeds.
     among : {"policies", "settings", "all"}
         Policies compete in each setting; settings compete under each policy; all with all.
-    cell, policy : str
+    setting, policy : str
         Of the settings or policies only this one.
     workers, engine, scheduler, progress
         As for :func:`mmusim.experiment.run.run_experiment`.
@@ -124,24 +124,24 @@ def select(
         If a run does not have the metric.
     """
     _check(rules)
-    with hired(workers, None, scheduler) as crew, opened(path, out, engine) as campaign:
-        groups = contests(campaign, among, cell, policy)
+    with worker_pool(workers, None, scheduler) as pool, opened(path, out, engine) as campaign:
+        groups = contests(campaign, among, setting, policy)
 
         def wanted(runs: Campaign) -> list[Job]:
             figures = _figures(runs, rules)
             first = campaign.experiment.replications.first_seed
             return [
-                Job(one.cell, one.policy, seed)
+                Job(one.setting, one.policy, seed)
                 for _, group in groups
                 for one, seeds in _seeds(group, [figures[c] for c in group], rules).items()
                 for seed in range(first, first + seeds)
             ]
 
-        in_rounds(campaign, wanted, crew, progress)
+        in_rounds(campaign, wanted, pool, progress)
         figures = _figures(campaign, rules)
         made = [
             Contest(
-                title=title, names=tuple(_name(campaign.cells, c, group) for c in group),
+                title=title, names=tuple(_name(campaign.settings, c, group) for c in group),
                 metric=rules.metric, limit=rules.limit,
                 selection=_standing([figures[c] for c in group], rules),
             )
@@ -169,7 +169,7 @@ def _check(rules: Rules) -> None:
 
 
 def contests(
-    campaign: Campaign, among: str, cell: str, policy: str
+    campaign: Campaign, among: str, setting: str, policy: str
 ) -> list[tuple[str, list[Competitor]]]:
     """Return who competes with whom, by the title of the contest.
 
@@ -178,18 +178,22 @@ def contests(
     ConfigError
         If there is no such setting or policy, or only one competes.
     """
-    cells, policies = campaign.cells, campaign.experiment.policies.all
-    names = [made.name for made in cells]
-    if cell and cell not in names:
+    settings, policies = campaign.settings, campaign.experiment.policies.all
+    names = [made.name for made in settings]
+    if setting and setting not in names:
         raise ConfigError.of(
-            "select", "--cell", cell, "is not a setting of this experiment", nearest(cell, names)
+            "select",
+            "--setting",
+            setting,
+            "is not a setting of this experiment",
+            nearest(setting, names),
         )
     if policy and policy not in policies:
         raise ConfigError.of(
             "select", "--policy", policy, "is not a policy of this experiment",
             nearest(policy, policies),
         )  # fmt: skip
-    numbers = [n for n, name in enumerate(names) if not cell or name == cell]
+    numbers = [n for n, name in enumerate(names) if not setting or name == setting]
     chosen = [name for name in policies if not policy or name == policy]
     if among == "policies":
         groups = [(names[n], [Competitor(n, p) for p in chosen]) for n in numbers]
@@ -205,15 +209,15 @@ def contests(
     if len(groups[0][1]) < 2:
         raise ConfigError.of(
             "select", "--among", among, "leaves one that competes with nobody",
-            "leave --cell or --policy out, or choose another --among",
+            "leave --setting or --policy out, or choose another --among",
         )  # fmt: skip
     return groups
 
 
-def _name(cells: Sequence[Cell], one: Competitor, group: Sequence[Competitor]) -> str:
-    several_cells = len({c.cell for c in group}) > 1
+def _name(settings: Sequence[Setting], one: Competitor, group: Sequence[Competitor]) -> str:
+    several_settings = len({c.setting for c in group}) > 1
     several_policies = len({c.policy for c in group}) > 1
-    parts = [cells[one.cell].name] if several_cells else []
+    parts = [settings[one.setting].name] if several_settings else []
     return " ".join([*parts, one.policy] if several_policies else parts)
 
 
@@ -221,7 +225,7 @@ def _figures(campaign: Campaign, rules: Rules) -> dict[Competitor, list[float]]:
     """Return each competitor's figures from the first seed on, as far as there is no gap."""
     first, stored = campaign.experiment.replications.first_seed, campaign.runs()
     found = {}
-    for number in range(len(campaign.cells)):
+    for number in range(len(campaign.settings)):
         for policy in campaign.experiment.policies.all:
             by_seed = {run.seed: run for run in stored.get((number, policy), ())}
             row: list[float] = []

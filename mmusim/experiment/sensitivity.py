@@ -12,11 +12,11 @@ import numpy as np
 
 from mmusim.base.errors import ConfigError, MmusimError, nearest
 from mmusim.comparison.pairing import column
-from mmusim.config.cells import Cell, load_cells
 from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
 from mmusim.config.host import COSTS
+from mmusim.config.settings import Setting, load_settings
 from mmusim.engine.choice import AUTO
-from mmusim.execution.dask import hired
+from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import opened
@@ -60,7 +60,7 @@ class Sensitivity:
 
     metric: str
     what: str  # the policy, or two as a ratio
-    cell: str
+    setting: str
     influences: tuple[Influence, ...]
     unpaid: tuple[str, ...]  # costs that change nothing, wherever they were tried
     mean: float  # of the metric over the ranges
@@ -70,7 +70,7 @@ class Sensitivity:
 
     def __str__(self) -> str:
         """Say what matters, and what should be measured."""
-        where = f" in {self.cell}" if self.cell else ""
+        where = f" in {self.setting}" if self.setting else ""
         if not self.influences or self.spread == 0:
             return f"no cost changes {self.metric} of {self.what}{where}"
         top = self.influences[0]
@@ -92,7 +92,7 @@ class Study:
 
     metric: str = "phase_time"
     policy: str = ""  # or two, "lazy-drop / eager-drop"; by default the baseline
-    cell: str = ""  # by default the only one
+    setting: str = ""  # by default the only one
     samples: int = 64
     seeds: int = 1
     wide: Mapping[str, float] | None = None  # in place of FACTORS
@@ -136,14 +136,14 @@ def sensitivity(
         If a run with other costs fails.
     """
     sides = _check(study)
-    with hired(workers, None, scheduler) as crew:
+    with worker_pool(workers, None, scheduler) as pool:
         runs = 0
 
-        def evaluate(cell: Cell, points: Sequence[Mapping[str, float]]) -> Floats:
+        def evaluate(setting: Setting, points: Sequence[Mapping[str, float]]) -> Floats:
             nonlocal runs
-            made = [with_factors(cell, point) for point in points]
-            names = sides or [cell.experiment.policies.baseline]
-            with opened(path, out, engine, cells=lambda _: made) as campaign:
+            made = [with_factors(setting, point) for point in points]
+            names = sides or [setting.experiment.policies.baseline]
+            with opened(path, out, engine, settings=lambda _: made) as campaign:
                 _known(campaign, names)
 
                 def wanted(all_: Campaign) -> list[Job]:
@@ -155,7 +155,7 @@ def sensitivity(
                         for seed in range(first, first + study.seeds)
                     ]
 
-                jobs = in_rounds(campaign, wanted, crew, progress)
+                jobs = in_rounds(campaign, wanted, pool, progress)
                 runs += len(jobs)
                 if campaign.failures:
                     raise MmusimError(
@@ -163,26 +163,28 @@ def sensitivity(
                     )
                 return _figures(campaign, len(made), names, study)
 
-        cell = _setting(load_cells(path)[1], study.cell)
-        ranges = factors(cell, FACTORS | dict(study.wide or {}))
-        paid = _paid(ranges, lambda points: evaluate(cell, points))
+        setting = _setting(load_settings(path)[1], study.setting)
+        ranges = factors(setting, FACTORS | dict(study.wide or {}))
+        paid = _paid(ranges, lambda points: evaluate(setting, points))
         found = sobol(
-            lambda x: evaluate(cell, [dict(zip(paid, row, strict=True)) for row in x.T.tolist()]),
+            lambda x: evaluate(
+                setting, [dict(zip(paid, row, strict=True)) for row in x.T.tolist()]
+            ),
             [ranges[name] for name in paid],
             samples=study.samples,
         ) if paid else None  # fmt: skip
-        middle = evaluate(cell, [{}])[0]
+        middle = evaluate(setting, [{}])[0]
     influences = [] if found is None else [
         Influence(
-            cost=name, provenance=provenance_of(cell, name), mean_ns=cell.costs[name].mean(),
+            cost=name, provenance=provenance_of(setting, name), mean_ns=setting.costs[name].mean(),
             low=ranges[name][0], high=ranges[name][1], first=first, total=total,
         )
         for name, first, total in zip(paid, found.first, found.total, strict=True)
     ]  # fmt: skip
     return Sensitivity(
         metric=study.metric,
-        what=study.policy or cell.experiment.policies.baseline,
-        cell=cell.name,
+        what=study.policy or setting.experiment.policies.baseline,
+        setting=setting.name,
         influences=tuple(sorted(influences, key=lambda one: -one.total.estimate)),
         unpaid=tuple(name for name in COSTS if name not in paid),
         mean=float(middle) if found is None else found.mean,
@@ -229,17 +231,17 @@ def _known(campaign: Campaign, names: Sequence[str]) -> None:
             )  # fmt: skip
 
 
-def _setting(cells: Sequence[Cell], name: str) -> Cell:
-    names = [cell.name for cell in cells]
-    if not name and len(cells) == 1:
-        return cells[0]
+def _setting(settings: Sequence[Setting], name: str) -> Setting:
+    names = [setting.name for setting in settings]
+    if not name and len(settings) == 1:
+        return settings[0]
     if name not in names:
         raise ConfigError.of(
-            "sensitivity", "--cell", name or None,
+            "sensitivity", "--setting", name or None,
             "is not a setting of this experiment" if name else "is needed: there are several",
             nearest(name, names),
         )  # fmt: skip
-    return cells[names.index(name)]
+    return settings[names.index(name)]
 
 
 def _paid(
@@ -267,12 +269,12 @@ def _paid(
     return [name for name in ranges if name in changed]
 
 
-def _figures(campaign: Campaign, cells: int, names: Sequence[str], study: Study) -> Floats:
-    """Return one figure per cell: the mean over seeds, or the ratio of two means."""
+def _figures(campaign: Campaign, settings: int, names: Sequence[str], study: Study) -> Floats:
+    """Return one figure per setting: the mean over seeds, or the ratio of two means."""
     stored, made = campaign.runs(), []
     first = campaign.experiment.replications.first_seed
     seeds = range(first, first + study.seeds)
-    for number in range(cells):
+    for number in range(settings):
         means = [
             np.mean(column([r for r in stored[number, name] if r.seed in seeds], study.metric))
             for name in names

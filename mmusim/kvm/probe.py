@@ -18,7 +18,7 @@ from mmusim.kvm.measures import MEASURES
 
 SECONDS: Final = 60.0
 """How long a probe takes by default."""
-LEAST: Final = 2
+MIN_REPLICATES: Final = 2
 """Replicates of every measure that are made even if time is up."""
 
 
@@ -43,7 +43,7 @@ def probe(
     rng = np.random.default_rng(seed)
     todo = [(name, i) for name, (_, count) in MEASURES.items() for i in range(count)]
     rng.shuffle(todo)
-    todo.sort(key=lambda item: item[1] >= LEAST)  # the first two of each come first
+    todo.sort(key=lambda item: item[1] >= MIN_REPLICATES)  # the first two of each come first
     samples = Samples()
     loads: list[dict[str, Any]] = []
     start, before = time.monotonic(), read_times()
@@ -51,7 +51,7 @@ def probe(
     failed: dict[str, str] = {}
     made: dict[str, int] = dict.fromkeys(MEASURES, 0)
     for name, _ in todo:
-        if made[name] >= LEAST and time.monotonic() - start > seconds:
+        if made[name] >= MIN_REPLICATES and time.monotonic() - start > seconds:
             continue
         if name in failed:
             continue

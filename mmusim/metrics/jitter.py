@@ -16,7 +16,7 @@ from mmusim.trace.stall_windows import WINDOWS
 Figures = dict[str, float]
 
 QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
-ENOUGH: Final = 10
+MIN_BEYOND: Final = 10
 """Samples beyond a quantile from which on ``p99999`` is given: below, it says little."""
 WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
 """Lines of a bill that are waiting and no work."""
@@ -33,7 +33,7 @@ def latencies(times: Histogram, of: str) -> Figures:
         return {}
     figures: Figures = {f"mean_{of}": times.total_ns / times.count}
     figures |= {f"{name}_{of}": times.quantile(p) for name, p in QUANTILES.items()}
-    if times.count >= ENOUGH * 100_000:
+    if times.count >= MIN_BEYOND * 100_000:
         figures[f"p99999_{of}"] = times.quantile(0.99999)
     return figures | {f"max_{of}": times.maximum}
 

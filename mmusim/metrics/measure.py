@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import PAGES_PER_REGION
-from mmusim.config.cells import Cell
+from mmusim.config.settings import Setting
 from mmusim.metrics import jitter
 from mmusim.metrics.names import UNITS as UNITS
 from mmusim.policies import Reporting
@@ -174,17 +174,17 @@ def expected_fault_free_pages(workload: ReadsBesideWrites) -> float:
     return PAGES_PER_REGION * reads / (reads + PAGES_PER_REGION * writes)
 
 
-def theory(metric: str, cell: Cell) -> float:
-    """Return the closed form of a metric for a cell.
+def theory(metric: str, setting: Setting) -> float:
+    """Return the closed form of a metric for a setting.
 
     Raises
     ------
     ValueError
         If the metric has none, or the measured phase runs no workload that has one.
     """
-    driver = cell.experiment.driver.script(Reporting.GET_CLEARS)
+    driver = setting.experiment.driver.script(Reporting.GET_CLEARS)
     phase: Any = driver.phases[driver.measured]
-    workload = cell.experiment.workloads.get(getattr(phase, "workload", ""))
+    workload = setting.experiment.workloads.get(getattr(phase, "workload", ""))
     if metric != "fault_free_pages" or not isinstance(workload, ReadsBesideWrites):
         raise ValueError(f"there is no closed form of {metric} for phase {phase.do!r}")
     return expected_fault_free_pages(workload)

@@ -1,4 +1,4 @@
-"""A run, decided: a cell of an experiment, a policy and a seed made concrete."""
+"""A run, decided: a setting of an experiment, a policy and a seed made concrete."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
-from mmusim.config.cells import Cell
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
 from mmusim.config.migrate import Migrate
+from mmusim.config.settings import Setting
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.random_streams import Draws, Stream, uniforms
@@ -130,16 +130,16 @@ class Plan:
         )
 
 
-def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
-    """Make a cell concrete for a policy and a seed.
+def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
+    """Make a setting concrete for a policy and a seed.
 
     Raises
     ------
     ConfigError
-        If no policy has that name, it does not fit the cell, or a phase would let the guest do
+        If no policy has that name, it does not fit the setting, or a phase would let the guest do
         nothing.
     """
-    e = cell.experiment
+    e = setting.experiment
     try:
         chosen = e.chosen(policy)
     except MisfitError as misfit:
@@ -155,8 +155,8 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
         chosen=chosen,
         keep_child=e.vm.cached_child_tables and chosen.choices.mmu is not Mmu.TDP,
         driver=driver,
-        patterns=tuple(_pattern(cell, phase, pages // e.vm.vcpus) for phase in driver.phases),
-        costs=cell.costs,
+        patterns=tuple(_pattern(setting, phase, pages // e.vm.vcpus) for phase in driver.phases),
+        costs=setting.costs,
         draws=Draws(seed, e.replications.scheme, chosen.policy.name),
         seed=seed,
         ring_entries=e.driver.dirty_ring // ENTRY_BYTES if rings else 0,
@@ -171,10 +171,10 @@ def make_plan(cell: Cell, policy: Policy | str, seed: int) -> Plan:
     )
 
 
-def _pattern(cell: Cell, phase: Phase, share: int) -> Pattern | None:
+def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | None:
     if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
-        workload = cell.experiment.workloads[phase.workload]
-        assert not isinstance(workload, WorkloadFile), "cells have no references to files"
+        workload = setting.experiment.workloads[phase.workload]
+        assert not isinstance(workload, WorkloadFile), "settings have no references to files"
         pattern: Pattern = workload
     elif isinstance(phase, Pass):
         pattern = PagePass(writes=phase.do == "write", pages=phase.pages, order=phase.order)

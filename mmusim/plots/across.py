@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter
 from mmusim.comparison.compare import column
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.measure import UNITS
-from mmusim.plots.style import in_style, key_below, looks, sheet, with_unit
+from mmusim.plots.style import analysis_sizes, in_style, key_below, sheet, with_unit
 from mmusim.stats import mean_interval
 
 
@@ -21,15 +21,15 @@ def across(outcome: Outcome, metric: str) -> Figure:
     A setting in which no run of a policy has the metric has no mark for it.
     """
     names = outcome.experiment.policies.all
-    settings = [result.cell.name or "all" for result in outcome.cells]
+    settings = [result.setting.name or "all" for result in outcome.settings]
     slanted = sum(map(len, settings)) > 70
     figure, axes = sheet(4.4 if slanted else 3.6)
     ax: Axes = axes[0, 0]
     offsets = np.linspace(-0.2, 0.2, len(names)) if len(names) > 1 else [0.0]
-    for (policy, look), offset in zip(looks(names).items(), offsets, strict=True):
+    for (policy, look), offset in zip(analysis_sizes(names).items(), offsets, strict=True):
         points = [
             (x + offset, mean_interval(column(result.runs[policy], metric)))
-            for x, result in enumerate(outcome.cells)
+            for x, result in enumerate(outcome.settings)
             if all(metric in run.values for run in result.runs[policy])
         ]
         ax.errorbar(

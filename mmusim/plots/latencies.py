@@ -13,10 +13,18 @@ from numpy.typing import NDArray
 
 from mmusim.analysis.inside import bins, histogram
 from mmusim.base.histogram import Histogram
-from mmusim.experiment.run import CellResult, Outcome
+from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.plots.ratios import title
-from mmusim.plots.style import Look, in_style, key_below, looks, panels, readable_decades, two_lines
+from mmusim.plots.style import (
+    InterimAnalysis,
+    analysis_sizes,
+    in_style,
+    key_below,
+    panels,
+    readable_decades,
+    two_lines,
+)
 
 Floats = NDArray[np.float64]
 WHAT = {"latency": "accesses", "request": "requests"}
@@ -67,14 +75,14 @@ def longer_than(runs: Sequence[Metrics], of: str = "latency") -> Curve:
 
 @in_style
 def latencies(
-    outcome: Outcome, results: Sequence[CellResult] | None = None, of: str = "latency"
+    outcome: Outcome, results: Sequence[SettingResult] | None = None, of: str = "latency"
 ) -> Figure:
-    """Draw the share of accesses that take longer than a time (CCDF), a panel a cell.
+    """Draw the share of accesses that take longer than a time (CCDF), a panel a setting.
 
     Both axes are logarithmic. A line is all seeds together, its band reaches from the lowest seed
     to the highest. `of`: "latency" of accesses, or "request".
     """
-    shown = outcome.cells if results is None else results
+    shown = outcome.settings if results is None else results
     figure, axes = panels(len(shown))
     for ax, result in zip(axes, shown, strict=True):
         floor = 1.0
@@ -92,13 +100,13 @@ def latencies(
 
 @in_style
 def ecdf(
-    outcome: Outcome, results: Sequence[CellResult] | None = None, of: str = "latency"
+    outcome: Outcome, results: Sequence[SettingResult] | None = None, of: str = "latency"
 ) -> Figure:
-    """Draw the share of accesses that take at most a time (ECDF), a panel a cell.
+    """Draw the share of accesses that take at most a time (ECDF), a panel a setting.
 
     The time axis is logarithmic; line and band as in :func:`latencies`.
     """
-    shown = outcome.cells if results is None else results
+    shown = outcome.settings if results is None else results
     figure, axes = panels(len(shown))
     for ax, result in zip(axes, shown, strict=True):
         for policy, curve, look in _curves(outcome, result, of):
@@ -115,8 +123,10 @@ def ecdf(
     return figure
 
 
-def _curves(outcome: Outcome, result: CellResult, of: str) -> list[tuple[str, Curve, Look]]:
-    look = looks(outcome.experiment.policies.all)
+def _curves(
+    outcome: Outcome, result: SettingResult, of: str
+) -> list[tuple[str, Curve, InterimAnalysis]]:
+    look = analysis_sizes(outcome.experiment.policies.all)
     return [
         (policy, longer_than(runs, of), look[policy])
         for policy, runs in result.runs.items()
@@ -125,7 +135,7 @@ def _curves(outcome: Outcome, result: CellResult, of: str) -> list[tuple[str, Cu
 
 
 def _draw(
-    ax: Axes, x: Floats, y: Floats, low: Floats, high: Floats, policy: str, look: Look
+    ax: Axes, x: Floats, y: Floats, low: Floats, high: Floats, policy: str, look: InterimAnalysis
 ) -> None:
     ax.fill_between(x, low, high, step="post", color=look.colour, alpha=0.22, linewidth=0)
     ax.step(x, y, where="post", color=look.colour, linestyle=look.line, linewidth=1.4, label=policy)

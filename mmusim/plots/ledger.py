@@ -9,24 +9,24 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmusim.experiment.run import CellResult, Outcome
+from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.plots.causes import HATCHES, colour_of
 from mmusim.plots.ratios import title
 from mmusim.plots.style import INK, headed, in_style, key_below, rows_of, sheet
 from mmusim.trace.records import CAUSES, IDLE
 
-LEAST: Final = 0.002
+MIN_SHARE: Final = 0.002
 """A cause that nowhere has this share of a bar is drawn with the others, as `other`."""
 
 
 @in_style
-def decomposition(outcome: Outcome, results: Sequence[CellResult] | None = None) -> Figure:
+def decomposition(outcome: Outcome, results: Sequence[SettingResult] | None = None) -> Figure:
     """Draw where the vCPUs' time in the measured phase went: mean over seeds, a bar a policy.
 
     Colours are those of the timeline; hatches tell the causes apart in print. Idle time is left
     out, and the axis says so.
     """
-    shown = outcome.cells if results is None else results
+    shown = outcome.settings if results is None else results
     bars = [(result, policy) for result in shown for policy in result.runs]
     means = [
         {
@@ -36,7 +36,7 @@ def decomposition(outcome: Outcome, results: Sequence[CellResult] | None = None)
         }
         for result, policy in bars
     ]
-    seen = [c for c in means[0] if any(mean[c] > LEAST * sum(mean.values()) for mean in means)]
+    seen = [c for c in means[0] if any(mean[c] > MIN_SHARE * sum(mean.values()) for mean in means)]
     widths = {cause: [mean[cause] for mean in means] for cause in seen}
     rest = [sum(mean.values()) - sum(mean[c] for c in seen) for mean in means]
     if any(r > 1e-9 for r in rest):

@@ -8,23 +8,24 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from mmusim.base.units import NS, PAGE
-from mmusim.experiment.run import CellResult, Outcome
+from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.plots.ratios import title
-from mmusim.plots.style import in_style, key_below, looks, panels, two_lines
+from mmusim.plots.style import analysis_sizes, in_style, key_below, panels, two_lines
 
 
 @in_style
-def rounds(outcome: Outcome, results: Sequence[CellResult] | None = None) -> Figure:
-    """Draw how migrations converge: what is to be sent after each sync, every seed, a panel a cell.
+def rounds(outcome: Outcome, results: Sequence[SettingResult] | None = None) -> Figure:
+    """Draw how migrations converge: what is to be sent after each sync, every seed, a panel a
+    setting.
 
     The first point is all of the guest's memory; a line that ends was a switch-over, or the
     migration was given up (a cross).
     """
-    shown = outcome.cells if results is None else results
-    look = looks(outcome.experiment.policies.all)
+    shown = outcome.settings if results is None else results
+    look = analysis_sizes(outcome.experiment.policies.all)
     figure, axes = panels(len(shown), 2.8, sharey=True)
     for ax, result in zip(axes, shown, strict=True):
-        memory = result.cell.experiment.vm.memory // PAGE
+        memory = result.setting.experiment.vm.memory // PAGE
         for policy, runs in result.runs.items():
             own = look[policy]
             for number, run in enumerate(runs):

@@ -35,11 +35,11 @@ def phase_diagram(outcome: Outcome, metric: str, policy: str) -> Figure:
     baseline = outcome.experiment.policies.baseline
     by_setting = compared(outcome, metric)
     table: dict[str, dict[str, Comparison | None]] = {}
-    for result in outcome.cells:
-        labels = {key: str(value) for key, value in result.cell.labels.items()}
+    for result in outcome.settings:
+        labels = {key: str(value) for key, value in result.setting.labels.items()}
         column = labels.pop(axis)
         row = ", ".join(_short(key, value) for key, value in labels.items()) or "all"
-        found = [c for c in by_setting[result.cell.name] if c.candidate == policy and c.ratio]
+        found = [c for c in by_setting[result.setting.name] if c.candidate == policy and c.ratio]
         table.setdefault(row, {})[column] = found[0] if found else None
     columns = list(dict.fromkeys(column for row in table.values() for column in row))
     figure, axes = sheet(1.4 + 0.42 * len(table))

@@ -12,16 +12,16 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from mmusim.analysis.answers import compared
 from mmusim.base.units import parse_bytes, parse_fraction, parse_ns, parse_rate
 from mmusim.comparison.compare import Comparison
-from mmusim.experiment.run import CellResult, Outcome
+from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.plots.style import (
     INK,
     PAPER,
     SOFT,
-    Look,
+    InterimAnalysis,
+    analysis_sizes,
     headed,
     in_style,
     key_below,
-    looks,
     rows_of,
     sheet,
 )
@@ -31,26 +31,26 @@ SPREAD = 3.0
 """Ratios that lie further apart than this have a logarithmic axis."""
 
 
-def title(result: CellResult) -> str:
+def title(result: SettingResult) -> str:
     """Return what a setting is called in figures."""
-    return result.cell.name or result.cell.experiment.id
+    return result.setting.name or result.setting.experiment.id
 
 
 @in_style
 def ratios(
-    outcome: Outcome, metric: str = "phase_time", results: Sequence[CellResult] | None = None
+    outcome: Outcome, metric: str = "phase_time", results: Sequence[SettingResult] | None = None
 ) -> Figure:
-    """Draw a forest plot: the ratio of each policy to the baseline, its interval, a row a cell.
+    """Draw a forest plot: the ratio of each policy to the baseline, its interval, a row a setting.
 
     Intervals are each by itself; a mark is filled where the difference is significant in the family
     of all rows (Holm), and hollow where it is not (n.s.) or the seeds are too few to tell (few
     seeds). What an experiment claims about the metric is shaded. Settings in which a figure is zero
     or missing have no row.
     """
-    shown = outcome.cells if results is None else results
+    shown = outcome.settings if results is None else results
     by_setting = compared(outcome, metric)
     found = [
-        (title(result), [(c.candidate, c) for c in by_setting[result.cell.name] if c.ratio])
+        (title(result), [(c.candidate, c) for c in by_setting[result.setting.name] if c.ratio])
         for result in shown
     ]  # fmt: skip
     groups = [(name, rows) for name, rows in found if rows]
@@ -58,7 +58,7 @@ def ratios(
         groups = [("", [(name, c) for name, rows in groups for _, c in rows])]
     lines = [line for _, rows in groups for line in rows]
     places, headings = rows_of([(name, [p for p, _ in rows]) for name, rows in groups])
-    look = looks(outcome.experiment.policies.all)
+    look = analysis_sizes(outcome.experiment.policies.all)
     only = outcome.experiment.policies.compare[0]
     figure, axes = sheet(1.15 + 0.27 * max(1, len(lines) + len(headings)))
     ax: Axes = axes[0, 0]
@@ -86,7 +86,7 @@ def said(comparison: Comparison) -> str:
     return words.get(comparison.answer.outcome, "")
 
 
-def _interval(ax: Axes, y: float, c: Comparison, look: Look, label: str) -> None:
+def _interval(ax: Axes, y: float, c: Comparison, look: InterimAnalysis, label: str) -> None:
     r = c.ratio
     assert r is not None
     if label in ax.get_legend_handles_labels()[1]:
@@ -135,16 +135,16 @@ def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
     ax: Axes = axes[0, 0]
     by_setting = compared(outcome, metric)
     lines: dict[str, list[tuple[float, Interval]]] = {}
-    for result in outcome.cells:
-        for comparison in by_setting[result.cell.name]:
-            others = {k: v for k, v in result.cell.labels.items() if k != axis}
+    for result in outcome.settings:
+        for comparison in by_setting[result.setting.name]:
+            others = {k: v for k, v in result.setting.labels.items() if k != axis}
             name = ", ".join(
                 [comparison.candidate, *(f"{k.rpartition('.')[2]} {v}" for k, v in others.items())]
             )
             if comparison.ratio is not None:
-                at = number(result.cell.labels[axis])
+                at = number(result.setting.labels[axis])
                 lines.setdefault(name, []).append((at, comparison.ratio))
-    look = looks(lines)
+    look = analysis_sizes(lines)
     for name, unsorted in lines.items():
         points = sorted(unsorted, key=lambda p: p[0])
         x, own = [at for at, _ in points], look[name]
@@ -154,7 +154,7 @@ def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
         ax.fill_between(x, low, high, alpha=0.2, color=own.colour, linewidth=0)
     ax.axhline(1, color=INK, linewidth=1)
     _ratio_axis(ax, [v for ps in lines.values() for _, r in ps for v in (r.low, r.high)], "y")
-    places = {number(r.cell.labels[axis]): str(r.cell.labels[axis]) for r in outcome.cells}
+    places = {number(r.setting.labels[axis]): str(r.setting.labels[axis]) for r in outcome.settings}
     if min(places) > 0 and max(places) / min(places) > 20:
         ax.set_xscale("log")
     ax.set_xticks(list(places), list(places.values()))

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullLocator, SymmetricalLogLocator
 
 from mmusim.comparison.compare import shift as quantile_differences
-from mmusim.experiment.run import CellResult, Outcome
+from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.plots.latencies import WHAT
 from mmusim.plots.ratios import title
-from mmusim.plots.style import INK, in_style, key_below, looks, panels, two_lines
+from mmusim.plots.style import INK, analysis_sizes, in_style, key_below, panels, two_lines
 
 TICKS: Final = {0.5: "p50", 0.9: "p90", 0.99: "p99", 0.999: "p99.9", 0.9999: "p99.99"}
 LINEAR_NS: Final = 10.0
@@ -23,9 +23,9 @@ LINEAR_NS: Final = 10.0
 
 @in_style
 def shift(
-    outcome: Outcome, results: Sequence[CellResult] | None = None, of: str = "latency"
+    outcome: Outcome, results: Sequence[SettingResult] | None = None, of: str = "latency"
 ) -> Figure:
-    """Draw the shift function: quantile differences to the baseline, a panel a cell.
+    """Draw the shift function: quantile differences to the baseline, a panel a setting.
 
     The band is simultaneous over the quantiles, so where it does not hold 0 the quantile differs.
     The axis of quantiles is stretched towards the tail: it is -log10(1 - p).
@@ -37,9 +37,9 @@ def shift(
     UnlikeRunsError
         If a run has no such latencies.
     """
-    shown = outcome.cells if results is None else results
+    shown = outcome.settings if results is None else results
     policies = outcome.experiment.policies
-    look = looks(policies.all)
+    look = analysis_sizes(policies.all)
     figure, axes = panels(len(shown), 2.8)
     for ax, result in zip(axes, shown, strict=True):
         for policy in policies.compare:

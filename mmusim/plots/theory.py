@@ -8,26 +8,26 @@ from matplotlib.figure import Figure
 from mmusim.comparison.compare import column
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.measure import UNITS, theory
-from mmusim.plots.style import INK, in_style, looks, sheet, with_unit
+from mmusim.plots.style import INK, analysis_sizes, in_style, sheet, with_unit
 from mmusim.stats import mean_interval
 
 
 @in_style
 def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
-    """Draw measured means with their intervals against the closed form, a point a cell."""
+    """Draw measured means with their intervals against the closed form, a point a setting."""
     figure, axes = sheet(3.6)
     ax: Axes = axes[0, 0]
-    for result in outcome.cells:
+    for result in outcome.settings:
         measured = mean_interval(column(result.runs[policy], metric))
         error = [[measured.estimate - measured.low], [measured.high - measured.estimate]]
-        expected = theory(metric, result.cell)
+        expected = theory(metric, result.setting)
         ax.errorbar(
             expected,
             measured.estimate,
             yerr=error,
             fmt="o",
             capsize=4,
-            color=looks(outcome.experiment.policies.all)[policy].colour,
+            color=analysis_sizes(outcome.experiment.policies.all)[policy].colour,
         )
     top = max(ax.get_xlim()[1], ax.get_ylim()[1])
     ax.plot([0, top], [0, top], color=INK, linewidth=1, label="measured = expected")

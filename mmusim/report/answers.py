@@ -31,7 +31,7 @@ def answers(outcome: Outcome) -> list[str]:
     by_setting = compared(outcome, metric)
     found = [(name, c) for name, rows in by_setting.items() for c in rows]
     if not found:
-        return [f"No setting has runs that all have {metric}"] if outcome.cells else []
+        return [f"No setting has runs that all have {metric}"] if outcome.settings else []
     if len(found) == 1:
         return [_sentence(*found[0])]
     policies = outcome.experiment.policies.compare
@@ -118,11 +118,11 @@ def verdict_counts(outcome: Outcome) -> dict[str, int]:
 
 def stories(outcome: Outcome) -> Iterator[dict[str, Any]]:
     """Yield what happened in each setting that has a story, under the policies that share it."""
-    for result in outcome.cells:
+    for result in outcome.settings:
         by_story: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for policy, runs in result.runs.items():
             by_story.setdefault((runs[0].outcome, runs[0].story), []).append(policy)
         for (end, lines), names in by_story.items():
             if lines:
-                title = f"{result.cell.name or 'all'}, {' and '.join(names)}: {end}"
+                title = f"{result.setting.name or 'all'}, {' and '.join(names)}: {end}"
                 yield {"title": title, "lines": lines}

@@ -39,7 +39,7 @@ class Drawn:
 
 def figures(outcome: Outcome) -> Iterator[Drawn]:
     """Draw the figures of an experiment's report."""
-    if not outcome.cells:
+    if not outcome.settings:
         return
     with plots.style():
         for caption, describes, figure in _each(outcome):
@@ -47,14 +47,14 @@ def figures(outcome: Outcome) -> Iterator[Drawn]:
 
 
 def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
-    e, shown = outcome.experiment, outcome.cells[:MOST_PANELS]
+    e, shown = outcome.experiment, outcome.settings[:MOST_PANELS]
     metric, sweep = e.answer_by, e.sweep
     of = "request" if metric.endswith("_request") else "latency"
     yield (
         f"{metric} relative to {e.policies.baseline}",
         "Forest plot: the ratio to the baseline with its 95 % interval, a row a setting and "
         "policy; the table of comparisons has the numbers.",
-        plots.ratios(outcome, metric, outcome.cells[:MOST_ROWS]),
+        plots.ratios(outcome, metric, outcome.settings[:MOST_ROWS]),
     )
     if sum(len(values) > 1 for values in (*sweep.values(), e.variants)) > 1 and sweep:
         for policy in e.policies.compare[:3]:
@@ -64,7 +64,7 @@ def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
                 plots.phase_diagram(outcome, metric, policy),
             )
     for axis, values in sweep.items():
-        lines = len(outcome.cells) * len(e.policies.compare) / len(values)
+        lines = len(outcome.settings) * len(e.policies.compare) / len(values)
         if len(values) > 1 and lines <= len(SERIES):
             yield (
                 f"{metric} along {axis}",
@@ -85,7 +85,7 @@ def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
             "Pages to be sent after each sync of the dirty log against time, a line a seed.",
             plots.rounds(outcome, shown),
         )
-    if all(metric in run.values for run in runs) and len(outcome.cells) > 1:
+    if all(metric in run.values for run in runs) and len(outcome.settings) > 1:
         yield (
             f"{metric} in every setting",
             f"Means of {metric} in {UNITS[metric] or 'absolute terms'} with 95 % intervals.",
@@ -100,7 +100,7 @@ def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
 
 
 def _latencies(outcome: Outcome, of: str) -> Iterator[tuple[str, str, Figure]]:
-    shown, runs = outcome.cells[:MOST_PANELS], list(every_run(outcome))
+    shown, runs = outcome.settings[:MOST_PANELS], list(every_run(outcome))
     there = all(run.latency.count for run in runs)
     requests = all(run.requests is not None and run.requests.count for run in runs)
     if of == "request" and not requests:

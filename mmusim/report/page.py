@@ -29,7 +29,7 @@ def write_report(outcome: Outcome, store_folder: Path) -> Path:
     path = store_folder / "report.html"
     unfinished = store_folder / ".report.html.new"
     store = Store.open(store_folder)
-    configs = [{"name": name or "all", "toml": toml} for name, toml in store.cells().values()]
+    configs = [{"name": name or "all", "toml": toml} for name, toml in store.settings().values()]
     store.close()
     unfinished.write_text(render(outcome, configs), encoding="utf-8")
     os.replace(unfinished, path)  # noqa: PTH105
@@ -59,7 +59,7 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
         fingerprints=tables.fingerprints(outcome),
         stories=list(stories(outcome)),
         figures=list(figures(outcome)),
-        left_out=max(0, len(outcome.cells) - MOST_PANELS),
+        left_out=max(0, len(outcome.settings) - MOST_PANELS),
         about=outcome.about,
         seeds=_seeds(outcome),
         configs=configs,
@@ -70,7 +70,7 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
 
 def _seeds(outcome: Outcome) -> int:
     """Return the seeds of the setting that has most: what a repetition has to ask for."""
-    return max((len(runs) for r in outcome.cells for runs in r.runs.values()), default=0)
+    return max((len(runs) for r in outcome.settings for runs in r.runs.values()), default=0)
 
 
 def _embedded(outcome: Outcome, said: list[str]) -> Markup:
@@ -80,7 +80,7 @@ def _embedded(outcome: Outcome, said: list[str]) -> Markup:
         "question": outcome.experiment.question,
         "answer": said[0] if said else "Not enough finished runs to answer",
         "verdicts": verdict_counts(outcome),
-        "settings": len(outcome.cells),
+        "settings": len(outcome.settings),
         "runs": sum(1 for _ in tables.every_run(outcome)),
     }
     return Markup(json.dumps(facts).replace("<", "\\u003c"))

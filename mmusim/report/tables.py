@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mmusim.analysis.answers import compared
 from mmusim.base.units import show_ns, show_number
 from mmusim.comparison.compare import Comparison
-from mmusim.experiment.run import CellResult, Outcome
+from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import UNITS, Metrics
 from mmusim.stats import Interval
 from mmusim.trace.records import CAUSES
@@ -64,7 +64,7 @@ def claims(outcome: Outcome) -> Table:
         measured = f"[{show_number(v.measured.low)}, {show_number(v.measured.high)}]"
         rows.append(
             [
-                Cell(v.says), said, Cell(v.cell or "all"), Cell(f"{v.metric} of {v.what}"),
+                Cell(v.says), said, Cell(v.setting or "all"), Cell(f"{v.metric} of {v.what}"),
                 number(v.measured.estimate), Cell(measured, v.measured.low),
                 Cell(_range(low, high), low), Cell(v.origin),
             ]
@@ -96,7 +96,7 @@ def _range(low: float, high: float) -> str:
 
 def comparisons(outcome: Outcome) -> Table:
     """Return every comparison of the metrics that the experiment is evaluated by."""
-    evaluated = dict.fromkeys(name for r in outcome.cells for name in r.comparisons)
+    evaluated = dict.fromkeys(name for r in outcome.settings for name in r.comparisons)
     first = outcome.experiment.answer_by
     rows = []
     for metric in dict.fromkeys([first, *evaluated]):
@@ -138,11 +138,11 @@ def ledger(outcome: Outcome) -> Table:
     """Return where the vCPUs' time in the measured phase went."""
     causes = [c for c in CAUSES if any(r.ledger[c] for r in every_run(outcome))]
     rows = []
-    for result in outcome.cells:
+    for result in outcome.settings:
         for policy in result.runs:
             mean = mean_ledger(result, policy)
             times = [number(mean[c], show_ns(mean[c]) if mean[c] else "0") for c in causes]
-            rows.append([Cell(result.cell.name or "all"), Cell(policy), *times])
+            rows.append([Cell(result.setting.name or "all"), Cell(policy), *times])
     return Table(
         id="ledger-table", caption="Mean time of all vCPUs by cause",
         columns=[("setting", False), ("policy", False), *((cause, True) for cause in causes)],
@@ -155,13 +155,13 @@ def ledger(outcome: Outcome) -> Table:
 def bills(outcome: Outcome) -> Table:
     """Return what the log operations cost, and what that is made of."""
     rows = []
-    for result in outcome.cells:
+    for result in outcome.settings:
         for policy in result.runs:
             for operation, bill in mean_bills(result, policy).items():
                 parts = ", ".join(f"{part} {show_ns(ns)}" for part, ns in bill.items())
                 total = sum(bill.values())
                 rows.append(
-                    [Cell(result.cell.name or "all"), Cell(policy), Cell(operation),
+                    [Cell(result.setting.name or "all"), Cell(policy), Cell(operation),
                      number(total, show_ns(total)), Cell(parts)]
                 )  # fmt: skip
     return Table(
@@ -177,9 +177,9 @@ def bills(outcome: Outcome) -> Table:
 def fingerprints(outcome: Outcome) -> Table:
     """Return the hash of each policy's first trajectory, by which a repetition is recognised."""
     rows = [
-        [Cell(result.cell.name or "all"), Cell(policy), number(runs[0].seed),
+        [Cell(result.setting.name or "all"), Cell(policy), number(runs[0].seed),
          Cell(runs[0].fingerprint)]
-        for result in outcome.cells
+        for result in outcome.settings
         for policy, runs in result.runs.items()
     ]  # fmt: skip
     return Table(
@@ -192,18 +192,18 @@ def fingerprints(outcome: Outcome) -> Table:
 
 def every_run(outcome: Outcome) -> Iterator[Metrics]:
     """Yield the metrics of all runs."""
-    for result in outcome.cells:
+    for result in outcome.settings:
         for runs in result.runs.values():
             yield from runs
 
 
-def mean_ledger(result: CellResult, policy: str) -> dict[str, float]:
+def mean_ledger(result: SettingResult, policy: str) -> dict[str, float]:
     """Return the mean over seeds of the measured phase's ledger in ns."""
     runs = result.runs[policy]
     return {cause: sum(run.ledger[cause] for run in runs) / len(runs) for cause in CAUSES}
 
 
-def mean_bills(result: CellResult, policy: str) -> dict[str, dict[str, float]]:
+def mean_bills(result: SettingResult, policy: str) -> dict[str, dict[str, float]]:
     """Return the mean over seeds of what log operations cost in ns, the largest part first."""
     runs = result.runs[policy]
     means: dict[str, dict[str, float]] = {}

@@ -17,7 +17,7 @@ GROWTH: Final = 1.5
 """Each look has so many times the seeds of the one before."""
 
 
-def looks(first: int, limit: int) -> tuple[int, ...]:
+def analysis_sizes(first: int, limit: int) -> tuple[int, ...]:
     """Return the numbers of seeds at which the data is looked at, from `first` to `limit`.
 
     Raises
@@ -52,7 +52,7 @@ def levels(at: tuple[int, ...], alpha: float = 0.05) -> tuple[float, ...]:
     Parameters
     ----------
     at : tuple of int, ascending
-        Seeds at each look (:func:`looks`).
+        Seeds at each look (:func:`analysis_sizes`).
     alpha : float in (0, 1)
         Error of all looks together.
     """

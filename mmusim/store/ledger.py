@@ -145,7 +145,7 @@ class Store(Reader):
         with explained(self.folder), self._db:
             self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", facts.items())
 
-    def add_cells(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
+    def add_settings(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
         """Note cells: key, name, resolved configuration (TOML), host profile, hash of the profile.
 
         What comes later keeps its name if two have the same.

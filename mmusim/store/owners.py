@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-BEAT_S: Final = 10.0
+HEARTBEAT_S: Final = 10.0
 """A process that works on a ledger says so once in so many seconds."""
 STALE_S: Final = 60.0
 """A process that cannot be looked at, and is silent for so long, is taken for dead."""
@@ -82,6 +82,10 @@ def enlisted(ledger: Path, db: sqlite3.Connection) -> Iterator[str]:
 
 
 def _beat(ledger: Path, token: str, over: threading.Event) -> None:
-    while not over.wait(BEAT_S):
-        with suppress(sqlite3.Error), closing(sqlite3.connect(ledger, timeout=BEAT_S)) as db, db:
+    while not over.wait(HEARTBEAT_S):
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(ledger, timeout=HEARTBEAT_S)) as db,
+            db,
+        ):
             db.execute("UPDATE owners SET beat = ? WHERE token = ?", (time.time(), token))

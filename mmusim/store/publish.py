@@ -107,12 +107,12 @@ def with_origin(store: Reader, version: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    names, hosts = store.cells(), store.hosts()
+    names, hosts = store.settings(), store.hosts()
     rows = {
         key[:3]: {
-            "setting": names[key.cell][0], "policy": key.policy, "seed": key.seed,
-            "cell": key.cell, "engine": key.engine, "model_version": version,
-            "host_profile": hosts[key.cell][0], "host_profile_hash": hosts[key.cell][1],
+            "setting": names[key.setting][0], "policy": key.policy, "seed": key.seed,
+            "cell": key.setting, "engine": key.engine, "model_version": version,
+            "host_profile": hosts[key.setting][0], "host_profile_hash": hosts[key.setting][1],
             **{name: facts.get(name, "") for name in ("commit", "python", "platform")},
         }
         for key, facts in reversed(store.made(version))

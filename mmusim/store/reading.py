@@ -133,7 +133,7 @@ class Reader:
             ):  # fmt: skip
                 yield Key(*key), packed or b"", sum_
 
-    def cells(self) -> dict[str, tuple[str, str]]:
+    def settings(self) -> dict[str, tuple[str, str]]:
         """Return name and resolved configuration of every cell by its key.
 
         Names are unique: a cell whose name another has by now, because the experiment was changed,

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 class Key(NamedTuple):
     """What decides a result. Two runs of one key are the same run."""
 
-    cell: str  # hash of the resolved configuration
+    setting: str  # hash of the resolved configuration
     policy: str
     seed: int
     engine: str
@@ -19,7 +19,7 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         """Name the run for messages."""
-        return f"run of cell {self.cell}, {self.policy}, seed {self.seed} ({self.engine})"
+        return f"run of cell {self.setting}, {self.policy}, seed {self.seed} ({self.engine})"
 
 
 FIGURES: Final = ("values", "ledger")

@@ -33,7 +33,7 @@ def frame(folder: Path) -> pd.DataFrame:
     store = Store.open(folder)
     try:
         cells = {
-            key: (name, tomllib.loads(toml)["vm"]) for key, (name, toml) in store.cells().items()
+            key: (name, tomllib.loads(toml)["vm"]) for key, (name, toml) in store.settings().items()
         }
         rows: list[dict[str, Any]] = []
         for key, policy, seed, record in store.results(figures_only=True):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from conftest import CONSTANT, SOUND, cell, kernel_of, only
+from conftest import CONSTANT, SOUND, kernel_of, only, setting
 from hypothesis import strategies as st
 
 from mmusim.base.errors import ConfigError
-from mmusim.config.cells import Cell
+from mmusim.config.settings import Setting
 from mmusim.policies import Reporting, choose
 
 MANUAL = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
@@ -123,18 +123,18 @@ def migrations(draw: st.DrawFn, rings: bool) -> dict[str, Any]:
     }
 
 
-def beside_another(policy: str, phases: list[dict[str, Any]], **settings: Any) -> Cell:
-    """The cell, with whatever other policy fits in, because an experiment compares."""
+def beside_another(policy: str, phases: list[dict[str, Any]], **settings: Any) -> Setting:
+    """The setting, with whatever other policy fits in, because an experiment compares."""
     for other in ("none", "write-protect", "dirty-ring", "linux-6.13+dirty-ring", "linux-6.13"):
         with contextlib.suppress(ConfigError):
             pair = {"baseline": policy, "compare": [other]}
-            return cell(phases, policies=pair, **settings)
-    return cell(phases, policies=only(policy), **settings)
+            return setting(phases, policies=pair, **settings)
+    return setting(phases, policies=only(policy), **settings)
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[str, Cell]:
-    """A policy, and a cell that it fits in."""
+def runs(draw: st.DrawFn) -> tuple[str, Setting]:
+    """A policy, and a setting that it fits in."""
     policy = draw(st.sampled_from(SOUND))
     kernel = kernel_of(policy)
     reporting = choose(policy, kernel=kernel).choices.reporting

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from mmusim.base.errors import MisfitError
-from mmusim.config.cells import Cell, cells_of
 from mmusim.config.host import COSTS
+from mmusim.config.settings import Setting, settings_of
 from mmusim.engine import simulate
 from mmusim.engine.choice import SIMPY, VARIABLE
 from mmusim.plan.make import Plan, make_plan
@@ -37,15 +37,15 @@ def engine_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def cell(
+def setting(
     phases: Sequence[dict[str, Any]],
     *,
     vcpus: int = 1,
     memory: str = "4MiB",
     costs: dict[str, Any] | None = None,
     **more: dict[str, Any],
-) -> Cell:
-    """One cell with the given phases on the 2021 host."""
+) -> Setting:
+    """One setting with the given phases on the 2021 host."""
     data: dict[str, Any] = {
         "schema": 1,
         "id": "test",
@@ -57,12 +57,12 @@ def cell(
     }
     for key, table in more.items():
         data[key] = data.get(key, {}) | table
-    (only,) = cells_of(data, "test", ROOT)
+    (only,) = settings_of(data, "test", ROOT)
     return only
 
 
 def only(policy: str) -> dict[str, Any]:
-    """The `policies` of a cell in which nothing but this policy must be possible."""
+    """The `policies` of a setting in which nothing but this policy must be possible."""
     other = "none" if policy != "none" else "write-protect"
     return {"baseline": policy, "compare": [other]}
 
@@ -82,9 +82,9 @@ BUSY = [
 """A guest that runs while the host reads and re-arms the log beside it."""
 
 
-def busy_cell(costs: dict[str, Any] | None = None, **more: dict[str, Any]) -> Cell:
+def busy_setting(costs: dict[str, Any] | None = None, **more: dict[str, Any]) -> Setting:
     workload = {"pattern": "reads-beside-writes", "accesses_per_page": 10.0, "writes": "4%"}
-    return cell(
+    return setting(
         BUSY, vcpus=4, memory="8MiB", costs=costs, workloads={"mixed": workload}, **more
     )  # fmt: skip
 
@@ -119,7 +119,7 @@ def plans(request: pytest.FixtureRequest) -> Callable[[Policy | str, int], Plan]
 
     def plan(policy: Policy | str, seed: int) -> Plan:
         kernel = kernel_of(policy) if isinstance(policy, str) else "linux-3.16"
-        return make_plan(busy_cell(costs, vm={"kernel": kernel}), policy, seed)
+        return make_plan(busy_setting(costs, vm={"kernel": kernel}), policy, seed)
 
     return plan
 
@@ -141,7 +141,7 @@ def a_policy(request: pytest.FixtureRequest) -> str:
 def busy_run(request: pytest.FixtureRequest, a_policy: str) -> BusyRun:
     """One run for every policy and kind of costs, for all tests of a module that look at it."""
     costs = CONSTANT if request.param == "constant costs" else None
-    plan = make_plan(busy_cell(costs, vm={"kernel": kernel_of(a_policy)}), a_policy, 1)
+    plan = make_plan(busy_setting(costs, vm={"kernel": kernel_of(a_policy)}), a_policy, 1)
     return BusyRun(a_policy, plan, simulate(plan))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import mmusim
 from mmusim.base.errors import Complaint, ConfigError
-from mmusim.config.cells import Cell, cells_of
+from mmusim.config.settings import Setting, settings_of
 
 MINIMAL = """
 schema = 1
@@ -63,7 +63,7 @@ def manual(*do: object, kernel: str = "linux-6.1") -> dict[str, Any]:
 
 def complaints(data: dict[str, Any], folder: Path = HERE) -> list[Complaint]:
     with pytest.raises(ConfigError) as caught:
-        cells_of(data, "x.toml", folder)
+        settings_of(data, "x.toml", folder)
     return list(caught.value.complaints)
 
 
@@ -73,6 +73,6 @@ def only(data: dict[str, Any]) -> Complaint:
     return c
 
 
-def the_cell(data: dict[str, Any], folder: Path = HERE) -> Cell:
-    (cell,) = cells_of(data, "x.toml", folder)
-    return cell
+def the_setting(data: dict[str, Any], folder: Path = HERE) -> Setting:
+    (setting,) = settings_of(data, "x.toml", folder)
+    return setting

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tomli_w
 
-from mmusim.config.cells import Cell, load_cells
+from mmusim.config.settings import Setting, load_settings
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
 
@@ -19,16 +19,18 @@ EXPERIMENTS = sorted(ROOT.glob("experiments/*/experiment.toml"))
 SEED = 1
 
 
-def fingerprint(cell: Cell, policy: str) -> str:
-    return simulate(make_plan(cell, policy, SEED)).fingerprint
+def fingerprint(setting: Setting, policy: str) -> str:
+    return simulate(make_plan(setting, policy, SEED)).fingerprint
 
 
 def main() -> None:
     for path in EXPERIMENTS:
-        experiment, cells = load_cells(path)
+        experiment, settings = load_settings(path)
         pinned = {
-            cell.name or "the only cell": {p: fingerprint(cell, p) for p in experiment.policies.all}
-            for cell in cells
+            setting.name or "the only cell": {
+                p: fingerprint(setting, p) for p in experiment.policies.all
+            }
+            for setting in settings
         }
         (path.parent / "fingerprints.toml").write_text(tomli_w.dumps({f"seed-{SEED}": pinned}))
 

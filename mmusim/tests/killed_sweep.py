@@ -46,10 +46,10 @@ def attempt(file: Path, out: Path, log: Path) -> None:
     """Run what is missing; note each run when it begins."""
     real = workers.run_job
 
-    def noted(cell: Any, job: Any, *rest: Any) -> Any:
+    def noted(setting: Any, job: Any, *rest: Any) -> Any:
         with log.open("a") as lines:
-            lines.write(f"{cell.key()} {job.policy} {job.seed}\n")
-        return real(cell, job, *rest)
+            lines.write(f"{setting.key()} {job.policy} {job.seed}\n")
+        return real(setting, job, *rest)
 
     workers.run_job = noted
     run_experiment(file, out, workers=1, engine="simpy")
@@ -81,7 +81,7 @@ def finished(out: Path) -> set[str]:
     db = sqlite3.connect(out / LEDGER)
     rows = db.execute("SELECT cell, policy, seed FROM runs WHERE state = 'done'").fetchall()
     db.close()
-    return {f"{cell} {policy} {seed}" for cell, policy, seed in rows}
+    return {f"{setting} {policy} {seed}" for setting, policy, seed in rows}
 
 
 def when(chance: random.Random, number: int, log: Path) -> Callable[[], None]:

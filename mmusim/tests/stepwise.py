@@ -14,17 +14,17 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from conftest import CONSTANT, cell
+from conftest import CONSTANT, setting
 
 from mmusim.base.histogram import Histogram
 from mmusim.config.driver import Clear, Log, Phase, Recreate, Sync
 from mmusim.costs.distributions import Distribution
 from mmusim.costs.random_streams import Draws, Stream
-from mmusim.engine import truth
-from mmusim.engine.books import Books
+from mmusim.engine import invariants
 from mmusim.engine.host import OPERATIONS
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
+from mmusim.engine.phase_recorder import PhaseRecorder
 from mmusim.engine.vcpu import vcpu
 from mmusim.engine.vm import Steps, Vm
 from mmusim.mmu.dirty_ring import reserve
@@ -92,7 +92,7 @@ class SharedDraws(Draws):
 
 @cache
 def base_plan(constant: bool) -> Plan:
-    made = cell([{"do": "write"}], vcpus=2, costs=CONSTANT if constant else None)
+    made = setting([{"do": "write"}], vcpus=2, costs=CONSTANT if constant else None)
     plan = make_plan(made, "eager-drop", 1)
     return dataclasses.replace(plan, draws=SharedDraws(plan.draws))
 
@@ -181,10 +181,10 @@ class Stepwise:
         self.vm = Vm(plan, run_limit, self.witness)
         self.vm.fingerprint = self.outcomes  # type: ignore[assignment]
         self.host = Host(self.vm)
-        self.books = Books(plan.pages)
-        self.books.reads = self.books.writes = NoHistogram()
+        self.recorder = PhaseRecorder(plan.pages)
+        self.recorder.reads = self.recorder.writes = NoHistogram()
         for v in self.vm.vcpus:
-            v.books = self.books
+            v.recorder = self.recorder
         c, self.tracks = plan.choices, plan.policy.tracks
         self.everything = set(range(plan.pages))
         self.log: set[int] = set()  # what the log must say, no more and no less
@@ -402,7 +402,7 @@ class Stepwise:
         assert pages_with(page, STALE) == unsent
         if vm.tracked:
             if told_by_the_model:
-                truth.check(vm)
+                invariants.check(vm)
             assert unsent <= logged, "lost write"
             assert self._unlogged() <= logged, "writable and unlogged"
             if not self.all_set:
@@ -429,7 +429,7 @@ class Stepwise:
         assert not vm.slots_lock.holders
         assert not vm.frozen
         assert tuple(vm.lock.queue_ns) == tuple(w.total_ns for w in vm.waits_for_lock())
-        assert sum(self.books.ledger) == self.books.vcpu_ns, "the ledger is not the time"
+        assert sum(self.recorder.ledger) == self.recorder.vcpu_ns, "the ledger is not the time"
         for v in vm.vcpus:
             busy = (v.in_guest, v.handling, v.pml, v.grace, v.waits_for, v.ack)
             assert not any(busy), f"vCPU {v.number} is not at rest: {busy}"

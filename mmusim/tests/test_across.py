@@ -41,11 +41,11 @@ def test_each_setting_has_a_mark_for_each_policy_at_its_mean(tmp_path: Path) -> 
         marks = container.lines[0].get_ydata()
         means = [
             mean_interval([run.values["faults"] for run in result.runs[policy]]).estimate
-            for result in outcome.cells
+            for result in outcome.settings
         ]
         assert list(marks) == pytest.approx(means)
     assert [label.get_text() for label in axes.get_xticklabels()] == [
-        result.cell.name for result in outcome.cells
+        result.setting.name for result in outcome.settings
     ]
     (empty,) = across(outcome, "downtime").axes
     assert all(len(c.lines[0].get_ydata()) == 0 for c in empty.containers), "nobody has it"

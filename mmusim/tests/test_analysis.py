@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import seaborn as sns
-from conftest import BUSY, busy_cell, cell
+from conftest import BUSY, busy_setting, setting
 from test_cli import SMALL
 
 from mmusim import analysis
@@ -44,7 +44,7 @@ def outcome(folder: Path) -> Outcome:
 
 @pytest.fixture(scope="module")
 def busy() -> tuple[Trace, Timeline]:
-    plan = make_plan(busy_cell(), "lazy-drop", 1)
+    plan = make_plan(busy_setting(), "lazy-drop", 1)
     return simulate(plan), record(plan)
 
 
@@ -90,11 +90,11 @@ def test_comparisons_have_their_intervals(outcome: Outcome) -> None:
     """Also of a metric that the experiment is not evaluated by."""
     found = analysis.comparisons(outcome, "phase_time", "mean_latency")
     assert len(found) == 4
-    result = outcome.cells[1]
+    result = outcome.settings[1]
     ratio = compare(result.runs["eager-drop"], result.runs["lazy-drop"], "mean_latency").ratio
-    row = found[(found["metric"] == "mean_latency") & (found["setting"] == result.cell.name)].iloc[
-        0
-    ]
+    row = found[
+        (found["metric"] == "mean_latency") & (found["setting"] == result.setting.name)
+    ].iloc[0]
     assert ratio is not None
     assert (row["ratio"], row["ratio_low"], row["ratio_high"]) == (
         ratio.estimate, ratio.low, ratio.high,
@@ -113,10 +113,10 @@ def test_verdicts_are_the_outcomes(outcome: Outcome) -> None:
 
 def test_a_ledger_sums_to_the_time(outcome: Outcome) -> None:
     by_run = analysis.ledger(outcome).groupby(["setting", "policy", "seed"])["time_ns"].sum()
-    for result in outcome.cells:
+    for result in outcome.settings:
         for policy, runs in result.runs.items():
             for run in runs:
-                assert by_run[result.cell.name, policy, run.seed] == sum(run.ledger.values())
+                assert by_run[result.setting.name, policy, run.seed] == sum(run.ledger.values())
     lost = analysis.ledger(outcome).query("kind == 'lost'")["time_ns"].sum()
     assert lost == analysis.runs(outcome)["lost_time_ns"].sum()
 
@@ -188,7 +188,7 @@ def test_stalls_are_all_that_is_lost(busy: tuple[Trace, Timeline]) -> None:
 
 def test_stalls_with_time_between_are_those_of_the_trace() -> None:
     """Number, sum and maximum, where a guest alone faults on every page it writes."""
-    plan = make_plan(cell([{"do": "enable-logging"}, {"do": "write"}], memory="2MiB"), "none", 1)
+    plan = make_plan(setting([{"do": "enable-logging"}, {"do": "write"}], memory="2MiB"), "none", 1)
     (phase,) = [p for p in simulate(plan).phases if p.guest]
     stalls = analysis.stalls(record(plan))["time_ns"]
     assert (len(stalls), stalls.sum(), stalls.max()) == (
@@ -208,7 +208,7 @@ def test_a_timeline_tiles_the_time_of_vcpus(busy: tuple[Trace, Timeline]) -> Non
 def test_utilisation_agrees_with_the_metric() -> None:
     """Windows on a fine grid lose at most what the worst of all loses, and nearly that."""
     driver = [{"do": "write"}, {"do": "enable-logging"}, {"do": "write"}]
-    plan = make_plan(cell(driver, vcpus=2, memory="8MiB"), "lazy-drop", 1)
+    plan = make_plan(setting(driver, vcpus=2, memory="8MiB"), "lazy-drop", 1)
     trace = simulate(plan)
     worst = measure(trace).values["worst_utilisation_100us"]
     phase = trace.phases[trace.measured]
@@ -224,7 +224,7 @@ def test_utilisation_agrees_with_the_metric() -> None:
 def test_a_window_in_which_a_vcpu_did_not_run_is_left_out() -> None:
     """Negative control of the same: between two phases nothing is lost, and nothing is there."""
     driver = [{"do": "write"}, {"do": "sleep", "time": "2ms"}, {"do": "write"}]
-    timeline = record(make_plan(cell(driver, memory="2MiB"), "none", 1))
+    timeline = record(make_plan(setting(driver, memory="2MiB"), "none", 1))
     found = analysis.utilisation(timeline, 50_000)
     first = next(p for p in timeline.phases if p.do == "sleep")
     there = found["time_ns"].between(first.start_ns + 25_000, first.end_ns - 25_000)

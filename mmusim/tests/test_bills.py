@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SOUND, cell, kernel_of, only
+from conftest import SOUND, kernel_of, only, setting
 
 from mmusim.config.host import load_profile
 from mmusim.costs import log_operations as bills
@@ -159,7 +159,7 @@ def test_the_time_of_every_operation_is_its_bill(policy: str) -> None:
 def run(policy: str, phases: list[dict[str, Any]], **more: Any) -> Trace:
     kernel = more.pop("kernel", kernel_of(policy))
     vm = more.pop("vm", {}) | {"kernel": kernel}
-    return simulate(make_plan(cell(phases, vm=vm, policies=only(policy), **more), policy, 1))
+    return simulate(make_plan(setting(phases, vm=vm, policies=only(policy), **more), policy, 1))
 
 
 # --- sanity (H.6) --------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_every_drop_forces_every_other_vcpu_out_of_the_guest() -> None:
     """512 regions of a GiB would be 512 x 95 victim exits; here 4 regions and 3 victims."""
     phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]
     costs = {"c_exit": "250ns", "c_ack": "0ns", "c_entry": "200ns", "c_fault_slow": "1us"}
-    made = cell(phases, vcpus=4, memory="16MiB", costs=costs, vm={"kernel": "linux-3.16"})
+    made = setting(phases, vcpus=4, memory="16MiB", costs=costs, vm={"kernel": "linux-3.16"})
     plan = make_plan(made, "lazy-drop", 1)
     trace = simulate(dataclasses.replace(plan, patterns=(*plan.patterns[:2], OneWriter())))
     phase = trace.phases[2]

@@ -34,9 +34,9 @@ from mmusim.calibration.tables import (
     table,
 )
 from mmusim.cli import app
-from mmusim.config.cells import cells_of
 from mmusim.config.host import COSTS, HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check
+from mmusim.config.settings import settings_of
 from mmusim.costs.distributions import Empirical, Gamma, Lognormal, Shifted
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
@@ -246,11 +246,11 @@ def test_a_profile_of_samples_runs_an_experiment(tmp_path: Path) -> None:
         "policies": {"baseline": "lazy-drop", "compare": ["none"]},
         "driver": {"phases": [{"do": "enable-logging"}, {"do": "write"}]},
     }  # fmt: skip
-    (only,) = cells_of(data, "t", tmp_path)
+    (only,) = settings_of(data, "t", tmp_path)
     phase = simulate(make_plan(only, "lazy-drop", 1)).phases[1]
     assert phase.writes.quantile(0.5) == pytest.approx(12_350, rel=0.02)
     data["host"]["variance"] = "none"  # type: ignore[index]
-    (flat,) = cells_of(data, "t", tmp_path)
+    (flat,) = settings_of(data, "t", tmp_path)
     assert flat.experiment.host.interference == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import cell
+from conftest import setting
 from experiment_files import MINIMAL, changed, every_experiment, only
 from test_paired import run, runs
 
@@ -22,7 +22,7 @@ from mmusim.config.claims import Claim
 from mmusim.experiment.claims import check, experiment_files
 
 RNG = np.random.default_rng
-HERE = cell([{"do": "write"}])
+HERE = setting([{"do": "write"}])
 SIDES = {"origin": "observed", "says": "?"}
 
 
@@ -275,7 +275,7 @@ def test_reduced_runs_less_and_the_rest_is_not_judged(tmp_path: Path) -> None:
     (one,) = check([path], tmp_path / "out", reduced=True, workers=1)
     assert one.outcome is not None
     assert [c.outcome for c in one.judged] == ["supported", "not judged"]
-    assert [len(r.runs["lazy-drop"]) for r in one.outcome.cells] == [2]
+    assert [len(r.runs["lazy-drop"]) for r in one.outcome.settings] == [2]
     (one,) = check([path], tmp_path / "out", workers=1)
     assert [c.outcome for c in one.judged] == ["supported", "supported"]
 
@@ -298,10 +298,10 @@ def test_the_claims_of_the_published_experiments_hold_at_reduced_size(
 def test_every_published_experiment_has_claims_that_somebody_made() -> None:
     from experiment_files import EXPERIMENTS
 
-    from mmusim.config.cells import load_cells
+    from mmusim.config.settings import load_settings
 
     for file in EXPERIMENTS:
-        origins = {claim.origin for claim in load_cells(file)[0].claims}
+        origins = {claim.origin for claim in load_settings(file)[0].claims}
         assert "published" in origins, file.parent.name
 
 

@@ -17,7 +17,7 @@ from experiment_files import MINIMAL
 from mmusim.base.errors import ConfigError
 from mmusim.cli.run import export
 from mmusim.execution import dask as cluster
-from mmusim.execution.dask import ClusterError, hired
+from mmusim.execution.dask import ClusterError, worker_pool
 from mmusim.execution.progress import Standing
 from mmusim.execution.workers import OtherVersionError
 from mmusim.experiment.run import run_experiment
@@ -79,9 +79,9 @@ def test_two_workers_one_of_which_is_killed_give_what_local_processes_give(
     with scheduler() as (_, address), ExitStack() as both:
         workers = [both.enter_context(worker(address)) for _ in range(2)]
 
-        def kill_one(standing: Standing) -> None:
-            stored.append(standing.finished)
-            if standing.finished == 20:
+        def kill_one(current_analysis: Standing) -> None:
+            stored.append(current_analysis.finished)
+            if current_analysis.finished == 20:
                 workers[0].kill()
 
         outcome = run_experiment(
@@ -152,8 +152,8 @@ def test_a_cluster_that_is_lost_on_the_way_is_said_in_one_line(
         process, address = parts.enter_context(scheduler())
         parts.enter_context(worker(address))
 
-        def lose(standing: Standing) -> None:
-            if standing.finished == 5:
+        def lose(current_analysis: Standing) -> None:
+            if current_analysis.finished == 5:
                 process.kill()
 
         with pytest.raises(ClusterError, match="was lost; finished runs are stored: start it"):
@@ -177,19 +177,19 @@ def test_a_cluster_without_workers_is_waited_for_and_then_given_up() -> None:
         def ncores(self) -> dict[str, int]:
             return workers
 
-    crew = cluster._Dask(Client(), "tcp://x:1", lambda: clock[0])
-    assert crew.room == 18
+    pool = cluster._Dask(Client(), "tcp://x:1", lambda: clock[0])
+    assert pool.room == 18
     workers.clear()
     clock[0] += 1
-    assert crew.room == 18, "one counts them now and then"
-    clock[0] += cluster.LOOK_S
-    assert crew.room == 4, "what is left to do waits for workers that may come"
+    assert pool.room == 18, "one counts them now and then"
+    clock[0] += cluster.POLL_S
+    assert pool.room == 4, "what is left to do waits for workers that may come"
     clock[0] += cluster.PATIENCE_S
     with pytest.raises(ClusterError, match=r"tcp://x:1.*has had no workers for 60 s; finished"):
-        _ = crew.room
+        _ = pool.room
     workers["tcp://3"] = 1
-    clock[0] += cluster.LOOK_S
-    assert crew.room == 4
+    clock[0] += cluster.POLL_S
+    assert pool.room == 4
 
 
 @pytest.mark.parametrize("address", ["nonsense://x", "tcp://nowhere.invalid:1", "tcp://127.0.0.1"])
@@ -197,5 +197,8 @@ def test_what_is_no_address_is_refused(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     monkeypatch.setattr(cluster, "TIMEOUT_S", 0.5)
-    with pytest.raises((ConfigError, ClusterError), match="--scheduler"), hired(scheduler=address):
+    with (
+        pytest.raises((ConfigError, ClusterError), match="--scheduler"),
+        worker_pool(scheduler=address),
+    ):
         pass

@@ -18,16 +18,16 @@ from experiment_files import (
     minimal,
     only,
     phases,
-    the_cell,
+    the_setting,
     without,
 )
 
 from mmusim.base.errors import Complaint, ConfigError, MmusimError
 from mmusim.base.units import BYTES
-from mmusim.config.cells import cells_of, load_cells
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import COSTS, load_profile
 from mmusim.config.load import check, load, read_toml
+from mmusim.config.settings import load_settings, settings_of
 from mmusim.costs.distributions import Constant, Gamma
 
 
@@ -60,22 +60,24 @@ def assert_says(c: Complaint, says: str) -> None:
 def test_a_minimal_experiment_loads_with_its_defaults(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_text(MINIMAL)
-    experiment, cells = load_cells(file)
+    experiment, settings = load_settings(file)
 
     assert experiment == load(file, Experiment) == check(minimal(), Experiment, "x.toml")
     assert experiment.policies.all == ["eager-drop", "lazy-drop"]
     assert (experiment.vm.vcpus, experiment.vm.memory) == (1, BYTES["GiB"])
     assert experiment.replications.seeds == 30
     assert experiment.driver.measured == 1
-    assert [(cell.name, cell.labels, set(cell.costs)) for cell in cells] == [("", {}, set(COSTS))]
+    assert [(setting.name, setting.labels, set(setting.costs)) for setting in settings] == [
+        ("", {}, set(COSTS))
+    ]
 
 
 @every_experiment
 def test_every_shipped_experiment_loads_and_is_in_the_folder_of_its_id(file: Path) -> None:
-    experiment, cells = load_cells(file)
+    experiment, settings = load_settings(file)
 
     assert experiment.id == file.parent.name
-    assert cells
+    assert settings
 
 
 def test_there_are_shipped_experiments() -> None:
@@ -96,22 +98,22 @@ def test_the_measured_phase_is_the_last_of_the_guest_or_the_one_named(
 ) -> None:
     data = phases({"do": "read", "name": "first"}, "write", "enable-logging", measure=measure)
 
-    assert the_cell(data).experiment.driver.measured == index
+    assert the_setting(data).experiment.driver.measured == index
 
 
 def test_costs_in_the_file_replace_those_of_the_profile() -> None:
-    cell = the_cell(
+    setting = the_setting(
         changed("host.costs", {"c_exit": "1.5us", "c_entry": {"gamma": {"mean": "1us", "cv": 0.5}}})
     )
     profile = load_profile("skylake-2021")
 
-    assert cell.costs["c_exit"] == Constant(1500.0)
-    assert cell.costs["c_entry"] == Gamma(1000.0, 0.5)
-    assert cell.costs["c_fault_slow"] == profile.costs["c_fault_slow"].distribution()
+    assert setting.costs["c_exit"] == Constant(1500.0)
+    assert setting.costs["c_entry"] == Gamma(1000.0, 0.5)
+    assert setting.costs["c_fault_slow"] == profile.costs["c_fault_slow"].distribution()
 
 
 def test_without_variance_every_cost_is_its_mean() -> None:
-    as_profiled, flat = the_cell(minimal()), the_cell(changed("host.variance", "none"))
+    as_profiled, flat = the_setting(minimal()), the_setting(changed("host.variance", "none"))
 
     assert flat.costs == {name: Constant(c.mean()) for name, c in as_profiled.costs.items()}
     assert flat.costs != as_profiled.costs
@@ -153,7 +155,7 @@ compare = []
 phases = [{ do = "raed" }, { do = "sleep", time = 5 }]
 """)
     with pytest.raises(ConfigError) as caught:
-        load_cells(file)
+        load_settings(file)
 
     found = caught.value.complaints
     assert sorted((c.key, repr(c.value)) for c in found) == [
@@ -178,7 +180,7 @@ phases = [{ do = "raed" }, { do = "sleep", time = 5 }]
 def test_mending_everything_but_one_leaves_one_complaint() -> None:
     """Negative control: complaints are about what is wrong, not about the file."""
     assert len(complaints(changed("vm.vcpus", 0))) == 1
-    assert cells_of(changed("vm.vcpus", 1), "x.toml", HERE)
+    assert settings_of(changed("vm.vcpus", 1), "x.toml", HERE)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_mending_everything_but_one_leaves_one_complaint() -> None:
     ],
     ids=["missing", "unclosed", "twice", "not UTF-8"],
 )
-@pytest.mark.parametrize("reader", [read_toml, load_cells, lambda file: load_profile(str(file))])
+@pytest.mark.parametrize("reader", [read_toml, load_settings, lambda file: load_profile(str(file))])
 def test_a_missing_or_broken_file_is_named_and_shown_with_the_place(
     tmp_path: Path, content: bytes | None, says: str, reader: Callable[[Path], object]
 ) -> None:
@@ -468,9 +470,9 @@ def test_the_nearest_key_is_spelled_as_in_the_file() -> None:
 )
 def test_what_is_nearly_the_same_and_right_is_accepted(data: dict[str, Any]) -> None:
     """Negative control for the refusals above."""
-    cell = the_cell(data)
+    setting = the_setting(data)
 
-    assert cell.costs["c_exit"].mean() >= 0
+    assert setting.costs["c_exit"].mean() >= 0
     assert len(check(data, Experiment, "x.toml").claims) == len(data.get("claims", []))
 
 
@@ -489,7 +491,7 @@ def test_a_memory_that_is_no_multiple_of_2_mib_is_answered_with_the_nearest_that
         "must be a whole number of 2 MiB regions, the largest backing",
         f'the nearest is "{nearest}"',
     )
-    assert the_cell(changed("vm.memory", nearest))
+    assert the_setting(changed("vm.memory", nearest))
 
 
 def test_a_chunk_is_a_whole_number_of_64_pages() -> None:
@@ -501,7 +503,7 @@ def test_a_chunk_is_a_whole_number_of_64_pages() -> None:
 
     assert (c.key, c.value) == ("driver.phases[4].chunk", "100KiB")
     assert_says(c, 'must be a multiple of 64 pages (256KiB); write e.g. "1GiB"')
-    assert the_cell(right)
+    assert the_setting(right)
 
 
 def test_the_sides_of_a_claim_are_its_policies() -> None:
@@ -583,7 +585,7 @@ def test_a_workload_that_is_defined_may_be_run() -> None:
     """Negative control for the unknown ones above."""
     data = changed("workloads.w", {"pattern": "reads-beside-writes"}) | {"driver": RUN_W}
 
-    assert the_cell(data)
+    assert the_setting(data)
 
 
 # Known flaws.

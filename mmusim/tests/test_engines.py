@@ -15,7 +15,7 @@ from typing import Any
 import numba
 import pytest
 from any_run import runs
-from conftest import CONSTANT, ROOT, SOUND, busy_cell, cell, kernel_of, only
+from conftest import CONSTANT, ROOT, SOUND, busy_setting, kernel_of, only, setting
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +28,7 @@ from mmusim.base.errors import (
 )
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import BYTES, REGION, show_bytes
-from mmusim.config.cells import Cell, cells_of, load_cells, resolved
+from mmusim.config.settings import Setting, load_settings, resolved, settings_of
 from mmusim.engine import choice, code_cache
 from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
 from mmusim.engine.compiled import places
@@ -70,30 +70,30 @@ def ends(plan: Plan, engine: str, **more: Any) -> Any:
         return f"{type(error).__name__}: {error}"
 
 
-def agree(cell: Cell, policy: str, seed: int = 1) -> Any:
+def agree(setting: Setting, policy: str, seed: int = 1) -> Any:
     """Assert that both engines give the same; return it."""
-    slow, fast = (ends(make_plan(cell, policy, seed), engine) for engine in (SIMPY, COMPILED))
+    slow, fast = (ends(make_plan(setting, policy, seed), engine) for engine in (SIMPY, COMPILED))
     assert list(differences(slow, fast)) == []
     assert slow == fast
     return slow
 
 
-def small(cell: Cell) -> Cell:
+def small(setting: Setting) -> Setting:
     """The cell, with no more memory than SimPy goes through in a second or two."""
-    vm = cell.experiment.vm
+    vm = setting.experiment.vm
     if vm.memory <= SMALL:
-        return cell
-    data = resolved(cell)
+        return setting
+    data = resolved(setting)
     data["vm"]["memory"] = show_bytes(max(SMALL // (REGION * vm.vcpus), 1) * REGION * vm.vcpus)
-    (made,) = cells_of(data, cell.experiment.id, ROOT)
+    (made,) = settings_of(data, setting.experiment.id, ROOT)
     return made
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.parent.name)
 def test_engines_agree_on_every_experiment(path: Path) -> None:
     """The first and the last setting of each, every policy."""
-    _, cells = load_cells(path)
-    for made in {cells[0].name: cells[0], cells[-1].name: cells[-1]}.values():
+    _, settings = load_settings(path)
+    for made in {settings[0].name: settings[0], settings[-1].name: settings[-1]}.values():
         for policy in made.experiment.policies.all:
             agree(small(made), policy)
 
@@ -103,7 +103,7 @@ def test_engines_agree_on_every_experiment(path: Path) -> None:
 def test_engines_agree_on_every_preset_and_policy(policy: str, costs: dict[str, Any]) -> None:
     """With constant costs simultaneous events are the rule."""
     kernel = policy if policy in {k.name for k in PRESETS} else kernel_of(policy)
-    agree(busy_cell(costs, vm={"kernel": kernel}, policies=only(policy)), policy)
+    agree(busy_setting(costs, vm={"kernel": kernel}, policies=only(policy)), policy)
 
 
 @given(runs(), st.integers(0, 9999))
@@ -111,9 +111,9 @@ def test_engines_agree_on_every_preset_and_policy(policy: str, costs: dict[str, 
     max_examples=500, deadline=None, suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],
 )  # fmt: skip
-def test_engines_agree_on_random_runs(run: tuple[str, Cell], seed: int) -> None:
-    policy, cell = run
-    agree(cell, policy, seed)
+def test_engines_agree_on_random_runs(run: tuple[str, Setting], seed: int) -> None:
+    policy, setting = run
+    agree(setting, policy, seed)
 
 
 def test_engines_agree_where_a_migration_slows_the_guest_down() -> None:
@@ -124,7 +124,7 @@ def test_engines_agree_where_a_migration_slows_the_guest_down() -> None:
     ):
         told = {"bandwidth": "90MB/s", "downtime_limit": "5ms", "max_rounds": 90, "max_time": "5s"}
         workload = {"pattern": "uniform", "accesses_per_page": 0.5, "writes": "100%"}
-        slow_guest = cell(
+        slow_guest = setting(
             [{"do": "write"}, {"do": "migrate", "workload": "mixed", "think": "40us"}],
             vcpus=2,
             memory="8MiB",
@@ -151,7 +151,7 @@ def test_engines_agree_on_what_is_wrong(policy: str, kernel: str, error: type[Ex
         {"do": "write"}, {"do": "enable-logging"}, {"do": "run", "workload": "mixed"},
         {"do": "sync-dirty-log"}, {"do": "run", "workload": "mixed"}, {"do": "sync-dirty-log"},
     ]  # fmt: skip
-    broken = cell(
+    broken = setting(
         phases, vcpus=2, memory="8MiB", workloads={"mixed": workload}, vm={"kernel": kernel},
         policies=only(policy),
     )  # fmt: skip
@@ -160,16 +160,16 @@ def test_engines_agree_on_what_is_wrong(policy: str, kernel: str, error: type[Ex
 
 
 def test_the_compiled_engine_may_bundle_as_it_likes() -> None:
-    plan = make_plan(busy_cell(), "lazy-drop", 3)
+    plan = make_plan(busy_setting(), "lazy-drop", 3)
     one, few, many = (simulate(plan, engine=COMPILED, run_limit=n) for n in (1, 7, 1 << 16))
     assert one == few == many
 
 
 def test_a_difference_of_a_nanosecond_is_noticed() -> None:
     """Negative control: one cost is 1 ns longer, and one page is touched in another order."""
-    base = busy_cell(CONSTANT)
+    base = busy_setting(CONSTANT)
     slow = simulate(make_plan(base, "lazy-drop", 1), engine=SIMPY)
-    longer = make_plan(busy_cell(CONSTANT | {"c_zap_large": "101ns"}), "lazy-drop", 1)
+    longer = make_plan(busy_setting(CONSTANT | {"c_zap_large": "101ns"}), "lazy-drop", 1)
     assert list(differences(slow, simulate(longer, engine=COMPILED)))
     assert list(differences(slow, simulate(make_plan(base, "lazy-drop", 2), engine=COMPILED)))
 
@@ -178,7 +178,7 @@ def test_what_is_under_way_is_seen_however_many_accesses_a_run_bundles() -> None
     """False dirty pages are counted while runs are under way: their writes have happened."""
     for engine in (SIMPY, COMPILED):
         path = ROOT / "experiments/ring-or-bitmap/experiment.toml"
-        plan = make_plan(load_cells(path)[1][0], "linux-6.13", 1)
+        plan = make_plan(load_settings(path)[1][0], "linux-6.13", 1)
         bundled, single = (simulate(plan, engine=engine, run_limit=n) for n in (1 << 16, 1))
         assert bundled == single
 
@@ -187,7 +187,7 @@ def test_without_settling_bundles_would_be_seen(monkeypatch: pytest.MonkeyPatch)
     """Negative control of the last."""
     monkeypatch.setattr("mmusim.engine.vm.Vm.settle", lambda vm: None)
     path = ROOT / "experiments/ring-or-bitmap/experiment.toml"
-    plan = make_plan(load_cells(path)[1][0], "linux-6.13", 1)
+    plan = make_plan(load_settings(path)[1][0], "linux-6.13", 1)
     assert simulate(plan, engine=SIMPY) != simulate(plan, engine=SIMPY, run_limit=1)
 
 
@@ -216,7 +216,7 @@ def test_the_environment_decides_what_auto_is(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_compiled_code_tells_no_probe_and_says_so() -> None:
-    plan = make_plan(busy_cell(), "lazy-drop", 1)
+    plan = make_plan(busy_setting(), "lazy-drop", 1)
     with pytest.raises(ConfigError, match=r"no probe.*choose simpy"):
         simulate(plan, probe=Probe(), engine=COMPILED)
     assert simulate(plan, probe=Probe()) == simulate(plan, engine=COMPILED)
@@ -254,7 +254,7 @@ def test_old_states_of_the_code_are_forgotten(
 
 
 def test_how_far_a_compiled_run_is_can_be_seen_from_outside() -> None:
-    simulation = Simulation(make_plan(busy_cell(), "lazy-drop", 1), engine=COMPILED)
+    simulation = Simulation(make_plan(busy_setting(), "lazy-drop", 1), engine=COMPILED)
     before = simulation.reached()
     trace = simulation.run()
     after = simulation.reached()
@@ -265,7 +265,7 @@ def test_how_far_a_compiled_run_is_can_be_seen_from_outside() -> None:
 
 
 def test_an_error_in_compiled_code_names_the_vcpu_and_the_place() -> None:
-    vm = CompiledVm(make_plan(busy_cell(), "lazy-drop", 1), 1 << 16)
+    vm = CompiledVm(make_plan(busy_setting(), "lazy-drop", 1), 1 << 16)
     vm.memory.set("why_vcpu", 2)
     vm.memory.set("place", places.MAPPED)
     with pytest.raises(EngineError, match="vCPU 2 went astray at 'mapped', 0 ns"):

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from fingerprints import EXPERIMENTS, SEED, fingerprint
 
-from mmusim.config.cells import Cell, load_cells
+from mmusim.config.settings import Setting, load_settings
 from mmusim.engine import simulate
 from mmusim.metrics.measure import Metrics, expected_fault_free_pages, measure
 from mmusim.plan.make import make_plan
@@ -20,22 +20,24 @@ XIAO = ROOT / "experiments" / "read-after-write-protect" / "experiment.toml"
 BEFORE_NS, AFTER_NS = 23_314_111, 11_404_197
 
 RUNS = [
-    pytest.param(path, cell, policy, id=f"{path.parent.name}: {cell.name} {policy}")
+    pytest.param(path, setting, policy, id=f"{path.parent.name}: {setting.name} {policy}")
     for path in EXPERIMENTS
-    for cell in load_cells(path)[1]
-    for policy in cell.experiment.policies.all
+    for setting in load_settings(path)[1]
+    for policy in setting.experiment.policies.all
 ]
 
 
-@pytest.mark.parametrize(("path", "cell", "policy"), RUNS)
-def test_the_trajectory_is_the_published_one(path: Path, cell: Cell, policy: str) -> None:
+@pytest.mark.parametrize(("path", "setting", "policy"), RUNS)
+def test_the_trajectory_is_the_published_one(path: Path, setting: Setting, policy: str) -> None:
     pinned = tomllib.loads((path.parent / "fingerprints.toml").read_text())[f"seed-{SEED}"]
-    found = run_of(cell.name, policy).fingerprint if path == XIAO else fingerprint(cell, policy)
-    assert found == pinned[cell.name or "the only cell"][policy]
+    found = (
+        run_of(setting.name, policy).fingerprint if path == XIAO else fingerprint(setting, policy)
+    )
+    assert found == pinned[setting.name or "the only cell"][policy]
 
 
-def xiao(variant: str) -> Cell:
-    return next(cell for cell in load_cells(XIAO)[1] if cell.name == variant)
+def xiao(variant: str) -> Setting:
+    return next(setting for setting in load_settings(XIAO)[1] if setting.name == variant)
 
 
 @cache
@@ -63,9 +65,10 @@ def test_with_distributions_the_mean_of_12_seeds_is_within_5_percent(
     preset: str, policy: str, published: int
 ) -> None:
     """R3 has the same claim in its experiment file; a gibibyte times 12 is too much for a test."""
-    cell = xiao(preset)
+    setting = xiao(preset)
     times = [
-        measure(simulate(make_plan(cell, policy, seed))).values["phase_time"] for seed in range(12)
+        measure(simulate(make_plan(setting, policy, seed))).values["phase_time"]
+        for seed in range(12)
     ]
     assert mean_interval(times).estimate == pytest.approx(published, rel=0.05)
     assert max(times) > min(times), "the costs do vary"
@@ -88,7 +91,7 @@ def test_r1_and_r3_reproduce_the_pair_for_different_reasons() -> None:
 
 def test_the_expected_number_of_fault_free_pages_has_its_limits() -> None:
     path = ROOT / "experiments" / "reads-beside-writes" / "experiment.toml"
-    mixed = load_cells(path)[1][0].experiment.workloads["mixed"]
+    mixed = load_settings(path)[1][0].experiment.workloads["mixed"]
 
     def expected(writes: float, regions: float = 1.0) -> float:
         change = {"writes": writes, "written_regions": regions}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CONSTANT, cell
+from conftest import CONSTANT, setting
 
 from mmusim.base.errors import ConfigError
 from mmusim.engine import simulate
@@ -46,7 +46,7 @@ def dropping(vcpus: int = 4, pages: int = 8, backing: str = "2MiB", **costs: str
     """A write drops a large spte, which flushes everybody, while all vCPUs read."""
     phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]
     vm = {"kernel": "linux-3.16", "backing": backing}
-    made = cell(phases, vcpus=vcpus, memory=f"{2 * vcpus}MiB", vm=vm, costs=COSTS | costs)
+    made = setting(phases, vcpus=vcpus, memory=f"{2 * vcpus}MiB", vm=vm, costs=COSTS | costs)
     plan = make_plan(made, "lazy-drop", 1)
     trace = simulate(dataclasses.replace(plan, patterns=(*plan.patterns[:2], Reader(pages))))
     return trace.phases[2]
@@ -72,7 +72,7 @@ def test_targets_pay_exit_latency_flush_and_entry() -> None:
 def test_requests_coalesce_and_who_is_not_in_the_guest_pays_at_entry() -> None:
     """64 vCPUs drop at once: most wait for mmu_lock, and flush once for all who went before."""
     phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "write", "pages": "1%"}]
-    made = cell(phases, vcpus=64, memory="128MiB", vm={"kernel": "linux-3.16"},
+    made = setting(phases, vcpus=64, memory="128MiB", vm={"kernel": "linux-3.16"},
                 costs=COSTS | {"c_tlb_flush": "1us", "c_lock_section": "90ns"})  # fmt: skip
     phase = simulate(make_plan(made, "lazy-drop", 1)).phases[2]
     assert phase.counters["remote_tlb_flush"] == 64
@@ -123,7 +123,7 @@ def test_whoever_has_a_working_set_pays_for_it_after_a_flush() -> None:
 def disturbed(every: Any, lasts: Any, **more: Any) -> Trace:
     phases = [{"do": "write"}, {"do": "read", "think": "10us"}]
     host = {"interference": [{"every": every, "lasts": lasts}]}
-    made = cell(phases, memory="16MiB", costs=COSTS, **more)
+    made = setting(phases, memory="16MiB", costs=COSTS, **more)
     data = made.experiment.model_copy(
         update={"host": type(made.experiment.host).model_validate(
             made.experiment.host.model_dump(mode="json") | host)}
@@ -157,5 +157,5 @@ def test_interference_is_drawn_by_its_own_index() -> None:
 def test_interference_without_pause_is_refused() -> None:
     phases = [{"do": "read"}]
     with pytest.raises(ConfigError, match="must be 1us or more on average"):
-        cell(phases, host={"profile": "skylake-2021", "interference": [
+        setting(phases, host={"profile": "skylake-2021", "interference": [
             {"every": "100ns", "lasts": "1us"}]})  # fmt: skip

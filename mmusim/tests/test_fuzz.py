@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conftest import CONSTANT, SOUND, cell, kernel_of, only
+from conftest import CONSTANT, SOUND, kernel_of, only
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -80,7 +80,7 @@ def test_any_program_keeps_the_books_loses_no_write_and_may_be_bundled(
     program: tuple[str, dict[str, Any]], seed: int
 ) -> None:
     policy, setting = program
-    made = cell(**setting)
+    made = setting(**setting)
     bundled = simulate(make_plan(made, policy, seed))  # checks lost writes, legality, progress
     single = simulate(make_plan(made, policy, seed), run_limit=1)
     assert bundled.fingerprint == single.fingerprint

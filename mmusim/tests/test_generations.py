@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import CONSTANT, cell, kernel_of, only, with_program
+from conftest import CONSTANT, kernel_of, only, setting, with_program
 
 from mmusim.base.errors import InvariantError, LivelockError, LostWriteError
 from mmusim.engine import simulate
@@ -25,7 +25,7 @@ HARVEST = {"do": "harvest-ring"}
 def run(policy: str, phases: list[dict[str, Any]], **more: Any) -> Trace:
     vm = {"kernel": kernel_of(policy)} | more.pop("vm", {})
     program = more.pop("program", None)
-    plan = make_plan(cell(phases, vm=vm, policies=only(policy), **more), policy, 1)
+    plan = make_plan(setting(phases, vm=vm, policies=only(policy), **more), policy, 1)
     if program is not None:
         plan = with_program(plan, program[0], program[1])
     return simulate(plan)

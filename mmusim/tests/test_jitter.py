@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, busy_cell, cell
+from conftest import ROOT, busy_setting, setting
 
 from mmusim.base.histogram import BINS, Histogram
 from mmusim.engine import simulate
@@ -135,7 +135,9 @@ def test_without_costs_nothing_is_lost() -> None:
 
     free = dict.fromkeys(COSTS, "0ns") | {"t_hit_2M": "50ns"}
     for more, utilisation in ({}, 1.0), ({"c_fault_slow": "40us"}, 0.5):
-        made = cell([{"do": "enable-logging"}, {"do": "write"}], costs=free | more, memory="16MiB")
+        made = setting(
+            [{"do": "enable-logging"}, {"do": "write"}], costs=free | more, memory="16MiB"
+        )
         values = measure(simulate(make_plan(made, "lazy-drop", 1))).values
         if not more:
             assert (values["lost_time"], values["stalls"]) == (0, 0)
@@ -171,7 +173,7 @@ def test_moved_work_by_hand() -> None:
 def test_moved_work_tells_policies_apart() -> None:
     """Eager splitting moves the work of large sptes out of the faults, dropping moves it in."""
     share = {
-        policy: measure(simulate(make_plan(busy_cell(vm={"kernel": "linux-6.13"}), policy, 1)))
+        policy: measure(simulate(make_plan(busy_setting(vm={"kernel": "linux-6.13"}), policy, 1)))
         for policy in ("linux-6.13", "linux-6.13+eager-drop")
     }
     eager, drop = (m.values["moved_work"] for m in share.values())
@@ -204,12 +206,14 @@ def test_every_figure_has_a_unit_and_a_line_in_the_documentation() -> None:
     text = (ROOT / "docs" / "metrics.md").read_text()
     documented = {word for line in text.splitlines() for word in line.split("`")[1::2]}
     assert set(UNITS) <= documented, sorted(set(UNITS) - documented)
-    values = measure(simulate(make_plan(busy_cell(vm={"kernel": "linux-6.13"}), "linux-6.13", 1)))
+    values = measure(
+        simulate(make_plan(busy_setting(vm={"kernel": "linux-6.13"}), "linux-6.13", 1))
+    )
     assert set(values.values) <= set(UNITS)
 
 
 def test_a_phase_in_the_background_takes_as_long_as_its_guest() -> None:
-    trace = simulate(make_plan(busy_cell(vm={"kernel": "linux-3.16"}), "lazy-drop", 1))
+    trace = simulate(make_plan(busy_setting(vm={"kernel": "linux-3.16"}), "lazy-drop", 1))
     phase = trace.phases[trace.measured]
     wait = next(p for p in trace.phases if p.do == "wait")
     assert phase.end_ns == phase.start_ns, "the host goes on at once"
@@ -222,7 +226,7 @@ def test_a_ratio_to_zero_is_refused_in_words() -> None:
     from mmusim.comparison.compare import UnlikeRunsError, judge
     from mmusim.config.claims import Claim
 
-    made = busy_cell()
+    made = busy_setting()
     runs = {
         policy: [measure(simulate(make_plan(made, policy, seed))) for seed in (1, 2)]
         for policy in ("none", "eager-drop")

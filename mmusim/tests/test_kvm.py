@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import cell
+from conftest import setting
 from typer.testing import CliRunner
 
 from mmusim.base.errors import ConfigError
 from mmusim.calibration.samples import load_samples
 from mmusim.cli import app
-from mmusim.config.cells import Cell
 from mmusim.config.host import load_profile
+from mmusim.config.settings import Setting
 from mmusim.conformance.kernel_cases import as_line, read_cases
 from mmusim.conformance.replay import replay
 from mmusim.engine import simulate
@@ -231,9 +231,9 @@ def test_scripts_are_ones_that_a_kernel_does_not_refuse() -> None:
     assert list(random_scripts(3, 7)) == list(random_scripts(3, 7))
 
 
-def live_cell(**vm: object) -> Cell:
+def live_setting(**vm: object) -> Setting:
     facts = this_machine()
-    return cell(
+    return setting(
         [
             {"do": "write"}, {"do": "enable-logging"},
             {"do": "touch", "writes": "50%", "order": "random", "name": "measured"},
@@ -248,7 +248,7 @@ def live_cell(**vm: object) -> Cell:
 @pytest.mark.parametrize("vcpus", [1, 2])
 def test_a_plan_counts_alike_on_the_machine_and_in_the_simulator(vcpus: int) -> None:
     policy = this_machine().policy("get-clears")
-    plan = make_plan(live_cell(vcpus=vcpus), policy, 3)
+    plan = make_plan(live_setting(vcpus=vcpus), policy, 3)
     trace, simulated = run_live(plan), simulate(plan)
     for real, mine in zip(trace.phases[:-1], simulated.phases, strict=False):
         faults = real.counters["pf_taken"] - real.counters["pf_spurious"]
@@ -263,7 +263,7 @@ def test_a_plan_that_no_real_guest_can_follow_is_refused() -> None:
     policy = this_machine().policy("get-clears")
     random_think = {"do": "read", "think": {"gamma": {"mean": "1us", "cv": 1.0}}}
     with pytest.raises(ConfigError, match="is random, which the guest cannot be"):
-        run_live(make_plan(cell([random_think]), "eager-drop", 1))
+        run_live(make_plan(setting([random_think]), "eager-drop", 1))
     assert policy
 
 

@@ -19,7 +19,7 @@ from mmusim.config.host import load_profile
 from mmusim.conformance.kernel_cases import read_cases
 from mmusim.kvm.device import why_unusable
 from mmusim.validation.live_arms import arms_of, predict_arms, read_arms
-from mmusim.validation.live_grid import Setting, read_grid
+from mmusim.validation.live_grid import GridSetting, read_grid
 from mmusim.validation.live_runs import Kind, RunOf, load_runs, save_runs, simulate_all
 from mmusim.validation.live_score import (
     ks_matrix,
@@ -33,7 +33,7 @@ HOST = "emerald-rapids-pvm"
 RUNS = ROOT / "mmusim" / "validation" / "recorded" / f"{HOST}.jsonl.gz"
 ARMS = ROOT / "experiments" / "read-after-write-protect" / "live.toml"
 ARMS_RUNS = ARMS.with_suffix(".jsonl.gz")
-SETTING = Setting.model_validate({"memory": "32MiB", "writes": "60%", "order": "random"})
+SETTING = GridSetting.model_validate({"memory": "32MiB", "writes": "60%", "order": "random"})
 
 
 def made_up(

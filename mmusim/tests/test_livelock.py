@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import cell
+from conftest import setting
 from self_mapping import self_mapping
 
 from mmusim.base.errors import ConfigError
@@ -213,7 +213,7 @@ def test_the_program_that_was_asked_for(kernel: str, outcome: str, faults: int) 
 
 
 def simulated(policy: str = "lazy-drop", vcpus: int = 2, **phase: Any) -> Any:
-    made = cell([{"do": "write-page-table", **phase}], vcpus=vcpus)
+    made = setting([{"do": "write-page-table", **phase}], vcpus=vcpus)
     return simulate(make_plan(made, policy, 1))
 
 
@@ -249,7 +249,7 @@ def test_a_lap_costs_what_its_parts_cost() -> None:
     costs = dict.fromkeys([*names, "c_flush_target", "c_tlb_flush"], "1us") | {
         "c_lock_section": "1us", "c_fault_slow": "4us", "c_ack": "0ns",
     }  # fmt: skip
-    made = cell([{"do": "write-page-table"}], vcpus=2, costs=costs)
+    made = setting([{"do": "write-page-table"}], vcpus=2, costs=costs)
     (phase,) = simulate(make_plan(made, "lazy-drop", 1)).phases
     flushes = phase.counters["remote_tlb_flush"]
     assert phase.ledger["flush_exit"] == 2000 * flushes
@@ -260,7 +260,7 @@ def test_a_lap_costs_what_its_parts_cost() -> None:
 
 @pytest.mark.parametrize(("expect", "outcome"), [([2, 2], "supported"), ([3, 4.5], "refuted")])
 def test_a_claim_may_give_a_range_for_one_policy(expect: list[float], outcome: str) -> None:
-    made = cell([{"do": "write-page-table", "chain_contains_x": False}])
+    made = setting([{"do": "write-page-table", "chain_contains_x": False}])
     runs = [measure(simulate(make_plan(made, "lazy-drop", seed))) for seed in (1, 2)]
     data = {"says": "?", "policy": "lazy-drop", "metric": "faults_until_progress"}
     claim = validated(data | {"expect": expect}, Claim, "test")
@@ -290,7 +290,7 @@ def test_policies_decide_what_becomes_of_the_large_spte() -> None:
 
 def test_an_impossible_chain_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"table_level = 1: .* levels 2 to 3; choose one of them"):
-        cell([{"do": "write-page-table", "table_level": 1}])
+        setting([{"do": "write-page-table", "table_level": 1}])
 
 
 def test_every_key_of_the_phase_reaches_the_scenario() -> None:

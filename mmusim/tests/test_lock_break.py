@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import CONSTANT, cell, only
+from conftest import CONSTANT, only, setting
 
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
@@ -25,7 +25,7 @@ def enabling(policy: str, vcpus: int = 4, host: Any = None, **vm: str) -> Trace:
         {"do": "wait"},
     ]
     settings = {"kernel": "linux-3.16", "backing": "4KiB"} | vm
-    made = cell(phases, vcpus=vcpus, memory="64MiB", vm=settings, costs=COSTS,
+    made = setting(phases, vcpus=vcpus, memory="64MiB", vm=settings, costs=COSTS,
                 policies=only(policy), host={"profile": "skylake-2021", "costs": COSTS}
                 | (host or {}))  # fmt: skip
     return simulate(make_plan(made, policy, 1))
@@ -67,7 +67,7 @@ def test_nobody_waits_no_break() -> None:
     phases = [{"do": "write"}, {"do": "enable-logging", "name": "enabling"}, {"do": "read"}]
     times = []
     for preemption in ("voluntary", "full"):
-        made = cell(phases, memory="64MiB", costs=COSTS,
+        made = setting(phases, memory="64MiB", costs=COSTS,
                     vm={"kernel": "linux-3.16", "preemption": preemption})  # fmt: skip
         trace = simulate(make_plan(made, "lazy-drop", 1))
         assert trace.lock.breaks == 0
@@ -105,7 +105,7 @@ def test_gets_and_clears_never_break() -> None:
     ]  # fmt: skip
     holds = []
     for preemption in ("voluntary", "full"):
-        made = cell(phases, vcpus=4, memory="64MiB", costs=COSTS,
+        made = setting(phases, vcpus=4, memory="64MiB", costs=COSTS,
                     vm={"kernel": "linux-3.16", "preemption": preemption})  # fmt: skip
         trace = simulate(make_plan(made, "lazy-drop", 1))
         holds.append(trace.lock.longest_hold_ns)
@@ -123,7 +123,7 @@ def test_walks_in_parts_lose_no_write(policy: str) -> None:
         {"do": "write", "background": True, "order": "random"}, {"do": "disable-logging"},
         {"do": "wait"},
     ]  # fmt: skip
-    made = cell(phases, vcpus=4, memory="32MiB", costs=COSTS, policies=only(policy),
+    made = setting(phases, vcpus=4, memory="32MiB", costs=COSTS, policies=only(policy),
                 vm={"kernel": kernel, "preemption": "full"})  # fmt: skip
     trace = simulate(make_plan(made, policy, 1))
     assert trace.phases[3].dirty

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CONSTANT, SOUND, cell, kernel_of, with_program
+from conftest import CONSTANT, SOUND, kernel_of, setting, with_program
 from typer.testing import CliRunner
 
 from mmusim.base.errors import ConfigError, InvariantError, LostWriteError
@@ -18,8 +18,8 @@ from mmusim.base.units import NS, PAGE
 from mmusim.cli import app
 from mmusim.config.host import COSTS
 from mmusim.costs.random_streams import stream_key
-from mmusim.engine import simulate, truth
-from mmusim.engine.channel import HEADER, MEMORY, WINDOW_NS, ZERO, Noise
+from mmusim.engine import invariants, simulate
+from mmusim.engine.channel import HEADER, RATE_AUTOCORRELATION, WINDOW_NS, ZERO_PAGE_BYTES, Noise
 from mmusim.engine.migration import Migration
 from mmusim.engine.user_space import asleep
 from mmusim.metrics.measure import from_record, measure, to_record
@@ -53,7 +53,7 @@ def migrating(
     phase: dict[str, Any] = {"do": "migrate"}
     phase |= {} if idle else {"workload": "work", "think": think}
     network = {"bandwidth": "20MB/s", "max_bandwidth": "0B/s", "downtime_limit": "10ms"}
-    made = cell(
+    made = setting(
         [*before, phase, *after],
         vcpus=vcpus,
         memory=memory,
@@ -217,7 +217,7 @@ def test_without_the_sync_at_the_switch_over_writes_are_lost(
     plan = migrating(policy, think="300us", costs=slow_sync)
     with pytest.raises(LostWriteError, match="old version"):
         simulate(plan)
-    monkeypatch.setattr(truth, "check_arrival", lambda *_: None)
+    monkeypatch.setattr(invariants, "check_arrival", lambda *_: None)
     counters = Counters(plan.pages)
     simulate(plan, probe=counters)
     assert (counters.here != counters.there).any()
@@ -329,8 +329,8 @@ def test_noise_is_an_ar1_process_around_the_mean() -> None:
     x = np.array([noise.at(n) for n in range(40_000)])
     assert x.mean() == pytest.approx(1, abs=0.003)
     assert x.std() == pytest.approx(0.05, rel=0.05)
-    assert np.corrcoef(x[:-1], x[1:])[0, 1] == pytest.approx(MEMORY, abs=0.02)
-    assert np.corrcoef(x[:-5], x[5:])[0, 1] == pytest.approx(MEMORY**5, abs=0.03)
+    assert np.corrcoef(x[:-1], x[1:])[0, 1] == pytest.approx(RATE_AUTOCORRELATION, abs=0.02)
+    assert np.corrcoef(x[:-5], x[5:])[0, 1] == pytest.approx(RATE_AUTOCORRELATION**5, abs=0.03)
     assert [Noise(stream_key("noise"), 0.05).at(7), noise.at(7)] == [noise.at(7)] * 2, "by index"
     shuffled = np.random.default_rng(1).permutation(x)
     assert abs(np.corrcoef(shuffled[:-1], shuffled[1:])[0, 1]) < 0.02, "control"
@@ -360,7 +360,7 @@ def test_zero_pages_cost_a_header_and_channels_share_the_work() -> None:
     idle = migrate(migrating(idle=True, zero_pages="40%"))
     assert idle.zero_pages == pytest.approx(0.4 * 2048, abs=80)
     normal = idle.sent_pages - idle.zero_pages
-    assert idle.sent_bytes == idle.zero_pages * ZERO + normal * (PAGE + HEADER)
+    assert idle.sent_bytes == idle.zero_pages * ZERO_PAGE_BYTES + normal * (PAGE + HEADER)
 
     costs = {"c_send_page": "900ns", "c_zero_check": "100ns"}
     fast: dict[str, Any] = {"idle": True, "bandwidth": "100GB/s", "costs": costs}
@@ -536,7 +536,7 @@ def test_requests_of_the_next_lap_go_on_arriving() -> None:
     """
     requests = {"pattern": "open-loop-requests", "requests": 200, "interarrival": "100us",
                 "arrivals": "regular", "touches": 1}  # fmt: skip
-    made = cell(
+    made = setting(
         [{"do": "write"}, {"do": "migrate", "workload": "work"}],
         vcpus=1, memory="8MiB", workloads={"work": requests}, vm={"kernel": "linux-6.13"},
         policies={"baseline": "linux-6.13", "compare": ["linux-6.13+legacy"]},
@@ -621,5 +621,5 @@ def test_the_slowest_network_there_is_gives_up_at_its_limit() -> None:
 @pytest.mark.parametrize("phase", [{"background": True}, {"workload": "nonsense"}])
 def test_a_phase_that_makes_no_sense_is_refused(phase: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"driver.phases\[1\]"):
-        cell([{"do": "migrate"} | phase])
-    cell([{"do": "migrate"}])
+        setting([{"do": "migrate"} | phase])
+    setting([{"do": "migrate"}])

@@ -83,9 +83,9 @@ MUTANTS = {
     ),
     "a dropped large spte is flushed": Mutant(
         "engine/page_fault.py",
-        "    vm.take_back(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))\n"
+        "    vm.revoke(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))\n"
         "    yield from flush_remote(vm, v)\n",
-        "    vm.take_back(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))\n",
+        "    vm.revoke(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))\n",
         FORM + "[linux-3.16]",
     ),
     "a slot that logs is mapped at 4 KiB": Mutant(
@@ -174,8 +174,9 @@ MUTANTS = {
     ),
     "the switch-over reads the log once more": Mutant(
         "engine/migration.py",
-        "        yield from self.bitmap_sync()\n        self.next_round()\n        truth.check",
-        "        self.next_round()\n        truth.check",
+        "        yield from self.bitmap_sync()\n        self.next_round()\n"
+        "        invariants.check",
+        "        self.next_round()\n        invariants.check",
         COUNTERS + "[constant costs-linux-6.13+pml]",
     ),
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT, cell
+from conftest import ROOT, setting
 from nbclient import NotebookClient
 
 from mmusim.engine import simulate
@@ -19,7 +19,7 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 def compiled() -> None:
     """Compile the engine if there is one: a state of the code needs that once, and it is kept."""
     phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]
-    simulate(make_plan(cell(phases), "lazy-drop", 1))
+    simulate(make_plan(setting(phases), "lazy-drop", 1))
 
 
 @pytest.mark.filterwarnings("ignore")  # Jupyter's own
@@ -28,20 +28,22 @@ def compiled() -> None:
 def test_a_notebook_runs(path: Path) -> None:
     """Every cell within a minute, and it comes to a decision."""
     notebook = nbformat.read(path, as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells), "store it without outputs"
+    assert not any(setting.get("outputs") for setting in notebook.settings), (
+        "store it without outputs"
+    )
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}})
     client.execute()
     said = [
         output.get("text", "")
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
+        for setting in notebook.settings
+        for output in setting.get("outputs", [])
         if output["output_type"] == "stream"
     ]
     assert any("decision: " in text for text in said)
     pictures = [
         output
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
+        for setting in notebook.settings
+        for output in setting.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
     assert pictures, "figures are shown and not named"
@@ -51,8 +53,10 @@ def test_there_are_five_and_they_define_no_model_logic() -> None:
     assert len(NOTEBOOKS) >= 5
     for path in NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)
-        code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+        code = "\n".join(
+            setting.source for setting in notebook.settings if setting.cell_type == "code"
+        )
         assert "def " not in code, path
         assert "class " not in code, path
-        assert "## Decision" in "".join(c.source for c in notebook.cells), path
+        assert "## Decision" in "".join(c.source for c in notebook.settings), path
         assert path.stat().st_size < 1_000_000

@@ -64,8 +64,8 @@ def test_what_is_wrong_is_found(
 
 def column(driver: Any, number: int) -> list[str]:
     """What stands in a column of the rows that are shown, numbers as they are sorted."""
-    cells = f"#comparisons-table tbody tr:not([hidden]) td:nth-child({number})"
-    found = f"[...document.querySelectorAll('{cells}')]"
+    settings = f"#comparisons-table tbody tr:not([hidden]) td:nth-child({number})"
+    found = f"[...document.querySelectorAll('{settings}')]"
     texts = driver.execute_script(f"return {found}.map(c => c.dataset.v ?? c.textContent)")
     return [str(text) for text in texts]
 

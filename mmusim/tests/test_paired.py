@@ -182,8 +182,8 @@ def test_a_family_is_stricter_than_its_members() -> None:
     b = a + rng.normal(23, 17, 8)
     alone = compare(runs("a", a), runs("b", b), "phase_time")
     assert alone.answer.outcome == "significant"
-    cell = {"a": runs("a", a), "b": runs("b", b)}
-    family = corrected([(alone, cell)] * 20)
+    setting = {"a": runs("a", a), "b": runs("b", b)}
+    family = corrected([(alone, setting)] * 20)
     assert family[0].family == 20
     assert family[0].adjusted_p == pytest.approx(min(1, 20 * alone.p_value.p))
     assert family[0].answer.outcome == "not enough seeds"

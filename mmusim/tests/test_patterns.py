@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import cell
+from conftest import setting
 from scipy import stats
 
 from mmusim.base.errors import ConfigError
@@ -36,8 +36,8 @@ def made(pattern: str, seed: int = 1, pages: int = PAGES, base: int = 0, **more:
 def p_value(observed: Any, expected: Any) -> float:
     """Chi-square test of counts, with cells joined that expect fewer than 8."""
     observed, expected = np.asarray(observed, float), np.asarray(expected, float)
-    cell_of = np.floor(np.cumsum(expected) / 8).astype(int)
-    joined = [np.bincount(cell_of, counts) for counts in (observed, expected)]
+    setting_of = np.floor(np.cumsum(expected) / 8).astype(int)
+    joined = [np.bincount(setting_of, counts) for counts in (observed, expected)]
     used = joined[1] > 0
     observed, expected = joined[0][used], joined[1][used]
     return float(stats.chisquare(observed, expected * observed.sum() / expected.sum()).pvalue)
@@ -72,7 +72,7 @@ def test_a_pattern_runs_in_an_experiment(pattern: str) -> None:
     phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "run", "workload": "it"}]
     more = {"requests": 300} if pattern == "open-loop-requests" else {}
     trace = simulate(
-        make_plan(cell(phases, workloads={"it": {"pattern": pattern, **more}}), "lazy-drop", 1)
+        make_plan(setting(phases, workloads={"it": {"pattern": pattern, **more}}), "lazy-drop", 1)
     )
     counted = trace.phases[2].reads.count + trace.phases[2].writes.count
     assert counted == len(made(pattern, pages=1024, **more).gfn)
@@ -272,7 +272,7 @@ def test_a_wrong_workload_is_refused_with_the_way_out(table: dict[str, Any], mes
 def test_an_experiment_names_the_key_of_a_wrong_workload() -> None:
     phases = [{"do": "run", "workload": "it"}]
     with pytest.raises(ConfigError) as caught:
-        cell(phases, workloads={"it": {"pattern": "zipf", "exponent": -1.0}})
+        setting(phases, workloads={"it": {"pattern": "zipf", "exponent": -1.0}})
     assert "workloads.it.exponent = -1.0: " in str(caught.value)
 
 

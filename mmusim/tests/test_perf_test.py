@@ -13,7 +13,7 @@ from test_cli import mmusim_here
 
 from mmusim.base.errors import ConfigError
 from mmusim.cli.perf_test import Options, experiment, printed
-from mmusim.config.cells import Cell, cells_of
+from mmusim.config.settings import Setting, settings_of
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
 from mmusim.trace.records import PhaseTrace, Trace
@@ -27,8 +27,8 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def made(**options: Any) -> Cell:
-    (made,) = cells_of(experiment(Options(**OPTIONS | options)), "test", Path())
+def made(**options: Any) -> Setting:
+    (made,) = settings_of(experiment(Options(**OPTIONS | options)), "test", Path())
     return made
 
 
@@ -41,8 +41,8 @@ def run(policy: str = "linux-6.13", **driver: Any) -> Trace:
         "policies": only(policy),
         "driver": {"kind": "dirty-log-perf-test"} | driver,
     }  # fmt: skip
-    (cell,) = cells_of(data, "test", Path())
-    return simulate(make_plan(cell, policy, 1))
+    (setting,) = settings_of(data, "test", Path())
+    return simulate(make_plan(setting, policy, 1))
 
 
 def phase(trace: Trace, name: str) -> PhaseTrace:
@@ -132,11 +132,11 @@ def test_vcpus_may_run_while_logging_is_switched_off() -> None:
 
 
 def test_options_become_the_cell_that_they_mean() -> None:
-    cell = made(
+    setting = made(
         vcpus=4, memory="512M", backing="anonymous_hugetlb_1gb", write_percent=5, iterations=3,
         random_access=True, overlap=True, run_vcpus=True, nested=True,
     )  # fmt: skip
-    vm, driver = cell.experiment.vm, cell.experiment.driver
+    vm, driver = setting.experiment.vm, setting.experiment.driver
     assert (vm.vcpus, vm.memory, vm.backing, vm.mmu) == (4, 2 << 30, "1GiB", "nested")
     assert driver.model_dump(exclude_defaults=True) == {
         "kind": "dirty-log-perf-test", "iterations": 3, "write_percent": 5, "random_access": True,

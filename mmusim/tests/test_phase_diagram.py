@@ -43,7 +43,7 @@ def test_every_setting_has_its_ratio(outcome: Outcome) -> None:
     assert [t.get_text() for t in ax.get_yticklabels()] == ["vcpus 1", "vcpus 2"]
     ratios = [
         comparison.ratio.estimate
-        for result in outcome.cells
+        for result in outcome.settings
         for comparison in result.comparisons["phase_time"]
         if comparison.candidate == "eager-drop" and comparison.ratio is not None
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import busy_cell
+from conftest import busy_setting
 from matplotlib.colors import to_rgb
 from test_cli import SMALL
 
@@ -21,7 +21,7 @@ from mmusim.plan.make import make_plan
 from mmusim.plots.catalogue import FIGURES
 from mmusim.plots.latencies import longer_than
 from mmusim.plots.shift import nines
-from mmusim.plots.style import LINES, MARKS, PAPER, SERIES, looks, rows_of
+from mmusim.plots.style import LINES, MARKS, PAPER, SERIES, analysis_sizes, rows_of
 from mmusim.timeline.record import record
 
 SWEPT = SMALL.replace("seeds = 4", "seeds = 9").replace('"read" }]', '"read" }, { do = "write" }]')
@@ -90,7 +90,7 @@ def test_what_is_not_significant_is_hollow(folder: Path, tmp_path: Path) -> None
 
 
 def test_bands_hold_every_seed_and_the_pooled_curve(outcome: Outcome) -> None:
-    runs = outcome.cells[0].runs["eager-drop"]
+    runs = outcome.settings[0].runs["eager-drop"]
     curve = longer_than(runs)
     assert (curve.low <= curve.pooled).all()
     assert (curve.pooled <= curve.high).all()
@@ -117,7 +117,7 @@ def test_the_ledgers_bars_end_at_the_vcpus_time(outcome: Outcome) -> None:
 
 def test_the_shift_is_that_of_the_statistics(outcome: Outcome) -> None:
     ax = plots.shift(outcome).axes[0]
-    runs = outcome.cells[0].runs
+    runs = outcome.settings[0].runs
     found = shift(runs["eager-drop"], runs["lazy-drop"])
     (line,) = [line for line in ax.lines if len(line.get_xdata()) == len(found.p)]
     assert line.get_ydata() == pytest.approx(found.difference_ns)
@@ -126,7 +126,7 @@ def test_the_shift_is_that_of_the_statistics(outcome: Outcome) -> None:
 
 
 def test_utilisation_over_time_has_its_least() -> None:
-    timeline = record(make_plan(busy_cell(), "lazy-drop", 1))
+    timeline = record(make_plan(busy_setting(), "lazy-drop", 1))
     figure = plots.utilisation(timeline, 100_000)
     ax = figure.axes[1]
     least = analysis.utilisation(timeline, 100_000)["utilisation"].min()
@@ -162,7 +162,7 @@ def test_series_stand_out_from_the_page(scheme: str) -> None:
 
 def test_series_differ_without_colour() -> None:
     assert len(set(map(str, LINES))) == len(set(MARKS)) == len(SERIES) == 8
-    own = looks(f"policy {n}" for n in range(8))
+    own = analysis_sizes(f"policy {n}" for n in range(8))
     assert len({(str(look.line), look.mark) for look in own.values()}) == 8
 
 

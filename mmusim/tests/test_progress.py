@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import busy_cell, cell, only
+from conftest import busy_setting, only, setting
 from experiment_files import MINIMAL
 
 from mmusim.engine import simulate
@@ -24,10 +24,10 @@ cli: Any = importlib.import_module("mmusim.cli.run")
 
 
 def watch(clock: list[float]) -> tuple[Watch, list[Standing], list[Job]]:
-    cells = [cell([{"do": "write"}], memory=memory) for memory in ("12MiB", "4MiB")]
+    settings = [setting([{"do": "write"}], memory=memory) for memory in ("12MiB", "4MiB")]
     jobs = [Job(number, "eager-drop", seed) for number in (0, 1) for seed in (1, 2)]
     told: list[Standing] = []
-    return Watch(cells, jobs, 6, told.append, lambda: clock[0]), told, jobs
+    return Watch(settings, jobs, 6, told.append, lambda: clock[0]), told, jobs
 
 
 def test_the_estimate_is_what_is_left_at_the_speed_so_far() -> None:
@@ -67,7 +67,7 @@ def test_times_to_wait(seconds: float, text: str) -> None:
 
 def test_a_simulation_can_be_looked_at_from_another_thread() -> None:
     """Simulated time and share only grow, the share ends at 1, and the run does not notice."""
-    plan = make_plan(busy_cell(policies=only("eager-drop")), "eager-drop", 1)
+    plan = make_plan(busy_setting(policies=only("eager-drop")), "eager-drop", 1)
     simulation = Simulation(plan, engine="simpy")
     seen, over = [simulation.reached()], threading.Event()
 
@@ -90,7 +90,7 @@ def test_a_simulation_can_be_looked_at_from_another_thread() -> None:
 def test_a_run_without_a_known_number_of_accesses_tells_its_time_only() -> None:
     phases = [{"do": "write-page-table"}]
     plan = make_plan(
-        cell(phases, vm={"mmu": "shadow"}, policies=only("eager-drop")), "eager-drop", 1
+        setting(phases, vm={"mmu": "shadow"}, policies=only("eager-drop")), "eager-drop", 1
     )
     simulation = Simulation(plan)
     simulation.run()
@@ -126,7 +126,7 @@ def test_beats_of_a_worker_go_where_its_parent_reads_them(monkeypatch: pytest.Mo
     monkeypatch.setattr(workers, "BEAT_S", 0.005)
     monkeypatch.setattr(workers, "_beats", Queue())
     job = Job(0, "eager-drop", 1)
-    run_job(busy_cell(), job)
+    run_job(busy_setting(), job)
     assert sent
     assert all(of == job and 0 <= reached.share <= 1 for of, reached in sent)
 
@@ -140,7 +140,7 @@ def test_a_foreign_executor_has_no_beats_and_the_same_results(
             long_file, tmp_path / "out", executor=executor, progress=told.append
         )
     assert [s.finished for s in told] == [1, 2, 3, 4]
-    assert len(outcome.cells) == 1
+    assert len(outcome.settings) == 1
 
 
 def test_without_a_terminal_a_line_now_and_then(

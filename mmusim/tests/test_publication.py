@@ -27,7 +27,7 @@ from mmusim.store.run_table import frame
 
 pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
 
-TWO_CELLS = (
+TWO_SETTINGS = (
     MINIMAL.replace('{ do = "write" }', '{ do = "write", pages = "2%" }')
     + '[vm]\nmemory = "2MiB"\n[replications]\nseeds = 3\n[sweep]\n'
     + '"host.costs.c_exit" = ["1us", "2us"]\n'
@@ -38,7 +38,7 @@ TWO_CELLS = (
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an experiment, its run directory `out` and the dataset `published`."""
     folder = tmp_path_factory.mktemp("made")
-    (folder / "experiment.toml").write_text(TWO_CELLS)
+    (folder / "experiment.toml").write_text(TWO_SETTINGS)
     run_experiment(folder / "experiment.toml", folder / "out", workers=1, engine="simpy")
     publish(folder / "out", folder / "published")
     return folder
@@ -51,10 +51,10 @@ def test_a_dataset_reads_like_the_run_directory_it_came_from(made: Path, tmp_pat
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "published.csv").read_bytes()
     one, other = (Store.open(made / name) for name in ("out", "published"))
     assert list(one.results()) == list(other.results()), "histograms included"
-    assert one.cells() == other.cells()
+    assert one.settings() == other.settings()
     assert one.about() == other.about()
-    assert one.text() == other.text() == TWO_CELLS
-    key = next(iter(one.cells()))
+    assert one.text() == other.text() == TWO_SETTINGS
+    key = next(iter(one.settings()))
     assert one.origin(key, "lazy-drop", 2) == other.origin(key, "lazy-drop", 2)
     one.close()
     other.close()
@@ -68,8 +68,10 @@ def test_a_dataset_of_a_dataset_is_the_same_again(made: Path, tmp_path: Path) ->
 def test_an_experiment_can_be_answered_from_a_dataset(made: Path) -> None:
     here = load(made / "experiment.toml", made / "out")
     there = load(made / "experiment.toml", made / "published")
-    assert [cell.runs for cell in there.cells] == [cell.runs for cell in here.cells]
-    assert len(there.cells) == 2
+    assert [setting.runs for setting in there.settings] == [
+        setting.runs for setting in here.settings
+    ]
+    assert len(there.settings) == 2
 
 
 def test_duckdb_reads_it_in_the_line_that_the_docs_show(
@@ -172,9 +174,9 @@ def test_runs_of_a_setting_that_was_changed_are_not_pooled_with_those_of_the_new
     made: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "experiment.toml"
-    file.write_text(TWO_CELLS)
+    file.write_text(TWO_SETTINGS)
     run_experiment(file, tmp_path / "out", workers=1, engine="simpy")
-    file.write_text(TWO_CELLS.replace("2%", "3%"))
+    file.write_text(TWO_SETTINGS.replace("2%", "3%"))
     run_experiment(file, tmp_path / "out", workers=1, engine="simpy")
     settings = frame(tmp_path / "out")["setting"].value_counts()
     assert set(settings) == {6}
@@ -195,8 +197,8 @@ def mmusim(*args: object) -> tuple[int, str]:
 
 def another(made: Path, tmp_path: Path, old: str = "", new: str = "") -> Path:
     """Runs of a changed experiment."""
-    assert old in TWO_CELLS
-    (tmp_path / "experiment.toml").write_text(TWO_CELLS.replace(old, new))
+    assert old in TWO_SETTINGS
+    (tmp_path / "experiment.toml").write_text(TWO_SETTINGS.replace(old, new))
     run_experiment(tmp_path / "experiment.toml", tmp_path / "b", workers=1, engine="simpy")
     return tmp_path / "b"
 
@@ -215,10 +217,10 @@ def test_the_same_experiment_run_again_is_the_same_to_the_last_bit(
 def test_like_runs_that_differ_are_named_and_exit_status_1(made: Path, tmp_path: Path) -> None:
     b = another(made, tmp_path)
     store = Store.open(b)
-    cell, policy, seed, record = list(store.results())[5]
+    setting, policy, seed, record = list(store.results())[5]
     record["values"]["faults"] += 1
-    store.end(Key(cell, policy, seed, "simpy", store.version()), 0.1, record)
-    name = store.cells()[cell][0]
+    store.end(Key(setting, policy, seed, "simpy", store.version()), 0.1, record)
+    name = store.settings()[setting][0]
     store.close()
     status, told = mmusim("compare", made / "out", b, "--json")
     assert status == 1
@@ -279,8 +281,8 @@ def test_another_host_is_one_key_and_another_model_is_refused_by_name(
     assert len(told.splitlines()) == 1
     assert mmusim("compare", made / "out", b, "--across", "host_profile_hash")[0] == 0
     store = Store.open(b)
-    for cell, policy, seed, record in list(store.results()):
-        store.end(Key(cell, policy, seed, "simpy", "0.0.9+ffff"), 0.1, record)
+    for setting, policy, seed, record in list(store.results()):
+        store.end(Key(setting, policy, seed, "simpy", "0.0.9+ffff"), 0.1, record)
     with store._db as db:
         db.execute("DELETE FROM runs WHERE version <> '0.0.9+ffff'")
     store.close()

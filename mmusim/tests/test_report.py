@@ -70,7 +70,7 @@ def test_it_has_an_answer_claims_figures_and_provenance(made: tuple[Outcome, Pat
     assert text.count('supported">supported</td>') == len(outcome.verdicts) == 4
     assert outcome.about["mmusim"] in text
     assert "experiment.toml --seeds 10" in text
-    for result in outcome.cells:
+    for result in outcome.settings:
         assert result.runs["lazy-drop"][0].fingerprint in text
 
 
@@ -100,14 +100,14 @@ def test_the_metric_that_answers_is_the_files_choice(tmp_path: Path) -> None:
     outcome, path = report_of(tmp_path / "by", text)
     (said,) = answers(outcome)
     assert "lost_time of lazy-drop differs from that of eager-drop by -" in said, "zero: no ratio"
-    assert "lost_time" in outcome.cells[0].comparisons
+    assert "lost_time" in outcome.settings[0].comparisons
     assert "lost_time relative to eager-drop" in path.read_text()
 
 
 def test_tables_say_what_the_runs_say(made: tuple[Outcome, Path]) -> None:
     outcome, _ = made
     table = tables.comparisons(outcome)
-    metrics = list(outcome.cells[0].comparisons)
+    metrics = list(outcome.settings[0].comparisons)
     assert len(table.rows) == 4 * len(metrics)
     assert all(len(row) == len(table.columns) for row in table.rows)
     for c, row in zip(compared(outcome, "phase_time").values(), table.rows, strict=False):
@@ -116,9 +116,9 @@ def test_tables_say_what_the_runs_say(made: tuple[Outcome, Path]) -> None:
         assert row[8].text == "significant"
     causes = [name for name, _ in tables.ledger(outcome).columns[2:]]
     row = tables.ledger(outcome).rows[0]
-    runs = outcome.cells[0].runs["eager-drop"]
+    runs = outcome.settings[0].runs["eager-drop"]
     total = sum(run.ledger[c] for run in runs for c in causes) / len(runs)
-    assert sum(cell.value or 0 for cell in row[2:]) == pytest.approx(total)
+    assert sum(setting.value or 0 for setting in row[2:]) == pytest.approx(total)
 
 
 def test_ids_are_unique(made: tuple[Outcome, Path]) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import BUSY, CONSTANT, cell, kernel_of
+from conftest import BUSY, CONSTANT, kernel_of, setting
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from mmusim.base.histogram import Histogram, bin_of
 from mmusim.costs.random_streams import Draws, uniforms
-from mmusim.engine import flush, lead, simulate
+from mmusim.engine import flush, simulate, think_idle
 from mmusim.metrics.measure import UNITS, measure
 from mmusim.plan.make import Plan, make_plan
 from mmusim.stats import mean_interval
@@ -112,7 +112,7 @@ def serving(policy: str, seed: int, costs: Any, think: str, **more: Any) -> Plan
     phases = [{**phase, "think": think} if phase["do"] == "run" else phase for phase in BUSY]
     mixed = {"pattern": "open-loop-requests", "requests": 900, "interarrival": "2us",
              "touches": 4, "writes": "3%", "burst": "100us", **more}  # fmt: skip
-    made = cell(
+    made = setting(
         phases, vcpus=3, memory="6MiB", costs=costs, workloads={"mixed": mixed},
         vm={"kernel": kernel_of(policy)},
     )  # fmt: skip
@@ -157,9 +157,11 @@ def test_a_wait_that_forgets_the_clock_is_noticed(monkeypatch: pytest.MonkeyPatc
     """Negative control: waits in long runs counted from the start of the phase."""
     plan = serving("lazy-drop", 1, None, "0ns")
     single = simulate(plan, run_limit=1)
-    ends = lead.Lead.ends
+    ends = think_idle.ThinkAndIdle.ends
     monkeypatch.setattr(
-        lead.Lead, "ends", lambda self, k, spent, left, now: ends(self, k, spent, left, 0)
+        think_idle.ThinkAndIdle,
+        "ends",
+        lambda self, k, spent, left, now: ends(self, k, spent, left, 0),
     )
     assert simulate(plan).fingerprint != single.fingerprint
 
@@ -192,7 +194,7 @@ def served(
         {"do": "write"}, {"do": "enable-logging"},
         {"do": "run", "workload": "it", "background": True, "name": "it"}, *between, {"do": "wait"},
     ]  # fmt: skip
-    made = cell(
+    made = setting(
         phases, costs=CONSTANT | costs, vm={"kernel": kernel_of(policy)},
         workloads={"it": {"pattern": "uniform"}},
     )  # fmt: skip
@@ -252,14 +254,14 @@ def test_a_stall_delays_exactly_the_requests_that_arrive_in_it(
     assert phase.reads.maximum == 200, "no access was slow: counted by access, nothing happened"
 
     def from_actual_start(
-        self: lead.Lead, books: Any, k: int, start_ns: int, ends: Any, waits: Any
+        self: think_idle.ThinkAndIdle, recorder: Any, k: int, start_ns: int, ends: Any, waits: Any
     ):  # type: ignore[no-untyped-def]
-        waited = commit(self, lead.Books(0), k, start_ns, ends, waits)
-        books.requests.add(np.full(len(ends), 200))
+        waited = commit(self, think_idle.PhaseRecorder(0), k, start_ns, ends, waits)
+        recorder.requests.add(np.full(len(ends), 200))
         return waited
 
-    commit = lead.Lead.commit
-    monkeypatch.setattr(lead.Lead, "commit", from_actual_start)
+    commit = think_idle.ThinkAndIdle.commit
+    monkeypatch.setattr(think_idle.ThinkAndIdle, "commit", from_actual_start)
     wrong = served(*args, c_exit="50us", c_entry="100ns")
     assert not same(wrong.requests, phase.requests), "control: latency from the actual start"
     assert wrong.requests.maximum == 200 < phase.requests.quantile(0.99)
@@ -287,7 +289,7 @@ def test_poisson_requests_wait_as_an_m_d_1_queue() -> None:
         more = {"requests": 4000, "touches": 4, "interarrival": f"{service / load:.17g}ns"}
         it = {"pattern": "open-loop-requests", "writes": "0%", **more}
         phases = [{"do": "write"}, {"do": "run", "workload": "it"}]
-        plan = make_plan(cell(phases, costs=CONSTANT, workloads={"it": it}), "lazy-drop", seed)
+        plan = make_plan(setting(phases, costs=CONSTANT, workloads={"it": it}), "lazy-drop", seed)
         means.append(measure(simulate(plan)).values["mean_request"])
     interval = mean_interval(means, 0.999)
     wait = load * service / (2 * (1 - load))
@@ -306,7 +308,7 @@ def test_request_metrics_are_there_where_they_apply() -> None:
     assert names - {"p99999_request"} <= set(values), "it needs a million"
     assert values["request_count"] == 2700
     assert values["p50_request"] <= values["p99_request"] <= values["max_request"]
-    plain = make_plan(cell([{"do": "write"}]), "lazy-drop", 1)
+    plain = make_plan(setting([{"do": "write"}]), "lazy-drop", 1)
     assert not names & set(measure(simulate(plain)).values)
 
 

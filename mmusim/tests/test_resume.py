@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from mmusim.cli import app
 from mmusim.cli.run import export
 from mmusim.execution import workers
-from mmusim.execution.workers import Ended, Task
+from mmusim.execution.workers import RunEnd, Task
 from mmusim.experiment.run import run_experiment
 from mmusim.store import LEDGER, Store
 
@@ -99,9 +99,9 @@ def test_two_processes_share_a_sweep(tiny: Path, tmp_path: Path) -> None:
     made: list[tuple[str, Any]] = []
     real = workers.run_job
 
-    def noted(cell: Any, job: Any, *rest: Any) -> Any:
+    def noted(setting: Any, job: Any, *rest: Any) -> Any:
         made.append((threading.current_thread().name, job))
-        return real(cell, job, *rest)
+        return real(setting, job, *rest)
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as both:
         patch.setattr(workers, "run_job", noted)
@@ -109,7 +109,7 @@ def test_two_processes_share_a_sweep(tiny: Path, tmp_path: Path) -> None:
             both.submit(run_experiment, tiny, tmp_path / "out", workers=1, engine="simpy")
             for _ in range(2)
         ]
-        runs = [outcome.result().cells[0].runs for outcome in outcomes]
+        runs = [outcome.result().settings[0].runs for outcome in outcomes]
     assert len(made) == len({job for _, job in made}) == 60
     assert len({who for who, _ in made}) == 2, "both did something"
     assert [len(r["lazy-drop"]) for r in runs] == [30, 30]
@@ -123,11 +123,11 @@ class Mortal:
 
     def __init__(self, *args: Any, **more: Any) -> None:
         type(self).pools += 1
-        self.pending: list[Future[Ended]] = []
+        self.pending: list[Future[RunEnd]] = []
         self.broken = False
 
-    def submit(self, work: Any, task: Task) -> Future[Ended]:
-        future: Future[Ended] = Future()
+    def submit(self, work: Any, task: Task) -> Future[RunEnd]:
+        future: Future[RunEnd] = Future()
         self.broken = self.broken or task.job.seed in self.deadly
         self.pending.append(future)
         if self.broken:
@@ -140,7 +140,7 @@ class Mortal:
             self.finish(future, work, task)
         return future
 
-    def finish(self, future: Future[Ended], work: Any, task: Task) -> None:
+    def finish(self, future: Future[RunEnd], work: Any, task: Task) -> None:
         with contextlib.suppress(InvalidStateError):  # the pool broke meanwhile
             future.set_result(work(task))
 
@@ -169,7 +169,7 @@ def test_a_run_that_kills_its_worker_fails_and_stops_nothing_else(
         tiny, tmp_path / "out", workers=2, engine="simpy", retry_failed=True
     )  # fmt: skip
     assert asked.failures == []
-    assert len(asked.cells[0].runs["lazy-drop"]) == 4
+    assert len(asked.settings[0].runs["lazy-drop"]) == 4
 
 
 def test_any_exception_of_a_run_is_that_runs_only(
@@ -177,16 +177,16 @@ def test_any_exception_of_a_run_is_that_runs_only(
 ) -> None:
     real = workers.make_plan
 
-    def plan(cell: Any, policy: str, seed: int) -> Any:
+    def plan(setting: Any, policy: str, seed: int) -> Any:
         if seed == 3:
             raise ZeroDivisionError("of a policy from outside")
-        return real(cell, policy, seed)
+        return real(setting, policy, seed)
 
     monkeypatch.setattr(workers, "make_plan", plan)
     outcome = run_experiment(tiny, tmp_path / "out", workers=1, engine="simpy")
     assert len(outcome.failures) == 2
     assert "seed 3: ZeroDivisionError: of a policy from outside (line " in outcome.failures[0]
-    assert [run.seed for run in outcome.cells[0].runs["lazy-drop"]] == [1, 2, 4]
+    assert [run.seed for run in outcome.settings[0].runs["lazy-drop"]] == [1, 2, 4]
     told = CliRunner().invoke(app, ["status", str(tmp_path / "out"), "--json"]).output
     facts = json.loads(told)
     (row,) = facts["rows"]
@@ -210,7 +210,9 @@ def test_only_a_damaged_run_is_made_again(
     made: list[Any] = []
     real = workers.run_job
     monkeypatch.setattr(
-        workers, "run_job", lambda cell, job, *rest: made.append(job) or real(cell, job, *rest)
+        workers,
+        "run_job",
+        lambda setting, job, *rest: made.append(job) or real(setting, job, *rest),
     )
     outcome = run_experiment(tiny, out, workers=1, engine="simpy")
     assert [(job.policy, job.seed) for job in made] == [("lazy-drop", 2)]
@@ -221,7 +223,7 @@ def test_only_a_damaged_run_is_made_again(
 def test_every_result_carries_its_provenance(tiny: Path, tmp_path: Path) -> None:
     outcome = run_experiment(tiny, tmp_path / "out", workers=1, engine="simpy")
     store = Store.open(tmp_path / "out")
-    facts = store.origin(outcome.cells[0].cell.key(), "lazy-drop", 1)
+    facts = store.origin(outcome.settings[0].setting.key(), "lazy-drop", 1)
     store.close()
     assert (facts["policy"], facts["seed"], facts["engine"]) == ("lazy-drop", 1, "simpy")
     assert (facts["host_profile"], len(facts["host_profile_hash"])) == ("skylake-2021", 16)

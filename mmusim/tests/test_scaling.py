@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import simpy
-from conftest import cell
+from conftest import setting
 from typer.testing import CliRunner
 
 from mmusim.base.histogram import Histogram
@@ -39,7 +39,7 @@ class Events:
         """Events for each slow fault of vCPUs that do nothing else."""
         regions = max(8, vcpus)
         phases = [{"do": "enable-logging"}, {"do": "write", "pages": f"{800 / regions}%"}]
-        made = cell(phases, vcpus=vcpus, memory=f"{2 * regions}MiB", vm=vm)
+        made = setting(phases, vcpus=vcpus, memory=f"{2 * regions}MiB", vm=vm)
         self.count = 0
         trace = simulate(make_plan(made, policy, 1), engine="simpy")
         assert trace.counters["pf_taken"] == 4_096
@@ -89,7 +89,7 @@ def laps(time: str) -> tuple[Trace, int]:
         {"do": "touch", "writes": "30%", "background": True, "repeat": True, "name": "busy"},
         {"do": "sleep", "time": time}, {"do": "wait"},
     ]  # fmt: skip
-    made = cell(phases, vcpus=1, memory="2MiB", vm={"kernel": "linux-6.13"},
+    made = setting(phases, vcpus=1, memory="2MiB", vm={"kernel": "linux-6.13"},
                 driver={"measure": "busy"})  # fmt: skip
     plan = make_plan(made, "linux-6.13", 1)
     tracemalloc.start()

@@ -12,9 +12,9 @@ import pytest
 from experiment_files import MINIMAL
 from test_check import mmusim as mmusim
 
-from mmusim.config.cells import load_cells
 from mmusim.config.cost_ranges import FACTORS, factors, with_factors
 from mmusim.config.host import COSTS
+from mmusim.config.settings import load_settings
 from mmusim.costs.distributions import (
     Constant,
     Empirical,
@@ -130,34 +130,36 @@ def test_advice_depends_on_what_the_interval_leaves_open() -> None:
 
 
 def test_ranges_come_from_provenance_or_from_the_measured_interval(reads: Path) -> None:
-    (cell,) = load_cells(reads)[1]
-    found = factors(cell)
+    (setting,) = load_settings(reads)[1]
+    found = factors(setting)
     assert found["c_exit"] == (1 / 1.25, 1.25)
     assert found["c_ack"] == (1 / 3, 3)
     assert found["t_write"] == (1 / 3, 3), "what the experiment sets is assumed"
     assert "t_pass" not in found, "zero has no range"
-    assert factors(cell, FACTORS | {"assumed": 10})["c_ack"] == (0.1, 10)
+    assert factors(setting, FACTORS | {"assumed": 10})["c_ack"] == (0.1, 10)
 
     class Certainty:
         low, high = 240.0, 280.0  # of a median of 250 ns
 
-    measured = cell.profile.costs["c_exit"].model_copy(update={"provenance": "measured"})
+    measured = setting.profile.costs["c_exit"].model_copy(update={"provenance": "measured"})
     certain = measured.model_construct(**dict(measured) | {"certainty": Certainty()})
     object.__setattr__(certain, "__dict__", dict(measured) | {"certainty": Certainty()})
-    profile = cell.profile.model_copy(update={"costs": cell.profile.costs | {"c_exit": certain}})
-    low, high = factors(replace(cell, profile=profile))["c_exit"]
+    profile = setting.profile.model_copy(
+        update={"costs": setting.profile.costs | {"c_exit": certain}}
+    )
+    low, high = factors(replace(setting, profile=profile))["c_exit"]
     assert (low, high) == pytest.approx((0.96, 1.12))
 
 
 def test_a_fault_costs_at_least_its_parts_wherever_the_costs_lie(reads: Path) -> None:
-    (cell,) = load_cells(reads)[1]
-    made = with_factors(cell, {"c_exit": 3.0, "c_lock_section": 3.0, "c_fault_slow": 0.5})
+    (setting,) = load_settings(reads)[1]
+    made = with_factors(setting, {"c_exit": 3.0, "c_lock_section": 3.0, "c_fault_slow": 0.5})
     means = {name: cost.mean() for name, cost in made.costs.items()}
-    assert means["c_exit"] == pytest.approx(3 * cell.costs["c_exit"].mean())
+    assert means["c_exit"] == pytest.approx(3 * setting.costs["c_exit"].mean())
     parts = means["c_exit"] + means["c_entry"] + means["c_lock_section"]
     assert means["c_fault_slow"] == pytest.approx(parts)
-    assert made.key() != cell.key()
-    assert with_factors(cell, {}).key() == cell.key()
+    assert made.key() != setting.key()
+    assert with_factors(setting, {}).key() == setting.key()
     written = made.experiment.host.costs["c_lock_section"]
     assert written == pytest.approx(450), "the ledger has the costs as they were"
 
@@ -182,7 +184,7 @@ def test_every_shape_scales() -> None:
         (["--samples", "60"], "is no power of 2 of at least 4; take 64"),
         (["--policy", "lazydrop"], "did you mean 'lazy-drop'?"),
         (["--policy", "a / b / c"], "more than two policies"),
-        (["--cell", "R1"], "is not a setting"),
+        (["--setting", "R1"], "is not a setting"),
         (["--range", "assumed"], "write e.g. assumed=3"),
         (["--range", "guessed=3"], "write e.g. assumed=3"),
         (["--range", "assumed=1"], "above 1"),

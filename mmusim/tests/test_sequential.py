@@ -8,26 +8,26 @@ from scipy.stats import binomtest
 
 from mmusim.stats import Interval, mean_interval
 from mmusim.stats.selection import boundary, select_best
-from mmusim.stats.sequential import is_narrow, levels, looks
+from mmusim.stats.sequential import analysis_sizes, is_narrow, levels
 from mmusim.stats.warm_up import mser5
 
 RNG = np.random.default_rng
 
 
 def test_looks_grow_to_the_limit_and_their_errors_sum_to_the_whole() -> None:
-    at = looks(10, 100)
+    at = analysis_sizes(10, 100)
     assert at == (10, 15, 23, 35, 53, 80, 100)
     assert sum(levels(at)) == pytest.approx(0.05)
     assert min(levels(at)) > 0
-    assert looks(7, 7) == (7,)
+    assert analysis_sizes(7, 7) == (7,)
     assert levels((7,)) == pytest.approx((0.05,))
     with pytest.raises(ValueError, match="cannot look from 1 to 5"):
-        looks(1, 5)
+        analysis_sizes(1, 5)
 
 
 def test_who_peeks_errs_more_often_than_he_says_and_who_spends_does_not() -> None:
     """No difference; stop at the first look whose interval leaves zero out."""
-    at = looks(10, 150)
+    at = analysis_sizes(10, 150)
     x = RNG(0).normal(0, 1, (600, at[-1]))
 
     def false(errors: tuple[float, ...]) -> int:
@@ -43,7 +43,7 @@ def test_who_peeks_errs_more_often_than_he_says_and_who_spends_does_not() -> Non
 
 def test_the_interval_at_which_one_stops_covers_the_truth() -> None:
     """Who stops when the interval is narrow stops when the spread happens to look small."""
-    at = looks(3, 60)
+    at = analysis_sizes(3, 60)
     x = RNG(1).normal(10, 5, (1000, at[-1]))
 
     def covered(errors: tuple[float, ...]) -> int:

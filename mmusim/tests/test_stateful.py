@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
-from conftest import BROKEN, CONSTANT, cell, only, with_program
+from conftest import BROKEN, CONSTANT, only, setting, with_program
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -337,7 +337,7 @@ def test_a_split_finds_the_table_that_a_large_spte_had_unlinked(memory: str) -> 
     """shadow_mmu_get_sp_for_split: what is hashed is not allocated again."""
     phases = [{"do": do} for do in ("write", "enable-logging", "disable-logging")] * 2
     vm = {"kernel": "linux-6.13", "backing": "1GiB" if memory == "1GiB" else "2MiB"}
-    trace = simulate(make_plan(cell(phases, memory=memory, vm=vm, costs=CONSTANT), "nested", 1))
+    trace = simulate(make_plan(setting(phases, memory=memory, vm=vm, costs=CONSTANT), "nested", 1))
     tables = [phase.counters["tables"] for phase in trace.phases]
     assert tables == [0, 513 if memory == "1GiB" else 2, 0, 0, 0, 0]
 
@@ -465,7 +465,7 @@ FORMS: dict[str, Callable[[Totals], Epoch]] = {
 def epochs(policy: str, program: list[tuple[int, bool]]) -> list[Epoch]:
     """Count two epochs of the same accesses, from large writable sptes."""
     phases = [{"do": do} for do in ("write", "enable-logging", *("read", "sync-dirty-log") * 2)]
-    made = cell(phases, memory=f"{2 * REGIONS}MiB", costs=CONSTANT, policies=only(policy))
+    made = setting(phases, memory=f"{2 * REGIONS}MiB", costs=CONSTANT, policies=only(policy))
     plan = make_plan(made, policy, 1)
     for phase in (2, 4):
         plan = with_program(plan, phase, program)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import cell
+from conftest import setting
 from scipy.stats import binomtest
 
 from mmusim.comparison.compare import UnlikeRunsError, compare, judge
@@ -19,7 +19,7 @@ PHASES = [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, list[Metrics]]:
-    made = cell(PHASES)
+    made = setting(PHASES)
     return {
         policy: [measure(simulate(make_plan(made, policy, seed))) for seed in range(8)]
         for policy in ("eager-drop", "lazy-drop")
@@ -124,7 +124,7 @@ def test_a_claim_is_supported_refuted_or_left_open(
     assert ratio.low < ratio.high
     bounds = [ratio.estimate, 1.0] if expect == "straddling" else expect
     data = {"says": "?", "ratio": "lazy-drop / eager-drop", "expect": bounds}
-    verdict = judge(Claim.model_validate(data), cell(PHASES), runs)
+    verdict = judge(Claim.model_validate(data), setting(PHASES), runs)
     assert verdict.outcome == outcome
 
 
@@ -135,4 +135,4 @@ def test_a_published_time_is_judged_by_the_interval_of_the_mean(
     for factor, outcome in ((1.0, "supported"), (2.0, "refuted")):
         data = {"says": "?", "policy": "eager-drop", "within": "5%"}
         claim = Claim.model_validate(data | {"published": f"{mean * factor:.0f}ns"})
-        assert judge(claim, cell(PHASES), runs).outcome == outcome
+        assert judge(claim, setting(PHASES), runs).outcome == outcome

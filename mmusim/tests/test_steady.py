@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import busy_cell, cell
+from conftest import busy_setting, setting
 from experiment_files import MINIMAL
 from test_check import mmusim as mmusim
 
@@ -21,7 +21,7 @@ from mmusim.timeline.record import record
 
 def test_laps_are_the_phases_of_one_name_in_order() -> None:
     phases = [{"do": "write", "name": "lap"}, {"do": "read", "name": "look"}] * 3
-    trace = simulate(make_plan(cell(phases), "eager-drop", 1))
+    trace = simulate(make_plan(setting(phases), "eager-drop", 1))
     found = laps(trace, "lap")
     assert found.tolist() == [p.end_ns - p.start_ns for p in trace.phases if p.name == "lap"]
     assert laps(trace, "read").tolist() == laps(trace, "look").tolist()
@@ -31,7 +31,7 @@ def test_laps_are_the_phases_of_one_name_in_order() -> None:
 
 def test_windows_add_up_to_what_the_run_lost() -> None:
     """Of whole windows over a run of one vCPU: what is lost in them is lost in the ledger."""
-    made = cell([{"do": "write"}, {"do": "read"}], vcpus=1)
+    made = setting([{"do": "write"}, {"do": "read"}], vcpus=1)
     timeline = record(make_plan(made, "eager-drop", 1))
     found = utilisation(timeline, 1000)
     (lane,) = timeline.vcpus
@@ -41,7 +41,7 @@ def test_windows_add_up_to_what_the_run_lost() -> None:
     assert ((found >= 0) & (found <= 1)).all()
     with pytest.raises(ValueError, match="is too short"):
         mser5(laps(simulate(make_plan(made, "eager-drop", 1)), "read"))
-    four = utilisation(record(make_plan(busy_cell(), "eager-drop", 1)), 10_000)
+    four = utilisation(record(make_plan(busy_setting(), "eager-drop", 1)), 10_000)
     assert 0 < four.mean() < 1
     with pytest.raises(ValueError, match="does not fit"):
         utilisation(timeline, 10**12)
@@ -71,7 +71,7 @@ def test_the_command_line_finds_the_warm_up_of_a_test_with_many_iterations(
         ((), "or --lap must be given"),
         (("--lap", "a", "--window", "1us"), "and not both"),
         (("--window", "1"), "write e.g."),
-        (("--lap", "dirty", "--cell", "R1"), "is no cell"),
+        (("--lap", "dirty", "--setting", "R1"), "is no setting"),
     ]:
         status, _, err = mmusim("warm-up", path, *arguments)
         assert status == 2

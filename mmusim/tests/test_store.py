@@ -32,7 +32,7 @@ def record(seed: int) -> dict[str, Any]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     made = Store.open_for(tmp_path / "out", "one", {"mmusim": HERE})
-    made.add_cells([("k", "the cell", "[vm]\n", "skylake-2021", "abcd")])
+    made.add_settings([("k", "the cell", "[vm]\n", "skylake-2021", "abcd")])
     return made
 
 
@@ -47,7 +47,7 @@ def test_what_is_stored_comes_back(store: Store) -> None:
         ("k", "lazy-drop", 2, {"values": {"phase_time": 7}}),
     ], "by seed; other versions apart"
     assert [row[2] for row in store.results("2")] == [1]
-    assert store.cells() == {"k": ("the cell", "[vm]\n")}
+    assert store.settings() == {"k": ("the cell", "[vm]\n")}
     assert store.states() == {"queued": 0, "running": 0, "done": 2, "failed": 1}
     store.close()
 
@@ -235,7 +235,7 @@ def test_a_ledger_of_format_2_is_brought_up_to_date(tmp_path: Path) -> None:
     assert "brought from format 2 to 3" in store.mended()[0]
     assert list(store.results("v")) == [("k", "lazy-drop", 1, {"values": {"phase_time": 7}})]
     assert store.states("v")["failed"] == 1
-    assert store.cells() == {"k": ("the cell", "[vm]")}
+    assert store.settings() == {"k": ("the cell", "[vm]")}
     store.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == [LEDGER, f"{LEDGER}.format-2"]
 
@@ -290,7 +290,7 @@ def test_of_a_ledger_with_a_broken_page_everything_else_is_kept(store: Store) ->
         notice
     )
     assert {row[2]: row[3] for row in mended.results()} == {seed: record(seed) for seed in left}
-    assert mended.cells() == {"k": ("the cell", "[vm]\n")}
+    assert mended.settings() == {"k": ("the cell", "[vm]\n")}
     mended.close()
     assert (store.folder / f"{LEDGER}.damaged").read_bytes() == bytes(whole)
     again = Store.open_for(store.folder, "one", {})

@@ -13,17 +13,17 @@ from experiment_files import HERE, MINIMAL, changed, complaints, minimal
 from scipy.stats import qmc
 
 from mmusim.base.units import parse_ns
-from mmusim.config.cells import Cell, cells_of
 from mmusim.config.experiment import Experiment
 from mmusim.config.ranges import Range
+from mmusim.config.settings import Setting, settings_of
 
 
-def cells(text: str) -> list[Cell]:
-    return cells_of(tomllib.loads(MINIMAL + text), "x.toml", HERE)
+def settings(text: str) -> list[Setting]:
+    return settings_of(tomllib.loads(MINIMAL + text), "x.toml", HERE)
 
 
 def labels(text: str) -> list[tuple[Any, ...]]:
-    return [tuple(cell.labels.values()) for cell in cells(text)]
+    return [tuple(setting.labels.values()) for setting in settings(text)]
 
 
 SAMPLE = """
@@ -228,7 +228,7 @@ def test_points_that_the_field_refuses_between_good_ends_are_one_complaint() -> 
     assert "must be a whole number of 2 MiB regions" in c.rule
     assert c.remedy.endswith("; or give the range in sweep.sample a step that fits")
     data = sampled("vm.memory", {"from": "64MiB", "to": "128MiB", "step": "2MiB"}, points=64)
-    assert len({cell.experiment.vm.memory for cell in cells_of(data, "x.toml", HERE)}) > 20
+    assert len({setting.experiment.vm.memory for setting in settings_of(data, "x.toml", HERE)}) > 20
 
 
 def test_the_schema_knows_sweeps() -> None:
@@ -245,7 +245,7 @@ def test_claims_may_be_about_values_of_lists() -> None:
     data = changed("sweep.zip", {"vm.vcpus": [1, 2]}) | {
         "claims": [claim | {"where": {"vm.vcpus": [2]}}]
     }
-    assert len(cells_of(data, "x.toml", HERE)) == 2
+    assert len(settings_of(data, "x.toml", HERE)) == 2
     data["claims"][0]["where"] = {"vm.vcpus": [3]}
     assert one(data)[2] == "is not a value of vm.vcpus"
 
@@ -253,7 +253,7 @@ def test_claims_may_be_about_values_of_lists() -> None:
 def test_the_sweep_that_the_docs_show_is_one() -> None:
     text = (ROOT / "docs" / "sweeps.md").read_text()
     block = text[text.index("    [sweep] ") : text.index("Keys are dotted names")]
-    found = cells(
+    found = settings(
         block + '[workloads.w]\npattern = "reads-beside-writes"\naccesses_per_page = 2.0\n'
     )
     assert len(found) == 3 * 2 * 64

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import simpy
-from conftest import CONSTANT, BusyRun, busy_cell, cell, with_program
+from conftest import CONSTANT, BusyRun, busy_setting, setting, with_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from mmusim.base.errors import DeadlockError, InvariantError, LivelockError, Los
 from mmusim.config.driver import Pass
 from mmusim.costs.distributions import Constant, Distribution, Gamma
 from mmusim.costs.random_streams import costs, stream_key
-from mmusim.engine import page_fault, simulate, truth, vcpu
+from mmusim.engine import invariants, page_fault, simulate, vcpu
 from mmusim.engine.mmu_lock import SpinLock
 from mmusim.engine.vm import Vm
 from mmusim.mmu import fault as mmu_fault
@@ -206,9 +206,9 @@ def test_faults_are_conserved(busy_run: BusyRun) -> None:
 
 
 def test_doubling_every_time_doubles_every_time() -> None:
-    once = cell(QUIET, costs=CONSTANT)
+    once = setting(QUIET, costs=CONSTANT)
     doubled = {name: f"{2 * int(cost[:-2])}{cost[-2:]}" for name, cost in CONSTANT.items()}
-    twice = cell(QUIET, costs=doubled)
+    twice = setting(QUIET, costs=doubled)
     a, b = (simulate(make_plan(c, "lazy-drop", 1)) for c in (once, twice))
     assert [2 * phase.end_ns for phase in a.phases] == [phase.end_ns for phase in b.phases]
 
@@ -236,10 +236,12 @@ def test_the_same_plan_gives_the_same_trace_with_and_without_a_probe(plans: Plan
 def test_policies_are_paired_access_by_access() -> None:
     """Where both policies only hit, one seed gives both the same nanoseconds."""
     phases = [{"do": "write"}, {"do": "write"}]
-    a, b = (simulate(make_plan(cell(phases), name, 3)) for name in ("eager-drop", "lazy-drop"))
+    a, b = (simulate(make_plan(setting(phases), name, 3)) for name in ("eager-drop", "lazy-drop"))
     assert a.fingerprint == b.fingerprint
     apart = {"replications": {"pairing": "independent"}}
-    a, b = (simulate(make_plan(cell(phases, **apart), p, 3)) for p in ("eager-drop", "lazy-drop"))
+    a, b = (
+        simulate(make_plan(setting(phases, **apart), p, 3)) for p in ("eager-drop", "lazy-drop")
+    )
     assert a.fingerprint != b.fingerprint, "negative control: independent draws differ"
 
 
@@ -310,7 +312,7 @@ class OneWriter:
 def test_a_split_that_others_do_not_notice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: without the interrupt, planned runs go on at the price of large sptes."""
     phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]
-    made = cell(phases, vcpus=4, memory="8MiB", vm={"kernel": "linux-6.13"})
+    made = setting(phases, vcpus=4, memory="8MiB", vm={"kernel": "linux-6.13"})
     plan = make_plan(made, "split-on-fault", 1)
     plan = dataclasses.replace(plan, patterns=(*plan.patterns[:2], OneWriter()))
     assert simulate(plan).fingerprint == simulate(plan, run_limit=1).fingerprint
@@ -336,7 +338,7 @@ def test_a_cut_in_the_wrong_place_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
         done, until = cut(self, offset)
         return (done + 1, int(self._ends[done])) if done < self.count else (done, until)
 
-    plan = make_plan(busy_cell(), "lazy-drop", 0)
+    plan = make_plan(busy_setting(), "lazy-drop", 0)
     b = simulate(plan, run_limit=1)
     monkeypatch.setattr(GuestRun, "cut", late)
     assert simulate(plan).fingerprint != b.fingerprint
@@ -350,7 +352,7 @@ def test_a_page_is_stale_exactly_where_the_write_counters_differ(
 ) -> None:
     """The bit that simulate() checks in every run carries the proof of the counters."""
     seen: list[tuple[set[int], set[int]]] = []
-    check = truth.check
+    check = invariants.check
 
     def compare(vm: Vm) -> None:
         pages = vm.table.page
@@ -359,7 +361,7 @@ def test_a_page_is_stale_exactly_where_the_write_counters_differ(
         seen.append((ledger.stale(), logged))
         check(vm)
 
-    monkeypatch.setattr(truth, "check", compare)
+    monkeypatch.setattr(invariants, "check", compare)
     plan = plans(policy, 9)
     phases = [*plan.driver.phases, Pass(do="write", pages="50%")]
     driver = plan.driver.model_copy(update={"phases": phases})
@@ -374,14 +376,14 @@ def test_a_page_is_stale_exactly_where_the_write_counters_differ(
 
 def test_the_2013_bug_loses_writes_and_is_caught() -> None:
     """6b73a96065e8: a large spte became writable and one page of 512 was logged."""
-    plan = make_plan(cell(QUIET), "lazy-drop-2013", 1)
+    plan = make_plan(setting(QUIET), "lazy-drop-2013", 1)
     with pytest.raises(LostWriteError, match=r"'lazy-drop-2013' lost writes to .* pages"):
         simulate(plan)
 
 
 def test_the_2013_bug_is_illegal_even_before_a_write_is_lost() -> None:
     phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "write"}]
-    plan = with_program(make_plan(cell(phases), "lazy-drop-2013", 1), 2, [(5, True)])
+    plan = with_program(make_plan(setting(phases), "lazy-drop-2013", 1), 2, [(5, True)])
     with pytest.raises(InvariantError, match="lets the guest write 511 pages unlogged"):
         simulate(plan)
 
@@ -395,16 +397,16 @@ def test_a_get_that_does_not_flush_loses_writes(monkeypatch: pytest.MonkeyPatch)
         vm.lock.release(-1)
         yield vm.spend(1)
 
-    simulate(make_plan(busy_cell(), "lazy-drop", 1))
+    simulate(make_plan(busy_setting(), "lazy-drop", 1))
     monkeypatch.setattr(log_reports, "unlock_and_flush", unlock_only)
     with pytest.raises(LostWriteError):
-        simulate(make_plan(busy_cell(), "lazy-drop", 1))
+        simulate(make_plan(busy_setting(), "lazy-drop", 1))
 
 
 def test_a_get_that_forgets_to_rearm_loses_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mmu_slot, "rearm", lambda table, gfns, pml: 0)
     with pytest.raises(LostWriteError):
-        simulate(make_plan(cell(QUIET), "eager-drop", 1))
+        simulate(make_plan(setting(QUIET), "eager-drop", 1))
 
 
 # --- progress ----------------------------------------------------------------------------------
@@ -413,7 +415,7 @@ def test_a_get_that_forgets_to_rearm_loses_writes(monkeypatch: pytest.MonkeyPatc
 def test_a_guest_without_progress_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """404381c5839d: a fault handler that leaves the read-only large spte makes the guest loop."""
     monkeypatch.setattr(mmu_fault, "map_small", lambda t, gfn, tracked, bits: True)
-    plan = make_plan(cell(QUIET), "eager-drop", 1)
+    plan = make_plan(setting(QUIET), "eager-drop", 1)
     with pytest.raises(LivelockError) as caught:
         simulate(plan)
     assert str(caught.value) == (
@@ -425,7 +427,7 @@ def test_a_guest_without_progress_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_deadlock_names_who_waits_for_what(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SpinLock, "release", lambda self, who: None)
-    plan = make_plan(cell([{"do": "write"}], vcpus=2), "eager-drop", 1)
+    plan = make_plan(setting([{"do": "write"}], vcpus=2), "eager-drop", 1)
     with pytest.raises(DeadlockError) as caught:
         simulate(plan)
     text = str(caught.value)
@@ -473,7 +475,7 @@ def test_one_epoch_counts_as_the_closed_form_says(
 
 def epoch(policy: str, program: list[tuple[int, bool]]) -> dict[str, int]:
     phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}, {"do": "get-dirty-log"}]
-    made = cell(phases, memory="6MiB", costs=CONSTANT)
+    made = setting(phases, memory="6MiB", costs=CONSTANT)
     trace = simulate(with_program(make_plan(made, policy, 1), 2, program))
     counters = trace.phases[2].counters
     return {
@@ -498,5 +500,5 @@ def test_cached_child_tables_turn_a_fault_a_page_into_a_fault_a_region() -> None
     ]  # fmt: skip
     for cached, faults in ((True, 2), (False, 2 * PAGES)):
         vm = {"kernel": "linux-3.7", "cached_child_tables": cached}
-        trace = simulate(make_plan(cell(phases, vm=vm), "eager-drop", 1))
+        trace = simulate(make_plan(setting(phases, vm=vm), "eager-drop", 1))
         assert trace.phases[6].counters["pf_taken"] == faults

@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import DATA, BusyRun, busy_cell, cell, only
+from conftest import DATA, BusyRun, busy_setting, only, setting
 from experiment_files import MINIMAL
 from test_cli import mmusim_here
 from test_migration import migrating
@@ -88,7 +88,7 @@ def test_requests_with_think_time_and_idling_tile_as_well(run_limit: int) -> Non
         {"do": "run", "workload": "it", "think": "70ns", "background": True},
         *[{"do": "sleep", "time": "150us"}, {"do": "sync-dirty-log"}] * 3,
     ]
-    plan = make_plan(cell(phases, workloads={"it": it}, vcpus=2), "lazy-drop", 1)
+    plan = make_plan(setting(phases, workloads={"it": it}, vcpus=2), "lazy-drop", 1)
     trace, found = simulate(plan, run_limit=run_limit), record(plan)
     assert sums(found.vcpus) == booked(trace.phases)
     assert all(len(gaps(lane)) <= 1 for lane in found.vcpus)
@@ -284,7 +284,7 @@ def test_a_file_that_ends_in_gz_is_packed(plans: Plans, tmp_path: Any) -> None:
 
 
 def test_the_figure_has_a_lane_a_vcpu_and_a_colour_a_state() -> None:
-    plan = make_plan(busy_cell(policies=only("eager-drop")), "eager-drop", 1)
+    plan = make_plan(busy_setting(policies=only("eager-drop")), "eager-drop", 1)
     found = record(plan)
     with plots.style():
         figure = plots.timeline(found)
@@ -318,18 +318,18 @@ def busy(tmp_path: Path) -> Path:
 
 
 def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> None:
-    done = mmusim_here("trace", busy, "--cell", "vcpus=2", "--policy", "lazy-drop", cwd=tmp_path)
+    done = mmusim_here("trace", busy, "--setting", "vcpus=2", "--policy", "lazy-drop", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     data = json.loads(gzip.decompress((tmp_path / "minimal.trace.json.gz").read_bytes()))
     jsonschema.validate(data, SCHEMA)
     assert data["otherData"] == {"policy": "lazy-drop", "seed": 1}
     few = mmusim_here(
-        "trace", busy, "--cell", "vcpus=1", "--out", tmp_path / "few.json", "--limit", 50
+        "trace", busy, "--setting", "vcpus=1", "--out", tmp_path / "few.json", "--limit", 50
     )
     assert "room for 50 records" in few.stdout
     assert "narrow it by --from and --to" in few.stdout
     missing = tmp_path / "no" / "such.json"
-    nowhere = mmusim_here("trace", busy, "--cell", "vcpus=1", "--out", missing)
+    nowhere = mmusim_here("trace", busy, "--setting", "vcpus=1", "--out", missing)
     assert (nowhere.returncode, "cannot be written" in nowhere.stderr) == (2, True)
     assert sorted(p.name for p in tmp_path.glob("*.json*")) == ["few.json", "minimal.trace.json.gz"]
 
@@ -337,14 +337,27 @@ def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ([], "--cell: is needed: the experiment has 2 cells; choose one of: 'vcpus=1'; 'vcpus=2'"),
-        (["--cell", "vcpus=3"], "--cell = 'vcpus=3': is no cell of the experiment; did you mean"),
-        (["--cell", "vcpus=1", "--policy", "lazy"], "is not a policy; did you mean 'lazy-drop'?"),
-        (["--cell", "vcpus=1", "--out", "x.txt"], "must end in .json or .json.gz; choose one"),
-        (["--cell", "vcpus=1", "--from", "5"], "--from = '5': must be a number and a unit"),
-        (["--cell", "vcpus=1", "--from", "9s"], "--from = '9s': is not before the end of the run"),
         (
-            ["--cell", "vcpus=1", "--from", "2ms", "--to", "1ms"],
+            [],
+            "--setting: is needed: the experiment has 2 settings; "
+            "choose one of: 'vcpus=1'; 'vcpus=2'",
+        ),
+        (
+            ["--setting", "vcpus=3"],
+            "--setting = 'vcpus=3': is no setting of the experiment; did you mean",
+        ),
+        (
+            ["--setting", "vcpus=1", "--policy", "lazy"],
+            "is not a policy; did you mean 'lazy-drop'?",
+        ),
+        (["--setting", "vcpus=1", "--out", "x.txt"], "must end in .json or .json.gz; choose one"),
+        (["--setting", "vcpus=1", "--from", "5"], "--from = '5': must be a number and a unit"),
+        (
+            ["--setting", "vcpus=1", "--from", "9s"],
+            "--from = '9s': is not before the end of the run",
+        ),
+        (
+            ["--setting", "vcpus=1", "--from", "2ms", "--to", "1ms"],
             "= '1ms': is not after --from",
         ),
     ],
@@ -358,7 +371,9 @@ def test_what_cannot_be_traced_is_explained(busy: Path, options: list[str], comp
 
 def test_plot_timeline_draws_a_run_that_nobody_stored(busy: Path, tmp_path: Path) -> None:
     to = tmp_path / "t.svg"
-    done = mmusim_here("plot", "timeline", busy, "--cell", "vcpus=2", "--to", to, "--until", "1ms")
+    done = mmusim_here(
+        "plot", "timeline", busy, "--setting", "vcpus=2", "--to", to, "--until", "1ms"
+    )
     assert done.returncode == 0, done.stderr
     text = to.read_text()
     assert all(word in text for word in ("vCPU 1", "mmu_lock", "fault slow", "simulated time"))

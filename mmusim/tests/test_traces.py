@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CONSTANT, cell
+from conftest import CONSTANT, setting
 from test_cli import mmusim_here
 from typer.testing import CliRunner
 
 from mmusim.base.errors import ConfigError
 from mmusim.cli import app
-from mmusim.config.cells import Cell
+from mmusim.config.settings import Setting
 from mmusim.config.workloads import load_workload
 from mmusim.costs.random_streams import Draws, uniforms
 from mmusim.engine import simulate
@@ -248,14 +248,14 @@ def test_a_random_start_is_a_rotation_of_the_trace(recorded: Path) -> None:
     assert one.think.min() >= 0
 
 
-def replaying(trace: Path, memory: str = "4MiB", vcpus: int = 2, **more: Any) -> Cell:
+def replaying(trace: Path, memory: str = "4MiB", vcpus: int = 2, **more: Any) -> Setting:
     phases = [
         {"do": "write"}, {"do": "enable-logging"},
         {"do": "run", "workload": "it", "background": True, "name": "it"},
         *[{"do": "sleep", "time": "20us"}, {"do": "sync-dirty-log"}] * 5, {"do": "wait"},
     ]  # fmt: skip
     it = {"pattern": "replay", "trace": str(trace), **more}
-    return cell(phases, memory=memory, vcpus=vcpus, workloads={"it": it}, costs=CONSTANT)
+    return setting(phases, memory=memory, vcpus=vcpus, workloads={"it": it}, costs=CONSTANT)
 
 
 @pytest.mark.parametrize("policy", ["lazy-drop", "eager-drop"])

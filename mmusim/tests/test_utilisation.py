@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from conftest import BusyRun, busy_cell
+from conftest import BusyRun, busy_setting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,7 +153,7 @@ def test_a_vcpu_that_leaves_unnoticed_is_noticed(monkeypatch: pytest.MonkeyPatch
         v.in_guest = False  # type: ignore[attr-defined]
 
     monkeypatch.setattr(Vm, "left_guest", unnoticed)
-    times = lost_time(simulate(make_plan(busy_cell(), "eager-drop", 4)))
+    times = lost_time(simulate(make_plan(busy_setting(), "eager-drop", 4)))
     assert any(by_ledger != by_clock for by_ledger, by_clock in times)
 
 

@@ -14,7 +14,7 @@ from mmusim.trace.records import HOST, USEFUL, PhaseTrace, Probe
 
 GUEST: Final = "guest"
 """The state of a vCPU that spends its time on something useful."""
-MOST: Final = 400_000
+MAX_SLICES: Final = 400_000
 """Records that a timeline holds unless told otherwise: some 60 MB of trace events."""
 _APART_NS: Final = 5_000  # gauges are read no more often, except by the host
 
@@ -111,7 +111,7 @@ class Recorder(Probe):
 
 
 def record(
-    plan: Plan, *, start_ns: int = 0, end_ns: int | None = None, most: int = MOST
+    plan: Plan, *, start_ns: int = 0, end_ns: int | None = None, most: int = MAX_SLICES
 ) -> Timeline:
     """Simulate a plan and write down what happens between two instants.
 

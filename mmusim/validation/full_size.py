@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from mmusim.engine.choice import COMPILED
 from mmusim.engine.simulate import Simulation
 from mmusim.plan.make import make_plan
-from mmusim.validation.predict import REGIONS, SEED, Costs, cell_of
+from mmusim.validation.predict import REGIONS, SEED, Costs, setting_of
 from mmusim.validation.published import Figure, Run
 
 ALL: Final = 10.0
@@ -85,7 +85,7 @@ def phase_seconds(run: Run, costs: Costs, regions: int) -> dict[str, float]:
     By the selftest's names, in seconds of wall time.
     """
     simulation = Simulation(
-        make_plan(cell_of(run, costs, regions), run.policy, SEED), engine=COMPILED
+        make_plan(setting_of(run, costs, regions), run.policy, SEED), engine=COMPILED
     )
     trace = simulation.run()
     walls = simulation.phase_seconds()

@@ -61,12 +61,12 @@ def read_arms(path: Path) -> ArmsFile:
     ConfigError
         With all that is wrong in the file, the phases of the arms included.
     """
-    from mmusim.config.cells import cells_of
+    from mmusim.config.settings import settings_of
 
     file = load(path, ArmsFile)
     for arm in file.arms:
         data = file.data(arm, "linux-6.18+shadow+get-clears", "shadow")
-        cells_of(data, f"{path} [arms.{arm}]", path.parent)
+        settings_of(data, f"{path} [arms.{arm}]", path.parent)
     return file
 
 
@@ -102,15 +102,15 @@ def measure_arms(
     told: Callable[[str], None] | None = None,
 ) -> list[RunOf]:  # fmt: skip
     """Run every arm `repeats` times on this machine, the arms alternating in random order."""
-    from mmusim.config.cells import cells_of
+    from mmusim.config.settings import settings_of
 
     rng = np.random.default_rng(1)
     runs = []
     names = list(file.arms)
     for seed in range(1, repeats + 1):
         for name in rng.permutation(names).tolist():
-            (cell,) = cells_of(file.data(name, policy, mmu), "live arm", Path())
-            plan = make_plan(cell, policy, seed)
+            (setting,) = settings_of(file.data(name, policy, mmu), "live arm", Path())
+            plan = make_plan(setting, policy, seed)
             runs.append(measured_run(name, plan, run_live(plan), file.measure, seed))
         if told is not None:
             told(f"round {seed} of {repeats}")
@@ -126,9 +126,9 @@ def predict_arms(
     runs = []
     for name in file.arms:
         data = file.data(name, policy, mmu, host.measurement.loop)
-        cell = as_measured(data, host, profile, Path())
+        setting = as_measured(data, host, profile, Path())
         for seed in seeds:
-            plan = make_plan(cell, policy, seed)
+            plan = make_plan(setting, policy, seed)
             runs.append(simulated_run(name, plan, simulate(plan), file.measure, seed))
     return runs
 

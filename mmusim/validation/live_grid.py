@@ -16,9 +16,9 @@ from pydantic import Field, model_validator
 from mmusim.base.quantities import Share, Size, Strict, Time, exact_ns
 from mmusim.base.units import BYTES, PAGE, show_bytes
 from mmusim.calibration.tables import as_cost
-from mmusim.config.cells import Cell, cells_of
 from mmusim.config.host import HostProfile
 from mmusim.config.load import load
+from mmusim.config.settings import Setting, settings_of
 from mmusim.costs.distributions import Empirical
 
 FIRST: Final = "first"
@@ -30,8 +30,8 @@ FAULT_NS: Final = 30_000.0
 """Only decides how many gets a pass is given."""
 
 
-class Setting(Strict):
-    """One cell of the grid."""
+class GridSetting(Strict):
+    """One setting of the grid."""
 
     memory: Size
     writes: Share
@@ -93,14 +93,14 @@ class Setting(Strict):
         return [*phases, steady | {"background": True}, *[wait, sync] * self.syncs,
                 {"do": "wait"}, sync]  # fmt: skip
 
-    def cell(self, policy: str, mmu: str) -> Cell:
-        """Return the cell of an experiment that is this setting, for a run on the machine."""
+    def setting(self, policy: str, mmu: str) -> Setting:
+        """Return the setting of an experiment that is this setting, for a run on the machine."""
         data = self._data(policy, mmu, self.phases(loop_ns=0, late_ns=0))
-        (cell,) = cells_of(data, "live validation", Path())
-        return cell
+        (setting,) = settings_of(data, "live validation", Path())
+        return setting
 
-    def simulated(self, policy: str, mmu: str, profile: HostProfile, path: str) -> Cell:
-        """Return the cell as the measuring guest has it, for a run of the simulator."""
+    def simulated(self, policy: str, mmu: str, profile: HostProfile, path: str) -> Setting:
+        """Return the setting as the measuring guest has it, for a run of the simulator."""
         measurement = profile.measurement
         assert measurement is not None
         phases = self.phases(loop_ns=measurement.loop, late_ns=measurement.late)
@@ -120,28 +120,29 @@ class Setting(Strict):
         }  # fmt: skip
 
 
-def as_measured(data: dict[str, Any], profile: HostProfile, path: str, folder: Path) -> Cell:
-    """Return the only cell of an experiment on a measured host, its guest being the measuring one.
+def as_measured(data: dict[str, Any], profile: HostProfile, path: str, folder: Path) -> Setting:
+    """Return the only setting of an experiment on a measured host, its guest being the measuring
+    one.
 
     Reading the clock is then part of every access, and a phase begins with its first access.
     """
     assert profile.measurement is not None
     data = data | {"host": {"profile": path}}
-    (plain,) = cells_of(data, "live validation", folder)
+    (plain,) = settings_of(data, "live validation", folder)
     hit = plain.costs["t_hit_2M"]
     base: Any = as_cost(hit) if isinstance(hit, Empirical) else exact_ns(hit.mean())
     clock = exact_ns(profile.measurement.clock)
     costs = {"t_pass": "0ns", "t_hit_2M": {"shifted": {"by": clock, "base": base}}}
-    (cell,) = cells_of(
+    (setting,) = settings_of(
         data | {"host": {"profile": path, "costs": costs}}, "live validation", folder
     )
-    return cell
+    return setting
 
 
 class Grid(Strict):
     """A file of settings."""
 
-    settings: Annotated[list[Setting], Field(min_length=1)]
+    settings: Annotated[list[GridSetting], Field(min_length=1)]
 
 
 def shipped_grid() -> Path:
@@ -151,7 +152,7 @@ def shipped_grid() -> Path:
     return Path(str(files("mmusim.validation") / "live_grid.toml"))
 
 
-def read_grid(path: Path | None = None) -> list[Setting]:
+def read_grid(path: Path | None = None) -> list[GridSetting]:
     """Read a grid, the shipped one by default.
 
     Raises

@@ -24,7 +24,7 @@ from mmusim.kvm.live import run_live
 from mmusim.kvm.live_trace import LiveTrace
 from mmusim.plan.make import Plan, make_plan
 from mmusim.trace.records import Trace
-from mmusim.validation.live_grid import PASSES, Setting
+from mmusim.validation.live_grid import PASSES, GridSetting
 
 FORMAT: Final = 1
 Kind = Literal["measured", "simulated"]
@@ -46,13 +46,13 @@ class RunOf:
     log_ns: float  # all log operations beside it and after it
 
 
-def policy_of(setting: Setting, base: str) -> str:
+def policy_of(setting: GridSetting, base: str) -> str:
     """Return the policy of a machine (``linux-6.18+shadow``) with a setting's reporting."""
     return f"{base}+{setting.reporting}"
 
 
 def measure_all(
-    settings: Sequence[Setting], base: str, mmu: str, repeats: int, *, seed: int = 1,
+    settings: Sequence[GridSetting], base: str, mmu: str, repeats: int, *, seed: int = 1,
     told: Callable[[str], None] | None = None,
 ) -> list[RunOf]:  # fmt: skip
     """Run every setting `repeats` times on this machine, all settings once in each round.
@@ -65,7 +65,7 @@ def measure_all(
         for number in rng.permutation(len(settings)).tolist():
             setting = settings[number]
             policy = policy_of(setting, base)
-            plan = make_plan(setting.cell(policy, mmu), policy, repeat)
+            plan = make_plan(setting.setting(policy, mmu), policy, repeat)
             trace = run_live(plan)
             runs += [measured_run(setting.name, plan, trace, name, repeat) for name in PASSES]
         if told is not None:
@@ -90,7 +90,7 @@ def measured_run(setting: str, plan: Plan, trace: LiveTrace, name: str, seed: in
 
 
 def simulate_all(
-    settings: Sequence[Setting], base: str, mmu: str, profile: str, seeds: Iterable[int],
+    settings: Sequence[GridSetting], base: str, mmu: str, profile: str, seeds: Iterable[int],
     *, workers: int | None = None, told: Callable[[str], None] | None = None,
 ) -> list[RunOf]:  # fmt: skip
     """Simulate every setting with a host profile (a path or name), once for each seed."""
@@ -108,7 +108,7 @@ def simulate_all(
     return runs
 
 
-def _simulated(job: tuple[Setting, str, str, str, int]) -> list[RunOf]:
+def _simulated(job: tuple[GridSetting, str, str, str, int]) -> list[RunOf]:
     setting, base, mmu, path, seed = job
     profile: HostProfile = load_profile(path)
     policy = policy_of(setting, base)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.base.histogram import Histogram
-from mmusim.validation.live_grid import Setting
+from mmusim.validation.live_grid import GridSetting
 from mmusim.validation.live_runs import RunOf
 
 Floats = NDArray[np.float64]
@@ -96,7 +96,7 @@ class PassScore:
         return next(c for c in self.compared if c.metric == metric)
 
 
-def score_all(settings: Sequence[Setting], runs: Iterable[RunOf]) -> list[PassScore]:
+def score_all(settings: Sequence[GridSetting], runs: Iterable[RunOf]) -> list[PassScore]:
     """Score every pass that was both measured and simulated."""
     groups: dict[tuple[str, str, str], list[RunOf]] = {}
     for run in runs:
@@ -112,7 +112,7 @@ def score_all(settings: Sequence[Setting], runs: Iterable[RunOf]) -> list[PassSc
 
 
 def _score(
-    setting: Setting, which: str, measured: list[RunOf], simulated: list[RunOf]
+    setting: GridSetting, which: str, measured: list[RunOf], simulated: list[RunOf]
 ) -> PassScore:  # fmt: skip
     compared = []
     for metric, of in METRICS.items():
@@ -133,7 +133,7 @@ def _score(
 
 
 def counts(
-    setting: Setting, which: str, measured: list[RunOf], simulated: list[RunOf]
+    setting: GridSetting, which: str, measured: list[RunOf], simulated: list[RunOf]
 ) -> tuple[bool | None, tuple[str, ...]]:
     """Compare the kernel's counters of runs of one seed, which make the same accesses.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.units import BYTES, PAGES_PER_REGION
-from mmusim.config.cells import Cell, cells_of
+from mmusim.config.settings import Setting, settings_of
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
 from mmusim.trace.records import PhaseTrace
@@ -89,7 +89,7 @@ def times(run: Run, costs: Costs, touched: int = TOUCHED) -> dict[str, Times]:
 
 def phases(run: Run, costs: Costs, regions: int) -> dict[str, Times]:
     """Simulate a run in which each vCPU touches so many regions; return what its phases took."""
-    trace = simulate(make_plan(cell_of(run, costs, regions), run.policy, SEED))
+    trace = simulate(make_plan(setting_of(run, costs, regions), run.policy, SEED))
     return {phase.name: _times(phase, run.vcpus) for phase in trace.phases if phase.name}
 
 
@@ -100,8 +100,8 @@ def _times(phase: PhaseTrace, vcpus: int) -> Times:
     return Times(phase.end_ns - phase.start_ns, parts)
 
 
-def cell_of(run: Run, costs: Costs, regions: int) -> Cell:
-    """Return the cell of a run of which each vCPU touches so many 2 MiB regions.
+def setting_of(run: Run, costs: Costs, regions: int) -> Setting:
+    """Return the setting of a run of which each vCPU touches so many 2 MiB regions.
 
     A part of a GiB cannot be a 1 GiB page, so with such backing all memory is there and the first
     regions of each vCPU's are touched; else there is no more memory than is touched.
@@ -125,5 +125,5 @@ def cell_of(run: Run, costs: Costs, regions: int) -> Cell:
         "policies": {"baseline": run.policy, "compare": ["none"]},
         "driver": driver,
     }  # fmt: skip
-    (cell,) = cells_of(data, "published", Path())
-    return cell
+    (setting,) = settings_of(data, "published", Path())
+    return setting

@@ -26,8 +26,8 @@ SCALARS: Final = (
 VCPU: Final = (
     # Where it is: the place it goes on at, and the event it waits for.
     "at", "waits", "program_no", "alive",
-    "in_guest", "left_ns", "accesses", "flush_requested", "handling", "graces", "errands",
-    "stolen_ns", "books", "started_ns", "length",
+    "in_guest", "left_ns", "accesses", "flush_requested", "handling", "graces", "queued_work",
+    "stolen_ns", "recorder", "started_ns", "length",
     # Kicks: numbers of those sent and answered; whom the answer is for, if that is Python.
     "kick_sent", "kick_answered", "ack_slot", "ack_for",
     # How often it has paid for what is counted.

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mmusim.engine.compiled.booking import book, stalled
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import wait
 from mmusim.engine.compiled.fields import (
@@ -36,6 +35,7 @@ from mmusim.engine.compiled.places import (
     STOLEN_GIVEN,
     USER_SPACE,
 )
+from mmusim.engine.compiled.recording import book, stalled
 from mmusim.engine.compiled.working_set import refill
 from mmusim.engine.vm import FLUSH_EXIT, INTERFERENCE, PML_DRAIN, TLB_FLUSH, TLB_REFILL
 from mmusim.mmu.spte import LOGGED
@@ -51,7 +51,7 @@ def enter_guest(s: Any, v: int, entry_ns: int, cause: int, index: int, then: int
 @jit
 def enters(s: Any, v: int) -> int:
     """Begin with what has to be done in user space."""
-    if s.errands[v] or (s.ring_size and s.ring_n[v] >= s.ring_soft):
+    if s.queued_work[v] or (s.ring_size and s.ring_n[v] >= s.ring_soft):
         s.at[v] = CALLED
         return USER_SPACE
     return called(s, v)
@@ -93,7 +93,7 @@ def flushed(s: Any, v: int) -> int:
 @jit
 def entered(s: Any, v: int) -> int:
     """Be in the guest, unless a request came during the entry, which is broken off."""
-    if s.flush_requested[v] or s.errands[v] or s.stolen_ns[v]:
+    if s.flush_requested[v] or s.queued_work[v] or s.stolen_ns[v]:
         s.entry_ns[v] = 0
         return ENTERS
     s.in_guest[v] = 1

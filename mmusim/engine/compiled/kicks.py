@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled.booking import book
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import (
     ACK,
@@ -21,6 +20,7 @@ from mmusim.engine.compiled.events import (
 from mmusim.engine.compiled.fields import C_FLUSH_INIT, C_FLUSH_TARGET
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.places import FLUSH_ACKNOWLEDGED, FLUSH_SENT, TAKEN_BACK
+from mmusim.engine.compiled.recording import book
 from mmusim.engine.vm import FLUSH_WAIT
 from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 from mmusim.mmu.spte import TLB_READ, TLB_WRITE
@@ -56,7 +56,7 @@ def replan(s: Any, by: int) -> None:
 
 
 @jit
-def take_back(s: Any, page: int, page_end: int, region: int, region_end: int) -> None:
+def revoke(s: Any, page: int, page_end: int, region: int, region_end: int) -> None:
     """Note that TLBs may hold more of these entries than the tables allow, until a flush."""
     taken, n = s.taken, s.taken_n
     taken[n, 0], taken[n, 1], taken[n, 2], taken[n, 3] = page, page_end, region, region_end

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled.booking import tally
 from mmusim.engine.compiled.events import KIND_BITS, NORMAL, PYTHON, VCPU, push
 from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE
 from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.recording import tally
 
 
 @jit

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmusim.engine.compiled.booking import book
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import wait
 from mmusim.engine.compiled.fields import (
@@ -21,7 +20,7 @@ from mmusim.engine.compiled.fields import (
 )
 from mmusim.engine.compiled.guest_mode import mark_dirty
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.kicks import flush_remote, replan, take_back
+from mmusim.engine.compiled.kicks import flush_remote, replan, revoke
 from mmusim.engine.compiled.mechanism import (
     drop_large,
     lacks_tables,
@@ -47,6 +46,7 @@ from mmusim.engine.compiled.places import (
     SPLIT,
     UNLOCKS,
 )
+from mmusim.engine.compiled.recording import book
 from mmusim.engine.compiled.runs import settle
 from mmusim.engine.page_fault import LOST_RACE, SLOW, SPURIOUS
 from mmusim.engine.vm import DROP_LARGE, FAULT_SLOW, SPLIT_LARGE, TABLE_ALLOC
@@ -105,7 +105,7 @@ def map_page(s: Any, v: int) -> int:
         bits, unlinked = walk_guest(s, s.guest_dirty, s.guest_orphans, gfn, s.write[v] != 0)
         s.bits[v] = bits
         if unlinked:
-            take_back(s, first_under(s, gfn, 2), end_under(s, gfn, 2), 0, 0)
+            revoke(s, first_under(s, gfn, 2), end_under(s, gfn, 2), 0, 0)
             return flush_remote(s, v, GUEST_TABLE_FLUSHED)
     return makes_room(s, v)
 
@@ -155,7 +155,7 @@ def room_made(s: Any, v: int) -> int:
 @jit
 def dropping(s: Any, v: int) -> int:
     """Zap the large spte over the faulting page and flush at once, under mmu_lock."""
-    if len(s.touched) and s.books[v] == s.measured_books:
+    if len(s.touched) and s.recorder[v] == s.measured_books:
         s.at[v] = DROPPED
         return READ_BEFORE_DROP
     return dropped(s, v)
@@ -168,7 +168,7 @@ def dropped(s: Any, v: int) -> int:
     if s.bundles:
         settle(s)
     drop_large(s, gfn, level)
-    take_back(s, 0, 0, first_under(s, gfn, level) >> 9, end_under(s, gfn, level) >> 9)
+    revoke(s, 0, 0, first_under(s, gfn, level) >> 9, end_under(s, gfn, level) >> 9)
     return flush_remote(s, v, ROOM_MADE)
 
 
@@ -213,7 +213,7 @@ def mapped(s: Any, v: int) -> int:
             s.upper.had_large[gfn >> 18] = True
         if map_large(s, gfn, level, s.keep_child != 0, bits):
             first, end = first_under(s, gfn, level), end_under(s, gfn, level)
-            take_back(s, first, end, first >> 9, end >> 9)
+            revoke(s, first, end, first >> 9, end >> 9)
             return flush_remote(s, v, UNLOCKS)
         return UNLOCKS
     tracked = s.slot_logs[v] != 0

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mmusim.engine.compiled.booking import book, tally
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import wait, wait_for_somebody
 from mmusim.engine.compiled.fields import (
@@ -48,6 +47,7 @@ from mmusim.engine.compiled.places import (
     PREPARED,
     RING_OVERFLOWS,
 )
+from mmusim.engine.compiled.recording import book, tally
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of
 from mmusim.engine.page_fault import FAST, LOST_RACE, SPURIOUS
 from mmusim.engine.vm import FAULT_FAST, FAULT_SLOW, MMU_LOCK_WAIT

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled.booking import bin_of, book, of_books, sum_up, tally
 from mmusim.engine.compiled.chance import cost, drawn, hit_ns, of_shape, walk_ns
 from mmusim.engine.compiled.fields import (
     C_PML_LOG,
@@ -20,13 +19,14 @@ from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
 from mmusim.engine.compiled.peek import peek_bool, peek_long, peek_word
 from mmusim.engine.compiled.places import FINISHING, TOUCHING
+from mmusim.engine.compiled.recording import bin_of, book, of_books, sum_up, tally
 from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import STALE
 
 WRITE_BIT = 31
 GFN = (1 << WRITE_BIT) - 1
-LONG = 1 << 62  # ns
+NEVER_NS = 1 << 62  # ns
 
 
 @jit
@@ -188,7 +188,7 @@ def settle(s: Any) -> None:
         if s.at[v] != TOUCHING and s.at[v] != FINISHING:
             continue
         offset = s.now - s.run_start[v]
-        touched = len(s.touched) > 0 and s.books[v] == s.measured_books
+        touched = len(s.touched) > 0 and s.recorder[v] == s.measured_books
         i = s.marked[v]
         while i < s.count[v] and s.ends[v, i] < offset:
             code = code_of(s, v, s.k[v] + i)
@@ -234,14 +234,14 @@ def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
     read_bins = s.bins[of_books(s, v, READS)]
     write_bins = s.bins[of_books(s, v, WRITES)]
     marked = s.marked[v]
-    marks = len(s.touched) > 0 and s.books[v] == s.measured_books
+    marks = len(s.touched) > 0 and s.recorder[v] == s.measured_books
     logs = s.logs[v]
     first = hits[0] + walks[0] + max(logs[0], 0)
     if s.began[v] >= 0:
         first = start_ns + s.ends[v, 0] - s.began[v]
         s.began[v] = -1
     hit_sum = walk_sum = log_sum = reads = read_sum = write_sum = read_most = write_most = 0
-    read_least = write_least = LONG
+    read_least = write_least = NEVER_NS
     for i in range(done):
         code = peek_word(code_at, k + i) if code_at else (sequential + k + i) | writes
         gfn, hit, walk = code & GFN, hits[i], walks[i]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from mmusim.engine.compiled import guest_mode, kicks, mapping, page_fault, places
-from mmusim.engine.compiled.booking import book, last_window, note, stalled
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import wait, wait_in_guest
 from mmusim.engine.compiled.fields import T_PASS
 from mmusim.engine.compiled.guest_mode import answer_kick, drain_pml, enter_guest, left_guest
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import permits
+from mmusim.engine.compiled.recording import book, last_window, note, stalled
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, commit, cut, plan, plan_logged
 from mmusim.engine.page_fault import LOST_RACE
 from mmusim.engine.vcpu import PATIENCE

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import simpy
 
-from mmusim.engine.books import Books
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import T_THINK, VCPU
@@ -16,6 +15,7 @@ from mmusim.engine.compiled.loop import PUSH, call
 from mmusim.engine.compiled.memory import field
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
 from mmusim.engine.compiled.shared import CompiledRing, SyncedList
+from mmusim.engine.phase_recorder import PhaseRecorder
 from mmusim.engine.tlb import WorkingSet
 from mmusim.engine.vm import Vcpu
 from mmusim.plan.make import Plan, Program
@@ -57,19 +57,19 @@ class CompiledVcpu(Vcpu):
         self.laps: Iterator[Program] = iter(())
         super().__init__(plan, number)
         self.grace = SyncedList(self.row, _FIELD["graces"])
-        self.errands = SyncedList(self.row, _FIELD["errands"])
+        self.queued_work = SyncedList(self.row, _FIELD["queued_work"])
         if plan.ring_entries:
             self.ring = CompiledRing(self, vm.memory["ring"][number], vm.pml)  # type: ignore[assignment]
 
     @property
-    def books(self) -> Books:
+    def recorder(self) -> PhaseRecorder:
         """The books of the phase it is in."""
         return self._books
 
-    @books.setter
-    def books(self, books: Books) -> None:
-        self._books = books
-        self.row[_FIELD["books"]] = self.of.number_of(books)
+    @recorder.setter
+    def recorder(self, recorder: PhaseRecorder) -> None:
+        self._books = recorder
+        self.row[_FIELD["recorder"]] = self.of.number_of(recorder)
 
     @property
     def pml(self) -> list[int]:

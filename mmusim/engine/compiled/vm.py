@@ -13,12 +13,12 @@ from mmusim.base.histogram import BINS
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.costs.random_streams import ByOccurrence, Pairing
-from mmusim.engine.books import Books
 from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.interference import FIRST
 from mmusim.engine.compiled.loop import BEGIN_INTERFERENCE, SETTLE, call
 from mmusim.engine.compiled.memory import Memory, scalar
+from mmusim.engine.compiled.python_calls import PythonCalls
 from mmusim.engine.compiled.shapes import Shapes
 from mmusim.engine.compiled.shared import (
     CompiledFingerprint,
@@ -28,8 +28,8 @@ from mmusim.engine.compiled.shared import (
     histogram,
 )
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
-from mmusim.engine.compiled.wanted import Wanted
 from mmusim.engine.flush import REPLAN
+from mmusim.engine.phase_recorder import PhaseRecorder
 from mmusim.engine.vm import Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import Edit
@@ -52,7 +52,7 @@ class CompiledVm(Vm):
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
         self.memory = Memory(plan.vcpus)
         self._postcopy: Any = None
-        self._books: list[Books] = []
+        self._books: list[PhaseRecorder] = []
         self.shapes = Shapes(self.memory)
         self._allocate(plan)
         super().__init__(plan, run_limit, None)
@@ -66,7 +66,7 @@ class CompiledVm(Vm):
 
     def make_env(self) -> simpy.Environment:
         """Return the event list that compiled code shares."""
-        self._wanted = Wanted(self)
+        self._wanted = PythonCalls(self)
         self.compiled_env = CompiledEnvironment(self.memory, self._wanted.serve)
         return self.compiled_env
 
@@ -112,10 +112,10 @@ class CompiledVm(Vm):
 
     def _allocate(self, plan: Plan) -> None:
         cpus, put = plan.vcpus, self.memory.put
-        books = 1 + sum(isinstance(p, GuestPhase) for p in plan.driver.phases)
+        recorder = 1 + sum(isinstance(p, GuestPhase) for p in plan.driver.phases)
         sources = len(plan.interference)
-        histograms = fields.LOCK_HISTOGRAMS + 4 * books
-        put("ledger", np.zeros((books, len(CAUSES)), np.int64))
+        histograms = fields.LOCK_HISTOGRAMS + 4 * recorder
+        put("ledger", np.zeros((recorder, len(CAUSES)), np.int64))
         put("bins", np.zeros((histograms, BINS), np.int64))
         put("exact", np.zeros((histograms, 4), np.int64))
         put("prints", np.zeros(PRINTS, np.int64))
@@ -218,16 +218,16 @@ class CompiledVm(Vm):
 
     # --- books --------------------------------------------------------------------------------
 
-    def number_of(self, books: Books) -> int:
+    def number_of(self, recorder: PhaseRecorder) -> int:
         """Return the number of a phase's books in memory; 0 is that of no phase."""
-        if books.npages == 0:
+        if recorder.npages == 0:
             return 0
-        if not any(books is known for known in self._books):
-            self._books.append(books)
-            if books.touched is not None:
-                self.memory.put("touched", books.touched)
+        if not any(recorder is known for known in self._books):
+            self._books.append(recorder)
+            if recorder.touched is not None:
+                self.memory.put("touched", recorder.touched)
                 self.memory.set("measured_books", len(self._books))
-        return 1 + next(n for n, known in enumerate(self._books) if known is books)
+        return 1 + next(n for n, known in enumerate(self._books) if known is recorder)
 
     def settle(self) -> None:
         """Mark what the runs of hits under way have touched by now."""
@@ -236,11 +236,11 @@ class CompiledVm(Vm):
     def fold(self) -> None:
         """Write what compiled code has booked into the phases' books."""
         memory = self.memory
-        for number, books in enumerate(self._books, 1):
+        for number, recorder in enumerate(self._books, 1):
             for cause, ns in enumerate(memory["ledger"][number].tolist()):
-                books.ledger[cause] += ns
+                recorder.ledger[cause] += ns
             first = fields.LOCK_HISTOGRAMS + 4 * number
-            own = (books.reads, books.writes, books.requests, books.stalls)
+            own = (recorder.reads, recorder.writes, recorder.requests, recorder.stalls)
             for offset, mine in enumerate(own):
                 mine.merge(histogram(memory, first + offset))
         for mode, waits in enumerate(self.waits):

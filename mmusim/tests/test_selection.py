@@ -95,7 +95,7 @@ def test_who_cannot_be_told_apart_within_the_limit_is_named(
         (["--limit", "5"], "is less than the first seeds; give 10 or more"),
         (["--first", "2"], "too few to know a variance"),
         (["--among", "policy"], "choose policies, settings or all"),
-        (["--cell", "vcpus=3"], "did you mean 'vcpus="),
+        (["--setting", "vcpus=3"], "did you mean 'vcpus="),
         (["--policy", "lazydrop"], "did you mean 'lazy-drop'?"),
         (["--policy", "lazy-drop"], "competes with nobody"),
     ],

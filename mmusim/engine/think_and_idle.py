@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.costs.random_streams import Stream
-from mmusim.engine.books import Books
+from mmusim.engine.phase_recorder import PhaseRecorder
 from mmusim.plan.make import Program
 from mmusim.workload.base import Requests
 
 Ints = NDArray[np.int64]
 
 
-class Lead:
+class ThinkAndIdle:
     """The times before the accesses of one program."""
 
     __slots__ = ("_due", "_extra", "_first", "_last", "_requests", "_stream")
@@ -40,7 +40,7 @@ class Lead:
             self._last = np.ascontiguousarray(last).data
 
     @classmethod
-    def of(cls, program: Program, began_ns: int) -> Lead | None:
+    def of(cls, program: Program, began_ns: int) -> ThinkAndIdle | None:
         """Return the leads of a program, or None if all are zero."""
         accesses = program.accesses
         if program.think is None and accesses.think is None and accesses.requests is None:
@@ -82,16 +82,16 @@ class Lead:
             waits[:-1] = np.diff(pushed, prepend=0)
         return ends, waits
 
-    def commit(self, books: Books, k: int, start_ns: int, ends: Any, waits: Any) -> int:
+    def commit(self, recorder: PhaseRecorder, k: int, start_ns: int, ends: Any, waits: Any) -> int:
         """Book the requests that accesses from k on complete; return how long was waited."""
         if self._requests is None:
             return 0
         done = len(ends)
         if isinstance(ends, list):
-            books.completed += [
+            recorder.completed += [
                 start_ns + end - self._due[k + i] for i, end in enumerate(ends) if self._last[k + i]
             ]
             return sum(waits[:done])
         late = start_ns + ends - self._requests.due[k : k + done]
-        books.requests.add(late[self._requests.last[k : k + done]])
+        recorder.requests.add(late[self._requests.last[k : k + done]])
         return int(waits[:done].sum())

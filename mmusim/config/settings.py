@@ -1,4 +1,4 @@
-"""From an experiment file to its cells: every variant at every point of the sweep."""
+"""From an experiment file to its settings: every variant at every point of the sweep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHANGEABLE: Final = ("vm", "host", "driver", "workloads", "replications")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Setting:
     """One setting of an experiment, in which policies are compared."""
 
     labels: dict[str, Any]  # {"variant": ..., swept key: value}
@@ -37,7 +37,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The labels as text: ``R1, memory=1GiB``; empty if there is only one cell."""
+        """The labels as text: ``R1, memory=1GiB``; empty if there is only one setting."""
         last = [key.rpartition(".")[2] for key in self.labels]
         short = dict(zip(self.labels, last, strict=True))
         texts = (
@@ -65,8 +65,8 @@ class Cell:
         ).hexdigest()
 
 
-def load_cells(path: str | Path) -> tuple[Experiment, list[Cell]]:
-    """Read an experiment file and return it with its cells.
+def load_settings(path: str | Path) -> tuple[Experiment, list[Setting]]:
+    """Read an experiment file and return it with its settings.
 
     Raises
     ------
@@ -75,16 +75,16 @@ def load_cells(path: str | Path) -> tuple[Experiment, list[Cell]]:
     """
     path = Path(path)
     data = read_toml(path)
-    return check(data, Experiment, str(path)), cells_of(data, str(path), path.parent)
+    return check(data, Experiment, str(path)), settings_of(data, str(path), path.parent)
 
 
-def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
+def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting]:
     """Expand parsed experiment data; `folder` is where relative profile paths start.
 
     Raises
     ------
     ConfigError
-        With every complaint about any cell, each once.
+        With every complaint about any setting, each once.
     """
     sweep = check(data, Experiment, source).swept
     base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
@@ -96,21 +96,21 @@ def cells_of(data: dict[str, Any], source: str, folder: Path) -> list[Cell]:
 
     profiles: dict[str, HostProfile] = {}
 
-    def cell(variant: str, point: Point) -> Cell:
+    def setting(variant: str, point: Point) -> Setting:
         label = {"variant": variant} | point if variant else point
         origin = f"{source} [variants.{variant}]" if variant else source
         settings = _override(base, variants[variant] | point, origin)
         changed = _with_workload_files(settings, folder)
-        return _cell(label, check(changed, Experiment, origin), folder, origin, profiles)
+        return _setting(label, check(changed, Experiment, origin), folder, origin, profiles)
 
     # Ends of ranges first: what is wrong there is wrong with many points.
     ends = list(sweep.sample.ends()) if sweep.sample else []
     first = {key: values[0] for key, values in sweep.axes.items()}
-    _all(lambda variant, end: cell(variant, first | end), variants, ends, found)
-    cells = [] if found else _all(cell, variants, sweep.points(), found)
+    _all(lambda variant, end: setting(variant, first | end), variants, ends, found)
+    settings = [] if found else _all(setting, variants, sweep.points(), found)
     if found:
         raise ConfigError(_one_a_range(found.values(), sweep))
-    return cells
+    return settings
 
 
 def _one_a_range(found: Iterable[Complaint], sweep: Sweep) -> list[Complaint]:
@@ -127,20 +127,20 @@ def _one_a_range(found: Iterable[Complaint], sweep: Sweep) -> list[Complaint]:
 
 
 def _all(
-    make: Callable[[str, Point], Cell],
+    make: Callable[[str, Point], Setting],
     variants: Iterable[str],
     points: Sequence[Point],
     found: dict[str, Complaint],
-) -> list[Cell]:
-    """Make a cell of every variant at every point; put complaints into `found`, each once."""
-    cells = []
+) -> list[Setting]:
+    """Make a setting of every variant at every point; put complaints into `found`, each once."""
+    settings = []
     for variant in variants:
         for point in points:
             try:
-                cells.append(make(variant, point))
+                settings.append(make(variant, point))
             except ConfigError as error:
                 found |= {str(complaint): complaint for complaint in error.complaints}
-    return cells
+    return settings
 
 
 def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> dict[str, Any]:
@@ -176,14 +176,14 @@ def _facts(workload: Workload) -> dict[str, Any]:
     return facts | {"trace": digest(workload.trace)} if isinstance(workload, Replay) else facts
 
 
-def _cell(
+def _setting(
     labels: dict[str, Any],
     experiment: Experiment,
     folder: Path,
     source: str,
     profiles: dict[str, HostProfile],
-) -> Cell:
-    """Make a cell; `profiles` are those that were read already, by name."""
+) -> Setting:
+    """Make a setting; `profiles` are those that were read already, by name."""
     host, vm = experiment.host, experiment.vm
     for name, workload in experiment.workloads.items():
         if isinstance(workload, Replay):
@@ -199,14 +199,14 @@ def _cell(
         both = [*profile.interference, *host.interference]
         changed = host.model_copy(update={"interference": both})
         experiment = experiment.model_copy(update={"host": changed})
-    return Cell(labels, experiment, costs, profile)
+    return Setting(labels, experiment, costs, profile)
 
 
-def resolved(cell: Cell) -> dict[str, Any]:
-    """Return a cell as plain TOML data with every default and every cost filled in."""
-    data = cell.experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
+def resolved(setting: Setting) -> dict[str, Any]:
+    """Return a setting as plain TOML data with every default and every cost filled in."""
+    data = setting.experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
     data["host"]["costs"] = {
         name: Cost.model_dump(cost, mode="json", exclude_none=True)["value"]
-        for name, cost in cell.profile.costs.items()
+        for name, cost in setting.profile.costs.items()
     } | data["host"]["costs"]
     return data

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mmusim.engine.compiled.vm import CompiledVm
 
 
-class Wanted:
+class PythonCalls:
     """Serves a run."""
 
     def __init__(self, vm: CompiledVm) -> None:
@@ -120,7 +120,7 @@ class Wanted:
         vm = self._vm
         row = self._memory["worst"][v.number].tolist()
         worst = {window: lost for window, lost in zip(WINDOWS, row, strict=True) if lost >= 0}
-        v.books.close_vcpu(worst, v.started_ns, vm.now)
+        v.recorder.close_vcpu(worst, v.started_ns, vm.now)
         vm.fingerprint.add(vm.now, v.number, v.length)
         v.alive = False
         assert v.process is not None
@@ -142,10 +142,10 @@ class Wanted:
 
     def _read_before_drop(self, v: CompiledVcpu) -> int:
         gfn, level = (int(v.row[VCPU.index(name)]) for name in ("gfn", "blocking"))
-        books = v.books
-        assert books.touched is not None
+        recorder = v.recorder
+        assert recorder.touched is not None
         self._vm.settle()
-        books.read_before_drop.append(int(books.touched[under(self._vm, gfn, level)].sum()))
+        recorder.read_before_drop.append(int(recorder.touched[under(self._vm, gfn, level)].sum()))
         return self.go_on(v)
 
     def _end_grace(self, v: CompiledVcpu) -> int:
@@ -165,5 +165,5 @@ class Wanted:
 def _to_user_space(vm: CompiledVm, v: CompiledVcpu) -> Steps:
     if v.ring is not None and v.ring.soft_full():
         yield from ring_full(vm, v)
-    if v.errands:
+    if v.queued_work:
         yield from to_user_space(vm, v)

@@ -10,11 +10,11 @@ import pytest
 from experiment_files import MINIMAL, changed, only
 from test_check import mmusim as mmusim
 
-from mmusim.config.cells import load_cells
+from mmusim.config.settings import load_settings
 from mmusim.experiment.run import Outcome, evaluate, run_experiment
 from mmusim.experiment.scheduler import Campaign
-from mmusim.experiment.stopping import standing
-from mmusim.stats.sequential import is_narrow, levels, looks
+from mmusim.experiment.stopping import current_analysis
+from mmusim.stats.sequential import analysis_sizes, is_narrow, levels
 from mmusim.stats.shift import QUANTILES
 from mmusim.store import Store
 
@@ -31,20 +31,20 @@ def write(folder: Path, replications: str) -> Path:
 
 
 def seeds(outcome: Outcome) -> int:
-    return len(outcome.cells[0].runs["lazy-drop"])
+    return len(outcome.settings[0].runs["lazy-drop"])
 
 
 def test_seeds_are_added_until_the_ratio_is_precise(tmp_path: Path) -> None:
     out = tmp_path / "out"
     path = write(tmp_path, 'precision = "1%"\nmax_seeds = 60\n')
     outcome = run_experiment(path, out, workers=1)
-    at = looks(4, 60)
-    (cell,) = outcome.cells
+    at = analysis_sizes(4, 60)
+    (setting,) = outcome.settings
     number = at.index(seeds(outcome))
     assert 0 < number < len(at) - 1, "neither at once nor never"
-    assert cell.look.precise
-    assert cell.look.number == number + 1
-    (comparison,) = cell.comparisons["phase_time"]
+    assert setting.look.precise
+    assert setting.look.number == number + 1
+    (comparison,) = setting.comparisons["phase_time"]
     assert comparison.ratio is not None
     assert is_narrow(comparison.ratio, 0.01)
     assert comparison.ratio.confidence == pytest.approx(1 - levels(at)[number])
@@ -52,17 +52,17 @@ def test_seeds_are_added_until_the_ratio_is_precise(tmp_path: Path) -> None:
     assert outcome.verdicts[0].measured.confidence == comparison.ratio.confidence
     assert comparison.adjusted_p >= comparison.p_value.p
 
-    experiment, cells = load_cells(path)
+    experiment, settings = load_settings(path)
     store = Store.open(out)
     try:
-        again = evaluate(experiment, cells, store)
-        campaign = Campaign(experiment=experiment, cells=cells, store=store, engine=None)
+        again = evaluate(experiment, settings, store)
+        campaign = Campaign(experiment=experiment, settings=settings, store=store, engine=None)
         earlier = {policy: runs[: at[number] - 1] for (_, policy), runs in campaign.runs().items()}
     finally:
         store.close()
     assert seeds(again) == seeds(outcome), "what is stored tells where it ended"
-    assert again.cells[0].comparisons == outcome.cells[0].comparisons
-    before = standing(cells[0], earlier)
+    assert again.settings[0].comparisons == outcome.settings[0].comparisons
+    before = current_analysis(settings[0], earlier)
     assert len(before.seeds) == at[number]
     assert not before.precise, "a look that is not complete is not looked at"
 
@@ -71,10 +71,10 @@ def test_the_limit_ends_it_and_a_number_of_seeds_replaces_it(tmp_path: Path) -> 
     path = write(tmp_path, 'precision = "0.01%"\nmax_seeds = 7\n')
     outcome = run_experiment(path, tmp_path / "out", workers=1)
     assert seeds(outcome) == 7
-    assert outcome.cells[0].look.precise is False
+    assert outcome.settings[0].look.precise is False
     outcome = run_experiment(path, tmp_path / "out", workers=1, seeds=5)
     assert seeds(outcome) == 5
-    assert outcome.cells[0].comparisons["phase_time"][0].difference.confidence == 0.95
+    assert outcome.settings[0].comparisons["phase_time"][0].difference.confidence == 0.95
 
 
 def test_a_ratio_that_does_not_exist_asks_for_no_more_seeds(tmp_path: Path) -> None:
@@ -84,14 +84,14 @@ def test_a_ratio_that_does_not_exist_asks_for_no_more_seeds(tmp_path: Path) -> N
 
 def test_without_precision_the_comparisons_are_one_family(tmp_path: Path) -> None:
     outcome = run_experiment(write(tmp_path, ""), tmp_path / "out", workers=1)
-    (cell,) = outcome.cells
-    assert cell.look.precise is None
-    family = [c for made in cell.comparisons.values() for c in made]
+    (setting,) = outcome.settings
+    assert setting.look.precise is None
+    family = [c for made in setting.comparisons.values() for c in made]
     assert {c.family for c in family} == {len(family)}
     assert len(family) == 5
-    assert cell.comparisons["faults"][0].answer.outcome == "not significant"
-    assert cell.comparisons["phase_time"][0].adjusted_p > 0.125 or (
-        cell.comparisons["phase_time"][0].answer.outcome == "not enough seeds"
+    assert setting.comparisons["faults"][0].answer.outcome == "not significant"
+    assert setting.comparisons["phase_time"][0].adjusted_p > 0.125 or (
+        setting.comparisons["phase_time"][0].answer.outcome == "not enough seeds"
     )
 
 
@@ -133,7 +133,7 @@ def test_all_that_the_statistics_say_from_the_command_line(
     for wrong, message in [
         (("--metric", "fautls"), "did you mean 'faults'?"),
         (("--baseline", "eagerdrop"), "did you mean 'eager-drop'?"),
-        (("--cell", "R1"), "is not a setting with runs"),
+        (("--setting", "R1"), "is not a setting with runs"),
         (("--shift", "requests"), "choose latency or request"),
         (("--shift", "request"), "has no request histogram"),
     ]:

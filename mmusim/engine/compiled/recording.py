@@ -24,7 +24,7 @@ _LONGEST: Final = max(WINDOWS)
 @jit
 def book(s: Any, v: int, cause: int, ns: int) -> None:
     """Book time of a vCPU."""
-    s.ledger[s.books[v], cause] += ns
+    s.ledger[s.recorder[v], cause] += ns
 
 
 @jit
@@ -56,7 +56,7 @@ def tally(s: Any, histogram: int, ns: int) -> None:
 @jit
 def of_books(s: Any, v: int, histogram: int) -> int:
     """Return the number of a histogram of the phase that a vCPU is in."""
-    return LOCK_HISTOGRAMS + 4 * s.books[v] + histogram
+    return LOCK_HISTOGRAMS + 4 * s.recorder[v] + histogram
 
 
 @jit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmusim.plan.make import Plan
 
 
-class Split:
+class FaultShares:
     """How one draw of a whole fault parts into handler, locked section and entry.
 
     The exit is drawn by itself, because it is paid before the path is known. The other parts share

@@ -12,7 +12,7 @@ from mmusim.trace.records import CAUSES
 from mmusim.trace.stall_windows import Stalls, worst_of
 
 
-class Books:
+class PhaseRecorder:
     """What the vCPUs of one guest phase write down."""
 
     def __init__(self, npages: int) -> None:

@@ -18,16 +18,16 @@ from experiment_files import (
     every_experiment,
     minimal,
     phases,
-    the_cell,
+    the_setting,
     without,
 )
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.units import BYTES
-from mmusim.config.cells import CHANGEABLE, Cell, cells_of, load_cells, resolved
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import COSTS, HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check, load, read_toml
+from mmusim.config.settings import CHANGEABLE, Setting, load_settings, resolved, settings_of
 from mmusim.costs.distributions import Constant
 
 
@@ -41,33 +41,37 @@ def grid() -> dict[str, Any]:
 
 
 def test_cells_are_every_variant_at_every_point_of_the_sweep() -> None:
-    cells = cells_of(grid(), "x.toml", HERE)
+    settings = settings_of(grid(), "x.toml", HERE)
 
-    assert [tuple(cell.labels.values()) for cell in cells] == [
+    assert [tuple(setting.labels.values()) for setting in settings] == [
         (variant, vcpus, memory)
         for variant in ("new", "old")
         for vcpus in (1, 2)
         for memory in ("1GiB", "2GiB", "4GiB")
     ]
-    assert list(cells[0].labels) == ["variant", "vm.vcpus", "vm.memory"]
-    for cell in cells:
-        new = cell.labels["variant"] == "new"
-        assert cell.experiment.vm.vcpus == cell.labels["vm.vcpus"]
-        assert cell.experiment.vm.memory == BYTES["GiB"] * int(cell.labels["vm.memory"][0])
-        assert cell.experiment.vm.kernel == ("linux-6.1" if new else "linux-3.7")
-        assert (cell.costs["c_exit"] == Constant(1000.0)) is new
+    assert list(settings[0].labels) == ["variant", "vm.vcpus", "vm.memory"]
+    for setting in settings:
+        new = setting.labels["variant"] == "new"
+        assert setting.experiment.vm.vcpus == setting.labels["vm.vcpus"]
+        assert setting.experiment.vm.memory == BYTES["GiB"] * int(setting.labels["vm.memory"][0])
+        assert setting.experiment.vm.kernel == ("linux-6.1" if new else "linux-3.7")
+        assert (setting.costs["c_exit"] == Constant(1000.0)) is new
 
 
 def test_every_cell_has_a_name_and_a_key_of_its_own() -> None:
-    cells = cells_of(grid(), "x.toml", HERE)
+    settings = settings_of(grid(), "x.toml", HERE)
 
-    assert len({cell.name for cell in cells}) == len({cell.key() for cell in cells}) == 12
+    assert (
+        len({setting.name for setting in settings})
+        == len({setting.key() for setting in settings})
+        == 12
+    )
 
 
 def test_expanding_leaves_the_data_alone() -> None:
     data = grid()
     before = copy.deepcopy(data)
-    cells_of(data, "x.toml", HERE)
+    settings_of(data, "x.toml", HERE)
 
     assert data == before
 
@@ -76,7 +80,7 @@ def test_a_swept_key_prevails_over_the_same_key_of_a_variant() -> None:
     data = changed("sweep", {"vm.vcpus": [4]})
     data["variants"] = {"v": {"vm.vcpus": 2}}
 
-    assert the_cell(data).experiment.vm.vcpus == 4
+    assert the_setting(data).experiment.vm.vcpus == 4
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_a_swept_key_prevails_over_the_same_key_of_a_variant() -> None:
 def test_a_key_hashes_what_decides_a_result_and_nothing_else(
     key: str, value: object, same: bool
 ) -> None:
-    assert (the_cell(changed(key, value)).key() == the_cell(minimal()).key()) is same
+    assert (the_setting(changed(key, value)).key() == the_setting(minimal()).key()) is same
 
 
 OUTSIDE = f"does not begin with one of {', '.join(CHANGEABLE)}"
@@ -161,36 +165,38 @@ def test_what_is_wrong_in_several_cells_is_said_of_each_variant_once() -> None:
 # Resolved cells.
 
 
-def round_trip(cell: Cell, folder: Path) -> Cell:
+def round_trip(setting: Setting, folder: Path) -> Setting:
     """Write a cell as TOML and read it back as an experiment of its own."""
-    text = tomli_w.dumps(resolved(cell))
-    (back,) = cells_of(tomllib.loads(text), "resolved.toml", folder)
+    text = tomli_w.dumps(resolved(setting))
+    (back,) = settings_of(tomllib.loads(text), "resolved.toml", folder)
     return back
 
 
-def assert_same(back: Cell, cell: Cell) -> None:
-    assert back.key() == cell.key()
-    assert back.costs == cell.costs
-    assert back.experiment.vm == cell.experiment.vm
-    assert back.experiment.driver == cell.experiment.driver
-    assert back.experiment.workloads == cell.experiment.workloads
-    assert back.experiment.replications == cell.experiment.replications
+def assert_same(back: Setting, setting: Setting) -> None:
+    assert back.key() == setting.key()
+    assert back.costs == setting.costs
+    assert back.experiment.vm == setting.experiment.vm
+    assert back.experiment.driver == setting.experiment.driver
+    assert back.experiment.workloads == setting.experiment.workloads
+    assert back.experiment.replications == setting.experiment.replications
 
 
-@pytest.mark.parametrize("cell", cells_of(grid(), "x.toml", HERE)[::5], ids=lambda cell: cell.name)
-def test_a_resolved_cell_can_be_read_back_and_is_the_same(cell: Cell) -> None:
-    assert_same(round_trip(cell, HERE), cell)
-    assert isinstance(check(resolved(cell), Experiment, "resolved.toml"), Experiment)
+@pytest.mark.parametrize(
+    "setting", settings_of(grid(), "x.toml", HERE)[::5], ids=lambda setting: setting.name
+)
+def test_a_resolved_cell_can_be_read_back_and_is_the_same(setting: Setting) -> None:
+    assert_same(round_trip(setting, HERE), setting)
+    assert isinstance(check(resolved(setting), Experiment, "resolved.toml"), Experiment)
 
 
 @every_experiment
 def test_resolved_cells_of_shipped_experiments_can_be_read_back(file: Path) -> None:
-    for cell in load_cells(file)[1][::3]:
-        assert_same(round_trip(cell, file.parent), cell)
+    for setting in load_settings(file)[1][::3]:
+        assert_same(round_trip(setting, file.parent), setting)
 
 
 def test_a_resolved_cell_spells_out_every_default_and_every_cost() -> None:
-    data = resolved(the_cell(changed("host.costs", {"c_exit": "1us"})))
+    data = resolved(the_setting(changed("host.costs", {"c_exit": "1us"})))
 
     assert set(data["host"]["costs"]) == set(COSTS)
     assert data["host"]["costs"]["c_exit"] == "1us"
@@ -201,12 +207,12 @@ def test_a_resolved_cell_spells_out_every_default_and_every_cost() -> None:
 
 def test_a_resolved_cell_with_one_cost_changed_is_another(tmp_path: Path) -> None:
     """Negative control for the equalities above."""
-    cell = the_cell(minimal())
-    data = resolved(cell)
+    setting = the_setting(minimal())
+    data = resolved(setting)
     data["host"]["costs"]["c_exit"] = "123ns"
-    (back,) = cells_of(data, "resolved.toml", tmp_path)
+    (back,) = settings_of(data, "resolved.toml", tmp_path)
 
-    assert back.key() != cell.key()
+    assert back.key() != setting.key()
 
 
 # Workloads in files of their own.
@@ -215,14 +221,14 @@ def test_a_resolved_cell_with_one_cost_changed_is_another(tmp_path: Path) -> Non
 def test_keys_beside_the_name_of_a_workload_file_prevail_over_those_in_it(tmp_path: Path) -> None:
     (tmp_path / "w.toml").write_text('pattern = "reads-beside-writes"\nwrites = "7%"\n')
     data = changed("workloads.w", {"file": "w.toml", "accesses_per_page": 2.0})
-    (cell,) = cells_of(data, "x.toml", tmp_path)
+    (setting,) = settings_of(data, "x.toml", tmp_path)
 
-    assert cell.experiment.workloads["w"].model_dump(exclude_unset=True) == {
+    assert setting.experiment.workloads["w"].model_dump(exclude_unset=True) == {
         "pattern": "reads-beside-writes",
         "writes": "7%",
         "accesses_per_page": 2.0,
     }
-    assert_same(round_trip(cell, HERE), cell)  # of which no file is a part any more
+    assert_same(round_trip(setting, HERE), setting)  # of which no file is a part any more
 
 
 def test_a_workload_file_that_is_missing_or_wrong_is_complained_about(tmp_path: Path) -> None:
@@ -261,10 +267,10 @@ def write_profile(file: Path, change: Callable[[dict[str, Any]], object]) -> Non
 def test_a_profile_of_ones_own_lies_beside_the_experiment(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     write_profile(file, lambda data: data["costs"]["c_exit"].update(value="7us"))
-    (cell,) = cells_of(changed("host.profile", "mine.toml"), "x.toml", tmp_path)
+    (setting,) = settings_of(changed("host.profile", "mine.toml"), "x.toml", tmp_path)
 
-    assert cell.costs["c_exit"] == Constant(7000.0)
-    assert cell.profile == load(file, HostProfile)
+    assert setting.costs["c_exit"] == Constant(7000.0)
+    assert setting.profile == load(file, HostProfile)
 
 
 def test_everything_that_is_wrong_in_a_profile_is_said_at_once(tmp_path: Path) -> None:
@@ -276,7 +282,7 @@ def test_everything_that_is_wrong_in_a_profile_is_said_at_once(tmp_path: Path) -
 
     write_profile(tmp_path / "bad.toml", spoil)
     with pytest.raises(ConfigError) as caught:
-        cells_of(changed("host.profile", "bad.toml"), "x.toml", tmp_path)
+        settings_of(changed("host.profile", "bad.toml"), "x.toml", tmp_path)
 
     assert {c.source for c in caught.value.complaints} == {str(tmp_path / "bad.toml")}
     assert {(c.key, c.rule) for c in caught.value.complaints} == {
@@ -350,8 +356,8 @@ def test_the_schema_is_a_valid_json_schema() -> None:
 @every_experiment
 def test_the_schema_accepts_every_shipped_experiment_and_its_resolved_cells(file: Path) -> None:
     jsonschema.validate(read_toml(file), SCHEMA, jsonschema.Draft202012Validator)
-    for cell in load_cells(file)[1][:2]:
-        jsonschema.validate(resolved(cell), SCHEMA, jsonschema.Draft202012Validator)
+    for setting in load_settings(file)[1][:2]:
+        jsonschema.validate(resolved(setting), SCHEMA, jsonschema.Draft202012Validator)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_seeds_are_added_until_nothing_more_is_wanted(tiny: Path, tmp_path: Path
         tiny, tmp_path / "out", workers=1, rounds=rule, progress=told.append, engine="simpy"
     )
     assert seen == [0, 2, 3, 4]
-    assert [run.seed for run in outcome.cells[0].runs["lazy-drop"]] == [1, 2, 3, 4]
+    assert [run.seed for run in outcome.settings[0].runs["lazy-drop"]] == [1, 2, 3, 4]
     assert [(s.finished, s.total) for s in told] == [
         (1, 4), (2, 4), (3, 4), (4, 4), (5, 6), (6, 6), (7, 8), (8, 8),
     ]  # fmt: skip
@@ -60,7 +60,7 @@ def test_seeds_are_added_until_nothing_more_is_wanted(tiny: Path, tmp_path: Path
 def test_only_what_was_wanted_counts(tiny: Path, tmp_path: Path) -> None:
     run_experiment(tiny, tmp_path / "out", workers=1, seeds=3, engine="simpy")
     outcome = run_experiment(tiny, tmp_path / "out", workers=1, engine="simpy")
-    assert [run.seed for run in outcome.cells[0].runs["lazy-drop"]] == [1, 2]
+    assert [run.seed for run in outcome.settings[0].runs["lazy-drop"]] == [1, 2]
 
 
 def test_an_engine_that_is_not_there_is_refused_before_anything_is_written(
@@ -104,7 +104,7 @@ def test_runs_of_another_engine_are_other_runs(
     assert simpy == compiled
     assert len(list(store.results())) == 4
     store.close()
-    assert [run.seed for run in both.cells[0].runs["lazy-drop"]] == [1, 2]
+    assert [run.seed for run in both.settings[0].runs["lazy-drop"]] == [1, 2]
 
 
 def test_the_benchmark_of_the_store_measures_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_the_benchmark_of_the_store_measures_what_it_says(monkeypatch: pytest.Mo
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "STORED", 50)
     monkeypatch.setattr(bench, "processors", lambda: 1)
-    for size in ("TINY", "LONG"):
+    for size in ("TINY_RUNS", "LONG_RUNS"):
         monkeypatch.setattr(bench, size, bench.TINY | {"seeds": 10})
     told = CliRunner().invoke(app, ["bench-store", "--json"])
     rows = {row["what"]: (row["value"], row["unit"]) for row in json.loads(told.output)["rows"]}
@@ -129,7 +129,7 @@ def test_a_script_that_starts_itself_again_is_refused(tmp_path: Path, guarded: b
     """With the guard that Python's documentation asks for it runs."""
     call = f"run_experiment({str(tmp_path / 'e.toml')!r}, {str(tmp_path / 'out')!r}, workers=2)"
     shutil.copy(ROOT / "experiments/unshadow-livelock/experiment.toml", tmp_path / "e.toml")
-    body = f'if __name__ == "__main__":\n    print(len({call}.cells))' if guarded else call
+    body = f'if __name__ == "__main__":\n    print(len({call}.settings))' if guarded else call
     script = tmp_path / "script.py"
     script.write_text(f"from mmusim import run_experiment\n{body}\n")
     done = subprocess.run(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Stretch = tuple[int, int, Mapping[str, int]]
+RunSlice = tuple[int, int, Mapping[str, int]]
 """Start and end in ns from the start of the run; causes, which sum to the length."""
 
 
-def stretches(
+def run_slices(
     spent_ns: int, ends: Any, hits: Any, walks: Any, idles: Any, logs: bool
-) -> Iterator[Stretch]:
+) -> Iterator[RunSlice]:
     """Yield the stretches of a run that took `spent_ns`.
 
     Parameters
@@ -27,7 +27,7 @@ def stretches(
     """
     count, first, begun = len(ends), 0, 0
 
-    def work(last: int, until: int) -> Iterator[Stretch]:
+    def work(last: int, until: int) -> Iterator[RunSlice]:
         if until > begun:
             hit, walk = int(sum(hits[first:last])), int(sum(walks[first:last]))
             log = int(ends[0]) - hit - walk if logs and last > first else 0
