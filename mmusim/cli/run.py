@@ -184,11 +184,11 @@ def show_progress() -> Iterator[Progress]:
     columns = BarColumn(), TextColumn("{task.description}")
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
-        yield lambda current_analysis: bar.update(
+        yield lambda state: bar.update(
             task,
-            completed=current_analysis.done,
-            total=current_analysis.total,
-            description=str(current_analysis),
+            completed=state.done,
+            total=state.total,
+            description=str(state),
         )
 
 
@@ -199,12 +199,11 @@ class Lines:
         """Begin now."""
         self._printed_s = time.monotonic()
 
-    def __call__(self, current_analysis: Standing) -> None:
+    def __call__(self, state: Standing) -> None:
         """Print a line if it is time."""
-        tenth = current_analysis.under_way is None and (
-            current_analysis.finished == current_analysis.total
-            or current_analysis.finished % max(1, current_analysis.total // 10) == 0
+        tenth = state.under_way is None and (
+            state.finished == state.total or state.finished % max(1, state.total // 10) == 0
         )
         if tenth or time.monotonic() - self._printed_s >= LONG_S:
             self._printed_s = time.monotonic()
-            typer.echo(str(current_analysis), err=True)
+            typer.echo(str(state), err=True)

@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter
 from mmusim.comparison.compare import column
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.measure import UNITS
-from mmusim.plots.style import analysis_sizes, in_style, key_below, sheet, with_unit
+from mmusim.plots.style import in_style, key_below, line_styles, sheet, with_unit
 from mmusim.stats import mean_interval
 
 
@@ -26,7 +26,7 @@ def across(outcome: Outcome, metric: str) -> Figure:
     figure, axes = sheet(4.4 if slanted else 3.6)
     ax: Axes = axes[0, 0]
     offsets = np.linspace(-0.2, 0.2, len(names)) if len(names) > 1 else [0.0]
-    for (policy, look), offset in zip(analysis_sizes(names).items(), offsets, strict=True):
+    for (policy, look), offset in zip(line_styles(names).items(), offsets, strict=True):
         points = [
             (x + offset, mean_interval(column(result.runs[policy], metric)))
             for x, result in enumerate(outcome.settings)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mmusim.comparison.compare import column
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.measure import UNITS, theory
-from mmusim.plots.style import INK, analysis_sizes, in_style, sheet, with_unit
+from mmusim.plots.style import INK, in_style, line_styles, sheet, with_unit
 from mmusim.stats import mean_interval
 
 
@@ -27,7 +27,7 @@ def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
             yerr=error,
             fmt="o",
             capsize=4,
-            color=analysis_sizes(outcome.experiment.policies.all)[policy].colour,
+            color=line_styles(outcome.experiment.policies.all)[policy].colour,
         )
     top = max(ax.get_xlim()[1], ax.get_ylim()[1])
     ax.plot([0, top], [0, top], color=INK, linewidth=1, label="measured = expected")
