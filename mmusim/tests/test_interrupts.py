@@ -15,15 +15,25 @@ import pytest
 import simpy
 from conftest import busy_setting, kernel_of, only, setting
 
-from mmusim.engine import dirty_rings, flush, guest_mode, page_fault, soft_vcpu, user_space, vcpu
 from mmusim.engine.choice import COMPILED, SIMPY
-from mmusim.engine.flush import REPLAN, flush_remote, kick
-from mmusim.engine.postcopy import Postcopy
+from mmusim.engine.migration.postcopy import Postcopy
+from mmusim.engine.processes import (
+    dirty_rings,
+    flush,
+    guest_mode,
+    page_fault,
+    soft_vcpu,
+    user_space,
+    vcpu,
+)
+from mmusim.engine.processes.flush import REPLAN, flush_remote, kick
+from mmusim.engine.processes.user_space import run_on_cpu
 from mmusim.engine.simulate import Simulation
-from mmusim.engine.user_space import Vmm, run_on_cpu
-from mmusim.engine.vm import HITS, Steps, Vcpu, Vm
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.engine.state.vmm import Vmm
 from mmusim.plan.make import Plan, make_plan
 from mmusim.trace.records import Trace
+from mmusim.vocabulary.causes import HITS
 
 WAIT_IN: tuple[Any, ...] = (
     vcpu.vcpu, vcpu.touch, guest_mode.enter_guest, guest_mode.drain_pml, guest_mode.answer_kick,
