@@ -134,7 +134,7 @@ def strike(vm: Vm, v: Vcpu, kind: str) -> bool:
             kick(vm, v)
         return True
     if kind == "work item":
-        vm.vmm = vm.vmm or Vmm(vm)
+        vm.vmm = vm.vmm or Vmm(vm.env)
         run_on_cpu(vm, v, lambda vm, v: iter(()))
         return True
     if not v.in_guest:

@@ -339,11 +339,3 @@ def test_a_ledger_that_could_not_be_made_leaves_nothing(
     with pytest.raises(StoreError):
         Store.open_for(tmp_path / "out", "one", {})
     assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_the_model_version_hashes_rooms_that_exist() -> None:
-    from mmusim.base import source_hash as source
-
-    for room in source.MODEL:
-        assert (source._PACKAGE / room).exists(), room
-    assert f"0.1.0+{source.code_hash()}" == HERE

@@ -13,7 +13,7 @@ from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KIND_BITS, PYTHON
 from mmusim.engine.compiled.loop import ADVANCE, PUSH, SETTLE, call
 from mmusim.engine.compiled.memory import Memory
-from mmusim.engine.vm import LAST_NS
+from mmusim.engine.state.vm import LAST_NS
 
 BREATH: Final = 1 << 17
 """Events after which Python looks at signals: well under a second."""

@@ -24,7 +24,7 @@ from mmusim.engine.compiled.lock import acquire, count_readers, release
 from mmusim.engine.compiled.memory import as_state
 from mmusim.engine.compiled.runs import settle
 from mmusim.engine.compiled.vcpu import go_on, kicked, looks_again
-from mmusim.engine.vm import LAST_NS
+from mmusim.engine.state.vm import LAST_NS
 
 ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE = range(8)
 """What :func:`call` can do."""
