@@ -66,6 +66,7 @@ class Windows:
         self._to_come = [(window, *window.events(known)) for window in driver.windows]
         self._to_end: list[tuple[Window, Event]] = []
         self._ends_ns = 0  # when the last ends of those that end by time, as far as is known
+        self._timed = 0  # how many of them have not ended
         self.parted = False  # an edge lay in the guest phase that is under way
         self.made: dict[str, Stretch] = {}  # by the names of windows that have begun
         self._open: list[Stretch] = []  # windows and guest phases
@@ -117,6 +118,7 @@ class Windows:
             if window.lasts is not None:
                 until = self._vm.now + round(window.after) + round(window.lasts)
                 self._ends_ns = max(self._ends_ns, until)
+                self._timed += 1
             if window.after:
                 self._later(round(window.after), lambda w=window, e=ends: self._begin(w, e))
             else:
@@ -137,7 +139,11 @@ class Windows:
             self._to_end.append((window, ends))
         else:
             assert window.lasts is not None
-            self._later(round(window.lasts), lambda: self._close(window.name))
+            self._later(round(window.lasts), lambda: self._time_is_up(window.name))
+
+    def _time_is_up(self, name: str) -> None:
+        self._timed -= 1
+        self._close(name)
 
     def _close(self, name: str) -> None:
         window = self.made[name]
@@ -214,12 +220,12 @@ class Windows:
 
     def pending(self) -> bool:
         """Tell whether a window is to begin yet, or to end."""
-        return bool(self._to_come or self._to_end) or self._vm.now < self._ends_ns
+        return bool(self._to_come or self._to_end or self._timed)
 
     def through(self) -> Steps:
         """Wait until the windows that end by time have ended, as far as they have begun."""
-        while self._vm.now < self._ends_ns:
-            yield self._vm.spend(self._ends_ns - self._vm.now)
+        while self._timed:  # what ends at the same instant may come behind
+            yield self._vm.spend(max(0, self._ends_ns - self._vm.now))
 
     def check(self) -> None:
         """See that every window has begun and ended.

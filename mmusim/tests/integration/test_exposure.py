@@ -167,7 +167,7 @@ def run_of(policy: str, exposure: Exposure) -> Metrics:
         ({"length_ns": 1500, "guest_ns": 1500}, "length 1.5 us against 1 us"),
     ],
 )
-def test_each_objection_is_made_by_name(changes: dict[str, int], words: str) -> None:
+def test_each_objection_is_made_by_name(changes: dict[str, Any], words: str) -> None:
     runs = {"a": [run_of("a", PLAIN)], "b": [run_of("b", replace(PLAIN, **changes))]}
     made = objections(runs, "a")
     assert any(words in o.text and o.policy == "b" for o in made), made
