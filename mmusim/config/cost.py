@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+import math
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from mmusim.base.units import show_ns
 from mmusim.base.quantities import Strict, Time
 from mmusim.costs.distributions import (
     Constant,
@@ -17,6 +19,10 @@ from mmusim.costs.distributions import (
     mixture,
 )
 
+LONGEST_NS: Final = 1e15
+"""Eleven days: so a sum of thousands of costs stays within the 63 bits of a run's clock."""
+RAREST: Final = 2.0**-45
+"""Probability of the longest time that is ever drawn."""
 Positive = Annotated[Time, Field(gt=0)]
 
 
@@ -107,7 +113,13 @@ class PartSpec(Strict):
 class MixtureSpec(Strict):
     """``{parts = [{weight = 999, of = COST}, {weight = 1, of = COST}]}``."""
 
-    parts: Annotated[list[PartSpec], Field(min_length=1)]
+    parts: Annotated[list[PartSpec], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _weighs(self) -> Self:
+        if not math.isfinite(sum(part.weight for part in self.parts)):
+            raise ValueError("has weights whose sum is infinite; write smaller ones")
+        return self
 
     def distribution(self) -> Distribution:
         """Return the mixture."""
@@ -128,6 +140,17 @@ class Shape(Strict):
         if len(self._given()) != 1:
             shapes = ", ".join(type(self).model_fields)
             raise ValueError(f"must have exactly one shape; choose one of {shapes}")
+        return self
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        made = self.distribution()
+        longest = max(made.mean(), float(made.quantile(1 - RAREST)))
+        if not longest < LONGEST_NS:
+            raise ValueError(
+                f"can take {show_ns(longest)}, which no clock of a run holds; choose a shape with a "
+                "shorter tail"
+            )
         return self
 
     def _given(self) -> list[Any]:

@@ -24,7 +24,9 @@ from mmusim.workload.sequential import Sequential
 
 def kind(driver: Any) -> str:
     """Return the kind of a driver, which may be left out; messages name it by this function."""
-    return str(driver.get("kind", "script") if isinstance(driver, dict) else driver.kind)
+    if isinstance(driver, dict):
+        return str(driver.get("kind", "script"))
+    return str(getattr(driver, "kind", "script"))  # no table: the model complains
 
 
 AnyDriver = Annotated[
@@ -50,7 +52,7 @@ class Experiment(Strict):
 
     schema_: Annotated[int, Field(alias="schema", ge=1, le=1)]
     """Version of this file format."""
-    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
     question: str
     source: str = ""
     notes: str = ""
@@ -170,7 +172,7 @@ class Experiment(Strict):
         try:
             return choose(
                 policy,
-                kernel=vm.kernel,
+                kernel=vm.kernel if "kernel" in vm.model_fields_set else None,
                 mmu=None if vm.mmu is None else Mmu.of(vm.mmu),
                 reporting=None if manual is None else MANUAL[manual],
             )

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmusim.base.errors import Complaint, ConfigError
+from mmusim.base.parsing import read_toml
 from mmusim.base.units import PAGE
 from mmusim.config.cost import distribution
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import Cost, HostProfile, load_profile
-from mmusim.config.load import check, read_toml
+from mmusim.config.load import check
 from mmusim.config.sweep import Point, Sweep
 from mmusim.config.workloads import Workload, inlined
 from mmusim.costs.distributions import Constant, Distribution
+from mmusim.mmu.slot import MemSlot
 from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import digest
 
@@ -185,9 +187,10 @@ def _setting(
 ) -> Setting:
     """Make a setting; `profiles` are those that were read already, by name."""
     host, vm = experiment.host, experiment.vm
+    least = MemSlot(0, vm.memory // PAGE).part(vm.vcpus - 1, vm.vcpus)[1]
     for name, workload in experiment.workloads.items():
         if isinstance(workload, Replay):
-            workload.fit(source, f"workloads.{name}.trace", vm.memory // PAGE // vm.vcpus)
+            workload.fit(source, f"workloads.{name}.trace", least)
     if host.profile not in profiles:
         profiles[host.profile] = load_profile(host.profile, folder, source)
     profile = profiles[host.profile]

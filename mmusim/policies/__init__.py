@@ -10,9 +10,11 @@ from importlib.metadata import entry_points
 
 from mmusim.policies.axes import AXES, Choices, Large, Lock, Mmu, Reporting, Tracking
 from mmusim.policies.base import Policy, Tables, policies, policy_named, tabulate
-from mmusim.policies.choices import DEFAULT_KERNEL, Chosen, choose, legal, nearest_legal
+from mmusim.policies.choices import ASSUMED, Chosen, choose, legal, nearest_legal
 from mmusim.policies.kernel import (
+    DEFAULT_KERNEL,
     PRESETS,
+    RELEASES,
     Disable,
     EnableWalk,
     GetWalk,
@@ -26,9 +28,11 @@ for _entry in entry_points(group="mmusim.policies"):
     _entry.load()
 
 __all__ = [
+    "ASSUMED",
     "AXES",
     "DEFAULT_KERNEL",
     "PRESETS",
+    "RELEASES",
     "Choices",
     "Chosen",
     "Disable",

@@ -136,8 +136,8 @@ def preset(kernel: Kernel) -> Policy:
     return _made(kernel.name, body)
 
 
-def combined(name: str, parts: list[Policy]) -> Policy:
-    """Return one policy that is all of `parts`.
+def combined(name: str, parts: list[Policy], kernel: Kernel | None = None) -> Policy:
+    """Return one policy that is all of `parts`; `kernel` is the release where it is decided.
 
     Raises
     ------
@@ -167,7 +167,10 @@ def combined(name: str, parts: list[Policy]) -> Policy:
             body |= {
                 hook: getattr(type(part), hook) for hook in ("protect", "blocked", "fast_path")
             }
-    if len({part.kernel for part in parts if part.kernel is not None}) > 1:
+    releases = {part.kernel for part in parts if part.kernel is not None}
+    if releases and kernel is not None:
+        body["kernel"] = kernel
+    elif len(releases) > 1:
         raise ConfigError.of("policies", "name", name, "names two kernels", "leave one out")
     return _made(name, body)
 

@@ -17,6 +17,9 @@ schema = 1
 id = "minimal"
 question = "Does it load?"
 
+[vm]
+kernel = "linux-3.7"
+
 [host]
 profile = "skylake-2021"
 
