@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError
 from mmusim.base.quantities import exact_ns
 from mmusim.base.units import NS
 from mmusim.calibration.foreign import read_foreign
 from mmusim.calibration.foreign_series import Floats, Foreign, from_bins
 from mmusim.calibration.plausible import plausible
 from mmusim.calibration.tables import as_cost, ks_distance, table
-from mmusim.config.host import COSTS, Cost, HostProfile, load_profile
+from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check
 from mmusim.costs.distributions import Distribution, Lognormal
+from mmusim.vocabulary import COSTS
 
 
 class Fitted(NamedTuple):
@@ -75,10 +76,7 @@ def fits(cost: str, data: Foreign, *, implausible: bool = False) -> list[Fitted]
     ConfigError
         If there is no such cost, or its times are implausible.
     """
-    if cost not in COSTS:
-        raise ConfigError.of(
-            "fit", "COST", cost, "is not a cost of the model", nearest(cost, COSTS)
-        )
+    COSTS.require(cost, "fit", "COST")
     if data.count == 0:
         raise ConfigError.of("fit", cost, None, "has no observation", "give a file with some")
     if not implausible:

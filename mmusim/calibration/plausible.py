@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError
 from mmusim.base.units import show_ns
 from mmusim.calibration.foreign_series import Foreign
-from mmusim.config.host import COSTS, load_profile, shipped_profiles
+from mmusim.config.host import load_profile, shipped_profiles
+from mmusim.vocabulary import COSTS
 
 MEDIAN: Final = 20.0
 """So many times less or more than on any shipped host a median may be. The hosts themselves differ
@@ -55,10 +56,7 @@ def plausible(cost: str) -> Plausible:
     ConfigError
         If there is no such cost.
     """
-    if cost not in COSTS:
-        raise ConfigError.of(
-            "fit", "COST", cost, "is not a cost of the model", nearest(cost, COSTS)
-        )
+    COSTS.require(cost, "fit", "COST")
     found = [load_profile(name).costs[cost].distribution() for name in shipped_profiles()]
     medians = [float(one.quantile(0.5)) for one in found]
     return Plausible(

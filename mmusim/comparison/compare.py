@@ -15,7 +15,6 @@ from mmusim.comparison.pairing import paired
 from mmusim.comparison.verdicts import Verdict as Verdict
 from mmusim.comparison.verdicts import judge as judge
 from mmusim.metrics.measure import Metrics
-from mmusim.metrics.names import MORE_IS_BETTER
 from mmusim.stats import (
     Answer,
     Interval,
@@ -32,6 +31,7 @@ from mmusim.stats import (
 )
 from mmusim.stats.shift import Shift, shift_function
 from mmusim.stats.significance import ALPHA
+from mmusim.vocabulary import METRICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ def compare(
         p_value=p,
         effect=cohens_d(a, b),
         superiority=superiority(
-            a, b, more_is_better=metric in MORE_IS_BETTER, confidence=confidence
+            a, b, more_is_better=METRICS[metric].higher_is_better, confidence=confidence
         ),
         adjusted_p=at_this_look,
         family=1,

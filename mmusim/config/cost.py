@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmusim.base.units import show_ns
 from mmusim.base.quantities import Strict, Time
+from mmusim.base.units import show_ns
 from mmusim.costs.distributions import (
     Constant,
     Distribution,

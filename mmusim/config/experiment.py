@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from mmusim.base.errors import MisfitError, nearest
 from mmusim.base.quantities import Strict
 from mmusim.base.units import show_bytes
-from mmusim.config.claims import Claim, Metric
+from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
@@ -57,7 +57,7 @@ class Experiment(Strict):
     source: str = ""
     notes: str = ""
     """Printed in the report below the answer."""
-    answer_by: Metric = "phase_time"
+    answer_by: MetricName = "phase_time"
     """The metric that answers the question, in the report's first sentence and figure."""
     vm: Vm = Field(default_factory=Vm)
     host: Host

@@ -9,9 +9,9 @@ from matplotlib.ticker import EngFormatter
 
 from mmusim.comparison.compare import column
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.measure import UNITS
 from mmusim.plots.style import in_style, key_below, line_styles, sheet, with_unit
 from mmusim.stats import mean_interval
+from mmusim.vocabulary import METRICS
 
 
 @in_style
@@ -46,6 +46,6 @@ def across(outcome: Outcome, metric: str) -> Figure:
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(EngFormatter(sep=""))
     ax.grid(visible=False, axis="x")
-    ax.set_ylabel(with_unit(metric, UNITS[metric]) + "\nmean, 95 % interval")
+    ax.set_ylabel(with_unit(metric, METRICS[metric].unit) + "\nmean, 95 % interval")
     key_below(figure, ax, 3)
     return figure

@@ -10,9 +10,10 @@ from mmusim.analysis.answers import compared
 from mmusim.base.units import show_ns, show_number
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
-from mmusim.metrics.measure import UNITS, Metrics
+from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval
-from mmusim.trace.records import CAUSES
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.causes import CAUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def interval(i: Interval | None, metric: str = "") -> Cell:
     """Return a cell with an estimate and its interval, in the metric's unit if there is one."""
     if i is None:
         return NOTHING
-    if metric and UNITS[metric] == "ns":
+    if metric and METRICS[metric].unit == "ns":
         texts = [show_ns(v) for v in (i.estimate, i.low, i.high)]
     else:
         texts = [show_number(float(f"{v:.4g}")) for v in (i.estimate, i.low, i.high)]

@@ -34,12 +34,13 @@ from mmusim.calibration.tables import (
     table,
 )
 from mmusim.cli import app
-from mmusim.config.host import COSTS, HostProfile, load_profile, shipped_profiles
+from mmusim.config.host import HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check
 from mmusim.config.settings import settings_of
 from mmusim.costs.distributions import Empirical, Gamma, Lognormal, Shifted
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
+from mmusim.vocabulary import COSTS
 
 RNG = np.random.default_rng(20)
 HOST = "emerald-rapids-pvm"

@@ -15,10 +15,11 @@ from scipy import stats as scipy_stats
 from mmusim.base.histogram import Histogram, bin_of
 from mmusim.costs.random_streams import Draws, uniforms
 from mmusim.engine import flush, simulate, think_and_idle
-from mmusim.metrics.measure import UNITS, measure
+from mmusim.metrics.measure import measure
 from mmusim.plan.make import Plan, make_plan
 from mmusim.stats import mean_interval
 from mmusim.trace.records import PhaseTrace
+from mmusim.vocabulary import METRICS
 from mmusim.workload.base import Accesses, Requests, Uniforms
 from mmusim.workload.requests import OpenLoopRequests
 
@@ -303,7 +304,7 @@ def test_poisson_requests_wait_as_an_m_d_1_queue() -> None:
 
 
 def test_request_metrics_are_there_where_they_apply() -> None:
-    names = {name for name in UNITS if "request" in name}
+    names = {name for name in METRICS if "request" in name}
     assert names == {
         "mean_request", "p50_request", "p99_request", "p999_request", "p9999_request",
         "p99999_request", "max_request", "request_count",
