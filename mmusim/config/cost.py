@@ -148,8 +148,8 @@ class Shape(Strict):
         longest = max(made.mean(), float(made.quantile(1 - RAREST)))
         if not longest < LONGEST_NS:
             raise ValueError(
-                f"can take {show_ns(longest)}, which no clock of a run holds; choose a shape with a "
-                "shorter tail"
+                f"can take {show_ns(longest)}, which no clock of a run holds; choose a shape with "
+                "a shorter tail"
             )
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -59,6 +60,10 @@ def _complaints(error: Any, model: type[BaseModel], source: str) -> list[Complai
     many = error.get("ctx", {}).get("error")
     if isinstance(many, MisfitsError):
         return [one for misfit in many.misfits for one in misfit.complaint(source).complaints]
+    if isinstance(many, ConfigError):  # about something that the input names, e.g. a policy
+        return [
+            replace(one, source=source, key=f"{one.source}.{one.key}") for one in many.complaints
+        ]
     return [_complaint(error, model, source)]
 
 
@@ -86,6 +91,10 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
         key, value = f"{key}.{name}", ctx.get("tag")
         rule = "is not one of the choices" if value else "is required"
         remedy = nearest(str(value), place.tags(name)) if value else _choose(place.tags(name))
+    elif kind in ("too_long", "string_too_long"):
+        unit = "characters" if kind == "string_too_long" else "entries"
+        value, remedy = None, "shorten it"
+        rule = f"must have at most {ctx['max_length']:,} {unit}"
     elif kind == "too_short":
         least = ctx["min_length"]
         rule = "must not be empty" if least == 1 else f"must have at least {least} entries"

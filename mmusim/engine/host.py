@@ -14,7 +14,7 @@ from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.costs.distributions import Gamma
-from mmusim.engine import log_ioctls, log_reports
+from mmusim.engine import invariants, log_ioctls, log_reports
 from mmusim.engine.dirty_rings import hold_slots_lock
 from mmusim.engine.log_ioctls import Host
 from mmusim.engine.migration import Migration
@@ -28,6 +28,7 @@ from mmusim.trace.records import HOST, PhaseTrace
 
 def host_thread(vm: Vm, host: Host) -> Steps:
     """Go through the phases, one after the other."""
+    lossy = invariants.may_lose(vm)  # then each phase is looked at, to name the one that loses
     for number, phase in enumerate(vm.plan.driver.phases):
         record: dict[str, Any] = {"do": phase.do, "name": phase.name, "start_ns": vm.now}
         record["before"] = vm.counters()
@@ -43,6 +44,8 @@ def host_thread(vm: Vm, host: Host) -> Steps:
         else:
             yield from OPERATIONS[phase.do](vm, host, phase, record)
         record["end_ns"] = vm.now
+        if lossy and vm.tracked and not any(process.is_alive for process in host.running):
+            invariants.check(vm, f"phase {number + 1} ({phase.name or phase.do})")
         vm.changed(HOST)
         vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
     yield from join(vm, host)

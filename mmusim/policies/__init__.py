@@ -6,7 +6,6 @@ entry point group ``mmusim.policies``. Neither needs a line changed here.
 
 import importlib
 import pkgutil
-from importlib.metadata import entry_points
 
 from mmusim.policies.axes import AXES, Choices, Large, Lock, Mmu, Reporting, Tracking
 from mmusim.policies.base import Policy, Tables, policies, policy_named, tabulate
@@ -21,11 +20,11 @@ from mmusim.policies.kernel import (
     Kernel,
     kernel_named,
 )
+from mmusim.policies.outside import load_outside
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
-for _entry in entry_points(group="mmusim.policies"):
-    _entry.load()
+load_outside()
 
 __all__ = [
     "ASSUMED",

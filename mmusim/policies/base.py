@@ -10,6 +10,7 @@ from mmusim.base.errors import ConfigError, nearest
 from mmusim.mmu.spte import ACCESS, Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis
 from mmusim.policies.kernel import GetWalk, Kernel, kernel_named
+from mmusim.policies.packages import described, failures, source_of
 
 
 class Policy:
@@ -88,11 +89,11 @@ class Policy:
     def fast_path(self, spte: Spte, tracked: bool) -> bool:
         """Decide whether a write fault on a read-only leaf may be fixed without mmu_lock.
 
-        The default is ``fast_page_fault`` as of Linux 3.6 (c7ba5b48cc8d): any leaf of which the
-        MMU itself has no reason to forbid writes.
+        The default is ``fast_page_fault`` as of Linux 3.16 (c126d94f2c90): any leaf of which the
+        MMU itself has no reason to forbid writes, but no large one of a slot that logs, where one
+        bit of the log cannot stand for 512 pages.
         """
-        del tracked
-        return spte.mmu_writable
+        return spte.mmu_writable and (spte.level == Level.SMALL or not tracked)
 
 
 def decides(policy: Policy) -> bool:
@@ -124,9 +125,10 @@ def _part(name: str) -> Policy:
         return Policy._registry[name]()
     if name.startswith("linux-"):
         return preset(kernel_named(name))
-    raise ConfigError.of(
-        "policies", "name", name, "is not a policy", nearest(name, Policy._registry)
-    )
+    remedy = nearest(name, Policy._registry)
+    if failures():
+        remedy += f". Left out: {'. '.join(failures())}"
+    raise ConfigError.of("policies", "name", name, "is not a policy", remedy)
 
 
 def preset(kernel: Kernel) -> Policy:
@@ -204,6 +206,36 @@ def every_leaf(level: Level) -> Iterator[Spte]:
     return (Spte.from_bits(level, bits) for bits in range(ACCESS + 1))
 
 
+def ask(policy: Policy, hook: str, *about: object) -> Any:
+    """Return a policy's decision about a leaf.
+
+    Raises
+    ------
+    ConfigError
+        If its code raises, or answers with something else; with its package, file and line.
+    """
+    function = getattr(type(policy), hook)
+    key, expected = f"policies.{policy.name}", bool if hook == "fast_path" else Edit
+    try:
+        answer = getattr(policy, hook)(*about)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        raise ConfigError.of(
+            key, hook, None, f"raises {described(error)}; it is of {source_of(function)}".replace(
+                "; ", ", "
+            ),
+            "mend the policy, or leave it out",
+        ) from None  # fmt: skip
+    if not isinstance(answer, expected):
+        rule = f"returns no {expected.__name__}, of {source_of(function)}"
+        raise ConfigError.of(
+            key, hook, answer, rule,
+            "return True or False" if expected is bool else "return e.g. Edit.WRITE_PROTECT",
+        )  # fmt: skip
+    return answer
+
+
 def tabulate(policy: Policy) -> Tables:
     """Ask the policy about every leaf.
 
@@ -216,18 +248,18 @@ def tabulate(policy: Policy) -> Tables:
 
     def fast(spte: Spte, tracked: bool) -> bool:
         read_only = spte.present and not spte.writable
-        return read_only and policy.fast_path(spte, tracked)
+        return read_only and bool(ask(policy, "fast_path", spte, tracked))
 
     present = [leaf for leaf in every_leaf(Level.LARGE) if leaf.present]
     if policy.tracks:
         _check_protect(policy, present)
-    blocked = _alike(policy, "blocked", {leaf: policy.blocked(leaf) for leaf in present})
+    blocked = _alike(policy, "blocked", {leaf: ask(policy, "blocked", leaf) for leaf in present})
     if blocked not in (Edit.ZAP, Edit.SPLIT):
         raise ConfigError.of(
             f"policies.{policy.name}", "blocked", repr(blocked), "must make room for a small spte",
             "return Edit.ZAP or Edit.SPLIT",
         )  # fmt: skip
-    protect = policy.protect(present[0]) if policy.tracks else Edit.KEEP
+    protect = ask(policy, "protect", present[0]) if policy.tracks else Edit.KEEP
     return Tables(
         int(protect),
         int(blocked),
@@ -240,7 +272,7 @@ def tabulate(policy: Policy) -> Tables:
 
 def _check_protect(policy: Policy, large: list[Spte]) -> None:
     small = [leaf for leaf in every_leaf(Level.SMALL) if leaf.present and leaf.writable]
-    answers = {policy.protect(leaf) for leaf in small}
+    answers = {ask(policy, "protect", leaf) for leaf in small}
     key = f"policies.{policy.name}"
     if answers != {Edit.WRITE_PROTECT}:
         raise ConfigError.of(
@@ -248,7 +280,7 @@ def _check_protect(policy: Policy, large: list[Spte]) -> None:
             "must clear W on every writable small leaf, or its writes are not logged",
             "return Edit.WRITE_PROTECT for Level.SMALL",
         )  # fmt: skip
-    by_leaf = {leaf: policy.protect(leaf) for leaf in large}
+    by_leaf = {leaf: ask(policy, "protect", leaf) for leaf in large}
     if _alike(policy, "protect", by_leaf) is Edit.KEEP:
         raise _unequal(policy, "protect", by_leaf)
 

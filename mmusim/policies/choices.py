@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 from mmusim.base.errors import MisfitError
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis, Choices, Large, Lock, Mmu, Reporting, Tracking
-from mmusim.policies.base import Policy, Tables, combined, decides, policy_named, tabulate
+from mmusim.policies.base import Policy, Tables, ask, combined, decides, policy_named, tabulate
 from mmusim.policies.kernel import (
     DEFAULT_KERNEL,
     LAST_TO_WALK_ALL,
@@ -227,8 +227,12 @@ def _large_of(policy: Policy) -> Large | None:
     if not decides(policy) or not policy.tracks:
         return None
     leaf = Spte(Level.LARGE, present=True, writable=True, mmu_writable=True)
-    at_fault = Large.SPLIT_ON_FAULT if policy.blocked(leaf) is Edit.SPLIT else Large.READ_ONLY
-    return {Edit.ZAP: Large.ZAP, Edit.SPLIT: Large.EAGER_SPLIT}.get(policy.protect(leaf), at_fault)
+    at_fault = (
+        Large.SPLIT_ON_FAULT if ask(policy, "blocked", leaf) is Edit.SPLIT else Large.READ_ONLY
+    )
+    return {Edit.ZAP: Large.ZAP, Edit.SPLIT: Large.EAGER_SPLIT}.get(
+        ask(policy, "protect", leaf), at_fault
+    )
 
 
 _ROWS: Final = {

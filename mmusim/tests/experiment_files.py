@@ -17,9 +17,6 @@ schema = 1
 id = "minimal"
 question = "Does it load?"
 
-[vm]
-kernel = "linux-3.7"
-
 [host]
 profile = "skylake-2021"
 
