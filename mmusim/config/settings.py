@@ -103,6 +103,7 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
         sweep = _alone(data.get("sweep", {}))
     base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
     base["claims"] = []  # they are about the experiment, and judged there
+    base.pop("reported", None)  # so is what a real migration said
     variants = _tables(data.get("variants")) or {"": {}}
     if not wrong:
         found |= {str(one): one for one in sweep.contradictions(source, variants)}

@@ -20,13 +20,13 @@ from mmusim.base.histogram import Histogram
 from mmusim.config.driver import Clear, Log, Phase, Recreate, Sync
 from mmusim.costs.distributions import Distribution
 from mmusim.costs.random_streams import Draws, Stream
-from mmusim.engine import invariants
-from mmusim.engine.host import OPERATIONS
-from mmusim.engine.log_ioctls import Host
-from mmusim.engine.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
-from mmusim.engine.phase_recorder import PhaseRecorder
-from mmusim.engine.vcpu import vcpu
-from mmusim.engine.vm import Steps, Vm
+from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host_thread import OPERATIONS
+from mmusim.engine.processes.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
+from mmusim.engine.processes.vcpu import vcpu
+from mmusim.engine.state import invariants
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu.dirty_ring import reserve
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import (

@@ -591,14 +591,6 @@ def test_a_workload_that_is_defined_may_be_run() -> None:
     assert the_setting(data)
 
 
-# Known flaws.
-
-
-def flaw(reason: str) -> pytest.MarkDecorator:
-    """A theorem that does not hold yet; the mark has to go when it does."""
-    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason)
-
-
 @pytest.mark.parametrize(
     ("spec", "key", "remedy"),
     [

@@ -185,7 +185,7 @@ def test_what_is_under_way_is_seen_however_many_accesses_a_run_bundles() -> None
 
 def test_without_settling_bundles_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of the last."""
-    monkeypatch.setattr("mmusim.engine.vm.Vm.settle", lambda vm: None)
+    monkeypatch.setattr("mmusim.engine.state.vm.Vm.settle", lambda vm: None)
     path = ROOT / "experiments/ring-or-bitmap/experiment.toml"
     plan = make_plan(load_settings(path)[1][0], "linux-6.13", 1)
     assert simulate(plan, engine=SIMPY) != simulate(plan, engine=SIMPY, run_limit=1)

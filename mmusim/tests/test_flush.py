@@ -12,7 +12,7 @@ from conftest import CONSTANT, setting
 
 from mmusim.base.errors import ConfigError
 from mmusim.engine import simulate
-from mmusim.engine.tlb import GRAIN, REACH, Refill, WorkingSet, refill
+from mmusim.engine.state.tlb import GRAIN, REACH, Refill, WorkingSet, refill
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import PRESENT, TABLE
 from mmusim.plan.make import make_plan

@@ -11,7 +11,7 @@ import simpy
 from mmusim.base.histogram import Histogram
 from mmusim.costs.distributions import Constant, Distribution, Gamma
 from mmusim.costs.random_streams import costs, stream_key
-from mmusim.engine.mmu_lock import RwLock, SpinLock
+from mmusim.engine.state.mmu_lock import RwLock, SpinLock
 from mmusim.stats import mean_interval
 from mmusim.trace.records import LockStats
 

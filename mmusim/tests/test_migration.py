@@ -17,10 +17,17 @@ from mmusim.base.errors import ConfigError, InvariantError, LostWriteError
 from mmusim.base.units import NS, PAGE
 from mmusim.cli import app
 from mmusim.costs.random_streams import stream_key
-from mmusim.engine import invariants, simulate
-from mmusim.engine.channel import HEADER, RATE_AUTOCORRELATION, WINDOW_NS, ZERO_PAGE_BYTES, Noise
-from mmusim.engine.migration import Migration
-from mmusim.engine.user_space import asleep
+from mmusim.engine import simulate
+from mmusim.engine.migration.channel import (
+    HEADER,
+    RATE_AUTOCORRELATION,
+    WINDOW_NS,
+    ZERO_PAGE_BYTES,
+    Noise,
+)
+from mmusim.engine.migration.migration import Migration
+from mmusim.engine.processes.user_space import asleep
+from mmusim.engine.state import invariants
 from mmusim.metrics.measure import from_record, measure, to_record
 from mmusim.plan.make import Plan, make_plan
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Probe, Trace
@@ -382,7 +389,7 @@ class Sleeps:
             self.rows.append((vm.now, v.number, ns))
             yield from asleep(vm, v, ns)
 
-        for module in ("throttle", "guest_mode"):
+        for module in ("migration.throttle", "processes.guest_mode"):
             monkeypatch.setattr(f"mmusim.engine.{module}.asleep", noted)
 
 

@@ -64,25 +64,25 @@ MUTANTS = {
         FORM + "[linux-6.13+pml]",
     ),
     "a get re-arms what it reports": Mutant(
-        "engine/log_reports.py",
+        "engine/host/log_reports.py",
         "    needed = mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0\n",
         "    needed = large + split_2m > 0\n",
         FORM + "[linux-6.13]",
     ),
     "a get flushes": Mutant(
-        "engine/log_reports.py",
+        "engine/host/log_reports.py",
         "    yield from unlock_and_flush(vm, host, needed)\n",
         "    yield from unlock_and_flush(vm, host, False)\n",
         TRUTH + "[constant costs-lazy-drop]",
     ),
     "enabling flushes": Mutant(
-        "engine/log_ioctls.py",
+        "engine/host/log_ioctls.py",
         "    yield from unlock_and_flush(vm, host, owed)\n    send_slot(",
         "    yield from unlock_and_flush(vm, host, False)\n    send_slot(",
         FORM + "[linux-3.16]",
     ),
     "a dropped large spte is flushed": Mutant(
-        "engine/page_fault.py",
+        "engine/processes/page_fault.py",
         "    vm.revoke(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))\n"
         "    yield from flush_remote(vm, v)\n",
         "    vm.revoke(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))\n",
@@ -107,13 +107,13 @@ MUTANTS = {
         THEOREM + "test_a_get_that_does_not_flush_loses_writes",
     ),
     "an exit drains the PML buffer": Mutant(
-        "engine/guest_mode.py",
+        "engine/processes/guest_mode.py",
         "    if v.pml:\n        yield from drain_pml(vm, v, index)\n",
         "",
         COUNT + "test_a_get_kicks_the_vcpus_so_that_buffers_drain",
     ),
     "what drains is logged": Mutant(
-        "engine/guest_mode.py",
+        "engine/processes/guest_mode.py",
         "            vm.view.page[gfn] |= LOGGED\n",
         "",
         FORM + "[linux-6.13+pml]",
@@ -125,25 +125,25 @@ MUTANTS = {
         COUNT + "test_a_full_ring_stops_the_vcpu_and_costs_a_fault_more_each_time",
     ),
     "enabling waits for the faults in flight": Mutant(
-        "engine/log_ioctls.py",
+        "engine/host/log_ioctls.py",
         "    yield from synchronize_srcu(vm, host)\n    if all_set:\n",
         "    if all_set:\n",
         STEPWISE + "test_enabling_waits_for_the_faults_in_flight",
     ),
     "who shares the lock looks again for a fault that was faster": Mutant(
-        "engine/page_fault.py",
+        "engine/processes/page_fault.py",
         "    if vm.tdp:\n        if permits(view, gfn, write):\n",
         "    if vm.tdp:\n        if False:\n",
         STEPWISE + "test_of_two_faults_on_a_page_one_maps_it",
     ),
     "who shares the lock retries where an entry is being replaced": Mutant(
-        "engine/page_fault.py",
+        "engine/processes/page_fault.py",
         "    if vm.frozen and frozen(vm, gfn):\n",
         "    if False:\n",
         STEPWISE + "test_of_two_faults_on_a_large_spte_one_drops_it",
     ),
     "a split is noticed by planned runs": Mutant(
-        "engine/page_fault.py",
+        "engine/processes/page_fault.py",
         "    replan(vm, v)\n",
         "",
         THEOREM + "test_a_split_that_others_do_not_notice_is_noticed",
@@ -161,19 +161,19 @@ MUTANTS = {
         STEPWISE + "test_reading_clean_guest_memory_makes_nothing_dirty",
     ),
     "a write makes the destination's version old": Mutant(
-        "engine/guest_run.py",
+        "engine/state/guest_run.py",
         "                page[gfn] |= STALE\n",
         "                pass\n",
         STEPWISE + "test_reading_clean_guest_memory_makes_nothing_dirty",
     ),
     "a walk flushes before it gives the lock up": Mutant(
-        "engine/lock_break.py",
+        "engine/host/lock_break.py",
         "    if owed:\n        started = vm.now\n",
         "    if False:\n        started = vm.now\n",
         "test_lock_break.py::test_what_was_taken_back_is_flushed_before_the_lock_is_dropped",
     ),
     "the switch-over reads the log once more": Mutant(
-        "engine/migration.py",
+        "engine/migration/migration.py",
         "        yield from self.bitmap_sync()\n        self.next_round()\n"
         "        invariants.check",
         "        self.next_round()\n        invariants.check",

@@ -14,7 +14,9 @@ from scipy import stats as scipy_stats
 
 from mmusim.base.histogram import Histogram, bin_of
 from mmusim.costs.random_streams import Draws, uniforms
-from mmusim.engine import flush, simulate, think_and_idle
+from mmusim.engine import simulate
+from mmusim.engine.processes import flush
+from mmusim.engine.state import think_and_idle
 from mmusim.metrics.measure import measure
 from mmusim.plan.make import Plan, make_plan
 from mmusim.stats import mean_interval

@@ -17,7 +17,7 @@ from mmusim.base.histogram import Histogram
 from mmusim.cli import app, lock_model
 from mmusim.cli.bench_scale import Cost, slopes
 from mmusim.engine import simulate
-from mmusim.engine.mmu_lock import SpinLock
+from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.plan.make import make_plan
 from mmusim.trace.records import Trace
 

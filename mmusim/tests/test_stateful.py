@@ -22,8 +22,10 @@ from stepwise import REGION, SPOTS, Stepwise, small_vm
 
 from mmusim.base.errors import MisfitError, MmusimError
 from mmusim.costs.distributions import Constant
-from mmusim.engine import log_ioctls, log_reports, simulate, vcpu
-from mmusim.engine.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
+from mmusim.engine import simulate
+from mmusim.engine.host import log_ioctls, log_reports
+from mmusim.engine.processes import vcpu
+from mmusim.engine.processes.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
 from mmusim.mmu import fault as mmu_fault
 from mmusim.mmu import slot as mmu_slot
 from mmusim.mmu.spte import LEAF, LOGGED

@@ -18,9 +18,11 @@ from mmusim.base.errors import DeadlockError, InvariantError, LivelockError, Los
 from mmusim.config.driver import Pass
 from mmusim.costs.distributions import Constant, Distribution, Gamma
 from mmusim.costs.random_streams import costs, stream_key
-from mmusim.engine import invariants, page_fault, simulate, vcpu
-from mmusim.engine.mmu_lock import SpinLock
-from mmusim.engine.vm import Vm
+from mmusim.engine import simulate
+from mmusim.engine.processes import page_fault, vcpu
+from mmusim.engine.state import invariants
+from mmusim.engine.state.mmu_lock import SpinLock
+from mmusim.engine.state.vm import Vm
 from mmusim.mmu import fault as mmu_fault
 from mmusim.mmu import slot as mmu_slot
 from mmusim.mmu.spte import LOGGED, STALE
@@ -331,7 +333,7 @@ def with_think(plan: Plan, think: str) -> Plan:
 
 def test_a_cut_in_the_wrong_place_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: letting the access after the one in flight complete too."""
-    from mmusim.engine.guest_run import GuestRun
+    from mmusim.engine.state.guest_run import GuestRun
 
     cut = GuestRun.cut
 
@@ -391,7 +393,7 @@ def test_the_2013_bug_is_illegal_even_before_a_write_is_lost() -> None:
 
 def test_a_get_that_does_not_flush_loses_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write-protecting is not effective until the TLBs are flushed (domain, A.9)."""
-    from mmusim.engine import log_reports
+    from mmusim.engine.host_thread import log_reports
 
     def unlock_only(vm: Vm, host: object, needed: bool):  # type: ignore[no-untyped-def]
         del host, needed

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mmusim.base.histogram import Histogram
 from mmusim.engine import simulate
-from mmusim.engine.vm import Vm
+from mmusim.engine.state.vm import Vm
 from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
 from mmusim.trace import stall_windows as utilisation
