@@ -41,7 +41,8 @@ def _load(entry: EntryPoint) -> str:
     if isinstance(loaded, ModuleType):
         modules = (f"{cls.__module__}." for cls in Policy._registry.values())
         if not any(module.startswith(f"{loaded.__name__}.") for module in modules):
-            return f"has no Policy with a name ({getattr(loaded, '__file__', None) or loaded.__name__}); write class P(Policy, name=...)"
+            file = getattr(loaded, "__file__", None) or loaded.__name__
+            return f"has no Policy with a name ({file}); write class P(Policy, name=...)"
         return ""
     if isinstance(loaded, type) and issubclass(loaded, Policy):
         if loaded.name in Policy._registry:

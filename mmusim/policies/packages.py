@@ -48,4 +48,4 @@ def described(error: BaseException) -> str:
 
 
 def _is_ours(file: str) -> bool:
-    return file.startswith("<frozen") or "importlib" in file or file.startswith(_ROOT)
+    return file.startswith(("<frozen", _ROOT)) or "importlib" in file
