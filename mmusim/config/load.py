@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from mmusim.base.errors import Complaint, ConfigError, MisfitError, MisfitsError, nearest
 from mmusim.base.parsing import read_toml
+from mmusim.config.renamed import renamed
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -75,7 +76,9 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
     if kind == "missing" or isinstance(value, (dict, BaseModel)):
         value = None
     if unknown:
-        rule, remedy = "is not a known key", nearest(str(error["loc"][-1]), place.known_keys())
+        rule, remedy = renamed(key, value) or (
+            "is not a known key", nearest(str(error["loc"][-1]), place.known_keys())
+        )  # fmt: skip
     elif kind == "value_error" and isinstance(ctx["error"], MisfitError):
         misfit = ctx["error"]
         rule, _, remedy = str(misfit).partition("; ")
