@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 
 from mmusim.policies.axes import AXES, Choices, Large, Lock, Mmu, Reporting, Tracking
-from mmusim.policies.base import Policy, Tables, policies, policy_named, tabulate
+from mmusim.policies.base import Policy, policies, policy_named
 from mmusim.policies.choices import ASSUMED, Chosen, choose, legal, nearest_legal
 from mmusim.policies.kernel import (
     DEFAULT_KERNEL,
@@ -21,6 +21,7 @@ from mmusim.policies.kernel import (
     kernel_named,
 )
 from mmusim.policies.outside import load_outside
+from mmusim.policies.tables import Tables, tabulate
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 from mmusim.base.errors import MisfitError
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis, Choices, Large, Lock, Mmu, Reporting, Tracking
-from mmusim.policies.base import Policy, Tables, ask, combined, decides, policy_named, tabulate
+from mmusim.policies.base import Policy, combined, decides, policy_named
 from mmusim.policies.kernel import (
     DEFAULT_KERNEL,
     LAST_TO_WALK_ALL,
@@ -18,6 +18,7 @@ from mmusim.policies.kernel import (
     first_release,
     kernel_named,
 )
+from mmusim.policies.tables import Tables, ask, tabulate
 
 Value = TypeVar("Value", bound=Axis)
 
