@@ -36,7 +36,7 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
         record["before"] = vm.counters()
         host.phases.append(record)
         host.began_s.append(time.perf_counter())
-        host.bill = record["bill"] = {}
+        host.spent = record["spent"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
         vm.changed(HOST)
         if isinstance(phase, Migrate):
@@ -163,7 +163,7 @@ def ioctl(operation: Operation) -> Operation:
     """Carry out a log ioctl under slots_lock."""
 
     def locked(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-        yield from hold_slots_lock(vm, HOST, host.bill)
+        yield from hold_slots_lock(vm, HOST, host.spent)
         yield from operation(vm, host, phase, record)
         vm.slots_lock.release(HOST)
 
