@@ -21,6 +21,7 @@ from mmusim.engine.migration.migration import Migration
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.processes.soft_vcpu import soft_vcpu
 from mmusim.engine.processes.user_space import port_io
+from mmusim.engine.state import invariants
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.plan.make import Program
@@ -29,6 +30,7 @@ from mmusim.trace.records import HOST, PhaseTrace
 
 def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
     """Go through the phases, one after the other."""
+    lossy = invariants.may_lose(vm)  # then each phase is looked at, to name the one that loses
     for number, phase in enumerate(vm.plan.driver.phases):
         record: dict[str, Any] = {"do": phase.do, "name": phase.name, "start_ns": vm.now}
         record["before"] = vm.counters()
@@ -44,6 +46,8 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
         else:
             yield from OPERATIONS[phase.do](vm, host, phase, record)
         record["end_ns"] = vm.now
+        if lossy and vm.tracked and not any(process.is_alive for process in host.running):
+            invariants.check(vm, f"phase {number + 1} ({phase.name or phase.do})")
         vm.changed(HOST)
         vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
     yield from join(vm, host)
