@@ -148,7 +148,7 @@ class Driver(Strict):
     until those that began while it ran have ended."""
     measure: str = "last"
     """What is compared: a window or a guest phase by its name, or the `last` guest phase."""
-    phases: Annotated[list[Phase], Field(min_length=1)]
+    phases: Annotated[list[Phase], Field(min_length=1, max_length=4096)]
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -24,6 +24,7 @@ from mmusim.engine.migration.migration import Migration
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.processes.soft_vcpu import soft_vcpu
 from mmusim.engine.processes.user_space import port_io
+from mmusim.engine.state import invariants
 from mmusim.engine.state.phase_recorder import PhaseRecorder, together
 from mmusim.engine.state.vm import Outcome, Steps, Vcpu, Vm
 from mmusim.plan.make import Program
@@ -32,6 +33,7 @@ from mmusim.trace.records import HOST, PhaseTrace
 
 def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
     """Go through the phases, one after the other."""
+    lossy = invariants.may_lose(vm)  # then each phase is looked at, to name the one that loses
     for number, phase in enumerate(vm.plan.driver.phases):
         late = 0
         if isinstance(phase, Scheduled):
@@ -42,7 +44,7 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
         record["before"] = vm.counters()
         host.phases.append(record)
         host.began_s.append(time.perf_counter())
-        host.bill = record["bill"] = {}
+        host.spent = record["spent"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
         vm.changed(HOST)
         if isinstance(phase, Migrate):
@@ -56,6 +58,8 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
                 phase.do, steps, name=phase.name, late_ns=late, also=also
             )
         record["end_ns"] = host.ended_ns[""] = host.ended_ns[phase.name] = vm.now
+        if lossy and vm.tracked and not any(process.is_alive for process in host.running):
+            invariants.check(vm, f"phase {number + 1} ({phase.name or phase.do})")
         vm.changed(HOST)
         vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
     yield from host.windows.through()
@@ -220,7 +224,7 @@ def ioctl(operation: Operation) -> Operation:
     """Carry out a log ioctl under slots_lock."""
 
     def locked(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-        yield from hold_slots_lock(vm, HOST, host.bill)
+        yield from hold_slots_lock(vm, HOST, host.spent)
         yield from operation(vm, host, phase, record)
         vm.slots_lock.release(HOST)
 

@@ -119,8 +119,10 @@ class Plan:
         if isinstance(spec, Touch) and spec.overlap:
             return self.slot.base_gfn, self.slot.npages
         common = self._common(phase)
-        share = (self.slot.npages - common) // self.vcpus
-        return self.slot.base_gfn + (0 if common else cpu * share), common + share
+        if common:
+            share = (self.slot.npages - common) // self.vcpus
+            return self.slot.base_gfn, common + share
+        return self.slot.part(cpu, self.vcpus)
 
     def overlaps(self, phase: int) -> bool:
         """Tell whether vCPUs touch the same pages in a phase."""
@@ -163,6 +165,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
     driver = e.driver.script(chosen.choices.reporting).in_turns()
     rings = chosen.choices.reporting is Reporting.DIRTY_RING
     pages = e.vm.memory // PAGE
+    least = MemSlot(0, pages).part(e.vm.vcpus - 1, e.vm.vcpus)[1]
     return Plan(
         vcpus=e.vm.vcpus,
         slot=MemSlot(0, pages),
@@ -171,7 +174,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         chosen=chosen,
         keep_child=e.vm.cached_child_tables and chosen.choices.mmu is not Mmu.TDP,
         driver=driver,
-        patterns=tuple(_pattern(setting, phase, pages // e.vm.vcpus) for phase in driver.phases),
+        patterns=tuple(_pattern(setting, phase, least) for phase in driver.phases),
         costs=setting.costs,
         draws=Draws(seed, e.replications.scheme, chosen.policy.name),
         seed=seed,

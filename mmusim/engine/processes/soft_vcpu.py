@@ -13,9 +13,10 @@ import simpy
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.cost import distribution
 from mmusim.config.page_table_write import WritePageTable
-from mmusim.engine.processes.flush import REPLAN, flush_remote
+from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.guest_mode import answer_kick, enter_guest
 from mmusim.engine.processes.vcpu import PATIENCE
+from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.soft import Access, LargeLeaf, Outcome, SoftMmu, attempt, tell
 from mmusim.mmu.soft import events as happened
