@@ -54,6 +54,7 @@ def measure(trace: Trace) -> Metrics:
         "reported_dirty": sum(p.dirty or 0 for p in trace.phases),
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
         "protect_time": sum(sum(p.spent.values()) for p in trace.phases),
+        "protect_time_without_grace": sum(map(_without_grace, trace.phases)),
     }
     values |= _of_guest(phase, latency)
     values |= jitter.moved_work(trace) | jitter.lock(trace.lock, trace.end_ns)
@@ -61,9 +62,13 @@ def measure(trace: Trace) -> Metrics:
         own = [p.end_ns - p.start_ns for p in trace.phases if p.do in operations]
         if own:
             values[metric] = sum(own)
+    enabling = [_without_grace(p) for p in trace.phases if p.do == "enable-logging"]
+    if enabling:
+        values["enable_time_without_grace"] = sum(enabling)
     if phase.read_before_drop:
         values["fault_free_pages"] = sum(phase.read_before_drop) / len(phase.read_before_drop)
-    ends = phase if phase.do != "window" else trace.phases[trace.measured]
+    migrations = [p for p in trace.phases if p.migration is not None]
+    ends = migrations[-1] if phase.do == "window" and migrations else phase
     if ends.migration is not None:
         values |= _migration(ends, ends.migration)
     elif phase.outcome:
@@ -86,6 +91,10 @@ def measure(trace: Trace) -> Metrics:
         windows={w.name: _of_guest(w, _all_accesses(w)) for w in trace.windows},
         exposures=exposures(trace),
     )
+
+
+def _without_grace(phase: PhaseTrace) -> int:
+    return sum(ns for line, ns in phase.spent.items() if line not in jitter.GRACE)
 
 
 def _all_accesses(phase: PhaseTrace) -> Histogram:
