@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo lint test coverage bench wheel reproduce format constraints clean
+.PHONY: help demo lint test docs coverage bench wheel reproduce format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -21,6 +21,10 @@ test: $(READY) ## lint and all tests
 	$(BIN)/ruff check .
 	$(BIN)/python -m mmusim.engine.compiled & $(BIN)/mypy && wait $$!
 	$(BIN)/pytest -n auto
+
+# A warning fails it. It needs no network.
+docs: $(READY) ## build the site in docs/_build/html
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 # Code that Numba compiles is not seen: coverage of engine/compiled is that of its Python parts. Tests of times and of
 # processes that are killed run in `make test`, where no tracer slows them.
@@ -41,7 +45,7 @@ reproduce: $(READY) ## every experiment at full size; takes hours
 	$(BIN)/mmusim check experiments/ --out results --reports
 	$(BIN)/mmusim index results
 	$(BIN)/mmusim conform mmusim/tests/data/kernel_counters/cases.jsonl
-	$(BIN)/mmusim validate --out results/published-times
+	$(BIN)/mmusim validate --to results/published-times
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .
@@ -59,4 +63,4 @@ constraints: ## resolve the pinned versions again; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
 
 clean: ## remove what the targets made
-	rm -rf .coverage coverage.md htmlcov dist .venv .mypy_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/reference/api .coverage coverage.md htmlcov dist .venv .mypy_cache .ruff_cache .hypothesis

@@ -47,7 +47,7 @@ def evidence(
     recorded: Annotated[Path, typer.Option(help="Runs that validate --record kept.")],
     to: Annotated[
         Path, typer.Option("--to", help="Folder to write into: validation.md and figures.")
-    ] = Path("docs"),
+    ] = Path("docs/evidence"),
     cases: Annotated[
         list[Path] | None, typer.Option(help="Kernel counters; repeatable.", show_default=False)
     ] = None,
@@ -174,7 +174,7 @@ def seed_thread(
 
 
 def document(facts: dict[str, Any]) -> str:
-    """Return what ``docs/validation.md`` says."""
+    """Return what ``docs/evidence/validation.md`` says."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     text = (files("mmusim.validation") / "evidence.md.jinja").read_text(encoding="utf-8")
     return environment.from_string(text).render(**facts)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from mmusim.analysis import load
 from mmusim.base.errors import ConfigError
 from mmusim.cli import app
-from mmusim.cli.run import export
+from mmusim.cli.results.export import export
 from mmusim.experiment.compare_folders import compare_folders
 from mmusim.experiment.run import run_experiment
 from mmusim.store import Key, Store, StoreError
@@ -80,7 +80,7 @@ def test_duckdb_reads_it_in_the_line_that_the_docs_show(
     duckdb = pytest.importorskip(
         "duckdb", reason="DuckDB is not installed; install mmusim[parquet]"
     )
-    text = (ROOT / "docs" / "sweeps.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "sweeps.md").read_text()
     (query,) = re.findall(r'duckdb -c "(SELECT .*?)"', text)
     monkeypatch.chdir(made)
     rows = {row[0]: row[1] for row in duckdb.sql(query).fetchall()}

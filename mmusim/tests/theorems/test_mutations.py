@@ -1,7 +1,7 @@
 """Every load-bearing line of the mechanism is held by a test: without the line, it goes red.
 
 Each mutant is a copy of the package with one line changed; a short selection of tests runs against
-it in a process of its own. docs/mutations.md is the list for people.
+it in a process of its own. docs/evidence/mutations.md is the list for people.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def test_no_load_bearing_line_can_be_switched_off_unnoticed(name: str, copy: Cop
 
 
 def test_the_list_for_people_names_every_mutant() -> None:
-    text = (ROOT / "docs" / "mutations.md").read_text()
+    text = (ROOT / "docs" / "evidence" / "mutations.md").read_text()
     for name, mutant in MUTANTS.items():
         assert f"| {name} | `{mutant.file}` |" in text, name
     assert len(MUTANTS) >= 10

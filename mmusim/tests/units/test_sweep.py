@@ -251,7 +251,7 @@ def test_claims_may_be_about_values_of_lists() -> None:
 
 
 def test_the_sweep_that_the_docs_show_is_one() -> None:
-    text = (ROOT / "docs" / "sweeps.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "sweeps.md").read_text()
     block = text[text.index("    [sweep] ") : text.index("Keys are dotted names")]
     found = settings(
         block + '[workloads.w]\npattern = "reads-beside-writes"\naccesses_per_page = 2.0\n'
