@@ -132,7 +132,12 @@ class Verbs(TyperGroup):
         """Take the verbs of every title."""
         super().__init__(**options)
         self._completing = False
-        self.commands = _Loaded({n: v for verbs in self.groups.values() for n, v in verbs.items()})
+        self.commands = _Loaded(self.all_verbs())
+
+    @classmethod
+    def all_verbs(cls) -> dict[str, Verb]:
+        """Return the verbs of all groups by name, in the order of the help."""
+        return {name: verb for verbs in cls.groups.values() for name, verb in verbs.items()}
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names in the order of the help."""
@@ -147,7 +152,7 @@ class Verbs(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a verb; while names are completed, no more of it than its help."""
-        verb = next((v[cmd_name] for v in self.groups.values() if cmd_name in v), None)
+        verb = self.all_verbs().get(cmd_name)
         if self._completing and verb is not None:
             return TyperCommand(verb.name, help=verb.about, rich_markup_mode=None)
         return self.commands.get(cmd_name)
