@@ -12,9 +12,19 @@ from mmusim.base.units import NS, parse_bytes, parse_fraction, parse_ns, parse_r
 
 
 class Strict(BaseModel):
-    """A frozen value that refuses unknown keys and wrong types."""
+    """A frozen value that refuses unknown keys and wrong types.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    The docstring below a field is its description in the JSON schema.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+
+def shown(example: Any, unit: str = "") -> Any:
+    """Give a field an example as files write it, and a unit where its type has none."""
+    return Field(examples=[example], json_schema_extra={"unit": unit} if unit else None)
 
 
 def _text_only(parse: Callable[[str], float], example: str) -> Callable[[Any], float]:
@@ -34,15 +44,21 @@ def exact_ns(ns: float) -> str:
     return f"{ns:.17g}ns"
 
 
-def _schema(pattern: str, example: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+def _schema(pattern: str, example: str, unit: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {"type": "string", "pattern": pattern, "examples": [example], "unit": unit}
+    )
 
 
 Time = Annotated[
     float,
     BeforeValidator(_text_only(parse_ns, '"300ms"')),
     PlainSerializer(exact_ns, return_type=str),
-    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(ns|us|µs|ms|s|min)\s*$", "300ms"),
+    _schema(
+        r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(ns|us|µs|ms|s|min)\s*$",
+        "300ms",
+        "time: ns, us, ms, s, min",
+    ),
 ]
 """A time, ``"300ms"``: float nanoseconds inside."""
 
@@ -50,7 +66,11 @@ Size = Annotated[
     int,
     BeforeValidator(_text_only(parse_bytes, '"4GiB"')),
     PlainSerializer(show_bytes, return_type=str),
-    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*([KMGT]iB|[kMGT]B|B)\s*$", "4GiB"),
+    _schema(
+        r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*([KMGT]iB|[kMGT]B|B)\s*$",
+        "4GiB",
+        "size: B, KiB, MiB, GiB, TiB, kB, MB, GB, TB",
+    ),
 ]
 """A size, ``"4GiB"``: int bytes inside."""
 
@@ -61,6 +81,7 @@ Rate = Annotated[
     _schema(
         r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(([KMGT]iB|[kMGT]B|B)|[MG]bit)/s\s*$",
         "128MiB/s",
+        "rate: a size per second, Mbit/s, Gbit/s",
     ),
 ]
 """Data per time, ``"128MiB/s"``: int bytes per second inside."""
@@ -69,7 +90,7 @@ Share = Annotated[
     float,
     BeforeValidator(_text_only(parse_fraction, '"20%"')),
     PlainSerializer(lambda share: f"{share * 100:.15g}%", return_type=str),
-    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*%\s*$", "20%"),
+    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*%\s*$", "20%", "share: 0% to 100%"),
 ]
 """A share, ``"20%"``: float from 0 to 1 inside."""
 

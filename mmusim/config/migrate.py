@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from mmusim.base.errors import MisfitError
-from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time
+from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time, shown
 from mmusim.base.units import parse_bytes, parse_ns, parse_rate, show_bytes
 from mmusim.config.phase import GuestPhase
 
@@ -23,9 +23,11 @@ class Migrate(GuestPhase):
     the switch-over; if the migration is given up, each finishes its lap.
     """
 
-    do: Literal["migrate"]
-    workload: str = ""
-    """What every vCPU runs meanwhile; without one the guest is idle."""
+    do: Annotated[Literal["migrate"], shown("migrate")]
+    """The kind of phase."""
+    workload: Annotated[str, shown("my-service")] = ""
+    """Name of the workload that each vCPU runs during the migration. Without one the guest is idle.
+    """
 
     @model_validator(mode="after")
     def _in_the_foreground(self) -> Self:
