@@ -55,8 +55,13 @@ def experiment_schema() -> dict[str, Any]:
     Each property has a `description`, a `unit`, `examples`, and a `default` unless it is required
     or its description says what holds without it.
     """
-    schema = Experiment.model_json_schema(by_alias=True, schema_generator=_AsInFiles)
-    tables = schema["$defs"]
+    return schema_of(Experiment)
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of any model in the spelling of files."""
+    schema = model.model_json_schema(by_alias=True, schema_generator=_AsInFiles)
+    tables = schema.get("$defs", {})
     for table in (schema, *tables.values()):
         for found in table.get("properties", {}).values():
             if "$ref" in found:  # pydantic drops a description that equals that of the table
@@ -71,7 +76,7 @@ def experiment_schema() -> dict[str, Any]:
 def properties(schema: Mapping[str, Any] | None = None) -> Iterator[Property]:
     """Yield every key of every table, the file's own first, then tables by name."""
     schema = experiment_schema() if schema is None else schema
-    for name, table in {"Experiment": schema, **schema["$defs"]}.items():
+    for name, table in {"Experiment": schema, **schema.get("$defs", {})}.items():
         required = table.get("required", ())
         for key, found in table.get("properties", {}).items():
             yield Property(name, key, key in required, found)

@@ -71,7 +71,7 @@ class Channel:
         self._bandwidth = spec.bandwidth
         self._noise = Noise(vm.plan.draws.key(f"bandwidth{number}", HOST), spec.bandwidth_cv)
         check, copy = (vm.plan.costs[name].mean() for name in ("c_zero_check", "c_send_page"))
-        self._cpu = np.array([check + copy, check]) / spec.channels  # of a page, of a zero page
+        self._cpu = np.array([check + copy, check]) / spec.multifd_channels  # of a page; a zero one
         self._rest = 0.0  # of a nanosecond, that pages took longer than was waited
         self._limit = spec.max_bandwidth * WINDOW_NS // NS["s"]  # bytes in a window; 0: none
         self._window_from = vm.now, 0  # when this window began, and bytes sent before it

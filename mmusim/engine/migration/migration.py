@@ -45,11 +45,11 @@ class Migration:
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
         self.channel = Channel(vm, self.spec, number)
         self.converge = AutoConverge(vm, self.vcpus, self.spec)
-        self.limit = DirtyLimit(vm, self.vcpus, self.spec.dirty_limit)
+        self.limit = DirtyLimit(vm, self.vcpus, self.spec.vcpu_dirty_limit)
         self.throttle: Throttle | None = None
         if self.spec.auto_converge:
             self.throttle = self.converge
-        elif self.spec.dirty_limit:
+        elif self.spec.vcpu_dirty_limit:
             self.throttle = self.limit
         self.trigger = Trigger(vm, self.spec.throttle_trigger_threshold, self.throttle)
         self.outcome = ""  # while it goes on

@@ -145,7 +145,7 @@ def test_a_get_kicks_the_vcpus_so_that_buffers_drain() -> None:
 def test_a_full_ring_stops_the_vcpu_and_costs_a_fault_more_each_time() -> None:
     """4 KiB are 256 entries, 64 of which are in reserve."""
     phases = [WRITE, ENABLE, WRITE, HARVEST]
-    trace = run("linux-5.11+dirty-ring", phases, driver={"dirty_ring": "4KiB"})
+    trace = run("linux-5.11+dirty-ring", phases, driver={"dirty-ring-size": 256})
     assert deltas(trace, 2, "ring_fulls", "ring_entries", "pf_taken") == (5, 960, 1024 + 5)
     assert trace.phases[3].dirty == 1024 + 5 - 960
     assert trace.phases[2].ledger["ring_full"] > 0
@@ -186,7 +186,7 @@ ALL_SET = [WRITE, ENABLE, WRITE, SYNC, WRITE, SYNC]
 
 
 def test_with_all_bits_set_nothing_is_armed_before_the_first_clear() -> None:
-    trace = run("init-all-set", ALL_SET)
+    trace = run("initially-all-set", ALL_SET)
     assert "c_head" not in trace.phases[1].bill
     assert trace.phases[2].counters["pf_taken"] == 0
     assert trace.phases[3].dirty == 1024, "everything, once"
@@ -202,7 +202,7 @@ def test_a_first_clear_takes_mmu_writable_unless_it_is_told_not_to() -> None:
 
 
 def test_a_first_clear_splits_where_splitting_is_eager() -> None:
-    trace = run("linux-6.13+init-all-set", ALL_SET)
+    trace = run("linux-6.13+initially-all-set", ALL_SET)
     assert trace.phases[3].counters["pages_2m"] == -2
     assert deltas(trace, 4, "pf_taken", "pf_fast") == (1024, 1024)
 

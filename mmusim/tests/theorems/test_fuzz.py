@@ -67,7 +67,7 @@ def programs(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
             "executable": draw(st.sampled_from(["0%", "25%"])),
         },
         "driver": {
-            "dirty_ring": draw(st.sampled_from(["16KiB", "64KiB"])),
+            "dirty-ring-size": draw(st.sampled_from([1024, 4096])),
             "all_set_keeps_mmu_writable": draw(st.booleans()),
         },
         "workloads": {"mixed": workload},

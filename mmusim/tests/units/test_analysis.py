@@ -28,7 +28,7 @@ from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.causes import LOST_CAUSES
 
 SWEPT = SMALL + '\n[sweep]\n"vm.memory" = ["2MiB", "4MiB"]\n'
-MIGRATION = {"bandwidth": "400MB/s", "max_bandwidth": "0B/s", "downtime_limit": "1ms"}
+MIGRATION = {"bandwidth": "400MB/s", "max-bandwidth": "0B/s", "downtime-limit": "1ms"}
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_rounds_of_a_migration(tmp_path: Path) -> None:
     path = tmp_path / "experiment.toml"
     path.write_text(
         SMALL.replace('"read" }]', '"migrate", workload = "w" }]\n[driver.migration]\n'
-                      'bandwidth = "400MB/s"\nmax_bandwidth = "0B/s"\n'
+                      'bandwidth = "400MB/s"\nmax-bandwidth = "0B/s"\n'
                       '[workloads.w]\npattern = "uniform"\nwrites = "20%"\naccesses_per_page = 1.0')
         .replace('{ do = "enable-logging" }, ', "").replace("seeds = 4", "seeds = 2")
     )  # fmt: skip

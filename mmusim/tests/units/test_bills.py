@@ -81,11 +81,11 @@ def test_a_get_and_a_clear_cost_a_test_a_word_and_a_rearm_a_page() -> None:
     assert bills.rearm(choices("linux-6.13"), GIB, 1000) == {"c_word": 4096, "c_tdp_wclear": 1000}
     assert bills.rearm(choices("linux-6.13+pml"), 64, 64) == {"c_word": 1, "c_tdp_wclear": 64}
     bare = {"large": 512, "unmapped": GIB}  # the first clear of an all-set bitmap
-    legacy = bills.rearm(choices("linux-5.12+legacy+init-all-set"), GIB, GIB, **bare)
+    legacy = bills.rearm(choices("linux-5.12+legacy+initially-all-set"), GIB, GIB, **bare)
     assert legacy == {"c_word": 4096, "c_head": GIB, "c_wclear": 512}
-    tdp = bills.rearm(choices("linux-5.15+init-all-set"), GIB, GIB, **bare)
+    tdp = bills.rearm(choices("linux-5.15+initially-all-set"), GIB, GIB, **bare)
     assert tdp == {"c_word": 4096, "c_large_clear": 512}
-    first = bills.rearm(choices("linux-6.13+init-all-set"), GIB, GIB, split_2m=512)
+    first = bills.rearm(choices("linux-6.13+initially-all-set"), GIB, GIB, split_2m=512)
     assert first == {"c_word": 4096, "c_tdp_wclear": GIB, "c_tdp_split_2M": 512}
 
 

@@ -58,7 +58,7 @@ def phase(trace: Trace, name: str) -> PhaseTrace:
     [
         ("linux-6.13", ["touch", "get-dirty-log"]),
         ("linux-6.13+manual-clear", ["touch", "get-dirty-log", "clear-dirty-log"]),
-        ("linux-6.13+init-all-set", ["touch", "get-dirty-log", "clear-dirty-log"]),
+        ("linux-6.13+initially-all-set", ["touch", "get-dirty-log", "clear-dirty-log"]),
         ("linux-6.13+dirty-ring", ["touch", "harvest-ring"]),
     ],
 )
