@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from mmusim.base.quantities import Strict, Time, shown
 from mmusim.costs.distributions import (
+    LONGEST_NS,
     Constant,
     Distribution,
     Empirical,
@@ -17,7 +18,9 @@ from mmusim.costs.distributions import (
     mixture,
 )
 
-Positive = Annotated[Time, Field(gt=0)]
+CostTime = Annotated[Time, Field(le=LONGEST_NS)]
+"""A time that something costs: at most 4.9 hours."""
+Positive = Annotated[CostTime, Field(gt=0)]
 
 
 class LognormalSpec(Strict):
@@ -78,7 +81,7 @@ class QuantileSpec(Strict):
 
     p: Annotated[list[float], shown([0, 0.5, 1], "probability")]
     """Probabilities in ascending order, from 0 to 1."""
-    value: Annotated[list[Time], shown(["1us", "2us", "9us"])]
+    value: Annotated[list[CostTime], shown(["1us", "2us", "9us"])]
     """The quantile of each probability."""
 
     @model_validator(mode="after")
@@ -99,7 +102,7 @@ class QuantileSpec(Strict):
 class ShiftedSpec(Strict):
     """``{by = "1us", base = COST}``."""
 
-    by: Annotated[Time, shown("1us")]
+    by: Annotated[CostTime, shown("1us")]
     """The constant that is added."""
     base: Annotated[CostSpec, shown({"gamma": {"mean": "1us", "cv": 1.0}})]
     """The distribution that is shifted."""
@@ -172,7 +175,7 @@ def _kind(value: object) -> str:
 
 
 CostSpec = Annotated[
-    Annotated[Time, Tag("constant")] | Annotated[Shape, Tag("shape")], Discriminator(_kind)
+    Annotated[CostTime, Tag("constant")] | Annotated[Shape, Tag("shape")], Discriminator(_kind)
 ]
 """A constant such as ``"450ns"``, or a table with one shape."""
 
