@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -126,10 +127,16 @@ class MixtureSpec(Strict):
 
     parts: Annotated[
         list[PartSpec],
-        Field(min_length=1),
+        Field(min_length=1, max_length=1000),
         shown([{"weight": 999, "of": "1us"}, {"weight": 1, "of": "50us"}]),
     ]
     """The parts of the mixture."""
+
+    @model_validator(mode="after")
+    def _weighs(self) -> Self:
+        if not math.isfinite(sum(part.weight for part in self.parts)):
+            raise ValueError("has weights whose sum is infinite; write smaller ones")
+        return self
 
     def distribution(self) -> Distribution:
         """Return the mixture."""

@@ -173,7 +173,7 @@ class Driver(Strict):
     """The guest phase whose time and latencies are compared: `last`, or the name of a phase."""
     phases: Annotated[
         list[Phase],
-        Field(min_length=1),
+        Field(min_length=1, max_length=4096),
         shown([{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]),
     ]
     """The phases, in their order."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from mmusim.base.errors import ConfigError
-from mmusim.base.quantities import Count, Share, Size, Strict, Time, known_name, shown
-from mmusim.base.units import BYTES, REGION, show_bytes
+from mmusim.base.errors import ConfigError, MisfitError
+from mmusim.base.quantities import Share, Size, Strict, Time, known_name, shown
+from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
-from mmusim.config.measured import Interference
+from mmusim.config.measured import Interference, load_of
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
 from mmusim.vocabulary import COSTS
@@ -37,6 +37,11 @@ KernelName = Annotated[str, _named(kernel_named)]
 CostName = Annotated[
     str, AfterValidator(lambda name: known_name("cost of the model", name, COSTS))
 ]  # fmt: skip
+
+
+MOST_MEMORY: Final = 4 << 40
+MOST_LOAD: Final = 0.99
+"""Of a processor's time, that interference may take."""
 
 
 class Vm(Strict):
@@ -79,6 +84,11 @@ class Vm(Strict):
                 "must be a whole number of 2 MiB regions, the largest backing; "
                 f'the nearest is "{show_bytes(nearest_size)}"'
             )
+        if memory > MOST_MEMORY:
+            raise ValueError(
+                f"is more than {show_bytes(MOST_MEMORY)}, of which a run's page table alone has "
+                "1 GiB; take a part of the guest"
+            )
         return memory
 
     @property
@@ -95,12 +105,13 @@ class Vm(Strict):
         return tuple(i for i in range(count) if int((i + 1) * share) > int(i * share))
 
     @model_validator(mode="after")
-    def _a_region_each(self) -> Self:
-        if self.memory // REGION % self.vcpus:
-            raise ValueError(
-                f"memory of {show_bytes(self.memory)} cannot be parted among {self.vcpus} vCPUs "
-                "in whole 2 MiB regions; choose a memory that is a multiple of vcpus x 2MiB"
-            )
+    def _a_page_each(self) -> Self:
+        if self.memory // PAGE < self.vcpus:
+            raise MisfitError(
+                "vm.vcpus", self.vcpus,
+                f"leaves a vCPU without a page of the {show_bytes(self.memory)}",
+                "lower it or raise vm.memory",
+            )  # fmt: skip
         return self
 
 
@@ -126,6 +137,17 @@ class Host(Strict):
     )
     """What else the host does on the processors of the vCPUs. The profile may add more."""
 
+    @field_validator("interference")
+    @classmethod
+    def _leaves_time(cls, interference: list[Interference]) -> list[Interference]:
+        load = load_of(interference)
+        if load > MOST_LOAD:
+            raise ValueError(
+                f"leaves the vCPU no time: it takes {min(load, 1e6):.4g} of each second; lower "
+                "lasts or raise every"
+            )
+        return interference
+
 
 class Policies(Strict):
     """What is compared with what."""
@@ -149,12 +171,17 @@ class Policies(Strict):
         return [self.baseline, *self.compare]
 
 
+MOST_SEED: Final = 1 << 53
+Seeds = Annotated[int, Field(ge=1, le=100_000)]
+"""Runs of a policy in a setting."""
+
+
 class Replications(Strict):
     """How often each setting is run. Run i of every policy uses the same seed."""
 
-    seeds: Annotated[Count, shown(100, "seeds")] = 30
+    seeds: Annotated[Seeds, shown(100, "seeds")] = 30
     """Number of seeds of each setting and policy."""
-    first_seed: Annotated[int, shown(1, "a seed")] = 1
+    first_seed: Annotated[int, Field(ge=-MOST_SEED, le=MOST_SEED), shown(1, "a seed")] = 1
     """The first seed. Run i of each policy uses the seed `first_seed` + i."""
     pairing: Annotated[
         Literal["by-access", "by-occurrence", "independent"], shown("independent")
@@ -166,7 +193,7 @@ class Replications(Strict):
     """mmusim adds seeds until half the interval of each ratio is at most this share of the ratio.
     Without it, `seeds` is final.
     """
-    max_seeds: Annotated[Count | None, shown(100, "seeds")] = None
+    max_seeds: Annotated[Seeds | None, shown(100, "seeds")] = None
     """Largest number of seeds that `precision` may use. Without it, `seeds` is final."""
     precise: Annotated[MetricName, shown("p99_latency")] = "phase_time"
     """The metric whose ratios to the baseline must be that precise."""

@@ -119,7 +119,7 @@ class Migration(Strict):
     """Number of rounds after which the migration switches to post-copy. 0 means never."""
     cancel_after: Annotated[Annotated[Time, Field(gt=0)] | None, shown("30s")] = None
     """Time after which the migration is cancelled. Without it, nobody cancels."""
-    max_rounds: Annotated[Count, shown(100, "rounds")] = 50
+    max_rounds: Annotated[Count, Field(le=100_000), shown(100, "rounds")] = 50
     """Number of rounds after which the migration counts as not converging. QEMU itself has no such
     limit.
     """

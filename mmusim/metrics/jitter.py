@@ -18,7 +18,7 @@ Figures = dict[str, float]
 MIN_BEYOND: Final = 10
 """Samples beyond a quantile from which on ``p99999`` is given: below, it says little."""
 WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
-"""Lines of a bill that are waiting and no work."""
+"""What log operations spend on waiting, which is no work."""
 
 
 def latencies(times: Histogram, of: str) -> Figures:
@@ -68,14 +68,14 @@ def moved_work(trace: Trace) -> Figures:
 
     * ``fault_work``: the causes :data:`~mmusim.vocabulary.causes.FAULT_WORK` of every guest phase
       that was not over when the first log operation began, in ns.
-    * ``protect_work``: the bills of all log operations without their waits for locks and grace
+    * ``protect_work``: what all log operations spend, without waits for locks and grace
       periods, in ns.
     * ``moved_work``: fault_work / (fault_work + protect_work). 0: all work is done by the host,
       beside the guest or before it; 1: all by the guest's own faults.
 
     Nothing if there was no log operation.
     """
-    begun = min((p.start_ns for p in trace.phases if p.bill), default=None)
+    begun = min((p.start_ns for p in trace.phases if p.spent), default=None)
     if begun is None:
         return {}
     faults = sum(
@@ -85,7 +85,7 @@ def moved_work(trace: Trace) -> Figures:
         for cause in FAULT_WORK
     )
     protect = sum(
-        ns for p in trace.phases for line, ns in p.bill.items() if line not in WAITS
+        ns for p in trace.phases for line, ns in p.spent.items() if line not in WAITS
     )  # fmt: skip
     figures: Figures = {"fault_work": faults, "protect_work": protect}
     if faults + protect:
