@@ -6,9 +6,9 @@ import json
 
 import typer
 
-from mmusim.config.experiment import Experiment
+from mmusim.config.schema import experiment_schema
 
 
 def schema() -> None:
     """Print the JSON schema of experiment files, for editors."""
-    typer.echo(json.dumps(Experiment.model_json_schema(by_alias=True), indent=1))
+    typer.echo(json.dumps(experiment_schema(), indent=1))
