@@ -256,7 +256,9 @@ def test_the_evidence_names_every_rung_and_every_miss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rung = {"published": ["190 figures."], "published_costs": "costs", "published_misses": "None."}
-    monkeypatch.setattr(evidence, "published", lambda workers: rung)  # see test_validation.py
+    monkeypatch.setattr(
+        evidence, "published", lambda workers, scheduler: rung
+    )  # see test_validation.py
     grid = tmp_path / "grid.toml"
     grid.write_text('[[settings]]\nmemory = "64MiB"\nwrites = "0%"\norder = "random"\n')
     few, arms, cases = (tmp_path / name for name in ("few.gz", "arms.gz", "cases.jsonl"))
