@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from mmusim.base.quantities import Count, Time
+from mmusim.base.quantities import Count, Time, shown
 from mmusim.config.phase import Named
 
 MOST_TURNS: Final = 100_000
@@ -20,15 +20,18 @@ class Scheduled(Named):
     behind it. How late it was is part of the trace.
     """
 
-    at: Time | None = None
-    """Begin so long after the last guest phase began (in its absence: after the run began)."""
-    after: Time | None = None
-    """Begin so long after the end of an operation."""
-    of: str = ""
-    """The operation that `after` counts from, by its name; by default the one before."""
-    every: Annotated[Time, Field(gt=0)] | None = None
-    """Do it `times` times, so long from one beginning to the next."""
-    times: Annotated[Count, Field(le=MOST_TURNS)] = 1
+    at: Annotated[Time | None, shown("100ms")] = None
+    """Time of its beginning, counted from the beginning of the last guest phase; without one, from
+    that of the run.
+    """
+    after: Annotated[Time | None, shown("50ms")] = None
+    """Time of its beginning, counted from the end of another operation."""
+    of: Annotated[str, shown("first sync")] = ""
+    """Name of the operation that `after` counts from. Without it, the one before."""
+    every: Annotated[Annotated[Time, Field(gt=0)] | None, shown("200ms")] = None
+    """Time from one beginning to the next, with `times`."""
+    times: Annotated[Count, Field(le=MOST_TURNS), shown(5, "operations")] = 1
+    """How often the operation is done."""
     _turn: int = PrivateAttr(default=0)
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, NamedTuple, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from mmusim.base.errors import nearest
-from mmusim.base.quantities import Strict, Time
+from mmusim.base.quantities import Strict, Time, shown
 
 SYNC: Final = "sync-dirty-log"
 READS_LOG: Final = ("get-dirty-log", "harvest-ring", SYNC)
@@ -67,12 +67,16 @@ class Window(Strict):
     to the window in which it began, a request in which it arrived.
     """
 
-    name: Annotated[str, Field(min_length=1)]
-    from_: Annotated[Moment, Field(alias="from")]
-    after: Time = 0.0
-    """Begin so long after that."""
-    to: Moment | None = None
-    lasts: Annotated[Time, Field(gt=0)] | None = None
+    name: Annotated[str, Field(min_length=1), shown("first pass")]
+    """Name of the window, for `measure` and results."""
+    from_: Annotated[Moment, Field(alias="from"), shown("end of enable-logging")]
+    """Event that it begins with: a phase by kind or name, `end of` it, the n-th of them."""
+    after: Annotated[Time, shown("10ms")] = 0.0
+    """Time from that event to its beginning."""
+    to: Annotated[Moment | None, shown("sync-dirty-log 2")] = None
+    """Event that it ends with."""
+    lasts: Annotated[Annotated[Time, Field(gt=0)] | None, shown("100ms")] = None
+    """Length of the window, where no event ends it."""
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mmusim.base.quantities import Strict
+from mmusim.base.quantities import Strict, shown
 from mmusim.workload.base import Uniforms
 from mmusim.workload.hot_cold import HotSets
 from mmusim.workload.zipf import Exponent, ranks
@@ -19,7 +19,8 @@ Ints = NDArray[np.int64]
 class Uniformly(Strict):
     """Every page as likely as every other."""
 
-    kind: Literal["uniform"]
+    kind: Annotated[Literal["uniform"], shown("uniform")]
+    """The kind of locality."""
 
     def touched(self, write: NDArray[np.bool_], pages: int, uniforms: Uniforms) -> Ints:
         """Return which of the pages each access touches, from 0."""
@@ -29,8 +30,10 @@ class Uniformly(Strict):
 class ByRank(Strict):
     """Zipf's law: the page of rank r with probability r^-s / H(N, s), scattered over memory."""
 
-    kind: Literal["zipf"]
-    exponent: Exponent = 0.99
+    kind: Annotated[Literal["zipf"], shown("zipf")]
+    """The kind of locality."""
+    exponent: Annotated[Exponent, shown(0.99, "exponent")] = 0.99
+    """Exponent of Zipf's law over the pages."""
 
     def touched(self, write: NDArray[np.bool_], pages: int, uniforms: Uniforms) -> Ints:
         """Return which of the pages each access touches, from 0."""
@@ -41,7 +44,8 @@ class ByRank(Strict):
 class HotAndCold(HotSets):
     """Hot and cold pages, those of reads apart from those of writes."""
 
-    kind: Literal["hot-cold"]
+    kind: Annotated[Literal["hot-cold"], shown("hot-cold")]
+    """The kind of locality."""
 
 
 class EachOnce(Strict):
@@ -50,8 +54,10 @@ class EachOnce(Strict):
     Work that is done once a page is conserved: no policy can avoid it, only move it.
     """
 
-    kind: Literal["each-once"]
-    order: Literal["sequential", "random"] = "random"
+    kind: Annotated[Literal["each-once"], shown("each-once")]
+    """The kind of locality."""
+    order: Annotated[Literal["sequential", "random"], shown("random")] = "random"
+    """Order of the pages in each pass."""
 
     def touched(self, write: NDArray[np.bool_], pages: int, uniforms: Uniforms) -> Ints:
         """Return which of the pages each access touches, from 0."""
