@@ -199,9 +199,10 @@ class Driver(Strict):
         if not guest and (self.measure == "last" or self.windows):
             raise ValueError("phases let the guest do nothing; add a read, write or run phase")
         names += [window.name for window in self.windows]
+        windows_too = " and no window" if self.windows else ""
         if self.measure != "last" and self.measure not in names:
             raise ValueError(
-                f"measure = {self.measure!r} names no guest phase and no window; "
+                f"measure = {self.measure!r} names no guest phase{windows_too}; "
                 + (nearest(self.measure, [*names, "last"]))
             )
         self._check_order()
