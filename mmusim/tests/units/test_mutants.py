@@ -54,7 +54,7 @@ KINDS: Final[dict[str, tuple[list[Path], Callable[[Path], object], int]]] = {
     "trace": ([], read_trace, 400),
 }
 """Files, what reads them, and how many mutants there are: 3,200 in all."""
-ODD: Final = [
+ODD: Final[list[Any]] = [
     None, True, False, 0, -1, 1, 2, 1 << 31, 1 << 53, (1 << 63) - 1, -(1 << 63), 1 << 64, 10**300,
     0.0, -0.5, 1e308, float("inf"), float("nan"), "", " ", "0", "x", "\0", "\x1b[31m", "a" * 5_000,
     "0ns", "1us", "99999h", "1e99s", "-1s", "nan", "inf", "100%", "101%", "0B", "1TiB", "1e30GiB",
