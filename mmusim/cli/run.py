@@ -91,6 +91,7 @@ def export(folder: Path, to: Path) -> None:
 
 
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
+    from mmusim.field.beside import assumptions, beside
     from mmusim.report import answers, mean_ledger
 
     rows = [
@@ -109,7 +110,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         for result in outcome.settings
         for row, first, policy in _sides(result.comparisons["phase_time"])
     ]
-    ends = _ends(outcome)
+    ends, reported = _ends(outcome), beside(outcome)
     claims = [
         {
             "claim": v.says,
@@ -131,11 +132,15 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             about=outcome.about,
             failures=outcome.failures,
             report=written,
+            reported=reported,
         )
         return
     table("Time of the measured phase", rows, False)
     table("How it ended", ends, False)
     table("Claims", claims, False)
+    table("Reported beside simulated", reported, False)
+    for assumed in assumptions(outcome):
+        typer.echo(assumed)
     for failure in outcome.failures:
         typer.echo(f"failed: {failure}")
     for answer in answers(outcome):

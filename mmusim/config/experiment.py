@@ -15,6 +15,7 @@ from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
+from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
 from mmusim.config.workloads import Workload
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
@@ -71,6 +72,8 @@ class Experiment(Strict):
     claims: list[Claim] = Field(default_factory=list)
     reduced: Reduced = Field(default_factory=Reduced)
     """What `mmusim check --reduced` runs of it."""
+    reported: Reported | None = None
+    """What a real migration reported; `mmusim run` prints it beside what is simulated."""
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:

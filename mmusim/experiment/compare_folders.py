@@ -18,7 +18,7 @@ from mmusim.vocabulary.metrics import USUAL
 
 IGNORED: Final = (
     "schema", "id", "question", "source", "notes", "claims", "policies", "variants", "sweep",
-    "reduced",
+    "reduced", "reported",
 )  # fmt: skip
 """Keys of a configuration that decide no result of a run."""
 PAIRING: Final = "replications.pairing"

@@ -25,7 +25,7 @@ FLOORS = [
     ["engine", "comparison", "store"],
     ["timeline", "conformance", "calibration", "execution"],
     ["experiment", "kvm"],
-    ["analysis", "validation"],
+    ["analysis", "validation", "field"],
     ["plots"],
     ["report"],
     ["cli"],
