@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -12,14 +12,24 @@ from mmusim.base.quantities import Strict
 from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
-from mmusim.config.machine import Host, Policies, Replications, Vm
+from mmusim.config.machine import Host, Policies, Replications, Vm, Vmm
 from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
 from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
 from mmusim.config.workloads import Workload
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
-from mmusim.policies import Chosen, Mmu, Policy, Reporting, Tracking, choose
+from mmusim.policies import (
+    Chosen,
+    Mmu,
+    Policy,
+    Reporting,
+    Tracking,
+    choose,
+    kernel_named,
+    policy_named,
+)
+from mmusim.vmm import DEFAULT_QEMU, Qemu, qemu_named
 from mmusim.workload.sequential import Sequential
 
 
@@ -59,6 +69,8 @@ class Experiment(Strict):
     answer_by: MetricName = "phase_time"
     """The metric that answers the question, in the report's first sentence and figure."""
     vm: Vm = Field(default_factory=Vm)
+    vmm: Vmm | None = None
+    """User space. Where it is given, policies that leave the log mode open take QEMU's."""
     host: Host
     policies: Policies
     driver: AnyDriver
@@ -108,6 +120,19 @@ class Experiment(Strict):
         return self
 
     @model_validator(mode="after")
+    def _qemu_has_it(self) -> Self:
+        if isinstance(self.driver, Driver) and any(
+            isinstance(p, Migrate) for p in self.driver.phases
+        ):
+            for key, rule in self.driver.migration.beyond(self.qemu):
+                raise MisfitError(
+                    f"driver.migration.{key}", None, f"{rule}, and vmm.qemu is {self.qemu.name}"
+                    + ("" if self.vmm else " by default"),
+                    f"leave {key} out, or name a release that has it",
+                )  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
     def _choices_exist_together(self) -> Self:
         for name in self.policies.all:
             policy, _, choices = self.chosen(name)
@@ -151,6 +176,20 @@ class Experiment(Strict):
             return "sequential" if isinstance(workload, Sequential) else "random"
         return "sequential" if getattr(phase, "order", "") == "sequential" else "random"
 
+    @property
+    def qemu(self) -> Qemu:
+        """The release of QEMU."""
+        return qemu_named(self.vmm.qemu if self.vmm else DEFAULT_QEMU)
+
+    def _log_mode(self, policy: str | Policy) -> str | None:
+        """Return the log mode that QEMU takes of its own, where policy and file leave it open."""
+        named = policy_named(policy) if isinstance(policy, str) else policy
+        migrates = any(isinstance(phase, Migrate) for phase in self.driver.phases)
+        if not migrates or not named.tracks or "reporting" in named.choices:
+            return None
+        kernel = named.kernel or kernel_named(self.vm.kernel)
+        return next((m for m in self.qemu.log_modes() if kernel.release >= _SINCE[m]), None)
+
     def script(self, policy: str | Policy) -> Driver:
         """Return what the host does to the guest under a policy, phase by phase.
 
@@ -170,6 +209,8 @@ class Experiment(Strict):
             If its choices are illegal together, or contradict those of the experiment.
         """
         vm, manual = self.vm, self.driver.manual_protect
+        if manual is None and self.vmm is not None and isinstance(self.driver, Driver):
+            manual = self._log_mode(policy)
         try:
             return choose(
                 policy,
@@ -181,6 +222,10 @@ class Experiment(Strict):
             if misfit.key == "driver.manual_protect":
                 misfit.value = manual  # as the file has it
             raise
+
+
+_SINCE: Final = {"on": (5, 2), "initially-all-set": (5, 7)}
+"""Kernels that brought the modes of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2."""
 
 
 def _resolve_labels(

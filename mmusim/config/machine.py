@@ -15,6 +15,7 @@ from mmusim.config.cost import CostSpec
 from mmusim.config.measured import Interference
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
+from mmusim.vmm import DEFAULT_QEMU, qemu_named
 from mmusim.vocabulary import COSTS
 
 
@@ -37,6 +38,16 @@ KernelName = Annotated[str, _named(kernel_named)]
 CostName = Annotated[
     str, AfterValidator(lambda name: known_name("cost of the model", name, COSTS))
 ]  # fmt: skip
+
+
+QemuName = Annotated[str, _named(qemu_named)]
+
+
+class Vmm(Strict):
+    """The user space of the VM."""
+
+    qemu: QemuName = DEFAULT_QEMU
+    """Release of QEMU, e.g. `"8.2"`: it decides how a migration is driven."""
 
 
 class Vm(Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -10,6 +11,7 @@ from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time
 from mmusim.base.units import parse_bytes, parse_ns, parse_rate, show_bytes
 from mmusim.config.phase import GuestPhase
+from mmusim.vmm import Qemu
 
 LEAST_SHIFT, MOST_SHIFT = 6, 31  # of clear-bitmap-shift, in pages
 WINDOW = "100 ms"  # BUFFER_DELAY
@@ -75,6 +77,8 @@ class Migration(Strict):
     """Threads that copy and check pages (multifd-channels); 1 is a migration without multifd."""
     zero_pages: Share = 0.0
     """Share of the pages that are zero when they are first sent, and sent as a header only."""
+    zero_pages_touched: Share = 0.0
+    """Share of the zero pages that the guest touched before: reading the others takes a fault."""
     clear_chunk: Annotated[Size, AfterValidator(_a_chunk)] = parse_bytes("1GiB")
     """Guest memory per KVM_CLEAR_DIRTY_LOG, 2^clear-bitmap-shift pages; with manual protect."""
 
@@ -86,11 +90,20 @@ class Migration(Strict):
     dirty_limit: Rate = 0
     """Let vCPUs that dirty more than this sleep whenever their ring is full (vcpu-dirty-limit);
     0B/s: off. Needs dirty rings."""
+    cpu_throttle_tailslow: bool = False
+    """Near the end, throttle by no more than is needed. Since QEMU 5.1."""
     throttle_trigger_threshold: Annotated[Share, Field(gt=0)] = 0.5
     """Either begins, or goes on, when twice more than this share of what was sent is dirty."""
 
     postcopy_after: Annotated[int, Field(ge=0)] = 0
     """Switch to post-copy after so many rounds; 0: never."""
+    postcopy_preempt: bool = False
+    """Send the pages that the destination asks for on a channel of their own. Since QEMU 7.1."""
+    socket_buffer: Size = parse_bytes("2MiB")
+    """Data on the main channel ahead of a page that was asked for, without postcopy_preempt."""
+    switchover_ack: Time = 0.0
+    """How long the destination loads the first device data before it allows the switch-over; 0: it
+    is not waited for. Since QEMU 8.1."""
     cancel_after: Annotated[Time, Field(gt=0)] | None = None
     max_rounds: Count = 50
     """QEMU goes on for ever; here a migration with more rounds does not converge."""
@@ -102,6 +115,22 @@ class Migration(Strict):
     def first_pass_s(self, memory: int) -> float:
         """Return the seconds that it takes to send all memory once, `memory` in bytes."""
         return memory / min(self.bandwidth, self.max_bandwidth or self.bandwidth)
+
+    def beyond(self, qemu: Qemu) -> Iterator[tuple[str, str]]:
+        """Yield keys that ask for what a release of QEMU does not have, each with the rule."""
+        asked = (
+            ("auto_converge", self.auto_converge, qemu.has_auto_converge(), "2.5"),
+            ("cpu_throttle_tailslow", self.cpu_throttle_tailslow, qemu.has_tailslow(), "5.1"),
+            ("dirty_limit", self.dirty_limit, qemu.has_dirty_limit(), "8.1"),
+            ("postcopy_after", self.postcopy_after, qemu.has_postcopy(), "2.5"),
+            ("postcopy_preempt", self.postcopy_preempt, qemu.has_preempt(), "7.1"),
+            ("switchover_ack", self.switchover_ack, qemu.has_switchover_ack(), "8.1"),
+            ("avail_switchover_bandwidth", self.avail_switchover_bandwidth,
+             qemu.has_switchover_bandwidth(), "8.2"),
+        )  # fmt: skip
+        for key, value, has, since in asked:
+            if value and not has:
+                yield key, f"came in QEMU {since}"
 
     @property
     def is_limited(self) -> bool:

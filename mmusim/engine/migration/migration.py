@@ -10,8 +10,11 @@ import math
 from collections import Counter
 from typing import Any, Final
 
+import numpy as np
+
 from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
+from mmusim.costs import log_operations as bills
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
 from mmusim.engine.host.log_reports import clear_chunk, get_dirty_log, harvest_ring
 from mmusim.engine.migration.channel import Channel
@@ -19,9 +22,11 @@ from mmusim.engine.migration.postcopy import Postcopy
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.switch import go_to_destination
 from mmusim.engine.migration.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
+from mmusim.engine.migration.timers import start_timers
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
-from mmusim.engine.processes.user_space import hold_bql, stop_vcpus
+from mmusim.engine.processes.user_space import hold, hold_bql, run_on_all, stop_vcpus
 from mmusim.engine.state import invariants
+from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.engine.state.vmm import Vmm
 from mmusim.policies import Reporting
@@ -29,8 +34,6 @@ from mmusim.trace.records import HOST, MigrationTrace, Round
 
 ITERATION_NS: Final = 50 * NS["ms"]
 """MAX_WAIT: how long ram_save_iterate sends before it looks up."""
-SYNC_EVERY_NS: Final = 5 * NS["s"]
-"""With auto-converge the log is read that often, however long a round takes (since 9.2)."""
 
 
 class Migration:
@@ -40,6 +43,7 @@ class Migration:
         """Ask for the migration now; `number` is that of the phase."""
         self.vm, self.host, self.spec = vm, host, vm.plan.driver.migration
         self.number, self.phase = number, phase
+        self.qemu = vm.plan.qemu
         self.vmm = vm.vmm = Vmm(vm.env)
         self.vcpus = vm.vcpus if phase.workload else []
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
@@ -51,9 +55,13 @@ class Migration:
             self.throttle = self.converge
         elif self.spec.dirty_limit:
             self.throttle = self.limit
+        self.bitmap_mutex = SpinLock(vm.env, "bitmap_mutex")
         self.trigger = Trigger(vm, self.spec.throttle_trigger_threshold, self.throttle)
         self.outcome = ""  # while it goes on
-        self.began_ns = self.ended_ns = self.synced_ns = vm.now
+        self.began_ns = self.ended_ns = vm.now
+        self.stopped = False
+        self.sync_count = 0  # dirty_sync_count
+        self.acked_ns = math.inf  # when the destination allows the switch-over
         self.ends_by, self.then = self._deadline()
         self.downtime_ns = 0
         self.threshold = 0.0  # bytes that may be left for the switch-over
@@ -72,12 +80,28 @@ class Migration:
         return self.began_ns + too_long, "did-not-converge"
 
     @property
+    def rings(self) -> bool:
+        """Whether dirty rings report."""
+        return self.vm.plan.choices.reporting is Reporting.DIRTY_RING
+
+    @property
+    def merge_ns(self) -> int:
+        """What the merge of the log into user space's bitmaps takes, in ns."""
+        return round(self.vm.plan.costs["c_sync_word"].mean() * -(-self.vm.plan.slot.npages // 64))
+
+    @property
     def active(self) -> bool:
         """Whether it has neither ended nor been given up."""
         return not self.outcome
 
-    def timed(self, what: str, steps: Steps) -> Steps:
-        """Do something, and book the time under its name; waits for the big lock apart."""
+    def timed(self, what: str, steps: Steps, who: int = HOST) -> Steps:
+        """Do something, and book the time under its name; waits for the big lock apart.
+
+        The time of another thread is not the migration thread's, and is not booked.
+        """
+        if who != HOST:
+            yield from steps
+            return
         began, waited = self.vm.now, self.vmm.bql_wait_ns
         yield from steps
         waited = self.vmm.bql_wait_ns - waited
@@ -86,6 +110,7 @@ class Migration:
 
     def thread(self) -> Steps:
         """migration_thread."""
+        start_timers(self)
         yield from self.setup()
         while self.active:
             if self.channel.room() > 0:
@@ -103,24 +128,38 @@ class Migration:
         self.vmm.bql.release(HOST)
         self.next_round()
         self.rounds.clear()  # what was before the first
+        self.acked_ns = self.vm.now + round(self.spec.switchover_ack)
 
-    def _ioctl(self, operation: Any, record: dict[str, Any]) -> Steps:
-        yield from hold_slots_lock(self.vm, HOST, self.host.bill)
+    def _ioctl(self, operation: Any, record: dict[str, Any], who: int = HOST) -> Steps:
+        yield from hold_slots_lock(self.vm, who, self.host.bill)
         yield from operation(self.vm, self.host, self.phase, record)
-        self.vm.slots_lock.release(HOST)
+        self.vm.slots_lock.release(who)
 
-    def bitmap_sync(self) -> Steps:
-        """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again)."""
+    def bitmap_sync(self, who: int = HOST) -> Steps:
+        """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again).
+
+        The kernel's log goes into the bitmaps of user space first, then, under bitmap_mutex, into
+        that of the pages to be sent. With rings every vCPU has to come out before that.
+        """
+        if self.rings:
+            yield from self.timed("sync", run_on_all(self.vm, self.vcpus, who), who)
         record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
-        if self.vm.plan.choices.reporting is Reporting.DIRTY_RING:
-            yield from self.timed("sync", harvest_ring(self.vm, self.host, self.phase, record))
+        if self.rings:
+            harvest = harvest_ring(self.vm, self.host, self.phase, record, who)
+            yield from self.timed("sync", harvest, who)
         else:
-            yield from self.timed("sync", self._ioctl(get_dirty_log, record))
-            self.ram.unsent[self.vm.plan.slot.offsets(self.host.bitmap)] = True
+            yield from self.timed("sync", self._ioctl(get_dirty_log, record, who), who)
+        merged = self.vm.plan.slot.offsets(self.host.bitmap)
+        yield from hold(self.bitmap_mutex, who)
+        yield from self.timed("sync", self.pause(self.merge_ns), who)
+        if not self.rings:
+            self.ram.unsent[merged] = True
         self.reported += record["dirty"]
         self.false += record["false_dirty"]
-        self.synced_ns = self.vm.now
+        if who == HOST or self.qemu.timer_counts():
+            self.sync_count += 1
         self.trigger.synced(self.ram.synced(), self.channel.sent_bytes)
+        self.bitmap_mutex.release(who)
 
     def sync(self) -> Steps:
         """Take the big lock and read the log."""
@@ -152,7 +191,7 @@ class Migration:
         if self.few_left():
             yield from self.sync()
             self.next_round()
-            if self.few_left():
+            if self.few_left(exact=True) and self.vm.now >= self.acked_ns:
                 yield from self.completion()
                 return
             if 0 < self.spec.postcopy_after <= len(self.rounds):
@@ -161,19 +200,24 @@ class Migration:
             if len(self.rounds) >= self.spec.max_rounds:
                 yield from self.give_up("did-not-converge")
                 return
-        elif self.spec.auto_converge and self.vm.now >= self.synced_ns + SYNC_EVERY_NS:
-            yield from self.sync()
         yield from self.save_iterate()
 
-    def few_left(self) -> bool:
-        """Tell whether what is left could be sent in the downtime limit; or nothing is."""
-        return not self.ram.dirty or self.ram.dirty * PAGE < self.threshold
+    def few_left(self, exact: bool = False) -> bool:
+        """Tell whether what is left could be sent in the downtime limit; or nothing is.
+
+        Of what is known exactly, after a sync, some releases also take the limit itself.
+        """
+        left = self.ram.dirty * PAGE
+        at_limit = exact and self.qemu.completes_at_threshold() and left == self.threshold
+        return not left or left < self.threshold or at_limit
 
     def save_iterate(self) -> Steps:
         """ram_save_iterate: send until the window is full, nothing is left, or for 50 ms."""
+        yield from hold(self.bitmap_mutex, HOST)
         until = min(self.vm.now + ITERATION_NS, self.ends_by)
         while self.ram.dirty and self.channel.room() > 0 and self.vm.now < until:
             yield from self.send_some(int(until), self.channel.room())
+        self.bitmap_mutex.release(HOST)
 
     def send_some(self, until_ns: int, room: float = math.inf) -> Steps:
         """Send the next pages; clear the log of their chunk first, if that has not been done."""
@@ -182,9 +226,14 @@ class Migration:
         if self.ram.uncleared[chunk]:
             self.ram.uncleared[chunk] = False
             yield from self.timed("clear", self.clear(chunk))
-        pages = self.ram.following(first, self.channel.most(until_ns))
-        zero = self.ram.is_zero(pages)
-        ends = self.channel.ends(zero, until_ns, room)
+        most = self.channel.most(until_ns)
+        while True:
+            pages = self.ram.following(first, most)
+            zero = self.ram.is_zero(pages)
+            ends = self.channel.ends(zero, until_ns, room)
+            if len(ends) < most or len(pages) < most:
+                break
+            most *= 4  # zero pages are through sooner
         self.ram.sent(pages[: len(ends)])
         self.channel.book(zero[: len(ends)], ends)
         yield from self.timed("send", self.pause(int(ends[-1])))
@@ -195,6 +244,16 @@ class Migration:
         yield from hold_slots_lock(self.vm, HOST, self.host.bill)
         yield from clear_chunk(self.vm, self.host, first, self.ram.chunk)
         self.vm.slots_lock.release(HOST)
+
+    def clear_at_source(self, chunk: int) -> Steps:
+        """The same in post-copy, where nobody writes at the source any more: it only takes time."""
+        first, pages = chunk * self.ram.chunk, self.ram.chunk
+        dirty = int(np.count_nonzero(self.ram.unsent[first : first + pages]))
+        owed = bills.rearm(
+            self.vm.plan.choices, pages, dirty, unmapped=0, large=0, split_2m=0, split_1g=0
+        )
+        ns = self.host.once("c_get_floor") + self.host.pay(bills.copy(pages)) + self.host.pay(owed)
+        yield from self.timed("clear", self.pause(ns))
 
     def rate_limit(self) -> Steps:
         """migration_rate_limit: measure the bandwidth; sleep if the window is full."""
@@ -221,15 +280,15 @@ class Migration:
 
     def stop_guest(self) -> Steps:
         """Stop the vCPUs and read the log for the last time; ends with the big lock held."""
-        if self.throttle is not None:
-            self.throttle.stop()
         yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        self.stopped_ns = self.vm.now
+        self.stopped, self.stopped_ns = True, self.vm.now
         yield from self.timed("stop", stop_vcpus(self.vm, self.vcpus))
         yield from self.timed("stop", self.pause(self.once("c_stop_vcpus")))
         yield from self.bitmap_sync()
         self.next_round()
         invariants.check(self.vm)
+        if not self.qemu.clears_while_stopped():
+            self.ram.uncleared[:] = False
 
     def completion(self) -> Steps:
         """migration_completion: stop, send all that is left without a limit, start over there."""
@@ -247,8 +306,9 @@ class Migration:
         yield from self.stop_guest()
         yield from self.timed("device_state", self.pause(self.once("c_device_state")))
         invariants.check_arrival(self.vm, self.ram.unsent)
-        self.ram.uncleared[:] = False
-        postcopy = Postcopy(self.vm, self.ram, self.channel)
+        if not self.qemu.clears_in_postcopy():
+            self.ram.uncleared[:] = False
+        postcopy = Postcopy(self.vm, self.ram, self.channel, self.spec, self.clear_at_source)
         self.switched_over("")
         yield from self.timed("postcopy", postcopy.send_the_rest())
         self.next_round()
@@ -256,8 +316,10 @@ class Migration:
         self.ended_ns = self.vm.now
 
     def switched_over(self, outcome: str) -> None:
-        """The destination runs."""
+        """The destination runs; only now nobody is throttled any more."""
         self.outcome = outcome
+        if self.throttle is not None:
+            self.throttle.stop()
         self.downtime_ns = self.vm.now - self.stopped_ns
         go_to_destination(self.vm)
         self.vmm.bql.release(HOST)
