@@ -11,7 +11,7 @@ from mmusim.base.errors import MisfitError, nearest
 from mmusim.base.quantities import Strict
 from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
-from mmusim.config.driver import MANUAL, Driver, Run
+from mmusim.config.driver import MANUAL, Driver, ManualProtect, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm, Vmm
 from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
@@ -121,9 +121,8 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _qemu_has_it(self) -> Self:
-        if isinstance(self.driver, Driver) and any(
-            isinstance(p, Migrate) for p in self.driver.phases
-        ):
+        phases = self.driver.phases if isinstance(self.driver, Driver) else []
+        if isinstance(self.driver, Driver) and any(isinstance(p, Migrate) for p in phases):
             for key, rule in self.driver.migration.beyond(self.qemu):
                 raise MisfitError(
                     f"driver.migration.{key}", None, f"{rule}, and vmm.qemu is {self.qemu.name}"
@@ -181,10 +180,11 @@ class Experiment(Strict):
         """The release of QEMU."""
         return qemu_named(self.vmm.qemu if self.vmm else DEFAULT_QEMU)
 
-    def _log_mode(self, policy: str | Policy) -> str | None:
+    def _log_mode(self, policy: str | Policy) -> ManualProtect:
         """Return the log mode that QEMU takes of its own, where policy and file leave it open."""
         named = policy_named(policy) if isinstance(policy, str) else policy
-        migrates = any(isinstance(phase, Migrate) for phase in self.driver.phases)
+        phases = self.driver.phases if isinstance(self.driver, Driver) else []
+        migrates = any(isinstance(phase, Migrate) for phase in phases)
         if not migrates or not named.tracks or "reporting" in named.choices:
             return None
         kernel = named.kernel or kernel_named(self.vm.kernel)

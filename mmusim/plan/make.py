@@ -18,7 +18,7 @@ from mmusim.costs.random_streams import Draws, Stream, uniforms
 from mmusim.mmu.dirty_ring import ENTRY_BYTES
 from mmusim.mmu.slot import MemSlot
 from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
-from mmusim.vmm import DEFAULT_QEMU, Qemu, qemu_named
+from mmusim.vmm import NEWEST_QEMU, Qemu
 from mmusim.workload.base import Accesses, Pattern
 from mmusim.workload.page_pass import PagePass
 
@@ -66,7 +66,7 @@ class Plan:
     preemptible: bool = False  # the kernel notices waiters and lets them have mmu_lock
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
-    qemu: Qemu = qemu_named(DEFAULT_QEMU)
+    qemu: Qemu = NEWEST_QEMU
 
     @property
     def policy(self) -> Policy:

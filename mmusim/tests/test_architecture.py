@@ -18,7 +18,7 @@ FLOORS = [
     ["base"],
     ["vocabulary"],
     ["mmu", "workload", "trace", "stats"],
-    ["policies"],
+    ["policies", "vmm"],
     ["costs"],
     ["config"],
     ["plan", "metrics"],

@@ -3,6 +3,6 @@
 May import ``base``.
 """
 
-from mmusim.vmm.qemu import DEFAULT_QEMU, RELEASES, Qemu, qemu_named
+from mmusim.vmm.qemu import DEFAULT_QEMU, NEWEST_QEMU, RELEASES, Qemu, qemu_named
 
-__all__ = ["DEFAULT_QEMU", "RELEASES", "Qemu", "qemu_named"]
+__all__ = ["DEFAULT_QEMU", "NEWEST_QEMU", "RELEASES", "Qemu", "qemu_named"]

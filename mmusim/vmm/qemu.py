@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.base.units import BYTES
 
-LogMode = str
+LogMode = Literal["on", "initially-all-set"]
 """Of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: ``on`` or ``initially-all-set``."""
 
 
@@ -155,3 +155,7 @@ def qemu_named(name: str) -> Qemu:
         )  # fmt: skip
     assert found is not None
     return found
+
+
+NEWEST_QEMU: Final = qemu_named(DEFAULT_QEMU)
+"""That release."""

@@ -125,7 +125,8 @@ class Channel:
         """Return the time of a page and of a zero page now, in ns: network or processor."""
         window = (self._vm.now - self._opened_ns) // WINDOW_NS
         rate = self._bandwidth * self._noise.at(window) / NS["s"]
-        return np.maximum(np.array([HEADER + PAGE, ZERO_PAGE_BYTES]) / rate, self._cpu)
+        network = np.array([HEADER + PAGE, ZERO_PAGE_BYTES], np.float64) / rate
+        return np.asarray(np.maximum(network, self._cpu), np.float64)
 
     def most(self, until_ns: int) -> int:
         """Return how many pages that are not zero may begin before `until_ns`, or more."""

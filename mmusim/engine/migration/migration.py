@@ -7,8 +7,7 @@ Sources: QEMU ``migration_thread``, ``migration_iteration_run``, ``migration_com
 from __future__ import annotations
 
 import math
-from collections import Counter
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -16,21 +15,20 @@ from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
 from mmusim.costs import log_operations as bills
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
-from mmusim.engine.host.log_reports import clear_chunk, get_dirty_log, harvest_ring
+from mmusim.engine.host.log_reports import clear_chunk
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.postcopy import Postcopy
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.switch import go_to_destination
+from mmusim.engine.migration.sync import LogSync, TimeBook, pause
 from mmusim.engine.migration.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
 from mmusim.engine.migration.timers import start_timers
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
-from mmusim.engine.processes.user_space import hold, hold_bql, run_on_all, stop_vcpus
+from mmusim.engine.processes.user_space import hold, hold_bql, stop_vcpus
 from mmusim.engine.state import invariants
-from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.engine.state.vmm import Vmm
-from mmusim.policies import Reporting
-from mmusim.trace.records import HOST, MigrationTrace, Round
+from mmusim.trace.records import HOST, MigrationTrace
 
 ITERATION_NS: Final = 50 * NS["ms"]
 """MAX_WAIT: how long ram_save_iterate sends before it looks up."""
@@ -55,20 +53,16 @@ class Migration:
             self.throttle = self.converge
         elif self.spec.dirty_limit:
             self.throttle = self.limit
-        self.bitmap_mutex = SpinLock(vm.env, "bitmap_mutex")
-        self.trigger = Trigger(vm, self.spec.throttle_trigger_threshold, self.throttle)
+        trigger = Trigger(vm, self.spec.throttle_trigger_threshold, self.throttle)
+        self.book = TimeBook(vm, self.vmm)
+        self.log = LogSync(vm, host, phase, self.ram, self.channel, trigger, self.book, self.vcpus)
         self.outcome = ""  # while it goes on
         self.began_ns = self.ended_ns = vm.now
         self.stopped = False
-        self.sync_count = 0  # dirty_sync_count
         self.acked_ns = math.inf  # when the destination allows the switch-over
         self.ends_by, self.then = self._deadline()
         self.downtime_ns = 0
         self.threshold = 0.0  # bytes that may be left for the switch-over
-        self.spent: Counter[str] = Counter()
-        self.rounds: list[Round] = []
-        self._round = vm.now, 0, 0, 0  # when it began; pages, zero pages, bytes sent before
-        self.reported = self.false = 0
 
     def _deadline(self) -> tuple[float, str]:
         """When the migration is given up, at the latest, and how that is called."""
@@ -80,33 +74,9 @@ class Migration:
         return self.began_ns + too_long, "did-not-converge"
 
     @property
-    def rings(self) -> bool:
-        """Whether dirty rings report."""
-        return self.vm.plan.choices.reporting is Reporting.DIRTY_RING
-
-    @property
-    def merge_ns(self) -> int:
-        """What the merge of the log into user space's bitmaps takes, in ns."""
-        return round(self.vm.plan.costs["c_sync_word"].mean() * -(-self.vm.plan.slot.npages // 64))
-
-    @property
     def active(self) -> bool:
         """Whether it has neither ended nor been given up."""
         return not self.outcome
-
-    def timed(self, what: str, steps: Steps, who: int = HOST) -> Steps:
-        """Do something, and book the time under its name; waits for the big lock apart.
-
-        The time of another thread is not the migration thread's, and is not booked.
-        """
-        if who != HOST:
-            yield from steps
-            return
-        began, waited = self.vm.now, self.vmm.bql_wait_ns
-        yield from steps
-        waited = self.vmm.bql_wait_ns - waited
-        self.spent["bql_wait"] += waited
-        self.spent[what] += self.vm.now - began - waited
 
     def thread(self) -> Steps:
         """migration_thread."""
@@ -122,66 +92,19 @@ class Migration:
 
     def setup(self) -> Steps:
         """ram_save_setup: switch logging on and read the log, all under the big lock."""
-        yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.timed("enable", self._ioctl(enable_logging, {}))
-        yield from self.bitmap_sync()
+        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.book.timed("enable", self.log.ioctl(enable_logging, {}))
+        yield from self.log.read()
         self.vmm.bql.release(HOST)
-        self.next_round()
-        self.rounds.clear()  # what was before the first
+        self.log.next_round()
+        self.log.rounds.clear()  # what was before the first
         self.acked_ns = self.vm.now + round(self.spec.switchover_ack)
-
-    def _ioctl(self, operation: Any, record: dict[str, Any], who: int = HOST) -> Steps:
-        yield from hold_slots_lock(self.vm, who, self.host.bill)
-        yield from operation(self.vm, self.host, self.phase, record)
-        self.vm.slots_lock.release(who)
-
-    def bitmap_sync(self, who: int = HOST) -> Steps:
-        """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again).
-
-        The kernel's log goes into the bitmaps of user space first, then, under bitmap_mutex, into
-        that of the pages to be sent. With rings every vCPU has to come out before that.
-        """
-        if self.rings:
-            yield from self.timed("sync", run_on_all(self.vm, self.vcpus, who), who)
-        record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
-        if self.rings:
-            harvest = harvest_ring(self.vm, self.host, self.phase, record, who)
-            yield from self.timed("sync", harvest, who)
-        else:
-            yield from self.timed("sync", self._ioctl(get_dirty_log, record, who), who)
-        merged = self.vm.plan.slot.offsets(self.host.bitmap)
-        yield from hold(self.bitmap_mutex, who)
-        yield from self.timed("sync", self.pause(self.merge_ns), who)
-        if not self.rings:
-            self.ram.unsent[merged] = True
-        self.reported += record["dirty"]
-        self.false += record["false_dirty"]
-        if who == HOST or self.qemu.timer_counts():
-            self.sync_count += 1
-        self.trigger.synced(self.ram.synced(), self.channel.sent_bytes)
-        self.bitmap_mutex.release(who)
 
     def sync(self) -> Steps:
         """Take the big lock and read the log."""
-        yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.bitmap_sync()
+        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.log.read()
         self.vmm.bql.release(HOST)
-
-    def next_round(self) -> None:
-        """A sync has ended a round."""
-        channel, (began, pages, zeros, sent) = self.channel, self._round
-        self.rounds.append(
-            Round(
-                began,
-                self.vm.now,
-                channel.sent_pages - pages,
-                channel.zero_pages - zeros,
-                channel.sent_bytes - sent,
-                self.ram.dirty,
-                channel.measured,
-            )
-        )
-        self._round = self.vm.now, channel.sent_pages, channel.zero_pages, channel.sent_bytes
 
     def iteration_run(self) -> Steps:
         """migration_iteration_run: go on sending, or switch over if little enough is left."""
@@ -190,14 +113,14 @@ class Migration:
             return
         if self.few_left():
             yield from self.sync()
-            self.next_round()
+            self.log.next_round()
             if self.few_left(exact=True) and self.vm.now >= self.acked_ns:
                 yield from self.completion()
                 return
-            if 0 < self.spec.postcopy_after <= len(self.rounds):
+            if 0 < self.spec.postcopy_after <= len(self.log.rounds):
                 yield from self.start_postcopy()
                 return
-            if len(self.rounds) >= self.spec.max_rounds:
+            if len(self.log.rounds) >= self.spec.max_rounds:
                 yield from self.give_up("did-not-converge")
                 return
         yield from self.save_iterate()
@@ -213,11 +136,11 @@ class Migration:
 
     def save_iterate(self) -> Steps:
         """ram_save_iterate: send until the window is full, nothing is left, or for 50 ms."""
-        yield from hold(self.bitmap_mutex, HOST)
+        yield from hold(self.log.mutex, HOST)
         until = min(self.vm.now + ITERATION_NS, self.ends_by)
         while self.ram.dirty and self.channel.room() > 0 and self.vm.now < until:
             yield from self.send_some(int(until), self.channel.room())
-        self.bitmap_mutex.release(HOST)
+        self.log.mutex.release(HOST)
 
     def send_some(self, until_ns: int, room: float = math.inf) -> Steps:
         """Send the next pages; clear the log of their chunk first, if that has not been done."""
@@ -225,7 +148,7 @@ class Migration:
         chunk = first // self.ram.chunk
         if self.ram.uncleared[chunk]:
             self.ram.uncleared[chunk] = False
-            yield from self.timed("clear", self.clear(chunk))
+            yield from self.book.timed("clear", self.clear(chunk))
         most = self.channel.most(until_ns)
         while True:
             pages = self.ram.following(first, most)
@@ -236,7 +159,7 @@ class Migration:
             most *= 4  # zero pages are through sooner
         self.ram.sent(pages[: len(ends)])
         self.channel.book(zero[: len(ends)], ends)
-        yield from self.timed("send", self.pause(int(ends[-1])))
+        yield from self.book.timed("send", pause(self.vm, int(ends[-1])))
 
     def clear(self, chunk: int) -> Steps:
         """migration_clear_memory_region_dirty_bitmap: arm what is about to be sent."""
@@ -253,7 +176,7 @@ class Migration:
             self.vm.plan.choices, pages, dirty, unmapped=0, large=0, split_2m=0, split_1g=0
         )
         ns = self.host.once("c_get_floor") + self.host.pay(bills.copy(pages)) + self.host.pay(owed)
-        yield from self.timed("clear", self.pause(ns))
+        yield from self.book.timed("clear", pause(self.vm, ns))
 
     def rate_limit(self) -> Steps:
         """migration_rate_limit: measure the bandwidth; sleep if the window is full."""
@@ -262,14 +185,9 @@ class Migration:
             self.threshold = bandwidth * self.spec.downtime_limit / NS["s"]
         if self.channel.room() <= 0:
             until = min(self.channel.window_end(), self.ends_by)
-            yield from self.timed("rate_limit", self.pause(int(until) - self.vm.now))
+            yield from self.book.timed("rate_limit", pause(self.vm, int(until) - self.vm.now))
             if self.vm.now >= self.ends_by:
                 yield from self.give_up(self.then)
-
-    def pause(self, ns: int) -> Steps:
-        """Let time pass."""
-        if ns > 0:
-            yield self.vm.spend(ns)
 
     def once(self, cost: str) -> int:
         """Return what something costs that happens once in a migration, in ns."""
@@ -280,12 +198,12 @@ class Migration:
 
     def stop_guest(self) -> Steps:
         """Stop the vCPUs and read the log for the last time; ends with the big lock held."""
-        yield from self.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
         self.stopped, self.stopped_ns = True, self.vm.now
-        yield from self.timed("stop", stop_vcpus(self.vm, self.vcpus))
-        yield from self.timed("stop", self.pause(self.once("c_stop_vcpus")))
-        yield from self.bitmap_sync()
-        self.next_round()
+        yield from self.book.timed("stop", stop_vcpus(self.vm, self.vcpus))
+        yield from self.book.timed("stop", pause(self.vm, self.once("c_stop_vcpus")))
+        yield from self.log.read()
+        self.log.next_round()
         invariants.check(self.vm)
         if not self.qemu.clears_while_stopped():
             self.ram.uncleared[:] = False
@@ -295,7 +213,7 @@ class Migration:
         yield from self.stop_guest()
         while self.ram.dirty:
             yield from self.send_some(self.vm.now + ITERATION_NS)
-        yield from self.timed("device_state", self.pause(self.once("c_device_state")))
+        yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm)
         self.vmm.gone = True
         self.switched_over("completed")
@@ -304,14 +222,14 @@ class Migration:
     def start_postcopy(self) -> Steps:
         """postcopy_start: the destination runs with what it has and asks for the rest."""
         yield from self.stop_guest()
-        yield from self.timed("device_state", self.pause(self.once("c_device_state")))
+        yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm, self.ram.unsent)
         if not self.qemu.clears_in_postcopy():
             self.ram.uncleared[:] = False
         postcopy = Postcopy(self.vm, self.ram, self.channel, self.spec, self.clear_at_source)
         self.switched_over("")
-        yield from self.timed("postcopy", postcopy.send_the_rest())
-        self.next_round()
+        yield from self.book.timed("postcopy", postcopy.send_the_rest())
+        self.log.next_round()
         self.outcome = "postcopy"
         self.ended_ns = self.vm.now
 
@@ -330,8 +248,8 @@ class Migration:
         self.outcome = outcome
         if self.throttle is not None:
             self.throttle.stop()
-        yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.timed("disable", self._ioctl(disable_logging, {}))
+        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.book.timed("disable", self.log.ioctl(disable_logging, {}))
         self.vmm.bql.release(HOST)
         self.ended_ns = self.vm.now
 
@@ -342,12 +260,12 @@ class Migration:
             start_ns=self.began_ns,
             end_ns=self.ended_ns,
             downtime_ns=self.downtime_ns,
-            rounds=tuple(self.rounds),
+            rounds=tuple(self.log.rounds),
             sent_pages=self.channel.sent_pages,
             zero_pages=self.channel.zero_pages,
             distinct_pages=self.ram.distinct,
             sent_bytes=self.channel.sent_bytes,
-            spent=dict(self.spent),
+            spent=dict(self.book.spent),
             throttle=tuple(self.converge.history),
             dirty_limit=tuple(self.limit.history),
         )

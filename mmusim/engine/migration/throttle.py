@@ -83,7 +83,7 @@ class AutoConverge:
         self.history: list[tuple[int, float]] = []
 
     def guest_down(self, dirty: float, allowed: float) -> None:
-        """mig_throttle_guest_down; with tailslow no more than brings the guest to what is allowed."""
+        """mig_throttle_guest_down; with tailslow by no more than what is dirty too much."""
         spec, began = self._spec, not self.share
         step = spec.cpu_throttle_increment
         if spec.cpu_throttle_tailslow:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from mmusim.base.units import NS
 from mmusim.config.migrate import Migration as Spec
+from mmusim.engine.migration.sync import LogSync
 from mmusim.engine.processes.dirty_rings import reap
 from mmusim.engine.processes.user_space import hold
 from mmusim.engine.state.vm import Steps, Vm
@@ -30,18 +31,11 @@ class Migration(Protocol):
     spec: Spec
     qemu: Qemu
     stopped: bool
-    sync_count: int
+    log: LogSync
 
     @property
     def active(self) -> bool:
         """Whether it has neither ended nor been given up."""
-
-    @property
-    def rings(self) -> bool:
-        """Whether dirty rings report."""
-
-    def bitmap_sync(self, who: int) -> Steps:
-        """Read the log, as thread `who`."""
 
 
 def start_timers(migration: Migration) -> None:
@@ -49,7 +43,7 @@ def start_timers(migration: Migration) -> None:
     env = migration.vm.env
     if migration.spec.auto_converge and migration.qemu.has_sync_timer():
         env.process(sync_timer(migration))
-    if migration.rings:
+    if migration.log.rings:
         env.process(reaper(migration))
 
 
@@ -68,12 +62,12 @@ def sync_timer(migration: Migration) -> Steps:
         yield migration.vm.spend(SYNC_EVERY_NS)
         if not goes_on(migration):
             return
-        if migration.sync_count > 1 and migration.sync_count == before:
+        if migration.log.count > 1 and migration.log.count == before:
             yield from hold(migration.vmm.bql, MAIN_LOOP)
             if goes_on(migration):
-                yield from migration.bitmap_sync(MAIN_LOOP)
+                yield from migration.log.read(MAIN_LOOP)
             migration.vmm.bql.release(MAIN_LOOP)
-        before = migration.sync_count
+        before = migration.log.count
 
 
 def reaper(migration: Migration) -> Steps:
