@@ -1,4 +1,4 @@
-"""Scripts that a real kernel counted, one JSON object a line: ``docs/conformance.md``."""
+"""Scripts that a real kernel counted, one JSON object a line: ``docs/evidence/conformance.md``."""
 
 from __future__ import annotations
 
