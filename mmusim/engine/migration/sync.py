@@ -88,14 +88,14 @@ class LogSync:
         vm, timed = self._vm, self._book.timed
         record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
         if self.rings:
-            yield from timed("sync", run_on_all(vm, self._vcpus, who), who)
+            yield from timed("kick", run_on_all(vm, self._vcpus, who), who)
             harvest = harvest_ring(vm, self._host, self._phase, record, who)
             yield from timed("sync", harvest, who)
         else:
             yield from timed("sync", self.ioctl(get_dirty_log, record, who), who)
         read = vm.plan.slot.offsets(self._host.bitmap)
         yield from hold(self.mutex, who)
-        yield from timed("sync", pause(vm, self._merge_ns), who)
+        yield from timed("merge", pause(vm, self._merge_ns), who)
         if not self.rings:
             self._ram.unsent[read] = True
         self.reported += record["dirty"]
