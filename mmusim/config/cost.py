@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from mmusim.base.quantities import Strict, Time
 from mmusim.costs.distributions import (
+    LONGEST_NS,
     Constant,
     Distribution,
     Empirical,
@@ -17,7 +19,9 @@ from mmusim.costs.distributions import (
     mixture,
 )
 
-Positive = Annotated[Time, Field(gt=0)]
+CostTime = Annotated[Time, Field(le=LONGEST_NS)]
+"""A time that something costs: at most 4.9 hours."""
+Positive = Annotated[CostTime, Field(gt=0)]
 
 
 class LognormalSpec(Strict):
@@ -69,7 +73,7 @@ class QuantileSpec(Strict):
     """``{p = [0, 0.5, 1], value = ["1us", "2us", "9us"]}``: linear between measured quantiles."""
 
     p: list[float]
-    value: list[Time]
+    value: list[CostTime]
 
     @model_validator(mode="after")
     def _table(self) -> Self:
@@ -89,7 +93,7 @@ class QuantileSpec(Strict):
 class ShiftedSpec(Strict):
     """``{by = "1us", base = COST}``."""
 
-    by: Time
+    by: CostTime
     base: CostSpec
 
     def distribution(self) -> Distribution:
@@ -107,7 +111,13 @@ class PartSpec(Strict):
 class MixtureSpec(Strict):
     """``{parts = [{weight = 999, of = COST}, {weight = 1, of = COST}]}``."""
 
-    parts: Annotated[list[PartSpec], Field(min_length=1)]
+    parts: Annotated[list[PartSpec], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _weighs(self) -> Self:
+        if not math.isfinite(sum(part.weight for part in self.parts)):
+            raise ValueError("has weights whose sum is infinite; write smaller ones")
+        return self
 
     def distribution(self) -> Distribution:
         """Return the mixture."""
@@ -146,7 +156,7 @@ def _kind(value: object) -> str:
 
 
 CostSpec = Annotated[
-    Annotated[Time, Tag("constant")] | Annotated[Shape, Tag("shape")], Discriminator(_kind)
+    Annotated[CostTime, Tag("constant")] | Annotated[Shape, Tag("shape")], Discriminator(_kind)
 ]
 """A constant such as ``"450ns"``, or a table with one shape."""
 

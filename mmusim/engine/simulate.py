@@ -44,6 +44,8 @@ def simulate(
         If a vCPU faults on one access again and again.
     DeadlockError
         If nothing can happen any more; names who waits for what.
+    ClockError
+        If the run takes longer than 146 years of simulated time.
     """
     return Simulation(plan, run_limit=run_limit, probe=probe, engine=engine).run()
 
@@ -96,6 +98,10 @@ class Simulation:
             if thread.is_alive and not vm.env._queue:
                 raise DeadlockError(deadlock(vm, host)) from error
             raise
+        except OverflowError:
+            vm.check_clock()
+            raise
+        vm.check_clock()
         if vm.tracked:
             invariants.check(vm)
         vm.fingerprint.add(*vm.table.stat.tolist())

@@ -15,7 +15,6 @@ from mmusim.config.settings import Setting
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.random_streams import Draws, Stream, uniforms
-from mmusim.mmu.dirty_ring import ENTRY_BYTES
 from mmusim.mmu.slot import MemSlot
 from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
 from mmusim.vmm import NEWEST_QEMU, Qemu
@@ -114,8 +113,7 @@ class Plan:
         spec = self.driver.phases[phase]
         if isinstance(spec, Touch) and spec.overlap:
             return self.slot.base_gfn, self.slot.npages
-        share = self.slot.npages // self.vcpus
-        return self.slot.base_gfn + cpu * share, share
+        return self.slot.part(cpu, self.vcpus)
 
     def accesses(self) -> int | None:
         """Return how many accesses all vCPUs make; None if nobody knows how many laps there are."""
@@ -149,6 +147,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
     driver = e.driver.script(chosen.choices.reporting)
     rings = chosen.choices.reporting is Reporting.DIRTY_RING
     pages = e.vm.memory // PAGE
+    least = MemSlot(0, pages).part(e.vm.vcpus - 1, e.vm.vcpus)[1]
     return Plan(
         vcpus=e.vm.vcpus,
         slot=MemSlot(0, pages),
@@ -157,11 +156,11 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         chosen=chosen,
         keep_child=e.vm.cached_child_tables and chosen.choices.mmu is not Mmu.TDP,
         driver=driver,
-        patterns=tuple(_pattern(setting, phase, pages // e.vm.vcpus) for phase in driver.phases),
+        patterns=tuple(_pattern(setting, phase, least) for phase in driver.phases),
         costs=setting.costs,
         draws=Draws(seed, e.replications.scheme, chosen.policy.name),
         seed=seed,
-        ring_entries=e.driver.dirty_ring // ENTRY_BYTES if rings else 0,
+        ring_entries=e.driver.dirty_ring_size if rings else 0,
         interference=tuple(
             Interference(distribution(rare.every), distribution(rare.lasts))
             for rare in e.host.interference

@@ -47,6 +47,8 @@ class PythonCalls:
         if why == places.ROOM:
             self.make_room()
             return
+        if why == places.CLOCK_ENDS:
+            self._vm.check_clock()
         if self._memory.get("bundles"):
             self._vm.settle()
         v: Any = self._vm.vcpus[self._memory.get("why_vcpu")]

@@ -71,11 +71,14 @@ def processor_ns(vm: Vm, spec: Migration) -> tuple[float, float]:
     names = ("c_zero_check", "c_send_page", "c_zero_page", "c_zero_fault", "c_find_page")
     check, copy, zero, fault, find = (vm.plan.costs[name].mean() for name in names)
     zero += fault * (1 - spec.zero_pages_touched)
-    if spec.channels == 1:
+    senders = spec.multifd_channels
+    if senders == 1:
         return check + copy, find + zero
     if vm.plan.qemu.senders_check_zero():
-        return max(find, (check + copy) / spec.channels), max(find, zero / spec.channels)
-    return max(find + check, copy / spec.channels), find + zero
+        return max(find, (check + copy) / spec.multifd_channels), max(
+            find, zero / spec.multifd_channels
+        )
+    return max(find + check, copy / spec.multifd_channels), find + zero
 
 
 class Channel:

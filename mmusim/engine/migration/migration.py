@@ -13,7 +13,7 @@ import numpy as np
 
 from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
-from mmusim.costs import log_operations as bills
+from mmusim.costs import log_operations
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
 from mmusim.engine.host.log_reports import clear_chunk
 from mmusim.engine.migration.channel import Channel
@@ -47,11 +47,11 @@ class Migration:
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
         self.channel = Channel(vm, self.spec, number)
         self.converge = AutoConverge(vm, self.vcpus, self.spec)
-        self.limit = DirtyLimit(vm, self.vcpus, self.spec.dirty_limit)
+        self.limit = DirtyLimit(vm, self.vcpus, self.spec.vcpu_dirty_limit)
         self.throttle: Throttle | None = None
         if self.spec.auto_converge:
             self.throttle = self.converge
-        elif self.spec.dirty_limit:
+        elif self.spec.vcpu_dirty_limit:
             self.throttle = self.limit
         trigger = Trigger(vm, self.spec.throttle_trigger_threshold, self.throttle)
         self.book = TimeBook(vm, self.vmm)
@@ -164,7 +164,7 @@ class Migration:
     def clear(self, chunk: int) -> Steps:
         """migration_clear_memory_region_dirty_bitmap: arm what is about to be sent."""
         first = self.vm.plan.slot.base_gfn + chunk * self.ram.chunk
-        yield from hold_slots_lock(self.vm, HOST, self.host.bill)
+        yield from hold_slots_lock(self.vm, HOST, self.host.spent)
         yield from clear_chunk(self.vm, self.host, first, self.ram.chunk)
         self.vm.slots_lock.release(HOST)
 
@@ -172,10 +172,14 @@ class Migration:
         """The same in post-copy, where nobody writes at the source any more: it only takes time."""
         first, pages = chunk * self.ram.chunk, self.ram.chunk
         dirty = int(np.count_nonzero(self.ram.unsent[first : first + pages]))
-        owed = bills.rearm(
+        owed = log_operations.rearm(
             self.vm.plan.choices, pages, dirty, unmapped=0, large=0, split_2m=0, split_1g=0
         )
-        ns = self.host.once("c_get_floor") + self.host.pay(bills.copy(pages)) + self.host.pay(owed)
+        ns = (
+            self.host.once("c_get_floor")
+            + self.host.pay(log_operations.copy(pages))
+            + self.host.pay(owed)
+        )
         yield from self.book.timed("clear", pause(self.vm, ns))
 
     def rate_limit(self) -> Steps:

@@ -75,7 +75,7 @@ class LogSync:
 
     def ioctl(self, operation: Any, record: dict[str, Any], who: int = HOST) -> Steps:
         """Do a log ioctl under slots_lock."""
-        yield from hold_slots_lock(self._vm, who, self._host.bill)
+        yield from hold_slots_lock(self._vm, who, self._host.spent)
         yield from operation(self._vm, self._host, self._phase, record)
         self._vm.slots_lock.release(who)
 

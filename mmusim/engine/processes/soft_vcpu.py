@@ -13,7 +13,7 @@ import simpy
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.cost import distribution
 from mmusim.config.page_table_write import WritePageTable
-from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.processes.flush import REPLAN, flush_remote
 from mmusim.engine.processes.guest_mode import answer_kick, enter_guest
 from mmusim.engine.processes.vcpu import PATIENCE
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
@@ -57,10 +57,11 @@ def bystander(vm: Vm, v: Vcpu) -> Steps:
         since = vm.now
         try:
             yield writer
-        except simpy.Interrupt:
+        except simpy.Interrupt as interrupt:
             vm.book(v, THINK, since, vm.now)
-            yield from answer_kick(vm, v, kicks)
-            kicks += 1
+            if interrupt.cause != REPLAN:
+                yield from answer_kick(vm, v, kicks)
+                kicks += 1
         else:
             vm.book(v, THINK, since, vm.now)
 
@@ -78,7 +79,7 @@ class Writer:
         self._streams: dict[str, Any] = {}
         self._paid: dict[str, int] = {}
         self._outside = self._locked = self._entry = 0  # what is left of a fault's own time
-        self._exits = 0
+        self._exits = self._kicks = 0
 
     def run(self, record: dict[str, Any]) -> Steps:
         """Set the scene (steps 1 to 3 of the posting), then store, and write down the story."""
@@ -101,7 +102,7 @@ class Writer:
         """Try an access until it succeeds, KVM gives up, or patience is at an end."""
         vm, v = self.vm, self.v
         think = self.cost("t_think", self._think)
-        yield vm.spend_on(v, THINK, think)
+        yield from self.work(THINK, think)
         began = vm.now
         while True:
             outcome = attempt(self.mmu, access)
@@ -129,6 +130,30 @@ class Writer:
         """Let time pass and book it."""
         if ns:
             yield self.vm.spend_on(self.v, cause, ns)
+
+    def work(self, cause: int, ns: int, *, whole: bool = False) -> Steps:
+        """Let time pass in the guest and book it; a kick is answered, then the rest follows.
+
+        What is done as a `whole` is one access: it completes before the guest is left.
+        """
+        vm, v = self.vm, self.v
+        ends = vm.now + ns
+        while True:
+            since, kicked = vm.now, False
+            try:
+                yield vm.spend(ends - since)
+            except simpy.Interrupt as interrupt:
+                kicked = interrupt.cause != REPLAN
+                if kicked and whole:
+                    yield vm.spend(ends - vm.now)
+            vm.book(v, cause, since, vm.now)
+            left = ends - vm.now
+            if kicked:
+                self._kicks += 1
+                yield from answer_kick(vm, v, self._kicks - 1)
+                ends = vm.now + left
+            if not left:
+                return
 
     def take(self, event: happened.Event) -> Steps:
         """Let an event take its time."""
@@ -162,7 +187,7 @@ class Writer:
             case happened.Entered():
                 yield from self.enter()
             case happened.Stored():
-                yield from self.spend(HITS, max(1, self.cost("t_hit_2M")))
+                yield from self.work(HITS, max(1, self.cost("t_hit_2M")), whole=True)
             case _:  # it takes no time of its own
                 pass
 

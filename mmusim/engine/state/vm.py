@@ -8,6 +8,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from mmusim.base.errors import ClockError
 from mmusim.base.histogram import Histogram
 from mmusim.engine.state.fault_shares import FaultShares
 from mmusim.engine.state.mmu_lock import RwLock, SpinLock
@@ -36,6 +37,8 @@ class MissingPages(Protocol):
 _CAUSES: Final = CAUSES.names
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 
+LAST_NS: Final = 1 << 62
+"""When the simulated clock ends: after 146 years."""
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
 _MANY: Final = 1 << 14  # times that wait to be counted together
 
@@ -108,6 +111,20 @@ class Vm:
         now: int = self.env._now  # type: ignore[assignment] # env.now costs as much as a step
         return now
 
+    def check_clock(self) -> None:
+        """Refuse to go on behind the end of the clock.
+
+        Raises
+        ------
+        ClockError
+            If the clock has come to its end.
+        """
+        if self.env._now > LAST_NS:
+            raise ClockError(
+                "the run takes longer than 146 years of simulated time, more than the clock holds; "
+                "give the costs and times of its host shorter tails"
+            )
+
     def spend(self, ns: int) -> simpy.Event:
         """Let time pass in the host."""
         return self.env.timeout(ns)
@@ -140,7 +157,13 @@ class Vm:
 
         Of all that happens at one instant the ends of guest runs come last, in the order of the
         vCPUs' numbers. So the result does not depend on how many accesses a run bundles.
+
+        Raises
+        ------
+        ClockError
+            If the clock has come to its end.
         """
+        self.check_clock()
         event = simpy.Event(self.env)
         event._ok, event._value = True, None
         self.env.schedule(event, _AFTER_EVERYTHING_ELSE + v.number, ns)  # type: ignore[arg-type]

@@ -120,10 +120,10 @@ def test_engines_agree_on_random_runs(run: tuple[str, Setting], seed: int) -> No
 def test_engines_agree_where_a_migration_slows_the_guest_down() -> None:
     """Throttles begin after two syncs a second apart: longer than random runs last."""
     for policy, throttle in (
-        ("linux-6.13", {"auto_converge": True}),
-        ("linux-6.13+dirty-ring", {"dirty_limit": "1MB/s"}),
+        ("linux-6.13", {"auto-converge": True}),
+        ("linux-6.13+dirty-ring", {"vcpu-dirty-limit": "1MB/s"}),
     ):
-        told = {"bandwidth": "90MB/s", "downtime_limit": "5ms", "max_rounds": 90, "max_time": "5s"}
+        told = {"bandwidth": "90MB/s", "downtime-limit": "5ms", "max_rounds": 90, "max_time": "5s"}
         workload = {"pattern": "uniform", "accesses_per_page": 0.5, "writes": "100%"}
         slow_guest = setting(
             [{"do": "write"}, {"do": "migrate", "workload": "mixed", "think": "40us"}],

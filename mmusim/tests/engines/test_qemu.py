@@ -49,16 +49,20 @@ def test_qemu_asks_for_the_newest_log_mode_that_the_kernel_has(
 @pytest.mark.parametrize(
     ("qemu", "spec", "says"),
     [
-        ("8.0", {"dirty_limit": "10MiB/s"}, "dirty_limit: came in QEMU 8.1, and vmm.qemu is 8.0"),
-        ("5.0", {"cpu_throttle_tailslow": True}, "cpu_throttle_tailslow: came in QEMU 5.1"),
-        ("7.0", {"postcopy_preempt": True}, "postcopy_preempt: came in QEMU 7.1"),
-        ("8.0", {"switchover_ack": "1ms"}, "switchover_ack: came in QEMU 8.1"),
+        (
+            "8.0",
+            {"vcpu_dirty_limit": "10MiB/s"},
+            "vcpu-dirty-limit: came in QEMU 8.1",
+        ),
+        ("5.0", {"cpu_throttle_tailslow": True}, "cpu-throttle-tailslow: came in QEMU 5.1"),
+        ("7.0", {"postcopy_preempt": True}, "postcopy-preempt: came in QEMU 7.1"),
+        ("8.0", {"switchover_ack": "1ms"}, "switchover-ack: came in QEMU 8.1"),
     ],
 )
 def test_what_a_release_does_not_have_is_refused(
     qemu: str, spec: dict[str, Any], says: str
 ) -> None:
-    policy = "dirty-ring" if "dirty_limit" in spec else "linux-6.13"
+    policy = "dirty-ring" if "vcpu_dirty_limit" in spec else "linux-6.13"
     with pytest.raises(ConfigError, match=says):
         migrating(policy, qemu=qemu, **spec)
 
@@ -87,7 +91,7 @@ def test_a_migration_that_succeeds_never_switches_logging_off() -> None:
 def test_until_10_0_what_is_left_is_cleared_within_the_downtime() -> None:
     """Q13: a clear for each chunk that is still dirty."""
     costs = FREE | {"c_get_floor": "1ms"}
-    both: dict[str, Any] = {"clear_chunk": "256KiB", "costs": costs, "downtime_limit": "100ms"}
+    both: dict[str, Any] = {"clear_bitmap_shift": 6, "costs": costs, "downtime_limit": "100ms"}
     old, new = (migrated("linux-6.13+init-all-set", qemu=q, **both) for q in ("10.0", "10.1"))
     assert old.outcome == new.outcome == "completed"
     chunks = (old.downtime_ns - new.downtime_ns) / 1e6
@@ -148,12 +152,12 @@ def test_the_switch_over_waits_for_the_acknowledgement() -> None:
 def test_zero_pages_are_read_by_senders_since_9_0_and_untouched_ones_cost_a_fault() -> None:
     """Q25 and Q27; K.5 has 367 ns against 158 ns a page with four channels."""
     idle: dict[str, Any] = {
-        "idle": True, "zero_pages": "100%", "bandwidth": "100GB/s", "channels": 4,
+        "idle": True, "zero_pages": "100%", "bandwidth": "100GB/s", "multifd_channels": 4,
         "costs": FREE | {"c_zero_page": "236ns", "c_find_page": "150ns", "c_zero_fault": "363ns"},
     }  # fmt: skip
     touched: dict[str, Any] = idle | {"zero_pages_touched": "100%"}
     old, new = (migrated(qemu=q, **touched).spent["send"] / 2048 for q in ("8.2", "9.0"))
     assert old == pytest.approx(386, abs=1)
     assert new == pytest.approx(150, abs=1)
-    alone = migrated(**idle | {"channels": 1}).spent["send"] / 2048
+    alone = migrated(**idle | {"multifd_channels": 1}).spent["send"] / 2048
     assert alone == pytest.approx(150 + 236 + 363, abs=1)

@@ -126,10 +126,10 @@ WRONG = {
     "no multiple of the backing": ('"4MiB"', '"3MiB"', "must be a whole number of 2 MiB regions, the largest backing; the nearest is \"4MiB\""),
     "unknown policy": ('["lazy-drop"]', '["lazy-drp"]', "policies.compare[1] = 'lazy-drp': is not a policy; did you mean 'lazy-drop'?"),
     "illegal combination": ("[driver]", '[driver]\nmanual_protect = "on"', "does not exist in linux-3.7 with policy 'eager-drop': KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 came in 5.2 (from linux-5.7); set vm.kernel = 'linux-5.7', or take the nearest legal combination"),
-    "illegal choices": ('compare = ["lazy-drop"]', 'compare = ["lazy-drop", "eager-split"]', "this MMU has no eager page splitting, the module parameter does nothing there; set vm.kernel = 'linux-5.18', or take the nearest legal combination, which has large = 'zap'"),
+    "illegal choices": ('compare = ["lazy-drop"]', 'compare = ["lazy-drop", "eager_page_split"]', "this MMU has no eager page splitting, the module parameter does nothing there; set vm.kernel = 'linux-5.18', or take the nearest legal combination, which has large = 'zap'"),
     "unknown kernel": ("[vm]", '[vm]\nkernel = "linux-1.0"', "is not a release of Linux from 2.6.28 on"),
-    "ring no power of two": ("[driver]", '[driver]\ndirty_ring = "65000B"', "must be a power of two from 4KiB to 1MiB at 16 bytes an entry"),
-    "ring below reserve": ("[driver]", '[driver]\ndirty_ring = "1KiB"', "must be a power of two from 4KiB to 1MiB at 16 bytes an entry"),
+    "ring no power of two": ("[driver]", '[driver]\ndirty-ring-size = 4095', "must be a power of two from 256 to 65536 entries of 16 bytes"),
+    "ring below reserve": ("[driver]", '[driver]\ndirty-ring-size = 64', "must be a power of two from 256 to 65536 entries of 16 bytes"),
     "chunk of 65 pages": ('{ do = "read" }', '{ do = "read" }, { do = "sync-dirty-log", chunk = "260KiB" }', "must be a multiple of 64 pages (256KiB)"),
     "unknown preset": ('compare = ["lazy-drop"]', 'compare = ["lazy-drop", "linux-7"]', "is not a release of Linux from 2.6.28 on"),
     "twice the same axis": ('compare = ["lazy-drop"]', 'compare = ["lazy-drop", "tdp+legacy"]', "decides mmu twice, tdp and legacy; leave one part out"),
@@ -293,7 +293,8 @@ def test_a_failed_run_is_named_and_stops_nothing_else(small: Path, tmp_path: Pat
         "from mmusim.policies import Policy\nfrom mmusim.mmu.spte import Edit\n\n\n"
         "class Lazy2013(Policy, name='lazy-2013'):\n"
         '    """Makes large sptes writable on the fast path."""\n\n'
-        "    def protect(self, spte):\n        return Edit.WRITE_PROTECT\n"
+        "    def protect(self, spte):\n        return Edit.WRITE_PROTECT\n\n"
+        "    def fast_path(self, spte, tracked):\n        return spte.mmu_writable\n"
     )
     text = SMALL.replace('["lazy-drop"]', '["lazy-drop", "lazy-2013"]')
     small.write_text(text.replace('{ do = "read" }', '{ do = "write" }, { do = "get-dirty-log" }'))
@@ -301,4 +302,5 @@ def test_a_failed_run_is_named_and_stops_nothing_else(small: Path, tmp_path: Pat
     done = mmusim("run", small, "--out", out, PYTHONPATH=str(package))
     assert done.returncode == 1
     assert "lazy-2013 seed 1: policy 'lazy-2013' lost writes" in done.stdout
+    assert "in phase 3 (write): its table fast_path let them through" in done.stdout
     assert finished_runs(out) == 8

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -341,11 +340,3 @@ def test_a_ledger_that_could_not_be_made_leaves_nothing(
     with pytest.raises(StoreError):
         Store.open_for(tmp_path / "out", "one", {})
     assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_the_model_version_hashes_rooms_that_exist() -> None:
-    from mmusim.base import source_hash as source
-
-    for room in source.MODEL:
-        assert (source._PACKAGE / room).exists(), room
-    assert f"{version('mmusim')}+{source.code_hash()}" == HERE

@@ -47,7 +47,9 @@ def test_setups_are_read_as_their_authors_meant_them() -> None:
     run = find("A3", "eager_page_split=N zap on fault", 64).run
     assert run == Run("linux-6.1+lazy-drop+pml", 64, 1, "1GiB", 100)
     run = find("B1", "eager_page_split=Y", 8, "iteration 1 clear dirty log").run
-    assert run == Run("linux-5.17+legacy+eager-split-legacy+pml", 8, 1, "1GiB", 100, all_set=True)
+    assert run == Run(
+        "linux-5.17+legacy+eager_page_split-legacy+pml", 8, 1, "1GiB", 100, all_set=True
+    )
     (e1,) = [f for f in PREDICTED if f.id == "E1"]
     assert e1.run == Run("linux-5.17+legacy+lazy-drop+pml", 1, 128, "4KiB", 100)
     g2 = [f.run for f in PREDICTED if f.id == "G2"]
@@ -99,7 +101,7 @@ def test_a_table_that_cannot_be_used_is_refused(
     [
         SMALL,
         SMALL._replace(policy="linux-5.17+legacy+lazy-drop+pml", vcpus=8),
-        SMALL._replace(policy="linux-6.1+eager-split+pml", all_set=True),
+        SMALL._replace(policy="linux-6.1+eager_page_split+pml", all_set=True),
         SMALL._replace(policy="linux-5.17+legacy+lazy-drop+pml", vcpus=4, backing="4KiB"),
     ],
     ids=lambda run: run.policy,
@@ -301,7 +303,7 @@ def test_a_table_without_anything_to_predict_is_refused(tmp_path: Path) -> None:
          "eager_page_split=N", "2022-05-01", "iteration 2 dirty memory",
          Run("linux-5.17+legacy+lazy-drop+pml", 12, 2, "1GiB", 30)),
         ("Disabling dirty logging time", "96 vCPUs x 1GiB", "eager_page_split=Y", "2023-01-01",
-         "disabling dirty logging", Run("linux-6.1+eager-split+pml", 96, 1, "1GiB", 100)),
+         "disabling dirty logging", Run("linux-6.1+eager_page_split+pml", 96, 1, "1GiB", 100)),
         ("memory_global_dirty_log_start", "2T VM, 4K leaf sptes", "write-protect", "2017-06-01",
          "enabling dirty logging", Run("linux-5.17+legacy+lazy-drop+pml", 1, 2048, "4KiB", 100)),
     ],
@@ -329,6 +331,6 @@ def test_targets_of_speed_depend_on_what_bounds_a_phase() -> None:
     assert all("legacy" in r.policy or "shadow" in r.policy for r in bound)
     assert Speed(next(iter(bound)), first, 1.0, 0.99).meets
     assert not Speed(next(iter(bound)), first, 1.0, 1.01).meets
-    free = next(r for r in runs if "eager-split" in r.policy and "legacy" not in r.policy)
+    free = next(r for r in runs if "eager_page_split" in r.policy and "legacy" not in r.policy)
     assert Speed(free, first, 1.0, 9.9).meets
     assert not Speed(free, first, 1.0, 10.1).meets

@@ -109,13 +109,13 @@ def migrations(draw: st.DrawFn, rings: bool) -> dict[str, Any]:
     throttle = draw(one_of("none", "auto", "limit" if rings else "auto"))
     return {
         "bandwidth": draw(one_of("500MB/s", "2GB/s", "20GB/s")),
-        "max_bandwidth": draw(one_of("0B/s", "1GiB/s")),
-        "downtime_limit": draw(one_of("10us", "1ms", "300ms")),
-        "channels": draw(one_of(1, 4)),
+        "max-bandwidth": draw(one_of("0B/s", "1GiB/s")),
+        "downtime-limit": draw(one_of("10us", "1ms", "300ms")),
+        "multifd-channels": draw(one_of(1, 4)),
         "zero_pages": draw(one_of("0%", "50%")),
-        "clear_chunk": draw(one_of("256KiB", "2MiB", "1GiB")),
-        "auto_converge": throttle == "auto",
-        "dirty_limit": "1MB/s" if throttle == "limit" else "0B/s",
+        "clear-bitmap-shift": draw(one_of(6, 9, 18)),
+        "auto-converge": throttle == "auto",
+        "vcpu-dirty-limit": "1MB/s" if throttle == "limit" else "0B/s",
         "postcopy_after": draw(one_of(0, 0, 1, 2)),
         "cancel_after": draw(one_of(None, None, "1ms")),
         "max_time": draw(one_of("2ms", "10ms")),
@@ -141,7 +141,7 @@ def runs(draw: st.DrawFn) -> tuple[str, Setting]:
     reporting = choose(policy, kernel=kernel).choices.reporting
     tracks = policy != "none"
     driver: dict[str, Any] = {
-        "dirty_ring": draw(one_of("16KiB", "64KiB")),
+        "dirty-ring-size": draw(one_of(1024, 4096)),
         "all_set_keeps_mmu_writable": draw(st.booleans()),
     }
     phases = draw(scripts(reporting in MANUAL))

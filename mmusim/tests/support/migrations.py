@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmusim.config.migrate import Migration
 from mmusim.plan.make import Plan, make_plan
 from mmusim.tests.support.settings import kernel_of, setting
 from mmusim.vocabulary import COSTS
@@ -33,7 +34,7 @@ def migrating(
     work = {"pattern": "uniform", "accesses_per_page": 2.0, "writes": "30%"} | (workload or {})
     phase: dict[str, Any] = {"do": "migrate"}
     phase |= {} if idle else {"workload": "work", "think": think}
-    network = {"bandwidth": "20MB/s", "max_bandwidth": "0B/s", "downtime_limit": "10ms"}
+    network = {"bandwidth": "20MB/s", "max-bandwidth": "0B/s", "downtime-limit": "10ms"}
     made = setting(
         [*before, phase, *after],
         vcpus=vcpus,
@@ -42,10 +43,16 @@ def migrating(
         workloads={"work": work},
         vm={"kernel": kernel_of(policy)},
         policies={"baseline": policy, "compare": list(others) or [policy_beside(policy)]},
-        driver={"migration": network | spec},
+        driver={"migration": network | as_keys(spec)},
         **({"vmm": {"qemu": qemu}} if qemu else {}),
     )
     return make_plan(made, policy, seed)
+
+
+def as_keys(spec: dict[str, Any]) -> dict[str, Any]:
+    """Write names of Python as the keys of a file are written: those of QEMU with hyphens."""
+    fields = Migration.model_fields
+    return {fields[key].alias or key if key in fields else key: spec[key] for key in spec}
 
 
 def policy_beside(policy: str) -> str:

@@ -79,9 +79,9 @@ BROKEN = {"lazy-drop-2013", "wp-all-levels-bug"}
 
 COMBINED = [
     "linux-2.6.37", "linux-3.7", "linux-3.16", "linux-4.1", "linux-5.11+tdp", "linux-5.15",
-    "linux-5.18+init-all-set", "linux-6.1+lazy-drop", "linux-6.2+split-on-fault+manual-clear",
+    "linux-5.18+initially-all-set", "linux-6.1+lazy-drop", "linux-6.2+split-on-fault+manual-clear",
     "linux-6.13", "linux-6.13+pml", "linux-6.13+pml+dirty-ring",
-    "linux-6.13+pml+init-all-set", "linux-5.7+pml+init-all-set", "linux-6.13+nested",
+    "linux-6.13+pml+initially-all-set", "linux-5.7+pml+initially-all-set", "linux-6.13+nested",
     "linux-6.13+nested+dirty-ring", "linux-6.13+legacy+pml+lazy-drop",
 ]  # fmt: skip
 

@@ -172,7 +172,7 @@ def test_no_program_of_20_000_steps_breaks_an_invariant(policy: str, record_prop
 KERNELS = ["linux-3.7", "linux-5.7", "linux-5.18", "linux-6.13"]
 LARGE = {
     Large.ZAP: "eager-drop", Large.READ_ONLY: "lazy-drop", Large.SPLIT_ON_FAULT: "split-on-fault",
-    Large.EAGER_SPLIT: "eager-split", Large.DEFERRED: "deferred",
+    Large.EAGER_SPLIT: "eager_page_split", Large.DEFERRED: "deferred",
 }  # fmt: skip
 """The policy that decides each way to treat large sptes."""
 
@@ -184,7 +184,7 @@ def points() -> Iterator[tuple[str, Choices]]:
             if legal(c, kernel_named(kernel)):
                 report = () if c.large is Large.DEFERRED else (c.reporting.value,)
                 names = [LARGE[c.large], c.tracking.value, *report, c.mmu.value, c.lock.value]
-                names = ["init-all-set" if n == "initially-all-set" else n for n in names]
+                names = ["initially-all-set" if n == "initially-all-set" else n for n in names]
                 yield "+".join([kernel, *names]), c
 
 
@@ -280,11 +280,11 @@ def does_not_flush(vm: Any, host: Any, needed: bool) -> Any:
 
 FIX_LOCKLESS, MAP_SMALL = mmu_fault.fix_lockless, mmu_fault.map_small
 MISTAKES = {
-    "a lockless fix that does not log": ("eager-split", mmu_fault, "fix_lockless", unlogged),
+    "a lockless fix that does not log": ("eager_page_split", mmu_fault, "fix_lockless", unlogged),
     "a false dirty page": ("eager-drop", mmu_fault, "map_small", logs_its_neighbour),
     "a leaf counted twice": ("eager-drop", mmu_fault, "map_small", miscounts),
     "a fault that does nothing": ("lazy-drop", mmu_fault, "map_small", lambda *_: False),
-    "a get that re-arms nothing": ("eager-split", mmu_slot, "rearm", lambda *_: 0),
+    "a get that re-arms nothing": ("eager_page_split", mmu_slot, "rearm", lambda *_: 0),
     "a get that does not flush": ("lazy-drop", log_reports, "unlock_and_flush", does_not_flush),
     "an enable that does not flush": ("lazy-drop", log_ioctls, "unlock_and_flush", does_not_flush),
 }
@@ -459,9 +459,9 @@ FORMS: dict[str, Callable[[Totals], Epoch]] = {
     "linux-6.13": lambda n: Epoch(n.written, n.written, 0, 0, n.written),
     "linux-6.13+pml": lambda n: Epoch(0, 0, 0, 0, n.written),
     "linux-4.1+pml": lambda n: Epoch(n.after, 0, n.written_regions, n.written_regions, n.after),
-    "linux-6.13+init-all-set": lambda n: Epoch(0, 0, 0, 0, REGIONS * REGION),
+    "linux-6.13+initially-all-set": lambda n: Epoch(0, 0, 0, 0, REGIONS * REGION),
 }  # fmt: skip
-"""eager-drop, lazy-drop, split-on-fault, eager-split, both with PML: one row of the table each."""
+"""eager-drop, lazy-drop, split-on-fault, eager_page_split, both with PML: a table row each."""
 
 
 def epochs(policy: str, program: list[tuple[int, bool]]) -> list[Epoch]:
@@ -498,7 +498,7 @@ COUNTED = {
     "linux-6.13": Epoch(1, 1, 0, 0, 1),
     "linux-6.13+pml": Epoch(0, 0, 0, 0, 1),
     "linux-4.1+pml": Epoch(2, 0, 1, 1, 2),
-    "linux-6.13+init-all-set": Epoch(0, 0, 0, 0, REGIONS * REGION),
+    "linux-6.13+initially-all-set": Epoch(0, 0, 0, 0, REGIONS * REGION),
 }
 
 

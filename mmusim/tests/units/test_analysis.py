@@ -28,7 +28,7 @@ from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.causes import LOST_CAUSES
 
 SWEPT = SMALL + '\n[sweep]\n"vm.memory" = ["2MiB", "4MiB"]\n'
-MIGRATION = {"bandwidth": "400MB/s", "max_bandwidth": "0B/s", "downtime_limit": "1ms"}
+MIGRATION = {"bandwidth": "400MB/s", "max-bandwidth": "0B/s", "downtime-limit": "1ms"}
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +123,10 @@ def test_a_ledger_sums_to_the_time(outcome: Outcome) -> None:
     assert lost == analysis.runs(outcome)["lost_time_ns"].sum()
 
 
-def test_bills_sum_to_the_time_of_the_host(outcome: Outcome) -> None:
-    by_run = analysis.bills(outcome).groupby(["setting", "policy", "seed"])["time_ns"].sum()
+def test_times_of_operations_sum_to_the_time_of_the_host(outcome: Outcome) -> None:
+    by_run = (
+        analysis.operation_times(outcome).groupby(["setting", "policy", "seed"])["time_ns"].sum()
+    )
     runs = analysis.runs(outcome).set_index(["setting", "policy", "seed"])["protect_time_ns"]
     pd.testing.assert_series_equal(
         by_run.sort_index(), runs.sort_index(), check_names=False, check_dtype=False
@@ -150,7 +152,7 @@ def test_rounds_of_a_migration(tmp_path: Path) -> None:
     path = tmp_path / "experiment.toml"
     path.write_text(
         SMALL.replace('"read" }]', '"migrate", workload = "w" }]\n[driver.migration]\n'
-                      'bandwidth = "400MB/s"\nmax_bandwidth = "0B/s"\n'
+                      'bandwidth = "400MB/s"\nmax-bandwidth = "0B/s"\n'
                       '[workloads.w]\npattern = "uniform"\nwrites = "20%"\naccesses_per_page = 1.0')
         .replace('{ do = "enable-logging" }, ', "").replace("seeds = 4", "seeds = 2")
     )  # fmt: skip

@@ -27,14 +27,14 @@ from mmusim.policies.kernel import HISTORY, Disable
 
 ROWS = {
     1: "wp-all-levels", 2: "eager-drop", 3: "lazy-drop", 4: "rmap-sparse", 5: "pml",
-    6: "manual-clear", 7: "init-all-set", 8: "eager-split", 9: "dirty-ring", 10: "wp-all-root",
-    11: "none", 12: "tdp", 13: "split-on-fault",
+    6: "manual-clear", 7: "initially-all-set", 8: "eager_page_split", 9: "dirty-ring",
+    10: "wp-all-root", 11: "none", 12: "tdp", 13: "split-on-fault",
 }  # fmt: skip
 """The rows of the policy matrix (domain, B.1)."""
 
 
 @pytest.mark.parametrize(
-    "name", [*ROWS.values(), "legacy", "shadow", "nested", "eager-split-legacy"]
+    "name", [*ROWS.values(), "legacy", "shadow", "nested", "eager_page_split-legacy"]
 )
 def test_every_row_is_a_policy_with_a_paragraph_and_commits(name: str) -> None:
     policy = policies()[name]
@@ -64,8 +64,8 @@ def test_every_preset_is_legal_and_says_what_it_has(kernel: Kernel) -> None:
         ("linux-5.18+nested", Large.READ_ONLY, Mmu.NESTED, Lock.RWLOCK),
         ("linux-6.0+nested", Large.EAGER_SPLIT, Mmu.NESTED, Lock.RWLOCK),
         ("linux-6.13+shadow", Large.READ_ONLY, Mmu.SHADOW, Lock.RWLOCK),
-        ("linux-6.13+legacy+init-all-set", Large.DEFERRED, Mmu.LEGACY, Lock.RWLOCK),
-        ("linux-6.13+init-all-set", Large.EAGER_SPLIT, Mmu.TDP, Lock.RWLOCK),
+        ("linux-6.13+legacy+initially-all-set", Large.DEFERRED, Mmu.LEGACY, Lock.RWLOCK),
+        ("linux-6.13+initially-all-set", Large.EAGER_SPLIT, Mmu.TDP, Lock.RWLOCK),
     ],
 )
 def test_a_release_chooses_what_it_did(name: str, large: Large, mmu: Mmu, lock: Lock) -> None:
@@ -108,11 +108,11 @@ def test_only_combinations_that_could_be_are_legal() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("tdp", {}, "the TDP MMU came in 5.10 (from linux-5.11); set vm.kernel = 'linux-5.11'"),
+        ("tdp", {"kernel": "linux-3.7"}, "came in 5.10 (from linux-5.11); set vm.kernel"),
         ("pml+nested", {"kernel": "linux-6.1"}, "which has tracking = 'write-protect'"),
         ("split-on-fault", {"kernel": "linux-6.1"}, "splitting in the fault came in 6.2"),
         ("split-on-fault+legacy", {"kernel": "linux-6.13"}, "only the TDP MMU splits in a fault"),
-        ("eager-split+shadow", {"kernel": "linux-6.13"}, "the module parameter does nothing there"),
+        ("eager_page_split+shadow", {"kernel": "linux-6.13"}, "parameter does nothing there"),
         ("deferred+get-clears", {"kernel": "linux-6.13"}, "decides reporting twice"),
         ("eager-drop", {"kernel": "linux-6.1", "reporting": Reporting.ALL_SET}, "is armed before"),
         ("dirty-ring", {"kernel": "linux-5.7"}, "the dirty ring came in 5.11"),
@@ -120,8 +120,8 @@ def test_only_combinations_that_could_be_are_legal() -> None:
         ("linux-3.7+linux-6.1", {}, "names two kernels"),
         ("eager-drop+lazy-drop", {}, "decides large twice, zap and read-only"),
         ("eager-dorp", {}, "did you mean 'eager-drop'?"),
-        ("linux-2.6.20", {}, "is not a release of Linux from 2.6.28 on"),
-        ("linux-6", {}, "is not a release of Linux from 2.6.28 on"),
+        ("linux-2.6.20", {}, "is not a release of Linux from 2.6.28 to 7.3"),
+        ("linux-6", {}, "is not a release of Linux from 2.6.28 to 7.3"),
         ("tdp", {"kernel": "linux-6.1", "mmu": Mmu.LEGACY}, "is contradicted by policy 'tdp'"),
     ],
 )  # fmt: skip
@@ -136,10 +136,10 @@ def test_what_cannot_be_is_refused_with_reason_and_remedy(
 
 
 def test_a_proposal_is_not_bound_by_what_was_merged() -> None:
-    choices = choose("eager-split-legacy", kernel="linux-5.18").choices
+    choices = choose("eager_page_split-legacy", kernel="linux-5.18").choices
     assert (choices.large, choices.mmu) == (Large.EAGER_SPLIT, Mmu.LEGACY)
     with pytest.raises(MisfitError):
-        choose("eager-split+legacy", kernel="linux-5.18")
+        choose("eager_page_split+legacy", kernel="linux-5.18")
 
 
 def test_a_kernel_splits_in_faults_where_the_policy_does_not_say_otherwise() -> None:
@@ -164,9 +164,9 @@ def test_disabling_is_that_of_the_release() -> None:
 
 
 def test_parts_of_a_name_add_up() -> None:
-    policy = policy_named("eager-split+pml+dirty-ring+tdp")
+    policy = policy_named("eager_page_split+pml+dirty-ring+tdp")
     assert policy.choices == {
         "large": Large.EAGER_SPLIT, "tracking": Tracking.PML, "reporting": Reporting.DIRTY_RING,
         "mmu": Mmu.TDP,
     }  # fmt: skip
-    assert policy.name == "eager-split+pml+dirty-ring+tdp"
+    assert policy.name == "eager_page_split+pml+dirty-ring+tdp"

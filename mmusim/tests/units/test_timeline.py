@@ -103,7 +103,7 @@ def test_requests_with_think_time_and_idling_tile_as_well(run_limit: int) -> Non
     ("policy_name", "setting", "state"),
     [
         ("linux-6.13", {}, "paused"),
-        ("linux-6.13+pml", {"auto_converge": True, "max_rounds": 10, "think": "5us"}, "throttle"),
+        ("linux-6.13+pml", {"auto-converge": True, "max_rounds": 10, "think": "5us"}, "throttle"),
         ("linux-6.13", {"postcopy_after": 1, "think": "50us"}, "postcopy_wait"),
         ("linux-6.13", {"io_interval": "200us", "max_rounds": 2}, "user_exit"),
     ],

@@ -160,7 +160,9 @@ def test_a_vcpu_that_leaves_unnoticed_is_noticed(monkeypatch: pytest.MonkeyPatch
     assert any(by_ledger != by_clock for by_ledger, by_clock in times)
 
 
-@pytest.mark.parametrize("policy_name", ["eager-drop", "lazy-drop", "dirty-ring", "eager-split"])
+@pytest.mark.parametrize(
+    "policy_name", ["eager-drop", "lazy-drop", "dirty-ring", "eager_page_split"]
+)
 def test_the_worst_windows_of_a_run_are_those_of_its_diary(
     plans: Plans, policy_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
