@@ -68,18 +68,19 @@ def test_what_a_release_does_not_have_is_refused(
 
 
 CONVERGE: dict[str, Any] = {
-    "auto_converge": True, "bandwidth": "1MB/s", "bandwidth_cv": "0%", "downtime_limit": "0ns",
-    "think": "2ms", "vcpus": 1, "max_time": "30s",
+    "auto_converge": True, "bandwidth": "700kB/s", "bandwidth_cv": "0%", "downtime_limit": "0ns",
+    "think": "500us", "vcpus": 1, "max_time": "30s",
 }  # fmt: skip
 
 
 def test_the_timer_reads_the_log_from_the_second_pass_on() -> None:
-    """Q8: passes of 8 s. Before 9.2 the second bad sync ends the third pass."""
+    """Q8: the second pass goes from 12 s to 23 s; the timer ticks at 15 s and reads at 20 s."""
     old, new = (migrated("linux-6.13+manual-clear", qemu=q, **CONVERGE) for q in ("8.2", "9.2"))
     first_pass = old.rounds[0].end_ns
-    assert first_pass > 8e9
-    assert min(when for when, _ in new.throttle) > first_pass + 1e9
-    assert min(when for when, _ in new.throttle) < min(when for when, _ in old.throttle) - 1e9
+    assert 10e9 < first_pass < 15e9
+    began = [min(when for when, _ in m.throttle) for m in (old, new)]
+    assert began[1] == pytest.approx(20e9, abs=0.1e9)
+    assert began[0] > 22e9, "control: before 9.2 at the end of the pass"
 
 
 def test_a_migration_that_succeeds_never_switches_logging_off() -> None:
@@ -92,7 +93,7 @@ def test_until_10_0_what_is_left_is_cleared_within_the_downtime() -> None:
     """Q13: a clear for each chunk that is still dirty."""
     costs = FREE | {"c_get_floor": "1ms"}
     both: dict[str, Any] = {"clear_bitmap_shift": 6, "costs": costs, "downtime_limit": "100ms"}
-    old, new = (migrated("linux-6.13+init-all-set", qemu=q, **both) for q in ("10.0", "10.1"))
+    old, new = (migrated("linux-6.13+initially-all-set", qemu=q, **both) for q in ("10.0", "10.1"))
     assert old.outcome == new.outcome == "completed"
     chunks = (old.downtime_ns - new.downtime_ns) / 1e6
     assert 8 <= chunks <= 32, "of the 32 chunks of 8 MiB"
@@ -144,9 +145,9 @@ def test_who_sleeps_for_auto_converge_wakes_up_at_the_stop_since_4_2() -> None:
 
 def test_the_switch_over_waits_for_the_acknowledgement() -> None:
     """Q17."""
-    free, waits = (migrated(switchover_ack=ns, max_rounds=100_000) for ns in ("0ns", "2s"))
+    free, waits = (migrated(switchover_ack=ns, max_rounds=100_000) for ns in ("0ns", "700ms"))
     assert free.outcome == waits.outcome == "completed"
-    assert waits.end_ns - waits.start_ns > 2e9 > free.end_ns - free.start_ns
+    assert waits.end_ns - waits.start_ns > 7e8 > free.end_ns - free.start_ns
 
 
 def test_zero_pages_are_read_by_senders_since_9_0_and_untouched_ones_cost_a_fault() -> None:
