@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -12,12 +12,13 @@ from mmusim.base.errors import ConfigError, MisfitError, MisfitsError, nearest
 from mmusim.base.quantities import Strict, shown
 from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
-from mmusim.config.driver import MANUAL, Driver, ManualProtect, Run
-from mmusim.config.machine import Host, Policies, Replications, Vm, Vmm
+from mmusim.config.driver import MANUAL, Driver, Run
+from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
 from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
+from mmusim.config.vmm import Vmm
 from mmusim.config.workloads import Workload
 from mmusim.mmu.dirty_ring import reserve
 from mmusim.policies import (
@@ -30,7 +31,7 @@ from mmusim.policies import (
     kernel_named,
     policy_named,
 )
-from mmusim.vmm import DEFAULT_QEMU, Qemu, qemu_named
+from mmusim.vmm import NEWEST_QEMU, Qemu
 from mmusim.workload.sequential import Sequential
 
 
@@ -170,8 +171,7 @@ class Experiment(Strict):
 
     def _beyond_qemu(self) -> Iterator[MisfitError]:
         """Yield what the release of QEMU does not have."""
-        phases = self.driver.phases if isinstance(self.driver, Driver) else []
-        if isinstance(self.driver, Driver) and any(isinstance(p, Migrate) for p in phases):
+        if self._migrates and isinstance(self.driver, Driver):
             for key, rule in self.driver.migration.beyond(self.qemu):
                 yield MisfitError(
                     f"driver.migration.{key}", None, f"{rule}, and vmm.qemu is {self.qemu.name}"
@@ -238,17 +238,12 @@ class Experiment(Strict):
     @property
     def qemu(self) -> Qemu:
         """The release of QEMU."""
-        return qemu_named(self.vmm.qemu if self.vmm else DEFAULT_QEMU)
+        return self.vmm.release if self.vmm else NEWEST_QEMU
 
-    def _log_mode(self, policy: str | Policy) -> ManualProtect:
-        """Return the log mode that QEMU takes of its own, where policy and file leave it open."""
-        named = policy_named(policy) if isinstance(policy, str) else policy
+    @property
+    def _migrates(self) -> bool:
         phases = self.driver.phases if isinstance(self.driver, Driver) else []
-        migrates = any(isinstance(phase, Migrate) for phase in phases)
-        if not migrates or not named.tracks or "reporting" in named.choices:
-            return None
-        kernel = named.kernel or kernel_named(self.vm.kernel)
-        return next((m for m in self.qemu.log_modes() if kernel.release >= _SINCE[m]), None)
+        return any(isinstance(phase, Migrate) for phase in phases)
 
     def script(self, policy: str | Policy) -> Driver:
         """Return what the host does to the guest under a policy, phase by phase.
@@ -269,8 +264,9 @@ class Experiment(Strict):
             If its choices are illegal together, or contradict those of the experiment.
         """
         vm, manual = self.vm, self.driver.manual_protect
-        if manual is None and self.vmm is not None and isinstance(self.driver, Driver):
-            manual = self._log_mode(policy)
+        if manual is None and self.vmm is not None and self._migrates:
+            named = policy_named(policy) if isinstance(policy, str) else policy
+            manual = self.vmm.log_mode(named, named.kernel or kernel_named(vm.kernel))
         try:
             return choose(
                 policy,
@@ -282,10 +278,6 @@ class Experiment(Strict):
             if misfit.key == "driver.manual_protect":
                 misfit.value = manual  # as the file has it
             raise
-
-
-_SINCE: Final = {"on": (5, 2), "initially-all-set": (5, 7)}
-"""Kernels that brought the modes of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2."""
 
 
 def _unknown_labels(

@@ -15,7 +15,6 @@ from mmusim.config.cost import CostSpec
 from mmusim.config.measured import Interference, load_of
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
-from mmusim.vmm import DEFAULT_QEMU, qemu_named
 from mmusim.vocabulary import COSTS
 
 
@@ -40,17 +39,9 @@ CostName = Annotated[
 ]  # fmt: skip
 
 
-QemuName = Annotated[str, _named(qemu_named)]
 MOST_MEMORY: Final = 4 << 40
 MOST_LOAD: Final = 0.99
 """Of a processor's time, that interference may take."""
-
-
-class Vmm(Strict):
-    """The user space of the VM."""
-
-    qemu: Annotated[QemuName, shown("8.2")] = DEFAULT_QEMU
-    """Release of QEMU. It decides how a migration is driven."""
 
 
 class Vm(Strict):
