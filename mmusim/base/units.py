@@ -125,7 +125,7 @@ def show_ns(ns: float) -> str:
 
 
 def show_number(value: float) -> str:
-    """Write a figure for people: whole with separators if it is large, else six digits."""
+    """Write a number for people: whole with separators if it is large, else six digits."""
     return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.6g}"
 
 

@@ -1,4 +1,4 @@
-"""From a trace to figures. Each is a number with a formula; none is a mood."""
+"""From a trace to metrics: each is one number of a run, with a formula."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """Figures of one run."""
+    """Values of all metrics of one run, with the distributions behind them."""
 
     policy: str
     seed: int
