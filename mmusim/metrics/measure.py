@@ -42,8 +42,8 @@ def measure(trace: Trace) -> Metrics:
 
     The latency of an access is the time from its first attempt to its completion, with all faults
     and without think time. Means and maxima are exact; quantiles are off by at most 1/128 and a
-    nanosecond. A run lacks metrics of what it does not have: a run without a migration has no downtime. See
-    :data:`mmusim.vocabulary.METRICS`.
+    nanosecond. A run lacks metrics of what it does not have: a run without a migration has no
+    downtime. See :data:`mmusim.vocabulary.METRICS`.
     """
     phase = trace.phases[trace.measured]
     latency = Histogram()
