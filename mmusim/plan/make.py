@@ -17,6 +17,7 @@ from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.random_streams import Draws, Stream, uniforms
 from mmusim.mmu.slot import MemSlot
 from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
+from mmusim.vmm import NEWEST_QEMU, Qemu
 from mmusim.workload.base import Accesses, Pattern
 from mmusim.workload.page_pass import PagePass
 
@@ -64,6 +65,7 @@ class Plan:
     preemptible: bool = False  # the kernel notices waiters and gives mmu_lock to them
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
+    qemu: Qemu = NEWEST_QEMU
 
     @property
     def policy(self) -> Policy:
@@ -167,6 +169,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         preemptible=e.vm.preemption == "full",
         need_resched_ns=round(e.host.need_resched or 0),
         executable=e.vm.kept_small,
+        qemu=e.qemu,
     )
 
 

@@ -14,6 +14,10 @@ from mmusim.base.units import show_ns
 
 HOST: Final = -1
 """The actor number of the host thread."""
+MAIN_LOOP: Final = -2
+REAPER: Final = -3
+RATE_THREAD: Final = -4
+"""The actor numbers of three other threads of QEMU, in its own locks and in slots_lock."""
 
 
 class Round(NamedTuple):
