@@ -44,9 +44,8 @@ def lacks(experiment: Experiment, metric: str) -> str:
     if metric in _LAPS and not isinstance(phase, WritePageTable):
         return "the measured phase is no write-page-table"
     if metric.endswith("_request") or metric == "request_count":
-        runs = isinstance(phase, Run | Migrate) and phase.workload
-        workload = experiment.workloads.get(phase.workload) if runs else None
-        if not isinstance(workload, OpenLoopRequests):
+        name = phase.workload if isinstance(phase, Run | Migrate) else ""
+        if not isinstance(experiment.workloads.get(name), OpenLoopRequests):
             return "the measured phase serves no requests (pattern open-loop-requests)"
     return ""
 

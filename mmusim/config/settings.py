@@ -148,11 +148,10 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
         )
         raise ConfigError(_one_a_range(news, sweep))
     if experiment is not None:
-        unanswerable = list(
-            unanswerable(experiment, [(s.labels, s.experiment) for s in settings], source)
-        )
-        if unanswerable:
-            raise ConfigError(unanswerable)
+        each = [(setting.labels, setting.experiment) for setting in settings]
+        asked = list(unanswerable(experiment, each, source))
+        if asked:
+            raise ConfigError(asked)
     return settings
 
 
