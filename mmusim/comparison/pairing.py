@@ -12,7 +12,7 @@ Runs = Mapping[str, Sequence[Metrics]]
 
 
 class UnlikeRunsError(MmusimError):
-    """Runs cannot be compared because more than the policy differs."""
+    """The runs cannot be compared, because they differ in more than the policy."""
 
 
 def column(runs: Sequence[Metrics], metric: str) -> list[float]:
