@@ -62,7 +62,7 @@ def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of what a run directory holds; nothing is run."""
     from mmusim.cli.reports import report as verb
 
-    verb(experiment, out)
+    raise typer.Exit(verb(experiment, out))
 
 
 @app.command()

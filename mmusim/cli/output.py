@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -16,7 +17,7 @@ from mmusim.base.units import show_number
 def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any) -> None:
     """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only."""
     if as_json:
-        typer.echo(json.dumps({"rows": list(rows), **more}, indent=1))
+        typer.echo(json.dumps(_as_json({"rows": list(rows), **more}), indent=1))
         return
     if not rows:
         return
@@ -30,6 +31,15 @@ def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=200)
     console.print(drawn)
+
+
+def _as_json(value: Any) -> Any:
+    """Return data in which what is no number is null: JSON has neither NaN nor infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _as_json(part) for key, part in value.items()}
+    return [_as_json(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _cell_text(value: Any) -> str:

@@ -17,10 +17,14 @@ def default_folder(experiment: Path) -> Path:
     return Path("results") / load_settings(experiment)[0].id
 
 
-def report(experiment: Path, out: Path | None) -> None:
-    """Evaluate what is stored and write the report."""
+def report(experiment: Path, out: Path | None) -> int:
+    """Evaluate what is stored and write the report; return the exit status."""
     out = out or default_folder(experiment)
-    typer.echo(f"report: {written_report(load(experiment, out), out)}")
+    outcome = load(experiment, out)
+    for failure in outcome.failures:
+        typer.echo(f"failed: {failure}")
+    typer.echo(f"report: {written_report(outcome, out)}")
+    return 1 if outcome.failures else 0
 
 
 def written_report(outcome: Outcome, out: Path) -> Path:

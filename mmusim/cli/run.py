@@ -18,7 +18,7 @@ from mmusim.base.files import whole
 from mmusim.base.units import show_ns, show_number
 from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder, written_report
-from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, resolve
+from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, numba_trouble, resolve
 from mmusim.execution.progress import Progress, Standing
 from mmusim.experiment.run import Outcome, run_experiment
 
@@ -58,11 +58,11 @@ def run(
 
 
 def notice(engine: str) -> None:
-    """Say it when `auto` cannot take the compiled engine."""
+    """Say it when `auto` cannot take the compiled engine, and why."""
     free = engine == AUTO and os.environ.get(VARIABLE, AUTO) == AUTO
     if free and resolve(engine) == SIMPY:
         typer.echo(
-            "mmusim: Numba is not installed, so the SimPy engine runs: the same results, slower; "
+            f"mmusim: Numba {numba_trouble()}, so the SimPy engine runs: the same results, slower; "
             "install mmusim[compiled]",
             err=True,
         )
@@ -118,7 +118,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             "measured": v.measured.estimate,
             "interval": f"{show_number(v.measured.low)} .. {show_number(v.measured.high)}",
             "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
-            "verdict": v.outcome,
+            "verdict": f"{v.outcome}: {v.reason}" if v.reason else v.outcome,
         }
         for v in outcome.verdicts
     ]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from mmusim.base.errors import MmusimError
 from mmusim.metrics.measure import Metrics
 
 Runs = Mapping[str, Sequence[Metrics]]
 """Runs of one setting by policy, each sorted by seed."""
+
+
+MIN_SEEDS: Final = 2
+"""With fewer there is no variance, and so no interval."""
 
 
 class UnlikeRunsError(MmusimError):
@@ -47,3 +52,9 @@ def paired(baseline: Sequence[Metrics], candidate: Sequence[Metrics]) -> None:
             f"{baseline[0].policy!r} and {candidate[0].policy!r} ran on different seeds: {odd} "
             "are missing on one side; run them on the same"
         )
+
+
+def on_shared_seeds(runs: Runs) -> dict[str, list[Metrics]]:
+    """Return the runs on the seeds that every policy has a run of."""
+    shared = set.intersection(*({run.seed for run in rows} for rows in runs.values()))
+    return {name: [run for run in rows if run.seed in shared] for name, rows in runs.items()}

@@ -61,7 +61,8 @@ def claims(outcome: Outcome) -> Table:
     rows = []
     for v in outcome.verdicts:
         low, high = v.expected
-        said = Cell(f"{v.outcome} (known: {v.refuted})" if v.refuted else v.outcome, kind=v.outcome)
+        because = v.reason or (f"known: {v.refuted}" if v.refuted else "")
+        said = Cell(f"{v.outcome} ({because})" if because else v.outcome, kind=v.outcome)
         measured = f"[{show_number(v.measured.low)}, {show_number(v.measured.high)}]"
         rows.append(
             [
