@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -52,6 +53,15 @@ _SIDES: Final = {
 }
 
 
+def _no_nan(bound: float) -> float:
+    if math.isnan(bound):
+        raise ValueError("is not a number; write lowest or highest, or inf for no bound")
+    return bound
+
+
+Bound = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_no_nan)]
+
+
 class Claim(Strict):
     """A sentence with numbers, to be supported or refuted by the runs.
 
@@ -72,7 +82,8 @@ class Claim(Strict):
     difference: str | None = None
     order: str | None = None
     best: str | None = None
-    expect: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    expect: Annotated[list[Bound], Field(min_length=2, max_length=2)] | None = None
+    """Lowest and highest; either may be infinite, not both."""
     policy: str | None = None
     published: Time | None = None
     within: Share | None = None
@@ -97,9 +108,13 @@ class Claim(Strict):
             lowest, highest = self.expect
             if lowest > highest or (lowest == highest and self.ratio is not None):
                 raise ValueError("expect must ascend; write [lowest, highest]")
+            if math.isinf(lowest) and math.isinf(highest):
+                raise ValueError("expect bounds nothing; give one finite number at least")
         for key, (_, example) in _SIDES.items():
             if getattr(self, key) is not None and len(self.sides) != 2:
                 raise ValueError(f'{key} must name two policies; write e.g. "{example}"')
+            if getattr(self, key) is not None and self.sides[0] == self.sides[1]:
+                raise ValueError(f"{key} holds a policy against itself; name two policies")
         if self.origin == "published" and not self.source:
             raise ValueError("a published claim needs a source; say who said it where")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -110,7 +111,13 @@ class PartSpec(Strict):
 class MixtureSpec(Strict):
     """``{parts = [{weight = 999, of = COST}, {weight = 1, of = COST}]}``."""
 
-    parts: Annotated[list[PartSpec], Field(min_length=1)]
+    parts: Annotated[list[PartSpec], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _weighs(self) -> Self:
+        if not math.isfinite(sum(part.weight for part in self.parts)):
+            raise ValueError("has weights whose sum is infinite; write smaller ones")
+        return self
 
     def distribution(self) -> Distribution:
         """Return the mixture."""

@@ -140,7 +140,7 @@ class Driver(Strict):
     """What `migrate` phases are told."""
     measure: str = "last"
     """The guest phase whose time and latencies are compared: `last`, or a name."""
-    phases: Annotated[list[Phase], Field(min_length=1)]
+    phases: Annotated[list[Phase], Field(min_length=1, max_length=4096)]
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

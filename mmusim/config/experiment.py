@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmusim.base.errors import MisfitError, nearest
+from mmusim.base.errors import ConfigError, MisfitError, MisfitsError, nearest
 from mmusim.base.quantities import Strict
 from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
@@ -25,7 +26,9 @@ from mmusim.workload.sequential import Sequential
 
 def kind(driver: Any) -> str:
     """Return the kind of a driver, which may be left out; messages name it by this function."""
-    return str(driver.get("kind", "script") if isinstance(driver, dict) else driver.kind)
+    if isinstance(driver, dict):
+        return str(driver.get("kind", "script"))
+    return str(getattr(driver, "kind", "script"))  # no table: the model complains
 
 
 AnyDriver = Annotated[
@@ -51,7 +54,7 @@ class Experiment(Strict):
 
     schema_: Annotated[int, Field(alias="schema", ge=1, le=1)]
     """Version of this file format."""
-    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
     question: str
     source: str = ""
     notes: str = ""
@@ -76,25 +79,30 @@ class Experiment(Strict):
     """What a real migration reported; `mmusim run` prints it beside what is simulated."""
 
     @model_validator(mode="after")
-    def _names_resolve(self) -> Self:
+    def _fits_together(self) -> Self:
+        parts = (self._names(), self._days(), self._choices())
+        MisfitsError.raise_any(itertools.chain.from_iterable(parts))
+        return self
+
+    def _names(self) -> Iterator[MisfitError]:
+        """Yield names that nothing has."""
         phases = self.driver.phases if isinstance(self.driver, Driver) else []
         for number, phase in enumerate(phases, 1):
             if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
                 key = f"driver.phases[{number}].workload"
-                _resolve(key, "workload", phase.workload, self.workloads)
+                yield from _unknown(key, "workload", [phase.workload], self.workloads)
         labels = {"variant": list(self.variants), **self.sweep}
         for number, claim in enumerate(self.claims, 1):
             key = f"claims[{number}]"
-            for policy in claim.sides:
-                _resolve(key, "policy of this experiment", policy, self.policies.all)
-            _resolve_labels(f"{key}.where", claim.where, labels)
-        _resolve_labels("reduced.where", self.reduced.where, labels)
-        return self
+            what = "policy of this experiment"
+            yield from _unknown(key, what, claim.sides, self.policies.all)
+            yield from _unknown_labels(f"{key}.where", claim.where, labels)
+        yield from _unknown_labels("reduced.where", self.reduced.where, labels)
 
-    @model_validator(mode="after")
-    def _migrations_come_to_an_end(self) -> Self:
+    def _days(self) -> Iterator[MisfitError]:
+        """Yield what would make a migration go on for days."""
         if not isinstance(self.driver, Driver):
-            return self
+            return
         migration, phases = self.driver.migration, self.driver.phases
         days = migration.first_pass_s(self.vm.memory) / 86_400
         if days > 1 and not migration.is_limited and any(isinstance(p, Migrate) for p in phases):
@@ -104,37 +112,47 @@ class Experiment(Strict):
                 if limited
                 else ("bandwidth", migration.bandwidth)
             )
-            raise MisfitError(
+            yield MisfitError(
                 f"driver.migration.{key}", f"{show_bytes(rate)}/s",
                 f"takes {days:,.0f} days to send {show_bytes(self.vm.memory)} once",
                 "raise it, or set driver.migration.max_time",
             )  # fmt: skip
-        return self
 
-    @model_validator(mode="after")
-    def _choices_exist_together(self) -> Self:
+    def _choices(self) -> Iterator[MisfitError]:
+        """Yield what is illegal about a policy in this experiment."""
         for name in self.policies.all:
-            policy, _, choices = self.chosen(name)
-            if not policy.tracks:
-                for number, phase in enumerate(self.script(policy).phases, 1):
-                    if isinstance(phase, Migrate):
-                        raise MisfitError(
-                            f"driver.phases[{number}].do", phase.do,
-                            f"needs to know what is dirty, and policy {name!r} logs nothing",
-                            "leave that policy out, or use run in the place of migrate",
-                        )  # fmt: skip
-                continue
-            for key, rule, remedy in self.script(policy).misfits(choices.reporting):
-                raise MisfitError(key, None, f"{rule}, of policy {name!r}", remedy)
-            least = reserve(choices.tracking is Tracking.PML)
-            size = self.driver.dirty_ring_size
-            if choices.reporting is Reporting.DIRTY_RING and size < least:
-                raise MisfitError(
-                    "driver.dirty-ring-size", size,
-                    f"is less than the reserve of {least} entries that PML needs",
-                    "write 1024 or more",
-                )  # fmt: skip
-        return self
+            try:
+                chosen = self.chosen(name)
+                chosen.tables()
+                yield from self._reporting(name, chosen)
+            except MisfitError as misfit:
+                yield misfit
+            except ConfigError as error:
+                for one in error.complaints:
+                    yield MisfitError(f"{one.source}.{one.key}", one.value, one.rule, one.remedy)
+
+    def _reporting(self, name: str, chosen: Chosen) -> Iterator[MisfitError]:
+        """Yield phases that do not go with a policy's way of reporting."""
+        policy, _, choices = chosen
+        if not policy.tracks:
+            for number, phase in enumerate(self.script(policy).phases, 1):
+                if isinstance(phase, Migrate):
+                    yield MisfitError(
+                        f"driver.phases[{number}].do", phase.do,
+                        f"needs to know what is dirty, and policy {name!r} logs nothing",
+                        "leave that policy out, or use run in the place of migrate",
+                    )  # fmt: skip
+            return
+        for key, rule, remedy in self.script(policy).misfits(choices.reporting):
+            yield MisfitError(key, None, f"{rule}, of policy {name!r}", remedy)
+        least = reserve(choices.tracking is Tracking.PML)
+        size = self.driver.dirty_ring_size
+        if choices.reporting is Reporting.DIRTY_RING and size < least:
+            yield MisfitError(
+                "driver.dirty-ring-size", size,
+                f"is less than the reserve of {least} entries that PML needs",
+                "write 1024 or more",
+            )  # fmt: skip
 
     @property
     def sweep(self) -> dict[str, list[Any]]:
@@ -178,7 +196,7 @@ class Experiment(Strict):
         try:
             return choose(
                 policy,
-                kernel=vm.kernel,
+                kernel=vm.kernel if "kernel" in vm.model_fields_set else None,
                 mmu=None if vm.mmu is None else Mmu.of(vm.mmu),
                 reporting=None if manual is None else MANUAL[manual],
             )
@@ -188,16 +206,18 @@ class Experiment(Strict):
             raise
 
 
-def _resolve_labels(
+def _unknown_labels(
     key: str, where: dict[str, list[Any]], labels: dict[str, list[Any]]
-) -> None:  # fmt: skip
+) -> Iterator[MisfitError]:
     for label, values in where.items():
-        _resolve(key, "label of this experiment", label, labels)
-        for value in values:
-            _resolve(key, f"value of {label}", value, labels[label])
+        yield from _unknown(key, "label of this experiment", [label], labels)
+        yield from _unknown(key, f"value of {label}", values, labels.get(label, values))
 
 
-def _resolve(key: str, what: str, name: Any, names: Iterable[Any]) -> None:
-    if name not in names:
-        known = map(str, names)
-        raise MisfitError(key, name, f"is not a {what}", nearest(str(name), known))
+def _unknown(
+    key: str, what: str, wanted: Iterable[Any], names: Iterable[Any]
+) -> Iterator[MisfitError]:
+    names = list(names)
+    for name in wanted:
+        if name not in names:
+            yield MisfitError(key, name, f"is not a {what}", nearest(str(name), map(str, names)))

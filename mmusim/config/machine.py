@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from mmusim.base.errors import ConfigError
-from mmusim.base.quantities import Count, Share, Size, Strict, Time, known_name
-from mmusim.base.units import BYTES, REGION, show_bytes
+from mmusim.base.errors import ConfigError, MisfitError
+from mmusim.base.quantities import Share, Size, Strict, Time, known_name
+from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
-from mmusim.config.measured import Interference
+from mmusim.config.measured import Interference, load_of
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
 from mmusim.vocabulary import COSTS
@@ -39,12 +39,18 @@ CostName = Annotated[
 ]  # fmt: skip
 
 
+MOST_MEMORY: Final = 4 << 40
+MOST_LOAD: Final = 0.99
+"""Of a processor's time, that interference may take."""
+
+
 class Vm(Strict):
     """The guest and the kernel under it."""
 
     vcpus: Annotated[int, Field(ge=1, le=4096)] = 1
     memory: Size = BYTES["GiB"]
-    """All of it is one slot; vCPUs own equal parts, in whole 2 MiB regions."""
+    """All of it is one slot. Each vCPU owns a part, in whole 2 MiB regions where there are enough,
+    else in pages; parts differ by one region or page at most."""
     backing: Literal["4KiB", "2MiB", "1GiB"] = "2MiB"
     """Page size of the host's backing, which bounds the level of sptes."""
     mmu: Literal["legacy", "tdp", "shadow", "nested"] | None = None
@@ -72,6 +78,11 @@ class Vm(Strict):
                 "must be a whole number of 2 MiB regions, the largest backing; "
                 f'the nearest is "{show_bytes(nearest_size)}"'
             )
+        if memory > MOST_MEMORY:
+            raise ValueError(
+                f"is more than {show_bytes(MOST_MEMORY)}, of which a run's page table alone has "
+                "1 GiB; take a part of the guest"
+            )
         return memory
 
     @property
@@ -88,12 +99,13 @@ class Vm(Strict):
         return tuple(i for i in range(count) if int((i + 1) * share) > int(i * share))
 
     @model_validator(mode="after")
-    def _a_region_each(self) -> Self:
-        if self.memory // REGION % self.vcpus:
-            raise ValueError(
-                f"memory of {show_bytes(self.memory)} cannot be parted among {self.vcpus} vCPUs "
-                "in whole 2 MiB regions; choose a memory that is a multiple of vcpus x 2MiB"
-            )
+    def _a_page_each(self) -> Self:
+        if self.memory // PAGE < self.vcpus:
+            raise MisfitError(
+                "vm.vcpus", self.vcpus,
+                f"leaves a vCPU without a page of the {show_bytes(self.memory)}",
+                "lower it or raise vm.memory",
+            )  # fmt: skip
         return self
 
 
@@ -109,6 +121,17 @@ class Host(Strict):
     """How often another task wants the processor of the thread that walks over a slot."""
     interference: list[Interference] = Field(default_factory=list)
     """What else the host does on the vCPUs' processors."""
+
+    @field_validator("interference")
+    @classmethod
+    def _leaves_time(cls, interference: list[Interference]) -> list[Interference]:
+        load = load_of(interference)
+        if load > MOST_LOAD:
+            raise ValueError(
+                f"leaves the vCPU no time: it takes {min(load, 1e6):.4g} of each second; lower "
+                "lasts or raise every"
+            )
+        return interference
 
 
 class Policies(Strict):
@@ -131,15 +154,20 @@ class Policies(Strict):
         return [self.baseline, *self.compare]
 
 
+MOST_SEED: Final = 1 << 53
+Seeds = Annotated[int, Field(ge=1, le=100_000)]
+"""Runs of a policy in a setting."""
+
+
 class Replications(Strict):
     """How often each setting is run. Run i of every policy uses the same seed."""
 
-    seeds: Count = 30
-    first_seed: int = 1
+    seeds: Seeds = 30
+    first_seed: Annotated[int, Field(ge=-MOST_SEED, le=MOST_SEED)] = 1
     pairing: Literal["by-access", "by-occurrence", "independent"] = "by-access"
     precision: Share | None = None
     """Seeds are added until half the interval of every ratio is at most this share of it."""
-    max_seeds: Count | None = None
+    max_seeds: Seeds | None = None
     """But no more than these."""
     precise: MetricName = "phase_time"
     """The metric whose ratios, of each policy to the baseline, must be so precise."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -37,6 +38,12 @@ class Interference(Strict):
         if distribution(every).mean() < 1000:
             raise ValueError('must be 1us or more on average; write e.g. "4ms"')
         return every
+
+
+def load_of(interference: Iterable[Interference]) -> float:
+    """Return the share of a processor's time that interference takes, in the mean."""
+    each = ((distribution(one.lasts), distribution(one.every)) for one in interference)
+    return sum(lasts.mean() / every.mean() for lasts, every in each)
 
 
 class Hits(Strict):

@@ -90,7 +90,7 @@ class Migration(Strict):
     postcopy_after: Annotated[int, Field(ge=0)] = 0
     """Switch to post-copy after so many rounds; 0: never."""
     cancel_after: Annotated[Time, Field(gt=0)] | None = None
-    max_rounds: Count = 50
+    max_rounds: Annotated[Count, Field(le=100_000)] = 50
     """QEMU goes on for ever; here a migration with more rounds does not converge."""
     max_time: Annotated[Time, Field(gt=0)] | None = None
     io_interval: Time = 0.0

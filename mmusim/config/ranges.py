@@ -34,7 +34,7 @@ class Range(Strict):
         In steps, every value has an equal part of the range (on a linear scale). Values between
         steps have six significant digits.
         """
-        kind = _kind(self.from_)
+        kind = kind_of(self.from_)
         assert kind is not None
         low, high, step = kind.read(self.from_), kind.read(self.to), self._step(kind)
         start, end = (low - step / 2, high + step / 2) if step else (low, high)
@@ -53,8 +53,8 @@ class Range(Strict):
 
     def wrong(self) -> tuple[str, object, str, str] | None:
         """Return which part is wrong, its value, the rule and a remedy; None if all is well."""
-        kind, given = _kind(self.from_), {".from": self.from_, ".to": self.to, ".step": self.step}
-        kinds = {part: _kind(value) for part, value in given.items() if value is not None}
+        kind, given = kind_of(self.from_), {".from": self.from_, ".to": self.to, ".step": self.step}
+        kinds = {part: kind_of(value) for part, value in given.items() if value is not None}
         for part, its in kinds.items():
             if its is None:
                 return part, given[part], "is no number and no quantity", 'write e.g. "500ns"'
@@ -112,7 +112,7 @@ TEXTS: Final = (
 )
 
 
-def _kind(value: object) -> Kind | None:
+def kind_of(value: object) -> Kind | None:
     """Return what a value is; None if it is no quantity."""
     if isinstance(value, str):
         for kind in TEXTS:
@@ -122,4 +122,4 @@ def _kind(value: object) -> Kind | None:
                 continue
             return kind
         return None
-    return WHOLE if isinstance(value, int) else NUMBER
+    return WHOLE if isinstance(value, int) else NUMBER if isinstance(value, float) else None

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.parsing import read_toml
 from mmusim.base.quantities import Strict
-from mmusim.config.load import check, read_toml
+from mmusim.config.load import check
 from mmusim.workload.hot_cold import HotCold
 from mmusim.workload.phased import Phased
 from mmusim.workload.pointer_chase import PointerChase

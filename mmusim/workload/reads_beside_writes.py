@@ -34,5 +34,6 @@ class ReadsBesideWrites(Strict):
         write = uniforms("write?", 0, count) < self.writes
         where = uniforms("where", 0, count)
         hot = max(1, round(pages // PAGES_PER_REGION * self.written_regions)) * PAGES_PER_REGION
+        hot = min(hot, pages)
         gfn = (where * np.where(write, hot, pages)).astype(np.int64)
         return Accesses(base_gfn + gfn, write)
