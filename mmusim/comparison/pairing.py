@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mmusim.base.errors import MmusimError
+from mmusim.metrics.defined import why_undefined
 from mmusim.metrics.measure import Metrics
 
 Runs = Mapping[str, Sequence[Metrics]]
@@ -31,8 +32,8 @@ def column(runs: Sequence[Metrics], metric: str) -> list[float]:
     for run in runs:
         if metric not in run.values:
             raise UnlikeRunsError(
-                f"{metric} is not defined in the run of {run.policy!r} with seed {run.seed}; "
-                "compare a metric that every run has"
+                f"{metric} is not defined in the run of {run.policy!r} with seed {run.seed}, which "
+                f"has {why_undefined(metric)}; compare a metric that every run has"
             )
     return [run.values[metric] for run in runs]
 

@@ -21,6 +21,7 @@ from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
 from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analysis, fixed
+from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
 from mmusim.store.provenance import profile_hash, provenance
@@ -246,6 +247,11 @@ def _verdicts(
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.setting.labels)]
         for r in about:
+            runs = [run for side in claim.sides for run in r.runs[side]]
+            few = least_known(runs, claim.metric)
+            if few:
+                verdicts.append(undecided(claim, r.setting, few, len(r.look.seeds)))
+                continue
             try:
                 found = judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha)
             except UnlikeRunsError as error:
