@@ -21,9 +21,20 @@ from mmusim.base.units import (
 
 
 class Strict(BaseModel):
-    """A frozen value that refuses unknown keys, wrong types, infinity and NaN."""
+    """A frozen value that refuses unknown keys, wrong types, infinity and NaN.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    The docstring below a field is its description in the JSON schema.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )  # fmt: skip
+
+
+def shown(example: Any, unit: str = "") -> Any:
+    """Give a field an example as files write it, and a unit where its type has none."""
+    return Field(examples=[example], json_schema_extra={"unit": unit} if unit else None)
 
 
 def _text_only(parse: Callable[[str], float], example: str) -> Callable[[Any], float]:
@@ -43,8 +54,11 @@ def exact_ns(ns: float) -> str:
     return f"{ns:.17g}ns"
 
 
-def _schema(pattern: str, example: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+def _schema(what: str, units: Iterable[str], example: str) -> WithJsonSchema:
+    unit = f"{what}: {', '.join(units)}"
+    return WithJsonSchema(
+        {"type": "string", "pattern": _pattern(units), "examples": [example], "unit": unit}
+    )
 
 
 def _pattern(units: Iterable[str]) -> str:
@@ -56,7 +70,7 @@ Time = Annotated[
     float,
     BeforeValidator(_text_only(parse_ns, '"300ms"')),
     PlainSerializer(exact_ns, return_type=str),
-    _schema(_pattern(NS), "300ms"),
+    _schema("time", NS, "300ms"),
 ]
 """A time, ``"300ms"``: float nanoseconds inside."""
 
@@ -64,7 +78,7 @@ Size = Annotated[
     int,
     BeforeValidator(_text_only(parse_bytes, '"4GiB"')),
     PlainSerializer(show_bytes, return_type=str),
-    _schema(_pattern(BYTES), "4GiB"),
+    _schema("size", BYTES, "4GiB"),
 ]
 """A size, ``"4GiB"``: int bytes inside."""
 
@@ -72,7 +86,7 @@ Rate = Annotated[
     int,
     BeforeValidator(_text_only(parse_rate, '"128MiB/s"')),
     PlainSerializer(lambda rate: f"{show_bytes(rate)}/s", return_type=str),
-    _schema(_pattern(RATES), "128MiB/s"),
+    _schema("rate", RATES, "128MiB/s"),
 ]
 """Data per time, ``"128MiB/s"``: int bytes per second inside."""
 
@@ -80,7 +94,7 @@ Share = Annotated[
     float,
     BeforeValidator(_text_only(parse_fraction, '"20%"')),
     PlainSerializer(lambda share: f"{share * 100:.15g}%", return_type=str),
-    _schema(_pattern(["%"]), "20%"),
+    _schema("share", ["%"], "20%"),
 ]
 """A share, ``"20%"``: float from 0 to 1 inside."""
 

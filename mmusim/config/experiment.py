@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from mmusim.base.errors import ConfigError, MisfitError, MisfitsError, nearest
-from mmusim.base.quantities import Strict
+from mmusim.base.quantities import Strict, shown
 from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
@@ -40,9 +40,14 @@ AnyDriver = Annotated[
 class Reduced(Strict):
     """The same experiment small enough for every change: fewer seeds, fewer settings."""
 
-    seeds: Annotated[int, Field(ge=2)] = 4
-    where: dict[str, list[Any]] = Field(default_factory=dict)
-    """Settings that are kept: label (`variant` or a swept key) -> values; empty: all."""
+    seeds: Annotated[int, Field(ge=2), shown(4, "seeds")] = 4
+    """Number of seeds of the reduced run."""
+    where: Annotated[dict[str, list[Any]], shown({"vm.vcpus": [1, 4]})] = Field(
+        default_factory=dict
+    )
+    """Settings that the reduced run keeps: label (`variant` or a swept key) and its values. An
+    empty table keeps all.
+    """
 
     def keeps(self, labels: dict[str, Any]) -> bool:
         """Tell whether the setting with these labels is run at reduced size."""
@@ -52,31 +57,62 @@ class Reduced(Strict):
 class Experiment(Strict):
     """One question and everything needed to answer it."""
 
-    schema_: Annotated[int, Field(alias="schema", ge=1, le=1)]
-    """Version of this file format."""
-    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
-    question: str
-    source: str = ""
-    notes: str = ""
-    """Printed in the report below the answer."""
-    answer_by: MetricName = "phase_time"
-    """The metric that answers the question, in the report's first sentence and figure."""
-    vm: Vm = Field(default_factory=Vm)
-    host: Host
-    policies: Policies
-    driver: AnyDriver
-    workloads: dict[str, Workload] = Field(default_factory=dict)
-    """By the name that `run` phases use."""
-    replications: Replications = Field(default_factory=Replications)
-    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Named settings: each a table of dotted keys and the values they take."""
-    swept: Annotated[Sweep, Field(alias="sweep")] = Field(default_factory=Sweep)
-    """Dotted keys and lists of values; every combination is run. Also `zip` and `sample`."""
-    claims: list[Claim] = Field(default_factory=list)
-    reduced: Reduced = Field(default_factory=Reduced)
-    """What `mmusim check --reduced` runs of it."""
-    reported: Reported | None = None
-    """What a real migration reported; `mmusim run` prints it beside what is simulated."""
+    schema_: Annotated[int, Field(alias="schema", ge=1, le=1), shown(1, "version")]
+    """Version of the file format."""
+    id: Annotated[
+        str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100), shown("my-guest")
+    ]
+    """Name of the experiment: lower-case words and digits with hyphens. The run directory is
+    `results/ID`.
+    """
+    question: Annotated[str, shown("Does eager splitting help my guest?")]
+    """The question that the runs answer. Reports print it."""
+    source: Annotated[str, shown("linux-kernel, 14 November 2012")] = ""
+    """Where the question or its figures come from. Reports print it."""
+    notes: Annotated[str, shown("The host of the measurement is unknown.")] = ""
+    """Remarks that the report prints below the answer."""
+    answer_by: Annotated[MetricName, shown("p99_request")] = "phase_time"
+    """The metric that answers the question. The first sentence and figure of the report show it.
+    """
+    vm: Annotated[Vm, shown({"vcpus": 4, "memory": "4GiB"})] = Field(default_factory=Vm)
+    """The guest and the kernel under it."""
+    host: Annotated[Host, shown({"profile": "skylake-2021"})]
+    """The machine under the kernel."""
+    policies: Annotated[Policies, shown({"baseline": "eager-drop", "compare": ["lazy-drop"]})]
+    """The policies that are compared."""
+    driver: Annotated[
+        AnyDriver, shown({"phases": [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]})
+    ]
+    """What the host does to the guest: a script of phases, or the driver of `dirty_log_perf_test`.
+    """
+    workloads: Annotated[dict[str, Workload], shown({"my-service": {"pattern": "zipf"}})] = Field(
+        default_factory=dict
+    )
+    """Workloads by the names that the phases `run` and `migrate` use."""
+    replications: Annotated[Replications, shown({"seeds": 30})] = Field(
+        default_factory=Replications
+    )
+    """How often each setting is run."""
+    variants: Annotated[dict[str, dict[str, Any]], shown({"large": {"vm.memory": "64GiB"}})] = (
+        Field(default_factory=dict)
+    )
+    """Named variants. Each is a table of dotted keys and their values."""
+    swept: Annotated[Sweep, Field(alias="sweep"), shown({"vm.vcpus": [1, 4, 16]})] = Field(
+        default_factory=Sweep
+    )
+    """Dotted keys with lists of values; mmusim runs every combination. The tables `zip` and
+    `sample` give further settings.
+    """
+    claims: Annotated[
+        list[Claim], shown([{"says": "Lazy is faster", "order": "lazy-drop < eager-drop"}])
+    ] = Field(default_factory=list)
+    """Sentences with numbers that the runs judge."""
+    reduced: Annotated[Reduced, shown({"seeds": 2})] = Field(default_factory=Reduced)
+    """The reduced run that `mmusim check --reduced` makes."""
+    reported: Annotated[Reported | None, shown({"source": "query_migrate.json"})] = None
+    """What a real migration reported. `mmusim import` writes this table. Without it, nothing is
+    compared.
+    """
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

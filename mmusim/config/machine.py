@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from mmusim.base.errors import ConfigError, MisfitError
-from mmusim.base.quantities import Share, Size, Strict, Time, known_name
+from mmusim.base.quantities import Share, Size, Strict, Time, known_name, shown
 from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
@@ -47,26 +47,32 @@ MOST_LOAD: Final = 0.99
 class Vm(Strict):
     """The guest and the kernel under it."""
 
-    vcpus: Annotated[int, Field(ge=1, le=4096)] = 1
-    memory: Size = BYTES["GiB"]
-    """All of it is one slot. Each vCPU owns a part, in whole 2 MiB regions where there are enough,
-    else in pages; parts differ by one region or page at most."""
-    backing: Literal["4KiB", "2MiB", "1GiB"] = "2MiB"
-    """Page size of the host's backing, which bounds the level of sptes."""
-    mmu: Literal["legacy", "tdp", "shadow", "nested"] | None = None
-    """The MMU code that runs; by default the policy's or the kernel's own."""
-    kernel: KernelName = DEFAULT_KERNEL
-    """For policies that are no kernels themselves."""
-    prefaulted: bool = True
-    """The host has memory for all pages before the guest touches them, so faults may prefetch."""
-    preemption: Literal["none", "voluntary", "full"] = "voluntary"
-    """The kernel's preemption model: with `full`, walks over a slot give mmu_lock to waiters."""
-    cached_child_tables: bool = True
-    """A table that a large spte unlinked stays hashed and is linked again (all but the TDP MMU)."""
-    executable: Share = 0.0
-    """Part of memory, in whole 2 MiB regions evenly spread, that the guest executes code from."""
-    nx_huge_pages: bool = False
-    """The iTLB multihit mitigation (5.4): what is executed from is mapped at 4 KiB."""
+    vcpus: Annotated[int, Field(ge=1, le=4096), shown(4, "vCPUs")] = 1
+    """Number of vCPUs."""
+    memory: Annotated[Size, shown("4GiB")] = BYTES["GiB"]
+    """Guest memory in one slot. Each vCPU owns an equal part, in whole regions of 2 MiB."""
+    backing: Annotated[Literal["4KiB", "2MiB", "1GiB"], shown("4KiB")] = "2MiB"
+    """Page size of the host memory behind the guest. It bounds the level of sptes."""
+    mmu: Annotated[Literal["legacy", "tdp", "shadow", "nested"] | None, shown("tdp")] = None
+    """The MMU code that runs. Without it, the policy or the kernel decides."""
+    kernel: Annotated[KernelName, shown("linux-6.1")] = DEFAULT_KERNEL
+    """The kernel release under policies that are no releases themselves."""
+    prefaulted: Annotated[bool, shown(False)] = True
+    """The host has memory for each page before the guest touches it, so faults may prefetch."""
+    preemption: Annotated[Literal["none", "voluntary", "full"], shown("full")] = "voluntary"
+    """The preemption model of the kernel. With `full`, a walk over a slot gives `mmu_lock` to
+    waiters.
+    """
+    cached_child_tables: Annotated[bool, shown(False)] = True
+    """A table that a large spte replaced stays hashed, and the next fault links it again. The TDP
+    MMU has no such tables.
+    """
+    executable: Annotated[Share, shown("5%")] = 0.0
+    """Share of memory from which the guest executes code, in whole regions of 2 MiB that are spread
+    evenly.
+    """
+    nx_huge_pages: Annotated[bool, shown(True)] = False
+    """The iTLB multihit mitigation of Linux 5.4: executable regions are mapped at 4 KiB."""
 
     @field_validator("memory")
     @classmethod
@@ -112,15 +118,24 @@ class Vm(Strict):
 class Host(Strict):
     """The machine under the kernel."""
 
-    profile: str
-    variance: Literal["as-profiled", "none"] = "as-profiled"
-    """`none` puts every cost at its mean."""
-    costs: dict[CostName, CostSpec] = Field(default_factory=dict)
+    profile: Annotated[str, shown("skylake-2021")]
+    """Host profile: a name that `mmusim hosts` lists, or a TOML file relative to the experiment
+    file.
+    """
+    variance: Annotated[Literal["as-profiled", "none"], shown("none")] = "as-profiled"
+    """`none` replaces each cost by its mean."""
+    costs: Annotated[dict[CostName, CostSpec], shown({"c_exit": "500ns"})] = Field(
+        default_factory=dict
+    )
     """Costs that replace those of the profile."""
-    need_resched: Time | None = None
-    """How often another task wants the processor of the thread that walks over a slot."""
-    interference: list[Interference] = Field(default_factory=list)
-    """What else the host does on the vCPUs' processors."""
+    need_resched: Annotated[Time | None, shown("4ms")] = None
+    """Mean time from one instant at which another task wants the processor of a walking thread to
+    the next. Without it, no task wants it.
+    """
+    interference: Annotated[list[Interference], shown([{"every": "4ms", "lasts": "20us"}])] = Field(
+        default_factory=list
+    )
+    """What else the host does on the processors of the vCPUs. The profile may add more."""
 
     @field_validator("interference")
     @classmethod
@@ -137,8 +152,10 @@ class Host(Strict):
 class Policies(Strict):
     """What is compared with what."""
 
-    baseline: PolicyName
-    compare: Annotated[list[PolicyName], Field(min_length=1)]
+    baseline: Annotated[PolicyName, shown("linux-6.2")]
+    """The policy that the others are compared with."""
+    compare: Annotated[list[PolicyName], Field(min_length=1), shown(["linux-6.2+split-on-fault"])]
+    """The other policies, each once."""
 
     @field_validator("compare")
     @classmethod
@@ -162,15 +179,24 @@ Seeds = Annotated[int, Field(ge=1, le=100_000)]
 class Replications(Strict):
     """How often each setting is run. Run i of every policy uses the same seed."""
 
-    seeds: Seeds = 30
-    first_seed: Annotated[int, Field(ge=-MOST_SEED, le=MOST_SEED)] = 1
-    pairing: Literal["by-access", "by-occurrence", "independent"] = "by-access"
-    precision: Share | None = None
-    """Seeds are added until half the interval of every ratio is at most this share of it."""
-    max_seeds: Seeds | None = None
-    """But no more than these."""
-    precise: MetricName = "phase_time"
-    """The metric whose ratios, of each policy to the baseline, must be so precise."""
+    seeds: Annotated[Seeds, shown(100, "seeds")] = 30
+    """Number of seeds of each setting and policy."""
+    first_seed: Annotated[int, Field(ge=-MOST_SEED, le=MOST_SEED), shown(1, "a seed")] = 1
+    """The first seed. Run i of each policy uses the seed `first_seed` + i."""
+    pairing: Annotated[
+        Literal["by-access", "by-occurrence", "independent"], shown("independent")
+    ] = "by-access"
+    """How policies share random numbers: `by-access`, the same access pays the same; `by-
+    occurrence`, the n-th payment of a kind pays the same; `independent`, nothing is shared.
+    """
+    precision: Annotated[Share | None, shown("5%")] = None
+    """mmusim adds seeds until half the interval of each ratio is at most this share of the ratio.
+    Without it, `seeds` is final.
+    """
+    max_seeds: Annotated[Seeds | None, shown(100, "seeds")] = None
+    """Largest number of seeds that `precision` may use. Without it, `seeds` is final."""
+    precise: Annotated[MetricName, shown("p99_latency")] = "phase_time"
+    """The metric whose ratios to the baseline must be that precise."""
 
     @model_validator(mode="after")
     def _sequential(self) -> Self:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from mmusim.base.quantities import Count, Size, Strict, Time
+from mmusim.base.quantities import Count, Size, Strict, Time, shown
 from mmusim.config.cost import CostSpec, distribution
 
 Order = Literal["sequential", "random"]
@@ -27,9 +27,11 @@ class Certainty(Strict):
 class Interference(Strict):
     """Something that the host does on the processor of every vCPU: ticks, other tasks."""
 
-    every: CostSpec
-    """Time between two: a constant is a tick, a gamma with cv = 1 is a Poisson process."""
-    lasts: CostSpec
+    every: Annotated[CostSpec, shown("4ms")]
+    """Time from one interruption to the next. A constant is a tick; a gamma with cv = 1 is a
+    Poisson process.
+    """
+    lasts: Annotated[CostSpec, shown("20us")]
     """How long the vCPU does not run."""
 
     @field_validator("every")

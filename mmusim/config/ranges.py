@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from mmusim.base.quantities import Strict
+from mmusim.base.quantities import Strict, shown
 from mmusim.base.units import (
     PAGE,
     parse_bytes,
@@ -22,11 +22,16 @@ from mmusim.base.units import (
 class Range(Strict):
     """``{ from = "500ns", to = "2us", scale = "log" }``; sizes and whole numbers go in steps."""
 
-    from_: Annotated[str | int | float, Field(alias="from")]
-    to: str | int | float
-    scale: Literal["linear", "log"] = "linear"
-    step: str | int | float | None = None
-    """Values are whole steps above `from`; 1 for whole numbers, a page for sizes by default."""
+    from_: Annotated[str | int | float, Field(alias="from"), shown("500ns", "the unit of the key")]
+    """Lowest value, as the key itself is written."""
+    to: Annotated[str | int | float, shown("8us", "the unit of the key")]
+    """Highest value, in the same unit."""
+    scale: Annotated[Literal["linear", "log"], shown("log")] = "linear"
+    """Spread the points evenly over the values, or over their logarithms."""
+    step: Annotated[str | int | float | None, shown("1ms", "the unit of the key")] = None
+    """Values are whole steps above `from`. Without it, whole numbers go in steps of 1, sizes in
+    pages, and other values have six significant digits.
+    """
 
     def at(self, share: float) -> Any:
         """Return the value at a share from 0 to 1 of the range, as a file has it.

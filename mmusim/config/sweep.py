@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import ConfigDict, Field
 
 from mmusim.base.errors import Complaint
-from mmusim.base.quantities import Count, Strict
+from mmusim.base.quantities import Count, Strict, shown
 from mmusim.config.ranges import Range, kind_of
 
 Values = Annotated[list[Any], Field(min_length=1)]
@@ -23,13 +23,18 @@ Point = dict[str, Any]
 class Sample(Strict):
     """Points spread over ranges: far fewer than a grid needs to fill as many dimensions."""
 
-    design: Literal["sobol", "latin-hypercube", "random"]
-    """`sobol`: scrambled, even in all dimensions together. `latin-hypercube`: even in each."""
-    points: Count
-    seed: Annotated[int, Field(ge=0)] = 1
-    """Of the design; the seeds of runs are in `replications`."""
-    ranges: Annotated[dict[str, Range], Field(min_length=1)]
-    """By dotted key."""
+    design: Annotated[Literal["sobol", "latin-hypercube", "random"], shown("sobol")]
+    """`sobol`: scrambled, even in all dimensions together. `latin-hypercube`: even in each
+    dimension. `random`: independent points.
+    """
+    points: Annotated[Count, shown(64, "points")]
+    """Number of points; a power of two for Sobol."""
+    seed: Annotated[int, Field(ge=0), shown(1, "a seed")] = 1
+    """Seed of the design. Seeds of runs are in `replications`."""
+    ranges: Annotated[
+        dict[str, Range], Field(min_length=1), shown({"vm.vcpus": {"from": 1, "to": 64}})
+    ]
+    """Ranges by dotted key."""
 
     def draw(self) -> list[Point]:
         """Return the points; the same for the same design, number, seed and ranges."""
@@ -73,9 +78,15 @@ class Sweep(Strict):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
     __pydantic_extra__: dict[str, Values]
 
-    zip: dict[str, Values] = Field(default_factory=dict)
+    zip: Annotated[
+        dict[str, Values], shown({"vm.memory": ["1GiB", "4GiB"], "vm.vcpus": [1, 4]})
+    ] = Field(default_factory=dict)
     """Dotted keys that change together: lists of equal length."""
-    sample: Sample | None = None
+    sample: Annotated[
+        Sample | None,
+        shown({"design": "sobol", "points": 64, "ranges": {"vm.vcpus": {"from": 1, "to": 64}}}),
+    ] = None
+    """Points that are spread over ranges. Without it, only lists are swept."""
 
     @property
     def grid(self) -> dict[str, list[Any]]:
