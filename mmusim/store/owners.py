@@ -13,6 +13,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from mmusim.store.guarded import StoreError
+
 HEARTBEAT_S: Final = 10.0
 """A process that works on a ledger says so once in so many seconds."""
 STALE_S: Final = 60.0
@@ -73,7 +75,7 @@ def enlisted(ledger: Path, db: sqlite3.Connection) -> Iterator[str]:
         pulse.join()
         _working.discard(token)
         # With a full disk this cannot be written; then the runs are taken over from a dead process.
-        with suppress(sqlite3.Error), db:
+        with suppress(sqlite3.Error, StoreError), db:
             db.execute(
                 "UPDATE runs SET state = 'queued', owner = NULL "
                 "WHERE state = 'running' AND owner = ?", (token,),
