@@ -95,6 +95,7 @@ def check(
     seeds: int | None = None,
     reduced: bool = False,
     workers: int | None = None,
+    scheduler: str | None = None,
     engine: str = AUTO,
     progress: Progress | None = None,
 ) -> Iterator[Checked]:
@@ -113,7 +114,7 @@ def check(
         Replications in place of the files'.
     reduced : bool
         Run what the files' `[reduced]` keeps, with its number of seeds.
-    workers, engine, progress
+    workers, scheduler, engine, progress
         As for :func:`mmusim.experiment.run.run_experiment`.
 
     Raises
@@ -126,8 +127,8 @@ def check(
         number = seeds or (experiment.reduced.seeds if reduced else None)
         try:
             outcome = run_experiment(
-                path, out / experiment.id, seeds=number, workers=workers, engine=engine,
-                progress=progress,
+                path, out / experiment.id, seeds=number, workers=workers, scheduler=scheduler,
+                engine=engine, progress=progress,
                 rounds=_reduced(number) if reduced and number is not None else None,
             )  # fmt: skip
         except MmusimError as error:

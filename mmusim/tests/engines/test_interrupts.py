@@ -6,7 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import FunctionType
 from typing import Any
 
@@ -96,7 +96,7 @@ def writes_page_tables(policy: str, think: str = "4us") -> Plan:
     )
 
 
-PLANS = {
+PLANS: dict[str, Callable[[], Plan]] = {
     "drops": lambda: busy("eager-drop"),
     "drops lazily": lambda: busy("lazy-drop"),
     "splits in faults": lambda: shares_pages("linux-6.2+split-on-fault"),
@@ -123,9 +123,7 @@ PLANS = {
 QUICK = {"logs by PML", "writes its page tables at once", "writes its page tables"}
 
 
-def nothing(vm: Vm, v: Vcpu) -> Steps:
-    """Work for a vCPU's thread that takes no time."""
-    del vm, v
+def nothing_to_do(vm: Vm, v: Vcpu) -> Generator[simpy.Event, Any, None]:
     yield from ()
 
 
@@ -141,7 +139,7 @@ def strike(vm: Vm, v: Vcpu, kind: str) -> bool:
         return True
     if kind == "work item":
         vm.vmm = vm.vmm or Vmm(vm.env)
-        run_on_cpu(vm, v, nothing)
+        run_on_cpu(vm, v, nothing_to_do)
         return True
     if not v.in_guest:
         return False
@@ -248,7 +246,7 @@ def test_every_kind_of_interrupt_is_survived_at_every_place() -> None:
     for often in (3, 6, 9, 12):
         for name, plan in PLANS.items():
             if often == 3 or name in QUICK:
-                books_close(aim(plan(), struck, often))  # type: ignore[no-untyped-call]
+                books_close(aim(plan(), struck, often))
         missing = {
             (function, line): lacks
             for function, line, in_guest in waits()

@@ -78,7 +78,7 @@ def test_the_command_line_says_when_auto_falls_back(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "numba_trouble", lambda: "is not installed")
-    monkeypatch.setattr("mmusim.cli.run.numba_trouble", lambda: "is not installed")
+    monkeypatch.setattr("mmusim.cli.shared.progress.numba_trouble", lambda: "is not installed")
     monkeypatch.delenv(choice.VARIABLE)
     args = ["run", str(tiny), "--out", str(tmp_path / "out"), "--workers", "1"]
     told = CliRunner().invoke(app, args)
@@ -109,7 +109,7 @@ def test_runs_of_another_engine_are_other_runs(
 
 
 def test_the_benchmark_of_the_store_measures_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = importlib.import_module("mmusim.cli.bench_store")
+    bench = importlib.import_module("mmusim.cli.speed.bench_store")
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "STORED", 50)
     monkeypatch.setattr(bench, "processors", lambda: 1)
