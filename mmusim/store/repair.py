@@ -134,11 +134,18 @@ def _copy(
                 with suppress(sqlite3.Error, ValueError, TypeError):
                     json.loads(row[1])
                     new.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", row)
+        keys, origins = (
+            {row[0] for row in new.execute(f"SELECT * FROM {table}")}
+            for table in ("cells", "provenance")
+        )
         for row in _rows(db, "runs", 7 if old else 12):
             run = _from_format_2(row) if old else row
             key, state, packed = Key(*run[:5]), run[5], run[9]
             if state == "done" and (
-                not isinstance(packed, bytes) or checksum(key, packed) != run[10]
+                not isinstance(packed, bytes)
+                or checksum(key, packed) != run[10]
+                or run[0] not in keys
+                or run[8] not in (None, *origins)
             ):
                 lost += 1
                 continue

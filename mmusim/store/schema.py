@@ -124,4 +124,12 @@ def faults(db: sqlite3.Connection) -> str:
                 return f"{name} is missing or is another"
     finally:
         expected.close()
+    for what, table, key in (("setting", "cells", "key"), ("provenance", "provenance", "id")):
+        column = "cell" if table == "cells" else table
+        (lost,) = db.execute(
+            f"SELECT count(*) FROM runs WHERE state = 'done' AND {column} NOT IN "
+            f"(SELECT {key} FROM {table})"
+        ).fetchone()
+        if lost:
+            return f"the {what} of {lost} runs is missing"
     return ""

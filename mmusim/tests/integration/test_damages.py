@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mmusim.base.errors import MmusimError
 from mmusim.cli import app
-from mmusim.cli.run import export
+from mmusim.cli.results.export import export
 from mmusim.experiment.run import run_experiment
 from mmusim.store import LEDGER, Store
 from mmusim.store.guarded import DamagedError
@@ -41,6 +41,14 @@ class Study:
     def run(self, out: Path) -> None:
         run_experiment(self.file, out, workers=1, engine="simpy")
 
+    def trouble(self, out: Path) -> str:
+        """Run again; return what is refused, or nothing."""
+        try:
+            self.run(out)
+        except MmusimError as error:
+            return str(error)
+        return ""
+
     def exported(self, out: Path) -> bytes:
         to = out.with_suffix(".csv")
         export(out, to)
@@ -52,7 +60,7 @@ class Study:
         slow = [
             ["report", str(self.file), "--out", str(out)],
             ["publish", str(out), "--to", str(out.with_name("dataset"))],
-            ["plot", "ratios", str(self.file), "--run", str(out), "--to", str(out / "x.svg")],
+            ["plot", "ratios", str(self.file), "--out", str(out), "--to", str(out / "x.svg")],
             ["index", str(out.parent)],
         ]
         return [*every, slow[number // 8 % len(slow)]] if number % 8 == 0 else every
@@ -80,11 +88,10 @@ def test_every_damage_is_told_and_its_remedy_works(
             told[verb[0] if done.exit_code == 0 else type(wrong).__name__] += 1
             assert "full disk" not in str(wrong)
             assert "free space" not in str(wrong), (number, verb, wrong)
-        try:
-            study.run(out)
-            mended = out
-        except MmusimError as error:
-            assert "choose another folder" in str(error), (number, error)
+        mended = out
+        said = study.trouble(out)
+        if said:  # the remedy of what run itself refuses
+            assert "choose another folder" in said, (number, said)
             mended = out.with_name(f"{number}-other")
             study.run(mended)
         assert study.exported(mended) == study.table, number
