@@ -13,7 +13,7 @@ from mmusim.base.errors import ConfigError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give another name to write under, which becomes `path` when all is written.
+    """Yield another path to write to. It becomes `path` when everything is written.
 
     The name is new and nobody else's, beside `path`, so no link is followed that somebody may have
     put there; a link at `path` itself is replaced. Whatever goes wrong, nothing is left behind.
