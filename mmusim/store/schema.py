@@ -127,8 +127,8 @@ def faults(db: sqlite3.Connection) -> str:
     for what, table, key in (("setting", "cells", "key"), ("provenance", "provenance", "id")):
         column = "cell" if table == "cells" else table
         (lost,) = db.execute(
-            f"SELECT count(*) FROM runs WHERE state = 'done' AND {column} NOT IN "
-            f"(SELECT {key} FROM {table})"
+            f"SELECT count(*) FROM runs WHERE state = 'done' AND {column} IS NOT NULL "
+            f"AND {column} NOT IN (SELECT {key} FROM {table})"
         ).fetchone()
         if lost:
             return f"the {what} of {lost} runs is missing"
