@@ -18,7 +18,7 @@ MIN_SEEDS: Final = 2
 
 
 class UnlikeRunsError(MmusimError):
-    """Runs cannot be compared because more than the policy differs."""
+    """The runs cannot be compared, because they differ in more than the policy."""
 
 
 def column(runs: Sequence[Metrics], metric: str) -> list[float]:

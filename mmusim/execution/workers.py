@@ -1,4 +1,6 @@
-"""Who carries out runs: this process, local ones or a cluster's, all through one executor."""
+"""The workers that make runs: this process, local processes or a cluster, all behind one
+executor.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ from mmusim.plan.make import make_plan
 from mmusim.store.provenance import model_version, provenance
 
 HEARTBEAT_S: Final = 1.0
-"""A run says how far it is once in so many seconds."""
+"""Seconds between two progress reports of a run."""
 
 
 MACHINE_ERRORS: Final = (MemoryError, OSError, ImportError)
@@ -36,7 +38,7 @@ MACHINE_ERRORS: Final = (MemoryError, OSError, ImportError)
 
 
 class OtherVersionError(MmusimError):
-    """A worker has another model, so its results would not belong to the others."""
+    """A worker has another model, so its results would not fit the others."""
 
 
 class Job(NamedTuple):
@@ -64,7 +66,7 @@ class Task(NamedTuple):
     job: Job
     setting: bytes  # pickled once, unpickled once per worker
     engine: str
-    version: str  # of the model, that the worker must have as well
+    version: str  # hash of the model; the worker must have the same
 
 
 class RunEnd(NamedTuple):
@@ -80,13 +82,13 @@ class RunEnd(NamedTuple):
 Heartbeat = Callable[[Job, Reached], None]
 """Told how far a run is."""
 
-_beats: Any = None  # in a worker: where its beats go
+_beats: Any = None  # in a worker: where its heartbeats go
 
 
 class WorkerPool:
-    """Those who carry out runs: an executor, and how many runs it should have at a time.
+    """An executor, and the number of runs that it should have at a time.
 
-    Local processes are started when the first task comes, and replaced when one of them dies.
+    Local processes start with the first task. A process that dies is replaced.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class WorkerPool:
         executor: Executor | None = None,
         slots: Callable[[], int] | None = None,
     ) -> None:
-        """Use an executor of the caller's with so many `slots`, or else local processes."""
+        """Use the caller's executor with this many `slots`, or else local processes."""
         self._own = executor is None
         self._executor = executor
         self._workers = workers or getattr(executor, "_max_workers", None) or processors()
@@ -105,16 +107,17 @@ class WorkerPool:
         self._beats: Any = None
 
     def begin(self, jobs: int, beat: Heartbeat) -> None:
-        """Prepare for so many jobs; `beat` is told of those under way, here or in another thread.
+        """Prepare for this many jobs. `beat` gets reports of runs in progress, here or in another
+        thread.
 
-        One worker, and one job, need no process of their own.
+        One worker, or one job, needs no process of its own.
         """
         self._beat = beat
         self._alone = self._own and self._executor is None and min(jobs, self._workers) == 1
 
     @property
     def alone(self) -> bool:
-        """Whether runs are carried out in this process."""
+        """Whether this process makes the runs."""
         return self._alone
 
     @property
@@ -125,7 +128,7 @@ class WorkerPool:
 
     @property
     def room(self) -> int:
-        """How many tasks are handed in at a time: some wait, so that no worker does."""
+        """Number of tasks to submit at a time. Some wait, so that no worker does."""
         if self._alone:
             return 1
         return self._workers + 1 if self._own else 2 * (self._slots or processors)() + 2
@@ -159,12 +162,12 @@ class WorkerPool:
         return future.result()
 
     def drain(self) -> None:
-        """Pass on what local workers told of their runs."""
+        """Pass on the reports of local workers."""
         while self._beats is not None and not self._beats.empty():
             self._beat(*self._beats.get())
 
     def close(self, *, at_once: bool = False) -> None:
-        """End the local processes; with `at_once` those with a run under way as well."""
+        """End the local processes; with `at_once` also those with a run in progress."""
         if self._own and isinstance(self._executor, ProcessPoolExecutor):
             if at_once:
                 for process in list((self._executor._processes or {}).values()):
@@ -179,12 +182,12 @@ def processors() -> int:
 
 
 def carry_out(task: Task, beat: Heartbeat | None = None) -> RunEnd:
-    """Do a task in whatever process this is.
+    """Do a task in the present process.
 
     Raises
     ------
     OtherVersionError
-        If the model here is another than where the task comes from.
+        If the model here differs from that of the sender.
     """
     if model_version() != task.version:
         raise OtherVersionError(
@@ -209,7 +212,7 @@ def _unpickled(setting: bytes) -> Setting:
 def run_job(
     setting: Setting, job: Job, beat: Heartbeat | None = None, engine: str = AUTO
 ) -> tuple[float, dict[str, Any] | None, str]:
-    """Simulate and measure one run; return seconds, its record, or None and what went wrong.
+    """Simulate and measure one run; return seconds and its record, or None and the error.
 
     Whatever goes wrong is of this run only: a policy may come from anywhere.
 
@@ -239,7 +242,7 @@ def _told(error: BaseException) -> str:
 
 @contextmanager
 def _watched(simulation: Simulation, job: Job, beat: Heartbeat) -> Iterator[None]:
-    """Look at a simulation from beside it, once in a while; it does not notice."""
+    """Observe a simulation from outside, from time to time. The simulation does not notice."""
     over = threading.Event()
 
     def look() -> None:
@@ -262,7 +265,7 @@ def _post(job: Job, reached: Reached) -> None:
 
 
 def _ready(beats: Any) -> None:
-    """Begin a worker. Ctrl-C is the parent's business, and without the parent there is no work."""
+    """Start a worker. The parent handles Ctrl-C, and a worker ends without its parent."""
     global _beats
     _beats = beats
     signal.signal(signal.SIGINT, signal.SIG_IGN)

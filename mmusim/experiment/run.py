@@ -1,4 +1,6 @@
-"""Run an experiment: every setting x policy x seed, in parallel, each stored as it ends."""
+"""Run an experiment: every setting x policy x seed, in parallel. Each run is stored when
+it ends.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ class SettingResult:
     setting: Setting
     runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
     comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
-    look: InterimAnalysis  # which seeds these are, and what error a look at them may make
+    look: InterimAnalysis  # which seeds these are, and the error that an interim analysis may make
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class Outcome:
     verdicts: list[Verdict]
     about: dict[str, str]
     failures: list[str]
-    notices: tuple[str, ...] = ()  # what was mended in the run directory
+    notices: tuple[str, ...] = ()  # repairs of the run directory
 
 
 def run_experiment(
@@ -81,32 +83,32 @@ def run_experiment(
     scheduler: str | None = None,
     retry_failed: bool = False,
 ) -> Outcome:
-    """Run what is missing of an experiment and evaluate all of it.
+    """Make the missing runs of an experiment and evaluate all of it.
 
     Parameters
     ----------
     path : str or Path
         The experiment file.
     out : str or Path
-        Its run directory; made if it does not exist, resumed if it does.
+        Its run directory. The function makes it, or resumes it if it exists.
     seeds : int, optional
-        Replications in place of the file's.
+        Number of seeds that replaces that of the file.
     workers : int, optional
         Processes; the number of usable processors by default. 1 runs everything in this process.
     executor : concurrent.futures.Executor, optional
-        Runs the jobs in place of local processes. A cluster's is as good as a pool of threads.
+        Runs the jobs in place of local processes: for example a pool of threads, or a cluster's.
     progress : callable, optional
-        Told how things stand: after each run, and every second of long ones (not with an executor
-        of one's own).
+        Called after each run, and every second during long ones (not with an executor of the
+        caller).
     engine : {"auto", "simpy", "compiled"}
-        Who simulates (:mod:`mmusim.engine.choice`).
+        The engine that simulates (:mod:`mmusim.engine.choice`).
     rounds : callable, optional
-        Says which runs there should be, again after every round; by default all that the file asks
-        for, in one round (:data:`mmusim.experiment.scheduler.RunsToMake`).
+        Returns which runs there should be, again after every round. By default all that the file
+        asks for, in one round (:data:`mmusim.experiment.scheduler.RunsToMake`).
     scheduler : str, optional
         Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
     retry_failed : bool
-        Run again what failed under this model version. Another version runs it in any case.
+        Repeat runs that failed under this model version. Another version repeats them in any case.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def opened(
     engine: str = AUTO,
     settings: Callable[[Sequence[Setting]], Sequence[Setting]] = lambda of_the_file: of_the_file,
 ) -> Iterator[Campaign]:
-    """Open an experiment's run directory to make runs; close it in the end.
+    """Open an experiment's run directory to make runs, and close it at the end.
 
     `settings` may replace the settings of the file by others that belong to the same question.
 

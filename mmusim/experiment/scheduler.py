@@ -1,4 +1,4 @@
-"""Runs are made in rounds: what is wanted and not there is run and stored, until all is there."""
+"""Make runs in rounds: each round makes and stores the missing runs, until all are there."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from mmusim.store import Key, Store
 from mmusim.store.provenance import model_version
 
 POLL_S: Final = 0.2
-"""How often a process that has nothing left to do looks whether others have finished."""
+"""How often an idle process checks whether other processes have finished, in seconds."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Campaign:
-    """An experiment with its open run directory: what is there, and how more is made."""
+    """An experiment with its open run directory: the stored runs, and the means to make more."""
 
     experiment: Experiment
     settings: Sequence[Setting]
@@ -55,14 +55,15 @@ class Campaign:
         }
 
     def setting_keys(self) -> list[str]:
-        """Return what the store calls the settings, in their order."""
+        """Return the keys of the settings in the store, in their order."""
         self._setting_keys = self._setting_keys or [setting.key() for setting in self.settings]
         return self._setting_keys
 
     def missing(self, wanted: Iterable[Job]) -> dict[Job, Key]:
-        """Return those that are not stored, the largest VMs first: so no core idles at the end.
+        """Return the jobs that are not stored, the largest VMs first, so that no core idles at the
+        end.
 
-        Jobs of settings that differ in nothing but their names are one run.
+        Jobs of settings that differ only in their names are one run.
         """
         done = self.store.done(model_version(), self.engine)
         jobs = sorted(
@@ -72,7 +73,7 @@ class Campaign:
         return {job: key for key, job in reversed(once.items())}
 
     def runs(self) -> dict[tuple[int, str], list[Metrics]]:
-        """Return what is stored by number of the setting and policy, sorted by seed."""
+        """Return the stored runs by number of the setting and policy, sorted by seed."""
         found: dict[tuple[str, str], list[Metrics]] = {}
         for key, policy, seed, record in self.store.results(engine=self.engine):
             found.setdefault((key, policy), []).append(from_record(policy, seed, record))
@@ -109,7 +110,7 @@ class Campaign:
         ]
 
     def carry_out(self, jobs: dict[Job, Key], pool: WorkerPool, watch: Watch) -> None:
-        """Run jobs and store each the moment it ends; other processes may take some of them."""
+        """Run jobs and store each run when it ends. Other processes may take some of the jobs."""
         self.store.queue(jobs.values())
         prepare(self.engine or AUTO)
         pool.begin(len(jobs), watch.beat)
@@ -126,7 +127,7 @@ class Campaign:
 
 
 class _Work:
-    """The jobs of one round: waiting, under way here, or in another process's hands."""
+    """The jobs of one round: waiting, in progress here, or claimed by another process."""
 
     def __init__(
         self, campaign: Campaign, jobs: dict[Job, Key], pool: WorkerPool, watch: Watch, token: str
@@ -135,7 +136,7 @@ class _Work:
         self._token = token
         self._waiting = deque(jobs)
         self._elsewhere: list[Job] = []
-        self._claimed: deque[Job] = deque()  # ours, to be handed in
+        self._claimed: deque[Job] = deque()  # jobs of this process, to submit
         self._here: dict[Future[RunEnd], Job] = {}
         self._deaths: Counter[Job] = Counter()
         self._pickled: dict[int, bytes] = {}
@@ -145,7 +146,7 @@ class _Work:
 
     def hand_in(self) -> None:
         """Claim as many jobs as there is room for."""
-        # A job that was there when a worker died runs by itself, so that one knows who did it.
+        # A job that was in progress when a worker died runs alone: the next death has one cause.
         room = (1 if self._deaths else self._crew.room) - len(self._here)
         while (short := room - len(self._claimed)) > 0 and self._waiting:
             self._claim([self._waiting.popleft() for _ in range(min(short, len(self._waiting)))])
@@ -202,7 +203,7 @@ class _Work:
         self._watch.ended(job)
 
     def _a_worker_died(self) -> None:
-        """Try what was under way again; what was alone with a worker that died has failed."""
+        """Try the jobs in progress again. A job that was alone with a dead worker has failed."""
         jobs, self._here = list(self._here.values()), {}
         self._crew.close()
         if len(jobs) == 1 and self._deaths[jobs[0]]:
@@ -214,10 +215,11 @@ class _Work:
 
 
 RunsToMake = Callable[[Campaign], Iterable[Job]]
-"""Asked before every round which runs there should be, those that are there included.
+"""A function that returns which runs there should be, including the existing ones. It is called
+before every round.
 
 It sees the runs of earlier rounds (:meth:`Campaign.runs`), so it can ask for more seeds where they
-are needed. What failed is not tried again. When nothing new is wanted, the campaign is over.
+are needed. Failed runs are not repeated. The campaign ends when the function asks for nothing new.
 """
 
 
@@ -229,7 +231,7 @@ def in_rounds(
     *,
     retry_failed: bool = False,
 ) -> list[Job]:
-    """Run what is wanted and missing, round by round; return what was wanted in the end."""
+    """Make the missing runs round by round; return the runs of the last request."""
     tried: set[Key] = set()
     while True:
         jobs = list(dict.fromkeys(wanted(campaign)))

@@ -1,4 +1,4 @@
-"""What an open run directory, or a published dataset, says of its runs."""
+"""Read the runs of an open run directory, or of a published dataset."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Reader:
         self._version = version
 
     def about(self) -> dict[str, str]:
-        """Return what the directory says of itself: format, experiment, versions, commit."""
+        """Return the facts of the directory: format, experiment, versions, commit."""
         return dict(self._db.execute("SELECT key, value FROM about WHERE key <> 'text'"))
 
     def text(self) -> str:
-        """Return the experiment file as it was when runs were made last; empty if unknown."""
+        """Return the experiment file at the time of the latest runs; empty if unknown."""
         row = self._db.execute("SELECT value FROM about WHERE key = 'text'").fetchone()
         return str(row[0]) if row else ""
 
     def versions(self) -> dict[str, int]:
-        """Return how many finished runs there are of each model version, the newest last."""
+        """Return the number of finished runs of each model version, the newest last."""
         return dict(
             self._db.execute(
                 "SELECT version, count(*) FROM runs WHERE state = 'done' GROUP BY version "
@@ -42,7 +42,7 @@ class Reader:
         )
 
     def expected(self) -> str:
-        """Return the model version of a dataset, or of this mmusim, which goes on with a ledger."""
+        """Return the model version of a dataset, or of this mmusim for a ledger."""
         return self._version or model_version()
 
     def version(self) -> str:
@@ -89,7 +89,7 @@ class Reader:
         return {(cell, policy, seed) for cell, policy, seed in rows}
 
     def damaged(self, version: str) -> list[Key]:
-        """Return the runs whose result is not what was stored, by its checksum."""
+        """Return the runs whose result differs from its checksum."""
         return [key for key, packed, sum_ in self._stored(version) if checksum(key, packed) != sum_]
 
     def results(

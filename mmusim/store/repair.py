@@ -1,4 +1,4 @@
-"""A ledger that is damaged or old is made sound: what can be read of it is kept."""
+"""Mend a damaged or old ledger and keep everything that can be read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mmusim.store.record import Key, checksum, pack
 from mmusim.store.schema import FORMAT, UNFINISHED, StoreError, create, faults
 
 OLD: Final = "2"
-"""The format that is brought up to date: no engines, no checksums, results as plain text."""
+"""The old format that is updated: no engines, no checksums, results as plain text."""
 LEAST_ROW: Final = 50  # bytes; bounds how many rows a file can have
 
 
 def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
     """Bring an old ledger up to date and mend a damaged one; say what was done.
 
-    The file as it was stays beside it. Nothing is changed where nothing is wrong.
+    The original file stays beside it. A sound ledger is not changed.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def _others(db: sqlite3.Connection) -> bool:
 def _copy(
     db: sqlite3.Connection, to: Path, about: dict[str, str], *, old: bool
 ) -> tuple[int, int]:  # fmt: skip
-    """Write what can be read into a new ledger; return how many finished runs are in, and not."""
+    """Write everything readable into a new ledger; return the numbers of kept and lost runs."""
     facts = {key: value for key, value in about.items() if key != "format"}
     kept = lost = 0
     with closing(create(to, facts)) as new, new:
@@ -172,7 +172,7 @@ def _from_format_2(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _rows(db: sqlite3.Connection, table: str, columns: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table that can be read, one by one: a damaged page hides only its own."""
+    """Yield the readable rows of a table one by one: a damaged page hides only its own rows."""
     try:
         rows = db.execute(f"SELECT * FROM {table}").fetchall()
     except sqlite3.DatabaseError:

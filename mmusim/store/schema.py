@@ -1,4 +1,4 @@
-"""The tables of a ledger, how they are made, and how trouble with them is told."""
+"""The tables of a ledger, how they are made, and the messages about errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["DamagedError", "StoreError", "explained"]
 FORMAT: Final = 3
 LEDGER: Final = "ledger.sqlite"
 UNFINISHED: Final = f".{LEDGER}.new"
-"""A ledger that is being made; left behind by a process that was killed, it is made anew."""
+"""Name of an unfinished ledger. A killed process leaves it behind, and it is made anew."""
 
 SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -41,12 +41,12 @@ CREATE TABLE runs (
 
 
 def connect(ledger: Path) -> sqlite3.Connection:
-    """Open a ledger; where nobody may write, as it is.
+    """Open a ledger; read-only where nobody may write.
 
     Raises
     ------
     sqlite3.Error
-        If that cannot be done.
+        If that fails.
     """
     if not os.access(ledger.parent, os.W_OK):
         return _connect_as_it_is(ledger)
@@ -62,7 +62,7 @@ def connect(ledger: Path) -> sqlite3.Connection:
 
 
 def _connect_as_it_is(ledger: Path) -> sqlite3.Connection:
-    """Open a ledger without locks and without the files beside it, which one could not make."""
+    """Open a ledger without locks and without the files beside it, which cannot be made here."""
     beside = ledger.with_name(f"{ledger.name}-wal")
     if beside.exists() and beside.stat().st_size:
         raise sqlite3.OperationalError(
@@ -75,7 +75,7 @@ def _connect_as_it_is(ledger: Path) -> sqlite3.Connection:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Be the only process that makes or mends a ledger in a folder; wait for others."""
+    """Be the only process that makes or mends a ledger in a folder. Wait for others."""
     place = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(place, fcntl.LOCK_EX)
@@ -85,12 +85,12 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def nothing_else(folder: Path) -> bool:
-    """Tell whether a folder is empty but for a ledger that was never finished."""
+    """Tell whether a folder is empty, apart from an unfinished ledger."""
     return all(path.name.startswith(UNFINISHED) for path in folder.iterdir())
 
 
 def create(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
-    """Make an empty ledger; the caller moves it to its place when it is complete."""
+    """Make an empty ledger. The caller moves it to its place when it is complete."""
     for name in (path.name, f"{path.name}-journal"):
         path.with_name(name).unlink(missing_ok=True)
     db = sqlite3.connect(path)
