@@ -86,13 +86,8 @@ class Log(Scheduled):
     """The log operation on the slot."""
 
 
-<<<<<<< HEAD
 class Recreate(Scheduled):
-    """The slot is deleted and made again, with logging switched on unless told otherwise."""
-=======
-class Recreate(Named):
     """The slot is deleted and made again, with logging enabled unless told otherwise."""
->>>>>>> main
 
     do: Annotated[Literal["recreate-slot"], shown("recreate-slot")]
     """The kind of phase."""
@@ -121,15 +116,9 @@ class Clear(Scheduled):
     """
 
 
-<<<<<<< HEAD
 class Sync(Scheduled):
-    """Learn what is dirty and arm it again, in whichever way the policy reports: get, get and
-    clear in chunks, or harvest of the rings.
-=======
-class Sync(Named):
     """Read the log and re-arm, in the policy's way of reporting: get, get and clear in chunks, or
     harvest of the rings.
->>>>>>> main
     """
 
     do: Annotated[Literal["sync-dirty-log"], shown("sync-dirty-log")]

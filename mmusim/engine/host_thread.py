@@ -85,15 +85,9 @@ def until_due(vm: Vm, host: Host, phase: Scheduled) -> Outcome:
 
 def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) -> Steps:
     """Let every vCPU run its program of this phase; wait for them unless told not to."""
-<<<<<<< HEAD
     yield from wait_for_guest(vm, host)  # a vCPU runs one program at a time
     host.clock_ns = vm.now
     host.windows.happens("start", titles(phase))
-=======
-    yield from join(vm, host)  # a vCPU runs one program at a time
-    record = host.phases[-1]
-    record["stretch"] = [vm.counters(), vm.counters()]  # when the guest begins, when it is over
->>>>>>> main
     recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
     stretch = host.stretches[number] = host.windows.guest_begins(recorder, titles(phase))
     host.goes_on = phase.repeat or isinstance(phase, Run)
@@ -103,25 +97,15 @@ def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) 
         v.recorder = recorder
         if isinstance(phase, WritePageTable):
             soft = soft_vcpu(vm, v, number, phase, host.phases[-1])
-<<<<<<< HEAD
             run_on(vm, host, kind, v, vm.env.process(soft), stretch)
-=======
-            process = vm.env.process(soft)
->>>>>>> main
         else:
             more = laps(vm, v, number, lambda: goes_on(host, phase))
             process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
-<<<<<<< HEAD
             run_on(vm, host, kind, v, process, stretch)
-=======
-        process.callbacks.append(lambda _: over(vm, record))
-        run_on(vm, host, kind, v, process)
->>>>>>> main
     if not phase.background:
         yield from join(vm, host)
 
 
-<<<<<<< HEAD
 def goes_on(host: Host, phase: GuestPhase) -> bool:
     """Tell whether a vCPU that is through with its program begins another lap."""
     windows = phase.background and isinstance(phase, Run) and host.windows.pending()
@@ -131,14 +115,6 @@ def goes_on(host: Host, phase: GuestPhase) -> bool:
 def run_on(
     vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process, stretch: Stretch
 ) -> None:
-=======
-def over(vm: Vm, record: dict[str, Any]) -> None:
-    """A vCPU has come to its end: what is counted so far belongs to the guest's stretch."""
-    record["stretch"][1] = vm.counters()
-
-
-def run_on(vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process) -> None:
->>>>>>> main
     """Note the process that a vCPU goes through, and let the host interfere with it."""
     v.process = process
     host.running.append(process)
@@ -231,7 +207,9 @@ def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
     after = [record["before"] for record in host.phases[1:]] + [vm.counters()]
     traces = []
     for number, (record, end) in enumerate(zip(host.phases, after, strict=True)):
-        before, end = record.pop("stretch", (record.pop("before"), end))
+        before, stretch = record.pop("before"), host.stretches.get(number)
+        if stretch is not None and record["do"] != "migrate":  # what the guest met, however long
+            before, end = stretch.counters, stretch.after  # the host went on meanwhile
         recorder = host.recorder.get(number)
         facts: dict[str, Any] = {}
         if recorder is not None:

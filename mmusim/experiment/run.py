@@ -13,12 +13,9 @@ from pathlib import Path
 import tomli_w
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
-<<<<<<< HEAD
 from mmusim.comparison.exposure import no_verdict
-=======
 from mmusim.comparison.pairing import MIN_SEEDS, UnlikeRunsError, on_shared_seeds
 from mmusim.comparison.undecided import undecided
->>>>>>> main
 from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting, load_settings, resolved
 from mmusim.engine.choice import AUTO, resolve
@@ -254,15 +251,10 @@ def _verdicts(
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.setting.labels)]
         for r in about:
-<<<<<<< HEAD
-            verdict = judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha)
-            of_the_guest = METRICS[claim.metric].scope is Scope.PHASE
-            if of_the_guest and no_verdict(r.runs, *claim.sides):
-                verdict = replace(verdict, outcome="inconclusive")
-            verdicts.append(verdict)
-=======
             runs = [run for side in claim.sides for run in r.runs[side]]
-            few = least_known(runs, claim.metric)
+            of_the_guest = METRICS[claim.metric].scope is Scope.PHASE
+            unmet = no_verdict(r.runs, *claim.sides) if of_the_guest else ""
+            few = least_known(runs, claim.metric) or unmet
             if few:
                 verdicts.append(undecided(claim, r.setting, few, len(r.look.seeds)))
                 continue
@@ -276,5 +268,4 @@ def _verdicts(
             for one in lacking
             if claim.concerns(one.setting.labels)
         ]
->>>>>>> main
     return verdicts

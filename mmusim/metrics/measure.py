@@ -58,18 +58,8 @@ def measure(trace: Trace) -> Metrics:
         "protect_time": sum(sum(p.spent.values()) for p in trace.phases),
         "protect_time_without_grace": sum(map(_without_grace, trace.phases)),
     }
-<<<<<<< HEAD
     values |= _of_guest(phase, latency)
     values |= jitter.moved_work(trace) | jitter.lock(trace.lock, trace.end_ns)
-=======
-    values |= {"read_count": phase.reads.count, "write_count": phase.writes.count}
-    values |= jitter.latencies(latency, "latency")
-    values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")
-    values |= jitter.lost(phase) | jitter.moved_work(trace) | jitter.lock(trace.lock, trace.end_ns)
-    if phase.requests.count:
-        values |= jitter.latencies(phase.requests, "request")
-        values["request_count"] = phase.requests.count
->>>>>>> main
     for metric, operations in _OPERATIONS.items():
         own = [p.end_ns - p.start_ns for p in trace.phases if p.do in operations]
         if own:
@@ -122,6 +112,8 @@ def _of_guest(phase: PhaseTrace, latency: Histogram) -> dict[str, float]:
     values: dict[str, float] = {
         "phase_time": max(phase.end_ns, phase.guest_end_ns) - phase.start_ns,
         "faults": phase.counters["pf_taken"],
+        "read_count": phase.reads.count,
+        "write_count": phase.writes.count,
     }
     values |= jitter.latencies(latency, "latency")
     values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")
