@@ -14,6 +14,7 @@ from mmusim.comparison.pairing import column as column
 from mmusim.comparison.pairing import paired
 from mmusim.comparison.verdicts import Verdict as Verdict
 from mmusim.comparison.verdicts import judge as judge
+from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import (
     Answer,
@@ -54,6 +55,7 @@ class Comparison:
     adjusted_p: float  # over the family
     family: int  # number of comparisons in the family, this one included
     answer: Answer
+    caveat: str = ""  # why the metric says little: a quantile with few times beyond it
 
 
 def compare(
@@ -104,6 +106,7 @@ def compare(
         adjusted_p=at_this_look,
         family=1,
         answer=answer(differences, (difference.low, difference.high), mean.estimate, at_this_look),
+        caveat=least_known([*baseline, *candidate], metric),
     )
 
 

@@ -31,6 +31,7 @@ class Verdict:
     origin: str  # origin of the claim, see mmusim.config.claims.Origin
     source: str
     refuted: str  # why the runs are known to refute it; empty: they are not
+    reason: str = ""  # why nothing can be said; then what is measured is no number
 
     @property
     def surprises(self) -> bool:

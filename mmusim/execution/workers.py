@@ -8,6 +8,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
+import shlex
 import signal
 import sys
 import threading
@@ -32,6 +33,10 @@ HEARTBEAT_S: Final = 1.0
 """Seconds between two progress reports of a run."""
 
 
+MACHINE_ERRORS: Final = (MemoryError, OSError, ImportError)
+"""What goes wrong by the machine: no memory, no disk, a library that is missing or damaged."""
+
+
 class OtherVersionError(MmusimError):
     """A worker has another model, so its results would not fit the others."""
 
@@ -46,6 +51,13 @@ class Job(NamedTuple):
     def name(self, settings: Sequence[Setting]) -> str:
         """Return what the run is called."""
         return f"{settings[self.setting].name} {self.policy} seed {self.seed}".strip()
+
+    def command(self, settings: Sequence[Setting], file: str) -> str:
+        """Return the command that repeats the run of an experiment file, and nothing else."""
+        name = settings[self.setting].name
+        of = ["--setting", name] if name else []
+        chosen = [*of, "--policy", self.policy, "--seed", str(self.seed)]
+        return shlex.join(["mmusim", "trace", file, *chosen])
 
 
 class Task(NamedTuple):
@@ -64,6 +76,7 @@ class RunEnd(NamedTuple):
     record: dict[str, Any] | None  # None: it failed
     error: str
     facts: dict[str, str]  # where it ran: versions, commit, machine
+    machine: bool = False  # it failed by what the machine did, which is no result
 
 
 Heartbeat = Callable[[Job, Reached], None]
@@ -182,7 +195,11 @@ def carry_out(task: Task, beat: Heartbeat | None = None) -> RunEnd:
             f"is not {task.version!r}, which hands out the runs; install the same mmusim on every "
             "worker and run again: finished runs are kept"
         )
-    done = run_job(_unpickled(task.setting), task.job, beat, task.engine)
+    started = time.perf_counter()
+    try:
+        done = run_job(_unpickled(task.setting), task.job, beat, task.engine)
+    except MACHINE_ERRORS as error:
+        return RunEnd(time.perf_counter() - started, None, _told(error), provenance(), machine=True)
     return RunEnd(*done, provenance())
 
 
@@ -197,7 +214,12 @@ def run_job(
 ) -> tuple[float, dict[str, Any] | None, str]:
     """Simulate and measure one run; return seconds and its record, or None and the error.
 
-    Every error belongs to this run only, because a policy may come from anywhere.
+    Whatever goes wrong is of this run only: a policy may come from anywhere.
+
+    Raises
+    ------
+    MemoryError, OSError, ImportError
+        If the machine is at fault (:data:`MACHINE_ERRORS`): what happened is no result of the run.
     """
     started = time.perf_counter()
     try:
@@ -206,11 +228,16 @@ def run_job(
             record = to_record(measure(simulation.run()))
     except MmusimError as error:
         return time.perf_counter() - started, None, str(error)
+    except MACHINE_ERRORS:
+        raise
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__}: {error} (line {place.lineno} of {place.filename})"
-        return time.perf_counter() - started, None, told
+        return time.perf_counter() - started, None, _told(error)
     return time.perf_counter() - started, record, ""
+
+
+def _told(error: BaseException) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} (line {place.lineno} of {place.filename})"
 
 
 @contextmanager

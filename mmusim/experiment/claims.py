@@ -181,6 +181,7 @@ def judged(outcome: Outcome) -> tuple[Judged, ...]:
     left = iter(outcome.verdicts)
     made = []
     for claim in outcome.experiment.claims:
-        about = sum(claim.concerns(result.setting.labels) for result in outcome.settings)
+        there = [*outcome.settings, *outcome.lacking]
+        about = sum(claim.concerns(result.setting.labels) for result in there)
         made.append(Judged(claim=claim, verdicts=tuple(next(left) for _ in range(about))))
     return tuple(made)

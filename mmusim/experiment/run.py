@@ -4,7 +4,7 @@ it ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +13,8 @@ from pathlib import Path
 import tomli_w
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
+from mmusim.comparison.pairing import MIN_SEEDS, UnlikeRunsError, on_shared_seeds
+from mmusim.comparison.undecided import undecided
 from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting, load_settings, resolved
 from mmusim.engine.choice import AUTO, resolve
@@ -21,6 +23,7 @@ from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
 from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analysis, fixed
+from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
 from mmusim.store.provenance import profile_hash, provenance
@@ -38,11 +41,29 @@ class SettingResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """A setting that cannot be evaluated, because runs of it failed."""
+
+    setting: Setting
+    seeds: int  # that every policy has a run of
+    failed: int  # runs
+
+    @property
+    def reason(self) -> str:
+        """Say why nothing is known of it."""
+        return (
+            f"{self.failed} runs failed, and of every policy there are runs on {self.seeds} seeds; "
+            f"{MIN_SEEDS} are needed"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The answer of an experiment."""
 
     experiment: Experiment
     settings: list[SettingResult]
+    lacking: list[Lacking]  # settings that failed runs leave without an answer
     verdicts: list[Verdict]
     about: dict[str, str]
     failures: list[str]
@@ -152,26 +173,38 @@ def evaluate(
     *,
     jobs: Iterable[Job] | None = None,
     seeds: int | None = None,
-    failures: Sequence[str] = (),
+    failures: Mapping[Job, str] | None = None,
     engine: str | None = None,
 ) -> Outcome:
     """Compare stored runs setting by setting and judge the claims.
 
-    `jobs` are the runs that count; by default those that the file asks for, with `seeds` in place
-    of its number of seeds. `engine` selects runs of one engine; by default runs of any engine
-    count. The comparisons of all settings and metrics are one family.
+    `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
+    number in its place. `engine` is who made them; by default whoever did. The comparisons of all
+    settings and metrics are one family.
+
+    A run that failed is a result: it is listed, with `failures` that this process knows of, and
+    policies are compared on the seeds that they share. A claim about a setting that has fewer than
+    two of them is inconclusive.
     """
-    campaign = Campaign(experiment=experiment, settings=settings, store=store, engine=engine)
+    campaign = Campaign(
+        experiment=experiment, settings=settings, store=store, engine=engine,
+        failures=dict(failures or {}),
+    )  # fmt: skip
     wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
+    failed = campaign.failed(wanted)
     stored = {
         (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
         for (number, policy), runs in campaign.runs().items()
     }
     names = experiment.policies.all
-    results = []
+    results, lacking = [], []
     for number, setting in enumerate(settings):
-        runs = {name: stored[number, name] for name in names if stored.get((number, name))}
-        if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
+        runs = on_shared_seeds({name: stored.get((number, name), []) for name in names})
+        if len(runs[names[0]]) < MIN_SEEDS:
+            lost = sum(job.setting == number for job in failed)
+            if lost:
+                lacking.append(Lacking(setting=setting, seeds=len(runs[names[0]]), failed=lost))
+        else:
             look = fixed(setting, seeds) if seeds else current_analysis(setting, runs)
             made = _comparisons(experiment, runs, look.alpha)
             results.append(SettingResult(setting=setting, runs=runs, comparisons=made, look=look))
@@ -179,9 +212,10 @@ def evaluate(
     return Outcome(
         experiment=experiment,
         settings=results,
-        verdicts=_verdicts(experiment, results),
+        lacking=lacking,
+        verdicts=_verdicts(experiment, results, lacking),
         about=store.about(),
-        failures=list(failures),
+        failures=campaign.told(failed),
     )
 
 
@@ -208,9 +242,26 @@ def _as_one_family(results: Sequence[SettingResult]) -> list[SettingResult]:
     ]
 
 
-def _verdicts(experiment: Experiment, results: Sequence[SettingResult]) -> list[Verdict]:
+def _verdicts(
+    experiment: Experiment, results: Sequence[SettingResult], lacking: Sequence[Lacking]
+) -> list[Verdict]:
     verdicts = []
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.setting.labels)]
-        verdicts += [judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha) for r in about]
+        for r in about:
+            runs = [run for side in claim.sides for run in r.runs[side]]
+            few = least_known(runs, claim.metric)
+            if few:
+                verdicts.append(undecided(claim, r.setting, few, len(r.look.seeds)))
+                continue
+            try:
+                found = judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha)
+            except UnlikeRunsError as error:
+                found = undecided(claim, r.setting, str(error), len(r.look.seeds))
+            verdicts.append(found)
+        verdicts += [
+            undecided(claim, one.setting, one.reason, one.seeds)
+            for one in lacking
+            if claim.concerns(one.setting.labels)
+        ]
     return verdicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Final
@@ -31,10 +31,8 @@ class Campaign:
     experiment: Experiment
     settings: Sequence[Setting]
     store: Store
-    engine: (
-        str | None
-    )  # the engine that makes and selects runs: simpy or compiled; None: any, to read
-    failures: list[str] = field(default_factory=list)  # the runs that failed, with the error
+    engine: str | None  # by which runs are made and read: simpy or compiled; None: any, to read
+    failures: dict[Job, str] = field(default_factory=dict)  # which runs failed, and how
     _setting_keys: list[str] = field(default_factory=list)
 
     def planned(self, seeds: int | None = None) -> list[Job]:
@@ -85,6 +83,31 @@ class Campaign:
             for policy in self.experiment.policies.all
             if (key, policy) in found
         }
+
+    def failed(self, jobs: Iterable[Job]) -> dict[Job, str]:
+        """Return which of these runs failed, now or when they were tried before, and how."""
+        stored = {key[:3]: error for key, error in self.store.failed()}
+        settings = self.setting_keys()
+        found = dict(self.failures)
+        for job in jobs:
+            key = settings[job.setting], job.policy, job.seed
+            if key in stored:
+                found.setdefault(job, stored[key])
+        done = self.store.done(self.store.expected(), self.engine)
+        return {
+            job: error
+            for job, error in found.items()
+            if (settings[job.setting], job.policy, job.seed) not in done
+        }
+
+    def told(self, failed: Mapping[Job, str]) -> list[str]:
+        """Return a line for each failed run: what it is, how it failed, how to repeat it."""
+        file = self.store.about().get("file", f"{self.experiment.id}.toml")
+        named = {job: (job.name(self.settings), job.command(self.settings, file)) for job in failed}
+        return [
+            f"{name}: {failed[job]}; repeat it with: {command}"
+            for job, (name, command) in sorted(named.items())
+        ]
 
     def carry_out(self, jobs: dict[Job, Key], pool: WorkerPool, watch: Watch) -> None:
         """Run jobs and store each run when it ends. Other processes may take some of the jobs."""
@@ -166,12 +189,17 @@ class _Work:
 
     def _store(self, job: Job, ended: RunEnd) -> None:
         self._deaths.pop(job, None)
-        self._campaign.store.end(self._keys[job], *ended)
-        self._over(job, ended.error)
+        if ended.machine:  # no result: the run stays to be made
+            self._campaign.store.again([self._keys[job]], "running")
+            self._over(job, f"{ended.error}; the machine is at fault, so nothing is stored")
+            return
+        seconds, record, error, facts, _ = ended
+        self._campaign.store.end(self._keys[job], seconds, record, error, facts)
+        self._over(job, error)
 
     def _over(self, job: Job, error: str) -> None:
         if error:
-            self._campaign.failures.append(f"{job.name(self._campaign.settings)}: {error}")
+            self._campaign.failures[job] = error
         self._watch.ended(job)
 
     def _a_worker_died(self) -> None:
@@ -180,7 +208,7 @@ class _Work:
         self._crew.close()
         if len(jobs) == 1 and self._deaths[jobs[0]]:
             error = "the process that ran it died twice (killed, or out of memory)"
-            self._store(jobs[0], RunEnd(0.0, None, error, {}))
+            self._store(jobs[0], RunEnd(0.0, None, error, {}, machine=True))
             return
         self._deaths.update(jobs)
         self._claimed.extendleft(reversed(jobs))

@@ -147,7 +147,7 @@ def select(
             )
             for title, group in groups
         ]  # fmt: skip
-        return made, campaign.failures
+        return made, campaign.told(campaign.failures)
 
 
 def _check(rules: Rules) -> None:

@@ -158,7 +158,8 @@ def sensitivity(
                 runs += len(jobs)
                 if campaign.failures:
                     raise MmusimError(
-                        f"a run with other costs failed: {campaign.failures[0]}; narrow the ranges"
+                        f"a run with other costs failed: {campaign.told(campaign.failures)[0]}; "
+                        "narrow the ranges"
                     )
                 return _figures(campaign, len(made), names, study)
 

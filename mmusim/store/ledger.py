@@ -24,10 +24,13 @@ from mmusim.store.schema import (
     FORMAT,
     LEDGER,
     UNFINISHED,
+    DamagedError,
+    StoreError,
     alone_in,
     connect,
     create,
     explained,
+    faults,
     nothing_else,
 )
 
@@ -82,7 +85,7 @@ class Store(Reader):
                     unfinished = folder / UNFINISHED
                     create(unfinished, {"experiment": experiment, **about}).close()
                     unfinished.rename(ledger)
-                notices = repair.make_sound(ledger)
+                notices = repair.make_sound(ledger, {"experiment": experiment, **about})
         store = cls.open(folder)
         owner = store.about().get("experiment")
         if owner != experiment:
@@ -124,9 +127,13 @@ class Store(Reader):
             store = cls(folder, db)
             try:
                 found = store.about().get("format")
-            except sqlite3.Error:
+                wrong = faults(db) if found == str(FORMAT) else ""
+            except (sqlite3.Error, StoreError):
                 db.close()
                 raise
+            if wrong:
+                db.close()
+                raise DamagedError.of(folder, wrong)
         if found != str(FORMAT):
             store.close()
             raise ConfigError.of(

@@ -13,6 +13,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from mmusim.store.guarded import StoreError
+
 HEARTBEAT_S: Final = 10.0
 """Seconds between two signs of life of a process that works on a ledger."""
 STALE_S: Final = 60.0
@@ -72,8 +74,8 @@ def enlisted(ledger: Path, db: sqlite3.Connection) -> Iterator[str]:
         over.set()
         pulse.join()
         _working.discard(token)
-        # With a full disk this write fails; others then take the runs over from a dead process.
-        with suppress(sqlite3.Error), db:
+        # With a full disk this cannot be written; then the runs are taken over from a dead process.
+        with suppress(sqlite3.Error, StoreError), db:
             db.execute(
                 "UPDATE runs SET state = 'queued', owner = NULL "
                 "WHERE state = 'running' AND owner = ?", (token,),

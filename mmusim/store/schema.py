@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mmusim.base.errors import MmusimError
+from mmusim.store.guarded import Connection, DamagedError, StoreError, explained
+
+__all__ = ["DamagedError", "StoreError", "explained"]
 
 FORMAT: Final = 3
 LEDGER: Final = "ledger.sqlite"
@@ -38,23 +40,6 @@ CREATE TABLE runs (
 """
 
 
-class StoreError(MmusimError):
-    """The run directory cannot be used: it is full, read-only, damaged or locked."""
-
-
-@contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turn errors of files and of SQLite into one message with a remedy."""
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StoreError(
-            f"{folder}: cannot be used as a run directory: {reason}; free space or choose another "
-            "folder with --out, then run again: finished runs are kept"
-        ) from None
-
-
 def connect(ledger: Path) -> sqlite3.Connection:
     """Open a ledger; read-only where nobody may write.
 
@@ -65,11 +50,12 @@ def connect(ledger: Path) -> sqlite3.Connection:
     """
     if not os.access(ledger.parent, os.W_OK):
         return _connect_as_it_is(ledger)
-    db = sqlite3.connect(ledger, timeout=30)
+    db = sqlite3.connect(ledger, timeout=30, factory=Connection)
+    db.folder = ledger.parent
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-    except sqlite3.Error:
+    except (sqlite3.Error, StoreError):
         db.close()
         raise
     return db
@@ -82,7 +68,9 @@ def _connect_as_it_is(ledger: Path) -> sqlite3.Connection:
         raise sqlite3.OperationalError(
             "the folder is read-only, and its newest runs are not in the ledger yet"
         )
-    return sqlite3.connect(f"{ledger.absolute().as_uri()}?immutable=1", uri=True)
+    db = sqlite3.connect(f"{ledger.absolute().as_uri()}?immutable=1", uri=True, factory=Connection)
+    db.folder = ledger.parent
+    return db
 
 
 @contextmanager
@@ -116,3 +104,32 @@ def create(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
         path.unlink(missing_ok=True)
         raise
     return db
+
+
+def faults(db: sqlite3.Connection) -> str:
+    """Say what is wrong with an open ledger by SQLite's own check and by its tables; or nothing.
+
+    Tables, indices and the types of all cells are looked at. A stale index is found too: it hides
+    rows from whoever searches by it.
+    """
+    found = [row[0] for row in db.execute("PRAGMA integrity_check(1)")]
+    if found != ["ok"]:
+        return str(found[0]).strip().splitlines()[-1]
+    expected = sqlite3.connect(":memory:")
+    try:
+        expected.executescript(SCHEMA)
+        for name, text in expected.execute("SELECT name, sql FROM sqlite_master"):
+            row = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+            if row is None or row[0] != text:
+                return f"{name} is missing or is another"
+    finally:
+        expected.close()
+    for what, table, key in (("setting", "cells", "key"), ("provenance", "provenance", "id")):
+        column = "cell" if table == "cells" else table
+        (lost,) = db.execute(
+            f"SELECT count(*) FROM runs WHERE state = 'done' AND {column} IS NOT NULL "
+            f"AND {column} NOT IN (SELECT {key} FROM {table})"
+        ).fetchone()
+        if lost:
+            return f"the {what} of {lost} runs is missing"
+    return ""
