@@ -42,7 +42,7 @@ def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
         outcome = evaluate(config, settings, store)
     finally:
         store.close()
-    if not outcome.settings:
+    if not outcome.settings and not outcome.lacking:
         raise ConfigError.of(
             str(folder), "runs", None,
             "holds no complete setting of this experiment and model version",

@@ -35,6 +35,7 @@ MARKS: Final = "osD^vPX*"
 WIDTH: Final = 8.0  # inches, of every figure
 
 STYLE: Final[Any] = {
+    "text.parse_math": False,  # what people name is text, dollar signs included
     "svg.fonttype": "none",
     "svg.hashsalt": "mmusim",
     "font.family": "sans-serif",

@@ -31,14 +31,16 @@ def answers(outcome: Outcome) -> list[str]:
     found = [(name, c) for name, rows in by_setting.items() for c in rows]
     if not found:
         return [f"No setting has runs that all have {metric}"] if outcome.settings else []
+    caveats = [c.caveat for _, c in found if c.caveat]
+    marks = [f"Beware: {caveats[0]}"] if caveats else []
     if len(found) == 1:
-        return [_sentence(*found[0])]
+        return [_sentence(*found[0]), *marks]
     policies = outcome.experiment.policies.compare
     mine = {p: [(name, c) for name, c in found if c.candidate == p] for p in policies}
     summaries = [_summary(rows) for rows in mine.values() if len(rows) > 1]
     if len(found) <= MOST_SENTENCES:
-        return [*summaries[:1], *(_sentence(name, c) for name, c in found)]
-    return summaries
+        return [*summaries[:1], *(_sentence(name, c) for name, c in found), *marks]
+    return [*summaries, *marks]
 
 
 def _sentence(name: str, c: Comparison) -> str:

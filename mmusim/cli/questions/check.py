@@ -105,6 +105,8 @@ def _settings(judged: Judged, like: int) -> str:
 def _measured(verdict: Verdict | None) -> str:
     if verdict is None:
         return ""
+    if verdict.reason:
+        return verdict.reason
     m = verdict.measured
     return f"{show_number(m.estimate)} [{show_number(m.low)}, {show_number(m.high)}]"
 
@@ -158,6 +160,7 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
                 "measured": asdict(v.measured),
                 "expected": [None if math.isinf(bound) else bound for bound in v.expected],
                 "verdict": v.outcome,
+                "reason": v.reason,
             }
             for v in judged.verdicts
         ],

@@ -79,7 +79,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             "measured": v.measured.estimate,
             "interval": f"{show_number(v.measured.low)} .. {show_number(v.measured.high)}",
             "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
-            "verdict": v.outcome,
+            "verdict": f"{v.outcome}: {v.reason}" if v.reason else v.outcome,
         }
         for v in outcome.verdicts
     ]
