@@ -1,4 +1,4 @@
-"""Policies compared on equal seeds: by how much they differ, and whether that is chance."""
+"""Compare policies on equal seeds: how much they differ, and whether that is chance."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mmusim.comparison.pairing import column as column
 from mmusim.comparison.pairing import paired
 from mmusim.comparison.verdicts import Verdict as Verdict
 from mmusim.comparison.verdicts import judge as judge
+from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import (
     Answer,
@@ -45,15 +46,16 @@ class Comparison:
     candidate_mean: Interval
     baseline_median: float
     candidate_median: float
-    ratio: Interval | None  # candidate / baseline; None where a figure is zero
-    correlation: float | None  # over seeds; what pairing achieved
+    ratio: Interval | None  # candidate / baseline; None where a value is zero
+    correlation: float | None  # over seeds: the effect of pairing
     difference: Interval  # candidate - baseline, in the metric's unit
-    p_value: PValue  # that chance alone gives such a difference, of this comparison alone
+    p_value: PValue  # probability of such a difference by chance, for this comparison alone
     effect: float | None  # Cohen's d_z; None where the differences do not vary
-    superiority: Interval  # probability that the candidate is the better one on a seed
+    superiority: Interval  # probability that the candidate is better on a seed
     adjusted_p: float  # over the family
-    family: int  # comparisons that were made beside this one, itself included
+    family: int  # number of comparisons in the family, this one included
     answer: Answer
+    caveat: str = ""  # why the metric says little: a quantile with few times beyond it
 
 
 def compare(
@@ -65,10 +67,10 @@ def compare(
 ) -> Comparison:
     """Compare two policies on one metric.
 
-    The comparison is a family of its own; where there are more, pass all to :func:`corrected`.
-    `alpha` is the error of its intervals. Of a look at growing data it is the look's own
+    The comparison is a family of its own. Pass several to :func:`corrected`. `alpha` is the error
+    of its intervals. In an interim analysis it is the error of that analysis
     (:mod:`mmusim.experiment.stopping`), and the adjusted p-value is scaled by 0.05 / `alpha`, so
-    that here too up to 0.05 is significant.
+    that values up to 0.05 are significant here too.
 
     Raises
     ------
@@ -104,6 +106,7 @@ def compare(
         adjusted_p=at_this_look,
         family=1,
         answer=answer(differences, (difference.low, difference.high), mean.estimate, at_this_look),
+        caveat=least_known([*baseline, *candidate], metric),
     )
 
 

@@ -1,8 +1,10 @@
-"""Run an experiment: every setting x policy x seed, in parallel, each stored as it ends."""
+"""Run an experiment: every setting x policy x seed, in parallel. Each run is stored when
+it ends.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +13,8 @@ from pathlib import Path
 import tomli_w
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
+from mmusim.comparison.pairing import MIN_SEEDS, UnlikeRunsError, on_shared_seeds
+from mmusim.comparison.undecided import undecided
 from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting, load_settings, resolved
 from mmusim.engine.choice import AUTO, resolve
@@ -19,6 +23,7 @@ from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
 from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analysis, fixed
+from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
 from mmusim.store.provenance import profile_hash, provenance
@@ -32,7 +37,24 @@ class SettingResult:
     setting: Setting
     runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
     comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
-    look: InterimAnalysis  # which seeds these are, and what error a look at them may make
+    look: InterimAnalysis  # which seeds these are, and the error that an interim analysis may make
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """A setting that cannot be evaluated, because runs of it failed."""
+
+    setting: Setting
+    seeds: int  # that every policy has a run of
+    failed: int  # runs
+
+    @property
+    def reason(self) -> str:
+        """Say why nothing is known of it."""
+        return (
+            f"{self.failed} runs failed, and of every policy there are runs on {self.seeds} seeds; "
+            f"{MIN_SEEDS} are needed"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +63,11 @@ class Outcome:
 
     experiment: Experiment
     settings: list[SettingResult]
+    lacking: list[Lacking]  # settings that failed runs leave without an answer
     verdicts: list[Verdict]
     about: dict[str, str]
     failures: list[str]
-    notices: tuple[str, ...] = ()  # what was mended in the run directory
+    notices: tuple[str, ...] = ()  # repairs of the run directory
 
 
 def run_experiment(
@@ -60,32 +83,32 @@ def run_experiment(
     scheduler: str | None = None,
     retry_failed: bool = False,
 ) -> Outcome:
-    """Run what is missing of an experiment and evaluate all of it.
+    """Make the missing runs of an experiment and evaluate all of it.
 
     Parameters
     ----------
     path : str or Path
         The experiment file.
     out : str or Path
-        Its run directory; made if it does not exist, resumed if it does.
+        Its run directory. The function makes it, or resumes it if it exists.
     seeds : int, optional
-        Replications in place of the file's.
+        Number of seeds that replaces that of the file.
     workers : int, optional
         Processes; the number of usable processors by default. 1 runs everything in this process.
     executor : concurrent.futures.Executor, optional
-        Runs the jobs in place of local processes. A cluster's is as good as a pool of threads.
+        Runs the jobs in place of local processes: for example a pool of threads, or a cluster's.
     progress : callable, optional
-        Told how things stand: after each run, and every second of long ones (not with an executor
-        of one's own).
+        Called after each run, and every second during long ones (not with an executor of the
+        caller).
     engine : {"auto", "simpy", "compiled"}
-        Who simulates (:mod:`mmusim.engine.choice`).
+        The engine that simulates (:mod:`mmusim.engine.choice`).
     rounds : callable, optional
-        Says which runs there should be, again after every round; by default all that the file asks
-        for, in one round (:data:`mmusim.experiment.scheduler.RunsToMake`).
+        Returns which runs there should be, again after every round. By default all that the file
+        asks for, in one round (:data:`mmusim.experiment.scheduler.RunsToMake`).
     scheduler : str, optional
         Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
     retry_failed : bool
-        Run again what failed under this model version. Another version runs it in any case.
+        Repeat runs that failed under this model version. Another version repeats them in any case.
 
     Raises
     ------
@@ -115,7 +138,7 @@ def opened(
     engine: str = AUTO,
     settings: Callable[[Sequence[Setting]], Sequence[Setting]] = lambda of_the_file: of_the_file,
 ) -> Iterator[Campaign]:
-    """Open an experiment's run directory to make runs; close it in the end.
+    """Open an experiment's run directory to make runs, and close it at the end.
 
     `settings` may replace the settings of the file by others that belong to the same question.
 
@@ -150,7 +173,7 @@ def evaluate(
     *,
     jobs: Iterable[Job] | None = None,
     seeds: int | None = None,
-    failures: Sequence[str] = (),
+    failures: Mapping[Job, str] | None = None,
     engine: str | None = None,
 ) -> Outcome:
     """Compare stored runs setting by setting and judge the claims.
@@ -158,18 +181,30 @@ def evaluate(
     `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
     number in its place. `engine` is who made them; by default whoever did. The comparisons of all
     settings and metrics are one family.
+
+    A run that failed is a result: it is listed, with `failures` that this process knows of, and
+    policies are compared on the seeds that they share. A claim about a setting that has fewer than
+    two of them is inconclusive.
     """
-    campaign = Campaign(experiment=experiment, settings=settings, store=store, engine=engine)
+    campaign = Campaign(
+        experiment=experiment, settings=settings, store=store, engine=engine,
+        failures=dict(failures or {}),
+    )  # fmt: skip
     wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
+    failed = campaign.failed(wanted)
     stored = {
         (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
         for (number, policy), runs in campaign.runs().items()
     }
     names = experiment.policies.all
-    results = []
+    results, lacking = [], []
     for number, setting in enumerate(settings):
-        runs = {name: stored[number, name] for name in names if stored.get((number, name))}
-        if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
+        runs = on_shared_seeds({name: stored.get((number, name), []) for name in names})
+        if len(runs[names[0]]) < MIN_SEEDS:
+            lost = sum(job.setting == number for job in failed)
+            if lost:
+                lacking.append(Lacking(setting=setting, seeds=len(runs[names[0]]), failed=lost))
+        else:
             look = fixed(setting, seeds) if seeds else current_analysis(setting, runs)
             made = _comparisons(experiment, runs, look.alpha)
             results.append(SettingResult(setting=setting, runs=runs, comparisons=made, look=look))
@@ -177,9 +212,10 @@ def evaluate(
     return Outcome(
         experiment=experiment,
         settings=results,
-        verdicts=_verdicts(experiment, results),
+        lacking=lacking,
+        verdicts=_verdicts(experiment, results, lacking),
         about=store.about(),
-        failures=list(failures),
+        failures=campaign.told(failed),
     )
 
 
@@ -206,9 +242,26 @@ def _as_one_family(results: Sequence[SettingResult]) -> list[SettingResult]:
     ]
 
 
-def _verdicts(experiment: Experiment, results: Sequence[SettingResult]) -> list[Verdict]:
+def _verdicts(
+    experiment: Experiment, results: Sequence[SettingResult], lacking: Sequence[Lacking]
+) -> list[Verdict]:
     verdicts = []
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.setting.labels)]
-        verdicts += [judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha) for r in about]
+        for r in about:
+            runs = [run for side in claim.sides for run in r.runs[side]]
+            few = least_known(runs, claim.metric)
+            if few:
+                verdicts.append(undecided(claim, r.setting, few, len(r.look.seeds)))
+                continue
+            try:
+                found = judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha)
+            except UnlikeRunsError as error:
+                found = undecided(claim, r.setting, str(error), len(r.look.seeds))
+            verdicts.append(found)
+        verdicts += [
+            undecided(claim, one.setting, one.reason, one.seeds)
+            for one in lacking
+            if claim.concerns(one.setting.labels)
+        ]
     return verdicts

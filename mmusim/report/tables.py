@@ -1,4 +1,4 @@
-"""The tables of a report: what stands in them, and what they are sorted by."""
+"""The tables of a report: their contents and sort keys."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.causes import CAUSES
+from mmusim.vocabulary.metrics import MIN_BEYOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Table:
     note: str = ""
 
 
+FEW = "(few beyond)"
+"""Marks a quantile beyond which fewer than ten times lie."""
 NOTHING = Cell("–", -1e308)  # sorted below every number
 
 
@@ -57,11 +60,12 @@ def interval(i: Interval | None, metric: str = "") -> Cell:
 
 
 def claims(outcome: Outcome) -> Table:
-    """Return what is claimed and what the runs say about it."""
+    """Return the claims with the verdicts of the runs."""
     rows = []
     for v in outcome.verdicts:
         low, high = v.expected
-        said = Cell(f"{v.outcome} (known: {v.refuted})" if v.refuted else v.outcome, kind=v.outcome)
+        because = v.reason or (f"known: {v.refuted}" if v.refuted else "")
+        said = Cell(f"{v.outcome} ({because})" if because else v.outcome, kind=v.outcome)
         measured = f"[{show_number(v.measured.low)}, {show_number(v.measured.high)}]"
         rows.append(
             [
@@ -116,13 +120,14 @@ def comparisons(outcome: Outcome) -> Table:
         "probability that the policy beats the baseline. Effect: mean over standard deviation "
         "of the differences (Cohen’s "
         "d_z). Correlation: what common random numbers achieved. –: a figure is zero, or nothing "
-        "varies.",
+        f"varies. {FEW}: fewer than {MIN_BEYOND} times lie beyond this quantile in some run, so it "
+        "says little, and no claim rests on it.",
     )  # fmt: skip
 
 
 def _comparison(setting: str, c: Comparison) -> Iterator[Cell]:
     yield Cell(setting or "all")
-    yield Cell(c.metric)
+    yield Cell(f"{c.metric} {FEW}" if c.caveat else c.metric)
     yield Cell(c.candidate)
     yield interval(c.baseline_mean, c.metric)
     yield interval(c.candidate_mean, c.metric)
@@ -154,7 +159,7 @@ def ledger(outcome: Outcome) -> Table:
 
 
 def operation_times(outcome: Outcome) -> Table:
-    """Return what the log operations cost, and what that is made of."""
+    """Return the times of the log operations, with their parts."""
     rows = []
     for result in outcome.settings:
         for policy in result.runs:

@@ -42,7 +42,7 @@ def check(
     reports: Annotated[bool, typer.Option("--reports", help="Write the reports too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge the claims of experiments; exit status 1 if one is refuted that is not known to be."""
+    """Judge the claims of experiments; exit status 1 if a claim is refuted unexpectedly."""
     files = experiment_files(places)
     notice(engine)
     checked: list[Checked] = []
@@ -105,6 +105,8 @@ def _settings(judged: Judged, like: int) -> str:
 def _measured(verdict: Verdict | None) -> str:
     if verdict is None:
         return ""
+    if verdict.reason:
+        return verdict.reason
     m = verdict.measured
     return f"{show_number(m.estimate)} [{show_number(m.low)}, {show_number(m.high)}]"
 
@@ -158,6 +160,7 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
                 "measured": asdict(v.measured),
                 "expected": [None if math.isinf(bound) else bound for bound in v.expected],
                 "verdict": v.outcome,
+                "reason": v.reason,
             }
             for v in judged.verdicts
         ],

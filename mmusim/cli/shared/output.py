@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import typer
@@ -21,7 +22,7 @@ PIPED: Final = 200
 def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any) -> None:
     """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only."""
     if as_json:
-        typer.echo(json.dumps({"rows": list(rows), **more}, indent=1))
+        typer.echo(json.dumps(_as_json({"rows": list(rows), **more}), indent=1))
         return
     if not rows:
         return
@@ -52,6 +53,15 @@ def width() -> int:
         return int(given)
     console = Console()
     return console.width if console.is_terminal else PIPED
+
+
+def _as_json(value: Any) -> Any:
+    """Return data in which what is no number is null: JSON has neither NaN nor infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _as_json(part) for key, part in value.items()}
+    return [_as_json(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _cell_text(value: Any) -> str:
