@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from mmusim.comparison.verdicts import ALPHA, Verdict
+from mmusim.comparison.verdicts import Verdict
 from mmusim.config.claims import Claim
 from mmusim.config.settings import Setting
 from mmusim.stats import Interval
+from mmusim.stats.significance import ALPHA
 
 
 def undecided(claim: Claim, setting: Setting, reason: str, seeds: int) -> Verdict:

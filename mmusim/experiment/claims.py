@@ -14,7 +14,7 @@ from mmusim.config.settings import load_settings
 from mmusim.engine.choice import AUTO
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
-from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.experiment.run import Lacking, Outcome, SettingResult, run_experiment
 from mmusim.experiment.scheduler import Campaign, seeds_of
 
 
@@ -181,7 +181,7 @@ def judged(outcome: Outcome) -> tuple[Judged, ...]:
     left = iter(outcome.verdicts)
     made = []
     for claim in outcome.experiment.claims:
-        there = [*outcome.settings, *outcome.lacking]
+        there: list[SettingResult | Lacking] = [*outcome.settings, *outcome.lacking]
         about = sum(claim.concerns(result.setting.labels) for result in there)
         made.append(Judged(claim=claim, verdicts=tuple(next(left) for _ in range(about))))
     return tuple(made)

@@ -81,7 +81,7 @@ def ratios(
 
 
 def said(comparison: Comparison) -> str:
-    """Return what a figure says beside a ratio that is not significant."""
+    """Return the remark of a figure beside a ratio that is not significant."""
     words = {"not significant": "n.s.", "not enough seeds": "few seeds"}
     return words.get(comparison.answer.outcome, "")
 

@@ -15,17 +15,19 @@ from mmusim.stats import Interval
 from mmusim.vocabulary import METRICS
 
 MOST_SENTENCES: Final = 8
-"""With more comparisons than this there is a summary a policy; the tables have every setting."""
+"""With more comparisons than this there is one summary per policy. The tables have every
+setting.
+"""
 VERDICTS: Final = ("supported", "refuted", "inconclusive")
 
-Found = tuple[str, Comparison]  # the name of the setting, and what was found there
+Found = tuple[str, Comparison]  # the name of the setting, and its result
 
 
 def answers(outcome: Outcome) -> list[str]:
-    """Say what the experiment found by the metric that answers its question, with intervals.
+    """Return the answer of the experiment by its main metric, with intervals.
 
-    The first sentence is the answer: of the only comparison, or a summary of all settings of the
-    policy that is named first. A sentence a comparison follows, or a summary of each other policy.
+    The first sentence is the answer: of the only comparison, or a summary of all settings for the
+    first policy. A sentence for each comparison follows, or a summary of each other policy.
     """
     metric = outcome.experiment.answer_by
     by_setting = compared(outcome, metric)
@@ -83,7 +85,7 @@ def _sentence(name: str, c: Comparison) -> str:
 
 
 def _answer(c: Comparison) -> str:
-    """Say whether there is a difference; where seeds are lacking, among how many comparisons."""
+    """Say whether there is a difference. If seeds are lacking, name the number of comparisons."""
     few = c.answer.outcome == "not enough seeds" and c.family > 1
     return c.answer.outcome + (f" among {c.family} comparisons" if few else "")
 
@@ -135,7 +137,7 @@ def verdict_counts(outcome: Outcome) -> dict[str, int]:
 
 
 def stories(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """Yield what happened in each setting that has a story, under the policies that share it."""
+    """Yield the story of each setting that has one, with the policies that share it."""
     for result in outcome.settings:
         by_story: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for policy, runs in result.runs.items():

@@ -1,4 +1,4 @@
-"""The tables of a report: what stands in them, and what they are sorted by."""
+"""The tables of a report: their contents and sort keys."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def interval(i: Interval | None, metric: str = "") -> Cell:
 
 
 def claims(outcome: Outcome) -> Table:
-    """Return what is claimed and what the runs say about it."""
+    """Return the claims with the verdicts of the runs."""
     rows = []
     for v in outcome.verdicts:
         low, high = v.expected
@@ -159,7 +159,7 @@ def ledger(outcome: Outcome) -> Table:
 
 
 def operation_times(outcome: Outcome) -> Table:
-    """Return what the log operations cost, and what that is made of."""
+    """Return the times of the log operations, with their parts."""
     rows = []
     for result in outcome.settings:
         for policy in result.runs:

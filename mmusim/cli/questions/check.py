@@ -42,7 +42,7 @@ def check(
     reports: Annotated[bool, typer.Option("--reports", help="Write the reports too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge the claims of experiments; exit status 1 if one is refuted that is not known to be."""
+    """Judge the claims of experiments; exit status 1 if a claim is refuted unexpectedly."""
     files = experiment_files(places)
     notice(engine)
     checked: list[Checked] = []

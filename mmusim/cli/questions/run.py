@@ -26,11 +26,11 @@ def run(
     scheduler: Scheduler = None,
     engine: Engine = AUTO,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run again what failed.")
+        bool, typer.Option("--retry-failed", help="Repeat failed runs.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run an experiment, or what is missing of it; print the answer and write a report."""
+    """Make the missing runs of an experiment, print the answer and write a report."""
     out = out or default_folder(experiment)
     notice(engine)
     try:
