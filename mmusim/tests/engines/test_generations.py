@@ -95,7 +95,7 @@ def test_dropping_a_gib_leaves_nothing_mapped_but_the_page() -> None:
         ("linux-3.16", (0, 0, 0), (1, 0)),
         ("linux-5.18", (0, -262_144, 0), (1, 1)),
         ("linux-6.1", (0, -262_144, -513), (1, 1)),
-        ("linux-6.13", (1, -262_144, -513), (0, 0)),
+        ("linux-6.13", (1, -262_144, -513), (1, 0)),  # it has the bits of an armed page
     ],
 )
 def test_disabling_collapses_as_the_release_does(

@@ -32,6 +32,7 @@ from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.engine.state.vmm import Vmm
 from mmusim.plan.make import Plan, make_plan
+from mmusim.tests.support.migrations import as_keys
 from mmusim.tests.support.settings import busy_setting, kernel_of, only, setting
 from mmusim.trace.records import Trace
 from mmusim.vocabulary.causes import HITS
@@ -63,8 +64,8 @@ def migrating(policy: str, *, think: str = "20us", **spec: Any) -> Plan:
         vcpus=2, memory="8MiB", costs=costs, workloads={"work": work},
         vm={"kernel": kernel_of(policy), "prefaulted": False},
         policies={"baseline": policy, "compare": [beside]},
-        driver={"migration": {"max_time": "1s", "max_rounds": 9} | network | spec,
-                "dirty_ring": "4KiB"},
+        driver={"migration": {"max_time": "1s", "max_rounds": 9} | as_keys(network | spec),
+                "dirty-ring-size": 256},
     )  # fmt: skip
     return make_plan(made, policy, 1)
 
@@ -115,7 +116,7 @@ PLANS: dict[str, Callable[[], Plan]] = {
         max_rounds=90,
     ),
     "is limited": lambda: migrating(
-        "linux-6.13+legacy+dirty-ring", think="200us", dirty_limit="1MB/s", bandwidth="20MB/s",
+        "linux-6.13+legacy+dirty-ring", think="200us", vcpu_dirty_limit="1MB/s", bandwidth="20MB/s",
         max_time="6s", max_rounds=90,
     ),
     "moves by post-copy": lambda: migrating("linux-6.13", postcopy_after=1),

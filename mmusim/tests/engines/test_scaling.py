@@ -56,7 +56,10 @@ def test_contention_adds_no_more_than_a_constant_to_a_fault(
 ) -> None:
     """Waiting adds two events at most, however many wait: at 256 vCPUs as at 16."""
     events = Events(monkeypatch)
-    alone, *contended = (events.per_fault(policy, n, kernel=policy) for n in (1, 16, 256))
+    flushes = 1 / 4_096  # each vCPU serves the flush of enabling once, since 6.0
+    alone, *contended = (
+        events.per_fault(policy, n, kernel=policy) - n * flushes for n in (1, 16, 256)
+    )
     assert 3 <= alone <= 6
     for found in contended:
         assert found <= alone + 2.1

@@ -100,7 +100,7 @@ def test_a_run_without_a_known_number_of_accesses_tells_its_time_only() -> None:
 
 @pytest.fixture
 def long_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(workers, "BEAT_S", 0.01)
+    monkeypatch.setattr(workers, "HEARTBEAT_S", 0.01)
     path = tmp_path / "experiment.toml"
     path.write_text(
         MINIMAL + '[vm]\nmemory = "16MiB"\n[replications]\nseeds = 2\n'
@@ -123,7 +123,7 @@ def test_beats_of_a_worker_go_where_its_parent_reads_them(monkeypatch: pytest.Mo
         def put(self, beat: Any) -> None:
             sent.append(beat)
 
-    monkeypatch.setattr(workers, "BEAT_S", 0.005)
+    monkeypatch.setattr(workers, "HEARTBEAT_S", 0.005)
     monkeypatch.setattr(workers, "_beats", Queue())
     job = Job(0, "eager-drop", 1)
     run_job(busy_setting(), job)
