@@ -15,7 +15,7 @@ from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
-from mmusim.config.perf_test import PerfTest
+from mmusim.config.perf_test import PerfTest, unequal_slices
 from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
 from mmusim.config.vmm import Vmm
@@ -131,7 +131,9 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        parts = (self._names(), self._days(), self._beyond_qemu(), self._choices())
+        parts = [self._names(), self._days(), self._beyond_qemu(), self._choices()]
+        if isinstance(self.driver, PerfTest):
+            parts.append(unequal_slices(self.vm.vcpus, self.vm.memory))
         MisfitsError.raise_any(itertools.chain.from_iterable(parts))
         return self
 

@@ -87,7 +87,7 @@ class HostProfile(Strict):
 
 def shipped_profiles() -> dict[str, Path]:
     """Return the profiles that come with mmusim, by name."""
-    folder = Path(str(files("mmusim.costs.profiles")))
+    folder = Path(str(files("mmusim.costs") / "profiles"))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Share, Strict, shown
+from mmusim.base.units import REGION, show_bytes
 from mmusim.config.driver import Driver, ManualProtect, RingSize
 from mmusim.config.windows import Window
 from mmusim.policies import Reporting
 
 DIRTY: Final = "iteration {} dirty memory"
+
+
+def unequal_slices(vcpus: int, memory: int) -> Iterator[MisfitError]:
+    """Yield the complaint about memory that the selftest cannot part among its vCPUs alike."""
+    if memory // REGION % vcpus:
+        size = max(1, round(memory / REGION / vcpus)) * vcpus * REGION
+        yield MisfitError(
+            "vm.memory", show_bytes(memory),
+            f"cannot be parted among {vcpus} vCPUs in whole 2 MiB regions, as the selftest parts it",
+            f'write "{show_bytes(size)}"',
+        )  # fmt: skip
 
 
 class PerfTest(Strict):

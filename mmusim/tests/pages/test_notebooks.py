@@ -34,22 +34,20 @@ def compiled() -> None:
 def test_a_notebook_runs(path: Path) -> None:
     """Every cell within a minute, and it comes to a decision."""
     notebook = read(path)
-    assert not any(setting.get("outputs") for setting in notebook.settings), (
-        "store it without outputs"
-    )
+    assert not any(cell.get("outputs") for cell in notebook.cells), "store it without outputs"
     client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}})
     client.execute()
     said = [
         output.get("text", "")
-        for setting in notebook.settings
-        for output in setting.get("outputs", [])
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
         if output["output_type"] == "stream"
     ]
     assert any("decision: " in text for text in said)
     pictures = [
         output
-        for setting in notebook.settings
-        for output in setting.get("outputs", [])
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
     assert pictures, "figures are shown and not named"
@@ -59,10 +57,8 @@ def test_there_are_five_and_they_define_no_model_logic() -> None:
     assert len(NOTEBOOKS) >= 5
     for path in NOTEBOOKS:
         notebook = read(path)
-        code = "\n".join(
-            setting.source for setting in notebook.settings if setting.cell_type == "code"
-        )
+        code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
         assert "def " not in code, path
         assert "class " not in code, path
-        assert "## Decision" in "".join(c.source for c in notebook.settings), path
+        assert "## Decision" in "".join(c.source for c in notebook.cells), path
         assert path.stat().st_size < 1_000_000

@@ -280,7 +280,7 @@ def test_a_guest_that_only_reads_does_not_fault_and_is_flushed_once(policy: str)
     trace = run(policy, phases, memory="16MiB")
     reading = trace.phases[1:]
     assert sum(phase.counters["pf_taken"] for phase in reading) == 0
-    assert sum(phase.counters["remote_tlb_flush"] for phase in reading) == 1
+    assert trace.counters["remote_tlb_flush"] == 1
     assert trace.phases[1].ledger["flush_exit"] > 0
     dropped = run("eager-drop", phases, memory="16MiB", kernel="linux-3.16")
     assert sum(p.counters["pf_taken"] for p in dropped.phases[1:]) > 0, "negative control"
