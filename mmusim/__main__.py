@@ -41,9 +41,9 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read it has seen enough
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
     except OSError:
-        sys.stdout = None  # type: ignore[assignment]  # Python would try once more, and complain
+        sys.stdout = None  # Python would try once more, and complain
         raise
 
 

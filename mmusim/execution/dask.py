@@ -145,11 +145,6 @@ def _reach(distributed: Any, address: str) -> Any:
             f"--scheduler = {address!r}: does not answer within {TIMEOUT_S:.0f} s; start it with "
             "`dask scheduler`, or leave --scheduler out to run on this machine"
         ) from None
-    except Exception as error:  # whatever Dask makes of bytes that are not its own
-        raise ClusterError(
-            f"--scheduler = {address!r}: answers, but not as a Dask scheduler does "
-            f"({type(error).__name__}); give the address that `dask scheduler` prints"
-        ) from None
 
 
 def _parted(address: str) -> tuple[str, int]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -192,49 +191,6 @@ def test_a_cluster_without_workers_is_waited_for_and_then_given_up() -> None:
     workers["tcp://3"] = 1
     clock[0] += cluster.LOOK_S
     assert pool.room == 4
-
-
-@contextmanager
-def port(answer: bytes) -> Iterator[str]:
-    """A port that is no scheduler's: it says this to whoever connects, and nothing more."""
-    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as open_ones:
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    connection = open_ones.enter_context(server.accept()[0])
-                    connection.sendall(answer)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(64), b"\xff" * 64,
-        (8).to_bytes(8, "little") + bytes(8),
-        (24).to_bytes(8, "little") + b"\1" + bytes(7) + b"\xc1" * 16,
-    ],
-    ids=["nothing", "http", "zeros", "a huge length", "no frames", "no message"],
-)  # fmt: skip
-def test_a_port_that_answers_nonsense_or_nothing_is_told_soon(
-    answer: bytes, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(cluster, "TIMEOUT_S", 1.0)
-    began = time.monotonic()
-    with (
-        port(answer) as address,
-        pytest.raises(ClusterError, match=f"--scheduler = '{address}': ") as told,
-        worker_pool(scheduler=address),
-    ):
-        pass
-    assert "\n" not in str(told.value)
-    assert time.monotonic() - began < 60, "a few seconds; the machine may be busy"
-    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("address", ["nonsense://x", "tcp://nowhere.invalid:1", "tcp://127.0.0.1"])

@@ -82,7 +82,7 @@ def test_a_full_device_is_told_in_one_line(verb: str, tiny: Path, tmp_path: Path
     assert forked(*args, folder=tmp_path) == (0, ""), "negative control"
 
 
-@pytest.mark.parametrize("descriptors", [0, 1, 2, 3, 4, 6])
+@pytest.mark.parametrize("descriptors", [0, 2, 5])
 def test_few_descriptors_give_a_result_or_a_message(
     descriptors: int, tiny: Path, tmp_path: Path
 ) -> None:
@@ -93,6 +93,7 @@ def test_few_descriptors_give_a_result_or_a_message(
     if descriptors == 0:
         (line,) = done.stderr.splitlines()
         assert "Too many open files" in line
+        return
     after = forked(*args, folder=tmp_path)
     assert after.status == 0, f"nothing that was stored stands in the way: {after.stderr}"
 
@@ -123,6 +124,6 @@ def test_a_device_is_not_replaced_by_a_file(target: str, tmp_path: Path) -> None
 def test_seeds_have_the_bound_of_the_file(tiny: Path, tmp_path: Path) -> None:
     done = forked("run", tiny, "--seeds", 10**9, folder=tmp_path)
     assert done.status == 2
-    assert f"2<=x<={MOST_SEEDS}" in done.stderr
+    assert f"less than or equal to {MOST_SEEDS}" in done.stderr
     with pytest.raises(ConfigError, match=r"--seeds = 1000000000: is not from 1 to 100,000"):
         run_experiment(tiny, tmp_path / "out", seeds=10**9)
