@@ -12,8 +12,6 @@ import pytest
 from mmusim.base.errors import ConfigError
 from mmusim.cli.one_run.dirty_log_perf_test import Options, experiment, printed
 from mmusim.config.settings import Setting, settings_of
-from mmusim.engine import simulate
-from mmusim.plan.make import make_plan
 from mmusim.tests.support.command_line import mmusim_here
 from mmusim.tests.support.selftest_runs import run
 from mmusim.trace.records import PhaseTrace, Trace
