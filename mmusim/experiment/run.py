@@ -13,6 +13,7 @@ from pathlib import Path
 import tomli_w
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
+from mmusim.comparison.exposure import no_verdict
 from mmusim.comparison.pairing import MIN_SEEDS, UnlikeRunsError, on_shared_seeds
 from mmusim.comparison.undecided import undecided
 from mmusim.config.experiment import Experiment
@@ -27,7 +28,8 @@ from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
 from mmusim.store.provenance import profile_hash, provenance
-from mmusim.vocabulary.metrics import USUAL
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metrics import USUAL, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +252,9 @@ def _verdicts(
         about = [result for result in results if claim.concerns(result.setting.labels)]
         for r in about:
             runs = [run for side in claim.sides for run in r.runs[side]]
-            few = least_known(runs, claim.metric)
+            of_the_guest = METRICS[claim.metric].scope is Scope.PHASE
+            unmet = no_verdict(r.runs, *claim.sides) if of_the_guest else ""
+            few = least_known(runs, claim.metric) or unmet
             if few:
                 verdicts.append(undecided(claim, r.setting, few, len(r.look.seeds)))
                 continue

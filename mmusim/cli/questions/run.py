@@ -52,6 +52,7 @@ def run(
 
 
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
+    from mmusim.experiment.exposure import warnings
     from mmusim.field.beside import assumptions, beside
     from mmusim.report import answers, mean_ledger
 
@@ -71,7 +72,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         for result in outcome.settings
         for row, first, policy in _sides(result.comparisons["phase_time"])
     ]
-    ends, reported = _ends(outcome), beside(outcome)
+    ends, reported, warned = _ends(outcome), beside(outcome), warnings(outcome)
     claims = [
         {
             "claim": v.says,
@@ -94,6 +95,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             failures=outcome.failures,
             report=written,
             reported=reported,
+            warnings=warned,
         )
         return
     table("Time of the measured phase", rows, False)
@@ -104,6 +106,8 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         typer.echo(assumed)
     for failure in outcome.failures:
         typer.echo(f"failed: {failure}")
+    for warning in warned:
+        typer.echo(f"warning: {warning}")
     for answer in answers(outcome):
         typer.echo(f"{answer}.")
     if outcome.experiment.notes:
