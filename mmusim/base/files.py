@@ -21,9 +21,14 @@ def whole(path: Path) -> Iterator[Path]:
     Raises
     ------
     ConfigError
-        If the place cannot be written.
+        If the place cannot be written, or is a folder, a device or a pipe.
     """
     unfinished = None
+    if path.exists() and not path.is_file():
+        raise ConfigError.of(
+            str(path), "file", None, "is no regular file and would be replaced by one",
+            "name a new file, or one to replace",
+        )  # fmt: skip
     try:
         number, name = tempfile.mkstemp(
             prefix=f".{path.name[:99]}.", suffix=".new", dir=path.parent

@@ -9,6 +9,7 @@ from __future__ import annotations
 import lzma
 import os
 import stat
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -108,6 +109,30 @@ def read_text(path: str | Path, most: int = MOST_TEXT) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise unreadable(path, f"is no text (a NUL character in line {line})", "give a text file")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_gzip_text(path: str | Path, most: int = MOST_TEXT) -> str:
+    """Read a text in UTF-8 that is packed with gzip and unpacks to at most `most` bytes.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`read_bytes`. Also if the file is not gzip, is damaged, unpacks to more, or holds
+        no text.
+    """
+    decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        data = decoder.decompress(read_bytes(path, most), most + 1)
+        text = data.decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        rule = f"is no gzip file of text, or damaged ({error})"
+        raise unreadable(path, rule, "copy or record it again") from None
+    if len(data) > most:
+        rule = f"unpacks to more than {most:,} bytes, the most that is read"
+        raise unreadable(path, rule, "give a smaller file")
+    if not decoder.eof:
+        raise unreadable(path, "is cut short", "copy or record it again")
+    return text
 
 
 class XzReader:

@@ -1,8 +1,8 @@
-"""Measurements that others made: samples or histograms as CSV, bpftrace, perf trace.
+"""Measurements that others made: CSV, bpftrace, perf trace, ftrace of KVM, perf kvm stat.
 
 A file may hold several series: the columns of a table, the maps of a bpftrace script, the system
-calls of a trace. One of them is a cost, and mmusim never guesses which. If the series or its unit
-is ambiguous, mmusim refuses the file and lists the choices.
+calls of a trace, the reasons of exits. One of them is a cost, and mmusim never guesses which. If
+the series or its unit is ambiguous, mmusim refuses the file and lists the choices.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from mmusim.calibration.foreign_series import Floats, Foreign, Series, from_bins
 __all__ = ["Floats", "Foreign", "from_bins", "read_foreign"]
 
 
-def read_foreign(path: Path, unit: str = "", choice: str = "") -> Foreign:
+def read_foreign(path: Path, unit: str = "", choice: str = "", cost: str = "") -> Foreign:
     """Read times in nanoseconds from a file of any of the known kinds.
 
     Parameters
     ----------
     path : Path
         CSV with a column of times or with columns low, high and count; what bpftrace prints for
-        ``hist()`` and ``lhist()``; lines of ``perf trace``, which have durations.
+        ``hist()`` and ``lhist()``; lines of ``perf trace``, which have durations; KVM's events in
+        the text of ftrace, trace-cmd or perf script; the table of ``perf kvm stat report``.
     unit : str
         Of the times, where the file does not say it.
     choice : str
-        Which column, map or system call is meant, where the file has several.
+        Which column, map, system call or reason of exits is meant, where the file has several.
+    cost : str
+        What the times are for. The exits of faults are those meant for a cost of a fault.
 
     Raises
     ------
@@ -44,7 +47,7 @@ def read_foreign(path: Path, unit: str = "", choice: str = "") -> Foreign:
         raise ConfigError.of(
             str(path), "unit", unit, f"is not one of {', '.join(NS)}", "write e.g. COST=FILE:us"
         )
-    one = _chosen(path, series_of(read_text(path), str(path)), choice)
+    one = _chosen(path, series_of(read_text(path), str(path)), choice, cost)
     if unit and one.unit and NS[unit] != NS[one.unit]:
         raise ConfigError.of(
             str(path), "unit", unit, f"is contradicted by the name {one.name!r}",
@@ -60,9 +63,9 @@ def read_foreign(path: Path, unit: str = "", choice: str = "") -> Foreign:
     return data
 
 
-def _chosen(path: Path, found: Sequence[Series], choice: str) -> Series:
+def _chosen(path: Path, found: Sequence[Series], choice: str, cost: str) -> Series:
     meant = [one for one in found if choice in (one.name, one.name.removeprefix("@"))]
-    likely = [one for one in found if one.likely]
+    likely = [one for one in found if cost in one.costs] or [one for one in found if one.likely]
     names = [one.name for one in (found if choice else likely or found)]
     if choice and not meant:
         raise ConfigError.of(
@@ -89,7 +92,13 @@ def _listed(names: Sequence[str], most: int = 12) -> str:
 
 
 def _check(path: Path, data: Foreign) -> None:
-    if data.kind == "histogram":
+    if data.summary is not None:
+        if not data.summary.least <= data.summary.mean <= data.summary.most:
+            raise ConfigError.of(
+                str(path), "mean", data.summary.mean, "must lie between minimum and maximum",
+                "give the output as the tool printed it",
+            )  # fmt: skip
+    elif data.kind == "histogram":
         low, high = data.edges[:, 0], data.edges[:, 1]
         order = np.argsort(low, kind="stable")
         apart = (high[order][:-1] <= low[order][1:] * (1 + 1e-12)).all()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -12,13 +13,16 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.quantities import exact_ns
 from mmusim.base.units import NS
 from mmusim.calibration.foreign import read_foreign
-from mmusim.calibration.foreign_series import Floats, Foreign, from_bins
+from mmusim.calibration.foreign_series import Floats, Foreign, Summary, from_bins
 from mmusim.calibration.plausible import plausible
-from mmusim.calibration.tables import as_cost, ks_distance, table
+from mmusim.calibration.tables import Certainty, as_cost, ks_distance, table
 from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check
-from mmusim.costs.distributions import Distribution, Lognormal
+from mmusim.costs.distributions import Constant, Distribution, Lognormal
 from mmusim.vocabulary import COSTS
+
+NORMAL_95: Final = 1.96
+"""Standard errors on each side of a mean in its 95 % interval."""
 
 
 class Fitted(NamedTuple):
@@ -28,16 +32,18 @@ class Fitted(NamedTuple):
     shape: str
     distribution: Distribution
     value: Any  # as a profile has it
-    ks: float  # largest distance between the distribution functions
-    quantile_error: float  # largest relative error of p50, p90, p99
+    ks: float | None  # largest distance between the distribution functions; None: not known
+    quantile_error: float | None  # largest relative error of p50, p90, p99; None: not known
     observations: int
+    certainty: Certainty | None = None  # of a mean
+    about: str = ""  # what the times include, and what the file lacks
 
 
 def fits_of(argument: str, *, implausible: bool = False) -> list[Fitted]:
     """Fit what an argument names: ``COST=FILE``, behind it ``:NAME``, ``:UNIT`` or both.
 
-    NAME is a column, a map or a system call of the file; UNIT is one of ns, us, ms, s, min. A map
-    that is called like a unit is written with its @.
+    NAME is a column, a map, a system call or a reason of exits; UNIT is one of ns, us, ms, s, min.
+    A map that is called like a unit is written with its @.
 
     Raises
     ------
@@ -51,7 +57,8 @@ def fits_of(argument: str, *, implausible: bool = False) -> list[Fitted]:
         )
     file, rest = _place(place)
     unit = rest.pop() if rest and rest[-1] in NS else ""
-    return fits(cost, read_foreign(Path(file), unit, ":".join(rest)), implausible=implausible)
+    data = read_foreign(Path(file), unit, ":".join(rest), cost)
+    return fits(cost, data, implausible=implausible)
 
 
 def _place(place: str) -> tuple[str, list[str]]:
@@ -76,6 +83,8 @@ def fits(cost: str, data: Foreign, *, implausible: bool = False) -> list[Fitted]
         raise ConfigError.of("fit", cost, None, "has no observation", "give a file with some")
     if not implausible:
         plausible(cost).check(cost, data)
+    if data.summary is not None:
+        return [_of_summary(cost, data.summary, data.note)]
     if data.kind == "samples":
         points, weight = data.samples, np.ones(len(data.samples))
         exact = table(data.samples)
@@ -102,7 +111,19 @@ def fits(cost: str, data: Foreign, *, implausible: bool = False) -> list[Fitted]
         if cv <= 3:
             spec = {"gamma": {"mean": exact_ns(round(mean, 3)), "cv": round(cv, 6)}}
             out.append(_fitted(cost, "gamma", spec, data))
-    return sorted(out, key=lambda fitted: fitted.ks)
+    return sorted(out, key=lambda fitted: fitted.ks or 0.0)
+
+
+def _of_summary(cost: str, summary: Summary, note: str) -> Fitted:
+    """Take the mean for a constant. Its interval is that of the mean, and of its last digit."""
+    mean = exact_ns(round(summary.mean, 3))
+    half = NORMAL_95 * summary.error + summary.rounding
+    certainty = None
+    if summary.count > 1:
+        low = max(summary.mean - half, 0.0)
+        certainty = Certainty(low, summary.mean + half, summary.count, 1)
+    constant = Constant(round(summary.mean, 3))
+    return Fitted(cost, "constant", constant, mean, None, None, summary.count, certainty, note)
 
 
 def _gamma_cv(s: float) -> float:
@@ -126,7 +147,7 @@ def _fitted(cost: str, shape: str, value: Any, data: Foreign) -> Fitted:
             data.edges, data.counts
         ).quantile(p)  # fmt: skip
     error = np.max(np.abs(distribution.quantile(p) - truth) / np.maximum(truth, 1.0))
-    return Fitted(cost, shape, distribution, value, ks, float(error), data.count)
+    return Fitted(cost, shape, distribution, value, ks, float(error), data.count, about=data.note)
 
 
 def _ks_of_bins(edges: Floats, counts: Floats, distribution: Distribution) -> float:
@@ -142,12 +163,7 @@ def foreign_profile(chosen: Mapping[str, Fitted], name: str, base: str) -> dict[
     costs: dict[str, Any] = {}
     for cost in COSTS:
         if cost in chosen:
-            f = chosen[cost]
-            costs[cost] = {
-                "value": f.value, "provenance": "measured", "ks": round(f.ks, 5),
-                "note": f"{f.shape} fitted to {f.observations} observations; p50, p90, p99 within "
-                f"{f.quantile_error:.1%}",
-            }  # fmt: skip
+            costs[cost] = _written(chosen[cost])
         else:
             costs[cost] = fallback.costs[cost].model_dump(mode="json", exclude_none=True)
             if costs[cost]["provenance"] == "measured":
@@ -158,3 +174,25 @@ def foreign_profile(chosen: Mapping[str, Fitted], name: str, base: str) -> dict[
     }  # fmt: skip
     check(data, HostProfile, name)
     return data
+
+
+def _written(f: Fitted) -> dict[str, Any]:
+    """Return a cost as a profile has it."""
+    about = f"; {f.about}" if f.about else ""
+    made: dict[str, Any] = {"value": f.value, "provenance": "measured"}
+    if f.ks is not None:
+        made["ks"] = round(f.ks, 5)
+    if f.certainty is not None:
+        low, high, observations, replicates = f.certainty
+        made["certainty"] = {
+            "low": exact_ns(math.floor(low)), "high": exact_ns(math.ceil(high)),
+            "samples": observations, "replicates": replicates,
+        }  # fmt: skip
+    if f.quantile_error is None:
+        made["note"] = f"mean of {f.observations} observations, whose shape is not known{about}"
+    else:
+        made["note"] = (
+            f"{f.shape} fitted to {f.observations} observations; p50, p90, p99 within "
+            f"{f.quantile_error:.1%}{about}"
+        )
+    return made

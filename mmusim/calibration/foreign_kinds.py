@@ -1,9 +1,10 @@
-"""The measurements in files of each foreign kind: CSV, bpftrace, perf trace.
+"""The measurements in files of each foreign kind: CSV, bpftrace, perf trace, exits of KVM.
 
 * **CSV of samples**: columns of times, each named with its unit (``latency_us``).
 * **CSV of a histogram**: columns ``low``, ``high`` and ``count``, with a unit as above.
 * **bpftrace**: maps as ``hist()`` and ``lhist()`` print them, ``[16, 32)  7 |@@|``.
 * **perf trace**: lines with ``( 0.012 ms): comm/tid call(...)`` or ``duration: 12.3 ms``.
+* **ftrace** and ``perf kvm stat``: :mod:`mmusim.calibration.exit_times`.
 
 Other known outputs are recognised, and refused with the reason.
 """
@@ -17,7 +18,9 @@ from typing import Final
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import unreadable
 from mmusim.base.parsing import parse_csv
+from mmusim.base.recordings import BPFTRACE, PERF_TRACE, recording_of
 from mmusim.base.units import NS
+from mmusim.calibration.exit_times import OF_EXITS, exits_of
 from mmusim.calibration.foreign_series import Series, histogram, samples, unit_of
 
 _BIN = re.compile(
@@ -46,19 +49,6 @@ _MOMENTS: Final = (
     "end",
 )
 """Columns that say when, not how long."""
-_OTHERS: Final = (
-    (r"^\s*VM-EXIT\s+Samples", "perf kvm stat, which has means and no distribution",
-     "record single durations, e.g. with perf trace or bpftrace's hist()"),
-    (r"^# tracer:|kvm_exit:|kvm_entry:", "ftrace, whose events are no durations",
-     "let bpftrace measure from one event to the other and print hist()"),
-    (r"^\s*Summary of events:|^\s*syscall\s+calls\s+errors",
-     "perf trace -s, which has means and no distribution", "record with perf trace without -s"),
-    (r"dirty memory time:|Populate memory time:",
-     "dirty_log_perf_test, whose phases are many costs together",
-     "compare them with `mmusim dirty-log-perf-test`"),
-    (r'"dirty-sync-count"|^Migration status:|^Data processed:|Precopy: iter=',
-     "a migration's statistics, which are no single cost", "give durations of one operation"),
-)  # fmt: skip
 
 
 def series_of(text: str, source: str) -> list[Series]:
@@ -70,9 +60,11 @@ def series_of(text: str, source: str) -> list[Series]:
         If it is of no known kind, or has a value that is no number.
     """
     lines = [line for line in text.split("\n") if line.strip()]
-    for pattern, what, remedy in _OTHERS:
-        if any(re.search(pattern, line) for line in lines[:200]):
-            raise unreadable(source, f"is the output of {what}", remedy)
+    known = recording_of(text)
+    if known in OF_EXITS:
+        return exits_of(text, source)
+    if known is not None and known not in (BPFTRACE, PERF_TRACE):
+        raise unreadable(source, f"is the output of {known.what}", known.remedy)
     if any(_BIN.match(line) for line in lines):
         return _bpftrace(lines, source)
     if any(_PERF.search(line) for line in lines):
@@ -80,8 +72,8 @@ def series_of(text: str, source: str) -> list[Series]:
     if lines and re.search(r"[,;\t]|^[\w.+()%µ -]+$", lines[0]):
         return _csv(text, source)
     raise unreadable(
-        source, "is neither CSV, bpftrace nor perf trace",
-        "give a column of times, columns low, high, count, or what hist() or perf trace prints",
+        source, "is neither CSV, bpftrace, perf trace, ftrace nor perf kvm stat",
+        "give a column of times, columns low, high, count, or what one of these tools prints",
     )  # fmt: skip
 
 

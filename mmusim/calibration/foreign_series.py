@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,32 +23,59 @@ _UNITS: Final = {
 _UNIT_OF_NAME = re.compile(rf"(?:^|[\s_.\-(\[@])({'|'.join(_UNITS)})[)\]]?$", re.IGNORECASE)
 
 
+class Summary(NamedTuple):
+    """What a tool says of times that it does not keep: nothing of their shape."""
+
+    mean: float
+    error: float  # standard error of the mean
+    rounding: float  # half a unit of the last digit printed
+    least: float
+    most: float
+    count: int
+
+    def times(self, factor: float) -> Summary:
+        """Return the same with every time multiplied by `factor`."""
+        scaled = [factor * time for time in self[:5]]
+        return Summary(scaled[0], scaled[1], scaled[2], scaled[3], scaled[4], self.count)
+
+
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Times that a file holds: samples, or counts in half-open bins."""
+    """Times that a file holds: samples, counts in half-open bins, or a summary."""
 
-    kind: str  # samples or histogram
+    kind: str  # samples, histogram or summary
     samples: Floats  # (n,) of samples
     edges: Floats  # (bins, 2) of a histogram
     counts: Floats  # (bins,)
+    summary: Summary | None = None
+    note: str = ""  # what the times include, and what the file lacks
 
     @property
     def count(self) -> int:
         """How many observations there are."""
+        if self.summary is not None:
+            return self.summary.count
         return len(self.samples) if self.kind == "samples" else int(self.counts.sum())
 
     def times(self, factor: float) -> Foreign:
         """Return the same with every time multiplied by `factor`."""
-        return Foreign(self.kind, self.samples * factor, self.edges * factor, self.counts)
+        scaled = self.summary.times(factor) if self.summary is not None else None
+        return replace(
+            self, samples=self.samples * factor, edges=self.edges * factor, summary=scaled
+        )
 
     def median(self) -> float:
-        """Return the median, of a histogram as if each bin were uniform."""
+        """Return the median, of a histogram as if each bin were uniform, of a summary its mean."""
+        if self.summary is not None:
+            return self.summary.mean
         if self.kind == "samples":
             return float(np.median(self.samples))
         return float(from_bins(self.edges, self.counts).quantile(0.5))
 
     def mean(self) -> float:
         """Return the mean, of a histogram as if each bin were uniform."""
+        if self.summary is not None:
+            return self.summary.mean
         if self.kind == "samples":
             return float(self.samples.mean())
         return float((self.edges.mean(axis=1) * self.counts).sum() / self.counts.sum())
@@ -58,15 +85,22 @@ class Foreign:
 class Series:
     """One of the things that a file measures."""
 
-    name: str  # a column, a map or a system call; empty if the file names none
+    name: str  # a column, a map, a system call or the reason of an exit; empty if there is none
     unit: str  # of its times; empty if the file does not say
     data: Foreign
     likely: bool = True  # False: used only on request by name
+    costs: tuple[str, ...] = ()  # for which it needs no request by name, whatever else there is
 
 
-def samples(values: Sequence[float]) -> Foreign:
+def samples(values: Sequence[float], note: str = "") -> Foreign:
     """Return samples as they are."""
-    return Foreign("samples", np.array(values, np.float64), np.zeros((0, 2)), np.zeros(0))
+    made = np.array(values, np.float64)
+    return Foreign("samples", made, np.zeros((0, 2)), np.zeros(0), note=note)
+
+
+def summarised(summary: Summary, note: str) -> Foreign:
+    """Return a mean with its error, whose distribution nobody knows."""
+    return Foreign("summary", np.zeros(0), np.zeros((0, 2)), np.zeros(0), summary, note)
 
 
 def histogram(edges: Sequence[tuple[float, float]], counts: Sequence[float]) -> Foreign:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
+from mmusim.base.inputs import read_bytes
+from mmusim.base.parsing import parse_json
 
 FORMAT: Final = 1
+MOST_UNPACKED: Final = 1 << 30
+"""Bytes of a file of samples when it is unpacked. A probe writes some ten million."""
 Floats = NDArray[np.float64]
 
 
@@ -75,28 +79,34 @@ def load_samples(path: Path) -> Samples:
     ConfigError
         If it cannot be read, is damaged, or has another format.
     """
+    data = read_bytes(path)
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            head: Mapping[str, Any] = json.loads(bytes(file["head"]))
-            names = [name for name in file.files if name != "head"]
-            arrays = {name: file[name] / 10.0 for name in names}
-    except OSError as error:
-        raise ConfigError.of(
-            str(path), "file", None, f"cannot be read ({error.strerror or error})",
-            "give a file that mmusim probe has written",
-        ) from None  # fmt: skip
-    except Exception as error:
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            size = sum(member.file_size for member in packed.infolist())
+            if size > MOST_UNPACKED:
+                raise ValueError(f"it unpacks to {size:,} bytes")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            text = bytes(file["head"]).decode()
+            arrays = {name: file[name] / 10.0 for name in file.files if name != "head"}
+        in_order = sorted(arrays, key=_by_replicate)
+    except Exception as error:  # numpy and zipfile have many words for a damaged file
         raise ConfigError.of(
             str(path), "file", None, f"is no file of samples, or damaged ({error})",
             "measure again with mmusim probe",
         ) from None  # fmt: skip
+    head = parse_json(text, str(path), "head")
+    if not isinstance(head, dict) or not isinstance(head.get("facts", {}), dict):
+        raise ConfigError.of(
+            str(path), "head", None, "is not that of a file of samples",
+            "measure again with mmusim probe",
+        )  # fmt: skip
     if head.get("format") != FORMAT:
         raise ConfigError.of(
             str(path), "format", head.get("format"), f"is not {FORMAT}",
             "use the mmusim that wrote it, or measure again",
         )  # fmt: skip
-    samples = Samples(facts=dict(head["facts"]))
-    for name in sorted(arrays, key=_by_replicate):
+    samples = Samples(facts=dict(head.get("facts", {})))
+    for name in in_order:
         samples.arrays.setdefault(name.rpartition("#")[0], []).append(arrays[name])
     return samples
 

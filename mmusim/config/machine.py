@@ -172,7 +172,8 @@ class Policies(Strict):
 
 
 MOST_SEED: Final = 1 << 53
-Seeds = Annotated[int, Field(ge=1, le=100_000)]
+MOST_SEEDS: Final = 100_000
+Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
 """Runs of a policy in a setting."""
 
 

@@ -23,7 +23,7 @@ def unequal_slices(vcpus: int, memory: int) -> Iterator[MisfitError]:
         size = max(1, round(memory / REGION / vcpus)) * vcpus * REGION
         yield MisfitError(
             "vm.memory", show_bytes(memory),
-            f"cannot be parted among {vcpus} vCPUs in whole 2 MiB regions, as the selftest parts it",
+            f"cannot be parted among {vcpus} vCPUs in whole 2 MiB regions, as the test parts it",
             f'write "{show_bytes(size)}"',
         )  # fmt: skip
 

@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.errors import MmusimError
+from mmusim.base.machine import MACHINE_ERRORS
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
 from mmusim.engine.simulate import Reached, Simulation
@@ -31,10 +32,6 @@ from mmusim.store.provenance import model_version, provenance
 
 HEARTBEAT_S: Final = 1.0
 """Seconds between two progress reports of a run."""
-
-
-MACHINE_ERRORS: Final = (MemoryError, OSError, ImportError)
-"""What goes wrong by the machine: no memory, no disk, a library that is missing or damaged."""
 
 
 class OtherVersionError(MmusimError):
@@ -219,7 +216,8 @@ def run_job(
     Raises
     ------
     MemoryError, OSError, ImportError
-        If the machine is at fault (:data:`MACHINE_ERRORS`): what happened is no result of the run.
+        If the machine is at fault (:data:`mmusim.base.machine.MACHINE_ERRORS`): what happened is no
+        result of the run.
     """
     started = time.perf_counter()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +115,7 @@ class _Side:
             "model_version": version,
             "engine": ", ".join(sorted({key.engine for key, _ in made})),
         }
-        self.configs = {name: _flat(tomllib.loads(text)) for name, text in settings.values()}
+        self.configs = {name: _flat(config) for name, config in store.configurations().values()}
         for key, (name, _) in settings.items():
             self.configs[name][HOST] = hosts[key][1]
         self.runs: dict[Run, Metrics] = {

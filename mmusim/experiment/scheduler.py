@@ -10,7 +10,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Final
 
+from mmusim.base.errors import ConfigError
 from mmusim.config.experiment import Experiment
+from mmusim.config.machine import MOST_SEEDS
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO, prepare
 from mmusim.execution.processes import interrupts
@@ -247,6 +249,16 @@ def in_rounds(
 
 
 def seeds_of(setting: Setting, seeds: int | None = None) -> range:
-    """Return the seeds of a setting; `seeds` replaces their number."""
+    """Return the seeds of a setting; `seeds` replaces their number.
+
+    Raises
+    ------
+    ConfigError
+        If `seeds` is out of the bounds that hold in the file.
+    """
+    if seeds is not None and not 1 <= seeds <= MOST_SEEDS:
+        raise ConfigError.of(
+            "command line", "--seeds", seeds, f"is not from 1 to {MOST_SEEDS:,}", "correct it"
+        )
     wanted = setting.experiment.replications
     return range(wanted.first_seed, wanted.first_seed + (seeds or wanted.seeds))

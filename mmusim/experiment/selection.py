@@ -12,6 +12,7 @@ import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.pairing import column
+from mmusim.config.machine import MOST_SEEDS
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
@@ -160,6 +161,8 @@ def _check(rules: Rules) -> None:
          "give 3 or more; 10 is usual"),
         ("--max-seeds", rules.limit, rules.limit >= rules.first, "is less than the first seeds",
          f"give {rules.first} or more"),
+        ("--max-seeds", rules.limit, rules.limit <= MOST_SEEDS, f"is more than {MOST_SEEDS:,}",
+         "give fewer"),
     ):  # fmt: skip
         if not right:
             raise ConfigError.of("select", key, value, rule, remedy)

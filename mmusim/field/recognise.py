@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import read_text
+from mmusim.base.recordings import MIGRATION, recording_of
 from mmusim.field import cloud_hypervisor, libvirt, proxmox, qemu
 from mmusim.field.log import MigrationLog
 
@@ -53,6 +54,12 @@ def read_log(path: str | Path) -> MigrationLog:
                 str(path), "file", None, f"looks like {kind.name} and {error}",
                 "give the whole answer of the command, in English",
             ) from None  # fmt: skip
+    known = recording_of(text)
+    if known is not None and known is not MIGRATION:
+        raise ConfigError.of(
+            str(path), "file", None, f"is no log of a migration but the output of {known.what}",
+            known.remedy,
+        )  # fmt: skip
     raise ConfigError.of(
         str(path), "file", None, "is no log of a migration that mmusim knows",
         f"give one of: {'; '.join(kind.name for kind in FORMATS)}, in English (LC_ALL=C)",

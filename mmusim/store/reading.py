@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.parsing import parse_toml
 from mmusim.store.provenance import model_version
 from mmusim.store.record import Key, checksum, unpack
 from mmusim.store.schema import DamagedError, explained
@@ -142,6 +143,25 @@ class Reader:
             key: (name if newest[name] == key else f"{name} [{key[:8]}]".strip(), config)
             for key, name, config in rows
         }
+
+    def configurations(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Return name and parsed configuration of every cell by its key.
+
+        Raises
+        ------
+        DamagedError
+            If a configuration is not as it was written.
+        """
+        found = {}
+        for key, (name, text) in self.settings().items():
+            try:
+                config = parse_toml(text, name)
+                config["vm"]["memory"], config["vm"]["vcpus"]
+            except (ConfigError, KeyError, TypeError):  # a text of another type, or half of one
+                what = f"the configuration of setting {name or 'all'!r} cannot be read"
+                raise DamagedError.of(self.folder, what) from None
+            found[key] = name, config
+        return found
 
     def hosts(self) -> dict[str, tuple[str, str]]:
         """Return name and hash of every cell's host profile by the cell's key."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,7 +32,7 @@ def frame(folder: Path) -> pd.DataFrame:
     store = Store.open(folder)
     try:
         cells = {
-            key: (name, tomllib.loads(toml)["vm"]) for key, (name, toml) in store.settings().items()
+            key: (name, config["vm"]) for key, (name, config) in store.configurations().items()
         }
         rows: list[dict[str, Any]] = []
         for key, policy, seed, record in store.results(figures_only=True):

@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
-from mmusim.base.histogram import Histogram
+from mmusim.base.histogram import BINS, Histogram
+from mmusim.base.inputs import read_gzip_text, unreadable
+from mmusim.base.parsing import parse_json
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.engine import simulate
 from mmusim.execution.parallel import in_parallel
@@ -27,6 +30,9 @@ from mmusim.validation.live_grid import PASSES, GridSetting
 FORMAT: Final = 1
 Kind = Literal["measured", "simulated"]
 COUNTED: Final = ("pf_taken", "pf_fixed", "pf_fast", "pages_4k", "pages_2m")
+
+
+_RECORD_AGAIN: Final = "record again with mmusim validate --live --record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,48 @@ def save_runs(path: Path, runs: Sequence[RunOf], facts: dict[str, Any]) -> None:
         unfinished.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
 
 
+Number = Annotated[int, Field(ge=0)]
+Time = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Sparse(BaseModel):
+    """A histogram as :meth:`Histogram.sparse` writes it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    bins: list[Number]
+    counts: list[Number]
+    exact: Annotated[list[int], Field(min_length=3, max_length=3)]
+
+
+class _Stored(BaseModel):
+    """A line of a file of recorded runs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    setting: str
+    which: str
+    kind: Kind
+    seed: int
+    total_ns: Time
+    latencies: _Sparse
+    counters: dict[str, int]
+    dirty: Number | None
+    log_ns: Time
+
+    def run(self) -> RunOf:
+        """Return the run.
+
+        Raises
+        ------
+        ValueError
+            If the histogram has a bin that there is not, or not a count for each bin.
+        """
+        sparse = self.latencies
+        if len(sparse.bins) != len(sparse.counts) or max(sparse.bins, default=0) >= BINS:
+            raise ValueError("latencies have not a count for each of their bins")
+        fields = {name: getattr(self, name) for name in RunOf.__slots__}
+        return RunOf(**fields | {"latencies": Histogram.from_sparse(sparse.model_dump())})
+
+
 def load_runs(path: Path) -> tuple[list[RunOf], dict[str, Any]]:
     """Read what :func:`save_runs` wrote.
 
@@ -162,19 +210,27 @@ def load_runs(path: Path) -> tuple[list[RunOf], dict[str, Any]]:
     ConfigError
         If the file cannot be read, is damaged, or has another format.
     """
-    try:
-        head, *lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-        first = json.loads(head)
-        data = [json.loads(line) for line in lines]
-        version = first.get("format")
-    except (OSError, EOFError, ValueError, AttributeError) as error:
+    source = str(path)
+    lines = [line for line in read_gzip_text(path).split("\n") if line.strip()]
+    first, *data = [
+        parse_json(line, f"{source} line {number}") for number, line in enumerate(lines, 1)
+    ] or [None]
+    if not isinstance(first, dict):
+        raise unreadable(path, "is no file of recorded runs", _RECORD_AGAIN)
+    if first.get("format") != FORMAT:
         raise ConfigError.of(
-            str(path), "file", None, f"is no file of recorded runs, or damaged ({error})",
-            "record again with mmusim validate --live --record",
-        ) from None  # fmt: skip
-    if version != FORMAT:
-        raise ConfigError.of(
-            str(path), "format", version, f"is not {FORMAT}", "record again with this mmusim"
+            source, "format", first.get("format"), f"is not {FORMAT}", _RECORD_AGAIN
         )
-    runs = [RunOf(**d | {"latencies": Histogram.from_sparse(d["latencies"])}) for d in data]
+    if not isinstance(first.get("facts"), dict):
+        raise unreadable(path, "is no file of recorded runs: it lacks facts", _RECORD_AGAIN)
+    runs = []
+    for number, fields in enumerate(data, 2):
+        try:
+            runs.append(_Stored.model_validate(fields).run())
+        except ValueError as error:  # pydantic's too
+            said = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
+            key = ".".join(map(str, said.get("loc", ()))) or "line"
+            raise ConfigError.of(
+                f"{source} line {number}", key, None, str(said["msg"]).lower(), _RECORD_AGAIN
+            ) from None  # fmt: skip
     return runs, first["facts"]

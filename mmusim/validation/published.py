@@ -7,14 +7,17 @@ others are not predicted.
 
 from __future__ import annotations
 
-import csv
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.inputs import read_text
+from mmusim.base.parsing import parse_csv
 
 COLUMNS: Final = (
     "id", "metric", "setup", "policy_before", "value_before", "policy_after", "value_after", "unit",
@@ -65,19 +68,14 @@ def read(path: Path = TABLE) -> list[Figure]:
     ConfigError
         If there is no such file, it lacks a column, or a value is not a number.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError.of(
-            str(path), "file", None, f"cannot be read ({error})", "give a table of published times"
-        ) from None
-    missing = [name for name in COLUMNS if not lines or name not in lines[0]]
+    head, *rows = parse_csv(read_text(path), str(path)) or [[]]
+    missing = [name for name in COLUMNS if not rows or name not in head]
     if missing:
         raise ConfigError.of(
             str(path), "columns", None, f"lacks {', '.join(missing)}",
             f"write a CSV file with the columns {', '.join(COLUMNS)}",
         )  # fmt: skip
+    lines = [dict(zip_longest(head, row[: len(head)], fillvalue="")) for row in rows]
     figures: dict[tuple[str, ...], Figure] = {}
     for number, line in enumerate(lines, 2):
         for figure in _figures(line, f"{path} line {number}"):
@@ -94,9 +92,9 @@ def _figures(line: dict[str, str], where: str) -> Iterator[Figure]:
         try:
             value = float(text)
         except ValueError:
-            raise ConfigError.of(
-                where, f"value_{when}", text, "is not a number", "write e.g. 0.25"
-            ) from None
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise ConfigError.of(where, f"value_{when}", text, "is not a number", "write e.g. 0.25")
         unit = line["unit"].strip()
         head = {
             "id": line["id"], "metric": line["metric"], "setup": line["setup"], "variant": variant,

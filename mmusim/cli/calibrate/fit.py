@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import tomli_w
 import typer
@@ -18,14 +18,20 @@ from mmusim.cli.shared.output import table
 RENAMED = {
     "--out": "--to",
 }
+NEAR: Final = 0.01
+"""KS distance within which a shape of two parameters is taken for a table of quantiles."""
+NO_SHAPE: Final = (
+    "a mean says nothing of the shape; written as a constant with the interval of the mean; "
+    "record single times, e.g. with ftrace, for a distribution"
+)
 
 
 def fit(
     data: Annotated[
         list[str],
         typer.Argument(
-            help="COST=FILE[:NAME][:UNIT]: samples or histogram as CSV, perf trace, bpftrace; NAME "
-            "is the column, the system call or the map.",
+            help="COST=FILE[:NAME][:UNIT]: samples or histogram as CSV, perf trace, bpftrace, "
+            "ftrace of KVM, perf kvm stat; NAME is the column, call, map or reason of exits.",
         ),
     ],
     to: ToProfile = Path("myhost.toml"),
@@ -48,14 +54,22 @@ def fit(
                 "fit", cost, item, "is fitted twice", "give one file for each cost"
             )
         shapes = [f for f in found if f.shape != "quantiles"]
-        best = shapes[0] if shapes and shapes[0].ks < 0.01 else found[0]
+        near = bool(shapes) and shapes[0].ks is not None and shapes[0].ks < NEAR
+        best = shapes[0] if near else found[0]
+        if best.about:
+            typer.echo(f"{item}: {best.about}", err=True)
+        if best.ks is None:
+            typer.echo(f"{item}: {NO_SHAPE}", err=True)
         chosen[cost] = best
         rows += [
             {
                 "cost": f.cost, "shape": f.shape, "observations": f.observations,
                 "mean": show_ns(f.distribution.mean()),
                 "median": show_ns(float(f.distribution.quantile(0.5))),
-                "KS": round(f.ks, 4), "error of p50, p90, p99": f"{f.quantile_error:.1%}",
+                "KS": "" if f.ks is None else round(f.ks, 4),
+                "error of p50, p90, p99": (
+                    "" if f.quantile_error is None else f"{f.quantile_error:.1%}"
+                ),
                 "chosen": "yes" if f is best else "",
             }
             for f in found

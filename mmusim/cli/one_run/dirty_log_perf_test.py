@@ -17,6 +17,16 @@ from mmusim.cli.shared.output import table
 from mmusim.config.driver import MANUAL
 from mmusim.config.settings import settings_of
 from mmusim.engine import simulate
+from mmusim.field.selftest import (
+    AVERAGE,
+    TOTAL,
+    Measured,
+    beside_measured,
+    read_selftest,
+    shown,
+    simulated_times,
+    unlike,
+)
 from mmusim.plan.make import make_plan
 from mmusim.policies import choose
 from mmusim.trace.records import Trace
@@ -69,14 +79,18 @@ def dirty_log_perf_test(
     vcpus: Annotated[int, typer.Option("-v", min=1, help="vCPUs.")] = 1,
     memory: Annotated[str, typer.Option("-b", help="Memory of each vCPU: 512M, 1G.")] = "1G",
     backing: Annotated[str, typer.Option("-s", help="Backing source.")] = "anonymous",
-    iterations: Annotated[int, typer.Option("-i", help="Rounds.")] = 2,
+    iterations: Annotated[
+        int | None, typer.Option("-i", help="Rounds [2, or those of --measured].")
+    ] = None,
     write_percent: Annotated[int, typer.Option("-w", help="Percentage of writes.")] = 100,
     random_access: Annotated[bool, typer.Option("-a", help="Pages in random order.")] = False,
     overlap: Annotated[bool, typer.Option("-o", help="vCPUs share all memory.")] = False,
     nested: Annotated[bool, typer.Option("-n", help="Run as a nested guest.")] = False,
     run_vcpus: Annotated[bool, typer.Option("-e", help="vCPUs run while disabling.")] = False,
     no_manual_protect: Annotated[bool, typer.Option("-g", help="No manual protect.")] = False,
-    random_seed: Annotated[int, typer.Option("-r", help="Random seed.")] = 1,
+    random_seed: Annotated[
+        int | None, typer.Option("-r", help="Random seed [1, or that of --measured].")
+    ] = None,
     memslots: Annotated[int, typer.Option("-x", help="Memory slots; only 1 is modelled.")] = 1,
     guest_mode: Annotated[int, typer.Option("-m", help="Guest mode; only 0 is modelled.")] = 0,
     pin: Annotated[
@@ -88,9 +102,18 @@ def dirty_log_perf_test(
     policy: Annotated[str, typer.Option(help="Policy or kernel, see `policies`.")] = "linux-6.13",
     host: Annotated[str, typer.Option(help="Host profile, see `hosts`.")] = "skylake-2021",
     sample: Annotated[str, typer.Option(help="Touch this share of memory only.")] = "100%",
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="What the real test printed: print both, line by line.", metavar="FILE"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run KVM's selftest of that name in the simulator: its options, its output."""
+    real = None if measured is None else read_selftest(measured)
+    told = real or Measured({})
+    iterations = (told.iterations or LEAST_ITERATIONS) if iterations is None else iterations
+    random_seed = told.random_seed if random_seed is None else random_seed
+    random_seed = 1 if random_seed is None else random_seed
     options = Options(
         vcpus=vcpus, memory=memory, backing=backing, iterations=iterations,
         write_percent=write_percent, random_access=random_access, overlap=overlap,
@@ -99,14 +122,29 @@ def dirty_log_perf_test(
         random_seed=random_seed, policy=policy, host=host, sample=sample,
     )  # fmt: skip
     setting = settings_of(experiment(options), SOURCE, Path())[0]
-    if not as_json:
+    if not as_json and real is None:
         typer.echo(f"Test iterations: {options.iterations}")
     trace = simulate(make_plan(setting, options.policy, options.random_seed))
+    if real is not None:
+        _print_beside(real, trace, options.iterations, setting.experiment.vm.memory, as_json)
+        return
     if as_json:
         table("", rows(trace), True)
         return
     for line in printed(trace):
         typer.echo(line)
+
+
+def _print_beside(
+    real: Measured, trace: Trace, iterations: int, memory: int, as_json: bool
+) -> None:
+    """Print what was measured beside what is simulated, and in what the two runs differ."""
+    differing = unlike(real, iterations, memory)
+    for one in differing:
+        typer.echo(f"notice: {one}", err=True)
+    made = beside_measured(real, trace)
+    title = "Measured and simulated; ratio: simulated over measured"
+    table(title, made if as_json else shown(made), as_json, notices=differing)
 
 
 def rows(trace: Trace) -> list[dict[str, Any]]:
@@ -211,22 +249,15 @@ def _refused(option: str, value: Any, rule: str, remedy: str) -> ConfigError:
 
 def printed(trace: Trace) -> list[str]:
     """Return the selftest's lines for a run: each phase's time, then totals and averages."""
-    lines, totals = [], {"get": [0, 0], "clear": [0, 0]}
-    for phase in trace.phases:
-        if not phase.name:
-            continue
-        ns = phase.end_ns - phase.start_ns
-        lines.append(f"{phase.name[0].upper()}{phase.name[1:]} time: {seconds(ns)}s")
-        for kind, total in totals.items():
-            if f" {kind} dirty log" in phase.name:
-                total[0] += ns
-                total[1] += 1
-    for kind, (ns, times) in totals.items():
-        if times:
-            lines.append(
-                f"{kind.capitalize()} dirty log over {times} iterations took {seconds(ns)}s. "
-                f"(Avg {seconds(ns // times)}s/iteration)"
-            )
+    times = simulated_times(trace)
+    lines = []
+    for name, ns in times.items():
+        if name.endswith(" time"):
+            lines.append(f"{name}: {seconds(ns)}s")
+        elif name.endswith(TOTAL):
+            what = name.removesuffix(TOTAL)
+            mean = times[what + AVERAGE]
+            lines.append(f"{what} took {seconds(ns)}s. (Avg {seconds(mean)}s/iteration)")
     return lines
 
 

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from mmusim.config.machine import MOST_SEEDS
+
 ExperimentFile = Annotated[
     Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")
 ]
@@ -32,7 +34,9 @@ ToTrace = Annotated[Path, typer.Option("--to", help="The trace file to write.")]
 
 Seeds = Annotated[
     int | None,
-    typer.Option(min=2, help="Number of replications [the file's].", show_default=False),
+    typer.Option(
+        min=2, max=MOST_SEEDS, help="Number of replications [the file's].", show_default=False
+    ),
 ]
 Workers = Annotated[
     int | None,

@@ -180,7 +180,7 @@ def test_runs_survive_the_file_and_damage_is_refused(tmp_path: Path) -> None:
     assert facts == {"mmu": "shadow"}
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ConfigError, match="is no file of recorded runs, or damaged"):
+    with pytest.raises(ConfigError, match="is cut short; copy or record it again"):
         load_runs(path)
     path.write_bytes(gzip.compress(json.dumps({"format": 99}).encode()))
     with pytest.raises(ConfigError, match="format = 99: is not 1"):

@@ -97,9 +97,15 @@ def test_one_of_several_is_asked_for(
         ("latency_us\n1e999\n", "", "must be finite"),
         ("a,b_us\nx,1\ny\n", "", "no number in row 2"),
         ("latency_us\n1\n", "parsec", "is not one of"),
-        ("  VM-EXIT    Samples  Samples%\n", "", "perf kvm stat, which has means"),
+        ("  VM-EXIT    Samples  Samples%\n", "", "looks like perf kvm stat and has no whole row"),
         ("Migration status: completed\n", "", "migration's statistics"),
-        ("CPU 0/KVM-1 [3] d..1. 9.1: kvm_exit: vcpu 0\n", "", "ftrace, whose events"),
+        ("CPU 0/KVM-1 [3] d..1. 9.1: kvm_exit: vcpu 0\n", "", "has no kvm_exit with a reason"),
+        (
+            " contended   total wait     max wait     avg wait\n",
+            "",
+            "a wait is what the simulation",
+        ),
+        ("kvm statistics - summary\n", "", "kvm_stat, which counts events and times none"),
         ("Populate memory time: 0.4s\n", "", "dirty_log_perf_test"),
     ],
 )

@@ -12,10 +12,8 @@ import pytest
 from mmusim.base.errors import ConfigError
 from mmusim.cli.one_run.dirty_log_perf_test import Options, experiment, printed
 from mmusim.config.settings import Setting, settings_of
-from mmusim.engine import simulate
-from mmusim.plan.make import make_plan
 from mmusim.tests.support.command_line import mmusim_here
-from mmusim.tests.support.settings import CONSTANT, only
+from mmusim.tests.support.selftest_runs import run
 from mmusim.trace.records import PhaseTrace, Trace
 
 OPTIONS: dict[str, Any] = {
@@ -30,19 +28,6 @@ OPTIONS: dict[str, Any] = {
 def made(**options: Any) -> Setting:
     (made,) = settings_of(experiment(Options(**OPTIONS | options)), "test", Path())
     return made
-
-
-def run(policy: str = "linux-6.13", **driver: Any) -> Trace:
-    vm = driver.pop("vm", {})
-    data = {
-        "schema": 1, "id": "test", "question": "?",
-        "vm": {"vcpus": 2, "memory": "8MiB", "kernel": "linux-6.13"} | vm,
-        "host": {"profile": "skylake-2021", "costs": CONSTANT},
-        "policies": only(policy),
-        "driver": {"kind": "dirty-log-perf-test"} | driver,
-    }  # fmt: skip
-    (setting,) = settings_of(data, "test", Path())
-    return simulate(make_plan(setting, policy, 1))
 
 
 def phase(trace: Trace, name: str) -> PhaseTrace:
@@ -175,7 +160,7 @@ def test_g_switches_manual_protect_off() -> None:
         ("pin", "0,1,2,3", "names 4 processors for 2 vCPUs"),
         ("offset", "here", "-p = 'here': is not an address; write e.g. 0x40000000"),
         ("policy", "linux-6.13+lazzy", "is not a policy"),
-        ("policy", "linux-6.13+legacy+split-on-fault", "only the TDP MMU splits in a fault"),
+        ("policy", "linux-6.1+split-on-fault", "splitting in the fault came in 6.2"),
     ],
 )
 def test_an_option_without_counterpart_is_refused(option: str, value: Any, says: str) -> None:

@@ -1,4 +1,4 @@
-"""``mmusim workload import``: a trace from the output of lackey."""
+"""``mmusim workload import``: a trace from the output of lackey, or from the faults of a guest."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.inputs import MOST_TEXT, read_text
 from mmusim.cli.shared.options import Note, Quantum, ToTrace
 from mmusim.cli.shared.recording import blocks, keep
+from mmusim.workload.fault_trace import is_faults, parse_faults
 from mmusim.workload.lackey import parse
 
 RENAMED = {
@@ -19,13 +21,37 @@ RENAMED = {
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(help="Output of lackey; - is standard input.", metavar="LACKEY_OUTPUT")
+        Path,
+        typer.Argument(
+            help="Output of lackey (- is standard input), or faults: a table gfn,time_us with a "
+            "header, or ftrace's kvm_page_fault.",
+            metavar="FILE",
+        ),
     ],
     to: ToTrace,
     quantum: Quantum = 1000,
+    vcpu: Annotated[
+        str, typer.Option(help="Of faults: whose; all: of all in one order.", show_default=False)
+    ] = "",
+    unit: Annotated[
+        str, typer.Option(help="Of the times of a table: ns, us, ms, s.", show_default=False)
+    ] = "",
     note: Note = "",
 ) -> None:
-    """Convert what valgrind --tool=lackey --trace-mem=yes wrote into a trace file."""
+    """Convert what valgrind's lackey or a tracer of page faults wrote into a trace file."""
+    if str(source) != "-" and is_faults(source):
+        text = read_text(source, MOST_TEXT)
+        trace, said = parse_faults(text, str(source), {"note": note}, vcpu, unit)
+        for one in said:
+            typer.echo(one, err=True)
+        keep(trace, to)
+        return
+    for option, value in (("--vcpu", vcpu), ("--unit", unit)):
+        if value:
+            raise ConfigError.of(
+                "workload import", option, value, "makes no difference for lackey's output",
+                "leave it out",
+            )  # fmt: skip
     try:
         with open(0 if str(source) == "-" else source, "rb", buffering=0) as file:  # noqa: PTH123
             trace = parse(blocks(file.fileno()), quantum, {"note": note})

@@ -1,0 +1,40 @@
+"""What the machine refuses, in one line with a remedy: memory, disk, descriptors, libraries."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from typing import Final
+
+MACHINE_ERRORS: Final = (MemoryError, OSError, ImportError)
+"""What goes wrong by the machine: no memory, no disk, a library that is missing or damaged."""
+
+_FULL: Final = "free space, or write to another place"
+_DESCRIPTORS: Final = "allow more file descriptors, e.g. `ulimit -n 1024`, and run again"
+_REMEDIES: Final = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EMFILE: _DESCRIPTORS,
+    errno.ENFILE: _DESCRIPTORS,
+    errno.ENOMEM: "free memory, or use fewer --workers",
+    errno.EAGAIN: "allow more processes, e.g. `ulimit -u`, or use fewer --workers",
+    errno.EACCES: "check the permissions",
+    errno.EROFS: "write to another place",
+}
+
+
+def explain(error: BaseException) -> str:
+    """Return one line about one of :data:`MACHINE_ERRORS`: what happened, and what helps."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory; {_REMEDIES[errno.ENOMEM]}"
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        at = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{at}; {_REMEDIES[error.errno]}"
+    text = " ".join(str(error).split())
+    if os.strerror(errno.EMFILE) in text:  # of an import that failed, only the text is left
+        return f"{text}; {_DESCRIPTORS}"
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" (line {place[0].lineno} of {place[0].filename})" if place else ""
+    return f"{type(error).__name__}: {text}{where}; check this machine and its Python packages"
