@@ -119,11 +119,11 @@ def _of_summary(cost: str, summary: Summary, note: str) -> Fitted:
     mean = exact_ns(round(summary.mean, 3))
     half = NORMAL_95 * summary.error + summary.rounding
     certainty = None
-    if summary.count > 1:
+    if summary.observations > 1:
         low = max(summary.mean - half, 0.0)
-        certainty = Certainty(low, summary.mean + half, summary.count, 1)
+        certainty = Certainty(low, summary.mean + half, summary.observations, 1)
     constant = Constant(round(summary.mean, 3))
-    return Fitted(cost, "constant", constant, mean, None, None, summary.count, certainty, note)
+    return Fitted(cost, "constant", constant, mean, None, None, summary.observations, certainty, note)
 
 
 def _gamma_cv(s: float) -> float:

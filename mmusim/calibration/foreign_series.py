@@ -31,12 +31,12 @@ class Summary(NamedTuple):
     rounding: float  # half a unit of the last digit printed
     least: float
     most: float
-    count: int
+    observations: int
 
     def times(self, factor: float) -> Summary:
         """Return the same with every time multiplied by `factor`."""
         scaled = [factor * time for time in self[:5]]
-        return Summary(scaled[0], scaled[1], scaled[2], scaled[3], scaled[4], self.count)
+        return Summary(scaled[0], scaled[1], scaled[2], scaled[3], scaled[4], self.observations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Foreign:
     def count(self) -> int:
         """How many observations there are."""
         if self.summary is not None:
-            return self.summary.count
+            return self.summary.observations
         return len(self.samples) if self.kind == "samples" else int(self.counts.sum())
 
     def times(self, factor: float) -> Foreign:

@@ -302,7 +302,10 @@ def test_the_right_shape_fits_best(tmp_path: Path) -> None:
         path.write_text("latency_ns\n" + "\n".join(f"{x:.3f}" for x in ns))
         found = {f.shape: f for f in fits("c_exit", read_foreign(path))}
         other = {"lognormal": "gamma", "gamma": "lognormal"}[shape]
-        assert found[shape].ks < 0.03 < found[other].ks
+        right, wrong = found[shape].ks, found[other].ks
+        assert right is not None
+        assert wrong is not None
+        assert right < 0.03 < wrong
         assert found[shape].distribution.mean() == pytest.approx(truth.mean(), rel=0.05)
 
 
