@@ -123,7 +123,9 @@ def _of_summary(cost: str, summary: Summary, note: str) -> Fitted:
         low = max(summary.mean - half, 0.0)
         certainty = Certainty(low, summary.mean + half, summary.observations, 1)
     constant = Constant(round(summary.mean, 3))
-    return Fitted(cost, "constant", constant, mean, None, None, summary.observations, certainty, note)
+    return Fitted(
+        cost, "constant", constant, mean, None, None, summary.observations, certainty, note
+    )
 
 
 def _gamma_cv(s: float) -> float:
