@@ -116,6 +116,8 @@ def _facts(phase: PhaseTrace) -> dict[str, Any]:
 
 def _lock(timeline: Timeline) -> Iterator[Event]:
     for h in held(timeline.holds):
+        if h.start_ns == h.end_ns:
+            continue  # taken and given back within the instant
         name = f"{len(h.by)} for read" if h.shared else f"{name_of(h.by[0])} for write"
         by = {"holders": [name_of(who) for who in h.by]}
         yield _slice(HOST_PID, LOCK_TID, name, h.start_ns, h.end_ns, by)

@@ -69,8 +69,8 @@ MUTANTS = {
     ),
     "a get re-arms what it reports": Mutant(
         "engine/host/log_reports.py",
-        "    needed = mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0\n",
-        "    needed = large + split_2m > 0\n",
+        "        changed = mmu.rearm(vm.table, gfns, vm.pml) > 0\n",
+        "        changed = False\n",
         FORM + "[linux-6.13]",
     ),
     "a get flushes": Mutant(
@@ -81,8 +81,8 @@ MUTANTS = {
     ),
     "enabling flushes": Mutant(
         "engine/host/log_ioctls.py",
-        "    yield from unlock_and_flush(vm, host, owed)\n    send_slot(",
-        "    yield from unlock_and_flush(vm, host, False)\n    send_slot(",
+        "    yield from unlock_and_flush(vm, host, owed or plan.kernel.flushes_at_enable())\n",
+        "    yield from unlock_and_flush(vm, host, False)\n",
         FORM + "[linux-3.16]",
     ),
     "a dropped large spte is flushed": Mutant(
