@@ -95,7 +95,7 @@ def _measured(verdict: Verdict | None) -> str:
     if verdict is None:
         return ""
     m = verdict.measured
-    return f"{show_number(m.estimate)} [{show_number(m.low)}, {show_number(m.high)}]"
+    return f"{show_number(m.estimate)} [{m.span(show_number, ', ')}]"
 
 
 def show_range(bounds: tuple[float, float]) -> str:

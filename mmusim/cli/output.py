@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from mmusim.base.units import show_number
 def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any) -> None:
     """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only."""
     if as_json:
-        typer.echo(json.dumps({"rows": list(rows), **more}, indent=1))
+        typer.echo(json.dumps(_finite({"rows": list(rows), **more}), indent=1, allow_nan=False))
         return
     if not rows:
         return
@@ -36,3 +37,12 @@ def _setting(value: Any) -> str:
     if isinstance(value, float):
         return show_number(value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """Return data that JSON can hold: a bound that there is not, infinite or nan, is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -100,10 +100,8 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             "mean_ns": row.baseline_mean.estimate if first else row.candidate_mean.estimate,
             "median_ns": row.baseline_median if first else row.candidate_median,
             "ratio": 1.0 if first or row.ratio is None else row.ratio.estimate,
-            "95%_interval": ""
-            if first or row.ratio is None
-            else f"{row.ratio.low:.4g} .. {row.ratio.high:.4g}",
-            "correlation": "" if first or row.correlation is None else f"{row.correlation:.2f}",
+            "95%_interval": "" if first or row.ratio is None else row.ratio.span("{:.4g}".format),
+            "pairing": "" if first or row.pairing is None else f"{row.pairing:.2f}",
             "where_the_time_went": _shares(mean_ledger(result, policy)),
         }
         for result in outcome.settings
@@ -115,7 +113,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             "claim": v.says,
             "setting": v.setting,
             "measured": v.measured.estimate,
-            "interval": f"{show_number(v.measured.low)} .. {show_number(v.measured.high)}",
+            "interval": v.measured.span(show_number),
             "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
             "verdict": v.outcome,
         }

@@ -47,6 +47,11 @@ def judge(
     Inconclusive: anything else. A theory is refuted if it does not lie in the interval, and
     supported if it does and the interval is no wider than the theory's value.
 
+    A claim about several settings is refuted if it is in one of them, so there the interval has the
+    confidence 1 - 0.05 / settings (Bonferroni): a true claim is refuted anywhere 5 times of 100 at
+    most. It is supported if it is in all, which needs no correction. Where fewer than five seeds or
+    a mark on the interval leave its coverage open, the claim is inconclusive.
+
     An order is judged by the ratio of the two, or by their difference where a figure is zero. The
     best of k policies is compared with each of the others by an interval of confidence
     1 - 0.05 / (k - 1) (Bonferroni), and what is measured is the ratio or difference with the rival
@@ -57,8 +62,8 @@ def judge(
     claim, setting, runs
         What is claimed, where, and the runs there.
     family : int
-        How many settings a theory is tested in; its confidence is 1 - 0.05 / family (Bonferroni),
-        so that a true theory passes in all of them 95 times of 100.
+        How many settings the claim is about. Of a theory the confidence is 1 - 0.05 / family, so
+        that a true one passes in all of them 95 times of 100.
     alpha : float
         Error of the intervals, in place of 0.05: of a look at growing data
         (:mod:`mmusim.experiment.stopping`).
@@ -68,29 +73,15 @@ def judge(
     UnlikeRunsError
         If a run does not have the metric, or a ratio is claimed of one that is zero.
     """
-    what = " / ".join(claim.sides)
-    if claim.ratio is not None:
-        assert claim.expect is not None
-        for side in reversed(claim.sides):
-            _need_positive(claim, setting, runs[side])
-        top, bottom = claim.sides
-        measured = paired_ratio(*_columns(claim, runs, bottom, top), confidence=1 - alpha)
-        expected = claim.expect[0], claim.expect[1]
-    elif claim.difference is not None:
-        assert claim.expect is not None
-        top, bottom = claim.sides
-        measured = paired_difference(*_columns(claim, runs, bottom, top), confidence=1 - alpha)
-        what, expected = f"{top} - {bottom}", (claim.expect[0], claim.expect[1])
-    elif claim.order is not None:
-        one, other = claim.sides
-        measured, what, expected = _against(
-            claim, runs, one, other, alpha, higher=">" in claim.order
-        )  # fmt: skip
-    elif claim.best is not None:
-        measured, what, expected = _best(claim, runs, alpha)
-    else:
-        measured, expected = _mean(claim, setting, runs, family, alpha)
-    is_order = claim.order is not None or claim.best is not None
+    measured, what, expected = _measured(claim, setting, runs, family, alpha)
+    is_open = claim.order is not None or claim.best is not None
+    outcome = _outcome(measured, expected, is_theory=claim.theory, open_=is_open)
+    if outcome == "refuted" and family > 1 and not claim.theory:
+        wide, _, expected_of_wide = _measured(claim, setting, runs, family, alpha / family)
+        if _outcome(wide, expected_of_wide, open_=is_open) != "refuted":
+            outcome = "inconclusive"
+    if measured.mark not in ("", "identical"):
+        outcome = "inconclusive"
     return Verdict(
         says=claim.says,
         setting=setting.name,
@@ -98,11 +89,35 @@ def judge(
         what=what,
         measured=measured,
         expected=expected,
-        outcome=_outcome(measured, expected, is_theory=claim.theory, open_=is_order),
+        outcome=outcome,
         origin=claim.origin,
         source=claim.source,
         refuted=claim.refuted,
     )
+
+
+def _measured(
+    claim: Claim, setting: Setting, runs: Runs, family: int, alpha: float
+) -> tuple[Interval, str, tuple[float, float]]:
+    """Return the interval that a claim is judged by, what it is of, and where it must lie."""
+    if claim.ratio is not None or claim.difference is not None:
+        assert claim.expect is not None
+        top, bottom = claim.sides
+        expected = claim.expect[0], claim.expect[1]
+        if claim.difference is not None:
+            rows = _columns(claim, runs, bottom, top)
+            return paired_difference(*rows, confidence=1 - alpha), f"{top} - {bottom}", expected
+        for side in reversed(claim.sides):
+            _need_positive(claim, setting, runs[side])
+        rows = _columns(claim, runs, bottom, top)
+        return paired_ratio(*rows, confidence=1 - alpha), f"{top} / {bottom}", expected
+    if claim.order is not None:
+        one, other = claim.sides
+        return _against(claim, runs, one, other, alpha, higher=">" in claim.order)
+    if claim.best is not None:
+        return _best(claim, runs, alpha)
+    measured, expected = _mean(claim, setting, runs, family, alpha)
+    return measured, claim.sides[0], expected
 
 
 def _columns(claim: Claim, runs: Runs, first: str, second: str) -> tuple[list[float], list[float]]:

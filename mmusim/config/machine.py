@@ -137,6 +137,9 @@ class Replications(Strict):
     seeds: Count = 30
     first_seed: int = 1
     pairing: Literal["by-access", "by-occurrence", "independent"] = "by-access"
+    matters: Annotated[Share, Field(gt=0)] = 0.05
+    """The smallest difference of interest, as a share of the baseline: the margin within which two
+    policies are called equivalent."""
     precision: Share | None = None
     """Seeds are added until half the interval of every ratio is at most this share of it."""
     max_seeds: Count | None = None
@@ -155,10 +158,10 @@ class Replications(Strict):
             return self
         if self.precision == 0:
             raise ValueError('precision must be above 0; write e.g. "5%"')
-        if not 2 <= self.seeds <= self.max_seeds:
+        if not 5 <= self.seeds <= self.max_seeds:
             raise ValueError(
                 f"begins with {self.seeds} seeds and ends with {self.max_seeds}; begin with at "
-                "least 2 and no more than max_seeds"
+                "least 5, fewer give no interval, and no more than max_seeds"
             )
         return self
 

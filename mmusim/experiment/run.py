@@ -155,8 +155,8 @@ def evaluate(
     """Compare stored runs setting by setting and judge the claims.
 
     `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
-    number in its place. `engine` is who made them; by default whoever did. The comparisons of all
-    settings and metrics are one family.
+    number in its place. `engine` is who made them; by default whoever did. The comparisons
+    of a metric in all settings are one family.
     """
     campaign = Campaign(experiment=experiment, settings=settings, store=store, engine=engine)
     wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
@@ -172,7 +172,7 @@ def evaluate(
             look = fixed(setting, seeds) if seeds else current_analysis(setting, runs)
             made = _comparisons(experiment, runs, look.alpha)
             results.append(SettingResult(setting=setting, runs=runs, comparisons=made, look=look))
-    results = _as_one_family(results)
+    results = _as_families(results)
     return Outcome(
         experiment=experiment,
         settings=results,
@@ -187,20 +187,26 @@ def _comparisons(
 ) -> dict[str, list[Comparison]]:
     common = set.intersection(*(set(run.values) for rows in runs.values() for run in rows))
     baseline, others = runs[experiment.policies.baseline], experiment.policies.compare
+    matters = experiment.replications.matters
     usual = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
     return {
-        metric: [compare(baseline, runs[name], metric, alpha=alpha) for name in others]
+        metric: [
+            compare(baseline, runs[name], metric, alpha=alpha, matters=matters) for name in others
+        ]
         for metric in dict.fromkeys((*usual, experiment.answer_by))
         if metric in common
     }
 
 
-def _as_one_family(results: Sequence[SettingResult]) -> list[SettingResult]:
-    every = [(c, r.runs) for r in results for made in r.comparisons.values() for c in made]
-    after = iter(corrected(every))
+def _as_families(results: Sequence[SettingResult]) -> list[SettingResult]:
+    """Correct the comparisons of each metric, over all settings and policies, as a family."""
+    after = {
+        metric: iter(corrected([made for r in results for made in r.comparisons.get(metric, ())]))
+        for metric in dict.fromkeys(name for r in results for name in r.comparisons)
+    }
     return [
         replace(
-            r, comparisons={m: [next(after) for _ in made] for m, made in r.comparisons.items()}
+            r, comparisons={m: [next(after[m]) for _ in made] for m, made in r.comparisons.items()}
         )
         for r in results
     ]

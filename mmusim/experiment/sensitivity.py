@@ -22,8 +22,8 @@ from mmusim.execution.workers import Job
 from mmusim.experiment.run import opened
 from mmusim.experiment.scheduler import Campaign, in_rounds
 from mmusim.metrics.names import UNITS
-from mmusim.stats.intervals import Floats
 from mmusim.stats.sobol import Index, sobol
+from mmusim.stats.studentized import Floats
 
 MATTERS: Final = 0.05
 """A cost that is behind less of the variance than this does not matter."""

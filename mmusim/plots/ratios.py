@@ -42,10 +42,10 @@ def ratios(
 ) -> Figure:
     """Draw a forest plot: the ratio of each policy to the baseline, its interval, a row a setting.
 
-    Intervals are each by itself; a mark is filled where the difference is significant in the family
-    of all rows (Holm), and hollow where it is not (n.s.) or the seeds are too few to tell (few
-    seeds). What an experiment claims about the metric is shaded. Settings in which a figure is zero
-    or missing have no row.
+    Intervals are each by itself; a mark is filled where one policy is better or worse in the family
+    of all rows (Holm). It is hollow where they are equivalent, where nobody knows, and where the
+    difference is too small to matter. What an experiment claims about the metric is shaded.
+    Settings in which a figure is zero or missing have no row.
     """
     shown = outcome.settings if results is None else results
     by_setting = compared(outcome, metric)
@@ -81,9 +81,13 @@ def ratios(
 
 
 def said(comparison: Comparison) -> str:
-    """Return what a figure says beside a ratio that is not significant."""
-    words = {"not significant": "n.s.", "not enough seeds": "few seeds"}
-    return words.get(comparison.answer.outcome, "")
+    """Return what a figure says beside a ratio that is neither better nor worse, or hardly."""
+    answer = comparison.answer
+    if answer.outcome == "equivalent":
+        return "equivalent"
+    if answer.outcome == "unknown":
+        return "unknown"
+    return "small" if answer.small else ""
 
 
 def _interval(ax: Axes, y: float, c: Comparison, look: InterimAnalysis, label: str) -> None:
