@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 
@@ -10,6 +11,9 @@ def main() -> None:
     from mmusim.base.errors import InvariantError, MmusimError
     from mmusim.cli import app
 
+    notices = logging.StreamHandler()  # to stderr, so that JSON on stdout stays whole
+    notices.setFormatter(logging.Formatter("mmusim: notice: %(message)s"))
+    logging.getLogger("mmusim").addHandler(notices)
     try:
         app()
     except InvariantError as error:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmusim.analysis.labels import Row, every_run, frame, setting
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError
 from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.config.settings import load_settings
 from mmusim.experiment.run import Outcome, evaluate
-from mmusim.metrics.measure import UNITS
 from mmusim.stats import Answer, Interval, PValue
 from mmusim.store import Store
 from mmusim.store.run_table import figures
+from mmusim.vocabulary import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,9 +82,9 @@ def metrics(outcome: Outcome, *names: str) -> pd.DataFrame:
     for name in names:
         known(name)
     rows = [
-        where | {"metric": name, "unit": UNITS[name], "value": run.values[name]}
+        where | {"metric": name, "unit": METRICS[name].unit, "value": run.values[name]}
         for where, run in every_run(outcome)
-        for name in names or UNITS
+        for name in names or METRICS
         if name in run.values
     ]
     return frame(rows, ["setting", "policy", "seed", "metric", "unit", "value"])
@@ -98,10 +98,7 @@ def known(metric: str) -> str:
     ConfigError
         If it is not.
     """
-    if metric not in UNITS:
-        raise ConfigError.of(
-            "analysis", "metric", metric, "is not a metric", nearest(metric, UNITS)
-        )
+    METRICS.require(metric, "analysis", "metric")
     return metric
 
 
@@ -157,7 +154,7 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
         found = compared(outcome, name)
         for result in outcome.settings:
             for c in found[result.setting.name]:
-                row = setting(result) | {"metric": name, "unit": UNITS[name]}
+                row = setting(result) | {"metric": name, "unit": METRICS[name].unit}
                 rows.append(row | {k: v for k, v in flat(c).items() if k != "metric"} | {
                     "seeds": c.baseline_mean.seeds, "confidence": c.baseline_mean.confidence,
                 })  # fmt: skip
@@ -201,7 +198,7 @@ def verdicts(outcome: Outcome) -> pd.DataFrame:
             "claim": v.says,
             "setting": v.setting or "all",
             "metric": v.metric,
-            "unit": "" if " / " in v.what else UNITS[v.metric],
+            "unit": "" if " / " in v.what else METRICS[v.metric].unit,
             "policies": v.what,
             "measured": v.measured.estimate,
             "measured_low": v.measured.low,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmusim.analysis.labels import Row, frame
-from mmusim.config.host import COSTS, HostProfile
+from mmusim.config.host import HostProfile
+from mmusim.vocabulary import COSTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ def costs(profile: HostProfile) -> pd.DataFrame:
         rows.append(
             {
                 "cost": name,
-                "what": COSTS[name],
+                "what": COSTS[name].meaning,
                 "mean_ns": distribution.mean(),
                 "p50_ns": p50,
                 "p99_ns": p99,

@@ -13,7 +13,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram, bin_start
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.measure import Metrics
-from mmusim.trace.records import IDLE, USEFUL
+from mmusim.vocabulary.causes import CAUSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +121,7 @@ def ledger(outcome: Outcome) -> pd.DataFrame:
 
 def kind(cause: str) -> str:
     """Return whether time spent on a cause is useful, idle or lost."""
-    return "useful" if cause in USEFUL else "idle" if cause in IDLE else "lost"
+    return CAUSES[cause].kind.value
 
 
 def bills(outcome: Outcome) -> pd.DataFrame:

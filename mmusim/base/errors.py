@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 
 class MmusimError(Exception):
@@ -31,8 +32,29 @@ class EngineError(InvariantError):
     """The compiled engine is wrong: something happened to a vCPU where it cannot."""
 
 
+class WeaveError(MmusimError):
+    """A process is written with what the weaver does not support; names file and line."""
+
+
 class InterruptedRunError(MmusimError):
     """Somebody pressed Ctrl-C."""
+
+
+MOST_SHOWN: Final = 50
+"""Complaints about one input that a message shows."""
+_LONGEST: Final = 200  # characters of a value in a message
+
+
+def shortened(value: object) -> str:
+    """Return the value as Python writes it, the middle of a long one left out."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists within lists
+        return f"a {type(value).__name__}"
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]}...{text[-half:]} ({len(text):,} characters)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +68,22 @@ class Complaint:
     remedy: str
 
     def __str__(self) -> str:
-        given = "" if self.value is None else f" = {self.value!r}"
+        given = "" if self.value is None else f" = {shortened(self.value)}"
         return f"{self.source}: {self.key}{given}: {self.rule}; {self.remedy}"
 
 
 class ConfigError(MmusimError, ValueError):
-    """An input cannot be used. Carries every complaint about it, not only the first."""
+    """An input cannot be used. Carries every complaint about it, not only the first.
+
+    The message shows the first `MOST_SHOWN` of them.
+    """
 
     def __init__(self, complaints: Sequence[Complaint]) -> None:
         self.complaints = tuple(complaints)
-        super().__init__("\n".join(map(str, self.complaints)))
+        shown = list(map(str, self.complaints[:MOST_SHOWN]))
+        if len(self.complaints) > MOST_SHOWN:
+            shown.append(f"and {len(self.complaints) - MOST_SHOWN:,} complaints more")
+        super().__init__("\n".join(shown))
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[Sequence[Complaint]]]:
         """Travel between processes whole."""

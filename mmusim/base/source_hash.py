@@ -9,8 +9,8 @@ from typing import Final
 
 _PACKAGE: Final = Path(__file__).parents[1]
 MODEL: Final = (
-    "base/units.py", "base/histogram.py", "mmu", "policies", "workload", "costs", "config", "plan",
-    "trace", "engine", "metrics/measure.py",
+    "base/units.py", "base/histogram.py", "vocabulary", "mmu", "policies", "workload", "costs",
+    "config", "plan", "trace", "engine", "metrics",
 )  # fmt: skip
 """The rooms that decide what a run gives; what is above them only reads it."""
 

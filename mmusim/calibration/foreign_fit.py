@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError
 from mmusim.base.quantities import exact_ns
-from mmusim.calibration.foreign import Floats, Foreign, from_bins
+from mmusim.base.units import NS
+from mmusim.calibration.foreign import read_foreign
+from mmusim.calibration.foreign_series import Floats, Foreign, from_bins
+from mmusim.calibration.plausible import plausible
 from mmusim.calibration.tables import as_cost, ks_distance, table
-from mmusim.config.host import COSTS, HostProfile, load_profile
+from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check
-from mmusim.costs.distributions import Distribution, Gamma, Lognormal
+from mmusim.costs.distributions import Distribution, Lognormal
+from mmusim.vocabulary import COSTS
 
 
 class Fitted(NamedTuple):
@@ -28,31 +33,61 @@ class Fitted(NamedTuple):
     observations: int
 
 
-def fits(cost: str, data: Foreign) -> list[Fitted]:
-    """Fit every shape, the best first by KS distance; the table of quantiles is among them.
+def fits_of(argument: str, *, implausible: bool = False) -> list[Fitted]:
+    """Fit what an argument names: ``COST=FILE``, behind it ``:NAME``, ``:UNIT`` or both.
 
-    Lognormal and gamma are fitted by maximum likelihood; on a histogram by that of its bins'
-    middles. A table fits what it was made of, so a shape that comes near is the better
-    description: it has two parameters.
+    NAME is a column, a map or a system call of the file; UNIT is one of ns, us, ms, s, min. A map
+    that is called like a unit is written with its @.
 
     Raises
     ------
     ConfigError
-        If there is no such cost.
+        If it is not of that form, or as :func:`read_foreign` and :func:`fits`.
     """
-    if cost not in COSTS:
+    cost, _, place = argument.partition("=")
+    if not place:
         raise ConfigError.of(
-            "fit", "COST", cost, "is not a cost of the model", nearest(cost, COSTS)
+            "fit", "COST=FILE", argument, "has no =", "write e.g. c_fault_slow=faults.csv"
         )
+    file, rest = _place(place)
+    unit = rest.pop() if rest and rest[-1] in NS else ""
+    return fits(cost, read_foreign(Path(file), unit, ":".join(rest)), implausible=implausible)
+
+
+def _place(place: str) -> tuple[str, list[str]]:
+    """Return the file that a place begins with, whose name may have colons, and what follows."""
+    parts = place.split(":")
+    for length in range(len(parts), 1, -1):
+        file = ":".join(parts[:length])
+        if "\0" not in file and len(file) < 4096 and Path(file).is_file():
+            return file, parts[length:]
+    return parts[0], parts[1:]
+
+
+def fits(cost: str, data: Foreign, *, implausible: bool = False) -> list[Fitted]:
+    """Fit every shape, the best first by KS distance; the table of quantiles is among them.
+
+    Lognormal and gamma are fitted by maximum likelihood; on a histogram by that of its bins'
+    middles. A table fits what it was made of, so a shape that comes near is the better
+    description: it has two parameters. `implausible` takes times that no host is known to need.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such cost, or its times are implausible.
+    """
+    COSTS.require(cost, "fit", "COST")
     if data.count == 0:
         raise ConfigError.of("fit", cost, None, "has no observation", "give a file with some")
+    if not implausible:
+        plausible(cost).check(cost, data)
     if data.kind == "samples":
         points, weight = data.samples, np.ones(len(data.samples))
         exact = table(data.samples)
     else:
         points, weight = data.edges.mean(axis=1), data.counts
         exact = from_bins(data.edges, data.counts)
-    out = [_fitted(cost, "quantiles", exact, as_cost(exact), data)]
+    out = [_fitted(cost, "quantiles", as_cost(exact), data)]
     positive = np.maximum(points, 0.5)
     logs = np.log(positive)
     total = weight.sum()
@@ -67,11 +102,11 @@ def fits(cost: str, data: Foreign) -> list[Fitted]:
                 "p99": exact_ns(round(float(lognormal.quantile(0.99)), 3)),
             }
         }
-        out.append(_fitted(cost, "lognormal", lognormal, spec, data))
+        out.append(_fitted(cost, "lognormal", spec, data))
         cv = _gamma_cv(np.log(mean) - middle)
         if cv <= 3:
             spec = {"gamma": {"mean": exact_ns(round(mean, 3)), "cv": round(cv, 6)}}
-            out.append(_fitted(cost, "gamma", Gamma(mean, cv), spec, data))
+            out.append(_fitted(cost, "gamma", spec, data))
     return sorted(out, key=lambda fitted: fitted.ks)
 
 
@@ -84,9 +119,10 @@ def _gamma_cv(s: float) -> float:
     return float(k**-0.5)
 
 
-def _fitted(
-    cost: str, shape: str, distribution: Distribution, value: Any, data: Foreign
-) -> Fitted:  # fmt: skip
+def _fitted(cost: str, shape: str, value: Any, data: Foreign) -> Fitted:
+    """Compare a cost as it will be written, rounded as it is there, with what was measured."""
+    written = {"value": value, "provenance": "measured", "note": shape}
+    distribution = check(written, Cost, f"fit {cost}").distribution()
     p = np.array([0.5, 0.9, 0.99])
     if data.kind == "samples":
         ks, truth = ks_distance(data.samples, distribution), np.quantile(data.samples, p)

@@ -16,9 +16,10 @@ from mmusim.calibration.interference import as_renewal, interruptions
 from mmusim.calibration.log_costs import log_costs
 from mmusim.calibration.samples import Samples, load_samples
 from mmusim.calibration.tables import as_cost, median_certainty
-from mmusim.config.host import COSTS, HostProfile, load_profile
+from mmusim.config.host import HostProfile, load_profile
 from mmusim.config.load import check
 from mmusim.costs.distributions import Constant, Distribution, Empirical
+from mmusim.vocabulary import COSTS
 
 BASE: Final = "skylake-2021"
 """The profile whose values stand where a machine was not asked."""

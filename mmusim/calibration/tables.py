@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -35,17 +36,20 @@ def table(ns: Floats) -> Empirical:
         raise ValueError("there are no samples; measure some")
     tail = [1 - (k - 0.5) / n for k in range(min(TAIL, n // 20), 0, -1)]
     limit = tail[0] if tail else 1.0
-    p = [0.0, *(q for q in BODY if q < limit and q * n >= 1), *tail, 1.0]
-    values = [ns[0], *np.quantile(ns, p[1:-1]).tolist(), ns[-1]]
+    inner = [*(q for q in BODY if q < limit and q * n >= 1), *tail]
+    short = [float(f"{q:.7g}") for q in inner]  # for people, where seven digits tell them apart
+    apart = all(low < high for low, high in itertools.pairwise([0.0, *short, 1.0]))
+    p = [0.0, *(short if apart else inner), 1.0]
+    values = [ns[0], *np.quantile(ns, inner).tolist(), ns[-1]]
     return Empirical(tuple(p), tuple(np.maximum.accumulate(np.round(values, 1)).tolist()))
 
 
 def as_cost(distribution: Empirical) -> dict[str, Any]:
-    """Return a table as a host profile writes it."""
+    """Return a table as a host profile writes it, which reads back as the same table."""
     return {
         "quantiles": {
-            "p": [float(f"{p:.7g}") for p in distribution.p],
-            "value": [f"{ns:.1f}ns" for ns in distribution.ns],
+            "p": list(distribution.p),
+            "value": [f"{float(ns)!r}ns" for ns in distribution.ns],
         }
     }
 

@@ -9,8 +9,10 @@ import typer
 
 from mmusim.cli.evidence_verbs import app as evidence_verbs
 from mmusim.cli.handing_on import app as handing_on
+from mmusim.cli.import_log import app as import_log
 from mmusim.cli.options import AsJson, Engine, ExperimentFile, From, Out, Policy, Seed, SettingName
 from mmusim.cli.statistics import app as statistics
+from mmusim.cli.vocabulary import app as vocabulary
 from mmusim.cli.workload import app as workload
 
 app = typer.Typer(
@@ -22,10 +24,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(import_log)
 app.add_typer(evidence_verbs)
 app.add_typer(workload, name="workload")
 app.add_typer(handing_on)
 app.add_typer(statistics)
+app.add_typer(vocabulary)
 
 
 @app.command()

@@ -95,8 +95,8 @@ def _round(
     out.parent.mkdir(exist_ok=True)
     ends: list[float] = []
 
-    def note(current_analysis: Standing) -> None:
-        if current_analysis.under_way is None:
+    def note(state: Standing) -> None:
+        if state.under_way is None:
             ends.append(time.perf_counter())
 
     run_experiment(file, out, workers=workers, engine="simpy", progress=note)

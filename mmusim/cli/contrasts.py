@@ -16,11 +16,11 @@ from mmusim.cli.output import table
 from mmusim.comparison.compare import shift
 from mmusim.experiment.contrasts import Contrast, contrasts
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.names import UNITS
 from mmusim.stats import Interval
 from mmusim.stats.shift import LEAST_SEEDS
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metrics import USUAL
 
-USUAL = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
 """The metrics unless others are asked for; `all` is every one."""
 
 
@@ -38,7 +38,7 @@ def verb(
     if of:
         _shifts(outcome, of, baseline, setting, as_json)
         return
-    names = list(UNITS) if "all" in metrics else list(metrics) or USUAL
+    names = list(METRICS) if "all" in metrics else list(metrics) or USUAL
     found = contrasts(outcome, names, baseline=baseline, setting=setting)
     if as_json:
         table("", [_as_data(one) for one in found], True)
@@ -77,7 +77,7 @@ def _as_data(one: Contrast) -> dict[str, Any]:
     c = one.comparison
     return {
         "setting": one.setting.setting.name, **asdict(c),
-        "unit": UNITS[c.metric], "says": str(c.answer),
+        "unit": METRICS[c.metric].unit, "says": str(c.answer),
     }  # fmt: skip
 
 

@@ -109,18 +109,24 @@ def probe(
 def fit(
     data: Annotated[
         list[str],
-        typer.Argument(help="COST=FILE: samples or histogram as CSV, perf trace, bpftrace."),
+        typer.Argument(
+            help="COST=FILE[:NAME][:UNIT]: samples or histogram as CSV, perf trace, bpftrace; NAME "
+            "is the column, the system call or the map.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The host profile to write.")] = Path("myhost.toml"),
     base: Annotated[
         str, typer.Option(help="Profile whose values stand for all other costs.")
     ] = "skylake-2021",
+    implausible: Annotated[
+        bool, typer.Option("--implausible", help="Take times that no host is known to need.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fit costs to measurements made elsewhere and write a host profile."""
     from mmusim.cli.probe import fit as verb
 
-    verb(data, out, base, as_json)
+    verb(data, out, base, implausible, as_json)
 
 
 @app.command()

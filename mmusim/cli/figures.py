@@ -12,7 +12,7 @@ from mmusim.base.errors import ConfigError, nearest
 from mmusim.base.files import whole
 from mmusim.cli.reports import default_folder
 from mmusim.config.settings import load_settings
-from mmusim.metrics.measure import UNITS
+from mmusim.vocabulary import METRICS
 
 
 def plot(
@@ -34,8 +34,7 @@ def plot(
         raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", known)
     settings = load_settings(experiment)[0]
     metric = metric or settings.answer_by
-    if metric not in UNITS:
-        raise ConfigError.of("plot", "--metric", metric, "is not a metric", nearest(metric, UNITS))
+    METRICS.require(metric, "plot", "--metric")
     policy = policy or settings.policies.compare[0]
     if policy not in settings.policies.all:
         known = nearest(policy, settings.policies.all)

@@ -13,10 +13,11 @@ from mmusim.base.errors import MisfitError
 from mmusim.base.units import show_ns
 from mmusim.cli.output import table
 from mmusim.config.experiment import Experiment
-from mmusim.config.host import COSTS, Cost, load_profile, shipped_profiles
+from mmusim.config.host import Cost, load_profile, shipped_profiles
 from mmusim.config.settings import load_settings, resolved
 from mmusim.policies import PRESETS, Chosen, Policy, choose, policy_named
 from mmusim.policies import policies as registered
+from mmusim.vocabulary import COSTS
 
 
 def show(experiment: Path) -> None:
@@ -105,7 +106,7 @@ def hosts(name: str, as_json: bool) -> None:
             "p99": show_ns(float(cost.distribution().quantile(0.99))),
             "provenance": cost.provenance,
             "interval": _interval(cost),
-            "meaning": COSTS[key],
+            "meaning": COSTS[key].meaning,
             "note": cost.note,
         }
         for key, cost in costs

@@ -26,14 +26,14 @@ def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any
         number = all(isinstance(row[key], (int, float)) for row in rows)
         drawn.add_column(key.replace("_", " "), justify="right" if number else "left")
     for row in rows:
-        drawn.add_row(*(_setting(value) for value in row.values()))
+        drawn.add_row(*(_cell_text(value) for value in row.values()))
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=200)
     console.print(drawn)
 
 
-def _setting(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if isinstance(value, float):
         return show_number(value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -12,8 +12,7 @@ import typer
 from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
 from mmusim.base.units import show_ns
-from mmusim.calibration.foreign import read_foreign
-from mmusim.calibration.foreign_fit import Fitted, fits, foreign_profile
+from mmusim.calibration.foreign_fit import Fitted, fits_of, foreign_profile
 from mmusim.cli.output import table
 from mmusim.config.host import HostProfile
 
@@ -81,18 +80,17 @@ def cost_rows(profile: HostProfile) -> list[dict[str, Any]]:
     return rows
 
 
-def fit(data: list[str], out: Path, base: str, as_json: bool) -> None:
+def fit(data: list[str], out: Path, base: str, implausible: bool, as_json: bool) -> None:
     """Fit each COST=FILE, write the profile, print how well each shape fits."""
     chosen: dict[str, Fitted] = {}
     rows: list[dict[str, Any]] = []
     for item in data:
-        cost, _, place = item.partition("=")
-        if not place:
+        found = fits_of(item, implausible=implausible)
+        cost = found[0].cost
+        if cost in chosen:
             raise ConfigError.of(
-                "fit", "COST=FILE", item, "has no =", "write e.g. c_fault_slow=faults.csv"
+                "fit", cost, item, "is fitted twice", "give one file for each cost"
             )
-        file, _, unit = place.partition(":")
-        found = fits(cost, read_foreign(Path(file), unit))
         shapes = [f for f in found if f.shape != "quantiles"]
         best = shapes[0] if shapes and shapes[0].ks < 0.01 else found[0]
         chosen[cost] = best

@@ -91,6 +91,7 @@ def export(folder: Path, to: Path) -> None:
 
 
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
+    from mmusim.field.beside import assumptions, beside
     from mmusim.report import answers, mean_ledger
 
     rows = [
@@ -107,7 +108,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         for result in outcome.settings
         for row, first, policy in _sides(result.comparisons["phase_time"])
     ]
-    ends = _ends(outcome)
+    ends, reported = _ends(outcome), beside(outcome)
     claims = [
         {
             "claim": v.says,
@@ -129,11 +130,15 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             about=outcome.about,
             failures=outcome.failures,
             report=written,
+            reported=reported,
         )
         return
     table("Time of the measured phase", rows, False)
     table("How it ended", ends, False)
     table("Claims", claims, False)
+    table("Reported beside simulated", reported, False)
+    for assumed in assumptions(outcome):
+        typer.echo(assumed)
     for failure in outcome.failures:
         typer.echo(f"failed: {failure}")
     for answer in answers(outcome):
@@ -182,11 +187,11 @@ def show_progress() -> Iterator[Progress]:
     columns = BarColumn(), TextColumn("{task.description}")
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
-        yield lambda current_analysis: bar.update(
+        yield lambda state: bar.update(
             task,
-            completed=current_analysis.done,
-            total=current_analysis.total,
-            description=str(current_analysis),
+            completed=state.done,
+            total=state.total,
+            description=str(state),
         )
 
 
@@ -197,12 +202,11 @@ class Lines:
         """Begin now."""
         self._printed_s = time.monotonic()
 
-    def __call__(self, current_analysis: Standing) -> None:
+    def __call__(self, state: Standing) -> None:
         """Print a line if it is time."""
-        tenth = current_analysis.under_way is None and (
-            current_analysis.finished == current_analysis.total
-            or current_analysis.finished % max(1, current_analysis.total // 10) == 0
+        tenth = state.under_way is None and (
+            state.finished == state.total or state.finished % max(1, state.total // 10) == 0
         )
         if tenth or time.monotonic() - self._printed_s >= LONG_S:
             self._printed_s = time.monotonic()
-            typer.echo(str(current_analysis), err=True)
+            typer.echo(str(state), err=True)

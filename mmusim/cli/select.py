@@ -14,7 +14,7 @@ from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder
 from mmusim.cli.run import notice, show_progress
 from mmusim.experiment.selection import Contest, Rules, select
-from mmusim.metrics.names import UNITS
+from mmusim.vocabulary import METRICS
 
 
 def share(option: str, text: str) -> float:
@@ -73,7 +73,7 @@ def _rows(contest: Contest) -> list[dict[str, Any]]:
     found = contest.selection
     if found is None:
         return []
-    unit = UNITS[contest.metric]
+    unit = METRICS[contest.metric].unit
     rows = []
     for rank, i in enumerate(found.ranking, 1):
         dropped = found.dropped_at[i]

@@ -15,8 +15,8 @@ from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder
 from mmusim.cli.run import notice, show_progress
 from mmusim.experiment.sensitivity import Sensitivity, Study, sensitivity
-from mmusim.metrics.names import UNITS
 from mmusim.stats.sobol import Index
+from mmusim.vocabulary import METRICS
 
 
 def study(
@@ -72,7 +72,7 @@ def verb(
         table("", rows, True, **about, says=str(found))
         return 0
     table(f"What decides {found.metric} of {found.what}", _rows(found), False)
-    unit = UNITS[found.metric]
+    unit = METRICS[found.metric].unit
     typer.echo(
         f"{found.metric}: {show_number(found.mean)} {unit} on average over the ranges, standard "
         f"deviation {show_number(found.spread)}; {found.runs:,} runs."

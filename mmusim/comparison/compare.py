@@ -15,7 +15,6 @@ from mmusim.comparison.pairing import paired
 from mmusim.comparison.verdicts import Verdict as Verdict
 from mmusim.comparison.verdicts import judge as judge
 from mmusim.metrics.measure import Metrics
-from mmusim.metrics.names import MORE_IS_BETTER
 from mmusim.stats import (
     Answer,
     Interval,
@@ -35,6 +34,7 @@ from mmusim.stats import (
 from mmusim.stats.outcomes import MATTERS
 from mmusim.stats.shift import Shift, shift_function
 from mmusim.stats.significance import ALPHA
+from mmusim.vocabulary import METRICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def compare(
         symmetry=sign_flip(differences),
         effect=cohens_d(a, b),
         superiority=superiority(
-            a, b, more_is_better=metric in MORE_IS_BETTER, confidence=confidence
+            a, b, more_is_better=METRICS[metric].higher_is_better, confidence=confidence
         ),
         adjusted_p=min(1.0, p * ALPHA / alpha),
         family=1,
@@ -146,7 +146,7 @@ def _answered(made: Comparison) -> Comparison:
         made.adjusted_p,
         is_ratio=made.ratio is not None,
         spread=made.spread,
-        more_is_better=made.metric in MORE_IS_BETTER,
+        more_is_better=METRICS[made.metric].higher_is_better,
         family=made.family,
         matters=made.answer.matters,
     )

@@ -10,8 +10,8 @@ from mmusim.comparison.pairing import Runs, UnlikeRunsError, column, paired
 from mmusim.config.claims import Claim
 from mmusim.config.settings import Setting
 from mmusim.metrics.measure import Metrics, theory
-from mmusim.metrics.names import MORE_IS_BETTER
 from mmusim.stats import Interval, mean_interval, paired_difference, paired_ratio
+from mmusim.vocabulary import METRICS
 
 ALPHA = 0.05
 """An interval, or a family of them, misses the truth this often."""
@@ -162,7 +162,7 @@ def _against(
 
 
 def _best(claim: Claim, runs: Runs, alpha: float) -> tuple[Interval, str, tuple[float, float]]:
-    higher, within = claim.metric in MORE_IS_BETTER, claim.within or 0.0
+    higher, within = METRICS[claim.metric].higher_is_better, claim.within or 0.0
     rivals = [name for name in runs if name != claim.best]
     assert claim.best is not None
     made = [

@@ -5,98 +5,25 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
+from mmusim.base.errors import nearest
 from mmusim.base.quantities import Share, Strict, Time
+from mmusim.vocabulary import METRICS
 
-Metric = Literal[
-    "phase_time",
-    "mean_latency",
-    "p50_latency",
-    "p99_latency",
-    "p999_latency",
-    "p9999_latency",
-    "p99999_latency",
-    "max_latency",
-    "faults",
-    "mean_request",
-    "p50_request",
-    "p99_request",
-    "p999_request",
-    "p9999_request",
-    "p99999_request",
-    "max_request",
-    "request_count",
-    "reported_dirty",
-    "false_dirty",
-    "protect_time",
-    "enable_time",
-    "get_time",
-    "clear_time",
-    "disable_time",
-    "fault_free_pages",
-    "laps",
-    "faults_until_progress",
-    "progress",
-    "migration_time",
-    "downtime",
-    "rounds",
-    "sent_bytes",
-    "resent_pages",
-    "migrated",
-    "log_time",
-    "limited_time",
-    "highest_throttle",
-    "guest_share",
-    "mean_read",
-    "p50_read",
-    "p99_read",
-    "p999_read",
-    "p9999_read",
-    "p99999_read",
-    "max_read",
-    "mean_write",
-    "p50_write",
-    "p99_write",
-    "p999_write",
-    "p9999_write",
-    "p99999_write",
-    "max_write",
-    "lost_time",
-    "stalls",
-    "mean_stall",
-    "p50_stall",
-    "p99_stall",
-    "p999_stall",
-    "p9999_stall",
-    "max_stall",
-    "worst_utilisation_100us",
-    "worst_utilisation_1ms",
-    "worst_utilisation_10ms",
-    "worst_utilisation_100ms",
-    "fault_work",
-    "protect_work",
-    "moved_work",
-    "lock_breaks",
-    "lock_shared_count",
-    "lock_shared_hold",
-    "lock_shared_wait",
-    "max_shared_hold",
-    "max_shared_wait",
-    "lock_shared_utilisation",
-    "lock_shared_queue",
-    "lock_exclusive_count",
-    "lock_exclusive_hold",
-    "lock_exclusive_wait",
-    "max_exclusive_hold",
-    "max_exclusive_wait",
-    "lock_exclusive_utilisation",
-    "lock_exclusive_queue",
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"is not one of the choices; {nearest(name, METRICS)}")
+    return name
+
+
+MetricName = Annotated[
+    str,
+    AfterValidator(_metric),
+    WithJsonSchema({"enum": list(METRICS), "type": "string"}),
 ]
-"""Figures of a run that can be compared; defined in :mod:`mmusim.metrics.measure`."""
-
-THEORIES: tuple[Metric, ...] = ("fault_free_pages",)
-"""Metrics for which :mod:`mmusim.metrics.measure` has a closed form."""
+"""A metric of :data:`mmusim.vocabulary.METRICS`."""
 
 
 Origin = Literal["published", "theory", "mechanism", "hypothesis", "observed"]
@@ -140,7 +67,7 @@ class Claim(Strict):
     """Who said it where; of a published claim it is required."""
     refuted: str = ""
     """The runs are known to refute it, and why. It stays, is reported, and is no failure."""
-    metric: Metric = "phase_time"
+    metric: MetricName = "phase_time"
     ratio: str | None = None
     difference: str | None = None
     order: str | None = None
@@ -161,9 +88,10 @@ class Claim(Strict):
             raise ValueError(
                 f"must be of one kind; give either {', or '.join(kinds[:-1])}, or {kinds[-1]}"
             )
-        if self.theory and (self.metric not in THEORIES or self.policy is None):
+        known = [name for name, metric in METRICS.items() if metric.has_closed_form]
+        if self.theory and (self.metric not in known or self.policy is None):
             raise ValueError(
-                f"theory needs a policy and a metric with a closed form; choose {THEORIES[0]}"
+                f"theory needs a policy and a metric with a closed form; choose {', '.join(known)}"
             )
         if self.expect is not None:
             lowest, highest = self.expect

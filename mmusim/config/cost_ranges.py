@@ -10,9 +10,10 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from mmusim.config.cost import CostSpec, rescaled
-from mmusim.config.host import COSTS, Cost
+from mmusim.config.host import Cost
 from mmusim.config.settings import Setting
 from mmusim.costs.distributions import scaled
+from mmusim.vocabulary import COSTS
 
 FACTORS: Final = {"measured": 1.1, "published": 1.25, "derived": 1.5, "assumed": 3.0}
 """How far a cost may lie from its value, up and down, by its provenance; of a measured one with an

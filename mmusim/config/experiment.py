@@ -10,11 +10,12 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from mmusim.base.errors import MisfitError, nearest
 from mmusim.base.quantities import Strict
 from mmusim.base.units import show_bytes
-from mmusim.config.claims import Claim, Metric
+from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
+from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
 from mmusim.config.workloads import Workload
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
@@ -34,9 +35,9 @@ AnyDriver = Annotated[
 
 
 class Reduced(Strict):
-    """The same experiment small enough for every change: fewer seeds, fewer settings."""
+    """A smoke test of the experiment, small enough for every change: few seeds, few settings."""
 
-    seeds: Annotated[int, Field(ge=2)] = 4
+    seeds: Annotated[int, Field(ge=2)] = 5
     where: dict[str, list[Any]] = Field(default_factory=dict)
     """Settings that are kept: label (`variant` or a swept key) -> values; empty: all."""
 
@@ -55,7 +56,7 @@ class Experiment(Strict):
     source: str = ""
     notes: str = ""
     """Printed in the report below the answer."""
-    answer_by: Metric = "phase_time"
+    answer_by: MetricName = "phase_time"
     """The metric that answers the question, in the report's first sentence and figure."""
     vm: Vm = Field(default_factory=Vm)
     host: Host
@@ -71,6 +72,8 @@ class Experiment(Strict):
     claims: list[Claim] = Field(default_factory=list)
     reduced: Reduced = Field(default_factory=Reduced)
     """What `mmusim check --reduced` runs of it."""
+    reported: Reported | None = None
+    """What a real migration reported; `mmusim run` prints it beside what is simulated."""
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:

@@ -10,12 +10,12 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from mmusim.base.errors import ConfigError
 from mmusim.base.quantities import Count, Share, Size, Strict, Time, known_name
 from mmusim.base.units import BYTES, REGION, show_bytes
-from mmusim.config.claims import Metric
+from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
-from mmusim.config.host import COSTS
 from mmusim.config.measured import Interference
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
+from mmusim.vocabulary import COSTS
 
 
 def _named(find: Callable[[str], object]) -> AfterValidator:
@@ -144,7 +144,7 @@ class Replications(Strict):
     """Seeds are added until half the interval of every ratio is at most this share of it."""
     max_seeds: Count | None = None
     """But no more than these."""
-    precise: Metric = "phase_time"
+    precise: MetricName = "phase_time"
     """The metric whose ratios, of each policy to the baseline, must be so precise."""
 
     @model_validator(mode="after")

@@ -89,6 +89,7 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
     sweep = check(data, Experiment, source).swept
     base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
     base["claims"] = []  # they are about the experiment, and judged there
+    base.pop("reported", None)  # so is what a real migration said
     variants: dict[str, dict[str, Any]] = data.get("variants") or {"": {}}
     found = {str(complaint): complaint for complaint in sweep.contradictions(source)}
     if found:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from mmusim.base.errors import Complaint, ConfigError
-from mmusim.policies import Kernel, Mmu
+from mmusim.base.errors import Complaint, ConfigError, MisfitError
+from mmusim.base.parsing import json_lines, parse_json
+from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES
+from mmusim.policies import Kernel, Mmu, choose
 
 MANUAL: Final = {0: "get-clears", 1: "manual-clear", 3: "init-all-set"}
 """Argument of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 -> the policy that stands for it."""
+MOST_MIB: Final = 4_096
+"""Recorded scripts have some 20 MiB; a replay touches every page in each step."""
+MOST_STEPS: Final = 1_000
+LEAST_RING, MOST_RING = 4096, MAX_ENTRIES * ENTRY_BYTES
 STEP: Final = re.compile(r"([wr])([0-9]{1,3})?|[lugczZh]")
 
 
@@ -86,21 +92,13 @@ def read_cases(path: Path) -> list[Case]:
     ConfigError
         With every line that is not a case.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError.of(
-            str(path), "file", None, f"cannot be read ({reason})", "check path and permissions"
-        ) from None
     cases: list[Case] = []
     complaints: list[Complaint] = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                cases.append(_case(line, f"{path}:{number}"))
-            except ConfigError as error:
-                complaints += error.complaints
+    for number, line in json_lines(path):
+        try:
+            cases.append(_case(line, f"{path}:{number}"))
+        except ConfigError as error:
+            complaints += error.complaints
     if complaints:
         raise ConfigError(complaints)
     if not cases:
@@ -119,42 +117,87 @@ def as_line(case: Case) -> str:
     return json.dumps(data | dict(case.extra)) + "\n"
 
 
-def _case(line: str, source: str) -> Case:
-    def wrong(key: str, value: object, rule: str, remedy: str) -> ConfigError:
-        return ConfigError.of(source, key, value, rule, remedy)
+KINDS: Final[Mapping[str, type]] = {
+    "kernel": str, "tdp_mmu": bool, "eager_page_split": bool, "two_dimensional_paging": bool,
+    "memory_mib": int, "backing": str, "manual_protect": int, "dirty_ring_bytes": int,
+    "script": list, "steps": list,
+}  # fmt: skip
 
-    try:
-        data = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise wrong("line", None, f"is not JSON: {error}", "give one object a line") from None
-    kinds: dict[str, type] = {
-        "kernel": str, "tdp_mmu": bool, "eager_page_split": bool, "two_dimensional_paging": bool,
-        "memory_mib": int, "backing": str, "manual_protect": int, "dirty_ring_bytes": int,
-        "script": list, "steps": list,
-    }  # fmt: skip
+
+def _case(line: str, source: str) -> Case:
+    data = parse_json(line, source, "line")
     if not isinstance(data, dict):
-        raise wrong("line", None, "is not a JSON object", "give one object a line")
-    for key, kind in kinds.items():
-        if not isinstance(data.get(key), kind):
-            raise wrong(key, data.get(key), f"must be of type {kind.__name__}", "complete the case")
-    if len(data["steps"]) != len(data["script"]):
-        raise wrong("steps", len(data["steps"]), f"must be {len(data['script'])}", "match script")
-    if data["backing"] not in ("2m", "4k"):
-        raise wrong("backing", data["backing"], "must be 2m or 4k", "correct it")
-    if data["manual_protect"] not in MANUAL:
-        raise wrong("manual_protect", data["manual_protect"], "must be 0, 1 or 3", "correct it")
-    if data["memory_mib"] < 2 or data["memory_mib"] % 2:
-        raise wrong("memory_mib", data["memory_mib"], "must be a multiple of 2", "correct it")
-    if not re.search(r"\d+\.\d+", data["kernel"]):
-        raise wrong("kernel", data["kernel"], "names no release", "write e.g. Linux 6.1.0")
-    ring = data["dirty_ring_bytes"]
-    if ring and (ring & (ring - 1) or ring < 4096):
-        raise wrong("dirty_ring_bytes", ring, "must be 0 or a power of two from 4096", "correct it")
-    for op in data["script"]:
-        if not (isinstance(op, str) and (STEP.fullmatch(op))):
-            raise wrong("script", op, "is not a step", "use w, r, wN, rN, l, u, g, c, z, Z or h")
-    known = {key: data[key] for key in kinds}
+        raise ConfigError.of(source, "line", None, "is not a JSON object", "give one object a line")
+    wrong = [
+        Complaint(source, key, data.get(key), f"must be of type {kind.__name__}", "complete it")
+        for key, kind in KINDS.items()
+        if type(data.get(key)) is not kind  # True is no number here
+    ]
+    if not wrong:
+        wrong = [Complaint(source, *found) for found in _wrong(data)]
+    if wrong:
+        raise ConfigError(wrong)
+    known = {key: data[key] for key in KINDS}
     known["script"], known["steps"] = tuple(data["script"]), tuple(data["steps"])
-    extra = {key: value for key, value in data.items() if key not in kinds}
+    extra = {key: value for key, value in data.items() if key not in KINDS}
     host, pml = str(extra.pop("host", "")), extra.pop("pml", False) is True
-    return Case(**known, host=host, pml=pml, extra=extra)
+    case = Case(**known, host=host, pml=pml, extra=extra)
+    if not case.unsupported():
+        _check_policy(case, source)
+    return case
+
+
+def _wrong(data: Mapping[str, Any]) -> Iterator[tuple[str, object, str, str]]:
+    """Yield key, value, rule and remedy of everything that cannot be, in data of right types."""
+    if data["backing"] not in ("2m", "4k"):
+        yield "backing", data["backing"], "must be 2m or 4k", "correct it"
+    if data["manual_protect"] not in MANUAL:
+        yield "manual_protect", data["manual_protect"], "must be 0, 1 or 3", "correct it"
+    if data["memory_mib"] % 2 or not 2 <= data["memory_mib"] <= MOST_MIB:
+        rule = f"must be a multiple of 2 from 2 to {MOST_MIB}"
+        yield "memory_mib", data["memory_mib"], rule, "correct it"
+    if not re.search(r"\d{1,3}\.\d{1,3}", data["kernel"]):
+        yield "kernel", data["kernel"], "names no release", "write e.g. Linux 6.1.0"
+    ring = data["dirty_ring_bytes"]
+    if ring and (ring & (ring - 1) or not LEAST_RING <= ring <= MOST_RING):
+        rule = f"must be 0 or a power of two from {LEAST_RING} to {MOST_RING}"
+        yield "dirty_ring_bytes", ring, rule, "correct it"
+    script, steps = data["script"], data["steps"]
+    if len(script) > MOST_STEPS:
+        yield "script", len(script), f"has more than {MOST_STEPS} steps", "split it"
+    if len(steps) != len(script):
+        yield "steps", len(steps), f"must be {len(script)}", "match script"
+    yield from _wrong_script(script)
+    for number, step in enumerate(steps, 1):
+        if not isinstance(step, dict):
+            yield f"steps[{number}]", step, "must be an object of counters", "complete it"
+            continue
+        for name, count in step.items():
+            if name != "op" and type(count) is not int:
+                yield f"steps[{number}].{name}", count, "must be a whole number", "correct it"
+
+
+def _wrong_script(script: Sequence[object]) -> Iterator[tuple[str, object, str, str]]:
+    logging = False
+    for number, op in enumerate(script, 1):
+        step = STEP.fullmatch(op) if isinstance(op, str) else None
+        if step is None:
+            yield "script", op, "is not a step", "use w, r, wN, rN, l, u, g, c, z, Z or h"
+        elif step[2] and not 1 <= int(step[2]) <= 100:
+            yield "script", op, "touches no share of memory", "write a percentage from 1 to 100"
+        elif op in ("g", "c", "h") and not logging:
+            yield f"script[{number}]", op, "needs logging", "put l or z before it"
+        elif op in ("l", "z"):
+            logging = True
+        elif op in ("u", "Z"):
+            logging = False
+
+
+def _check_policy(case: Case, source: str) -> None:
+    """Compare the setting with what its kernel has."""
+    try:
+        choose(case.policy())
+    except ConfigError as error:
+        raise ConfigError([replace(one, source=source) for one in error.complaints]) from None
+    except MisfitError as misfit:
+        raise misfit.complaint(source) from None

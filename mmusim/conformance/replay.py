@@ -14,7 +14,6 @@ import numpy as np
 
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.driver import Driver
-from mmusim.config.host import COSTS
 from mmusim.conformance.kernel_cases import STEP, Case
 from mmusim.costs.distributions import Constant
 from mmusim.costs.random_streams import Draws
@@ -24,6 +23,7 @@ from mmusim.mmu.slot import MemSlot
 from mmusim.plan.make import Plan
 from mmusim.policies import Mmu, choose
 from mmusim.trace.records import PhaseTrace
+from mmusim.vocabulary import COSTS
 from mmusim.workload.base import Accesses, Pattern, Uniforms
 from mmusim.workload.page_pass import PagePass
 

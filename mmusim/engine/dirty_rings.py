@@ -11,9 +11,9 @@ import simpy
 from mmusim.costs import log_operations as bills
 from mmusim.engine.flush import flush_remote
 from mmusim.engine.vm import Steps, Vcpu, Vm
-from mmusim.mmu.counters import RING_ENTRIES
 from mmusim.mmu.dirty_ring import masks
 from mmusim.mmu.slot import rearm
+from mmusim.vocabulary.counters import RING_ENTRIES
 
 NO_REGIONS = slice(0, 0)
 

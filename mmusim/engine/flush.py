@@ -6,9 +6,10 @@ from typing import Final
 
 import simpy
 
-from mmusim.engine.vm import FLUSH_WAIT, Steps, Vcpu, Vm
-from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
+from mmusim.engine.vm import Steps, Vcpu, Vm
 from mmusim.mmu.slot import flushed
+from mmusim.vocabulary.causes import FLUSH_WAIT
+from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 
 REPLAN: Final = "replan"
 """Cause of an interrupt that is no exit: what a planned run will meet has changed."""

@@ -5,19 +5,17 @@ from __future__ import annotations
 from mmusim.engine.dirty_rings import reap
 from mmusim.engine.tlb import refill
 from mmusim.engine.user_space import asleep, hold_bql, to_user_space
-from mmusim.engine.vm import (
+from mmusim.engine.vm import Steps, Vcpu, Vm
+from mmusim.mmu.spte import LOGGED
+from mmusim.vocabulary.causes import (
     FLUSH_EXIT,
     INTERFERENCE,
     PML_DRAIN,
     RING_FULL,
     TLB_FLUSH,
     TLB_REFILL,
-    Steps,
-    Vcpu,
-    Vm,
 )
-from mmusim.mmu.counters import RING_FULLS
-from mmusim.mmu.spte import LOGGED
+from mmusim.vocabulary.counters import RING_FULLS
 
 
 def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps:

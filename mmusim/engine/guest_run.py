@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from mmusim.engine.run_slices import run_slices
 from mmusim.engine.think_and_idle import ThinkAndIdle
 from mmusim.engine.tlb import WorkingSet
-from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K, Vcpu, Vm
+from mmusim.engine.vm import Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import hit_level, hit_levels
 from mmusim.mmu.spte import STALE
 from mmusim.plan.make import Program
+from mmusim.vocabulary.causes import HITS, IDLE, PML_LOG, THINK, WALK_4K
 
 Ints = NDArray[np.int64]
 

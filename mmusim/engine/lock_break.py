@@ -18,10 +18,10 @@ from mmusim.costs import log_operations as bills
 from mmusim.engine.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.flush import flush_remote
 from mmusim.engine.vm import Steps, Vm
-from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import LEVEL_1G
 from mmusim.trace.records import HOST
+from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 
 
 class Done(NamedTuple):

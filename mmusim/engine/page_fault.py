@@ -10,23 +10,20 @@ from mmusim.base.units import PAGES_PER_REGION
 from mmusim.engine.flush import flush_remote, replan
 from mmusim.engine.guest_mode import drain_pml, enter_guest, leave_handler
 from mmusim.engine.guest_run import GuestRun
-from mmusim.engine.vm import (
+from mmusim.engine.vm import Outcome, Steps, Vcpu, Vm
+from mmusim.mmu import fault as mmu
+from mmusim.mmu.page_table import lacks_tables, leaf, permits, target_level
+from mmusim.mmu.spte import ACCESS, LEAF, LEVEL_1G, PRESENT, WRITABLE, Edit
+from mmusim.mmu.upper_levels import armed, push_down
+from mmusim.vocabulary.causes import (
     DROP_LARGE,
     FAULT_FAST,
     FAULT_SLOW,
     MMU_LOCK_WAIT,
     SPLIT_LARGE,
     TABLE_ALLOC,
-    Outcome,
-    Steps,
-    Vcpu,
-    Vm,
 )
-from mmusim.mmu import fault as mmu
-from mmusim.mmu.counters import NX_LPAGE_SPLITS, PF_SPURIOUS, PF_TAKEN
-from mmusim.mmu.page_table import lacks_tables, leaf, permits, target_level
-from mmusim.mmu.spte import ACCESS, LEAF, LEVEL_1G, PRESENT, WRITABLE, Edit
-from mmusim.mmu.upper_levels import armed, push_down
+from mmusim.vocabulary.counters import NX_LPAGE_SPLITS, PF_SPURIOUS, PF_TAKEN
 
 FAST, SLOW, SPURIOUS, LOST_RACE, NOT_FAST = range(5)  # outcomes of a fault, or of its fast path
 

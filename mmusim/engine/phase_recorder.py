@@ -8,8 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mmusim.base.histogram import Histogram
-from mmusim.trace.records import CAUSES
 from mmusim.trace.stall_windows import Stalls, worst_of
+from mmusim.vocabulary.causes import CAUSES
 
 
 class PhaseRecorder:

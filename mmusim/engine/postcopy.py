@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.channel import Channel
 from mmusim.engine.ram import RamBlock
-from mmusim.engine.vm import POSTCOPY_WAIT, Steps, Vcpu, Vm
+from mmusim.engine.vm import Steps, Vcpu, Vm
+from mmusim.vocabulary.causes import POSTCOPY_WAIT
 
 NO_PAGES: Ints = np.zeros(0, np.int64)
 

@@ -16,21 +16,12 @@ from mmusim.config.page_table_write import WritePageTable
 from mmusim.engine.flush import flush_remote
 from mmusim.engine.guest_mode import answer_kick, enter_guest
 from mmusim.engine.vcpu import PATIENCE
-from mmusim.engine.vm import (
-    DROP_LARGE,
-    FAULT_SLOW,
-    HITS,
-    PASS,
-    TABLE_ALLOC,
-    THINK,
-    Steps,
-    Vcpu,
-    Vm,
-)
-from mmusim.mmu.counters import PF_FIXED, PF_SPURIOUS, PF_TAKEN
+from mmusim.engine.vm import Steps, Vcpu, Vm
 from mmusim.mmu.soft import Access, LargeLeaf, Outcome, SoftMmu, attempt, tell
 from mmusim.mmu.soft import events as happened
 from mmusim.mmu.spte import Edit
+from mmusim.vocabulary.causes import DROP_LARGE, FAULT_SLOW, HITS, PASS, TABLE_ALLOC, THINK
+from mmusim.vocabulary.counters import PF_FIXED, PF_SPURIOUS, PF_TAKEN
 
 OUTCOMES: Final = {
     Outcome.PROGRESS: "progress",

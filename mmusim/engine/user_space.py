@@ -13,8 +13,9 @@ import simpy
 from mmusim.costs.random_streams import Stream
 from mmusim.engine.flush import kick
 from mmusim.engine.mmu_lock import SpinLock
-from mmusim.engine.vm import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT, Steps, Vcpu, Vm, WorkItem
+from mmusim.engine.vm import Steps, Vcpu, Vm, WorkItem
 from mmusim.trace.records import HOST
+from mmusim.vocabulary.causes import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT
 
 
 class GuestGoneError(Exception):

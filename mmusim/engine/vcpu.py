@@ -17,12 +17,13 @@ from mmusim.engine.guest_mode import answer_kick, drain_pml, enter_guest, pml_fu
 from mmusim.engine.guest_run import GuestRun
 from mmusim.engine.page_fault import LOST_RACE, page_fault
 from mmusim.engine.user_space import GuestGoneError
-from mmusim.engine.vm import PASS, Steps, Vcpu, Vm
+from mmusim.engine.vm import Steps, Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.page_table import leaf, permits
 from mmusim.mmu.spte import Spte
 from mmusim.mmu.upper_levels import armed
 from mmusim.plan.make import Program
+from mmusim.vocabulary.causes import PASS
 
 PATIENCE: Final = 16
 """Faults on one access, lost races apart, before the guest is declared to make no progress."""

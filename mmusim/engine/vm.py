@@ -13,14 +13,15 @@ from mmusim.base.histogram import Histogram
 from mmusim.engine.fault_shares import FaultShares
 from mmusim.engine.mmu_lock import RwLock, SpinLock
 from mmusim.engine.virtual_cpu import Vcpu as Vcpu
-from mmusim.mmu.counters import NAMES
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import LOGGED
 from mmusim.mmu.upper_levels import UpperLevels
 from mmusim.plan.make import Plan, Program
 from mmusim.policies import Lock, Mmu, Tracking
-from mmusim.trace.records import CAUSES, Fingerprint, Probe
+from mmusim.trace.records import Fingerprint, Probe
+from mmusim.vocabulary.causes import CAUSES, MMU_LOCK_WAIT
+from mmusim.vocabulary.counters import COUNTERS
 
 if TYPE_CHECKING:
     from mmusim.engine.postcopy import Postcopy
@@ -33,12 +34,7 @@ Outcome = Generator[simpy.Event, Any, int]
 WorkItem: TypeAlias = "Callable[[Vm, Vcpu], Steps]"
 """Something that a vCPU's thread does in user space, with the big lock held."""
 
-(
-    HITS, WALK_4K, THINK, PASS, FAULT_SLOW, FAULT_FAST, TABLE_ALLOC, DROP_LARGE, SPLIT_LARGE,
-    MMU_LOCK_WAIT, FLUSH_WAIT, FLUSH_EXIT, TLB_FLUSH, PML_LOG, PML_DRAIN, RING_FULL, IDLE,
-    TLB_REFILL, INTERFERENCE, USER_EXIT, BQL_WAIT, THROTTLE, PAUSED, POSTCOPY_WAIT,
-) = range(len(CAUSES))  # fmt: skip
-
+_CAUSES: Final = CAUSES.names
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
@@ -134,14 +130,14 @@ class Vm:
         """Let time pass in the host and book it for a vCPU."""
         v.recorder.ledger[cause] += ns
         if self.probe is not None and ns:
-            self.probe.spent(v.number, self.now, self.now + ns, {CAUSES[cause]: ns})
+            self.probe.spent(v.number, self.now, self.now + ns, {_CAUSES[cause]: ns})
         return self.env.timeout(ns)
 
     def book(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
         """Book time of a vCPU for which nothing else waits, or no longer."""
         v.recorder.ledger[cause] += end_ns - start_ns
         if self.probe is not None and end_ns > start_ns:
-            self.probe.spent(v.number, start_ns, end_ns, {CAUSES[cause]: end_ns - start_ns})
+            self.probe.spent(v.number, start_ns, end_ns, {_CAUSES[cause]: end_ns - start_ns})
 
     def left_guest(self, v: Vcpu) -> None:
         """A stall of a vCPU begins."""
@@ -227,4 +223,4 @@ class Vm:
 
     def counters(self) -> dict[str, int]:
         """Return the kernel counters as they stand."""
-        return dict(zip(NAMES, self.table.stat.tolist(), strict=True))
+        return dict(zip(COUNTERS, self.table.stat.tolist(), strict=True))

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError
 from mmusim.comparison.compare import Comparison, UnlikeRunsError, compare
-from mmusim.metrics.measure import UNITS, Metrics, from_record
+from mmusim.metrics.measure import Metrics, from_record
 from mmusim.store import Store
 from mmusim.store.reading import Reader
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metrics import USUAL
 
-METRICS: Final = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
 IGNORED: Final = (
     "schema", "id", "question", "source", "notes", "claims", "policies", "variants", "sweep",
-    "reduced",
+    "reduced", "reported",
 )  # fmt: skip
 """Keys of a configuration that decide no result of a run."""
 PAIRING: Final = "replications.pairing"
@@ -61,10 +62,8 @@ def compare_folders(
     UnlikeRunsError
         If the runs are not alike; names every key with both values.
     """
-    if metric is not None and metric not in UNITS:
-        raise ConfigError.of(
-            "compare", "--metric", metric, "is not a metric", nearest(metric, UNITS)
-        )
+    if metric is not None:
+        METRICS.require(metric, "compare", "--metric")
     one, other = _Side(a), _Side(b)
     common = sorted(one.runs.keys() & other.runs.keys())
     if not common:
@@ -211,6 +210,6 @@ def _compared(
         groups.setdefault(run[:2], []).append(run)
     for (setting, policy), runs in groups.items():
         sides = [one.runs[run] for run in runs], [other.runs[run] for run in runs]
-        for name in (metric,) if metric else METRICS:
+        for name in (metric,) if metric else USUAL:
             if len(runs) >= 2 and all(name in run.values for side in sides for run in side):
                 yield setting, policy, compare(*sides, name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.experiment.run import Outcome, SettingResult
-from mmusim.metrics.names import UNITS
+from mmusim.vocabulary import METRICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,10 @@ def contrasts(
         If there is no such metric, policy or setting.
     """
     policies = outcome.experiment.policies
+    for metric in metrics:
+        METRICS.require(metric, "statistics", "--metric")
     names = [result.setting.name for result in outcome.settings]
     for key, given, known, what in (
-        *(("--metric", metric, list(UNITS), "metric") for metric in metrics),
         ("--baseline", baseline or policies.baseline, policies.all, "policy of this experiment"),
         ("--setting", setting or names[0], names, "setting with runs"),
     ):

@@ -22,6 +22,7 @@ from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analy
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
 from mmusim.store.provenance import profile_hash, provenance
+from mmusim.vocabulary.metrics import USUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,12 +189,11 @@ def _comparisons(
     common = set.intersection(*(set(run.values) for rows in runs.values() for run in rows))
     baseline, others = runs[experiment.policies.baseline], experiment.policies.compare
     matters = experiment.replications.matters
-    usual = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
     return {
         metric: [
             compare(baseline, runs[name], metric, alpha=alpha, matters=matters) for name in others
         ]
-        for metric in dict.fromkeys((*usual, experiment.answer_by))
+        for metric in dict.fromkeys((*USUAL, experiment.answer_by))
         if metric in common
     }
 

@@ -147,10 +147,10 @@ class _Work:
 
     def _claim(self, jobs: Sequence[Job]) -> None:
         found = self._campaign.store.claim([self._keys[job] for job in jobs], self._token)
-        for job, (current_analysis, error) in zip(jobs, found, strict=True):
-            if current_analysis == "mine":
+        for job, (state, error) in zip(jobs, found, strict=True):
+            if state == "mine":
                 self._claimed.append(job)
-            elif current_analysis == "busy":
+            elif state == "busy":
                 self._elsewhere.append(job)
             else:
                 self._over(job, error)

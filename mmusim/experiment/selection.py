@@ -19,8 +19,8 @@ from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import opened
 from mmusim.experiment.scheduler import Campaign, in_rounds
-from mmusim.metrics.names import MORE_IS_BETTER, UNITS
 from mmusim.stats.selection import FIRST, Selection, select_best
+from mmusim.vocabulary import METRICS
 
 GROWTH: Final = 1.25
 """Each round has so many times the seeds of the one before: more than are needed by little."""
@@ -46,10 +46,10 @@ class Contest:
     def __str__(self) -> str:
         """Say what is known, and how sure it is."""
         found, where = self.selection, f"{self.title}: " if self.title else ""
-        most = "highest" if self.metric in MORE_IS_BETTER else "lowest"
+        most = "highest" if METRICS[self.metric].higher_is_better else "lowest"
         if found is None:
             return f"{where}not selected, because runs failed"
-        zone = f"{found.delta:.4g} {UNITS[self.metric]}".strip()
+        zone = f"{found.delta:.4g} {METRICS[self.metric].unit}".strip()
         left = ", ".join(self.names[i] for i in found.alive)
         if not found.selected:
             return (
@@ -151,10 +151,7 @@ def select(
 
 
 def _check(rules: Rules) -> None:
-    if rules.metric not in UNITS:
-        raise ConfigError.of(
-            "select", "--metric", rules.metric, "is not a metric", nearest(rules.metric, UNITS)
-        )
+    METRICS.require(rules.metric, "select", "--metric")
     for key, value, right, rule, remedy in (
         ("--delta", rules.delta, 0 < rules.delta < math.inf, "is not positive", "write e.g. 2%"),
         ("--confidence", rules.confidence, 0.5 <= rules.confidence < 1,
@@ -242,7 +239,7 @@ def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None
     values = np.full((max(map(len, rows)), len(rows)), np.nan)
     for number, row in enumerate(rows):
         values[: len(row), number] = row
-    higher = rules.metric in MORE_IS_BETTER
+    higher = METRICS[rules.metric].higher_is_better
     means = values[: rules.first].mean(axis=0)
     best = float(means.max() if higher else means.min())
     delta = rules.delta * (

@@ -13,7 +13,6 @@ import numpy as np
 from mmusim.base.errors import ConfigError, MmusimError, nearest
 from mmusim.comparison.pairing import column
 from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
-from mmusim.config.host import COSTS
 from mmusim.config.settings import Setting, load_settings
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
@@ -21,9 +20,9 @@ from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import opened
 from mmusim.experiment.scheduler import Campaign, in_rounds
-from mmusim.metrics.names import UNITS
 from mmusim.stats.sobol import Index, sobol
 from mmusim.stats.studentized import Floats
+from mmusim.vocabulary import COSTS, METRICS
 
 MATTERS: Final = 0.05
 """A cost that is behind less of the variance than this does not matter."""
@@ -196,11 +195,7 @@ def sensitivity(
 
 def _check(study: Study) -> list[str]:
     """Return the policies that are asked about, the numerator first."""
-    if study.metric not in UNITS:
-        raise ConfigError.of(
-            "sensitivity", "--metric", study.metric, "is not a metric",
-            nearest(study.metric, UNITS),
-        )  # fmt: skip
+    METRICS.require(study.metric, "sensitivity", "--metric")
     if study.samples < 4 or study.samples & (study.samples - 1):
         raise ConfigError.of(
             "sensitivity", "--samples", study.samples, "is no power of 2 of at least 4",

@@ -1,9 +1,9 @@
 """Stage 4, Metrics: the figures of one run, with names and units.
 
-May import ``trace``, ``config`` and what is below.
+May import ``trace``, ``config`` and what is below. Their names, units and formulas stand in
+``vocabulary.metrics``.
 """
 
 from mmusim.metrics.measure import Metrics, measure
-from mmusim.metrics.names import UNITS
 
-__all__ = ["UNITS", "Metrics", "measure"]
+__all__ = ["Metrics", "measure"]

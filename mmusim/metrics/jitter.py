@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from mmusim.base.histogram import Histogram
-from mmusim.base.units import show_ns
-from mmusim.trace.records import FAULT_WORK, LOST, LockStats, ModeStats, PhaseTrace, Trace
-from mmusim.trace.stall_windows import WINDOWS
+from mmusim.trace.records import LockStats, ModeStats, PhaseTrace, Trace
+from mmusim.vocabulary.causes import FAULT_WORK, LOST_CAUSES
+from mmusim.vocabulary.metrics import METRICS, QUANTILES, WINDOWS
 
 Figures = dict[str, float]
 
-QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "p9999": 0.9999}
 MIN_BEYOND: Final = 10
 """Samples beyond a quantile from which on ``p99999`` is given: below, it says little."""
 WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
@@ -32,16 +31,18 @@ def latencies(times: Histogram, of: str) -> Figures:
     if not times.count:
         return {}
     figures: Figures = {f"mean_{of}": times.total_ns / times.count}
-    figures |= {f"{name}_{of}": times.quantile(p) for name, p in QUANTILES.items()}
-    if times.count >= MIN_BEYOND * 100_000:
-        figures[f"p99999_{of}"] = times.quantile(0.99999)
+    figures |= {
+        f"{name}_{of}": times.quantile(p)
+        for name, p in QUANTILES.items()
+        if name != "p99999" or times.count >= MIN_BEYOND * 100_000
+    }
     return figures | {f"max_{of}": times.maximum}
 
 
 def lost(phase: PhaseTrace) -> Figures:
     """Return what the vCPUs lost in a guest phase.
 
-    * ``lost_time``: sum of the lost causes of the ledger (:data:`~mmusim.trace.records.LOST`), in
+    * ``lost_time``: sum of :data:`~mmusim.vocabulary.causes.LOST_CAUSES` in the ledger, in
       ns of all vCPUs. The same is measured by the clock, as the sum of all stalls.
     * ``stalls``: how often a vCPU was outside the guest; ``p50_stall`` ... ``max_stall``: for how
       long at a stretch.
@@ -51,22 +52,21 @@ def lost(phase: PhaseTrace) -> Figures:
       vCPU ran for has no figure.
     """
     figures: Figures = {
-        "lost_time": sum(phase.ledger.get(cause, 0) for cause in LOST),
+        "lost_time": sum(phase.ledger.get(cause, 0) for cause in LOST_CAUSES),
         "stalls": phase.stalls.count,
     }
     tail = latencies(phase.stalls, "stall")
-    figures |= {name: ns for name, ns in tail.items() if not name.startswith("p99999")}
-    for window in WINDOWS:
-        if window in phase.worst_loss:
-            name = f"worst_utilisation_{show_ns(window).replace(' ', '')}"
-            figures[name] = 1 - phase.worst_loss[window] / window
+    figures |= {name: ns for name, ns in tail.items() if name in METRICS}
+    for window, ns in WINDOWS.items():
+        if ns in phase.worst_loss:
+            figures[f"worst_utilisation_{window}"] = 1 - phase.worst_loss[ns] / ns
     return figures
 
 
 def moved_work(trace: Trace) -> Figures:
     """Return how the work of dirty logging parts between faults and log operations.
 
-    * ``fault_work``: the causes :data:`~mmusim.trace.records.FAULT_WORK` of every guest phase
+    * ``fault_work``: the causes :data:`~mmusim.vocabulary.causes.FAULT_WORK` of every guest phase
       that was not over when the first log operation began, in ns.
     * ``protect_work``: the bills of all log operations without their waits for locks and grace
       periods, in ns.

@@ -11,7 +11,6 @@ from mmusim.base.histogram import Histogram
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.settings import Setting
 from mmusim.metrics import jitter
-from mmusim.metrics.names import UNITS as UNITS
 from mmusim.policies import Reporting
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Trace
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
@@ -23,7 +22,7 @@ class Metrics:
 
     policy: str
     seed: int
-    values: Mapping[str, float]  # by the names of UNITS; what a run does not have is missing
+    values: Mapping[str, float]  # by the name of the metric; what a run does not have is missing
     ledger: Mapping[str, int]  # ns of all vCPUs in the measured phase by cause
     bills: Mapping[str, Mapping[str, int]]  # log operation -> cost or wait -> ns, over the run
     latency: Histogram  # of all accesses of the measured phase
@@ -35,53 +34,12 @@ class Metrics:
 
 
 def measure(trace: Trace) -> Metrics:
-    """Compute the figures of a run.
+    """Compute the metrics of a run that it has, by the names and formulas of the vocabulary.
 
-    Latency is the time from the first attempt of an access to its completion, all faults
-    included, think time excluded. Over the measured phase:
-
-    * ``phase_time``: from its start until the last vCPU has finished.
-    * ``mean_latency``, ``p50_latency`` ... ``max_latency``: of single accesses; the mean and the
-      maximum are exact, quantiles are off by at most 1/128 and a nanosecond. ``mean_read`` ...
-      ``max_write``: of reads and writes by themselves.
-    * ``lost_time``, ``stalls``, ``worst_utilisation_1ms`` and so on:
-      :func:`mmusim.metrics.jitter.lost`.
-    * ``faults``: ``pf_taken``.
-    * ``mean_request``, ``p50_request`` ... ``max_request``: latency of requests, where the workload
-      has them: completion of a request's last access minus its intended arrival, which does not
-      wait for the guest (no coordinated omission). ``request_count``: how many there were.
-    * ``fault_free_pages``: mean over dropped large sptes of the distinct pages that were read
-      without a fault before the first write dropped the spte.
-    * ``laps``: exits of the store of ``write-page-table``, up to the patience of the watchdog;
-      ``progress``: 1 if the store was done in the end, else 0; ``faults_until_progress``: the laps
-      of a store that was done.
-
-    If it is a migration:
-
-    * ``migration_time``: from the request until the destination runs and has all pages, or the
-      migration was given up. ``downtime``: from the request to stop the vCPUs until they ran at
-      the destination; missing if they never did.
-    * ``migrated``: 1 if the guest runs at the destination (outcomes completed and postcopy), else
-      0. ``rounds``: syncs of the log after the first, the one at the switch-over included.
-    * ``sent_bytes``: with headers. ``resent_pages``: pages sent, minus the pages of the VM that
-      were sent at all.
-    * ``log_time``: what the migration thread spent in enable, sync, clear and disable, waits for
-      ``mmu_lock``, flushes and grace periods included; that is the sum of the phase's bill.
-      ``limited_time``: what it slept because the window was full.
-    * ``highest_throttle``: largest share of time that auto-converge took away.
-    * ``guest_share``: of the vCPUs' time in the phase, the part in ``hits``, ``think`` and
-      ``idle``: what the guest would need without host, walks of small pages and log.
-
-    Over the whole run:
-
-    * ``reported_dirty``: pages that the gets returned; ``false_dirty``: those among them that
-      the guest had not written since they were last copied.
-    * ``protect_time``: time the host spent in log operations, sleeping excluded, those of
-      migrations included; of which, in phases of their own,
-      ``enable_time``, ``get_time`` (get, sync and harvest), ``clear_time`` and ``disable_time``
-      where there are such phases. The bills say which costs these are made of.
-    * ``fault_work``, ``protect_work``, ``moved_work``: :func:`mmusim.metrics.jitter.moved_work`.
-    * ``lock_shared_wait``, ``max_exclusive_hold`` and so on: :func:`mmusim.metrics.jitter.lock`.
+    Latency is the time from the first attempt of an access to its completion, all faults included,
+    think time excluded. Means and maxima are exact; quantiles are off by at most 1/128 and a
+    nanosecond. What a run does not have is missing: a run without a migration has no downtime.
+    See :data:`mmusim.vocabulary.METRICS`.
     """
     phase = trace.phases[trace.measured]
     latency = Histogram()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.mmu.counters import PAGES_1G, PAGES_2M, PAGES_4K, PF_FAST, PF_FIXED, TABLES
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import (
     CHILD,
@@ -25,6 +24,7 @@ from mmusim.mmu.spte import (
     TLB_WRITE,
     WRITABLE,
 )
+from mmusim.vocabulary.counters import PAGES_1G, PAGES_2M, PAGES_4K, PF_FAST, PF_FIXED, TABLES
 
 PREFETCH = 8  # PTE_PREFETCH_NUM
 

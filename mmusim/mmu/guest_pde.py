@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from mmusim.mmu.counters import PAGES_4K, TABLES
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import Which
 from mmusim.mmu.spte import CHILD, LEAF, NOT_LEAF, PRESENT, TABLE, TLB_READ, WRITABLE
+from mmusim.vocabulary.counters import PAGES_4K, TABLES
 
 READ_ONLY = LEAF ^ WRITABLE
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.base.units import PAGES_PER_REGION
-from mmusim.mmu.counters import NAMES
 from mmusim.mmu.spte import (
     CHILD,
     LEVEL_1G,
@@ -20,6 +19,7 @@ from mmusim.mmu.spte import (
     TO_WRITE,
     WRITABLE,
 )
+from mmusim.vocabulary.counters import COUNTERS
 
 
 class PageTable(NamedTuple):
@@ -34,7 +34,7 @@ class PageTable(NamedTuple):
     giant: Any  # (GiBs, rounded up) uint8: the 1 GiB entry
     disallow_lpage: Any  # (regions,) uint16: reasons against a large spte (lpage_info)
     disallow_1g: Any  # (GiBs, rounded up) uint16: the same for a 1 GiB one
-    stat: Any  # (len(counters.NAMES),) int64
+    stat: Any  # (len(COUNTERS),) int64
 
     @classmethod
     def empty(cls, pages: int, level: int = 2) -> PageTable:
@@ -47,7 +47,7 @@ class PageTable(NamedTuple):
             np.full(giants, 0 if level == LEVEL_1G else TABLE | CHILD, np.uint8),
             np.zeros(regions, np.uint16),
             np.zeros(giants, np.uint16),
-            np.zeros(len(NAMES), np.int64),
+            np.zeros(len(COUNTERS), np.int64),
         )
         if regions % PAGES_PER_REGION:
             table.disallow_1g[-1] += 1  # the tail of the slot does not fill it

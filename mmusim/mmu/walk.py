@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from mmusim.base.units import PAGES_PER_REGION
-from mmusim.mmu.counters import PAGES_1G, PAGES_2M, PAGES_4K, TABLES
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import (
     TLB,
@@ -34,6 +33,7 @@ from mmusim.mmu.spte import (
     WRITABLE,
     Edit,
 )
+from mmusim.vocabulary.counters import PAGES_1G, PAGES_2M, PAGES_4K, TABLES
 
 BLOCK: Final = 1 << 12
 """Large leaves that are split at once."""

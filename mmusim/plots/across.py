@@ -9,9 +9,9 @@ from matplotlib.ticker import EngFormatter
 
 from mmusim.comparison.compare import column
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.measure import UNITS
-from mmusim.plots.style import analysis_sizes, in_style, key_below, sheet, with_unit
+from mmusim.plots.style import in_style, key_below, line_styles, sheet, with_unit
 from mmusim.stats import mean_interval
+from mmusim.vocabulary import METRICS
 
 
 @in_style
@@ -26,7 +26,7 @@ def across(outcome: Outcome, metric: str) -> Figure:
     figure, axes = sheet(4.4 if slanted else 3.6)
     ax: Axes = axes[0, 0]
     offsets = np.linspace(-0.2, 0.2, len(names)) if len(names) > 1 else [0.0]
-    for (policy, look), offset in zip(analysis_sizes(names).items(), offsets, strict=True):
+    for (policy, look), offset in zip(line_styles(names).items(), offsets, strict=True):
         points = [
             (x + offset, mean_interval(column(result.runs[policy], metric)))
             for x, result in enumerate(outcome.settings)
@@ -46,6 +46,6 @@ def across(outcome: Outcome, metric: str) -> Figure:
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(EngFormatter(sep=""))
     ax.grid(visible=False, axis="x")
-    ax.set_ylabel(with_unit(metric, UNITS[metric]) + "\nmean, 95 % interval")
+    ax.set_ylabel(with_unit(metric, METRICS[metric].unit) + "\nmean, 95 % interval")
     key_below(figure, ax, 3)
     return figure

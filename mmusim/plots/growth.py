@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
-from mmusim.plots.style import analysis_sizes, in_style, sheet
+from mmusim.plots.style import in_style, line_styles, sheet
 
 
 @in_style
@@ -20,7 +20,7 @@ def growth(costs: Sequence[Mapping[str, Any]], slopes: Mapping[str, tuple[float,
     """
     names = list(slopes)
     figure, axes = sheet(2.6 * -(-len(names) // 2), -(-len(names) // 2), 2)
-    look = analysis_sizes(names)
+    look = line_styles(names)
     for ax, name in zip(axes.flat, names, strict=False):
         own = look[name]
         points = [(cost["size"], cost["seconds"]) for cost in costs if cost["sweep"] == name]

@@ -17,10 +17,10 @@ from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.plots.ratios import title
 from mmusim.plots.style import (
-    InterimAnalysis,
-    analysis_sizes,
+    LineStyle,
     in_style,
     key_below,
+    line_styles,
     panels,
     readable_decades,
     two_lines,
@@ -123,10 +123,8 @@ def ecdf(
     return figure
 
 
-def _curves(
-    outcome: Outcome, result: SettingResult, of: str
-) -> list[tuple[str, Curve, InterimAnalysis]]:
-    look = analysis_sizes(outcome.experiment.policies.all)
+def _curves(outcome: Outcome, result: SettingResult, of: str) -> list[tuple[str, Curve, LineStyle]]:
+    look = line_styles(outcome.experiment.policies.all)
     return [
         (policy, longer_than(runs, of), look[policy])
         for policy, runs in result.runs.items()
@@ -135,7 +133,7 @@ def _curves(
 
 
 def _draw(
-    ax: Axes, x: Floats, y: Floats, low: Floats, high: Floats, policy: str, look: InterimAnalysis
+    ax: Axes, x: Floats, y: Floats, low: Floats, high: Floats, policy: str, look: LineStyle
 ) -> None:
     ax.fill_between(x, low, high, step="post", color=look.colour, alpha=0.22, linewidth=0)
     ax.step(x, y, where="post", color=look.colour, linestyle=look.line, linewidth=1.4, label=policy)

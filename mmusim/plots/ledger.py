@@ -13,7 +13,7 @@ from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.plots.causes import HATCHES, colour_of
 from mmusim.plots.ratios import title
 from mmusim.plots.style import INK, headed, in_style, key_below, rows_of, sheet
-from mmusim.trace.records import CAUSES, IDLE
+from mmusim.vocabulary.causes import CAUSES, IDLE_CAUSES
 
 MIN_SHARE: Final = 0.002
 """A cause that nowhere has this share of a bar is drawn with the others, as `other`."""
@@ -32,7 +32,7 @@ def decomposition(outcome: Outcome, results: Sequence[SettingResult] | None = No
         {
             cause: float(np.mean([run.ledger.get(cause, 0) for run in result.runs[policy]])) / 1e6
             for cause in CAUSES
-            if cause not in IDLE
+            if cause not in IDLE_CAUSES
         }
         for result, policy in bars
     ]
@@ -57,7 +57,9 @@ def decomposition(outcome: Outcome, results: Sequence[SettingResult] | None = No
     headed(ax, headings)
     ax.grid(visible=False, axis="y")
     ax.tick_params(axis="y", length=0)
-    idle = any(run.ledger.get(c) for r, policy in bars for run in r.runs[policy] for c in IDLE)
+    idle = any(
+        run.ledger.get(c) for r, policy in bars for run in r.runs[policy] for c in IDLE_CAUSES
+    )
     ax.set_xlabel("mean time of all vCPUs" + (" (ms), idle time left out" if idle else " (ms)"))
     key_below(figure, ax)
     return figure

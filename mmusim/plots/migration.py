@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from mmusim.base.units import NS, PAGE
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.plots.ratios import title
-from mmusim.plots.style import analysis_sizes, in_style, key_below, panels, two_lines
+from mmusim.plots.style import in_style, key_below, line_styles, panels, two_lines
 
 
 @in_style
@@ -22,7 +22,7 @@ def rounds(outcome: Outcome, results: Sequence[SettingResult] | None = None) -> 
     migration was given up (a cross).
     """
     shown = outcome.settings if results is None else results
-    look = analysis_sizes(outcome.experiment.policies.all)
+    look = line_styles(outcome.experiment.policies.all)
     figure, axes = panels(len(shown), 2.8, sharey=True)
     for ax, result in zip(axes, shown, strict=True):
         memory = result.setting.experiment.vm.memory // PAGE

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
 
-from mmusim.plots.style import PAPER, analysis_sizes, in_style, sheet
+from mmusim.plots.style import PAPER, in_style, line_styles, sheet
 
 
 @in_style
@@ -20,7 +20,7 @@ def working_set(curves: Mapping[str, Mapping[int, float]], unit: str) -> Figure:
     """
     figure, axes = sheet(3.6)
     ax: Axes = axes[0, 0]
-    look = analysis_sizes(curves)
+    look = line_styles(curves)
     for name, curve in curves.items():
         own = look[name]
         ax.plot(list(curve), list(curve.values()), linestyle=own.line, marker=own.mark,
@@ -48,7 +48,7 @@ def published_times(series: Mapping[str, Sequence[Any]]) -> Figure:
     rows = max(1, -(-len(panels) // 2))
     figure, axes = sheet(2.7 * rows, rows, 2)
     for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
-        look = analysis_sizes(lines)
+        look = line_styles(lines)
         for variant, points in lines.items():
             own = look[variant]
             x = [point.vcpus for point in points]

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from mmusim.analysis.answers import compared
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.names import MORE_IS_BETTER
 from mmusim.plots.ratios import said
 from mmusim.plots.style import PAPER, in_style, sheet
+from mmusim.vocabulary import METRICS
 
 
 @in_style
@@ -66,7 +66,7 @@ def _draw(ax: Axes, table: list[list[Comparison | None]], metric: str) -> None:
     log = np.array([[np.log2(c.ratio.estimate) if c and c.ratio else 0 for c in r] for r in table])
     sure = np.array([[c is not None and not said(c) for c in row] for row in table])
     most = max(float(np.abs(log).max()), 0.1)
-    better = -1 if metric in MORE_IS_BETTER else 1
+    better = -1 if METRICS[metric].higher_is_better else 1
     ax.pcolormesh(
         np.where(sure, better * log, 0.0), cmap="PuOr_r", norm=TwoSlopeNorm(0, -most, most),
         edgecolors=PAPER, linewidth=2,

@@ -17,11 +17,11 @@ from mmusim.plots.style import (
     INK,
     PAPER,
     SOFT,
-    InterimAnalysis,
-    analysis_sizes,
+    LineStyle,
     headed,
     in_style,
     key_below,
+    line_styles,
     rows_of,
     sheet,
 )
@@ -58,7 +58,7 @@ def ratios(
         groups = [("", [(name, c) for name, rows in groups for _, c in rows])]
     lines = [line for _, rows in groups for line in rows]
     places, headings = rows_of([(name, [p for p, _ in rows]) for name, rows in groups])
-    look = analysis_sizes(outcome.experiment.policies.all)
+    look = line_styles(outcome.experiment.policies.all)
     only = outcome.experiment.policies.compare[0]
     figure, axes = sheet(1.15 + 0.27 * max(1, len(lines) + len(headings)))
     ax: Axes = axes[0, 0]
@@ -90,7 +90,7 @@ def said(comparison: Comparison) -> str:
     return "small" if answer.small else ""
 
 
-def _interval(ax: Axes, y: float, c: Comparison, look: InterimAnalysis, label: str) -> None:
+def _interval(ax: Axes, y: float, c: Comparison, look: LineStyle, label: str) -> None:
     r = c.ratio
     assert r is not None
     if label in ax.get_legend_handles_labels()[1]:
@@ -148,7 +148,7 @@ def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
             if comparison.ratio is not None:
                 at = number(result.setting.labels[axis])
                 lines.setdefault(name, []).append((at, comparison.ratio))
-    look = analysis_sizes(lines)
+    look = line_styles(lines)
     for name, unsorted in lines.items():
         points = sorted(unsorted, key=lambda p: p[0])
         x, own = [at for at, _ in points], look[name]

@@ -14,7 +14,7 @@ from mmusim.comparison.compare import shift as quantile_differences
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.plots.latencies import WHAT
 from mmusim.plots.ratios import title
-from mmusim.plots.style import INK, analysis_sizes, in_style, key_below, panels, two_lines
+from mmusim.plots.style import INK, in_style, key_below, line_styles, panels, two_lines
 
 TICKS: Final = {0.5: "p50", 0.9: "p90", 0.99: "p99", 0.999: "p99.9", 0.9999: "p99.99"}
 LINEAR_NS: Final = 10.0
@@ -39,7 +39,7 @@ def shift(
     """
     shown = outcome.settings if results is None else results
     policies = outcome.experiment.policies
-    look = analysis_sizes(policies.all)
+    look = line_styles(policies.all)
     figure, axes = panels(len(shown), 2.8)
     for ax, result in zip(axes, shown, strict=True):
         for policy in policies.compare:

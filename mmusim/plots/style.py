@@ -80,7 +80,7 @@ def in_style(draw: Callable[P, R]) -> Callable[P, R]:
     return styled
 
 
-class InterimAnalysis(NamedTuple):
+class LineStyle(NamedTuple):
     """How a series is told from others, with colour and without."""
 
     colour: str
@@ -88,10 +88,10 @@ class InterimAnalysis(NamedTuple):
     mark: str
 
 
-def analysis_sizes(names: Iterable[str]) -> dict[str, InterimAnalysis]:
+def line_styles(names: Iterable[str]) -> dict[str, LineStyle]:
     """Give each name a colour, a line style and a mark of its own; after eight they repeat."""
     return {
-        name: InterimAnalysis(SERIES[n % len(SERIES)], LINES[n % len(LINES)], MARKS[n % len(MARKS)])
+        name: LineStyle(SERIES[n % len(SERIES)], LINES[n % len(LINES)], MARKS[n % len(MARKS)])
         for n, name in enumerate(names)
     }
 

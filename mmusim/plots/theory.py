@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 
 from mmusim.comparison.compare import column
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.measure import UNITS, theory
-from mmusim.plots.style import INK, analysis_sizes, in_style, sheet, with_unit
+from mmusim.metrics.measure import theory
+from mmusim.plots.style import INK, in_style, line_styles, sheet, with_unit
 from mmusim.stats import mean_interval
+from mmusim.vocabulary import METRICS
 
 
 @in_style
@@ -27,11 +28,13 @@ def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
             yerr=error,
             fmt="o",
             capsize=4,
-            color=analysis_sizes(outcome.experiment.policies.all)[policy].colour,
+            color=line_styles(outcome.experiment.policies.all)[policy].colour,
         )
     top = max(ax.get_xlim()[1], ax.get_ylim()[1])
     ax.plot([0, top], [0, top], color=INK, linewidth=1, label="measured = expected")
-    ax.set_xlabel(with_unit(f"{metric} expected", UNITS[metric]))
-    ax.set_ylabel(f"{with_unit(f'{metric} measured', UNITS[metric])},\n{policy}, 95 % interval")
+    ax.set_xlabel(with_unit(f"{metric} expected", METRICS[metric].unit))
+    ax.set_ylabel(
+        f"{with_unit(f'{metric} measured', METRICS[metric].unit)},\n{policy}, 95 % interval"
+    )
     ax.legend(loc="upper left")
     return figure

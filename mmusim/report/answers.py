@@ -10,8 +10,8 @@ from mmusim.analysis.answers import compared
 from mmusim.base.units import show_ns, show_number
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.measure import UNITS
 from mmusim.stats import Interval
+from mmusim.vocabulary import METRICS
 
 MOST_SENTENCES: Final = 8
 """With more comparisons than this there is a summary a policy; the tables have every setting."""
@@ -103,7 +103,7 @@ def _direction(c: Comparison) -> str:
 
 def amount(metric: str, value: float) -> str:
     """Write a value of a metric for people, with its unit."""
-    unit = UNITS[metric]
+    unit = METRICS[metric].unit
     return show_ns(value) if unit == "ns" else f"{show_number(value)} {unit}".strip()
 
 

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from mmusim import plots
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.measure import UNITS
 from mmusim.plots.style import NEUTRAL, SERIES
 from mmusim.report.tables import every_run
 from mmusim.stats.shift import LEAST_SEEDS
+from mmusim.vocabulary import METRICS
 
 MOST_PANELS: Final = 6
 """Settings that figures with a panel or bars of their own show; all are in the tables."""
@@ -88,7 +88,7 @@ def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
     if all(metric in run.values for run in runs) and len(outcome.settings) > 1:
         yield (
             f"{metric} in every setting",
-            f"Means of {metric} in {UNITS[metric] or 'absolute terms'} with 95 % intervals.",
+            f"Means of {metric} in {METRICS[metric].unit or 'absolute terms'} with 95 % intervals.",
             plots.across(outcome, metric),
         )
     yield (

@@ -10,10 +10,11 @@ from mmusim.analysis.answers import compared
 from mmusim.base.units import show_ns, show_number
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
-from mmusim.metrics.measure import UNITS, Metrics
+from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval
 from mmusim.stats.marks import EXPLAINED
-from mmusim.trace.records import CAUSES
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.causes import CAUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def interval(i: Interval | None, metric: str = "") -> Cell:
     """Return a cell with an estimate and its interval, in the metric's unit if there is one."""
     if i is None:
         return NOTHING
-    is_time = bool(metric) and UNITS[metric] == "ns"
+    is_time = bool(metric) and METRICS[metric].unit == "ns"
     show = show_ns if is_time else lambda value: show_number(float(f"{value:.4g}"))
     return Cell(f"{show(i.estimate)} [{i.span(show, ', ')}]", i.estimate)
 

@@ -63,7 +63,9 @@ class Interval:
         )
 
 
-def mean_interval(values: ArrayLike, confidence: float = 0.95, *, seed: int = 0) -> Interval:
+def mean_interval(
+    values: ArrayLike, confidence: float = 0.95, *, seed: int = 0, resamples: int = RESAMPLES
+) -> Interval:
     """Mean over seeds with its interval (:mod:`mmusim.stats.studentized`).
 
     Parameters
@@ -72,7 +74,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, *, seed: int = 0)
         One figure per seed.
     confidence : float in (0, 1)
         Coverage of the interval.
-    seed : int
+    seed, resamples : int
         Of the bootstrap.
 
     Raises
@@ -81,7 +83,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, *, seed: int = 0)
         If there are fewer than two seeds.
     """
     x = row(values)
-    found = mean_estimate(x, seed)
+    found = mean_estimate(x, seed, resamples)
     return _interval(found, found.bounds(confidence), confidence, mark_of(x))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from mmusim.stats.intervals import Interval, paired_ratio
-from mmusim.stats.studentized import Floats
+from mmusim.stats.studentized import RESAMPLES, Floats
 
 GROWTH: Final = 1.5
 """Each look has so many times the seeds of the one before."""
@@ -78,7 +78,13 @@ class Stop(NamedTuple):
 
 
 def stop_when_precise(
-    baseline: Floats, candidates: Sequence[Floats], precision: float, first: int, limit: int
+    baseline: Floats,
+    candidates: Sequence[Floats],
+    precision: float,
+    first: int,
+    limit: int,
+    *,
+    resamples: int = RESAMPLES,
 ) -> Stop:
     """Return the first look at which all ratios to the baseline are precise, or the last one, or
     the first for which seeds are missing.
@@ -94,6 +100,8 @@ def stop_when_precise(
         Half the width of each interval, as a share of the ratio (:func:`is_narrow`).
     first, limit : int
         Seeds at the first look and at most.
+    resamples : int
+        Of the bootstrap behind the intervals.
     """
     at = analysis_sizes(first, limit)
     there = min(len(row) for row in (baseline, *candidates))
@@ -103,7 +111,9 @@ def stop_when_precise(
         base, rows = baseline[:seeds], [row[:seeds] for row in candidates]
         precise = all(
             min(base.min(), row.min()) <= 0
-            or is_narrow(paired_ratio(base, row, confidence=1 - alpha), precision)
+            or is_narrow(
+                paired_ratio(base, row, confidence=1 - alpha, resamples=resamples), precision
+            )
             for row in rows
         )
         if precise or seeds == limit:

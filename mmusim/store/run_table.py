@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mmusim.base.errors import ConfigError
-from mmusim.metrics.measure import UNITS
 from mmusim.store import Store
-from mmusim.trace.records import CAUSES
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.causes import CAUSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,9 +59,9 @@ def figures(values: Mapping[str, float], ledger: Mapping[str, int]) -> dict[str,
 
 def in_column(metric: str) -> str:
     """Return the column of a metric: its name, and its unit if the name does not end with it."""
-    unit = UNITS[metric]
+    unit = METRICS[metric].unit
     return metric if not unit or metric.endswith(f"_{unit}") else f"{metric}_{unit}"
 
 
-_METRICS: Final = [(name, in_column(name)) for name in UNITS]
+_METRICS: Final = [(name, in_column(name)) for name in METRICS]
 _CAUSES: Final = [(cause, f"ledger_{cause}_ns") for cause in CAUSES]

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from mmusim.base.errors import MisfitError
-from mmusim.config.host import COSTS
 from mmusim.config.settings import Setting, settings_of
 from mmusim.engine import simulate
 from mmusim.engine.choice import SIMPY, VARIABLE
 from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import PRESETS, Policy, choose, policies
 from mmusim.trace.records import Trace
+from mmusim.vocabulary import COSTS
 from mmusim.workload.base import Accesses, Uniforms
 
 ROOT = Path(__file__).parents[2]

@@ -19,11 +19,13 @@ from mmusim.comparison.compare import compare
 from mmusim.config.host import load_profile
 from mmusim.engine import simulate
 from mmusim.experiment.run import Outcome, run_experiment
-from mmusim.metrics.measure import UNITS, measure
+from mmusim.metrics.measure import measure
 from mmusim.plan.make import make_plan
 from mmusim.store.run_table import frame
 from mmusim.timeline.record import Timeline, record
-from mmusim.trace.records import LOST, Trace
+from mmusim.trace.records import Trace
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.causes import LOST_CAUSES
 
 SWEPT = SMALL + '\n[sweep]\n"vm.memory" = ["2MiB", "4MiB"]\n'
 MIGRATION = {"bandwidth": "400MB/s", "max_bandwidth": "0B/s", "downtime_limit": "1ms"}
@@ -65,7 +67,7 @@ def test_runs_are_those_of_the_run_directory(folder: Path, outcome: Outcome) -> 
 def test_every_time_has_its_unit(outcome: Outcome) -> None:
     """A column of a metric is its name and its unit, and there is no other column of it."""
     columns = set(analysis.runs(outcome).columns)
-    for name, unit in UNITS.items():
+    for name, unit in ((metric.name, metric.unit) for metric in METRICS.values()):
         column = name if name.endswith(f"_{unit}") or not unit else f"{name}_{unit}"
         assert column in columns
         assert not unit or column.endswith(f"_{unit}")
@@ -177,7 +179,7 @@ def test_stalls_are_all_that_is_lost(busy: tuple[Trace, Timeline]) -> None:
     trace, timeline = busy
     stalls = analysis.stalls(timeline)
     ledgers = [p.ledger for p in trace.phases if p.ledger]
-    assert stalls["time_ns"].sum() == sum(ledger[c] for ledger in ledgers for c in LOST)
+    assert stalls["time_ns"].sum() == sum(ledger[c] for ledger in ledgers for c in LOST_CAUSES)
     assert 0.99 * sum(p.stalls.count for p in trace.phases) < len(stalls)
     assert len(stalls) <= sum(p.stalls.count for p in trace.phases)
     assert stalls["time_ns"].iloc[0] >= max(p.stalls.maximum for p in trace.phases)

@@ -34,12 +34,13 @@ from mmusim.calibration.tables import (
     table,
 )
 from mmusim.cli import app
-from mmusim.config.host import COSTS, HostProfile, load_profile, shipped_profiles
+from mmusim.config.host import HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check
 from mmusim.config.settings import settings_of
 from mmusim.costs.distributions import Empirical, Gamma, Lognormal, Shifted
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
+from mmusim.vocabulary import COSTS
 
 RNG = np.random.default_rng(20)
 HOST = "emerald-rapids-pvm"
@@ -256,10 +257,11 @@ def test_a_profile_of_samples_runs_an_experiment(tmp_path: Path) -> None:
 
 FOREIGN = {
     "samples": "latency_us\n1.5\n2.5\n3.5\n",
-    "bare": "1500\n2500\n3500\n",
+    "beside": "timestamp,vcpu,fault_us,gfn\n7.1,0,1.5,9\n7.2,1,2.5,8\n7.3,0,3.5,7\n",
     "histogram": "low_us,high_us,count\n1,2,1\n2,3,1\n3,4,1\n",
     "bpftrace": "Attaching 2 probes...\n@us: \n[1]    1 |@@  |\n[2, 4)   2 |@@@@|\n",
-    "perf": " 0.0 ( 0.0015 ms): qemu/1 ioctl() = 0\n 1.0 ( 0.0025 ms): x\n 2.0 ( 0.0035 ms): x\n",
+    "perf": " 0.0 ( 0.0015 ms): q/1 ioctl(fd: 3) = 0\n 1.0 ( 0.0025 ms): q/1 ioctl()\n"
+    " 2.0 ( 0.0035 ms): q/2 ioctl() = 0\n",
 }
 
 
@@ -309,8 +311,8 @@ def test_the_right_shape_fits_best(tmp_path: Path) -> None:
     [
         ("latency_us\nfast\n", "has a value that is no number"),
         ("latency_us\n-3\n", "must be finite and not negative"),
-        ("low_us,high_us,count\n3,2,1\n", "must have low < high"),
-        ("latency\n1\n", "unit = '': is not one of"),
+        ("low_us,high_us,count\n3,2,1\n", "must have 0 <= low < high"),
+        ("latency\n1\n", "unit: is not said by 'latency'"),
         ("\n", "is neither CSV, bpftrace nor perf trace"),
     ],
 )

@@ -79,9 +79,9 @@ def test_two_workers_one_of_which_is_killed_give_what_local_processes_give(
     with scheduler() as (_, address), ExitStack() as both:
         workers = [both.enter_context(worker(address)) for _ in range(2)]
 
-        def kill_one(current_analysis: Standing) -> None:
-            stored.append(current_analysis.finished)
-            if current_analysis.finished == 20:
+        def kill_one(state: Standing) -> None:
+            stored.append(state.finished)
+            if state.finished == 20:
                 workers[0].kill()
 
         outcome = run_experiment(
@@ -152,8 +152,8 @@ def test_a_cluster_that_is_lost_on_the_way_is_said_in_one_line(
         process, address = parts.enter_context(scheduler())
         parts.enter_context(worker(address))
 
-        def lose(current_analysis: Standing) -> None:
-            if current_analysis.finished == 5:
+        def lose(state: Standing) -> None:
+            if state.finished == 5:
                 process.kill()
 
         with pytest.raises(ClusterError, match="was lost; finished runs are stored: start it"):

@@ -25,10 +25,11 @@ from experiment_files import (
 from mmusim.base.errors import Complaint, ConfigError, MmusimError
 from mmusim.base.units import BYTES
 from mmusim.config.experiment import Experiment
-from mmusim.config.host import COSTS, load_profile
+from mmusim.config.host import load_profile
 from mmusim.config.load import check, load, read_toml
 from mmusim.config.settings import load_settings, settings_of
 from mmusim.costs.distributions import Constant, Gamma
+from mmusim.vocabulary import COSTS
 
 
 def what_stands_at(key: str, data: Any) -> object:

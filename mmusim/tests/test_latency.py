@@ -224,11 +224,11 @@ def test_a_mixture_without_weight_is_refused(parts: list[tuple[float, Distributi
 def test_an_empirical_distribution_is_linear_between_its_quantiles(ns: list[int], p: float) -> None:
     grid = np.linspace(0, 1, len(ns))
     made = Empirical(tuple(grid.tolist()), tuple(map(float, ns)))
-    setting = min(int(np.searchsorted(grid, p, side="right")) - 1, len(ns) - 2)
-    share = (p - grid[setting]) / (grid[setting + 1] - grid[setting])
+    cell = min(int(np.searchsorted(grid, p, side="right")) - 1, len(ns) - 2)
+    share = (p - grid[cell]) / (grid[cell + 1] - grid[cell])
 
     assert float(made.quantile(p)) == pytest.approx(
-        ns[setting] + share * (ns[setting + 1] - ns[setting]), rel=1e-9, abs=1e-9
+        ns[cell] + share * (ns[cell + 1] - ns[cell]), rel=1e-9, abs=1e-9
     )
     assert float(made.cdf(made.quantile(p))) == pytest.approx(p, abs=1e-9)
 
@@ -394,21 +394,21 @@ def test_the_table_of_a_measured_cost_is_off_only_where_that_has_a_corner(name: 
     for p in measured.p[1:-1]:
         upper, tail = (1, 1 - p) if p > 0.5 else (0, p)
         mantissa, exponent = np.frexp(tail)  # tail = (2 * mantissa) * 2 ** (exponent - 1)
-        setting = (exponent - 1 + OCTAVES + 1) * CELLS + (2 * mantissa - 1) * CELLS
-        corners |= {(upper, int(np.floor(setting + wide))) for wide in (-1e-6, 0, 1e-6)}
+        cell = (exponent - 1 + OCTAVES + 1) * CELLS + (2 * mantissa - 1) * CELLS
+        corners |= {(upper, int(np.floor(cell + wide))) for wide in (-1e-6, 0, 1e-6)}
     assert set(cells_off(name)) <= corners
 
 
 @cache
 def cells_off(name: str) -> list[tuple[int, int]]:
     """Cells (tail, number) of the table in which it is off by 1e-4 or more, at 5 places in each."""
-    setting, part = np.divmod(np.arange(5 * OCTAVES * CELLS), 5)
-    octave, mantissa = np.divmod(setting, CELLS)
+    cell, part = np.divmod(np.arange(5 * OCTAVES * CELLS), 5)
+    octave, mantissa = np.divmod(cell, CELLS)
     tail = np.ldexp(1 + (mantissa + (part + 0.5) / 5) / CELLS, octave - OCTAVES - 1)
     lower = (np.ldexp(tail, 64) - 1).astype(np.uint64)
     words = np.concatenate([lower, lower + np.uint64(1 << 63)])
     off = np.flatnonzero(table_error(SHIPPED[name], words) >= 1e-4)
-    return sorted({(int(i) // len(setting), int(setting[i % len(setting)])) for i in off})
+    return sorted({(int(i) // len(cell), int(cell[i % len(cell)])) for i in off})
 
 
 @pytest.mark.parametrize("name", MIXTURES)
@@ -427,11 +427,11 @@ def cells_off(name: str) -> list[tuple[int, int]]:
     ],
 )
 def test_the_table_is_right_to_1e_4_but_for_a_few_cells_where_a_mixture_jumps(
-    name: str, settings: int
+    name: str, cells: int
 ) -> None:
     off = cells_off(name)
 
-    assert 0 < len(off) <= settings
+    assert 0 < len(off) <= cells
     assert off[-1] == (off[0][0], off[0][1] + len(off) - 1)  # they lie side by side
 
 

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from mmusim.base.errors import ConfigError, InvariantError, LostWriteError
 from mmusim.base.units import NS, PAGE
 from mmusim.cli import app
-from mmusim.config.host import COSTS
 from mmusim.costs.random_streams import stream_key
 from mmusim.engine import invariants, simulate
 from mmusim.engine.channel import HEADER, RATE_AUTOCORRELATION, WINDOW_NS, ZERO_PAGE_BYTES, Noise
@@ -25,6 +24,7 @@ from mmusim.engine.user_space import asleep
 from mmusim.metrics.measure import from_record, measure, to_record
 from mmusim.plan.make import Plan, make_plan
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Probe, Trace
+from mmusim.vocabulary import COSTS
 from mmusim.workload.base import Accesses, Uniforms
 
 SOUND_LOGS = [policy for policy in SOUND if policy != "none"]

@@ -21,7 +21,7 @@ from mmusim.plan.make import make_plan
 from mmusim.plots.catalogue import FIGURES
 from mmusim.plots.latencies import longer_than
 from mmusim.plots.shift import nines
-from mmusim.plots.style import LINES, MARKS, PAPER, SERIES, analysis_sizes, rows_of
+from mmusim.plots.style import LINES, MARKS, PAPER, SERIES, line_styles, rows_of
 from mmusim.timeline.record import record
 
 SWEPT = SMALL.replace("seeds = 4", "seeds = 9").replace('"read" }]', '"read" }, { do = "write" }]')
@@ -162,7 +162,7 @@ def test_series_stand_out_from_the_page(scheme: str) -> None:
 
 def test_series_differ_without_colour() -> None:
     assert len(set(map(str, LINES))) == len(set(MARKS)) == len(SERIES) == 8
-    own = analysis_sizes(f"policy {n}" for n in range(8))
+    own = line_styles(f"policy {n}" for n in range(8))
     assert len({(str(look.line), look.mark) for look in own.values()}) == 8
 
 

@@ -14,11 +14,12 @@ from scipy import stats as scipy_stats
 
 from mmusim.base.histogram import Histogram, bin_of
 from mmusim.costs.random_streams import Draws, uniforms
-from mmusim.engine import flush, simulate, think_idle
-from mmusim.metrics.measure import UNITS, measure
+from mmusim.engine import flush, simulate, think_and_idle
+from mmusim.metrics.measure import measure
 from mmusim.plan.make import Plan, make_plan
 from mmusim.stats import mean_interval
 from mmusim.trace.records import PhaseTrace
+from mmusim.vocabulary import METRICS
 from mmusim.workload.base import Accesses, Requests, Uniforms
 from mmusim.workload.requests import OpenLoopRequests
 
@@ -157,9 +158,9 @@ def test_a_wait_that_forgets_the_clock_is_noticed(monkeypatch: pytest.MonkeyPatc
     """Negative control: waits in long runs counted from the start of the phase."""
     plan = serving("lazy-drop", 1, None, "0ns")
     single = simulate(plan, run_limit=1)
-    ends = think_idle.ThinkAndIdle.ends
+    ends = think_and_idle.ThinkAndIdle.ends
     monkeypatch.setattr(
-        think_idle.ThinkAndIdle,
+        think_and_idle.ThinkAndIdle,
         "ends",
         lambda self, k, spent, left, now: ends(self, k, spent, left, 0),
     )
@@ -254,14 +255,19 @@ def test_a_stall_delays_exactly_the_requests_that_arrive_in_it(
     assert phase.reads.maximum == 200, "no access was slow: counted by access, nothing happened"
 
     def from_actual_start(
-        self: think_idle.ThinkAndIdle, recorder: Any, k: int, start_ns: int, ends: Any, waits: Any
+        self: think_and_idle.ThinkAndIdle,
+        recorder: Any,
+        k: int,
+        start_ns: int,
+        ends: Any,
+        waits: Any,
     ):  # type: ignore[no-untyped-def]
-        waited = commit(self, think_idle.PhaseRecorder(0), k, start_ns, ends, waits)
+        waited = commit(self, think_and_idle.PhaseRecorder(0), k, start_ns, ends, waits)
         recorder.requests.add(np.full(len(ends), 200))
         return waited
 
-    commit = think_idle.ThinkAndIdle.commit
-    monkeypatch.setattr(think_idle.ThinkAndIdle, "commit", from_actual_start)
+    commit = think_and_idle.ThinkAndIdle.commit
+    monkeypatch.setattr(think_and_idle.ThinkAndIdle, "commit", from_actual_start)
     wrong = served(*args, c_exit="50us", c_entry="100ns")
     assert not same(wrong.requests, phase.requests), "control: latency from the actual start"
     assert wrong.requests.maximum == 200 < phase.requests.quantile(0.99)
@@ -298,7 +304,7 @@ def test_poisson_requests_wait_as_an_m_d_1_queue() -> None:
 
 
 def test_request_metrics_are_there_where_they_apply() -> None:
-    names = {name for name in UNITS if "request" in name}
+    names = {name for name in METRICS if "request" in name}
     assert names == {
         "mean_request", "p50_request", "p99_request", "p999_request", "p9999_request",
         "p99999_request", "max_request", "request_count",

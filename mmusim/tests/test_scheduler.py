@@ -113,7 +113,7 @@ def test_the_benchmark_of_the_store_measures_what_it_says(monkeypatch: pytest.Mo
     monkeypatch.setattr(bench, "STORED", 50)
     monkeypatch.setattr(bench, "processors", lambda: 1)
     for size in ("TINY_RUNS", "LONG_RUNS"):
-        monkeypatch.setattr(bench, size, bench.TINY | {"seeds": 10})
+        monkeypatch.setattr(bench, size, bench.TINY_RUNS | {"seeds": 10})
     told = CliRunner().invoke(app, ["bench-store", "--json"])
     rows = {row["what"]: (row["value"], row["unit"]) for row in json.loads(told.output)["rows"]}
     assert 500 < rows["a stored run"][0] < 10_000

@@ -13,7 +13,6 @@ from experiment_files import MINIMAL
 from test_check import mmusim as mmusim
 
 from mmusim.config.cost_ranges import FACTORS, factors, with_factors
-from mmusim.config.host import COSTS
 from mmusim.config.settings import load_settings
 from mmusim.costs.distributions import (
     Constant,
@@ -26,6 +25,7 @@ from mmusim.costs.distributions import (
 )
 from mmusim.experiment.sensitivity import Index, Influence, Study, sensitivity
 from mmusim.stats.sobol import sobol
+from mmusim.vocabulary import COSTS
 
 E = float(np.e)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,10 +28,11 @@ from experiment_files import (
 from mmusim.base.errors import ConfigError
 from mmusim.base.units import BYTES
 from mmusim.config.experiment import Experiment
-from mmusim.config.host import COSTS, HostProfile, load_profile, shipped_profiles
+from mmusim.config.host import HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check, load, read_toml
 from mmusim.config.settings import CHANGEABLE, Setting, load_settings, resolved, settings_of
 from mmusim.costs.distributions import Constant
+from mmusim.vocabulary import COSTS
 
 
 def grid() -> dict[str, Any]:
@@ -294,27 +298,56 @@ def test_everything_that_is_wrong_in_a_profile_is_said_at_once(tmp_path: Path) -
     }
 
 
-@pytest.mark.parametrize(
-    ("change", "rule", "remedy"),
-    [
-        (lambda costs: costs.pop("c_exit"), "lacks c_exit", "give every cost a value"),
-        (
-            lambda costs: costs.update(c_exti=costs["c_exit"]),
-            "'c_exti' is not a cost of the model",
-            "did you mean 'c_exit'?",
-        ),
-    ],
-    ids=["lacks one", "has one more"],
-)
-def test_a_profile_has_every_cost_of_the_model_and_no_other(
-    tmp_path: Path, change: Callable[[dict[str, Any]], object], rule: str, remedy: str
-) -> None:
-    write_profile(tmp_path / "bad.toml", lambda data: change(data["costs"]))
+def test_a_profile_has_no_cost_that_the_model_does_not_have(tmp_path: Path) -> None:
+    write_profile(
+        tmp_path / "bad.toml", lambda data: data["costs"].update(c_exti=data["costs"]["c_exit"])
+    )
     with pytest.raises(ConfigError) as caught:
         load_profile("bad.toml", tmp_path)
 
     (c,) = caught.value.complaints
-    assert (c.key, c.rule, c.remedy) == ("costs", rule, remedy)
+    assert (c.key, c.rule, c.remedy) == (
+        "costs", "'c_exti' is not a cost of the model", "did you mean 'c_exit'?",
+    )  # fmt: skip
+
+
+def test_a_cost_that_a_profile_lacks_is_assumed_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new cost of the model does not invalidate the profiles that people have."""
+    write_profile(tmp_path / "mine.toml", lambda data: data["costs"].pop("c_exit"))
+    profile = load_profile("mine.toml", tmp_path)
+    load_profile("mine.toml", tmp_path)
+
+    assert profile.defaulted == ("c_exit",)
+    assert profile.costs["c_exit"].provenance == "assumed"
+    assert COSTS["c_exit"].source in profile.costs["c_exit"].note
+    usual = load_profile("skylake-2021").costs["c_exit"].distribution()
+    assert profile.costs["c_exit"].distribution() == usual
+    assert list(profile.costs) == list(COSTS)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"{tmp_path / 'mine.toml'}: has no value for c_exit; ")
+
+
+def test_a_profile_that_gives_every_cost_is_not_remarked_upon(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Negative control."""
+    write_profile(tmp_path / "whole.toml", lambda data: data)
+    assert load_profile("whole.toml", tmp_path).defaulted == ()
+    assert not caplog.records
+
+
+def test_the_command_line_says_on_stderr_which_costs_are_assumed(tmp_path: Path) -> None:
+    write_profile(tmp_path / "mine.toml", lambda data: data["costs"].pop("c_exit"))
+    done = subprocess.run(
+        [sys.executable, "-m", "mmusim", "hosts", str(tmp_path / "mine.toml"), "--json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    rows = {row["cost"]: row for row in json.loads(done.stdout)["rows"]}
+    assert rows["c_exit"]["provenance"] == "assumed"
+    assert done.stderr.startswith("mmusim: notice: ")
+    assert "has no value for c_exit" in done.stderr
 
 
 def test_a_profile_that_was_edited_is_read_again(tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ from mmusim.engine import log_ioctls, log_reports, simulate, vcpu
 from mmusim.engine.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
 from mmusim.mmu import fault as mmu_fault
 from mmusim.mmu import slot as mmu_slot
-from mmusim.mmu.counters import PAGES_4K
 from mmusim.mmu.spte import LEAF, LOGGED
 from mmusim.plan.make import make_plan
 from mmusim.policies import (
@@ -40,6 +39,7 @@ from mmusim.policies import (
     policies,
 )
 from mmusim.policies.choices import every_choice
+from mmusim.vocabulary.counters import PAGES_4K
 
 STEPS = 20_000
 """What every registered policy must go through."""

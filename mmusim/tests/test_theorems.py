@@ -27,7 +27,8 @@ from mmusim.mmu.spte import LOGGED, STALE
 from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
 from mmusim.stats import mean_interval
-from mmusim.trace.records import CAUSES, Probe
+from mmusim.trace.records import Probe
+from mmusim.vocabulary.causes import CAUSES
 from mmusim.workload.base import Accesses
 from mmusim.workload.page_pass import PagePass
 

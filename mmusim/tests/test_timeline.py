@@ -24,7 +24,8 @@ from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
 from mmusim.timeline.perfetto import trace_events, write
 from mmusim.timeline.record import GUEST, Hold, Slice, Timeline, held, queue_lengths, record
-from mmusim.trace.records import HOST, LOST, PhaseTrace
+from mmusim.trace.records import HOST, PhaseTrace
+from mmusim.vocabulary.causes import LOST_CAUSES
 
 Plans = Callable[[Policy | str, int], Plan]
 SCHEMA = json.loads((DATA / "trace_event.schema.json").read_text())
@@ -116,7 +117,7 @@ def test_migrations_tile_and_lose_what_the_ledger_says(
     assert state in {s.state for lane in found.vcpus for s in lane}
     for phase in trace.phases:
         if phase.guest:
-            assert phase.stalls.total_ns == sum(phase.ledger[cause] for cause in LOST)
+            assert phase.stalls.total_ns == sum(phase.ledger[cause] for cause in LOST_CAUSES)
     data = as_file(found)
     jsonschema.validate(data, SCHEMA)
     assert do_not_nest(data["traceEvents"]) == []

@@ -181,7 +181,7 @@ def test_a_file_that_is_no_trace_is_refused(tmp_path: Path, content: bytes, mess
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         read_trace(path)
-    assert f"trace: {path}: {message}" in str(caught.value)
+    assert f"{path}: file: {message}" in str(caught.value)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999])
@@ -283,7 +283,7 @@ def test_a_trace_that_leaves_the_slot_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_trace_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.xz: cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.xz: file: cannot be read"):
         replaying(tmp_path / "none.xz")
 
 

@@ -17,8 +17,9 @@ from mmusim.engine.vm import Vm
 from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
 from mmusim.trace import stall_windows as utilisation
-from mmusim.trace.records import CAUSES, IDLE, LOST, USEFUL, Probe, Trace
+from mmusim.trace.records import Probe, Trace
 from mmusim.trace.stall_windows import WINDOWS, Stalls, worst_of
+from mmusim.vocabulary.causes import CAUSES, IDLE_CAUSES, LOST_CAUSES, USEFUL_CAUSES
 
 Plans = Callable[[Policy | str, int], Plan]
 Stretches = list[tuple[int, int]]
@@ -116,7 +117,7 @@ def test_the_worst_of_several_vcpus_is_taken_window_by_window() -> None:
 
 
 def test_every_cause_is_useful_lost_or_idle() -> None:
-    assert sorted((*USEFUL, *LOST, *IDLE)) == sorted(CAUSES)
+    assert sorted((*USEFUL_CAUSES, *LOST_CAUSES, *IDLE_CAUSES)) == sorted(CAUSES)
 
 
 # --- in the engine -------------------------------------------------------------------------------
@@ -135,7 +136,9 @@ class Diary(Probe):
 def lost_time(trace: Trace) -> list[tuple[int, int]]:
     """By the ledger, and by the clock at leaving and entering the guest, phase by phase."""
     return [
-        (sum(p.ledger[cause] for cause in LOST), p.stalls.total_ns) for p in trace.phases if p.guest
+        (sum(p.ledger[cause] for cause in LOST_CAUSES), p.stalls.total_ns)
+        for p in trace.phases
+        if p.guest
     ]
 
 
@@ -170,7 +173,7 @@ def test_the_worst_windows_of_a_run_are_those_of_its_diary(
     phase = trace.phases[trace.measured]
     for slices in diary.of.values():
         own = [s for s in slices if s[0] >= phase.start_ns]
-        stalls = [(start, end) for start, end, causes in own if set(causes) <= set(LOST)]
+        stalls = [(start, end) for start, end, causes in own if set(causes) <= set(LOST_CAUSES)]
         for window in windows:
             lost = on_a_grid(stalls, own[0][0], own[-1][1], window)
             if lost is not None:

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from mmusim.base.units import show_ns
 from mmusim.engine import simulate
 from mmusim.plan.make import Plan
-from mmusim.trace.records import HOST, USEFUL, PhaseTrace, Probe
+from mmusim.trace.records import HOST, PhaseTrace, Probe
+from mmusim.vocabulary.causes import USEFUL_CAUSES
 
 GUEST: Final = "guest"
 """The state of a vCPU that spends its time on something useful."""
@@ -63,7 +64,7 @@ class Timeline:
 def state_of(causes: Iterable[str]) -> str:
     """Return the state of a vCPU that spends its time on these causes."""
     first = next(iter(causes))
-    return GUEST if first in USEFUL else first
+    return GUEST if first in USEFUL_CAUSES else first
 
 
 class Recorder(Probe):

@@ -1,6 +1,6 @@
 """Stage 3, Trace: what happened in a run, and the stalls of its vCPUs.
 
-May import ``base``. Engines write traces; everything above reads them.
+May import ``base`` and ``vocabulary``. Engines write traces; everything above reads them.
 """
 
 from mmusim.trace.records import Probe, Trace

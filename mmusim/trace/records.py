@@ -12,45 +12,6 @@ import numpy as np
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import show_ns
 
-CAUSES: Final = (
-    "hits",  # accesses through an spte, at the cost of a 2 MiB mapping
-    "walk_4k",  # what they took longer because the mapping was 4 KiB
-    "think",  # guest work between accesses
-    "pass",  # once a phase: loop set-up, timer, entry
-    "fault_slow",  # exit, handler and entry of faults on the slow path
-    "fault_fast",  # the same for faults fixed without mmu_lock, and spurious ones
-    "table_alloc",  # page tables allocated and linked in a fault
-    "drop_large",  # large sptes zapped in a fault
-    "split_large",  # large sptes split in a fault
-    "mmu_lock_wait",  # queueing for mmu_lock
-    "flush_wait",  # waiting for acknowledgements of a flush the vCPU started in a fault
-    "flush_exit",  # exit, flush and entry because somebody else flushed
-    "tlb_flush",  # own flush on the way into the guest
-    "pml_log",  # what writes took longer because the processor logged them
-    "pml_drain",  # emptying the PML buffer at exits, and the exits that a full one forces
-    "ring_full",  # stopped until the full dirty ring was harvested and reset
-    "idle",  # nothing to do until the next request arrives
-    "tlb_refill",  # walking again for the mappings that a flush took from the TLB
-    "interference",  # the host did something else on the vCPU's processor
-    "user_exit",  # going to user space and back, for port I/O or because the VMM wants something
-    "bql_wait",  # queueing for the big lock of the VMM there
-    "throttle",  # asleep because a migration slows the guest down
-    "paused",  # stopped for the switch-over of a migration
-    "postcopy_wait",  # waiting for a page that has not reached the destination yet
-)
-"""Where a vCPU's time goes. The ledger of a phase has one row of nanoseconds for each."""
-
-USEFUL: Final = ("hits", "walk_4k", "think", "pass", "pml_log")
-"""Causes that are the guest's own: it is in guest mode, slower or faster (domain, A.11)."""
-IDLE: Final = ("idle",)
-"""Causes that are nobody's fault: the guest has nothing to do, and could do it."""
-LOST: Final = tuple(cause for cause in CAUSES if cause not in (*USEFUL, *IDLE))
-"""All others: the guest has something to do, or may have, and is kept from it."""
-FAULT_WORK: Final = (
-    "fault_slow", "fault_fast", "table_alloc", "drop_large", "split_large", "flush_wait",
-)  # fmt: skip
-"""Causes that are the work of faults, waits for locks apart."""
-
 HOST: Final = -1
 """The actor number of the host thread."""
 

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.base.histogram import Histogram
+from mmusim.vocabulary import metrics
 
 Ints = NDArray[np.int64]
 
-WINDOWS: Final = (100_000, 1_000_000, 10_000_000, 100_000_000)
+WINDOWS: Final = tuple(metrics.WINDOWS.values())
 """Lengths of windows in ns."""
 _BLOCK: Final = 1 << 14  # numbers that wait to be looked at together: two a stall
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from mmusim.base.quantities import Strict, Time
 from mmusim.base.units import PAGE, show_bytes
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.trace_file import PageTrace, read_trace
+
+MOST_NS: Final = 100 * 365 * 86_400 * 10**9
+"""Within 63 bits, with room for what else a run does."""
 
 
 class Replay(Strict):
@@ -27,7 +30,7 @@ class Replay(Strict):
     pattern: Literal["replay"]
     trace: str
     """Trace file; a path relative to the file that names it."""
-    records: Annotated[int, Field(ge=0)] = 0
+    records: Annotated[int, Field(ge=0, le=1 << 27)] = 0
     """Truncate the trace after so many records, or repeat it up to so many; 0 is once, whole."""
     instruction_time: Annotated[Time, Field(le=1e6)] = 0.5
     """Guest time per instruction: the speed. 0.5 ns is one per cycle at 2 GHz."""
@@ -50,7 +53,13 @@ class Replay(Strict):
         ConfigError
             If not.
         """
-        footprint = read_trace(self.trace).footprint
+        trace = read_trace(self.trace)
+        footprint, rounds = trace.footprint, self.length(pages) // len(trace.page) + 2
+        if rounds * trace.instructions * max(self.instruction_time, 1.0) > MOST_NS:
+            raise ConfigError.of(
+                source, key, self.trace, "takes more than a hundred years in all",
+                "lower records or instruction_time",
+            )  # fmt: skip
         if footprint > pages:
             raise ConfigError.of(
                 source, key, self.trace,
@@ -68,16 +77,15 @@ class Replay(Strict):
         at = rounds * trace.instructions + trace.at[record]
         before = int(trace.at[begin - 1]) if begin else 0
         work = np.floor((at - before) * self.instruction_time).astype(np.int64)
-        page = trace.page[record]
-        if self.order == "first-touch":
-            page = first_touch(trace)[page]
+        place = first_touch(trace) if self.order == "first-touch" else trace.page
+        page = place[record]
         return Accesses(base_gfn + page, trace.write[record], think=np.diff(work, prepend=0))
 
 
 @lru_cache(maxsize=4)
 def first_touch(trace: PageTrace) -> NDArray[np.int64]:
-    """Return each page's place in the order of first touches."""
-    first = np.unique(trace.page, return_index=True)[1]
+    """Return, shape (records,), the place of each record's page in the order of first touches."""
+    _, first, page = np.unique(trace.page, return_index=True, return_inverse=True)
     place = np.empty(len(first), np.int64)
     place[np.argsort(first)] = np.arange(len(first))
-    return place
+    return place[page]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,10 +23,21 @@ from numpy.typing import NDArray
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
+from mmusim.base.inputs import XzReader, read_bytes, unreadable
+from mmusim.base.parsing import parse_json
 
 MAGIC: Final = b"mmusim-trace"
 VERSION: Final = 1
+MOST_RECORDS: Final = 1 << 25
+"""272 MiB unpacked, eight times what the largest of the shipped traces has."""
 MOST_PAGES: Final = 1 << 30
+MOST_INSTRUCTIONS: Final = 1 << 50
+MOST_HEAD: Final = 1 << 16
+"""Bytes of a line of text."""
+_MOST: Final = {
+    "records": MOST_RECORDS, "footprint": MOST_PAGES, "instructions": MOST_INSTRUCTIONS,
+    "quantum": 10**9,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,8 +62,13 @@ def write_trace(trace: PageTrace, path: Path) -> None:
     Raises
     ------
     ConfigError
-        If the place cannot be written.
+        If the place cannot be written, or the trace is longer than any that is read.
     """
+    if len(trace.page) > MOST_RECORDS:
+        raise ConfigError.of(
+            str(path), "records", len(trace.page), f"is more than {MOST_RECORDS:,}",
+            "raise the quantum, or record fewer instructions",
+        )  # fmt: skip
     facts = {
         **trace.facts,
         "records": len(trace.page),
@@ -77,60 +94,78 @@ def read_trace(path: str | Path) -> PageTrace:
         If it cannot be read, is cut short, is none, or is of a newer format.
     """
     try:
-        return _read(Path(path), Path(path).stat().st_mtime_ns)
-    except OSError as error:
-        raise _bad(
-            path, f"cannot be read ({error.strerror})", "check path and permissions"
-        ) from None
+        changed_ns = Path(path).stat().st_mtime_ns
+    except (OSError, ValueError):
+        changed_ns = 0  # the reader says why
+    return _read(Path(path), changed_ns)
 
 
 def digest(path: str | Path) -> str:
-    """Return a hash of the contents of a trace file."""
-    return hashlib.blake2b(Path(path).read_bytes(), digest_size=10).hexdigest()
+    """Return a hash of the contents of a trace file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read.
+    """
+    return hashlib.blake2b(read_bytes(path), digest_size=10).hexdigest()
 
 
 @lru_cache(maxsize=4)
 def _read(path: Path, changed_ns: int) -> PageTrace:
     del changed_ns  # part of the key
-    packed = path.read_bytes()
-    try:
-        data = lzma.decompress(packed)
-    except (lzma.LZMAError, EOFError):
-        cut = packed.startswith(b"\xfd7zXZ")
-        rule = "is cut short or damaged" if cut else "is not a trace file"
-        raise _bad(path, rule, "copy or record it again") from None
-    magic, _, rest = data.partition(b"\n")
-    name, _, version = magic.partition(b" ")
-    if name != MAGIC or not version.isdigit():
-        raise _bad(path, "is not a trace file", "make one with mmusim workload import")
+    file = XzReader(path)
+    head = file.read_line(MOST_HEAD) if file.is_xz else b""
+    name, _, version = head.partition(b" ")
+    if name != MAGIC or not re.fullmatch(rb"[0-9]{1,6}", version):
+        raise unreadable(path, "is not a trace file", "make one with mmusim workload import")
     if int(version) > VERSION:
-        raise _bad(
-            path, f"has format {int(version)}; this mmusim reads up to {VERSION}", "upgrade mmusim"
-        )
-    head, _, columns = rest.partition(b"\n")
-    try:
-        facts = json.loads(head)
-        records, instructions = int(facts["records"]), int(facts["instructions"])
-        footprint = int(facts["footprint"])
-        bits = -(-records // 8)
-        if records < 1 or len(columns) != 8 * records + bits:
-            raise ValueError
-    except (ValueError, KeyError, TypeError):
-        raise _bad(path, "is cut short or damaged", "copy or record it again") from None
+        rule = f"has format {int(version)}; this mmusim reads up to {VERSION}"
+        raise unreadable(path, rule, "upgrade mmusim")
+    facts = _facts(path, file.read_line(MOST_HEAD))
+    records, bits = facts["records"], -(-facts["records"] // 8)
+    columns = file.read(8 * records + bits)
+    if len(columns) != 8 * records + bits or not file.at_end():
+        raise _damaged(path)
     page = np.cumsum(_unfolded(_unplaned(columns[: 4 * records])))
     at = np.cumsum(_unplaned(columns[4 * records + bits :]))
     write = np.unpackbits(
         np.frombuffer(columns[4 * records : 4 * records + bits], np.uint8), count=records
     )
-    if page.min() < 0 or int(page.max()) + 1 != footprint or footprint > MOST_PAGES:
-        raise _bad(path, "is damaged: a page lies outside the footprint", "record it again")
+    if page.min() < 0 or int(page.max()) + 1 != facts["footprint"]:
+        raise unreadable(path, "is damaged: a page lies outside the footprint", "record it again")
+    if at[-1] > facts["instructions"]:
+        raise unreadable(
+            path, "is damaged: it goes on after its last instruction", "record it again"
+        )
     return PageTrace(
-        page=page, write=write.astype(np.bool_), at=at, instructions=instructions, facts=facts
-    )
+        page=page, write=write.astype(np.bool_), at=at, instructions=facts["instructions"],
+        facts=facts,
+    )  # fmt: skip
 
 
-def _bad(path: str | Path, rule: str, remedy: str) -> ConfigError:
-    return ConfigError.of("trace", str(path), None, rule, remedy)
+def _facts(path: Path, line: bytes) -> dict[str, Any]:
+    """Return the facts of a trace: numbers within their bounds, and single values beside them."""
+    try:
+        facts = parse_json(line.decode(), str(path), "facts")
+    except UnicodeDecodeError:
+        raise _damaged(path) from None
+    if not isinstance(facts, dict) or _MOST.keys() - facts.keys() - {"quantum"}:
+        raise _damaged(path)
+    for key, most in _MOST.items():
+        value = facts.get(key, 1)
+        if type(value) is not int or not 1 <= value <= most:
+            rule = f"must be a whole number from 1 to {most:,}"
+            raise ConfigError.of(str(path), f"facts.{key}", value, rule, "record it again")
+    for key, value in facts.items():
+        if not isinstance(value, str | int | float):
+            rule = "must be text or a number"
+            raise ConfigError.of(str(path), f"facts.{key}", value, rule, "record it again")
+    return facts
+
+
+def _damaged(path: Path) -> ConfigError:
+    return unreadable(path, "is cut short or damaged", "copy or record it again")
 
 
 def _folded(delta: NDArray[np.int64]) -> NDArray[np.int64]:

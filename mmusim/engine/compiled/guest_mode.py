@@ -37,8 +37,8 @@ from mmusim.engine.compiled.places import (
 )
 from mmusim.engine.compiled.recording import book, stalled
 from mmusim.engine.compiled.working_set import refill
-from mmusim.engine.vm import FLUSH_EXIT, INTERFERENCE, PML_DRAIN, TLB_FLUSH, TLB_REFILL
 from mmusim.mmu.spte import LOGGED
+from mmusim.vocabulary.causes import FLUSH_EXIT, INTERFERENCE, PML_DRAIN, TLB_FLUSH, TLB_REFILL
 
 
 @jit

@@ -21,9 +21,9 @@ from mmusim.engine.compiled.fields import C_FLUSH_INIT, C_FLUSH_TARGET
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.places import FLUSH_ACKNOWLEDGED, FLUSH_SENT, TAKEN_BACK
 from mmusim.engine.compiled.recording import book
-from mmusim.engine.vm import FLUSH_WAIT
-from mmusim.mmu.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 from mmusim.mmu.spte import TLB_READ, TLB_WRITE
+from mmusim.vocabulary.causes import FLUSH_WAIT
+from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 
 KEEP = 0xFF ^ (TLB_READ | TLB_WRITE)
 

@@ -49,9 +49,9 @@ from mmusim.engine.compiled.places import (
 from mmusim.engine.compiled.recording import book
 from mmusim.engine.compiled.runs import settle
 from mmusim.engine.page_fault import LOST_RACE, SLOW, SPURIOUS
-from mmusim.engine.vm import DROP_LARGE, FAULT_SLOW, SPLIT_LARGE, TABLE_ALLOC
-from mmusim.mmu.counters import NX_LPAGE_SPLITS, PF_SPURIOUS
 from mmusim.mmu.spte import LEAF, LEVEL_1G, PRESENT, WRITABLE
+from mmusim.vocabulary.causes import DROP_LARGE, FAULT_SLOW, SPLIT_LARGE, TABLE_ALLOC
+from mmusim.vocabulary.counters import NX_LPAGE_SPLITS, PF_SPURIOUS
 
 NOT_WRITABLE: Final = 0xFF ^ WRITABLE
 

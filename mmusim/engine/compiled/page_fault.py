@@ -50,9 +50,9 @@ from mmusim.engine.compiled.places import (
 from mmusim.engine.compiled.recording import book, tally
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of
 from mmusim.engine.page_fault import FAST, LOST_RACE, SPURIOUS
-from mmusim.engine.vm import FAULT_FAST, FAULT_SLOW, MMU_LOCK_WAIT
-from mmusim.mmu.counters import PF_SPURIOUS, PF_TAKEN
 from mmusim.mmu.spte import ACCESS, LEAF, PRESENT, WRITABLE
+from mmusim.vocabulary.causes import FAULT_FAST, FAULT_SLOW, MMU_LOCK_WAIT
+from mmusim.vocabulary.counters import PF_SPURIOUS, PF_TAKEN
 
 
 @jit

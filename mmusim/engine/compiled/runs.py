@@ -20,9 +20,9 @@ from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
 from mmusim.engine.compiled.peek import peek_bool, peek_long, peek_word
 from mmusim.engine.compiled.places import FINISHING, TOUCHING
 from mmusim.engine.compiled.recording import bin_of, book, of_books, sum_up, tally
-from mmusim.engine.vm import HITS, IDLE, PML_LOG, THINK, WALK_4K
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import STALE
+from mmusim.vocabulary.causes import HITS, IDLE, PML_LOG, THINK, WALK_4K
 
 WRITE_BIT = 31
 GFN = (1 << WRITE_BIT) - 1

@@ -15,8 +15,8 @@ from mmusim.engine.compiled.recording import book, last_window, note, stalled
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, commit, cut, plan, plan_logged
 from mmusim.engine.page_fault import LOST_RACE
 from mmusim.engine.vcpu import PATIENCE
-from mmusim.engine.vm import PASS
 from mmusim.mmu.dirty_ring import PML_ENTRIES
+from mmusim.vocabulary.causes import PASS
 
 
 @jit

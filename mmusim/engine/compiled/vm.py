@@ -35,8 +35,8 @@ from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import Edit
 from mmusim.plan.make import Plan, Program
 from mmusim.policies import Lock, Mmu
-from mmusim.trace.records import CAUSES
 from mmusim.trace.stall_windows import WINDOWS
+from mmusim.vocabulary.causes import CAUSES
 
 BUFFER: Final = 1 << 11  # accesses in a planned run, at most
 PRINTS: Final = 1 << 16  # numbers of the trajectory that wait to be hashed

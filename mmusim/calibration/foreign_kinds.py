@@ -1,0 +1,201 @@
+"""What files of each foreign kind measure: CSV, bpftrace, perf trace.
+
+* **CSV of samples**: columns of times, each named with its unit (``latency_us``).
+* **CSV of a histogram**: columns ``low``, ``high`` and ``count``, with a unit as above.
+* **bpftrace**: maps as ``hist()`` and ``lhist()`` print them, ``[16, 32)  7 |@@|``.
+* **perf trace**: lines with ``( 0.012 ms): comm/tid call(...)`` or ``duration: 12.3 ms``.
+
+Other outputs that people have are told by their looks, and refused with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from mmusim.base.errors import ConfigError
+from mmusim.base.inputs import unreadable
+from mmusim.base.parsing import parse_csv
+from mmusim.base.units import NS
+from mmusim.calibration.foreign_series import Series, histogram, samples, unit_of
+
+_BIN = re.compile(
+    r"^\s*[\[(]\s*(-?[0-9.]+|\.\.\.)([KMGTPE]?)\s*(?:,\s*(-?[0-9.]+|\.\.\.)([KMGTPE]?)\s*[)\]])?\]?"
+    r"\s+([0-9]+)\s*\|"
+)
+_MAP = re.compile(r"^\s*(@\S*?(?:\[[^\]]*\])?)\s*:\s*$")
+_PERF = re.compile(
+    r"\(\s*([0-9.]+)\s*(ns|us|ms|s)\s*\)\s*:|duration:?\s*([0-9.]+)\s*(ns|us|ms|s)\b"
+)
+_CALL = re.compile(
+    r"\):\s*(?P<task>\S.*?/\d+)\s+(?P<more>\.\.\. \[continued\]: )?(?P<call>\w+)\((?P<rest>.*)"
+)
+_COMMAND = re.compile(r"\bcmd:\s*(\w+)")
+_SUFFIX: Final = {unit: 1024.0**i for i, unit in enumerate(["", *"KMGTPE"])}
+"""bpftrace writes powers of two short."""
+_MOMENTS: Final = (
+    "timestamp",
+    "tstamp",
+    "ts",
+    "epoch",
+    "date",
+    "datetime",
+    "start",
+    "begin",
+    "end",
+)
+"""Columns that say when, not how long."""
+_OTHERS: Final = (
+    (r"^\s*VM-EXIT\s+Samples", "perf kvm stat, which has means and no distribution",
+     "record single durations, e.g. with perf trace or bpftrace's hist()"),
+    (r"^# tracer:|kvm_exit:|kvm_entry:", "ftrace, whose events are no durations",
+     "let bpftrace measure from one event to the other and print hist()"),
+    (r"^\s*Summary of events:|^\s*syscall\s+calls\s+errors",
+     "perf trace -s, which has means and no distribution", "record with perf trace without -s"),
+    (r"dirty memory time:|Populate memory time:",
+     "dirty_log_perf_test, whose phases are many costs together",
+     "compare them with `mmusim dirty-log-perf-test`"),
+    (r'"dirty-sync-count"|^Migration status:|^Data processed:|Precopy: iter=',
+     "a migration's statistics, which are no single cost", "give durations of one operation"),
+)  # fmt: skip
+
+
+def series_of(text: str, source: str) -> list[Series]:
+    """Return everything that a file measures; `source` names it in messages.
+
+    Raises
+    ------
+    ConfigError
+        If it is of no known kind, or has a value that is no number.
+    """
+    lines = [line for line in text.split("\n") if line.strip()]
+    for pattern, what, remedy in _OTHERS:
+        if any(re.search(pattern, line) for line in lines[:200]):
+            raise unreadable(source, f"is the output of {what}", remedy)
+    if any(_BIN.match(line) for line in lines):
+        return _bpftrace(lines, source)
+    if any(_PERF.search(line) for line in lines):
+        return _perf(lines)
+    if lines and re.search(r"[,;\t]|^[\w.+()%µ -]+$", lines[0]):
+        return _csv(text, source)
+    raise unreadable(
+        source, "is neither CSV, bpftrace nor perf trace",
+        "give a column of times, columns low, high, count, or what hist() or perf trace prints",
+    )  # fmt: skip
+
+
+def _bpftrace(lines: Sequence[str], source: str) -> list[Series]:
+    names, edges, counts = [""], [list[tuple[float, float]]()], [list[float]()]
+    for line in lines:
+        named, found = _MAP.match(line), _BIN.match(line)
+        if named:
+            names.append(named[1])
+            edges.append([])
+            counts.append([])
+        elif found:
+            low, high = _ends(found, source, line)
+            edges[-1].append((low, high))
+            counts[-1].append(float(found[5]))
+    return [
+        Series(name, unit_of(re.sub(r"\[.*", "", name)), histogram(bins, those))
+        for name, bins, those in zip(names, edges, counts, strict=True)
+        if bins
+    ]
+
+
+def _ends(found: re.Match[str], source: str, line: str) -> tuple[float, float]:
+    """Return the ends of a bin; one without an upper end is taken to reach to twice its lower."""
+    try:
+        low = 0.0 if found[1] == "..." else float(found[1]) * _SUFFIX[found[2]]
+        if found[3] is None:
+            return low, low + 1
+        return low, 2 * low if found[3] == "..." else float(found[3]) * _SUFFIX[found[4]]
+    except ValueError:
+        raise unreadable(
+            source, f"has a bin that is none: {line.strip()[:60]}", "correct it"
+        ) from None
+
+
+def _perf(lines: Sequence[str]) -> list[Series]:
+    """Return the durations of each system call; ioctls apart by their command.
+
+    A call that another task interrupts in the output is ended by a line with ``[continued]``, which
+    has the duration and not the command.
+    """
+    times: dict[str, list[float]] = {}
+    begun: dict[tuple[str, str], str] = {}
+    for line in lines:
+        call, event = _CALL.search(line), ""
+        if call:
+            command = _COMMAND.search(call["rest"])
+            event = command[1] if command else call["call"]
+            if call["more"]:
+                event = begun.pop((call["task"], call["call"]), event)
+        found = _PERF.search(line)
+        if found:
+            value, unit = (found[1], found[2]) if found[1] else (found[3], found[4])
+            times.setdefault(event, []).append(float(value) * NS[unit])
+        elif call:
+            begun[call["task"], call["call"]] = event
+    return [Series(name, "ns", samples(those)) for name, those in times.items()]
+
+
+def _csv(text: str, source: str) -> list[Series]:
+    first = text.lstrip("\n").partition("\n")[0]
+    rows = parse_csv(text, source, max(",;\t", key=first.count))
+    headless = all(_is_number(cell) for cell in rows[0] if cell.strip())
+    head = [f"column {i}" for i, _ in enumerate(rows[0], 1)] if headless else rows[0]
+    head = [name.strip() for name in head]
+    body = rows if headless else rows[1:]
+    stems = {_stem(name): i for i, name in enumerate(head)}
+    if {"low", "high", "count"} <= stems.keys():
+        low, high, count = (
+            _column(body, stems[key], head, source) for key in ("low", "high", "count")
+        )
+        units = {unit_of(head[stems[key]]) for key in ("low", "high")}
+        if len(units) > 1:
+            raise ConfigError.of(
+                source, "unit", None, "is not the same for low and high", "correct the header"
+            )
+        bins = list(zip(low, high, strict=True))
+        return [Series("count", units.pop(), histogram(bins, count))]
+    timed = [i for i, name in enumerate(head) if unit_of(name)]
+    lasting = [i for i in timed if _stem(head[i]) not in _MOMENTS] or timed
+    numeric = [i for i in range(len(head)) if all(_is_number(_cell(row, i)) for row in body)]
+    likely = lasting or numeric or list(range(len(head)))
+    return [
+        Series(head[i], unit_of(head[i]), samples(_column(body, i, head, source)), i in likely)
+        for i in sorted({*likely, *numeric})
+    ]
+
+
+def _stem(name: str) -> str:
+    """Return a header without its unit, in small letters."""
+    stem = name.lower().strip()
+    return re.sub(r"[\s_.\-(\[]*[a-zµ]+[)\]]?$", "", stem) if unit_of(stem) else stem
+
+
+def _column(body: Sequence[Sequence[str]], i: int, head: Sequence[str], source: str) -> list[float]:
+    values = []
+    for number, row in enumerate(body, 1):
+        cell = _cell(row, i)
+        if not _is_number(cell):
+            raise ConfigError.of(
+                source, head[i], cell, f"has a value that is no number in row {number}",
+                "correct the table",
+            )  # fmt: skip
+        values.append(float(cell))
+    return values
+
+
+def _cell(row: Sequence[str], i: int) -> str:
+    return row[i].strip() if i < len(row) else ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""Times that others measured, as plain values: samples or counts in bins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.costs.distributions import Empirical
+
+Floats = NDArray[np.float64]
+
+_UNITS: Final = {
+    "ns": "ns", "nsec": "ns", "nsecs": "ns", "nanoseconds": "ns",
+    "us": "us", "µs": "us", "usec": "us", "usecs": "us", "microseconds": "us",
+    "ms": "ms", "msec": "ms", "msecs": "ms", "milliseconds": "ms",
+    "s": "s", "sec": "s", "secs": "s", "seconds": "s",
+}  # fmt: skip
+_UNIT_OF_NAME = re.compile(rf"(?:^|[\s_.\-(\[@])({'|'.join(_UNITS)})[)\]]?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Times that a file holds: samples, or counts in half-open bins."""
+
+    kind: str  # samples or histogram
+    samples: Floats  # (n,) of samples
+    edges: Floats  # (bins, 2) of a histogram
+    counts: Floats  # (bins,)
+
+    @property
+    def count(self) -> int:
+        """How many observations there are."""
+        return len(self.samples) if self.kind == "samples" else int(self.counts.sum())
+
+    def times(self, factor: float) -> Foreign:
+        """Return the same with every time multiplied by `factor`."""
+        return Foreign(self.kind, self.samples * factor, self.edges * factor, self.counts)
+
+    def median(self) -> float:
+        """Return the median, of a histogram as if each bin were uniform."""
+        if self.kind == "samples":
+            return float(np.median(self.samples))
+        return float(from_bins(self.edges, self.counts).quantile(0.5))
+
+    def mean(self) -> float:
+        """Return the mean, of a histogram as if each bin were uniform."""
+        if self.kind == "samples":
+            return float(self.samples.mean())
+        return float((self.edges.mean(axis=1) * self.counts).sum() / self.counts.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One of the things that a file measures."""
+
+    name: str  # a column, a map or a system call; empty if the file names none
+    unit: str  # of its times; empty if the file does not say
+    data: Foreign
+    likely: bool = True  # False: taken only where it is asked for by name
+
+
+def samples(values: Sequence[float]) -> Foreign:
+    """Return samples as they are."""
+    return Foreign("samples", np.array(values, np.float64), np.zeros((0, 2)), np.zeros(0))
+
+
+def histogram(edges: Sequence[tuple[float, float]], counts: Sequence[float]) -> Foreign:
+    """Return counts of half-open bins."""
+    made = np.array(edges, np.float64).reshape(-1, 2)
+    return Foreign("histogram", np.zeros(0), made, np.array(counts, np.float64))
+
+
+def unit_of(name: str) -> str:
+    """Return the unit that a name ends with: ``delay_us``, ``Latency (ms)``; empty if none."""
+    found = _UNIT_OF_NAME.search(name.strip())
+    return _UNITS[found[1].lower()] if found else ""
+
+
+def from_bins(edges: Floats, counts: Floats) -> Empirical:
+    """Return the distribution that is uniform within each bin, and has nothing between them.
+
+    Parameters
+    ----------
+    edges : ndarray, shape (bins, 2)
+        Lower and upper end of each bin, which do not overlap.
+    counts : ndarray, shape (bins,)
+        Not negative, at least one above zero.
+
+    Raises
+    ------
+    ValueError
+        If every bin is empty.
+    """
+    order = np.argsort(edges[:, 0])
+    edges, counts = edges[order], counts[order]
+    some = counts > 0
+    edges, counts = edges[some], counts[some]
+    if not len(counts):
+        raise ValueError("the histogram is empty; count something")
+    upto = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])
+    p: list[float] = [0.0]
+    ns: list[float] = [float(edges[0, 0])]
+    for i, (low, high) in enumerate(edges):
+        if low > ns[-1]:  # nothing lies between two bins: the table jumps
+            p.append(min(float(np.nextafter(upto[i], 1.0)), 1.0) if upto[i] else 0.0)
+            ns.append(float(low))
+        p.append(float(upto[i + 1]))
+        ns.append(float(high))
+    p[-1] = 1.0
+    keep = [i for i in range(len(p)) if i == len(p) - 1 or p[i] < p[i + 1]]
+    return Empirical(tuple(p[i] for i in keep), tuple(ns[i] for i in keep))

@@ -1,0 +1,13 @@
+"""The weaver: a small compiler from generator processes to a state machine.
+
+It reads the text of the processes that SimPy runs and writes functions that do the same with an
+actor's row of whole numbers: each ``yield`` is a place at which the actor goes on. It knows
+nothing of page tables: what the words of a process mean is a vocabulary.
+
+May import :mod:`mmusim.base.errors` only.
+"""
+
+from mmusim.engine.weave.vocabulary import Vocabulary, in_python, parsed
+from mmusim.engine.weave.weaver import Woven, weave
+
+__all__ = ["Vocabulary", "Woven", "in_python", "parsed", "weave"]

@@ -1,0 +1,86 @@
+"""What a migration reported, beside what its simulation gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from mmusim.base.units import PAGE, show_ns
+from mmusim.config.reported import Reported
+from mmusim.experiment.run import Outcome
+from mmusim.metrics.measure import Metrics
+
+Row = dict[str, Any]
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+_PAIRS: Final[tuple[tuple[str, str, str, Callable[[float], str]], ...]] = (
+    ("total time", "total_time", "migration_time", show_ns),
+    ("downtime", "downtime", "downtime", show_ns),
+    ("rounds", "rounds", "rounds", lambda n: f"{n:.4g}"),
+    ("sent", "transferred", "sent_bytes", _megabytes),
+    ("throttle", "throttle", "highest_throttle", lambda share: f"{share:.0%}"),
+)
+
+
+def beside(outcome: Outcome) -> list[Row]:
+    """Return a row for each quantity that was reported: reported, simulated, and their ratio.
+
+    Simulated is the baseline's mean over seeds. There is a row for each round too, where the log
+    has rounds. An experiment without `[reported]` has no rows.
+    """
+    told = outcome.experiment.reported
+    if told is None:
+        return []
+    policy = outcome.experiment.policies.baseline
+    rows: list[Row] = []
+    for result in outcome.settings:
+        runs = result.runs.get(policy, ())
+        if runs:
+            rows += _of_one(told, runs, result.setting.name, policy)
+    return rows
+
+
+def _of_one(told: Reported, runs: Sequence[Metrics], setting: str, policy: str) -> list[Row]:
+    def row(what: str, reported: float, simulated: float | None, show: Any) -> Row:
+        ratio = f"{simulated / reported:.3g}" if simulated is not None and reported else ""
+        made = "none" if simulated is None else show(simulated)
+        return {
+            "setting": setting, "policy": policy, "what": what, "reported": show(reported),
+            "simulated": made, "ratio": ratio,
+        }  # fmt: skip
+
+    rows: list[Row] = []
+    for what, name, metric, show in _PAIRS:
+        reported = getattr(told, name)
+        if reported is not None:
+            values = [run.values[metric] for run in runs if metric in run.values]
+            mean = sum(values) / len(values) if values else None
+            rows.append(row(what, float(reported), mean, show))
+    for one in told.round:
+        times = [
+            (run.rounds[one.number].end_ns - run.rounds[one.number].start_ns)
+            for run in runs
+            if one.number < len(run.rounds)
+        ]
+        if one.time is not None:
+            mean = sum(times) / len(times) if times else None
+            rows.append(row(f"round {one.number}: time", one.time, mean, show_ns))
+        sent = [
+            run.rounds[one.number - 1].dirty_pages * PAGE
+            for run in runs
+            if 0 < one.number <= len(run.rounds)
+        ]
+        if one.to_send is not None and one.number:
+            mean = sum(sent) / len(sent) if sent else None
+            rows.append(row(f"round {one.number}: to send", one.to_send, mean, _megabytes))
+    return rows
+
+
+def assumptions(outcome: Outcome) -> list[str]:
+    """Return what had to be assumed, a sentence each."""
+    told = outcome.experiment.reported
+    return [] if told is None else [f"assumed {key}: {why}" for key, why in told.assumed.items()]

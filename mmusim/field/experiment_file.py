@@ -1,0 +1,256 @@
+"""An experiment file that repeats a migration which somebody has a log of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import tomli_w
+
+from mmusim.base.errors import Complaint, ConfigError
+from mmusim.base.quantities import exact_ns
+from mmusim.base.units import NS, PAGE, parse_bytes, parse_rate, show_bytes
+from mmusim.field.dirtying import Dirtying, dirtying
+from mmusim.field.log import MigrationLog
+from mmusim.policies import DEFAULT_KERNEL, choose
+
+BACKING: Final = parse_bytes("2MiB")
+ZERO_PAGE_NS: Final = 500.0
+"""A zero page end to end, at most (domain, K.5). Where this explains more than half of the time, a
+log's throughput is not the network's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a person says beside the log; None: not said. Sizes in bytes, rates per second."""
+
+    vcpus: int | None = None
+    memory: int | None = None
+    bandwidth: int | None = None
+    dirty_pages_rate: float | None = None
+    downtime_limit_ns: float | None = None
+    kernel: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """An experiment file, and what it rests on."""
+
+    text: str
+    assumed: dict[str, str]  # key of the file -> why it has its value
+    dirtying: Dirtying | None  # None: the guest writes nothing
+
+
+def experiment_text(log: MigrationLog, source: str, name: str, given: Given | None = None) -> Made:
+    """Write the experiment that repeats the migration of a log.
+
+    Parameters
+    ----------
+    log : MigrationLog
+        What the log says.
+    source : str
+        The log's file name, for the text.
+    name : str
+        For the experiment's id.
+    given : Given
+        What the log does not say, or what shall be taken in its place.
+
+    Raises
+    ------
+    ConfigError
+        With the name of everything that is needed and neither in the log nor given.
+    """
+    told = given or Given()
+    memory, bandwidth, missing = told.memory or log.memory_bytes, told.bandwidth, []
+    if memory is None:
+        missing.append(("memory", '--memory "64GiB"'))
+    assumed: dict[str, str] = {}
+    if bandwidth is None:
+        bandwidth = _network(log, assumed)
+        if bandwidth is None:
+            missing.append(("bandwidth", '--bandwidth "10Gbit/s"'))
+    if missing:
+        raise ConfigError(
+            [
+                Complaint(source, key, None, "is not in the log", f"give it with {option}")
+                for key, option in missing
+            ]
+        )
+    assert memory is not None
+    assert bandwidth is not None
+    whole = -(-memory // BACKING) * BACKING
+    if whole != memory:
+        assumed["vm.memory"] = f"rounded up from {memory} bytes to whole 2 MiB"
+    vcpus = told.vcpus or 4
+    if told.vcpus is None:
+        assumed["vm.vcpus"] = "no log has the number of vCPUs; say it with --vcpus"
+    if told.kernel is None:
+        assumed["vm.kernel"] = "no log has the kernel of the host; say it with --kernel"
+    limit = told.downtime_limit_ns or log.downtime_limit_ns
+    if limit is None:
+        limit = 300.0 * NS["ms"]
+        assumed["driver.migration.downtime_limit"] = "QEMU's default; say it with --downtime-limit"
+    assumed["host.profile"] = "costs of a host of 2021, not of yours: probe measures them"
+    if told.dirty_pages_rate is not None:
+        log = _with_rate(log, told.dirty_pages_rate)
+    found = dirtying(log, whole // PAGE)
+    if found is None:
+        assumed["workloads"] = _no_rate(log)
+    else:
+        assumed["workloads.guest"] = (
+            f"{found.how}: {found.writes_per_s:,.0f} pages written per second "
+            f"({found.writes_low:,.0f} to {found.writes_high:,.0f}) in a set of "
+            f"{found.set_pages:,} pages ({found.set_low:,} to {found.set_high:,})"
+        )
+    data = _experiment(log, source, name, whole, bandwidth, limit, vcpus, told, found, assumed)
+    return Made(text=_marked(tomli_w.dumps(data), assumed), assumed=assumed, dirtying=found)
+
+
+def _no_rate(log: MigrationLog) -> str:
+    if log.dirty_pages_rate == 0 or log.status == "completed":
+        return "the log shows no page that was written while the guest migrated, so it is idle"
+    return "the log does not say how fast the guest writes, so it is idle; say --dirty-rate"
+
+
+def _with_rate(log: MigrationLog, rate: float) -> MigrationLog:
+    from dataclasses import replace
+
+    return replace(log, dirty_pages_rate=rate, each_round=())
+
+
+def _network(log: MigrationLog, assumed: dict[str, str]) -> int | None:
+    """Return what the network carries, bytes per second; None if the log does not say."""
+    if log.bytes_per_s is None:
+        if log.transferred_bytes and log.total_ns:
+            assumed["driver.migration.bandwidth"] = "bytes sent by the time of the whole migration"
+            return max(round(log.transferred_bytes / (log.total_ns / 1e9)), 41_040)
+        return None
+    zeros = (log.zero_pages or 0) * ZERO_PAGE_NS
+    if log.total_ns and zeros > log.total_ns / 2:
+        assumed["driver.migration.bandwidth"] = (
+            "a guess: most of the time went into zero pages, so the log does not tell what the "
+            "network carries; say it with --bandwidth"
+        )
+        return max(parse_rate("10Gbit/s"), log.bytes_per_s)
+    return log.bytes_per_s
+
+
+def _experiment(
+    log: MigrationLog, source: str, name: str, memory: int, bandwidth: int, limit: float,
+    vcpus: int, told: Given, found: Dirtying | None, assumed: Mapping[str, str],
+) -> dict[str, Any]:  # fmt: skip
+    kernel = told.kernel or DEFAULT_KERNEL
+    migration: dict[str, Any] = {
+        "bandwidth": f"{bandwidth}B/s",
+        "max_bandwidth": f"{log.max_bytes_per_s or 0}B/s",
+        "downtime_limit": exact_ns(limit),
+        "zero_pages": f"{_zero_share(log, memory) * 100:.4g}%",
+        "max_rounds": max(50, (log.rounds or 0) + 20),
+    }
+    if log.throttle:
+        migration["auto_converge"] = True
+    if log.status not in ("", "completed") and log.total_ns:
+        migration["max_time"] = exact_ns(log.total_ns)
+    phase: dict[str, Any] = {"do": "migrate"}
+    data: dict[str, Any] = {
+        "schema": 1,
+        "id": name,
+        "question": f"What would have happened otherwise in the migration of {source}?",
+        "source": f"{source}, written by {log.tool}",
+        "answer_by": "migration_time",
+        "vm": {"vcpus": vcpus, "memory": show_bytes(memory), "kernel": kernel},
+        "host": {"profile": "skylake-2021"},
+        "policies": {"baseline": kernel, "compare": [_rival(kernel)]},
+        "driver": {"phases": [phase], "migration": migration},
+        "replications": {"seeds": 5},
+    }
+    if found is not None:
+        phase |= {"workload": "guest", "think": exact_ns(1e9 * vcpus / found.writes_per_s)}
+        share = min(max(found.set_pages / (memory // PAGE), 1e-6), 1.0)
+        data["workloads"] = {
+            "guest": {
+                "pattern": "uniform", "writes": "100%", "accesses_per_page": 1.0,
+                "footprint": f"{share * 100:.6g}%",
+            }
+        }  # fmt: skip
+    data["reported"] = reported(log, source) | {"assumed": dict(assumed)}
+    return data
+
+
+def _rival(kernel: str) -> str:
+    """Return a policy to compare the kernel's own with: PML where it has it."""
+    for name in (f"{kernel}+pml", f"{kernel}+lazy-drop"):
+        try:
+            choose(name, kernel=kernel)
+        except ValueError:
+            continue
+        return name
+    return "lazy-drop"
+
+
+def _zero_share(log: MigrationLog, memory: int) -> float:
+    return min(1.0, (log.zero_pages or 0) / (memory // PAGE))
+
+
+def reported(log: MigrationLog, source: str) -> dict[str, Any]:
+    """Return the table `[reported]` of a log, as TOML data (config/reported.py)."""
+    facts = {
+        "total_time": _time(log.total_ns), "setup_time": _time(log.setup_ns),
+        "downtime": _time(log.downtime_ns), "expected_downtime": _time(log.expected_downtime_ns),
+        "transferred": _size(log.transferred_bytes), "remaining": _size(log.remaining_bytes),
+        "rounds": log.rounds, "dirty_pages_rate": _float(log.dirty_pages_rate),
+        "throughput": None if log.bytes_per_s is None else f"{log.bytes_per_s}B/s",
+        "zero_pages": log.zero_pages, "normal_pages": log.normal_pages,
+        "throttle": None if log.throttle is None else f"{log.throttle * 100:.4g}%",
+        "page_size": log.page_size,
+    }  # fmt: skip
+    table: dict[str, Any] = {"source": f"{source} ({log.tool})"}
+    if log.status:
+        table["status"] = log.status
+    table |= {key: value for key, value in facts.items() if value is not None}
+    rounds = [
+        {"number": r.number}
+        | {
+            key: value
+            for key, value in (
+                ("to_send", _size(r.to_send_bytes)),
+                ("time", _time(r.time_ns)),
+                ("bandwidth", None if r.bytes_per_s is None else f"{r.bytes_per_s}B/s"),
+            )
+            if value is not None
+        }
+        for r in log.each_round
+    ]
+    return table | ({"round": rounds} if rounds else {})
+
+
+def _time(ns: float | None) -> str | None:
+    return None if ns is None else exact_ns(ns)
+
+
+def _size(size: int | None) -> str | None:
+    return None if size is None else show_bytes(size)
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _marked(text: str, assumed: Mapping[str, str]) -> str:
+    """Put a comment above each line whose value had to be assumed."""
+    table, lines = "", []
+    for line in text.splitlines():
+        if match := re.fullmatch(r"\[+([^\]]+)\]+", line):
+            table = match[1]
+            if table in assumed:
+                lines.append(f"# assumed: {assumed[table]}")
+        elif match := re.match(r"([a-z_]+) = ", line):
+            key = f"{table}.{match[1]}" if table else match[1]
+            if key in assumed:
+                lines.append(f"# assumed: {assumed[key]}")
+        lines.append(line)
+    if "workloads" in assumed:
+        lines.insert(0, f"# assumed: {assumed['workloads']}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,65 @@
+"""What a log of a migration says, whichever tool wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRound:
+    """One round of a migration, the first pass over memory being number 0."""
+
+    number: int
+    to_send_bytes: int | None = None  # when the round began
+    time_ns: float | None = None
+    bytes_per_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationLog:
+    """The facts of one migration. What the log does not say is None.
+
+    Sizes are bytes of guest memory, times ns, rates bytes per second; `dirty_pages_rate` is pages
+    per second, as in QMP.
+    """
+
+    tool: str  # which wrote the log, with its command
+    status: str = ""
+    memory_bytes: int | None = None
+    total_ns: float | None = None
+    setup_ns: float | None = None
+    downtime_ns: float | None = None
+    expected_downtime_ns: float | None = None
+    downtime_limit_ns: float | None = None
+    transferred_bytes: int | None = None
+    remaining_bytes: int | None = None
+    rounds: int | None = None
+    dirty_pages_rate: float | None = None
+    bytes_per_s: int | None = None
+    max_bytes_per_s: int | None = None  # a limit that was set
+    zero_pages: int | None = None
+    normal_pages: int | None = None
+    throttle: float | None = None  # share, 0 to 1
+    page_size: int = 4096
+    postcopy_requests: int | None = None
+    channels: int | None = None
+    each_round: tuple[LogRound, ...] = ()
+    notes: tuple[str, ...] = field(default_factory=tuple)  # what was seen and not used
+
+    def known(self) -> dict[str, Any]:
+        """Return the facts that the log has, by name."""
+        names = self.__dataclass_fields__
+        return {
+            name: value for name in names if (value := getattr(self, name)) not in (None, (), "")
+        }
+
+    def updated(self, later: MigrationLog) -> MigrationLog:
+        """Return these facts, with those that a later entry of the same log has in their place."""
+        newer = {k: v for k, v in later.known().items() if k not in ("notes", "each_round")}
+        return replace(
+            self,
+            **newer,
+            each_round=self.each_round + later.each_round,
+            notes=self.notes + tuple(n for n in later.notes if n not in self.notes),
+        )

@@ -1,0 +1,59 @@
+"""Which tool wrote a log of a migration, and its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from mmusim.base.errors import ConfigError
+from mmusim.base.inputs import read_text
+from mmusim.field import cloud_hypervisor, libvirt, proxmox, qemu
+from mmusim.field.log import MigrationLog
+
+
+class Format(NamedTuple):
+    """A kind of log: its name, how it is told from others, and its reader."""
+
+    name: str
+    recognise: Callable[[str], bool]
+    read: Callable[[str], MigrationLog]
+
+
+FORMATS: Final = (
+    Format("QMP query-migrate (JSON)", qemu.is_qmp, qemu.read_qmp),
+    Format(
+        "Cloud Hypervisor's log (at level debug)",
+        cloud_hypervisor.is_cloud_hypervisor,
+        cloud_hypervisor.read_cloud_hypervisor,
+    ),
+    Format("Proxmox's task log of qm migrate", proxmox.is_proxmox, proxmox.read_proxmox),
+    Format("virsh domjobinfo", libvirt.is_domjobinfo, libvirt.read_domjobinfo),
+    Format("QEMU's info migrate", qemu.is_info_migrate, qemu.read_info_migrate),
+)
+"""In the order in which they are tried: the most particular first."""
+
+
+def read_log(path: str | Path) -> MigrationLog:
+    """Read the log of a migration, whichever of the known tools wrote it.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, no tool is recognised, or the log has no fact.
+    """
+    text = read_text(path)
+    for kind in FORMATS:
+        if not kind.recognise(text):
+            continue
+        try:
+            return kind.read(text)
+        except ValueError as error:
+            raise ConfigError.of(
+                str(path), "file", None, f"looks like {kind.name} and {error}",
+                "give the whole answer of the command, in English",
+            ) from None  # fmt: skip
+    raise ConfigError.of(
+        str(path), "file", None, "is no log of a migration that mmusim knows",
+        f"give one of: {'; '.join(kind.name for kind in FORMATS)}, in English (LC_ALL=C)",
+    )  # fmt: skip

@@ -1,0 +1,17 @@
+"""Costs: what operations of guest, host and VMM take. Names follow section H of the domain.
+
+A host profile gives a value for each; what it leaves out has the default of the vocabulary, which
+is the reference value for a server of 2.7 GHz, and its provenance is assumed. The numbers follow
+the order of the imports below.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmusim.vocabulary import guest_costs as guest_costs
+from mmusim.vocabulary import host_costs as host_costs
+from mmusim.vocabulary.cost import COSTS as COSTS
+
+VCPU_COSTS: Final = tuple(name for name, cost in COSTS.items() if cost.by_vcpu)
+"""Costs that vCPUs draw from streams of their own."""

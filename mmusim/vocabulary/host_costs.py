@@ -1,0 +1,116 @@
+"""Costs of log operations, rings and migrations (domain, H.3 to H.5)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmusim.vocabulary.cost import cost, lognormal, vcpu_cost
+
+C_SCAN: Final = cost(
+    "c_scan", "spte", "visit one spte in a walk over whole tables", "1.5ns",
+    "H.3: 1-2 ns an spte, sequential",
+)  # fmt: skip
+C_HEAD: Final = cost(
+    "c_head", "rmap head", "visit one rmap head", "3ns", "H.3: 1.58 ms / 524,288 rmap heads"
+)
+C_TDP_VISIT: Final = cost(
+    "c_tdp_visit", "entry", "visit one present entry of a tree in the TDP MMU", "2ns",
+    "H.3: as c_scan, a sequential read of an spte",
+)  # fmt: skip
+C_WCLEAR: Final = cost(
+    "c_wclear", "leaf", "take W of one leaf through its rmap, or D when a get or clear does so",
+    "30ns", "H.3: small VM, through the rmap; 41-51 ns in large VMs",
+)  # fmt: skip
+C_TDP_WCLEAR: Final = cost(
+    "c_tdp_wclear", "leaf", "take W or D of one leaf in the TDP MMU", "74ns",
+    "H.3: 1.834 s / 25.2 M leaves, before 6.4; 45 ns since",
+)  # fmt: skip
+C_DCLEAR: Final = cost(
+    "c_dclear", "leaf",
+    "take D of one small leaf in a walk over all rmap heads, when logging is enabled", "15ns",
+    "H.3: 460 ms / 33.5 M leaves",
+)  # fmt: skip
+C_LARGE_CLEAR: Final = cost(
+    "c_large_clear", "2 MiB", "walk down to a large leaf for the bits of 2 MiB, in the TDP MMU",
+    "1us", "H.3: 49.7 ms / 49,152 on first CLEAR",
+)  # fmt: skip
+C_COLLAPSE: Final = cost(
+    "c_collapse", "leaf", "zap one small leaf through the rmap when logging is switched off",
+    "142ns", "H.3: legacy, 3.57 s / 25.2 M leaves; not reached before Linux 4.1",
+)  # fmt: skip
+C_TDP_COLLAPSE: Final = cost(
+    "c_tdp_collapse", "leaf", "zap one small leaf in the TDP MMU when logging is switched off",
+    "75ns", "H.3: 72-78 ns a small leaf after 5ba7c4c6d1c7",
+)  # fmt: skip
+C_YIELD: Final = cost(
+    "c_yield", "yield", "drop mmu_lock in the middle of a walk and ask for it again", "100ns",
+    "H.4: t_yield, the queue apart",
+)  # fmt: skip
+C_RESCHED: Final = cost(
+    "c_resched", "switch", "let another task have the processor, and get it back",
+    lognormal("10us", "50us"), "H.4: 2-50 us if a task switch occurs",
+)  # fmt: skip
+C_GET_FLOOR: Final = cost(
+    "c_get_floor", "ioctl", "what every log ioctl costs", "12us", "H.3: 5-20 us today"
+)
+C_WORD: Final = cost(
+    "c_word", "word", "test one word of the bitmap", "0.8ns", "H.3: 0.5-1 ns a bitmap word"
+)
+C_COPY: Final = cost(
+    "c_copy", "MiB of bitmap", "copy one MiB of bitmap between kernel and user space", "350us",
+    "H.3: 0.2-0.5 ms per MiB of bitmap",
+)  # fmt: skip
+C_MEMSET: Final = cost(
+    "c_memset", "MiB of bitmap", "fill one MiB of bitmap", "80us", "H.3: 0.05-0.1 ms per MiB"
+)
+C_PML_LOG: Final = vcpu_cost(
+    "c_pml_log", "write", "what a write takes longer when it sets D and the processor logs it",
+    "40ns", "H.1: 224 ns a logged write less about 181 ns without the log",
+)  # fmt: skip
+C_PML_DRAIN: Final = vcpu_cost(
+    "c_pml_drain", "entry", "carry one entry of a PML buffer into the log", "12ns",
+    "H.1: a drain of 512 entries takes about 6 us",
+)  # fmt: skip
+C_KICK: Final = cost(
+    "c_kick", "vCPU", "kick one vCPU out of the guest without waiting for it", "200ns",
+    "H.3: as one target of a flush",
+)  # fmt: skip
+C_RING_EXIT: Final = vcpu_cost(
+    "c_ring_exit", "exit", "exit to user space because a dirty ring is full, and back", "5us",
+    "an exit to user space, its dispatch and the way back",
+)  # fmt: skip
+C_RING_HARVEST: Final = cost(
+    "c_ring_harvest", "entry", "read one entry of a dirty ring in user space", "10ns",
+    "a cache line of 16-byte entries read in order",
+)  # fmt: skip
+C_RING_MASK: Final = cost(
+    "c_ring_mask", "mask",
+    "one mask of a ring reset: take and release mmu_lock, look up the slot", "100ns",
+    "B.2 row 9: 0.1-3 us a mask, of which this is the lower end",
+)  # fmt: skip
+C_USER_EXIT: Final = vcpu_cost(
+    "c_user_exit", "exit", "go on from a VM exit to the VMM in user space, and back", "3us",
+    "part of c_ring_exit: return from the ioctl, dispatch, and the way back",
+)  # fmt: skip
+C_ZERO_CHECK: Final = cost(
+    "c_zero_check", "page", "find out whether a page is all zeros before it is sent", "75ns",
+    "H.5: 0.05-0.1 us",
+)  # fmt: skip
+C_SEND_PAGE: Final = cost(
+    "c_send_page", "page", "copy a page into a channel of a migration, the network apart",
+    "600ns", "H.5: 0.4-0.8 us of CPU time a page on one thread",
+)  # fmt: skip
+C_STOP_VCPUS: Final = cost(
+    "c_stop_vcpus", "switch-over",
+    "stop the vCPUs for the switch-over and start them at the destination", "5ms",
+    "H.5: 5 ms to stop and start vCPUs",
+)  # fmt: skip
+C_DEVICE_STATE: Final = cost(
+    "c_device_state", "switch-over", "save, send and load what is not memory",
+    lognormal("5.5ms", "30ms"), "H.5: 1-30 ms, lognormal",
+)  # fmt: skip
+C_POSTCOPY_FAULT: Final = vcpu_cost(
+    "c_postcopy_fault", "fault",
+    "fault on a page that is not there: userfaultfd, request, network, wake-up",
+    lognormal("400us", "1ms"), "F.5: 0.2-1 ms, the time of the page on the network apart",
+)  # fmt: skip
