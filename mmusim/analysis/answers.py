@@ -10,7 +10,9 @@ from mmusim.analysis.labels import Row, every_run, frame, setting
 from mmusim.base.errors import ConfigError
 from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.config.settings import load_settings
-from mmusim.experiment.run import Outcome, evaluate
+from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
+from mmusim.experiment.run import Outcome, evaluate, over_hosts
+from mmusim.experiment.scheduler import Campaign
 from mmusim.stats import Answer, Interval, PValue
 from mmusim.store import Store
 from mmusim.store.run_table import figures
@@ -42,6 +44,15 @@ def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
         outcome = evaluate(config, settings, store)
     finally:
         store.close()
+    hosts = int(outcome.about.get("costs", "0"))
+    if outcome.settings and hosts and folder_of(folder).is_dir():
+        store = Store.open(folder_of(folder))
+        try:
+            made = settings_of_hosts(settings, hosts)
+            elsewhere = Campaign(experiment=config, settings=made, store=store, engine=None)
+            outcome = over_hosts(outcome, settings, elsewhere, hosts)
+        finally:
+            store.close()
     if not outcome.settings:
         raise ConfigError.of(
             str(folder), "runs", None,

@@ -21,7 +21,9 @@ def check(
         Path, typer.Option(help="Folder of the run directories, each by its experiment's id.")
     ] = Path("results"),
     seeds: Annotated[int | None, typer.Option(min=2, help="Replications.")] = None,
-    reduced: Annotated[bool, typer.Option("--reduced", help="What [reduced] keeps.")] = False,
+    reduced: Annotated[
+        bool, typer.Option("--reduced", help="A smoke test: what [reduced] keeps.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
     engine: Engine = "auto",
     every_setting: Annotated[bool, typer.Option("--all", help="A row for each setting.")] = False,
@@ -116,6 +118,17 @@ def statistics(
     from mmusim.cli.contrasts import verb
 
     verb(experiment, metric or [], baseline, setting, shift, out, as_json)
+
+
+@app.command()
+def coverage(
+    trials: Annotated[int, typer.Option(min=100, help="Samples of each population.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how often the intervals that this program shows cover the truth."""
+    from mmusim.cli.coverage import verb
+
+    verb(trials, as_json)
 
 
 @app.command(name="warm-up")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -31,10 +33,15 @@ from mmusim.stats import (
     superiority,
     variance_ratio,
 )
+from mmusim.stats.hosts import OverHosts
+from mmusim.stats.marks import Mark
 from mmusim.stats.outcomes import MATTERS
 from mmusim.stats.shift import Shift, shift_function
 from mmusim.stats.significance import ALPHA
 from mmusim.vocabulary import METRICS
+
+MODES_ELSEWHERE: Final = 2
+"""In so many settings a rare mode is no accident of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +67,7 @@ class Comparison:
     adjusted_p: float  # over the family
     family: int  # comparisons that were made beside this one, itself included
     answer: Answer
+    over_hosts: OverHosts | None = None  # where the costs of the host were drawn
 
 
 def compare(
@@ -129,19 +137,30 @@ def compare(
 def corrected(family: Sequence[Comparison]) -> list[Comparison]:
     """Correct a family of fresh comparisons for their number (Holm).
 
-    The adjusted p-value and the answer change; everything else stays.
+    The adjusted p-value and the answer change. Where two comparisons or more of a metric and a
+    policy show a rare mode, the others are marked too; everything else stays.
     """
     adjusted = holm([made.adjusted_p for made in family])
-    return [
-        _answered(replace(made, adjusted_p=p, family=len(family)))
-        for made, p in zip(family, adjusted, strict=True)
-    ]
+    apart = Counter((c.metric, c.candidate) for c in family if _shown(c).mark == "seeds set apart")
+    corrected_ = []
+    for made, p in zip(family, adjusted, strict=True):
+        if not _shown(made).mark and apart[made.metric, made.candidate] >= MODES_ELSEWHERE:
+            mark: Mark = "seeds set apart elsewhere"
+            ratio = made.ratio and replace(made.ratio, mark=mark)
+            made = replace(made, ratio=ratio, difference=replace(made.difference, mark=mark))
+        corrected_.append(_answered(replace(made, adjusted_p=p, family=len(family))))
+    return corrected_
+
+
+def _shown(made: Comparison) -> Interval:
+    """Return the interval that answers: of the ratio, or where there is none of the difference."""
+    return made.ratio or made.difference
 
 
 def _answered(made: Comparison) -> Comparison:
     """Return a comparison with the answer that its interval and adjusted p-value give."""
     said = answer(
-        made.ratio or made.difference,
+        _shown(made),
         made.baseline_mean.estimate,
         made.adjusted_p,
         is_ratio=made.ratio is not None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmusim.comparison.pairing import Runs, UnlikeRunsError, column, paired
@@ -11,6 +11,7 @@ from mmusim.config.claims import Claim
 from mmusim.config.settings import Setting
 from mmusim.metrics.measure import Metrics, theory
 from mmusim.stats import Interval, mean_interval, paired_difference, paired_ratio
+from mmusim.stats.hosts import OverHosts
 from mmusim.vocabulary import METRICS
 
 ALPHA = 0.05
@@ -31,6 +32,7 @@ class Verdict:
     origin: str  # why it is claimed, see mmusim.config.claims.Origin
     source: str
     refuted: str  # why the runs are known to refute it; empty: they are not
+    over_hosts: OverHosts | None = None  # where the costs of the host were drawn
 
     @property
     def surprises(self) -> bool:
@@ -118,6 +120,36 @@ def _measured(
         return _best(claim, runs, alpha)
     measured, expected = _mean(claim, setting, runs, family, alpha)
     return measured, claim.sides[0], expected
+
+
+def point_of(claim: Claim, what: str, runs: Mapping[str, Metrics]) -> float | None:
+    """Return the figure that a claim is judged by, of one run of each policy.
+
+    Parameters
+    ----------
+    claim : Claim
+        What is claimed.
+    what : str
+        Of what the verdict is, as :class:`Verdict` has it: a ratio, a difference or a policy.
+    runs : mapping
+        A run by policy.
+
+    Returns
+    -------
+    float or None
+        None where a run does not have the metric, or there is no ratio.
+    """
+    for separator in (" / ", " - "):
+        top, found, bottom = what.partition(separator)
+        if not found:
+            continue
+        b, a = (runs[side].values.get(claim.metric) for side in (top, bottom))
+        if a is None or b is None:
+            return None
+        if separator == " - ":
+            return b - a
+        return b / a if a > 0 and b > 0 else None
+    return runs[what].values.get(claim.metric)
 
 
 def _columns(claim: Claim, runs: Runs, first: str, second: str) -> tuple[list[float], list[float]]:

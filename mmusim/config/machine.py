@@ -140,12 +140,22 @@ class Replications(Strict):
     matters: Annotated[Share, Field(gt=0)] = 0.05
     """The smallest difference of interest, as a share of the baseline: the margin within which two
     policies are called equivalent."""
+    costs: Annotated[int, Field(ge=0, le=1000)] = 0
+    """On how many hosts verdicts are tried beside the profile's own: vectors of costs, drawn from
+    what is known about each cost. 32 are enough for a probability; 0: none."""
     precision: Share | None = None
     """Seeds are added until half the interval of every ratio is at most this share of it."""
     max_seeds: Count | None = None
     """But no more than these."""
     precise: MetricName = "phase_time"
     """The metric whose ratios, of each policy to the baseline, must be so precise."""
+
+    @field_validator("costs")
+    @classmethod
+    def _enough_hosts(cls, costs: int) -> int:
+        if 0 < costs < 8:
+            raise ValueError("is too few for a probability; write 0, or 8 and more, e.g. 32")
+        return costs
 
     @model_validator(mode="after")
     def _sequential(self) -> Self:

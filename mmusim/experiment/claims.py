@@ -97,6 +97,7 @@ def check(
     workers: int | None = None,
     engine: str = AUTO,
     progress: Progress | None = None,
+    costs: int | None = None,
 ) -> Iterator[Checked]:
     """Run what is missing of experiments and judge all their claims, file by file.
 
@@ -113,8 +114,9 @@ def check(
         Replications in place of the files'.
     reduced : bool
         Run what the files' `[reduced]` keeps, with its number of seeds.
-    workers, engine, progress
-        As for :func:`mmusim.experiment.run.run_experiment`.
+    workers, engine, progress, costs
+        As for :func:`mmusim.experiment.run.run_experiment`; at reduced size `costs` are none unless
+        they are asked for.
 
     Raises
     ------
@@ -127,7 +129,7 @@ def check(
         try:
             outcome = run_experiment(
                 path, out / experiment.id, seeds=number, workers=workers, engine=engine,
-                progress=progress,
+                progress=progress, costs=0 if reduced and costs is None else costs,
                 rounds=_reduced(number) if reduced and number is not None else None,
             )  # fmt: skip
         except MmusimError as error:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import tomli_w
-
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
 from mmusim.config.experiment import Experiment
-from mmusim.config.settings import Setting, load_settings, resolved
-from mmusim.engine.choice import AUTO, resolve
+from mmusim.config.settings import Setting
+from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
+from mmusim.experiment.opening import opened as opened
+from mmusim.experiment.over_hosts import (
+    compared_over_hosts,
+    folder_of,
+    host_runs,
+    jobs_of_hosts,
+    judged_over_hosts,
+    settings_of_hosts,
+)
 from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
 from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analysis, fixed
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
-from mmusim.store.provenance import profile_hash, provenance
 from mmusim.vocabulary.metrics import USUAL
 
 
@@ -45,6 +50,7 @@ class Outcome:
     about: dict[str, str]
     failures: list[str]
     notices: tuple[str, ...] = ()  # what was mended in the run directory
+    hosts: int = 0  # with other costs on which the verdicts were tried
 
 
 def run_experiment(
@@ -59,6 +65,7 @@ def run_experiment(
     rounds: RunsToMake | None = None,
     scheduler: str | None = None,
     retry_failed: bool = False,
+    costs: int | None = None,
 ) -> Outcome:
     """Run what is missing of an experiment and evaluate all of it.
 
@@ -86,6 +93,9 @@ def run_experiment(
         Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
     retry_failed : bool
         Run again what failed under this model version. Another version runs it in any case.
+    costs : int, optional
+        On how many hosts, with costs drawn from what is known about them, the verdicts are tried
+        too, in place of the file's number (`[replications] costs`); 0: on none. Their runs are kept in the folder ``hosts`` of `out`.
 
     Raises
     ------
@@ -105,42 +115,67 @@ def run_experiment(
             campaign.experiment, campaign.settings, campaign.store, jobs=jobs, seeds=seeds,
             failures=campaign.failures, engine=campaign.engine,
         )  # fmt: skip
-        return replace(outcome, notices=campaign.store.mended())
+        outcome = replace(outcome, notices=campaign.store.mended())
+        count = campaign.experiment.replications.costs if costs is None else costs
+        campaign.store.describe({"costs": str(count)})
+        if not count or not outcome.settings:
+            return outcome
+        own = campaign.settings
+
+        def on_hosts(_: Sequence[Setting]) -> Sequence[Setting]:
+            return settings_of_hosts(own, count)
+
+        with opened(path, folder_of(out), engine, settings=on_hosts) as elsewhere:
+            jobs = jobs_of_hosts(elsewhere, count, _seeds(outcome, own))
+            in_rounds(elsewhere, lambda _: jobs, pool, progress, retry_failed=retry_failed)
+            return over_hosts(outcome, own, elsewhere, count)
 
 
-@contextmanager
-def opened(
-    path: str | Path,
-    out: str | Path,
-    engine: str = AUTO,
-    settings: Callable[[Sequence[Setting]], Sequence[Setting]] = lambda of_the_file: of_the_file,
-) -> Iterator[Campaign]:
-    """Open an experiment's run directory to make runs; close it in the end.
+def _seeds(outcome: Outcome, settings: Sequence[Setting]) -> dict[int, list[int]]:
+    """Return the seeds that each setting has runs of, by its number."""
+    numbers = {id(setting): number for number, setting in enumerate(settings)}
+    return {
+        numbers[id(result.setting)]: [run.seed for run in next(iter(result.runs.values()))]
+        for result in outcome.settings
+    }
 
-    `settings` may replace the settings of the file by others that belong to the same question.
 
-    Raises
-    ------
-    ConfigError
-        If the file is wrong, `out` belongs to something else or there is no such engine here.
-    StoreError
-        If `out` cannot be written.
+def over_hosts(
+    outcome: Outcome, settings: Sequence[Setting], elsewhere: Campaign, hosts: int
+) -> Outcome:
+    """Return an outcome whose comparisons and verdicts say on how many hosts they hold.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of the profile's own costs.
+    settings : sequence of Setting
+        All settings of the file.
+    elsewhere : Campaign
+        Open on the runs with other costs.
+    hosts : int
+        How many each setting has.
     """
-    experiment, of_the_file = load_settings(path)
-    engine, made = resolve(engine), settings(of_the_file)
-    store = Store.open_for(Path(out), experiment.id, provenance())
-    try:
-        store.describe({"file": str(path), "text": Path(path).read_text(encoding="utf-8")})
-        store.add_settings(map(_row, made))
-        yield Campaign(experiment=experiment, settings=made, store=store, engine=engine)
-    finally:
-        store.close()
-
-
-def _row(setting: Setting) -> tuple[str, str, str, str, str]:
-    profile = setting.profile
-    config = tomli_w.dumps(resolved(setting))
-    return setting.key(), setting.name, config, profile.name, profile_hash(profile)
+    numbers = {id(setting): number for number, setting in enumerate(settings)}
+    runs = {numbers[id(result.setting)]: result.runs for result in outcome.settings}
+    found = host_runs(elsewhere, settings, hosts, runs)
+    results = []
+    for result in outcome.settings:
+        there = found.get(numbers[id(result.setting)])
+        made = {
+            metric: [compared_over_hosts(one, there) if there else one for one in comparisons]
+            for metric, comparisons in result.comparisons.items()
+        }
+        results.append(replace(result, comparisons=made))
+    by_name = {r.setting.name: found.get(numbers[id(r.setting)]) for r in outcome.settings}
+    verdicts = []
+    left = iter(outcome.verdicts)
+    for claim in outcome.experiment.claims:
+        for result in outcome.settings:
+            if claim.concerns(result.setting.labels):
+                verdict, there = next(left), by_name[result.setting.name]
+                verdicts.append(judged_over_hosts(verdict, claim, there) if there else verdict)
+    return replace(outcome, settings=results, verdicts=verdicts, hosts=hosts)
 
 
 def evaluate(

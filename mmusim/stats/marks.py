@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-Mark = Literal["", "few seeds", "identical", "few seeds differ", "seeds set apart"]
+Mark = Literal[
+    "", "few seeds", "identical", "few seeds differ", "seeds set apart", "seeds set apart elsewhere"
+]
 """Why an interval does not promise to cover; empty: it does.
 
 `few seeds`: fewer than five, so there is none. `identical`: no pair differs, so the bounds are
 those of the rule of three. `few seeds differ`: fewer than five pairs differ, and these carry the
 whole difference. `seeds set apart`: up to four seeds lie far from all others, as one sees of a rare
-mode: nobody knows from so few how rare it is.
+mode: nobody knows from so few how rare it is. `seeds set apart elsewhere`: none here, but in two or
+more other settings, so the mode belongs to the metric and these seeds may have missed it.
 """
 
 EXPLAINED: Final[dict[str, str]] = {
@@ -23,6 +26,7 @@ EXPLAINED: Final[dict[str, str]] = {
     "identical": "no seed differs; the bounds are those of the rule of three",
     "few seeds differ": "fewer than 5 seeds differ and carry the whole difference",
     "seeds set apart": "up to 4 seeds lie far from the others: a rare mode of unknown share",
+    "seeds set apart elsewhere": "other settings show a rare mode that these seeds may have missed",
 }
 """What each mark says, for the line below a table."""
 

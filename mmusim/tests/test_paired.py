@@ -206,6 +206,20 @@ def test_what_a_few_seeds_carry_is_unknown_and_said() -> None:
     assert "far from the others" in said(a, b)
 
 
+def test_a_mode_that_two_settings_show_is_not_ruled_out_where_none_shows_it() -> None:
+    rng = RNG(17)
+    a = rng.normal(100, 1, 30)
+    plain = a + rng.normal(20, 1, 30)
+    odd = plain.copy()
+    odd[3] += 500
+    made = [compare(runs("a", a), runs("b", b), "phase_time") for b in (plain, odd, odd)]
+    assert made[0].answer.outcome == "worse"
+    together = corrected(made)[0]
+    assert together.answer.outcome == "unknown"
+    assert "other settings show a rare mode" in together.answer.why
+    assert corrected(made[:2])[0].answer.outcome == "worse", "one setting may be an accident"
+
+
 def test_a_family_is_stricter_than_its_members() -> None:
     rng = RNG(10)
     a = rng.normal(100, 10, 12)
