@@ -1,27 +1,53 @@
-# `make demo` answers the 2012 question, `make test` runs every check, `make reproduce` every experiment at full size.
+# `make demo` answers the 2012 question, `make test` runs every check, `make help` lists all targets.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test reproduce format constraints clean
+.PHONY: help demo lint test docs coverage bench wheel reproduce format constraints clean
 
-demo: $(READY)
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
+
+demo: $(READY) ## answer the question of 2012; about two minutes
 	$(BIN)/mmusim run experiments/read-after-write-protect/experiment.toml
 
-test: $(READY)
+lint: $(READY) ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: $(READY) ## lint and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mmusim.engine.compiled & $(BIN)/mypy && wait $$!
 	$(BIN)/pytest -n auto
 
-# Every claim at full size, with its reports; counts and times against what kernels did. Hours; goes on where it stopped.
-reproduce: $(READY)
+# A warning fails it. It needs no network.
+docs: $(READY) ## build the site in docs/_build/html
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+
+# Code that Numba compiles is not seen: coverage of engine/compiled is that of its Python parts. Tests of times and of
+# processes that are killed run in `make test`, where no tracer slows them.
+coverage: $(READY) ## lines and branches that the tests reach: a table, coverage.md and htmlcov/
+	$(BIN)/pytest -n auto -m "not slow" --cov --cov-report= --ignore=mmusim/tests/theorems/test_mutations.py
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report --format=markdown --skip-covered > coverage.md
+	$(BIN)/coverage report --skip-covered --sort=cover
+
+bench: $(READY) ## speed of both engines, appended to benchmarks/history.csv
+	$(BIN)/mmusim bench --append benchmarks/history.csv
+
+wheel: $(READY) ## build dist/mmusim-VERSION-py3-none-any.whl
+	$(BIN)/python -m hatchling build -t wheel
+
+# Every claim at full size, with its reports; counts and times against what kernels did. Goes on where it stopped.
+reproduce: $(READY) ## every experiment at full size; takes hours
 	$(BIN)/mmusim check experiments/ --out results --reports
 	$(BIN)/mmusim index results
 	$(BIN)/mmusim conform mmusim/tests/data/kernel_counters/cases.jsonl
 	$(BIN)/mmusim validate --out results/published-times
 
-format: $(READY)
+format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -33,8 +59,8 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 # Re-resolve every version (needs uv); names, versions and hashes only, no addresses.
-constraints:
+constraints: ## resolve the pinned versions again; needs uv
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
 
-clean:
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis
+clean: ## remove what the targets made
+	rm -rf docs/_build docs/reference/api .coverage coverage.md htmlcov dist .venv .mypy_cache .ruff_cache .hypothesis

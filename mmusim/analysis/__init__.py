@@ -1,8 +1,8 @@
-"""The analysis API: a handful of functions that return pandas frames, for notebooks and figures.
+"""The analysis API: functions that return pandas frames, for notebooks and figures.
 
-Frames are tidy: one observation a row, units in the column names (``phase_time_ns``), so that
-seaborn takes them as they are. docs/analysis.md has the list with examples; :mod:`mmusim.plots`
-draws the figures that have a name.
+Frames are tidy: each row is one observation, and units stand in the column names
+(``phase_time_ns``). seaborn takes them without a change. ``docs/how-to/analysis.md`` lists them
+with examples. :mod:`mmusim.plots` draws the figures that have a name.
 """
 
 from mmusim.analysis.answers import comparisons, load, metrics, runs, verdicts

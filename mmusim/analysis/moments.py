@@ -143,11 +143,11 @@ def lock_holds(t: Timeline) -> pd.DataFrame:
 
 
 def utilisation(t: Timeline, window_ns: int = 100_000, points: int = 400) -> pd.DataFrame:
-    """Return what share of a sliding window each vCPU could use, one row a vCPU and instant.
+    """Return what share of a sliding window each vCPU could use, one row per vCPU and instant.
 
-    Columns: ``vcpu``, ``time_ns`` (the middle of the window) and ``utilisation``:
-    1 - lost(window) / window, from 0 to 1. Idle time is not lost (docs/metrics.md). A window in
-    which the vCPU did not run all the time is left out.
+    Columns: ``vcpu``, ``time_ns`` (the middle of the window) and ``utilisation``, which is
+    1 - lost(window) / window, from 0 to 1. Idle time is not lost (``docs/reference/ledger.md``).
+    The frame leaves out windows in which the vCPU did not run all the time.
 
     Parameters
     ----------

@@ -32,6 +32,10 @@ class EngineError(InvariantError):
     """The compiled engine is wrong: something happened to a vCPU where it cannot."""
 
 
+class ClockError(MmusimError):
+    """A run's simulated time does not fit into its clock."""
+
+
 class WeaveError(MmusimError):
     """A process is written with what the weaver does not support; names file and line."""
 

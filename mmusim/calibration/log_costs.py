@@ -28,8 +28,9 @@ class Line(NamedTuple):
 def nonnegative_fit(terms: Floats, ns: Floats, seed: int = 1) -> Line:
     """Fit ns = terms @ value by least absolute relative deviations, value >= 0.
 
-    Iterated reweighted non-negative least squares (weights 1 / max(|residual|, 1 %) / ns), so an
-    interrupted operation counts for little. Intervals are a bootstrap over rows.
+    The method is iterated reweighted non-negative least squares. A weight is 1 / (r ns), where r is
+    the residual as a share of ns and at least 1 %, so an interrupted operation counts for little.
+    Intervals are a bootstrap over rows.
     """
     value = _reweighted(terms, ns)
     rng = np.random.default_rng(seed)

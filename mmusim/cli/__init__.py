@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmusim.cli.evidence_verbs import app as evidence_verbs
+from mmusim.cli.examples import app as examples
 from mmusim.cli.handing_on import app as handing_on
 from mmusim.cli.import_log import app as import_log
 from mmusim.cli.options import AsJson, Engine, ExperimentFile, From, Out, Policy, Seed, SettingName
@@ -24,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(examples)
 app.add_typer(import_log)
 app.add_typer(evidence_verbs)
 app.add_typer(workload, name="workload")

@@ -160,7 +160,7 @@ def seed_thread(options: Options) -> dict[str, Any]:
 
 
 def document(facts: dict[str, Any]) -> str:
-    """Return what ``docs/validation.md`` says."""
+    """Return what ``docs/evidence/validation.md`` says."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     text = (files("mmusim.validation") / "evidence.md.jinja").read_text(encoding="utf-8")
     return environment.from_string(text).render(**facts)

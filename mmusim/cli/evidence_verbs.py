@@ -133,7 +133,9 @@ def fit(
 def evidence(
     host: Annotated[str, typer.Option(help="A measured profile.")],
     runs: Annotated[Path, typer.Option(help="Runs that validate --record kept.")],
-    out: Annotated[Path, typer.Option(help="Folder for validation.md and figures.")] = Path("docs"),
+    out: Annotated[Path, typer.Option(help="Folder for validation.md and figures.")] = Path(
+        "docs/evidence"
+    ),
     cases: Annotated[list[Path] | None, typer.Option(help="Kernel counters; repeatable.")] = None,
     arms: Annotated[Path | None, typer.Option(help="A file of arms.")] = None,
     arms_runs: Annotated[Path | None, typer.Option(help="What live --record kept.")] = None,

@@ -75,11 +75,11 @@ def summary(speeds: list[Speed]) -> list[str]:
 
 
 def document(speeds: list[Speed]) -> str:
-    """Return what ``docs/full-size.md`` says."""
+    """Return what ``docs/evidence/full-size.md`` says."""
     return "\n\n".join(
         [
             "# The simulation against the machine",
-            "Written by `mmusim validate --full-size --out docs`: each published run of "
+            "Written by `mmusim validate --full-size --out docs/evidence`: each published run of "
             "dirty_log_perf_test with 1 GiB a vCPU, simulated at that size by the compiled engine "
             "in one process; the wall time of each phase over the published time of the same "
             "phase on the machine. Another computer gives other seconds.",

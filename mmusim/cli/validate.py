@@ -172,7 +172,7 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def document(figures: Sequence[Figure], fitted: Fit, result: Score) -> str:
-    """Return what ``docs/published-times.md`` says."""
+    """Return what ``docs/evidence/published-times.md`` says."""
     misses: dict[str, list[Row]] = {}
     for row in result.rows:
         if row.miss:

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from mmusim.base.quantities import Strict, Time
 from mmusim.costs.distributions import (
+    LONGEST_NS,
     Constant,
     Distribution,
     Empirical,
@@ -17,7 +18,9 @@ from mmusim.costs.distributions import (
     mixture,
 )
 
-Positive = Annotated[Time, Field(gt=0)]
+CostTime = Annotated[Time, Field(le=LONGEST_NS)]
+"""A time that something costs: at most 4.9 hours."""
+Positive = Annotated[CostTime, Field(gt=0)]
 
 
 class LognormalSpec(Strict):
@@ -69,7 +72,7 @@ class QuantileSpec(Strict):
     """``{p = [0, 0.5, 1], value = ["1us", "2us", "9us"]}``: linear between measured quantiles."""
 
     p: list[float]
-    value: list[Time]
+    value: list[CostTime]
 
     @model_validator(mode="after")
     def _table(self) -> Self:
@@ -89,7 +92,7 @@ class QuantileSpec(Strict):
 class ShiftedSpec(Strict):
     """``{by = "1us", base = COST}``."""
 
-    by: Time
+    by: CostTime
     base: CostSpec
 
     def distribution(self) -> Distribution:
@@ -146,7 +149,7 @@ def _kind(value: object) -> str:
 
 
 CostSpec = Annotated[
-    Annotated[Time, Tag("constant")] | Annotated[Shape, Tag("shape")], Discriminator(_kind)
+    Annotated[CostTime, Tag("constant")] | Annotated[Shape, Tag("shape")], Discriminator(_kind)
 ]
 """A constant such as ``"450ns"``, or a table with one shape."""
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mmusim.base.errors import nearest
 from mmusim.base.quantities import Share, Size, Strict, Time
-from mmusim.base.units import PAGE, parse_bytes, show_bytes
+from mmusim.base.units import PAGE, parse_bytes
 from mmusim.config.migrate import Migrate, Migration
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase, Named
@@ -112,17 +112,17 @@ Phase = Annotated[
 ]
 
 
-def _a_ring(size: int) -> int:
-    least, most = max(PAGE, reserve(False) * ENTRY_BYTES), MAX_ENTRIES * ENTRY_BYTES
-    if size & (size - 1) or not least <= size <= most:
+def _a_ring(entries: int) -> int:
+    least = max(PAGE // ENTRY_BYTES, reserve(False))
+    if entries & (entries - 1) or not least <= entries <= MAX_ENTRIES:
         raise ValueError(
-            f"must be a power of two from {show_bytes(least)} to {show_bytes(most)} at 16 bytes an "
-            'entry; write e.g. "64KiB"'
+            f"must be a power of two from {least} to {MAX_ENTRIES} entries of {ENTRY_BYTES} bytes; "
+            "write e.g. 4096"
         )
-    return size
+    return entries
 
 
-RingSize = Annotated[Size, AfterValidator(_a_ring)]
+RingSize = Annotated[int, AfterValidator(_a_ring), Field(alias="dirty-ring-size")]
 
 
 class Driver(Strict):
@@ -134,8 +134,8 @@ class Driver(Strict):
     all_set_keeps_mmu_writable: bool = False
     """A what-if: the first clear of an all-set bitmap leaves mmu_writable to large sptes, so small
     ones split from them may be fixed without mmu_lock."""
-    dirty_ring: RingSize = parse_bytes("64KiB")
-    """Size of each vCPU's dirty ring, where the policy has rings: 16 bytes an entry."""
+    dirty_ring_size: RingSize = 4096
+    """Entries of each vCPU's dirty ring, where the policy has rings."""
     migration: Migration = Field(default_factory=Migration)
     """What `migrate` phases are told."""
     measure: str = "last"
@@ -190,11 +190,11 @@ class Driver(Strict):
     def misfits(self, reporting: Reporting) -> Iterator[tuple[str, str, str]]:
         """Yield key, rule and remedy of what a way of reporting does not have."""
         migrates = any(isinstance(phase, Migrate) for phase in self.phases)
-        if migrates and self.migration.dirty_limit and reporting is not Reporting.DIRTY_RING:
+        if migrates and self.migration.vcpu_dirty_limit and reporting is not Reporting.DIRTY_RING:
             yield (
-                "driver.migration.dirty_limit",
+                "driver.migration.vcpu-dirty-limit",
                 f"goes with {Reporting.DIRTY_RING.value} and not with {reporting.value}",
-                "use auto_converge, or compare policies with dirty rings only",
+                "use auto-converge, or compare policies with dirty rings only",
             )
         for number, phase in enumerate(self.phases, 1):
             fits = REPORTS.get(phase.do)

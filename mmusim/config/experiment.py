@@ -18,7 +18,7 @@ from mmusim.config.perf_test import PerfTest
 from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
 from mmusim.config.workloads import Workload
-from mmusim.mmu.dirty_ring import ENTRY_BYTES, reserve
+from mmusim.mmu.dirty_ring import reserve
 from mmusim.policies import Chosen, Mmu, Policy, Reporting, Tracking, choose
 from mmusim.workload.sequential import Sequential
 
@@ -99,9 +99,13 @@ class Experiment(Strict):
         days = migration.first_pass_s(self.vm.memory) / 86_400
         if days > 1 and not migration.is_limited and any(isinstance(p, Migrate) for p in phases):
             limited = 0 < migration.max_bandwidth < migration.bandwidth
-            key = "max_bandwidth" if limited else "bandwidth"
+            key, rate = (
+                ("max-bandwidth", migration.max_bandwidth)
+                if limited
+                else ("bandwidth", migration.bandwidth)
+            )
             raise MisfitError(
-                f"driver.migration.{key}", f"{show_bytes(getattr(migration, key))}/s",
+                f"driver.migration.{key}", f"{show_bytes(rate)}/s",
                 f"takes {days:,.0f} days to send {show_bytes(self.vm.memory)} once",
                 "raise it, or set driver.migration.max_time",
             )  # fmt: skip
@@ -122,12 +126,13 @@ class Experiment(Strict):
                 continue
             for key, rule, remedy in self.script(policy).misfits(choices.reporting):
                 raise MisfitError(key, None, f"{rule}, of policy {name!r}", remedy)
-            least = reserve(choices.tracking is Tracking.PML) * ENTRY_BYTES
-            if choices.reporting is Reporting.DIRTY_RING and self.driver.dirty_ring < least:
+            least = reserve(choices.tracking is Tracking.PML)
+            size = self.driver.dirty_ring_size
+            if choices.reporting is Reporting.DIRTY_RING and size < least:
                 raise MisfitError(
-                    "driver.dirty_ring", show_bytes(self.driver.dirty_ring),
-                    f"is less than the reserve of {least // ENTRY_BYTES} entries that PML needs",
-                    'write "16KiB" or more',
+                    "driver.dirty-ring-size", size,
+                    f"is less than the reserve of {least} entries that PML needs",
+                    "write 1024 or more",
                 )  # fmt: skip
         return self
 

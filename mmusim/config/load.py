@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from mmusim.base.errors import Complaint, ConfigError, MisfitError, nearest
+from mmusim.config.renamed import renamed
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -80,7 +81,9 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
     if kind == "missing" or isinstance(value, (dict, BaseModel)):
         value = None
     if unknown:
-        rule, remedy = "is not a known key", nearest(str(error["loc"][-1]), place.known_keys())
+        rule, remedy = renamed(key, value) or (
+            "is not a known key", nearest(str(error["loc"][-1]), place.known_keys())
+        )  # fmt: skip
     elif kind == "value_error" and isinstance(ctx["error"], MisfitError):
         misfit = ctx["error"]
         rule, _, remedy = str(misfit).partition("; ")

@@ -7,11 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from mmusim.base.errors import MisfitError
-from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time
-from mmusim.base.units import parse_bytes, parse_ns, parse_rate, show_bytes
+from mmusim.base.quantities import Count, Rate, Share, Strict, Time
+from mmusim.base.units import PAGE, parse_ns, parse_rate
 from mmusim.config.phase import GuestPhase
 
-LEAST_SHIFT, MOST_SHIFT = 6, 31  # of clear-bitmap-shift, in pages
 WINDOW = "100 ms"  # BUFFER_DELAY
 LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each window
 
@@ -37,16 +36,6 @@ class Migrate(GuestPhase):
         return self
 
 
-def _a_chunk(size: int) -> int:
-    least, most = 4096 << LEAST_SHIFT, 4096 << MOST_SHIFT
-    if size & (size - 1) or not least <= size <= most:
-        raise ValueError(
-            f"must be a power of two from {show_bytes(least)} to {show_bytes(most)}; "
-            'write e.g. "1GiB"'
-        )
-    return size
-
-
 def _carries_pages(rate: int) -> int:
     if 0 < rate < LEAST_RATE:
         raise ValueError(
@@ -56,8 +45,13 @@ def _carries_pages(rate: int) -> int:
     return rate
 
 
+Throttle = Annotated[Share, Field(gt=0, le=0.99)]
+
+
 class Migration(Strict):
     """What a migration is told: parameters and capabilities of QEMU, with its names and defaults.
+
+    Keys with hyphens are QEMU's own; those with underscores are of this model.
 
     Sources: qapi/migration.json; ``domain`` section F.
     """
@@ -66,27 +60,31 @@ class Migration(Strict):
     """What the network carries, in the mean: 10 GbE."""
     bandwidth_cv: Annotated[Share, Field(le=0.3)] = 0.05
     """Coefficient of variation of that from one window of 100 ms to the next, an AR(1) process."""
-    max_bandwidth: Annotated[Rate, AfterValidator(_carries_pages)] = parse_rate("128MiB/s")
+    max_bandwidth: Annotated[Rate, AfterValidator(_carries_pages)] = Field(
+        parse_rate("128MiB/s"), alias="max-bandwidth"
+    )
     """What is sent in a window of 100 ms before the switch-over; 0B/s: no limit."""
-    avail_switchover_bandwidth: Rate = 0
+    avail_switchover_bandwidth: Rate = Field(0, alias="avail-switchover-bandwidth")
     """What the switch-over is planned with; 0B/s: what was measured in the last window."""
-    downtime_limit: Time = parse_ns("300ms")
-    channels: Annotated[Count, Field(le=255)] = 1
-    """Threads that copy and check pages (multifd-channels); 1 is a migration without multifd."""
+    downtime_limit: Time = Field(parse_ns("300ms"), alias="downtime-limit")
+    multifd_channels: Annotated[Count, Field(le=255)] = Field(1, alias="multifd-channels")
+    """Threads that copy and check pages; 1 is a migration without multifd."""
     zero_pages: Share = 0.0
     """Share of the pages that are zero when they are first sent, and sent as a header only."""
-    clear_chunk: Annotated[Size, AfterValidator(_a_chunk)] = parse_bytes("1GiB")
-    """Guest memory per KVM_CLEAR_DIRTY_LOG, 2^clear-bitmap-shift pages; with manual protect."""
+    clear_bitmap_shift: Annotated[int, Field(ge=6, le=31)] = Field(18, alias="clear-bitmap-shift")
+    """Each KVM_CLEAR_DIRTY_LOG covers 2^clear-bitmap-shift pages of 4 KiB; with manual protect."""
 
-    auto_converge: bool = False
+    auto_converge: bool = Field(False, alias="auto-converge")
     """Let vCPUs sleep for a share of their time if the guest writes too much."""
-    cpu_throttle_initial: Annotated[Share, Field(gt=0, le=0.99)] = 0.2
-    cpu_throttle_increment: Annotated[Share, Field(gt=0, le=0.99)] = 0.1
-    max_cpu_throttle: Annotated[Share, Field(gt=0, le=0.99)] = 0.99
-    dirty_limit: Rate = 0
-    """Let vCPUs that dirty more than this sleep whenever their ring is full (vcpu-dirty-limit);
-    0B/s: off. Needs dirty rings."""
-    throttle_trigger_threshold: Annotated[Share, Field(gt=0)] = 0.5
+    cpu_throttle_initial: Throttle = Field(0.2, alias="cpu-throttle-initial")
+    cpu_throttle_increment: Throttle = Field(0.1, alias="cpu-throttle-increment")
+    max_cpu_throttle: Throttle = Field(0.99, alias="max-cpu-throttle")
+    vcpu_dirty_limit: Rate = Field(0, alias="vcpu-dirty-limit")
+    """Let vCPUs that dirty more than this sleep whenever their ring is full; 0B/s: off. Needs dirty
+    rings."""
+    throttle_trigger_threshold: Annotated[Share, Field(gt=0)] = Field(
+        0.5, alias="throttle-trigger-threshold"
+    )
     """Either begins, or goes on, when twice more than this share of what was sent is dirty."""
 
     postcopy_after: Annotated[int, Field(ge=0)] = 0
@@ -99,6 +97,11 @@ class Migration(Strict):
     """Mean time from one exit of a vCPU for port I/O, which needs the big lock, to the next
     (exponential); 0: none."""
 
+    @property
+    def clear_chunk(self) -> int:
+        """Bytes of guest memory per KVM_CLEAR_DIRTY_LOG."""
+        return PAGE << self.clear_bitmap_shift
+
     def first_pass_s(self, memory: int) -> float:
         """Return the seconds that it takes to send all memory once, `memory` in bytes."""
         return memory / min(self.bandwidth, self.max_bandwidth or self.bandwidth)
@@ -110,15 +113,15 @@ class Migration(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.auto_converge and self.dirty_limit:
+        if self.auto_converge and self.vcpu_dirty_limit:
             raise MisfitError(
-                "driver.migration.dirty_limit", None, "conflicts with auto_converge",
+                "driver.migration.vcpu-dirty-limit", None, "conflicts with auto-converge",
                 "choose one of the two",
             )  # fmt: skip
         if self.max_cpu_throttle < self.cpu_throttle_initial:
             raise MisfitError(
-                "driver.migration.max_cpu_throttle", f"{self.max_cpu_throttle:.0%}",
-                f"is less than cpu_throttle_initial = {self.cpu_throttle_initial:.0%}",
-                "raise it, or lower cpu_throttle_initial",
+                "driver.migration.max-cpu-throttle", f"{self.max_cpu_throttle:.0%}",
+                f"is less than cpu-throttle-initial = {self.cpu_throttle_initial:.0%}",
+                "raise it, or lower cpu-throttle-initial",
             )  # fmt: skip
         return self

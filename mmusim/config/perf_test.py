@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from mmusim.base.quantities import Share, Strict
-from mmusim.base.units import parse_bytes, show_bytes
 from mmusim.config.driver import Driver, ManualProtect, RingSize
 from mmusim.policies import Reporting
 
@@ -34,8 +33,8 @@ class PerfTest(Strict):
     """`-e`: one more round goes on while logging is switched off."""
     manual_protect: ManualProtect = None
     """`-g` is "off"; by default the policy's own."""
-    dirty_ring: RingSize = parse_bytes("64KiB")
-    """Size of each vCPU's dirty ring, where the policy has rings: 16 bytes an entry."""
+    dirty_ring_size: RingSize = 4096
+    """Entries of each vCPU's dirty ring, where the policy has rings."""
     sample: Annotated[Share, Field(gt=0)] = 1.0
     """Touch only the first part of each vCPU's memory; log operations still cover all of it."""
     measure: str = DIRTY.format(1)
@@ -71,9 +70,11 @@ class PerfTest(Strict):
         phases.append({"do": "disable-logging", "name": "disabling dirty logging"})
         if running:
             phases.append({"do": "wait"})
-        return Driver(
-            manual_protect=self.manual_protect,
-            dirty_ring=show_bytes(self.dirty_ring),  # type: ignore[arg-type]  # as people write it
-            measure=self.measure,
-            phases=phases,  # type: ignore[arg-type]
+        return Driver.model_validate(
+            {
+                "manual_protect": self.manual_protect,
+                "dirty-ring-size": self.dirty_ring_size,
+                "measure": self.measure,
+                "phases": phases,
+            }
         )

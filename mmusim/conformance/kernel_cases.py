@@ -1,4 +1,4 @@
-"""Scripts that a real kernel counted, one JSON object a line: ``docs/conformance.md``."""
+"""Scripts that a real kernel counted, one JSON object a line: ``docs/evidence/conformance.md``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmusim.base.parsing import json_lines, parse_json
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES
 from mmusim.policies import Kernel, Mmu, choose
 
-MANUAL: Final = {0: "get-clears", 1: "manual-clear", 3: "init-all-set"}
+MANUAL: Final = {0: "get-clears", 1: "manual-clear", 3: "initially-all-set"}
 """Argument of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 -> the policy that stands for it."""
 MOST_MIB: Final = 4_096
 """Recorded scripts have some 20 MiB; a replay touches every page in each step."""

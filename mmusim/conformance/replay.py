@@ -1,7 +1,8 @@
 """Replay scripts that a real kernel counted, and compare every integer.
 
 A case is one line of JSON: a kernel, its module parameters, a slot, a script, and per step the
-changes of the kernel's own statistics (KVM binary stats). The format: ``docs/conformance.md``.
+changes of the kernel's own statistics (KVM binary statistics). ``docs/evidence/conformance.md``
+defines the format.
 """
 
 from __future__ import annotations

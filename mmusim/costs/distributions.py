@@ -10,11 +10,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+
+LONGEST_NS: Final = float(1 << 44)
+"""No cost takes longer, 4.9 hours: a tail that reaches further ends here.
+
+So a hundred thousand costs in a row still fit the 64 bits of the simulated clock.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +101,27 @@ class Lognormal(Distribution):
         """Evaluate median * exp(sigma * normal quantile)."""
         from scipy.special import ndtri
 
-        return np.asarray(self.median * np.exp(self.sigma * ndtri(np.asarray(p, float))))
+        with np.errstate(over="ignore"):
+            times = self.median * np.exp(self.sigma * ndtri(np.asarray(p, float)))
+        return np.asarray(np.minimum(times, LONGEST_NS))
 
     def cdf(self, x: ArrayLike) -> Floats:
         """Evaluate the normal distribution of ln x."""
         from scipy.special import ndtr
 
         with np.errstate(divide="ignore"):
-            return np.asarray(ndtr(np.log(np.maximum(x, 0) / self.median) / self.sigma))
+            below = ndtr(np.log(np.maximum(x, 0) / self.median) / self.sigma)
+        return np.where(np.asarray(x) >= LONGEST_NS, 1.0, below)
 
     def mean(self) -> float:
-        """Return median * exp(sigma^2 / 2)."""
-        return self.median * math.exp(self.sigma**2 / 2)
+        """Return median * exp(sigma^2 / 2), less what lies beyond :data:`LONGEST_NS`."""
+        from scipy.special import log_ndtr, ndtr
+
+        end = math.log(LONGEST_NS / self.median) / self.sigma
+        if end - self.sigma > 9:  # less than 64-bit numbers resolve
+            return self.median * math.exp(self.sigma**2 / 2)
+        inside = self.sigma**2 / 2 + float(log_ndtr(end - self.sigma))
+        return self.median * math.exp(inside) + LONGEST_NS * float(ndtr(-end))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from mmusim.base.errors import ConfigError, DeadlockError
-from mmusim.engine import invariants
-from mmusim.engine.choice import AUTO, SIMPY, resolve
-from mmusim.engine.guest_run import RUN_LIMIT
-from mmusim.engine.host import host_thread, phase_traces
-from mmusim.engine.log_ioctls import Host
-from mmusim.engine.vm import Vm
+from mmusim.base.errors import DeadlockError
+from mmusim.engine.choice import AUTO
+from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host_thread import host_thread, phase_traces
+from mmusim.engine.kinds import kind_of
+from mmusim.engine.state import invariants
+from mmusim.engine.state.guest_run import RUN_LIMIT
+from mmusim.engine.state.vm import Vm
 from mmusim.plan.make import Plan
 from mmusim.trace.records import HOST, Probe, Trace
 
@@ -43,6 +44,8 @@ def simulate(
         If a vCPU faults on one access again and again.
     DeadlockError
         If nothing can happen any more; names who waits for what.
+    ClockError
+        If the run takes longer than 146 years of simulated time.
     """
     return Simulation(plan, run_limit=run_limit, probe=probe, engine=engine).run()
 
@@ -66,7 +69,8 @@ class Simulation:
         engine: str = AUTO,
     ) -> None:
         """Set up the VM; see :func:`simulate`."""
-        self._vm = _vm(plan, run_limit, probe, engine)
+        self._kind = kind_of(engine, probe)
+        self._vm = self._kind.make_vm(plan, run_limit, probe)
         self._host: Host | None = None
 
     def reached(self) -> Reached:
@@ -76,8 +80,7 @@ class Simulation:
 
     def events(self) -> int:
         """Return how many events there were; only the compiled engine counts them."""
-        memory = getattr(self._vm, "memory", None)
-        return 0 if memory is None else int(memory.get("events"))
+        return self._kind.events(self._vm)
 
     def phase_seconds(self) -> list[float]:
         """Return how long each phase took to simulate, in seconds of wall time; after the run."""
@@ -88,13 +91,17 @@ class Simulation:
         """Simulate to the end. Call it once."""
         plan, vm = self._vm.plan, self._vm
         host = self._host = Host(vm)
-        thread = vm.env.process(host_thread(vm, host))
+        thread = vm.env.process(host_thread(vm, host, self._kind))
         try:
             vm.env.run(until=thread)
         except RuntimeError as error:
             if thread.is_alive and not vm.env._queue:
                 raise DeadlockError(deadlock(vm, host)) from error
             raise
+        except OverflowError:
+            vm.check_clock()
+            raise
+        vm.check_clock()
         if vm.tracked:
             invariants.check(vm)
         vm.fingerprint.add(*vm.table.stat.tolist())
@@ -113,28 +120,6 @@ class Simulation:
             lock=vm.lock.stats(vm.waits_for_lock()),
             fingerprint=vm.fingerprint.digest(),
         )
-
-
-def _vm(plan: Plan, run_limit: int, probe: Probe | None, engine: str) -> Vm:
-    """Return an empty VM of an engine.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such engine here, or it cannot do this.
-    """
-    if engine == AUTO and probe is not None:
-        return Vm(plan, run_limit, probe)
-    if resolve(engine) == SIMPY:
-        return Vm(plan, run_limit, probe)
-    if probe is not None:
-        raise ConfigError.of(
-            "--engine", "", engine, "tells no probe what happens while it happens",
-            "choose simpy for timelines and probes",
-        )  # fmt: skip
-    from mmusim.engine.compiled.vm import CompiledVm
-
-    return CompiledVm(plan, run_limit)
 
 
 def deadlock(vm: Vm, host: Host) -> str:

@@ -95,7 +95,8 @@ def run_experiment(
         Run again what failed under this model version. Another version runs it in any case.
     costs : int, optional
         On how many hosts, with costs drawn from what is known about them, the verdicts are tried
-        too, in place of the file's number (`[replications] costs`); 0: on none. Their runs are kept in the folder ``hosts`` of `out`.
+        too, in place of the file's number (`[replications] costs`); 0: on none. Their runs are kept
+        in the folder ``hosts`` of `out`.
 
     Raises
     ------

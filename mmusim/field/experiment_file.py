@@ -91,7 +91,7 @@ def experiment_text(log: MigrationLog, source: str, name: str, given: Given | No
     limit = told.downtime_limit_ns or log.downtime_limit_ns
     if limit is None:
         limit = 300.0 * NS["ms"]
-        assumed["driver.migration.downtime_limit"] = "QEMU's default; say it with --downtime-limit"
+        assumed["driver.migration.downtime-limit"] = "QEMU's default; say it with --downtime-limit"
     assumed["host.profile"] = "costs of a host of 2021, not of yours: probe measures them"
     if told.dirty_pages_rate is not None:
         log = _with_rate(log, told.dirty_pages_rate)
@@ -144,13 +144,13 @@ def _experiment(
     kernel = told.kernel or DEFAULT_KERNEL
     migration: dict[str, Any] = {
         "bandwidth": f"{bandwidth}B/s",
-        "max_bandwidth": f"{log.max_bytes_per_s or 0}B/s",
-        "downtime_limit": exact_ns(limit),
+        "max-bandwidth": f"{log.max_bytes_per_s or 0}B/s",
+        "downtime-limit": exact_ns(limit),
         "zero_pages": f"{_zero_share(log, memory) * 100:.4g}%",
         "max_rounds": max(50, (log.rounds or 0) + 20),
     }
     if log.throttle:
-        migration["auto_converge"] = True
+        migration["auto-converge"] = True
     if log.status not in ("", "completed") and log.total_ns:
         migration["max_time"] = exact_ns(log.total_ns)
     phase: dict[str, Any] = {"do": "migrate"}
@@ -246,7 +246,7 @@ def _marked(text: str, assumed: Mapping[str, str]) -> str:
             table = match[1]
             if table in assumed:
                 lines.append(f"# assumed: {assumed[table]}")
-        elif match := re.match(r"([a-z_]+) = ", line):
+        elif match := re.match(r"([a-z_-]+) = ", line):
             key = f"{table}.{match[1]}" if table else match[1]
             if key in assumed:
                 lines.append(f"# assumed: {assumed[key]}")

@@ -1,7 +1,7 @@
 """Run conformance scripts on this machine and count what its kernel counts.
 
-The same scripts, orders and counters as the recorded cases (``docs/conformance.md``), so what comes
-out is a :class:`mmusim.conformance.kernel_cases.Case` that the simulator replays.
+Scripts, orders and counters are those of the recorded cases (``docs/evidence/conformance.md``). The
+result is a :class:`mmusim.conformance.kernel_cases.Case`, which the simulator replays.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The figures of jitter: quantiles, lost time, worst windows, moved work, mmu_lock by mode.
 
 Each function gives figures by name; the formula of each is in its docstring, what it tells and its
-unit are in ``docs/metrics.md`` (domain, G.5).
+unit are in ``docs/reference/metrics.md`` (domain, G.5).
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from mmusim.config.settings import Setting
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.random_streams import Draws, Stream, uniforms
-from mmusim.mmu.dirty_ring import ENTRY_BYTES
 from mmusim.mmu.slot import MemSlot
 from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
 from mmusim.workload.base import Accesses, Pattern
@@ -159,7 +158,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         costs=setting.costs,
         draws=Draws(seed, e.replications.scheme, chosen.policy.name),
         seed=seed,
-        ring_entries=e.driver.dirty_ring // ENTRY_BYTES if rings else 0,
+        ring_entries=e.driver.dirty_ring_size if rings else 0,
         interference=tuple(
             Interference(distribution(rare.every), distribution(rare.lasts))
             for rare in e.host.interference

@@ -33,7 +33,7 @@ class Large(Axis):
     ZAP = "zap", "arming the log destroys them"
     READ_ONLY = "read-only", "they stay, read-only, and the first write drops them"
     SPLIT_ON_FAULT = "split-on-fault", "they stay, read-only, and the first write splits them"
-    EAGER_SPLIT = "eager-split", "arming the log splits them into 512 small ones"
+    EAGER_SPLIT = "eager_page_split", "arming the log splits them into 512 small ones"
     DEFERRED = "deferred", "they stay writable until the first clear makes them read-only"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.mmu.spte import ACCESS, Edit, Level, Spte
@@ -95,6 +95,13 @@ class Policy:
         return spte.mmu_writable
 
 
+RENAMED: Final = {
+    "eager-split": "eager_page_split", "eager-split-legacy": "eager_page_split-legacy",
+    "init-all-set": "initially-all-set",
+}  # fmt: skip
+"""Policies by the names that they had until version 0.1."""
+
+
 def decides(policy: Policy) -> bool:
     """Tell whether the policy has decisions of its own about sptes."""
     return type(policy).protect is not Policy.protect
@@ -106,7 +113,7 @@ def policies() -> dict[str, type[Policy]]:
 
 
 def policy_named(name: str) -> Policy:
-    """Return the policy called `name`: ``eager-split``, ``linux-6.1``, ``eager-split+pml``.
+    """Return the policy called `name`: ``linux-6.1``, ``eager_page_split+pml``.
 
     A name with plus signs combines policies, of which each decides other axes.
 
@@ -124,6 +131,9 @@ def _part(name: str) -> Policy:
         return Policy._registry[name]()
     if name.startswith("linux-"):
         return preset(kernel_named(name))
+    if name in RENAMED:
+        rule = f"is called {RENAMED[name]} now (the kernel's own name)"
+        raise ConfigError.of("policies", "name", name, rule, f"write {RENAMED[name]}")
     raise ConfigError.of(
         "policies", "name", name, "is not a policy", nearest(name, Policy._registry)
     )

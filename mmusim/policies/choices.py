@@ -226,7 +226,7 @@ def _large_of(policy: Policy) -> Large | None:
 
 _ROWS: Final = {
     Large.ZAP: "eager-drop", Large.READ_ONLY: "lazy-drop", Large.SPLIT_ON_FAULT: "split-on-fault",
-    Large.EAGER_SPLIT: "eager-split", Large.DEFERRED: "deferred",
+    Large.EAGER_SPLIT: "eager_page_split", Large.DEFERRED: "deferred",
 }  # fmt: skip
 """The policy that has the decisions for each way to treat large sptes."""
 

@@ -7,7 +7,7 @@ from mmusim.policies.axes import Large, Lock, Mmu
 from mmusim.policies.lazy_drop import LazyDrop
 
 
-class EagerSplit(LazyDrop, name="eager-split", choices=(Large.EAGER_SPLIT,)):
+class EagerSplit(LazyDrop, name="eager_page_split", choices=(Large.EAGER_SPLIT,)):
     """Large sptes are split into 512 small ones at protect time; reads never fault.
 
     The first write of each page takes the lockless fast path, or none under PML. What it costs is
@@ -28,7 +28,7 @@ class EagerSplit(LazyDrop, name="eager-split", choices=(Large.EAGER_SPLIT,)):
 
 
 class EagerSplitLegacy(
-    EagerSplit, name="eager-split-legacy", choices=(Large.EAGER_SPLIT, Mmu.LEGACY, Lock.RWLOCK)
+    EagerSplit, name="eager_page_split-legacy", choices=(Large.EAGER_SPLIT, Mmu.LEGACY, Lock.RWLOCK)
 ):
     """Eager page splitting in the legacy MMU as posted in February 2022; not merged.
 

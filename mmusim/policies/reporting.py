@@ -27,7 +27,7 @@ class ManualClear(Policy, name="manual-clear", choices=(Reporting.MANUAL_CLEAR,)
     commits = ("2a31b9db1535 (5.0)", "d7547c55cbe7 (5.2)")
 
 
-class InitAllSet(Policy, name="init-all-set", choices=(Reporting.ALL_SET,)):
+class InitAllSet(Policy, name="initially-all-set", choices=(Reporting.ALL_SET,)):
     """As manual-clear, and switching logging on fills the bitmap with ones and does nothing else.
 
     Nothing is armed before the first clear of a range, which makes large sptes read-only or splits

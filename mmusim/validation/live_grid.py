@@ -37,7 +37,9 @@ class GridSetting(Strict):
     writes: Share
     order: Literal["sequential", "random"]
     vcpus: Annotated[int, Field(ge=1, le=8)] = 1
-    reporting: Literal["get-clears", "manual-clear", "init-all-set", "dirty-ring"] = "get-clears"
+    reporting: Literal["get-clears", "manual-clear", "initially-all-set", "dirty-ring"] = (
+        "get-clears"
+    )
     every: Time | None = None
     """The log is read at this interval during the steady pass."""
     chunk: Size | None = None

@@ -185,7 +185,7 @@ def _policy(setup: str, variant: str, mmu: str) -> str:
     if mmu == "legacy":
         if "spinlock" in variant:
             return "linux-5.11+legacy+lazy-drop"
-        return f"linux-5.17+legacy+{'eager-split-legacy' if eager else 'lazy-drop'}"
+        return f"linux-5.17+legacy+{'eager_page_split-legacy' if eager else 'lazy-drop'}"
     if "split on fault" in variant:
         return "linux-6.2+split-on-fault"
     if "under read lock" in variant:
@@ -197,7 +197,7 @@ def _policy(setup: str, variant: str, mmu: str) -> str:
     by_default = not re.search(
         r"eager_page_split=N|no eager split|lockless|memslot", variant + setup
     )
-    return f"linux-6.1+{'eager-split' if eager or by_default else 'lazy-drop'}"
+    return f"linux-6.1+{'eager_page_split' if eager or by_default else 'lazy-drop'}"
 
 
 def _backing(setup: str, variant: str, metric: str) -> str:

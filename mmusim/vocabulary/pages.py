@@ -143,7 +143,8 @@ The time of a vCPU is divided among [causes](ledger.md). From leaving the guest 
 is a **stall**, so the sum of all stalls is the sum of the lost causes, to the nanosecond.
 
 Means, sums and maxima are exact. A quantile is off by at most 1/128 of its value and 1 ns, whatever
-the number of accesses: a histogram has 8,192 bins. Sources are sections of the domain reference."""
+the number of accesses: a histogram has 8,192 bins. Sources are sections of the
+[domain reference](../domain.md)."""
 
 _METRICS_TAIL: Final = """\
 ## Reading them
@@ -156,11 +157,11 @@ better p99.9 and the worse 10 ms. `moved_work` says where work is done, not how 
 _COSTS_HEAD: Final = """\
 # Costs
 
-A cost is the time of one operation of guest, host or VMM. A [host profile](calibrate.md) gives each
-cost a distribution and says where it comes from: `measured`, `published`, `derived` or `assumed`.
-A cost that a profile leaves out takes the default below, its provenance is `assumed`, and a notice
-names it. The defaults are reference values for a server of 2.7 GHz. Sources are sections of the
-domain reference."""
+A cost is the time of one operation of guest, host or VMM. A
+[host profile](../how-to/calibrate.md) gives each cost a distribution and says where it comes from:
+`measured`, `published`, `derived` or `assumed`. A cost that a profile leaves out takes the default
+below, its provenance is `assumed`, and a notice names it. The defaults are reference values for a
+server of 2.7 GHz. Sources are sections of the [domain reference](../domain.md)."""
 
 _LEDGER_HEAD: Final = """\
 # Ledger and counters

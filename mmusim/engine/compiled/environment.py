@@ -13,6 +13,7 @@ from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KIND_BITS, PYTHON
 from mmusim.engine.compiled.loop import ADVANCE, PUSH, SETTLE, call
 from mmusim.engine.compiled.memory import Memory
+from mmusim.engine.state.vm import LAST_NS
 
 BREATH: Final = 1 << 17
 """Events after which Python looks at signals: well under a second."""
@@ -66,7 +67,8 @@ class CompiledEnvironment(simpy.Environment):
         if self.memory.get("heap_n") == len(heap):
             self.more_room()
         what = self.slot(event) << KIND_BITS | PYTHON
-        call(self._address, PUSH, int(self._now + delay), int(priority), what)
+        at = min(int(self._now + delay), LAST_NS + 1)
+        call(self._address, PUSH, at, int(priority), what)
 
     def more_room(self) -> None:
         """Double the heap."""

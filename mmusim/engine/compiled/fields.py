@@ -88,9 +88,9 @@ ARRAYS: Final = {
     "worst": ("int64", 2),  # (vCPUs, windows); -1: no window yet
     # Runs of hits.
     "ends": ("int64", 2),  # (vCPUs, buffer)
-    "hits": ("int32", 2),
-    "walks": ("int32", 2),
-    "logs": ("int32", 2),  # what logging took of a write that sets D; -1: an access that does not
+    "hits": ("int64", 2),
+    "walks": ("int64", 2),
+    "logs": ("int64", 2),  # what logging took of a write that sets D; -1: an access that does not
     "idles": ("int64", 2),  # (vCPUs, buffer + 1), or empty
     # Queues.
     "queue": ("int64", 2),  # (actors, 4): of mmu_lock: who, asked, shared, slot of a Python event

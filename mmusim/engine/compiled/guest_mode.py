@@ -1,4 +1,4 @@
-"""Into guest mode and out of it, as in :mod:`mmusim.engine.guest_mode`."""
+"""Into guest mode and out of it, as in :mod:`mmusim.engine.processes.guest_mode`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What else the host does on a vCPU's processor, as in :mod:`mmusim.engine.interference`."""
+"""What else the host does on a vCPU's processor, as in processes/interference.py."""
 
 from __future__ import annotations
 

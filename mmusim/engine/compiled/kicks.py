@@ -1,4 +1,4 @@
-"""Kicks and remote TLB flushes by vCPUs, as in :mod:`mmusim.engine.flush`."""
+"""Kicks and remote TLB flushes by vCPUs, as in :mod:`mmusim.engine.processes.flush`."""
 
 from __future__ import annotations
 

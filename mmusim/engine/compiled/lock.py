@@ -1,4 +1,4 @@
-"""mmu_lock on the run's memory; the rules are those of :mod:`mmusim.engine.mmu_lock`."""
+"""mmu_lock on the run's memory; the rules are those of :mod:`mmusim.engine.state.mmu_lock`."""
 
 from __future__ import annotations
 

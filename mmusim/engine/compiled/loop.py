@@ -24,6 +24,7 @@ from mmusim.engine.compiled.lock import acquire, count_readers, release
 from mmusim.engine.compiled.memory import as_state
 from mmusim.engine.compiled.runs import settle
 from mmusim.engine.compiled.vcpu import go_on, kicked, looks_again
+from mmusim.engine.state.vm import LAST_NS
 
 ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE = range(8)
 """What :func:`call` can do."""
@@ -48,6 +49,8 @@ def advance(s: Any) -> int:
         key, what = s.heap[0, 1], s.heap[0, 2]
         drop_first(s)
         s.events += 1
+        if s.now > LAST_NS:
+            return places.CLOCK_ENDS
         kind = what & KIND
         v = what >> KIND_BITS
         wants = WAITS

@@ -1,4 +1,4 @@
-"""Installing a mapping under mmu_lock, as ``map_page`` of :mod:`mmusim.engine.page_fault`.
+"""Installing a mapping under mmu_lock, as ``map_page`` of processes/page_fault.py.
 
 What comes behind it, the unlock, is the caller's: places here end in `UNLOCKS`.
 """
@@ -48,7 +48,7 @@ from mmusim.engine.compiled.places import (
 )
 from mmusim.engine.compiled.recording import book
 from mmusim.engine.compiled.runs import settle
-from mmusim.engine.page_fault import LOST_RACE, SLOW, SPURIOUS
+from mmusim.engine.processes.page_fault import LOST_RACE, SLOW, SPURIOUS
 from mmusim.mmu.spte import LEAF, LEVEL_1G, PRESENT, WRITABLE
 from mmusim.vocabulary.causes import DROP_LARGE, FAULT_SLOW, SPLIT_LARGE, TABLE_ALLOC
 from mmusim.vocabulary.counters import NX_LPAGE_SPLITS, PF_SPURIOUS

@@ -1,4 +1,4 @@
-"""A page fault of a vCPU up to mmu_lock and behind it, as in :mod:`mmusim.engine.page_fault`."""
+"""A page fault of a vCPU up to mmu_lock and behind it, as in processes/page_fault.py."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from mmusim.engine.compiled.places import (
 )
 from mmusim.engine.compiled.recording import book, tally
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of
-from mmusim.engine.page_fault import FAST, LOST_RACE, SPURIOUS
+from mmusim.engine.processes.page_fault import FAST, LOST_RACE, SPURIOUS
 from mmusim.mmu.spte import ACCESS, LEAF, PRESENT, WRITABLE
 from mmusim.vocabulary.causes import FAULT_FAST, FAULT_SLOW, MMU_LOCK_WAIT
 from mmusim.vocabulary.counters import PF_SPURIOUS, PF_TAKEN

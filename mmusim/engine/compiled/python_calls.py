@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import simpy
@@ -12,23 +12,21 @@ from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import WAITS
 from mmusim.engine.compiled.fields import VCPU
 from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
-from mmusim.engine.guest_mode import ring_full
-from mmusim.engine.page_fault import under
-from mmusim.engine.user_space import GuestGoneError, to_user_space
-from mmusim.engine.vcpu import no_progress
-from mmusim.engine.vm import Steps
+from mmusim.engine.compiled.vcpus import CompiledVcpu
+from mmusim.engine.processes.guest_mode import ring_full
+from mmusim.engine.processes.page_fault import under
+from mmusim.engine.processes.user_space import to_user_space
+from mmusim.engine.processes.vcpu import no_progress
+from mmusim.engine.state.vm import Steps
+from mmusim.engine.state.vmm import GuestGoneError
 from mmusim.mmu.slot import flushed
 from mmusim.trace.stall_windows import WINDOWS
-
-if TYPE_CHECKING:
-    from mmusim.engine.compiled.vcpus import CompiledVcpu
-    from mmusim.engine.compiled.vm import CompiledVm
 
 
 class PythonCalls:
     """Serves a run."""
 
-    def __init__(self, vm: CompiledVm) -> None:
+    def __init__(self, vm: Any) -> None:
         """Serve `vm`, which is being built."""
         self._vm = vm
         self._memory = vm.memory
@@ -49,6 +47,8 @@ class PythonCalls:
         if why == places.ROOM:
             self.make_room()
             return
+        if why == places.CLOCK_ENDS:
+            self._vm.check_clock()
         if self._memory.get("bundles"):
             self._vm.settle()
         v: Any = self._vm.vcpus[self._memory.get("why_vcpu")]
@@ -160,7 +160,7 @@ class PythonCalls:
         raise OverflowError(f"a dirty ring of {size} entries overflows at gfn {gfn}")
 
 
-def _to_user_space(vm: CompiledVm, v: CompiledVcpu) -> Steps:
+def _to_user_space(vm: Any, v: CompiledVcpu) -> Steps:
     if v.ring is not None and v.ring.soft_full():
         yield from ring_full(vm, v)
     if v.queued_work:

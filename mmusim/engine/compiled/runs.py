@@ -1,4 +1,4 @@
-"""Runs of hits, planned and committed as in :mod:`mmusim.engine.guest_run`."""
+"""Runs of hits, planned and committed as in :mod:`mmusim.engine.state.guest_run`."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ class CompiledFingerprint(Fingerprint):
 
 
 class CompiledLock:
-    """mmu_lock in the run's memory, for Python; see :class:`mmusim.engine.mmu_lock.SpinLock`."""
+    """mmu_lock in the run's memory, for Python; see state/mmu_lock.py."""
 
     name = "mmu_lock"
     breaks = scalar("breaks")

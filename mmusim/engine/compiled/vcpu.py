@@ -1,4 +1,4 @@
-"""A vCPU goes on from the place it is at, as :mod:`mmusim.engine.vcpu` does from a ``yield``."""
+"""A vCPU goes on from the place it is at, as processes/vcpu.py does from a ``yield``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import permits
 from mmusim.engine.compiled.recording import book, last_window, note, stalled
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, commit, cut, plan, plan_logged
-from mmusim.engine.page_fault import LOST_RACE
-from mmusim.engine.vcpu import PATIENCE
+from mmusim.engine.processes.page_fault import LOST_RACE
+from mmusim.engine.processes.vcpu import PATIENCE
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.vocabulary.causes import PASS
 

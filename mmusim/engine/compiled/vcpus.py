@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import simpy
@@ -12,16 +12,36 @@ from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import T_THINK, VCPU
 from mmusim.engine.compiled.loop import PUSH, call
-from mmusim.engine.compiled.memory import field
+from mmusim.engine.compiled.memory import Memory, field
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
+from mmusim.engine.compiled.shapes import Shapes
 from mmusim.engine.compiled.shared import CompiledRing, SyncedList
-from mmusim.engine.phase_recorder import PhaseRecorder
-from mmusim.engine.tlb import WorkingSet
-from mmusim.engine.vm import Vcpu
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.tlb import WorkingSet
+from mmusim.engine.state.vm import Vcpu
 from mmusim.plan.make import Plan, Program
 
-if TYPE_CHECKING:
-    from mmusim.engine.compiled.vm import CompiledVm
+
+class VmOfVcpus(Protocol):
+    """What a vCPU needs of its VM."""
+
+    memory: Memory
+    shapes: Shapes
+    env: simpy.Environment
+    keeps_working_sets: bool
+    refills: Any
+    pml: bool
+
+    @property
+    def now(self) -> int:
+        """Simulated time in nanoseconds."""
+
+    def number_of(self, recorder: PhaseRecorder) -> int:
+        """Return the number of a phase's recorder in memory."""
+
+    def needs_idles(self) -> None:
+        """Make room for waits before accesses."""
+
 
 _FIELD: Final = {name: number for number, name in enumerate(VCPU)}
 
@@ -51,7 +71,7 @@ class CompiledVcpu(Vcpu):
     alive = field("alive", bool)
     program_no = field("program_no")
 
-    def __init__(self, vm: CompiledVm, plan: Plan, number: int) -> None:
+    def __init__(self, vm: VmOfVcpus, plan: Plan, number: int) -> None:
         """Start in user space, with nothing in the TLB."""
         self.of, self.row = vm, vm.memory.vcpus[number]
         self.laps: Iterator[Program] = iter(())
@@ -182,7 +202,7 @@ def _repeats(pages: Any) -> bool:
 class CompiledProgram(simpy.Event):
     """A vCPU going through its programs: an event that happens when it has come to the end."""
 
-    def __init__(self, vm: CompiledVm, v: CompiledVcpu, laps: Iterable[Program]) -> None:
+    def __init__(self, vm: VmOfVcpus, v: CompiledVcpu, laps: Iterable[Program]) -> None:
         """Begin, urgently as SimPy begins processes."""
         super().__init__(vm.env)
         self._address = vm.memory.address

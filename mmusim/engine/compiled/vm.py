@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +15,7 @@ from mmusim.costs.random_streams import ByOccurrence, Pairing
 from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.interference import FIRST
-from mmusim.engine.compiled.loop import BEGIN_INTERFERENCE, SETTLE, call
+from mmusim.engine.compiled.loop import SETTLE, call
 from mmusim.engine.compiled.memory import Memory, scalar
 from mmusim.engine.compiled.python_calls import PythonCalls
 from mmusim.engine.compiled.shapes import Shapes
@@ -28,12 +27,12 @@ from mmusim.engine.compiled.shared import (
     histogram,
 )
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
-from mmusim.engine.flush import REPLAN
-from mmusim.engine.phase_recorder import PhaseRecorder
-from mmusim.engine.vm import Vcpu, Vm
+from mmusim.engine.processes.flush import REPLAN
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import Edit
-from mmusim.plan.make import Plan, Program
+from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu
 from mmusim.trace.stall_windows import WINDOWS
 from mmusim.vocabulary.causes import CAUSES
@@ -123,9 +122,9 @@ class CompiledVm(Vm):
             put(name, np.zeros((cpus, STALLS), np.int64))
         put("worst", np.zeros((cpus, len(WINDOWS)), np.int64))
         put("ends", np.zeros((cpus, BUFFER), np.int64))
-        put("hits", np.zeros((cpus, BUFFER), np.int32))
-        put("walks", np.zeros((cpus, BUFFER), np.int32))
-        put("logs", np.zeros((cpus, BUFFER), np.int32))
+        put("hits", np.zeros((cpus, BUFFER), np.int64))
+        put("walks", np.zeros((cpus, BUFFER), np.int64))
+        put("logs", np.zeros((cpus, BUFFER), np.int64))
         put("queue", np.zeros((cpus + 2, 4), np.int64))
         put("holders", np.zeros((cpus + 1, 3), np.int64))
         put("acks", np.zeros((cpus, 2 * cpus), np.int64))
@@ -164,7 +163,7 @@ class CompiledVm(Vm):
         memory.put("fast_path", np.array(self.policy.fast_path, np.bool_))
         if self.refills:
             from mmusim.engine.compiled.working_set import SLOTS
-            from mmusim.engine.tlb import REACH
+            from mmusim.engine.state.tlb import REACH
 
             memory.put("working", np.zeros((plan.vcpus, REACH), np.int64))
             memory.put("last_seen", np.zeros(SLOTS, np.int32))
@@ -245,17 +244,3 @@ class CompiledVm(Vm):
                 mine.merge(histogram(memory, first + offset))
         for mode, waits in enumerate(self.waits):
             waits.merge(histogram(memory, fields.WAITS_EXCLUSIVE + mode))
-
-    # --- vCPUs --------------------------------------------------------------------------------
-
-    def launch(self, v: Any, program: Program, laps: Iterable[Program]) -> Any:
-        """Let a vCPU run a program, and what `laps` goes on with."""
-        v.load(program, self.now)
-        return CompiledProgram(self, v, laps)
-
-    def disturb(self, v: Any, source: int) -> None:
-        """Let the host interfere with the program that a vCPU runs now."""
-        if isinstance(v.process, CompiledProgram):
-            call(self.memory.address, BEGIN_INTERFERENCE, v.number, source, 0)
-        else:
-            super().disturb(v, source)

@@ -1,4 +1,4 @@
-"""What a vCPU has to walk again after a flush, as in :mod:`mmusim.engine.tlb`."""
+"""What a vCPU has to walk again after a flush, as in :mod:`mmusim.engine.state.tlb`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.runs import GFN, code_of
-from mmusim.engine.tlb import GRAIN, REACH
+from mmusim.engine.state.tlb import GRAIN, REACH
 from mmusim.mmu.spte import PRESENT
 
 SLOTS: Final = 4096

@@ -1,7 +1,8 @@
 """When a store to a page-table page never succeeds: domain D.3, without the mechanism.
 
-D.3 gives one list of premises for what are three loops. Each premise is kept, at the loop to which
-it belongs; where that differs from the list as it stands is said in docs/semantics.md and tested.
+D.3 gives one list of premises for what are three loops. This module keeps each premise, at the loop
+to which it belongs. ``docs/explanation/semantics.md`` says where that differs from the list, and
+tests show it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,69 @@
+"""Keys that had other names: what is said to whoever writes an old one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from mmusim.base.units import PAGE, parse_bytes
+from mmusim.mmu.dirty_ring import ENTRY_BYTES
+
+
+class Renamed(NamedTuple):
+    """What a key is called now."""
+
+    key: str  # the last part of it
+    whose: str  # whose name that is
+    value: Callable[[Any], Any] = lambda value: value
+    """From a value as it was written to the value as it is written now; raises ValueError."""
+
+
+def _shift(size: Any) -> int:
+    pages = parse_bytes(size) // PAGE
+    if pages < 1 or pages & (pages - 1):
+        raise ValueError
+    return pages.bit_length() - 1
+
+
+def _qemu(*keys: str) -> dict[str, Renamed]:
+    return {
+        f"driver.migration.{key.replace('-', '_')}": Renamed(key, "QEMU's own name")
+        for key in keys
+    }  # fmt: skip
+
+
+RENAMED: Final[Mapping[str, Renamed]] = {
+    **_qemu(
+        "max-bandwidth", "avail-switchover-bandwidth", "downtime-limit", "auto-converge",
+        "cpu-throttle-initial", "cpu-throttle-increment", "max-cpu-throttle",
+        "throttle-trigger-threshold", "multifd-channels", "vcpu-dirty-limit",
+    ),
+    "driver.migration.channels": Renamed("multifd-channels", "QEMU's own name"),
+    "driver.migration.dirty_limit": Renamed("vcpu-dirty-limit", "QEMU's own name"),
+    "driver.migration.clear_chunk": Renamed(
+        "clear-bitmap-shift", "QEMU's own name, the power of two of 4 KiB pages", _shift
+    ),
+    "driver.dirty_ring": Renamed(
+        "dirty-ring-size", "QEMU's own name, in entries",
+        lambda size: parse_bytes(size) // ENTRY_BYTES,
+    ),
+}  # fmt: skip
+"""Dotted keys of experiment files, as they were until version 0.1."""
+
+
+def renamed(key: str, value: Any) -> tuple[str, str] | None:
+    """Return rule and remedy for an old key with its value; None for any other key."""
+    now = RENAMED.get(key)
+    if now is None:
+        return None
+    try:
+        example = f"{now.key} = {_written(now.value(value))}"
+    except (ValueError, TypeError, AttributeError):
+        example = now.key
+    return f"is called {now.key} now ({now.whose})", f"write {example}"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,0 +1,218 @@
+"""Switching logging on and off, and deleting the slot: KVM_SET_USER_MEMORY_REGION.
+
+Sources: ``kvm_set_memory_region``, ``kvm_arch_commit_memory_region``,
+``kvm_mmu_slot_apply_flags``, ``kvm_mmu_zap_collapsible_sptes``; times by
+:mod:`mmusim.costs.log_operations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mmusim.config.driver import Phase, Recreate
+from mmusim.costs import log_operations as bills
+from mmusim.costs.random_streams import Ints, Stream
+from mmusim.engine.host.lock_break import Done, walk_slot
+from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
+from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.state import invariants
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.vm import Steps, Vm
+from mmusim.mmu import slot as mmu
+from mmusim.mmu import upper_levels
+from mmusim.mmu import walk as walks
+from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.slot import MemSlot
+from mmusim.mmu.spte import STALE, Edit
+from mmusim.mmu.walk import Walk
+from mmusim.policies import Disable, Reporting
+from mmusim.trace.records import HOST
+
+EVERYTHING = slice(None)
+
+COLLAPSE: dict[Disable, Callable[[PageTable, MemSlot, int], Walk]] = {
+    Disable.ZAP_SMALL: walks.zap_collapsible,
+    Disable.ZAP_TABLES: walks.zap_tables,
+    Disable.RECOVER: walks.recover_large,
+}
+
+
+class Host:
+    """The thread and what it remembers between phases."""
+
+    def __init__(self, vm: Vm) -> None:
+        """Stand before the first phase."""
+        self.vm = vm
+        self.phases: list[dict[str, Any]] = []
+        self.began_s: list[float] = []  # of each phase and of the end, on the clock on the wall
+        self.recorder: dict[int, PhaseRecorder] = {}
+        self.running: list[Any] = []  # vCPU processes in the background
+        self.joining = False  # the thread waits for them
+        self.bitmap: Ints = np.zeros(0, np.int64)  # gfns that the last get returned
+        self.bill: dict[str, int] = {}  # of this phase
+        self.waits_for = ""
+        self._streams: dict[str, Stream] = {}
+        self._paid: dict[str, int] = {}
+
+    def once(self, cost: str) -> int:
+        """Return the time of one operation in nanoseconds, drawn."""
+        if cost not in self._streams:
+            self._streams[cost] = self.vm.plan.draws.stream(cost, HOST, self.vm.plan.costs[cost])
+            self._paid[cost] = 0
+        self._paid[cost] += 1
+        ns = self._streams[cost].at(self._paid[cost] - 1)
+        note(self.bill, cost, ns)
+        return ns
+
+    def pay(self, owed: bills.Bill) -> int:
+        """Return the time of many operations in a row."""
+        return pay(self.vm, owed, self.bill)
+
+
+def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+    """KVM_MEM_LOG_DIRTY_PAGES: a fresh bitmap, then arm every entry of the slot."""
+    del phase, record
+    plan = vm.plan
+    if vm.tracked or not plan.policy.tracks:
+        return
+    slot, all_set = plan.slot, plan.choices.reporting is Reporting.ALL_SET
+    mmu.set_log(vm.table, slot, ones=all_set)
+    vm.tracked = True
+    yield vm.spend(host.once("c_srcu") + host.pay(bills.fill_bitmap(slot.npages)))
+    yield from synchronize_srcu(vm, host)
+    if all_set:
+        vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
+        return
+
+    def protect(part: MemSlot) -> Done:
+        walk = arm(vm, part, enabling=True)
+        bill = bills.enable(plan.policy, plan.kernel, plan.choices, part.npages, walk)
+        return Done(walk.changed, bill)
+
+    yield from hold_mmu_lock(vm, HOST, host.bill, shared=vm.tdp)
+    owed = yield from walk_slot(vm, host.bill, protect, shared=vm.tdp)
+    yield from unlock_and_flush(vm, host, owed)
+    send_slot(vm)  # the first pass sends everything
+
+
+def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
+    """Arm every entry of a part of the slot as the policy does; note what TLBs may still hold."""
+    policy = vm.plan.policy
+    if vm.upper is not None and policy.protects_root:
+        upper_levels.arm(vm.upper, vm.table, slot)
+    if enabling and policy.zaps_all_at_enable:
+        walk = walks.zap_all(vm.table, vm.plan.backing)
+    else:
+        walk = walks.protect_slot(vm.table, slot, Edit(vm.policy.protect_large), vm.pml)
+    if walk.changed:
+        vm.revoke(EVERYTHING, EVERYTHING)
+    return walk
+
+
+def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+    """Drop the bitmap; kernels from 4.1 collapse what large sptes could replace."""
+    del phase, record
+    if not vm.tracked:
+        return
+    invariants.check(vm)
+    plan = vm.plan
+    vm.tracked = False
+    yield vm.spend(host.once("c_srcu"))
+    yield from synchronize_srcu(vm, host)
+    mmu.set_log(vm.table, plan.slot, ones=False)  # faults in flight have marked the old bitmap
+    way = plan.kernel.disable(plan.choices.mmu)
+    if way is Disable.KEEP_SMALL:
+        return
+
+    def collapse(part: MemSlot) -> Done:
+        walk = COLLAPSE[way](vm.table, part, plan.backing)
+        if vm.guest is not None and plan.backing > 1:
+            allowed = walks.may_be_large(vm.table, part, plan.backing)
+            vm.guest.zap(vm.table, part.regions, allowed)
+        if walk.changed:
+            vm.revoke(part.pages, part.regions)
+        bill, flushes = bills.disable(plan.kernel, plan.choices, walk)
+        return Done(walk.changed, bill, flushes)
+
+    yield from hold_mmu_lock(vm, HOST, host.bill, shared=vm.tdp)
+    owed = yield from walk_slot(vm, host.bill, collapse, shared=vm.tdp)
+    yield from unlock_and_flush(vm, host, owed)
+
+
+def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+    """Delete the slot and create it again, logging or not; every table of the VM is gone."""
+    del record
+    assert isinstance(phase, Recreate)
+    if vm.tracked:
+        invariants.check(vm)
+    slot = vm.plan.slot
+    yield vm.spend(host.once("c_srcu"))
+    yield from hold_mmu_lock(vm, HOST, host.bill)
+    walk = walks.zap_all(vm.table, vm.plan.backing)
+    if vm.guest is not None:
+        vm.guest.zap(vm.table, EVERYTHING)
+    if walk.changed:
+        vm.revoke(EVERYTHING, EVERYTHING)
+    yield vm.spend(host.pay(bills.zap_all(walk)))
+    yield from unlock_and_flush(vm, host, walk.changed)
+    yield vm.spend(host.once("c_srcu"))
+    vm.tracked = phase.logging and vm.plan.policy.tracks
+    all_set = vm.plan.choices.reporting is Reporting.ALL_SET
+    mmu.set_log(vm.table, slot, ones=vm.tracked and all_set)
+    send_slot(vm)
+
+
+def synchronize_srcu(vm: Vm, host: Host) -> Steps:
+    """Wait until every vCPU that is handling a fault has finished: it uses the old memslot."""
+    started = vm.now
+    ends = []
+    for v in vm.vcpus:
+        if v.handling:
+            ends.append(vm.env.event())
+            v.grace.append(ends[-1])
+    yield from ends
+    note(host.bill, "srcu_wait", vm.now - started)
+
+
+def send(vm: Vm, gfns: Ints) -> None:
+    """Send what is dirty: at once, unless a migration does it when their turn has come."""
+    if vm.unsent is not None:
+        vm.unsent[vm.plan.slot.offsets(gfns)] = True
+        return
+    copy_to_destination(vm, gfns)
+
+
+def send_slot(vm: Vm) -> None:
+    """Send all of the slot, as :func:`send` does."""
+    if vm.unsent is not None:
+        vm.unsent[:] = True
+        return
+    slot = vm.plan.slot
+    vm.settle()
+    mmu.copied(vm.table, slot.pages)
+    if vm.probe is not None:
+        vm.probe.copied(list(range(slot.base_gfn, slot.base_gfn + slot.npages)))
+
+
+def copy_to_destination(vm: Vm, gfns: Ints) -> None:
+    """The destination receives pages as they are now."""
+    vm.settle()
+    mmu.copied(vm.table, gfns)
+    if vm.probe is not None:
+        vm.probe.copied(gfns.tolist())
+
+
+def unlock_and_flush(vm: Vm, host: Host, needed: bool) -> Steps:
+    """Flush if entries were taken back, before or after the unlock as the kernel does it."""
+    inside = vm.plan.kernel.flushes_under_lock()
+    if not needed or not inside:
+        vm.lock.release(HOST)
+    if needed:
+        started = vm.now
+        yield from flush_remote(vm, vm.vcpus[0], recorder=False)
+        note(host.bill, "flush", vm.now - started)
+        if inside:
+            vm.lock.release(HOST)

@@ -1,0 +1,174 @@
+"""Asking what is dirty: KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG, the dirty rings.
+
+Sources: ``kvm_get_dirty_log_protect``, ``kvm_clear_dirty_log_protect``,
+``kvm_arch_mmu_enable_log_dirty_pt_masked``; times by :mod:`mmusim.costs.log_operations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import simpy
+
+from mmusim.base.units import PAGE
+from mmusim.config.driver import Clear, Phase, Sync
+from mmusim.costs import log_operations as bills
+from mmusim.costs.random_streams import Ints
+from mmusim.engine.host.log_ioctls import EVERYTHING, Host, arm, send, unlock_and_flush
+from mmusim.engine.processes.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
+from mmusim.engine.processes.flush import kick_all
+from mmusim.engine.state.vm import Steps, Vm
+from mmusim.mmu import slot as mmu
+from mmusim.mmu import walk as walks
+from mmusim.mmu.spte import CHILD, LOGGED, STALE
+from mmusim.mmu.upper_levels import protect_tables
+from mmusim.policies import Large, Reporting
+from mmusim.trace.records import HOST
+
+
+def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+    """Learn what is dirty, arm it again and send it, in whichever way the policy reports."""
+    assert isinstance(phase, Sync)
+    if vm.plan.choices.reporting is Reporting.DIRTY_RING:
+        yield from harvest_ring(vm, host, phase, record)
+        return
+    yield from hold_slots_lock(vm, HOST, host.bill)
+    yield from get_dirty_log(vm, host, phase, record)
+    if vm.plan.choices.reporting is not Reporting.GET_CLEARS:
+        yield from clear_in_chunks(vm, host, phase.chunk)
+    vm.slots_lock.release(HOST)
+
+
+def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+    """KVM_GET_DIRTY_LOG: report, and unless user space clears by itself, clear and re-arm."""
+    del phase
+    if not vm.tracked:
+        return
+    slot, clears = vm.plan.slot, vm.plan.choices.reporting is Reporting.GET_CLEARS
+    yield vm.spend(host.once("c_get_floor"))
+    yield from drain_buffers(vm, host)
+    if clears:
+        yield from hold_mmu_lock(vm, HOST, host.bill)
+    gfns = mmu.fetch_dirty(vm.table, slot)
+    report(vm, gfns, record)
+    if clears:
+        yield from clear_and_rearm(vm, host, gfns)
+    else:
+        host.bitmap = gfns
+    yield vm.spend(host.pay(bills.copy(slot.npages)))
+    if clears:
+        send(vm, gfns)
+
+
+def report(vm: Vm, gfns: Ints, record: dict[str, Any]) -> None:
+    """Write down what the guest is said to have written, and what of that it has not."""
+    vm.settle()
+    record["dirty"] = len(gfns)
+    record["false_dirty"] = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
+
+
+def drain_buffers(vm: Vm, host: Host) -> Steps:
+    """Kick the vCPUs so that PML buffers drain (kvm_arch_sync_dirty_log); nobody waits for it."""
+    if vm.pml:
+        yield vm.spend(host.pay(bills.kick(kick_all(vm))))
+
+
+def clear_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+    """KVM_CLEAR_DIRTY_LOG with the bitmap of the last get, one request a chunk."""
+    del record
+    assert isinstance(phase, Clear)
+    yield from clear_in_chunks(vm, host, phase.chunk)
+
+
+def clear_in_chunks(vm: Vm, host: Host, chunk_bytes: int | None) -> Steps:
+    """Clear what the last get reported, chunk by chunk; each is sent once it is armed again."""
+    if not vm.tracked:
+        return
+    slot = vm.plan.slot
+    chunk = chunk_bytes // PAGE if chunk_bytes else slot.npages
+    for first in range(slot.base_gfn, slot.base_gfn + slot.npages, chunk):
+        send(vm, (yield from clear_chunk(vm, host, first, chunk)))
+
+
+def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.Event, Any, Ints]:
+    """One request: clear what the last get reported of a range; return what is armed again."""
+    slot = vm.plan.slot
+    asked = host.bitmap[np.searchsorted(host.bitmap, first) :]
+    asked = asked[: np.searchsorted(asked, first + pages)]
+    size = min(pages, slot.base_gfn + slot.npages - first)
+    yield vm.spend(host.once("c_get_floor") + host.pay(bills.copy(size)))
+    yield from drain_buffers(vm, host)
+    yield from hold_mmu_lock(vm, HOST, host.bill)
+    gfns: Ints = asked[(vm.table.page[asked] & LOGGED) != 0]
+    yield from clear_and_rearm(vm, host, gfns, size)
+    return gfns
+
+
+def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) -> Steps:
+    """With mmu_lock held: clear the bits, re-arm the pages, unlock and flush.
+
+    `pages` is the size of the range of a clear; None is a get, which old kernels answered with a
+    walk over everything.
+    """
+    plan, choices = vm.plan, vm.plan.choices
+    mmu.clear_dirty(vm.table, gfns)
+    large = split_1g = split_2m = 0
+    if pages is not None:
+        large, split_1g, split_2m = arm_large_over(vm, gfns)
+    unmapped = len(gfns) - walks.present(vm.table.page[gfns])
+    if pages is None:
+        walk = plan.policy.get_walk or plan.kernel.get_walk()
+        tables = int(np.count_nonzero(vm.table.region[plan.slot.regions] & CHILD))
+        bill = bills.rearm_walk(choices, walk, plan.slot.npages, tables, len(gfns), unmapped)
+        if bills.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
+            yield from rearm_everything(vm, host, bill)
+            return
+    else:
+        bill = bills.rearm(
+            choices, pages, len(gfns),
+            unmapped=unmapped, large=large, split_2m=split_2m, split_1g=split_1g,
+        )  # fmt: skip
+    needed = mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0
+    if needed:
+        vm.revoke(gfns, EVERYTHING)
+    yield vm.spend(host.pay(bill))
+    yield from unlock_and_flush(vm, host, needed)
+
+
+def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:
+    """Arm the large sptes that the first clear of an all-set bitmap meets: protected, or split."""
+    plan = vm.plan
+    split_1g = split_2m = 0
+    if plan.choices.reporting is not Reporting.ALL_SET:
+        return 0, 0, 0
+    if plan.choices.large is Large.EAGER_SPLIT:
+        split_1g, split_2m = walks.split_slot(vm.table, plan.slot, gfns)
+    keep = plan.driver.all_set_keeps_mmu_writable
+    return mmu.protect_large_over(vm.table, gfns, keep), split_1g, split_2m
+
+
+def rearm_everything(vm: Vm, host: Host, bill: bills.Bill) -> Steps:
+    """Clear W of every spte of the slot, as a get did up to 3.3."""
+    if vm.plan.policy.protects_root:
+        bill = bills.enable(
+            vm.plan.policy, vm.plan.kernel, vm.plan.choices, vm.plan.slot.npages, walks.Walk()
+        )
+    changed = arm(vm, vm.plan.slot, enabling=False).changed
+    if vm.upper is not None and vm.plan.policy.protects_tables:
+        protect_tables(vm.upper, vm.table, vm.plan.slot)
+    yield vm.spend(host.pay(bill))
+    yield from unlock_and_flush(vm, host, changed)
+
+
+def harvest_ring(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+    """Harvest all dirty rings and reset them; what they and full exits brought is sent."""
+    del phase
+    if vm.pml and vm.tracked:
+        yield from drain_buffers(vm, host)
+    gfns = mmu.fetch_dirty(vm.table, vm.plan.slot)
+    report(vm, gfns, record)
+    mmu.clear_dirty(vm.table, gfns)
+    record["dirty"] = yield from reap(vm, HOST, vm.vcpus[0], host.bill)
+    send(vm, gfns)

@@ -1,0 +1,179 @@
+"""The host thread: it goes through the phases of the driver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import simpy
+
+from mmusim.config.driver import Phase, Run, Sleep
+from mmusim.config.migrate import Migrate
+from mmusim.config.page_table_write import WritePageTable
+from mmusim.config.phase import GuestPhase
+from mmusim.costs.distributions import Gamma
+from mmusim.engine.host import log_ioctls, log_reports
+from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.kinds import Kind
+from mmusim.engine.migration.migration import Migration
+from mmusim.engine.processes.dirty_rings import hold_slots_lock
+from mmusim.engine.processes.soft_vcpu import soft_vcpu
+from mmusim.engine.processes.user_space import port_io
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.plan.make import Program
+from mmusim.trace.records import HOST, PhaseTrace
+
+
+def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
+    """Go through the phases, one after the other."""
+    for number, phase in enumerate(vm.plan.driver.phases):
+        record: dict[str, Any] = {"do": phase.do, "name": phase.name, "start_ns": vm.now}
+        record["before"] = vm.counters()
+        host.phases.append(record)
+        host.began_s.append(time.perf_counter())
+        host.bill = record["bill"] = {}
+        host.waits_for = f"the end of phase {number + 1} ({phase.do})"
+        vm.changed(HOST)
+        if isinstance(phase, Migrate):
+            yield from migrate(vm, host, kind, number, phase)
+        elif isinstance(phase, GuestPhase):
+            yield from start_guest(vm, host, kind, number, phase)
+        else:
+            yield from OPERATIONS[phase.do](vm, host, phase, record)
+        record["end_ns"] = vm.now
+        vm.changed(HOST)
+        vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
+    yield from join(vm, host)
+    host.began_s.append(time.perf_counter())
+    host.waits_for = ""
+
+
+def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) -> Steps:
+    """Let every vCPU run its program of this phase; wait for them unless told not to."""
+    yield from join(vm, host)  # a vCPU runs one program at a time
+    recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
+    if isinstance(phase, Run) and number == vm.plan.driver.measured:
+        recorder.touched = np.zeros(vm.plan.pages, np.uint8)
+    for v in vm.vcpus:
+        v.recorder = recorder
+        if isinstance(phase, WritePageTable):
+            soft = soft_vcpu(vm, v, number, phase, host.phases[-1])
+            run_on(vm, host, kind, v, vm.env.process(soft))
+        else:
+            more = laps(vm, v, number, lambda: not host.joining) if phase.repeat else ()
+            process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
+            run_on(vm, host, kind, v, process)
+    if not phase.background:
+        yield from join(vm, host)
+
+
+def run_on(vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process) -> None:
+    """Note the process that a vCPU goes through, and let the host interfere with it."""
+    v.process = process
+    host.running.append(process)
+    for source in range(len(vm.plan.interference)):
+        kind.interfere(vm, v, source)
+
+
+def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Steps:
+    """Let every vCPU run its workload lap after lap beside the migration thread."""
+    yield from join(vm, host)
+    recorder, record = PhaseRecorder(vm.plan.slot.npages), host.phases[-1]
+    host.recorder[number] = recorder
+    migration = Migration(vm, host, number, phase)
+    for v in migration.vcpus:
+        v.recorder = recorder
+        more = laps(vm, v, number, lambda: migration.active)
+        process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
+        run_on(vm, host, kind, v, process)
+    start_port_io(vm, migration)
+    yield from migration.thread()
+    yield from join(vm, host)
+    vm.vmm = vm.unsent = None
+    for v in vm.vcpus:
+        v.queued_work.clear()
+    record |= {"dirty": migration.reported, "false_dirty": migration.false}
+    trace = migration.trace()
+    record |= {"migration": trace, "outcome": trace.outcome, "story": trace.story()}
+
+
+def laps(vm: Vm, v: Vcpu, number: int, go_on: Callable[[], bool]) -> Iterator[Program]:
+    """Yield what a vCPU does in each lap after the first, as long as it is to go on."""
+    lap = 1
+    while go_on():
+        yield vm.plan.program(number, v.number, lap)
+        lap += 1
+
+
+def start_port_io(vm: Vm, migration: Migration) -> None:
+    """Let the vCPUs exit for port I/O at exponential intervals while the migration goes on."""
+    mean = migration.spec.io_interval
+    for v in migration.vcpus if mean else ():
+        gaps = vm.plan.draws.stream("t_io", v.number, Gamma(mean, 1.0))
+        vm.env.process(port_io(vm, v, gaps, lambda: migration.active))
+
+
+def join(vm: Vm, host: Host) -> Steps:
+    """Wait until no vCPU is running a program; who repeats one ends with this lap."""
+    host.joining = True
+    yield from host.running
+    host.joining = False
+    host.running.clear()
+    for v in vm.vcpus:
+        v.process = None
+
+
+def wait(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+    """Join the vCPUs that run in the background."""
+    del phase, record
+    yield from join(vm, host)
+
+
+def sleep(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+    """Let time pass."""
+    del host, record
+    assert isinstance(phase, Sleep)
+    yield vm.spend(round(phase.time))
+
+
+def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
+    """Write down what the phases were."""
+    after = [record["before"] for record in host.phases[1:]] + [vm.counters()]
+    traces = []
+    for number, (record, end) in enumerate(zip(host.phases, after, strict=True)):
+        before = record.pop("before")
+        recorder = host.recorder.get(number)
+        facts: dict[str, Any] = {} if recorder is None else recorder.facts()
+        counters = record.pop("soft_counters", {}) | {n: end[n] - before[n] for n in end}
+        traces.append(PhaseTrace(**record, guest=recorder is not None, counters=counters, **facts))
+    return tuple(traces)
+
+
+Operation = Callable[[Vm, Host, Any, dict[str, Any]], Steps]
+
+
+def ioctl(operation: Operation) -> Operation:
+    """Carry out a log ioctl under slots_lock."""
+
+    def locked(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+        yield from hold_slots_lock(vm, HOST, host.bill)
+        yield from operation(vm, host, phase, record)
+        vm.slots_lock.release(HOST)
+
+    return locked
+
+
+OPERATIONS: dict[str, Operation] = {
+    "enable-logging": ioctl(log_ioctls.enable_logging),
+    "get-dirty-log": ioctl(log_reports.get_dirty_log),
+    "clear-dirty-log": ioctl(log_reports.clear_dirty_log),
+    "sync-dirty-log": log_reports.sync_dirty_log,
+    "harvest-ring": log_reports.harvest_ring,
+    "disable-logging": ioctl(log_ioctls.disable_logging),
+    "recreate-slot": ioctl(log_ioctls.recreate_slot),
+    "sleep": sleep,
+    "wait": wait,
+}

@@ -1,0 +1,49 @@
+"""The kinds of engine: a protocol with two implementations, and which of them simulates a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from mmusim.base.errors import ConfigError
+from mmusim.engine.choice import AUTO, SIMPY, resolve
+from mmusim.engine.simpy_kind import SimpyKind
+from mmusim.engine.state.vm import Vm
+from mmusim.plan.make import Plan, Program
+from mmusim.trace.records import Probe
+
+
+class Kind(Protocol):
+    """What an engine does in its own way; everything else is the same for all of them."""
+
+    def make_vm(self, plan: Plan, run_limit: int, probe: Probe | None) -> Vm:
+        """Return an empty VM; `run_limit` bounds how many accesses are one event."""
+
+    def launch(self, vm: Any, v: Any, program: Program, laps: Iterable[Program]) -> Any:
+        """Let a vCPU run a program, and what `laps` goes on with; return its process."""
+
+    def interfere(self, vm: Any, v: Any, source: int) -> None:
+        """Let a source of the host interfere with the program that a vCPU runs now."""
+
+    def events(self, vm: Any) -> int:
+        """Return how many events there were, or 0 if the engine does not count them."""
+
+
+def kind_of(engine: str, probe: Probe | None) -> Kind:
+    """Return the kind of engine that a name stands for.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such engine here, or it cannot do this.
+    """
+    if (engine == AUTO and probe is not None) or resolve(engine) == SIMPY:
+        return SimpyKind()
+    if probe is not None:
+        raise ConfigError.of(
+            "--engine", "", engine, "tells no probe what happens while it happens",
+            "choose simpy for timelines and probes",
+        )  # fmt: skip
+    from mmusim.engine.compiled.kind import CompiledKind  # needs Numba
+
+    return CompiledKind()

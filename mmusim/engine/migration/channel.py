@@ -1,0 +1,141 @@
+"""The way to the destination: a network whose rate changes, the threads that feed it, a limit.
+
+Sources: QEMU ``migration_rate_exceeded``, ``migration_update_counters``; ``domain`` F.1 and H.5.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.base.units import NS, PAGE
+from mmusim.config.migrate import Migration
+from mmusim.costs.random_streams import uniforms
+from mmusim.engine.state.vm import Vm
+from mmusim.trace.records import HOST
+
+HEADER: Final = 8
+"""Bytes before each page: its offset and flags."""
+ZERO_PAGE_BYTES: Final = HEADER + 1
+"""Bytes of a page that is all zeros."""
+WINDOW_NS: Final = 100 * NS["ms"]
+"""BUFFER_DELAY: bandwidth is limited and measured, and here it changes, by windows of that length.
+"""
+RATE_AUTOCORRELATION: Final = 0.8
+"""Autocorrelation of the network's rate from one window to the next."""
+MIN_RATE_SHARE: Final = 0.1
+"""Of the mean rate, which no window falls below."""
+
+
+class Noise:
+    """The rate of the network in each window, relative to its mean: AR(1), a function of indices.
+
+    x(0) = e(0), x(n) = MEMORY x(n-1) + sqrt(1 - MEMORY^2) e(n) with independent standard normal e;
+    the rate is 1 + cv x(n), at least LEAST. Mean 1, standard deviation cv.
+    """
+
+    def __init__(self, key: int, cv: float) -> None:
+        """Name the stream of random words."""
+        self._key = key
+        self._cv = cv
+        self._x: list[float] = []
+
+    def at(self, window: int) -> float:
+        """Return the factor in a window."""
+        if not self._cv:
+            return 1.0
+        from scipy.special import ndtri
+
+        while len(self._x) <= window:
+            n = len(self._x)
+            e = float(ndtri(uniforms(self._key, n, 1)[0]))
+            before = self._x[-1] if n else e
+            self._x.append(
+                RATE_AUTOCORRELATION * before + math.sqrt(1 - RATE_AUTOCORRELATION**2) * e
+                if n
+                else e
+            )
+        return max(MIN_RATE_SHARE, 1 + self._cv * self._x[window])
+
+
+class Channel:
+    """Pages become time here. A page that has begun is sent at the rate at which it began."""
+
+    def __init__(self, vm: Vm, spec: Migration, number: int) -> None:
+        """Open the channel now, for phase `number`."""
+        self._vm = vm
+        self._opened_ns = vm.now
+        self._bandwidth = spec.bandwidth
+        self._noise = Noise(vm.plan.draws.key(f"bandwidth{number}", HOST), spec.bandwidth_cv)
+        check, copy = (vm.plan.costs[name].mean() for name in ("c_zero_check", "c_send_page"))
+        self._cpu = np.array([check + copy, check]) / spec.multifd_channels  # of a page; a zero one
+        self._rest = 0.0  # of a nanosecond, that pages took longer than was waited
+        self._limit = spec.max_bandwidth * WINDOW_NS // NS["s"]  # bytes in a window; 0: none
+        self._window_from = vm.now, 0  # when this window began, and bytes sent before it
+        self.sent_bytes = self.sent_pages = self.zero_pages = 0
+        self.measured = 0.0  # bytes per second in the last window
+
+    def room(self) -> float:
+        """Return how many bytes may still be sent in this window."""
+        if not self._limit:
+            return math.inf
+        return self._window_from[1] + self._limit - self.sent_bytes
+
+    def window_end(self) -> int:
+        """Return when the window is over that the limit is about."""
+        return self._window_from[0] + WINDOW_NS
+
+    def update_counters(self) -> bool:
+        """After at least a window measure the bandwidth and begin a new one; tell whether it was.
+
+        migration_update_counters.
+        """
+        began, before = self._window_from
+        elapsed = self._vm.now - began
+        if elapsed < WINDOW_NS:
+            return False
+        self.measured = (self.sent_bytes - before) * NS["s"] / elapsed
+        self._window_from = self._vm.now, self.sent_bytes
+        return True
+
+    def rate_changes(self) -> int:
+        """Return when the rate of the network will be another."""
+        return self._vm.now - (self._vm.now - self._opened_ns) % WINDOW_NS + WINDOW_NS
+
+    def page_ns(self) -> NDArray[np.float64]:
+        """Return the time of a page and of a zero page now, in ns: network or processor."""
+        window = (self._vm.now - self._opened_ns) // WINDOW_NS
+        rate = self._bandwidth * self._noise.at(window) / NS["s"]
+        return np.maximum(np.array([HEADER + PAGE, ZERO_PAGE_BYTES]) / rate, self._cpu)
+
+    def most(self, until_ns: int) -> int:
+        """Return at least as many pages as may begin before `until_ns`."""
+        horizon = min(until_ns, self.rate_changes()) - self._vm.now
+        return int(max(0, horizon) / self.page_ns().min()) + 2
+
+    def ends(
+        self, zero: NDArray[np.bool_], until_ns: int, room: float = math.inf
+    ) -> NDArray[np.float64]:
+        """Return when each of the next pages is through, in ns from now.
+
+        As many of them as begin before `until_ns`, before the rate changes, and while fewer than
+        `room` bytes are sent; at least one.
+        """
+        ends = self._rest + np.cumsum(self.page_ns()[zero.astype(np.int64)])
+        horizon = min(until_ns, self.rate_changes()) - self._vm.now
+        count = 1 + int(np.searchsorted(ends[:-1], horizon))
+        if room < math.inf:
+            used = np.cumsum(np.where(zero, ZERO_PAGE_BYTES, HEADER + PAGE))
+            count = min(count, 1 + int(np.searchsorted(used[:-1], room)))
+        return ends[:count]
+
+    def book(self, zero: NDArray[np.bool_], ends: NDArray[np.float64]) -> None:
+        """Count pages that were sent, and keep the fraction of a nanosecond for the next."""
+        zeros = int(np.count_nonzero(zero))
+        self.sent_pages += len(zero)
+        self.zero_pages += zeros
+        self.sent_bytes += zeros * ZERO_PAGE_BYTES + (len(zero) - zeros) * (HEADER + PAGE)
+        self._rest = float(ends[-1]) % 1

@@ -1,0 +1,109 @@
+"""Post-copy: the guest runs at the destination and waits for the pages that it misses.
+
+Sources: QEMU ``postcopy_start``, ``ram_save_queue_pages``, ``get_queued_page``; userfaultfd;
+``domain`` F.5.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from mmusim.costs.random_streams import Ints
+from mmusim.engine.migration.channel import Channel
+from mmusim.engine.migration.ram import RamBlock
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.vocabulary.causes import POSTCOPY_WAIT
+
+NO_PAGES: Ints = np.zeros(0, np.int64)
+
+
+class Postcopy:
+    """The pages that are not there yet, who waits for them, and those on their way."""
+
+    def __init__(self, vm: Vm, ram: RamBlock, channel: Channel) -> None:
+        """From now on the guest is at the destination, which maps its memory by small pages."""
+        self._vm = vm
+        self._ram = ram
+        self._channel = channel
+        self._queue: deque[int] = deque()  # pages that vCPUs asked for
+        self._waiting: dict[int, simpy.Event] = {}  # page -> its arrival
+        self._asked = vm.env.event()  # while pages are sent that nobody asked for
+        self._flight: tuple[Ints, NDArray[np.int64]] = NO_PAGES, NO_PAGES  # pages, when they arrive
+        self._disallowed = vm.table.disallow_lpage, vm.table.disallow_1g
+        for counts in self._disallowed:  # no large page may stand for small ones that are missing
+            counts += 1
+        vm.postcopy = self
+
+    def send_the_rest(self) -> Steps:
+        """ram_save_iterate in post-copy: what was asked for first, the rest in order behind it."""
+        while self._ram.dirty:
+            if self._queue:
+                pages = np.array([self._queue.popleft()])
+                if self._ram.unsent[pages[0]]:
+                    yield from self._send(pages, urgent=True)
+            else:
+                until = self._channel.rate_changes()
+                yield from self._send(
+                    self._ram.following(self._ram.first(), self._channel.most(until)), urgent=False
+                )
+        for counts in self._disallowed:
+            counts -= 1
+        self._vm.postcopy = None
+
+    def _send(self, pages: Ints, *, urgent: bool) -> Steps:
+        """Send pages; a request cuts what nobody asked for behind the page that is on its way."""
+        zero = self._ram.is_zero(pages)
+        ends = self._channel.ends(zero, self._channel.rate_changes())
+        at = self._vm.now + ends.astype(np.int64)
+        self._flight = pages[: len(ends)], at
+        if urgent:
+            yield self._vm.spend(int(at[-1]) - self._vm.now)
+        else:
+            self._asked = self._vm.env.event()
+            yield self._vm.env.any_of([self._vm.spend(int(at[-1]) - self._vm.now), self._asked])
+        on_its_way = int(at[np.searchsorted(at, self._vm.now)])
+        if on_its_way > self._vm.now:
+            yield self._vm.spend(on_its_way - self._vm.now)
+        count = int(np.searchsorted(at, self._vm.now, side="right"))
+        self._settle()
+        self._flight = NO_PAGES, NO_PAGES
+        self._channel.book(zero[:count], ends[:count])
+
+    def _settle(self) -> None:
+        """Let the pages arrive that are through by now."""
+        pages, at = self._flight
+        count = int(np.searchsorted(at, self._vm.now, side="right"))
+        if not count:
+            return
+        self._flight = pages[count:], at[count:]
+        self._ram.sent(pages[:count])
+        for page in set(self._waiting).intersection(pages[:count].tolist()):
+            self._waiting.pop(page).succeed()
+
+    def _absent(self, page: int) -> bool:
+        self._settle()
+        return bool(self._ram.unsent[page])
+
+    def fault(self, v: Vcpu, gfn: int, index: int) -> Steps:
+        """Get a page from the source if it is not there: half the way, the queue, half the way."""
+        page = gfn - self._vm.plan.slot.base_gfn
+        if not self._absent(page):
+            return
+        began = self._vm.now
+        v.waits_for = f"gfn {gfn} from the source of the migration"
+        ns = v.c_postcopy_fault.at(index)
+        yield self._vm.spend(ns // 2)
+        if self._absent(page):
+            if page not in self._waiting:
+                self._waiting[page] = self._vm.env.event()
+                self._queue.append(page)
+                if not self._asked.triggered:
+                    self._asked.succeed()
+            yield self._waiting[page]
+        yield self._vm.spend(ns - ns // 2)
+        v.waits_for = ""
+        self._vm.book(v, POSTCOPY_WAIT, began, self._vm.now)

@@ -1,0 +1,95 @@
+"""What of the guest's memory is still to be sent: QEMU's RAM block and its bitmaps.
+
+Sources: QEMU ``migration_bitmap_find_dirty``, ``migration_clear_memory_region_dirty_bitmap``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.base.units import PAGE
+from mmusim.costs.random_streams import Ints, uniforms
+from mmusim.engine.host.log_ioctls import copy_to_destination
+from mmusim.engine.state.vm import Vm
+from mmusim.mmu.spte import STALE
+from mmusim.policies import Reporting
+from mmusim.trace.records import HOST
+
+LOOK: Final = 1 << 14
+"""Pages that a search for dirty ones looks at first."""
+IS_ZERO, IS_SENT = 1, 2
+BLOCK: Final = 1 << 20  # pages for which chance is drawn at once
+MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
+
+
+class RamBlock:
+    """The slot as the migration thread sees it. Pages are offsets in the slot."""
+
+    def __init__(self, vm: Vm, clear_chunk: int, zero_pages: float) -> None:
+        """All of it is to be sent: the destination has nothing."""
+        pages = vm.plan.slot.npages
+        self._vm = vm
+        vm.table.page[vm.plan.slot.pages] |= np.uint8(STALE)
+        vm.unsent = self.unsent = np.ones(pages, np.bool_)
+        self.dirty = pages  # how many are to be sent
+        self.chunk = min(clear_chunk // PAGE, pages)
+        self.uncleared = np.zeros(-(-pages // self.chunk), np.bool_)  # chunks, since the last sync
+        self._facts = np.zeros(pages, np.uint8)  # of each page: ZERO, SENT
+        key = vm.plan.draws.key("zero page", HOST)
+        for first in range(0, pages if zero_pages else 0, BLOCK):
+            block = self._facts[first : first + BLOCK]
+            block[uniforms(key, first, len(block)) < zero_pages] = IS_ZERO
+        self._cursor = 0
+
+    def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
+        """Tell which pages are zero, and are sent as a header only; shape of `pages`."""
+        return np.asarray((self._facts[pages] & IS_ZERO) != 0)
+
+    def synced(self) -> int:
+        """Take note of a sync of the log; return how many pages it added.
+
+        With manual protect the log is cleared later, a chunk before its first page is sent.
+        """
+        before, self.dirty = self.dirty, int(np.count_nonzero(self.unsent))
+        self.uncleared[:] = self._vm.plan.choices.reporting in MANUAL
+        return self.dirty - before
+
+    def first(self) -> int:
+        """Return the next page to be sent, going round at the end; there must be one."""
+        found = self._search(self._cursor, len(self.unsent), 1)
+        return int((found if len(found) else self._search(0, self._cursor, 1))[0])
+
+    def following(self, first: int, most: int) -> Ints:
+        """Return `first` and what is to be sent after it, at most `most` pages.
+
+        Not beyond the end of the block, nor into a chunk that is not cleared yet.
+        """
+        later = self.uncleared[first // self.chunk + 1 :]
+        chunks = int(np.argmax(later)) if later.any() else len(later)
+        end = min((first // self.chunk + 1 + chunks) * self.chunk, len(self.unsent))
+        return self._search(first, end, most)
+
+    def _search(self, start: int, stop: int, most: int) -> Ints:
+        """Return up to `most` pages to be sent from `start` to before `stop`, ascending."""
+        span = max(LOOK, most)
+        while True:
+            found = start + np.flatnonzero(self.unsent[start : min(start + span, stop)])
+            if len(found) >= most or start + span >= stop:
+                return found[:most]
+            span *= 4
+
+    @property
+    def distinct(self) -> int:
+        """Pages that were sent at least once."""
+        return int(np.count_nonzero(self._facts & IS_SENT))
+
+    def sent(self, pages: Ints) -> None:
+        """The destination receives pages as they are now; what comes next lies behind them."""
+        self.unsent[pages] = False
+        self._facts[pages] = IS_SENT
+        self.dirty -= len(pages)
+        self._cursor = int(pages[-1]) + 1
+        copy_to_destination(self._vm, self._vm.plan.slot.base_gfn + pages)

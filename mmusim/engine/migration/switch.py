@@ -1,0 +1,29 @@
+"""The switch-over: from the next access on the guest runs at the destination."""
+
+from __future__ import annotations
+
+from mmusim.engine.state.vm import Vm
+from mmusim.mmu import walk as walks
+from mmusim.mmu.slot import flushed, set_log
+from mmusim.mmu.upper_levels import forget
+
+EVERYTHING = slice(None)
+
+
+def go_to_destination(vm: Vm) -> None:
+    """Nothing is mapped there yet, nothing is in a TLB, and nobody logs."""
+    walks.zap_all(vm.table, vm.plan.backing)
+    if vm.guest is not None:
+        vm.guest.zap(vm.table, EVERYTHING)
+    if vm.upper is not None:
+        forget(vm.upper)
+    flushed(vm.table, EVERYTHING, EVERYTHING)
+    vm.taken_back.clear()
+    set_log(vm.table, vm.plan.slot, ones=False)
+    vm.tracked = False
+    for v in vm.vcpus:
+        v.flush_requested = False
+        if v.ring is not None:
+            v.ring.harvest()
+    if vm.probe is not None:
+        vm.probe.switched()

@@ -1,0 +1,173 @@
+"""Slowing the guest down so that a migration converges: auto-converge and dirty-limit.
+
+Sources: QEMU ``migration_trigger_throttle``, ``cpu_throttle_set``, ``cpu_throttle_thread``,
+``dirtylimit_adjust_throttle``; ``domain`` F.5.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from mmusim.base.units import BYTES, NS, PAGE
+from mmusim.config.migrate import Migration
+from mmusim.engine.processes.user_space import asleep, hold_bql, run_on_cpu
+from mmusim.engine.state.steps import WorkItem
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+
+TIMESLICE_NS: Final = 10 * NS["ms"]
+"""CPU_THROTTLE_TIMESLICE_NS: how long a vCPU runs between two sleeps."""
+PERIOD_NS: Final = NS["s"]
+"""Over which dirtying is judged, by the migration thread and by dirty-limit."""
+TOLERANCE: Final = 25 * BYTES["MiB"]
+"""Bytes per second by which dirtying may miss its limit (DIRTYLIMIT_TOLERANCE_RANGE)."""
+LINEAR: Final = 0.5
+"""Dirtying is far from its limit if it misses it by more than this share of the larger."""
+MOST_RINGS: Final = 99
+"""A vCPU sleeps at most so many times as long as its ring takes to fill."""
+
+
+class Throttle(Protocol):
+    """One way to slow the guest down."""
+
+    def guest_down(self) -> None:
+        """The guest dirties too much: throttle, or throttle more."""
+
+    def stop(self) -> None:
+        """Let the guest run as it likes."""
+
+
+class Trigger:
+    """migration_trigger_throttle: notices that the guest dirties more than is sent.
+
+    Judged at syncs at least a second apart: twice more dirty than the threshold's share of what was
+    sent, and the guest is slowed down.
+    """
+
+    def __init__(self, vm: Vm, threshold: float, throttle: Throttle | None) -> None:
+        """Begin a period now."""
+        self._vm = vm
+        self._threshold = threshold
+        self._throttle = throttle
+        self._began_ns = vm.now
+        self._sent_before = self._dirty_pages = self._high = 0
+
+    def synced(self, new_dirty_pages: int, sent_bytes: int) -> None:
+        """Take note of a sync."""
+        self._dirty_pages += new_dirty_pages
+        if self._throttle is None or self._vm.now <= self._began_ns + PERIOD_NS:
+            return
+        sent = sent_bytes - self._sent_before
+        if self._dirty_pages * PAGE > sent * self._threshold:
+            self._high += 1
+            if self._high == 2:
+                self._high = 0
+                self._throttle.guest_down()
+        self._began_ns, self._sent_before, self._dirty_pages = self._vm.now, sent_bytes, 0
+
+
+class AutoConverge:
+    """Every vCPU sleeps for a share p of the time: p / (1 - p) x 10 ms, every 10 ms / (1 - p)."""
+
+    def __init__(self, vm: Vm, vcpus: list[Vcpu], spec: Migration) -> None:
+        """Throttle nobody yet."""
+        self._vm = vm
+        self._vcpus = vcpus
+        self._spec = spec
+        self._scheduled: set[int] = set()  # vCPUs that have not slept since they were told to
+        self.share = 0.0
+        self.history: list[tuple[int, float]] = []
+
+    def guest_down(self) -> None:
+        """mig_throttle_guest_down."""
+        spec, began = self._spec, not self.share
+        share = self.share + spec.cpu_throttle_increment if self.share else 0.0
+        share = min(share or spec.cpu_throttle_initial, spec.max_cpu_throttle)
+        self._set(round(share, 6))
+        if began:
+            self._vm.env.process(self._tick())
+
+    def _set(self, share: float) -> None:
+        self.share = share
+        self.history.append((self._vm.now, share))
+
+    def stop(self) -> None:
+        """cpu_throttle_stop: who sleeps wakes up by itself."""
+        if self.share:
+            self._set(0.0)
+
+    def _tick(self) -> Steps:
+        """cpu_throttle_timer_tick."""
+        while self.share:
+            ns = int(self.share / (1 - self.share) * TIMESLICE_NS)
+            for v in self._vcpus:
+                if v.number not in self._scheduled:
+                    self._scheduled.add(v.number)
+                    run_on_cpu(self._vm, v, self._sleep(ns))
+            yield self._vm.spend(int(TIMESLICE_NS / (1 - self.share)))
+
+    def _sleep(self, ns: int) -> WorkItem:
+        """cpu_throttle_thread: sleep without the big lock."""
+
+        def sleep(vm: Vm, v: Vcpu) -> Steps:
+            assert vm.vmm is not None
+            vm.vmm.bql.release(v.number)
+            yield from asleep(vm, v, ns)
+            self._scheduled.discard(v.number)
+            yield from hold_bql(vm, v)
+
+        return sleep
+
+
+class DirtyLimit:
+    """A vCPU that dirties more than its quota sleeps each time its ring is full."""
+
+    def __init__(self, vm: Vm, vcpus: list[Vcpu], quota: int) -> None:
+        """Limit nobody yet; `quota` in bytes per second of each vCPU."""
+        self._vm = vm
+        self._vcpus = vcpus
+        self._quota = quota
+        self._fastest = 0.0
+        self._on = False
+        self.history: list[tuple[int, int, int]] = []
+
+    def guest_down(self) -> None:
+        """migration_dirty_limit_guest: from now on, and once for all."""
+        assert self._vm.vmm is not None
+        if not self._on:
+            self._on = self._vm.vmm.limits_dirtying = True
+            self._vm.env.process(self._adjust_all())
+
+    def stop(self) -> None:
+        """qmp_cancel_vcpu_dirty_limit."""
+        assert self._vm.vmm is not None
+        self._on = self._vm.vmm.limits_dirtying = False
+        for v in self._vcpus:
+            v.sleep_per_full_ring = 0
+
+    def _adjust_all(self) -> Steps:
+        """dirtylimit_process: measure every vCPU over a period and adjust its sleep."""
+        rings = [v.ring for v in self._vcpus if v.ring is not None]
+        while True:
+            pushed = [ring.pushed for ring in rings]
+            yield self._vm.spend(PERIOD_NS)
+            if not self._on:
+                return
+            for v, ring, before in zip(self._vcpus, rings, pushed, strict=True):
+                rate = (ring.pushed - before) * PAGE * NS["s"] / PERIOD_NS
+                self._fastest = max(self._fastest, rate)
+                self._adjust(v, rate, ring.size * PAGE)
+
+    def _adjust(self, v: Vcpu, rate: float, ring_bytes: int) -> None:
+        """dirtylimit_adjust_throttle, for a vCPU that dirties `rate` bytes per second."""
+        if abs(rate - self._quota) <= TOLERANCE:
+            return
+        if rate == 0:
+            v.sleep_per_full_ring = 0
+            return
+        full_ns = ring_bytes * NS["s"] / self._fastest
+        low, high = sorted((rate, float(self._quota)))
+        far = (high - low) / high > LINEAR
+        step = full_ns * (high - low) / low if far else full_ns / 10
+        sleep = v.sleep_per_full_ring + (step if rate > self._quota else -step)
+        v.sleep_per_full_ring = int(min(max(sleep, 0.0), full_ns * MOST_RINGS))
+        self.history.append((self._vm.now, v.number, v.sleep_per_full_ring))

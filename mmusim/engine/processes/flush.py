@@ -1,0 +1,72 @@
+"""Remote TLB flushes and kicks: kvm_flush_remote_tlbs, kvm_vcpu_kick."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import simpy
+
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.mmu.slot import flushed
+from mmusim.vocabulary.causes import FLUSH_WAIT
+from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
+
+REPLAN: Final = "replan"
+"""Cause of an interrupt that is no exit: what a planned run will meet has changed."""
+
+
+def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
+    """Ask every vCPU to flush and wait until those in guest mode have left it.
+
+    The initiator keeps whatever locks it holds. `by` pays: its streams are drawn from, and with
+    `recorder` its ledger is written; the host thread pays as vCPU 0 and writes its own bill. Only
+    vCPUs in guest mode are waited for: all others honour the request before they enter. So from
+    this instant on no access begins that uses what was taken back.
+    """
+    vm.view.stat[REMOTE_TLB_FLUSH_REQUESTS] += 1
+    vm.view.stat[REMOTE_TLB_FLUSH] += 1
+    started = vm.now
+    acks = []
+    for v in vm.vcpus:
+        v.flush_requested = True
+        if v.in_guest:
+            acks.append(kick(vm, v))
+    for pages, regions in vm.taken_back:
+        flushed(vm.table, pages, regions)
+    vm.taken_back.clear()
+    n = by.flushes
+    by.flushes += 1
+    yield vm.spend(by.c_flush_init.at(n) + len(acks) * by.c_flush_target.at(n))
+    for ack in acks:
+        if not ack.processed:
+            if recorder:
+                by.waits_for = "acknowledgements of a TLB flush"
+            yield ack
+    if recorder:
+        by.waits_for = ""
+        vm.book(by, FLUSH_WAIT, started, vm.now)
+
+
+def kick(vm: Vm, v: Vcpu) -> simpy.Event:
+    """Force a vCPU out of guest mode; return the event of its having left."""
+    assert v.process is not None
+    v.in_guest = False
+    v.ack = vm.env.event()
+    v.process.interrupt()
+    return v.ack
+
+
+def kick_all(vm: Vm) -> int:
+    """Kick the vCPUs in guest mode and do not wait; return how many (kvm_flush_pml_buffers)."""
+    running = [v for v in vm.vcpus if v.in_guest]
+    for v in running:
+        kick(vm, v)
+    return len(running)
+
+
+def replan(vm: Vm, by: Vcpu) -> None:
+    """Let other vCPUs in the guest look again at what they will meet; costs them nothing."""
+    for v in vm.vcpus:
+        if v is not by and v.in_guest:
+            assert v.process is not None
+            v.process.interrupt(REPLAN)

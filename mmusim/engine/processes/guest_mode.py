@@ -1,0 +1,125 @@
+"""Into guest mode and out of it: what is served at every entry, what happens at every exit."""
+
+from __future__ import annotations
+
+from mmusim.engine.processes.dirty_rings import reap
+from mmusim.engine.processes.user_space import asleep, hold_bql, to_user_space
+from mmusim.engine.state.tlb import refill
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.mmu.spte import LOGGED
+from mmusim.vocabulary.causes import (
+    FLUSH_EXIT,
+    INTERFERENCE,
+    PML_DRAIN,
+    RING_FULL,
+    TLB_FLUSH,
+    TLB_REFILL,
+)
+from mmusim.vocabulary.counters import RING_FULLS
+
+
+def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps:
+    """Serve what was requested, then enter; time of the entry is booked under `cause`."""
+    while True:
+        if v.ring is not None and v.ring.soft_full():
+            yield from ring_full(vm, v)
+        if v.queued_work:
+            yield from to_user_space(vm, v)
+        if v.stolen_ns:
+            stolen, v.stolen_ns = v.stolen_ns, 0
+            yield vm.spend_on(v, INTERFERENCE, stolen)
+        if v.flush_requested:
+            v.flush_requested = False
+            flush, refill_ns = v.c_tlb_flush.at(index), walk_again(vm, v, index)
+            if flush + refill_ns:
+                vm.book(v, TLB_FLUSH, vm.now, vm.now + flush)
+                vm.book(v, TLB_REFILL, vm.now + flush, vm.now + flush + refill_ns)
+                yield vm.spend(flush + refill_ns)
+        if entry_ns:
+            yield vm.spend_on(v, cause, entry_ns)
+        if not v.flush_requested and not v.queued_work and not v.stolen_ns:
+            break
+        entry_ns = 0  # a request came during the entry, which is broken off and made good
+    vm.in_guest_again(v)
+
+
+def walk_again(vm: Vm, v: Vcpu, index: int) -> int:
+    """Return what it takes to walk again for the mappings in use; paid at once, at the entry."""
+    if v.working_set is None or not vm.refills:
+        return 0
+    lost = refill(vm.table, v.working_set.at(index - v.first))
+    small, large = vm.refills
+    return round(lost.small * small + lost.large * large)
+
+
+def ring_full(vm: Vm, v: Vcpu) -> Steps:
+    """KVM_EXIT_DIRTY_RING_FULL: user space harvests and resets the rings on the vCPU's thread.
+
+    QEMU does it under its big lock. With a dirty limit it harvests the ring of this vCPU only, so
+    that the others' fill up too, and lets it sleep (dirtylimit_vcpu_execute).
+    """
+    exit_ns = v.c_ring_exit.at(v.ring_exits)
+    v.ring_exits += 1
+    vm.view.stat[RING_FULLS] += 1
+    yield vm.spend_on(v, RING_FULL, exit_ns)
+    if vm.vmm is not None:
+        yield from hold_bql(vm, v)
+    began = vm.now
+    v.waits_for = "the reset of the dirty rings"
+    yield from reap(vm, v.number, v, {}, only=v if limited(vm) else None)
+    v.waits_for = ""
+    vm.book(v, RING_FULL, began, vm.now)
+    if vm.vmm is not None:
+        vm.vmm.bql.release(v.number)
+    if v.sleep_per_full_ring:
+        yield from asleep(vm, v, v.sleep_per_full_ring)
+
+
+def limited(vm: Vm) -> bool:
+    """Tell whether a dirty limit is in force (dirtylimit_in_service)."""
+    return vm.vmm is not None and vm.vmm.limits_dirtying
+
+
+def drain_pml(vm: Vm, v: Vcpu, index: int) -> Steps:
+    """Empty the PML buffer into the log, as every exit does first (vmx_flush_pml_buffer)."""
+    drained, v.pml = v.pml, []
+    ns = v.c_pml_drain.at(index) * len(drained)
+    for gfn in drained:
+        if vm.tracks(gfn):
+            vm.view.page[gfn] |= LOGGED
+            vm.mark_dirty(v, gfn)
+    yield vm.spend_on(v, PML_DRAIN, ns)
+
+
+def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
+    """Leave the guest, acknowledge, serve what was requested and enter again.
+
+    The interrupt takes its way, and code of the host that has interrupts off goes on meanwhile.
+    """
+    assert v.ack is not None
+    exit_ns = v.c_exit.at(index) + v.c_ack.at(v.kicks)
+    v.kicks += 1
+    vm.left_guest(v)
+    yield vm.spend_on(v, FLUSH_EXIT, exit_ns)
+    v.ack.succeed()
+    v.ack = None
+    if v.pml:
+        yield from drain_pml(vm, v, index)
+    yield from enter_guest(vm, v, v.c_entry.at(index), FLUSH_EXIT, index)
+
+
+def pml_full(vm: Vm, v: Vcpu, index: int) -> Steps:
+    """Exit because the PML buffer has no room for the write that comes next."""
+    vm.left_guest(v)
+    yield vm.spend_on(v, PML_DRAIN, v.c_exit.at(index))
+    yield from drain_pml(vm, v, index)
+    yield from enter_guest(vm, v, v.c_entry.at(index), PML_DRAIN, index)
+
+
+def leave_handler(v: Vcpu) -> None:
+    """End the SRCU read section of a fault and tell whoever waits for a grace period."""
+    v.handling = False
+    if v.grace:
+        for waiting in v.grace:
+            waiting.succeed()
+        v.grace.clear()

@@ -1,0 +1,32 @@
+"""What else the host does on a vCPU's processor: ticks, other tasks, interrupts of devices."""
+
+from __future__ import annotations
+
+from mmusim.engine.processes.flush import kick
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.plan.make import Interference
+
+
+def interfere(vm: Vm, v: Vcpu, number: int, source: Interference) -> Steps:
+    """Interrupt a vCPU now and then, for as long as it runs a program.
+
+    In the guest it exits at once. In the host's own code the time is taken at the next entry, as a
+    task is preempted there that holds no spinlock.
+    """
+    gaps = vm.plan.draws.stream(f"interference_gap_{number}", v.number, source.every)
+    lasts = vm.plan.draws.stream(f"interference_{number}", v.number, source.lasts)
+    program = v.process
+    while program is not None and program.is_alive and not only_interference_is_left(vm):
+        yield vm.env.timeout(max(1, gaps.at(v.interrupted[number])))
+        if v.process is not program or not program.is_alive:
+            break
+        v.stolen_ns += lasts.at(v.interrupted[number])
+        v.interrupted[number] += 1
+        if v.in_guest:
+            kick(vm, v)
+    vm.interferers -= 1
+
+
+def only_interference_is_left(vm: Vm) -> bool:
+    """Tell whether nobody else will ever do anything: a deadlock, which must come to light."""
+    return len(vm.env._queue) < vm.interferers

@@ -1,0 +1,246 @@
+"""A page fault of a vCPU: the lockless path where it is allowed, else the map under mmu_lock.
+
+Sources: ``direct_page_fault``, ``kvm_tdp_page_fault``, ``fast_page_fault``, ``__direct_map``,
+``kvm_tdp_mmu_map``; ``domain`` section C.
+"""
+
+from __future__ import annotations
+
+from mmusim.base.units import PAGES_PER_REGION
+from mmusim.engine.processes.flush import flush_remote, replan
+from mmusim.engine.processes.guest_mode import drain_pml, enter_guest, leave_handler
+from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.vm import Outcome, Steps, Vcpu, Vm
+from mmusim.mmu import fault as mmu
+from mmusim.mmu.page_table import lacks_tables, leaf, permits, target_level
+from mmusim.mmu.spte import ACCESS, LEAF, LEVEL_1G, PRESENT, WRITABLE, Edit
+from mmusim.mmu.upper_levels import armed, push_down
+from mmusim.vocabulary.causes import (
+    DROP_LARGE,
+    FAULT_FAST,
+    FAULT_SLOW,
+    MMU_LOCK_WAIT,
+    SPLIT_LARGE,
+    TABLE_ALLOC,
+)
+from mmusim.vocabulary.counters import NX_LPAGE_SPLITS, PF_SPURIOUS, PF_TAKEN
+
+FAST, SLOW, SPURIOUS, LOST_RACE, NOT_FAST = range(5)  # outcomes of a fault, or of its fast path
+
+NO_PAGES = NO_REGIONS = slice(0, 0)
+
+
+def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
+    """tdp_page_fault, kvm_tdp_page_fault: returning means that the guest retries the access."""
+    gfn, write, index = run.gfn[run.k], run.write[run.k], run.index
+    seen_present = leaf(vm.view, gfn)[1] & PRESENT  # the error code of the fault
+    vm.left_guest(v)
+    v.handling = True
+    vm.view.stat[PF_TAKEN] += 1
+    if v.pml:
+        yield from drain_pml(vm, v, index)
+    exit_ns = v.c_exit.at(index)
+    tries_fast = write and seen_present and vm.fast_faults
+
+    if tries_fast:
+        began = vm.now
+        yield vm.spend(exit_ns)
+        outcome = yield from fast_page_fault(vm, v, gfn, index, began)
+        if outcome != NOT_FAST:
+            return outcome
+
+    whole = v.c_fault_slow.at(index)
+    locked, entry = int(whole * vm.slow.locked), int(whole * vm.slow.entry)
+    outside = max(0, round(whole * vm.slow.after_exit) - locked - entry)
+    if vm.guest is not None:
+        outside += v.c_walk_guest.at(index)
+    tracked = vm.tracks(gfn)  # the memslot is looked up once; SRCU keeps it until leave_handler
+    if tries_fast:
+        vm.book(v, FAULT_SLOW, began, vm.now)
+        yield vm.spend_on(v, FAULT_SLOW, outside)  # top up caches, gfn to pfn
+    else:
+        yield vm.spend_on(v, FAULT_SLOW, exit_ns + outside)
+    if vm.postcopy is not None:
+        yield from vm.postcopy.fault(v, gfn, index)
+    if vm.shares:
+        yield from count_reader(vm, v)
+    queued = vm.lock.acquire(v.number, shared=vm.tdp)
+    if queued is not None:
+        yield from vm.in_queue(v, queued)
+    if permits(vm.view, gfn, write):  # another vCPU was faster
+        yield vm.spend_on(v, FAULT_SLOW, locked)
+        vm.view.stat[PF_SPURIOUS] += 1
+        outcome = SPURIOUS
+    else:
+        outcome = yield from map_page(vm, v, gfn, write, index, tracked, locked)
+    vm.lock.release(v.number)
+    if vm.shares:
+        yield from count_reader(vm, v)
+    leave_handler(v)
+    yield from enter_guest(vm, v, entry, FAULT_SLOW, index)
+    return outcome
+
+
+def count_reader(vm: Vm, v: Vcpu) -> Steps:
+    """Get the cache line of the reader count, to enter or to leave mmu_lock held for read."""
+    waits = vm.lock.count_readers()
+    if waits:
+        yield vm.spend_on(v, MMU_LOCK_WAIT, waits)
+
+
+def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, began: int) -> Outcome:
+    """Restore W by compare-exchange, without mmu_lock, where allowed; the exit was at `began`."""
+    level, entry = leaf(vm.view, gfn)
+    tracked = vm.tracks(gfn)
+    allowed = entry & (PRESENT | WRITABLE) == PRESENT | WRITABLE
+    if not allowed:
+        if not vm.policy.fast_path[tracked][level > 1][entry & ACCESS]:
+            return NOT_FAST
+        target = target_level(vm.view, gfn, tracked, vm.plan.backing)
+        if level < target and vm.plan.kernel.fast_fault_at_target_level_only():
+            return NOT_FAST
+        if vm.upper is not None and armed(vm.upper, gfn):
+            return NOT_FAST
+    whole = v.c_fault_fast.at(index)
+    entry_ns = int(whole * vm.fast.entry)
+    handler = max(0, round(whole * vm.fast.after_exit) - entry_ns)
+    vm.book(v, FAULT_FAST, began, vm.now)
+    yield vm.spend_on(v, FAULT_FAST, handler)
+    if allowed:
+        vm.view.stat[PF_SPURIOUS] += 1
+        outcome = SPURIOUS
+    elif unchanged(vm, gfn, level, entry):
+        mmu.fix_lockless(vm.view, gfn, level, tracked)
+        if tracked:
+            vm.mark_dirty(v, gfn)
+        outcome = FAST
+    else:
+        outcome = LOST_RACE
+    leave_handler(v)
+    yield from enter_guest(vm, v, entry_ns, FAULT_FAST, index)
+    return outcome
+
+
+def unchanged(vm: Vm, gfn: int, level: int, entry: int) -> bool:
+    """Tell whether the spte is what it was; whether it is logged or sent is not part of it."""
+    level_now, entry_now = leaf(vm.view, gfn)
+    return level_now == level and entry_now & LEAF == entry & LEAF
+
+
+def map_page(
+    vm: Vm, v: Vcpu, gfn: int, write: bool, index: int, tracked: bool, locked_ns: int
+) -> Outcome:
+    """Install the mapping under mmu_lock (__direct_map, kvm_tdp_mmu_map), small in a tracked slot.
+
+    The lock is shared in the TDP MMU: what others may have done during each wait is looked at
+    again, as compare-exchange does it in the kernel.
+    """
+    view, region = vm.view, gfn >> 9
+    if vm.frozen and frozen(vm, gfn):
+        yield vm.spend_on(v, FAULT_SLOW, max(1, locked_ns))
+        return LOST_RACE
+    level = target_level(view, gfn, tracked, vm.plan.backing)
+    bits = LEAF
+    if vm.guest is not None:
+        bits, unlinked = vm.guest.walk(view, gfn, write)
+        if unlinked:
+            vm.revoke(under(vm, gfn, 2), NO_REGIONS)
+            yield from flush_remote(vm, v)
+    if blocking_level(vm, gfn, level):
+        yield from make_room(vm, v, gfn, level, index)
+    alloc_ns = lacks_tables(view, gfn, level) * v.c_alloc_table.at(index)
+    push_ns = 0
+    if vm.upper is not None and write and vm.plan.policy.protects_root:
+        cleared = push_down(vm.upper, view, gfn)
+        push_ns = round(vm.plan.costs["c_wclear"].mean() * cleared)
+    if alloc_ns:
+        mapping = vm.now + alloc_ns
+        vm.book(v, TABLE_ALLOC, vm.now, mapping)
+        vm.book(v, FAULT_SLOW, mapping, mapping + locked_ns + push_ns)
+        yield vm.spend(alloc_ns + locked_ns + push_ns)
+    else:
+        yield vm.spend_on(v, FAULT_SLOW, locked_ns + push_ns)
+    if vm.tdp:
+        if permits(view, gfn, write):
+            view.stat[PF_SPURIOUS] += 1
+            return SPURIOUS
+        if frozen(vm, gfn) or blocking_level(vm, gfn, level):
+            return LOST_RACE
+
+    if len(vm.resident) and not vm.resident[gfn]:
+        pages = under(vm, gfn, vm.plan.backing)
+        vm.resident[pages] = bytes([1]) * (pages.stop - pages.start)
+    mmu.link_tables(view, gfn, level)
+    if level > 1:
+        if vm.upper is not None:
+            vm.upper.had_large[gfn >> 18] = True
+        if mmu.map_large(view, gfn, level, vm.plan.keep_child, bits):
+            pages = under(vm, gfn, level)
+            vm.revoke(pages, slice(pages.start >> 9, pages.stop >> 9))
+            yield from flush_remote(vm, v)
+        return SLOW
+    if mmu.map_small(view, gfn, tracked, bits):
+        vm.mark_dirty(v, gfn)
+    elif not vm.tdp and vm.postcopy is None:
+        mmu.prefetch_small(view, gfn, vm.resident, bits)
+    if vm.upper is not None and vm.plan.policy.protects_tables and vm.upper.region[region]:
+        view.page[gfn] &= ~WRITABLE & 0xFF  # the leaf is in order, the entry above it is not
+    if region in vm.nx_small and vm.plan.backing > 1 and not tracked:
+        vm.nx_small.discard(region)
+        view.stat[NX_LPAGE_SPLITS] += 1
+    return SLOW
+
+
+def under(vm: Vm, gfn: int, level: int) -> slice:
+    """The pages below the large entry over `gfn`."""
+    size = PAGES_PER_REGION ** (level - 1)
+    first = gfn & -size
+    return slice(first, min(first + size, vm.plan.pages))
+
+
+def frozen(vm: Vm, gfn: int) -> bool:
+    """Tell whether another vCPU is replacing an entry over `gfn` (REMOVED_SPTE, FROZEN_SPTE)."""
+    return (2, gfn >> 9) in vm.frozen or (LEVEL_1G, gfn >> 18) in vm.frozen
+
+
+def blocking_level(vm: Vm, gfn: int, level: int) -> int:
+    """Return the highest level above `level` with a leaf over `gfn`, or 0."""
+    if level < LEVEL_1G and vm.view.giant[gfn >> 18] & PRESENT:
+        return LEVEL_1G
+    return 2 if level == 1 and vm.view.region[gfn >> 9] & PRESENT else 0
+
+
+def make_room(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
+    """Drop or split the large sptes that are in the way of a mapping at `level`."""
+    while blocking := blocking_level(vm, gfn, level):
+        entry = blocking, gfn >> 9 * (blocking - 1)
+        vm.frozen.add(entry)
+        if vm.policy.blocked == Edit.SPLIT:
+            yield from split_large_spte(vm, v, gfn, blocking, index)
+        else:
+            yield from drop_large_spte(vm, v, gfn, blocking, index)
+        vm.frozen.discard(entry)
+
+
+def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
+    """Zap the large spte over the faulting page and flush at once, under mmu_lock."""
+    zap_ns = v.c_zap_large.at(index)
+    yield vm.spend_on(v, DROP_LARGE, zap_ns)
+    pages = under(vm, gfn, level)
+    if v.recorder.touched is not None:
+        vm.settle()
+        v.recorder.read_before_drop.append(int(v.recorder.touched[pages].sum()))
+    mmu.drop_large(vm.view, gfn, level)
+    vm.revoke(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))
+    yield from flush_remote(vm, v)
+
+
+def split_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
+    """Put a table of 512 small sptes in the place of a large one; nobody needs to flush.
+
+    Only the TDP MMU does this in a fault.
+    """
+    split_ns = (v.c_split_1G if level == LEVEL_1G else v.c_tdp_split_2M).at(index)
+    yield vm.spend_on(v, SPLIT_LARGE, split_ns)
+    mmu.split_large(vm.view, gfn, level)
+    replan(vm, v)

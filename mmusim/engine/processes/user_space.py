@@ -1,0 +1,114 @@
+"""vCPU threads in user space: the VMM's big lock, what it wants done on them, port I/O.
+
+Sources: QEMU ``kvm_cpu_exec``, ``qemu_wait_io_event``, ``async_run_on_cpu``,
+``pause_all_vcpus``, ``vm_stop``; ``domain`` A.11 and F.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import simpy
+
+from mmusim.costs.random_streams import Stream
+from mmusim.engine.processes.flush import kick
+from mmusim.engine.state.steps import WorkItem
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.engine.state.vmm import GuestGoneError
+from mmusim.trace.records import HOST
+from mmusim.vocabulary.causes import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT
+
+
+def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:
+    """Take the big lock, as a vCPU or as the migration thread."""
+    assert vm.vmm is not None
+    asked = vm.now
+    granted = vm.vmm.bql.acquire(HOST if v is None else v.number)
+    if granted is not None:
+        if v is not None:
+            v.waits_for = vm.vmm.bql.name
+        yield granted
+    if v is None:
+        vm.vmm.bql_wait_ns += vm.now - asked
+    else:
+        v.waits_for = ""
+        vm.book(v, BQL_WAIT, asked, vm.now)
+
+
+def run_on_cpu(vm: Vm, v: Vcpu, work_item: WorkItem) -> None:
+    """Have something done on a vCPU's thread before it enters the guest again."""
+    v.queued_work.append(work_item)
+    if v.in_guest:
+        kick(vm, v)
+
+
+def to_user_space(vm: Vm, v: Vcpu) -> Steps:
+    """Return from KVM_RUN and do under the big lock what is to be done on this thread."""
+    assert vm.vmm is not None
+    exit_ns = v.c_user_exit.at(v.user_exits)
+    v.user_exits += 1
+    yield vm.spend_on(v, USER_EXIT, exit_ns)
+    yield from hold_bql(vm, v)
+    while v.queued_work:
+        yield from v.queued_work.pop(0)(vm, v)
+    vm.vmm.bql.release(v.number)
+
+
+def asleep(vm: Vm, v: Vcpu, ns: int) -> Steps:
+    """Sleep without the big lock, until the time is over or the VM is stopped."""
+    assert vm.vmm is not None
+    began = vm.now
+    v.waits_for = "the end of its sleep"
+    yield vm.env.any_of([vm.spend(ns), vm.vmm.stopping])
+    v.waits_for = ""
+    vm.book(v, THROTTLE, began, vm.now)
+
+
+def stop_vcpus(vm: Vm, vcpus: Iterable[Vcpu]) -> Steps:
+    """vm_stop: with the big lock held, wait until no vCPU is in the guest or will be."""
+    assert vm.vmm is not None
+    vm.vmm.stopping.succeed()
+    parked = []
+    for v in vcpus:
+        parked.append(vm.env.event())
+        run_on_cpu(vm, v, _park(parked[-1]))
+    vm.vmm.bql.release(HOST)
+    yield from parked
+    yield from hold_bql(vm, None)
+
+
+def _park(parked: simpy.Event) -> WorkItem:
+    def park(vm: Vm, v: Vcpu) -> Steps:
+        assert vm.vmm is not None
+        began = vm.now
+        parked.succeed()
+        vm.vmm.bql.release(v.number)
+        v.waits_for = "the switch-over of the migration"
+        yield vm.vmm.resumed
+        v.waits_for = ""
+        vm.book(v, PAUSED, began, vm.now)
+        if vm.vmm.gone:
+            raise GuestGoneError
+        yield from hold_bql(vm, v)
+
+    return park
+
+
+def port_io(vm: Vm, v: Vcpu, gaps: Stream, goes_on: Callable[[], bool]) -> Steps:
+    """Let a vCPU exit for port I/O now and then: the device is emulated under the big lock."""
+    done = vm.env.event()
+
+    def emulate(vm: Vm, v: Vcpu) -> Steps:
+        del vm, v
+        done.succeed()
+        yield from ()
+
+    number = 0
+    while True:
+        yield vm.spend(gaps.at(number))
+        number += 1
+        if not goes_on():
+            return
+        done = vm.env.event()
+        run_on_cpu(vm, v, emulate)
+        yield done

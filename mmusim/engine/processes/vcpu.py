@@ -1,0 +1,121 @@
+"""A vCPU: it touches memory, and faults for as long as the tables forbid it, as hardware does.
+
+Read this file first: with ``page_fault.py`` and ``host.py`` it is the algorithm under study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+import simpy
+
+from mmusim.base.errors import LivelockError
+from mmusim.engine.processes.flush import REPLAN
+from mmusim.engine.processes.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
+from mmusim.engine.processes.page_fault import LOST_RACE, page_fault
+from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.engine.state.vmm import GuestGoneError
+from mmusim.mmu.dirty_ring import PML_ENTRIES
+from mmusim.mmu.page_table import leaf, permits
+from mmusim.mmu.spte import Spte
+from mmusim.mmu.upper_levels import armed
+from mmusim.plan.make import Program
+from mmusim.vocabulary.causes import PASS
+
+PATIENCE: Final = 16
+"""Faults on one access, lost races apart, before the guest is declared to make no progress."""
+
+
+def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Steps:
+    """Run a program from the first access to the last, then each that `laps` goes on with."""
+    started = vm.now
+    v.begin(started)
+    v.run = run = GuestRun(vm, v, program, started)
+    pass_ns = v.t_pass.at(run.index)
+    if pass_ns:
+        yield vm.spend_on(v, PASS, pass_ns)
+    v.left_ns = vm.now
+    with suppress(GuestGoneError):
+        yield from enter_guest(vm, v, 0, PASS, run.index)
+        yield from go_through(vm, v, run)
+        for program in laps:
+            v.run = run = GuestRun(vm, v, program, run.over_ns)
+            yield from go_through(vm, v, run)
+
+    v.run = None
+    if v.in_guest:
+        vm.left_guest(v)
+    if v.pml:
+        yield from drain_pml(vm, v, run.index)
+    v.stalls.add(v.left_ns, vm.now)
+    v.recorder.end(v.stalls, started, vm.now)
+    vm.fingerprint.add(vm.now, v.number, run.length)
+
+
+def go_through(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
+    """Make every access of a program; a fault is handled and the access tried again."""
+    stuck_at, faults = -1, 0
+    while run.k < run.length:
+        if run.plan():
+            yield from touch(vm, v, run)
+        elif run.write[run.k] and permits(vm.view, run.gfn[run.k], True):
+            yield from logged_write(vm, v, run)
+        else:
+            if run.k != stuck_at:
+                stuck_at, faults = run.k, 0
+            if faults == PATIENCE:
+                raise no_progress(vm, v, run.gfn[run.k], run.write[run.k])
+            run.faulted(vm.now)
+            outcome = yield from page_fault(vm, v, run)
+            faults += outcome != LOST_RACE
+            vm.fingerprint.add(vm.now, v.number, run.index, outcome)
+            if vm.probe is not None:
+                vm.changed(v.number)
+
+
+def touch(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
+    """Spend a planned run of hits in the guest, unless a kick cuts it short."""
+    start = run.begin()
+    while True:
+        try:
+            yield vm.spend_in_guest(start + run.total_ns - vm.now, v)
+        except simpy.Interrupt as interrupt:
+            if interrupt.cause == REPLAN:
+                run.shorten(vm.now - start)
+                continue
+            done, until = run.cut(vm.now - start)
+            if start + until > vm.now:
+                yield vm.spend(start + until - vm.now)
+            run.commit(done, until)
+            yield from answer_kick(vm, v, run.index)
+        else:
+            run.commit(run.count, run.total_ns)
+        return
+
+
+def logged_write(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
+    """Write to a page that is armed for PML: no fault, but an entry in the buffer."""
+    if len(v.pml) == PML_ENTRIES:
+        run.faulted(vm.now)
+        yield from pml_full(vm, v, run.index)
+        vm.fingerprint.add(vm.now, v.number, run.index)
+        return
+    run.plan_logged()
+    yield from touch(vm, v, run)
+
+
+def no_progress(vm: Vm, v: Vcpu, gfn: int, write: bool) -> LivelockError:
+    """Build the error that names the access, the entry and the policy."""
+    kind = "write" if write else "read"
+    spte = Spte.from_bits(*leaf(vm.view, gfn))
+    above = ""
+    if vm.upper is not None and armed(vm.upper, gfn):
+        above = ", below an entry of the table above it that is write-protected,"
+    return LivelockError(
+        f"vCPU {v.number} makes no progress: its {kind} of gfn {gfn} faulted {PATIENCE} times in a "
+        f"row, last at {vm.now} ns, and the spte{above} is still {spte} under policy "
+        f"{vm.plan.policy.name!r}"
+    )

@@ -1,0 +1,35 @@
+"""The engine that is the definition: every actor is a SimPy process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import simpy
+
+from mmusim.engine.processes.interference import interfere
+from mmusim.engine.processes.vcpu import vcpu
+from mmusim.engine.state.vm import Vcpu, Vm
+from mmusim.plan.make import Plan, Program
+from mmusim.trace.records import Probe
+
+
+class SimpyKind:
+    """Runs every process as SimPy does."""
+
+    def make_vm(self, plan: Plan, run_limit: int, probe: Probe | None) -> Vm:
+        """Return an empty VM; `run_limit` bounds how many accesses are one event."""
+        return Vm(plan, run_limit, probe)
+
+    def launch(self, vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program]) -> simpy.Process:
+        """Let a vCPU run a program, and what `laps` goes on with; return its process."""
+        return vm.env.process(vcpu(vm, v, program, laps))
+
+    def interfere(self, vm: Vm, v: Vcpu, source: int) -> None:
+        """Let a source of the host interfere with the program that a vCPU runs now."""
+        vm.interferers += 1
+        vm.env.process(interfere(vm, v, source, vm.plan.interference[source]))
+
+    def events(self, vm: Vm) -> int:
+        """SimPy does not count events."""
+        del vm
+        return 0

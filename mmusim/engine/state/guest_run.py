@@ -1,0 +1,294 @@
+"""Runs of hits: accesses that fault nowhere and wait for nobody are one event.
+
+A run is planned up to the next access that would fault and committed when its time has passed.
+Something that kicks the vCPU cuts it: the access in flight completes, what lies behind it did not
+happen. Nothing another actor does can change a planned run without a kick: what is taken back
+stays usable through the TLB until the flush, and what is granted only concerns accesses that
+faulted, at which every run ends. A large spte that a fault splits without a flush is the exception:
+then the runs of the others are cut where they are, which costs nothing, and planned again.
+
+A write that sets D of an spte armed for PML is a run of its own, because it leaves a log entry.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.engine.state.run_slices import run_slices
+from mmusim.engine.state.think_and_idle import ThinkAndIdle
+from mmusim.engine.state.tlb import WorkingSet
+from mmusim.engine.state.vm import Vcpu, Vm
+from mmusim.mmu.fault import set_dirty
+from mmusim.mmu.page_table import hit_level, hit_levels
+from mmusim.mmu.spte import STALE
+from mmusim.plan.make import Program
+from mmusim.vocabulary.causes import HITS, IDLE, PML_LOG, THINK, WALK_4K
+
+Ints = NDArray[np.int64]
+
+FEW: Final = 8  # up to here one by one: most runs between faults are short
+RUN_LIMIT: Final = 1 << 16
+
+
+class GuestRun:
+    """A vCPU going through its program."""
+
+    __slots__ = (
+        "_ahead", "_arrays", "_began", "_ends", "_hits", "_idles", "_lead", "_marked", "_starts",
+        "_think_left", "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program",
+        "start_ns", "total_ns", "write",
+    )  # fmt: skip
+
+    def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
+        """Stand before the first access; requests arrive from `began_ns` on."""
+        self._vm, self._v, self.program = vm, v, program
+        self._arrays = program.accesses
+        v.working_set, v.first = WorkingSet(self._arrays.gfn), program.first
+        self.gfn: Any = np.ascontiguousarray(self._arrays.gfn).data
+        self.write: Any = np.ascontiguousarray(self._arrays.write).data
+        self.length = len(self._arrays.gfn)
+        self.k = 0  # next access
+        self._began = -1  # when access k was first tried, if it has been
+        self._lead = ThinkAndIdle.of(
+            program, began_ns
+        )  # None: every access follows the one before at once
+        self._think_left = self._think_before(0)
+        self._ahead = FEW
+        self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
+        self._ends: Any = []  # a list in a short run, an array in a long one
+        self._hits: Any = []
+        self._walks: Any = []
+        self._idles: Any = []  # waits for a request before each of them, and before the next
+        self.start_ns = 0  # when the run began that is under way
+        self._marked = -1  # accesses of it that are marked already; -1: none is under way
+        self.count = 0  # accesses in the planned run
+        self.total_ns = 0
+        self.logs = False  # the run is one write that sets D
+
+    @property
+    def index(self) -> int:
+        """Index of the next access among all accesses of the vCPU: the key of its costs."""
+        return self.program.first + self.k
+
+    @property
+    def over_ns(self) -> int:
+        """When the next lap begins: now, or at its last arrival if the program has requests."""
+        return self._vm.now if self._lead is None else self._lead.last_arrival(self._vm.now)
+
+    def _think_before(self, k: int) -> int:
+        return 0 if self._lead is None or k >= self.length else self._lead.think(k)
+
+    def plan(self) -> bool:
+        """Look ahead from access k; False if it exits and nothing is to be spent before that."""
+        k = self.k
+        self.logs = False
+        if not hit_level(self._vm.view, self.gfn[k], self.write[k], bool(self._vm.taken_back)):
+            idle = 0 if self._lead is None else self._lead.idle(k, self._vm.now)
+            self._idles = [idle]
+            self.count, self.total_ns, self._ahead = 0, idle + self._think_left, FEW
+            return self.total_ns > 0
+        room = min(self._vm.run_limit, self.length - self.k)
+        few = min(FEW, room)
+        self._plan_few(few)
+        if self.count == few and room > FEW:
+            self._ahead = min(self._ahead * 4, RUN_LIMIT)
+            self._plan_many(min(self._ahead, room))
+        else:
+            self._ahead = FEW
+        return True
+
+    def plan_logged(self) -> None:
+        """Plan access k alone: a write to an armed page, which the processor logs on the way."""
+        v, index = self._v, self.index
+        hit, walk = v.hit_ns(index, True), v.t_walk.at(index)
+        log = v.c_pml_log.at(index) if self._vm.pml and self._vm.tracked else 0
+        self.logs, self.count, self.total_ns = True, 1, hit + walk + log
+        self._starts, self._ends, self._hits, self._walks = [0], [self.total_ns], [hit], [walk]
+        self._idles = [0, 0]
+
+    def shorten(self, offset: int) -> None:
+        """Plan no further than what is in flight `offset` ns after the run began."""
+        self.count, self.total_ns = self.cut(offset)
+
+    def _plan_few(self, limit: int) -> None:
+        v, view, first = self._v, self._vm.view, self.program.first
+        gfn, write, unflushed = self.gfn, self.write, bool(self._vm.taken_back)
+        think_idle, began, now = self._lead, self._vm.now, 0
+        starts: list[int] = []
+        ends: list[int] = []
+        hits: list[int] = []
+        walks: list[int] = []
+        idles: list[int] = []
+        for i in range(self.k, self.k + limit):
+            if think_idle is not None:
+                idles.append(think_idle.idle(i, began + now))
+            level = hit_level(view, gfn[i], write[i], unflushed)
+            if not level:
+                break
+            if think_idle is not None:
+                now += idles[-1] + (think_idle.think(i) if ends else self._think_left)
+            hit = v.hit_ns(first + i, write[i])
+            walk = v.t_walk.at(first + i) if level == 1 else 0
+            starts.append(now)
+            now += hit + walk
+            ends.append(now)
+            hits.append(hit)
+            walks.append(walk)
+        self._starts, self._ends, self._hits, self._walks = starts, ends, hits, walks
+        self._idles = idles
+        self.count = len(ends)
+        self.total_ns = now
+
+    def _plan_many(self, limit: int) -> None:
+        v, k, first = self._v, self.k, self.index
+        gfn, write = self._arrays.gfn[k : k + limit], self._arrays.write[k : k + limit]
+        level = hit_levels(self._vm.table, gfn, write, bool(self._vm.taken_back))
+        count = int(np.argmin(level)) if not level.all() else limit
+        hits = v.hits_ns(first, write[:count])
+        walks = np.zeros(count, np.int64)
+        small = level[:count] == 1
+        if small.any():
+            walks[small] = v.t_walk.slice(first, count)[small]
+        spent = hits + walks
+        if self._lead is None:
+            ends = np.cumsum(spent)
+        else:
+            ends, self._idles = self._lead.ends(k, spent, self._think_left, self._vm.now)
+        self._starts, self._ends, self._hits, self._walks = ends - spent, ends, hits, walks
+        self.count, self.total_ns = count, int(ends[-1])
+
+    def cut(self, offset: int) -> tuple[int, int]:
+        """Return how many accesses of the run complete, and when the guest can be left.
+
+        `offset` is when the kick arrives, counted from the start of the run. An access that is in
+        flight completes; one that would begin at this instant does not.
+        """
+        if not self.count:  # it was all think time
+            return 0, offset
+        done = int(np.searchsorted(self._ends[: self.count], offset))
+        if done < self.count and offset > self._starts[done]:
+            return done + 1, int(self._ends[done])
+        return done, offset
+
+    def begin(self) -> int:
+        """The planned run begins; return when."""
+        self._marked = 0
+        self.start_ns = self._vm.now
+        return self.start_ns
+
+    def settle(self) -> None:
+        """Mark what the run under way has touched by now, for who looks at it from outside."""
+        if self._marked >= 0:
+            passed = self._vm.now - self.start_ns
+            self._mark(int(np.searchsorted(self._ends[: self.count], passed)))
+
+    def _mark(self, done: int) -> None:
+        """Mark what the first `done` accesses of the run have touched, each once."""
+        if done > self._marked:
+            gfn, write = (a[self.k + self._marked : self.k + done] for a in self._arrays[:2])
+            self._marked = done
+            self._vm.table.page[gfn[write]] |= np.uint8(STALE)
+            if self._v.recorder.touched is not None:
+                self._v.recorder.touched[gfn] = 1
+
+    def commit(self, done: int, spent_ns: int) -> None:
+        """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+        start_ns, marked = self.start_ns, self._marked
+        self._marked = -1
+        ledger = self._v.recorder.ledger
+        if self._vm.probe is not None:
+            self._report(done, spent_ns, start_ns)
+        ended = int(self._ends[done - 1]) if done else 0
+        think_ns, idle = spent_ns - ended, 0  # between the last access and where the guest is now
+        if think_ns:
+            idle = min(int(self._idles[done]), think_ns)
+            think_ns -= idle
+        if not done:
+            ledger[IDLE] += idle
+            ledger[THINK] += think_ns
+            self._think_left -= think_ns
+            return
+        first = int(self._ends[0] - self._starts[0])
+        if self._began >= 0:
+            first = start_ns + int(self._ends[0]) - self._began
+            self._began = -1
+        commit = self._commit_few if done <= FEW else self._commit_many
+        busy = commit(done, first, marked)
+        if self.logs:
+            busy += self._commit_log()
+        if self._lead is not None:
+            idle += self._lead.commit(
+                self._v.recorder, self.k, start_ns, self._ends[:done], self._idles
+            )
+        ledger[IDLE] += idle
+        ledger[THINK] += spent_ns - busy - idle
+        if self._vm.probe is not None:
+            gfns, writes = (a[self.k : self.k + done].tolist() for a in self._arrays[:2])
+            self._vm.probe.accessed(self._v.number, gfns, writes, start_ns + ended)
+        self.k += done
+        self._v.accesses += done
+        if self._lead is not None:
+            self._think_left = self._think_before(self.k) - think_ns
+
+    def _report(self, done: int, spent_ns: int, start_ns: int) -> None:
+        idles = self._idles if self._lead is not None else ()
+        parts = run_slices(
+            spent_ns, self._ends[:done], self._hits, self._walks, idles, self.logs
+        )  # fmt: skip
+        assert self._vm.probe is not None
+        for start, end, causes in parts:
+            self._vm.probe.spent(self._v.number, start_ns + start, start_ns + end, causes)
+
+    def _commit_log(self) -> int:
+        """The processor set D and logged the page; return what that took."""
+        log = int(self._ends[0] - self._hits[0] - self._walks[0])
+        self._v.recorder.ledger[PML_LOG] += log
+        gfn = self.gfn[self.k]
+        if set_dirty(self._vm.view, gfn) and self._vm.pml and self._vm.tracked:
+            self._v.pml.append(gfn)
+        return log
+
+    def _commit_few(self, done: int, first_latency: int, marked: int) -> int:
+        """Book and mark a short run access by access; return the time spent in accesses."""
+        recorder, page, hits, walks = self._v.recorder, self._vm.view.page, self._hits, self._walks
+        latencies, touched, latency, busy = recorder.latencies, recorder.touched, first_latency, 0
+        for i in range(done):
+            gfn, write = self.gfn[self.k + i], self.write[self.k + i]
+            hit, walk = int(hits[i]), int(walks[i])
+            recorder.ledger[HITS] += hit
+            recorder.ledger[WALK_4K] += walk
+            busy += hit + walk
+            latencies[write].append(latency if i == 0 else hit + walk)
+            if i >= marked:
+                if write:
+                    page[gfn] |= STALE
+                if touched is not None:
+                    touched[gfn] = 1
+        if len(latencies[0]) + len(latencies[1]) > RUN_LIMIT:
+            recorder.close()
+        return busy
+
+    def _commit_many(self, done: int, first_latency: int, marked: int) -> int:
+        """Book and mark a long run at once; return the time spent in accesses."""
+        recorder = self._v.recorder
+        hits, walks = np.asarray(self._hits[:done]), np.asarray(self._walks[:done])
+        write = self._arrays.write[self.k : self.k + done]
+        hit_ns, walk_ns = int(hits.sum()), int(walks.sum())
+        recorder.ledger[HITS] += hit_ns
+        recorder.ledger[WALK_4K] += walk_ns
+        latencies = hits + walks
+        latencies[0] = first_latency
+        recorder.reads.add(latencies[~write])
+        recorder.writes.add(latencies[write])
+        self._marked = marked
+        self._mark(done)
+        self._marked = -1
+        return hit_ns + walk_ns
+
+    def faulted(self, began_ns: int) -> None:
+        """Access k faulted; its latency counts from its first attempt."""
+        if self._began < 0:
+            self._began = began_ns

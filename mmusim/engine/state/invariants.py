@@ -1,0 +1,66 @@
+"""What must hold in every run: legality, no lost write, and an end."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.base.errors import InvariantError, LostWriteError
+from mmusim.engine.state.vm import Vm
+from mmusim.mmu.slot import illegal, lost_writes
+from mmusim.mmu.spte import STALE
+
+
+def check(vm: Vm) -> None:
+    """Check the slot at an instant at which nobody changes it.
+
+    A write counter per page at the source and at the destination would differ exactly where the
+    page's STALE bit is set: it is set by each write and cleared when the page is copied.
+
+    Raises
+    ------
+    LostWriteError
+        If a page was written since it was last copied, and the log does not say so.
+    InvariantError
+        If the guest could write a page that the log does not know (domain, A.4).
+    """
+    policy = vm.plan.policy.name
+    buffered = [
+        gfn for v in vm.vcpus for gfn in v.pml
+    ]  # logged by the processor, not yet in the log
+    lost = np.setdiff1d(lost_writes(vm.table, vm.plan.slot), buffered)
+    if vm.unsent is not None:  # a migration knows what it has not sent yet
+        lost = lost[~vm.unsent[lost - vm.plan.slot.base_gfn]]
+    if len(lost):
+        raise LostWriteError(
+            f"policy {policy!r} lost writes to {len(lost)} pages, the first at gfn {lost[0]}: "
+            "their newest content is neither at the destination nor in the dirty log"
+        )
+    wrong = np.setdiff1d(illegal(vm.table, vm.plan.slot), buffered)
+    if len(wrong):
+        raise InvariantError(
+            f"policy {policy!r} lets the guest write {len(wrong)} pages unlogged, the first at "
+            f"gfn {wrong[0]}: a writable spte maps it and its bit in the dirty log is clear"
+        )
+
+
+def check_arrival(vm: Vm, missing: NDArray[np.bool_] | None = None) -> None:
+    """Check that the destination has the newest content of every page, or knows that it has not.
+
+    Every page's write counter there equals the source's, those of `missing` pages apart; shape
+    (pages of the slot,).
+
+    Raises
+    ------
+    LostWriteError
+        If the guest at the destination would go on with an old version of a page.
+    """
+    old = (vm.table.page[vm.plan.slot.pages] & STALE) != 0
+    if missing is not None:
+        old &= ~missing
+    if old.any():
+        first = vm.plan.slot.base_gfn + int(np.argmax(old))
+        raise LostWriteError(
+            f"policy {vm.plan.policy.name!r} lost writes to {np.count_nonzero(old)} pages, the "
+            f"first at gfn {first}: the guest goes on at the destination with an old version"
+        )

@@ -1,0 +1,15 @@
+"""What processes are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias
+
+import simpy
+
+Steps: TypeAlias = Generator[simpy.Event, Any, None]
+"""A SimPy process, or a part of one."""
+Outcome: TypeAlias = Generator[simpy.Event, Any, int]
+"""A part of a process that returns a number."""
+WorkItem: TypeAlias = Callable[[Any, Any], Steps]
+"""Something that a vCPU's thread does in user space, with the big lock held: VM, vCPU -> steps."""

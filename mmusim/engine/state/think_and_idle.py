@@ -1,0 +1,97 @@
+"""What comes before an access: the wait for its request to arrive, then guest work.
+
+A guest with nothing to do polls in guest mode (as with ``idle=poll`` or haltpoll): a kick finds it
+there, and cuts the wait like guest work. A request's latency counts from its intended arrival, also
+when the guest was late to take it up: whoever sent it does not wait for the guest either.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmusim.costs.random_streams import Stream
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.plan.make import Program
+from mmusim.workload.base import Requests
+
+Ints = NDArray[np.int64]
+
+
+class ThinkAndIdle:
+    """The times before the accesses of one program."""
+
+    __slots__ = ("_due", "_extra", "_first", "_last", "_requests", "_stream")
+
+    def __init__(self, program: Program, began_ns: int) -> None:
+        """Note when each access may begin, if the phase began at `began_ns`."""
+        self._first = program.first
+        self._stream: Stream | None = program.think
+        self._extra = program.accesses.think
+        self._requests: Requests | None = None
+        self._due: Any = None
+        self._last: Any = None
+        if program.accesses.requests is not None:
+            due, last = program.accesses.requests
+            self._requests = Requests(due + began_ns, last)
+            self._due = np.ascontiguousarray(self._requests.due).data
+            self._last = np.ascontiguousarray(last).data
+
+    @classmethod
+    def of(cls, program: Program, began_ns: int) -> ThinkAndIdle | None:
+        """Return the leads of a program, or None if all are zero."""
+        accesses = program.accesses
+        if program.think is None and accesses.think is None and accesses.requests is None:
+            return None
+        return cls(program, began_ns)
+
+    def think(self, k: int) -> int:
+        """Return the guest work before access k."""
+        ns = 0 if self._stream is None else self._stream.at(self._first + k)
+        return ns if self._extra is None else ns + int(self._extra[k])
+
+    def idle(self, k: int, now: int) -> int:
+        """Return how long a guest that is through with access k-1 `now` waits for the next."""
+        return 0 if self._due is None else max(0, self._due[k] - now)
+
+    def last_arrival(self, now: int) -> int:
+        """Return when the last request arrives, or arrived; `now` if there are none."""
+        return now if self._due is None else int(self._due[-1])
+
+    def ends(self, k: int, spent: Ints, think_left: int, now: int) -> tuple[Ints, Ints]:
+        """Return when accesses from k on end that take `spent`, and the waits before each.
+
+        An access ends at e(i) = max(e(i-1), due(i)) + w(i), with w its guest work and its own time.
+        With C the running sum of w that is C(i) + max over j <= i of (due(j) - C(j-1)), or C(i) if
+        that is more. The waits have one entry more, 0, for what lies behind the run.
+        """
+        work = spent.copy()
+        if self._stream is not None:
+            work += self._stream.slice(self._first + k, len(spent))
+        if self._extra is not None:
+            work += self._extra[k : k + len(spent)]
+        work[0] = spent[0] + think_left
+        ends = np.cumsum(work)
+        waits = np.zeros(len(spent) + 1, np.int64)
+        if self._requests is not None:
+            late = self._requests.due[k : k + len(spent)] - now - (ends - work)
+            pushed = np.maximum.accumulate(np.maximum(late, 0))
+            ends += pushed
+            waits[:-1] = np.diff(pushed, prepend=0)
+        return ends, waits
+
+    def commit(self, recorder: PhaseRecorder, k: int, start_ns: int, ends: Any, waits: Any) -> int:
+        """Book the requests that accesses from k on complete; return how long was waited."""
+        if self._requests is None:
+            return 0
+        done = len(ends)
+        if isinstance(ends, list):
+            recorder.completed += [
+                start_ns + end - self._due[k + i] for i, end in enumerate(ends) if self._last[k + i]
+            ]
+            return sum(waits[:done])
+        late = start_ns + ends - self._requests.due[k : k + done]
+        recorder.requests.add(late[self._requests.last[k : k + done]])
+        return int(waits[:done].sum())

@@ -1,0 +1,157 @@
+"""A virtual CPU while it is simulated: where it is, and the streams of what it pays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Protocol
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from mmusim.costs.distributions import Constant
+from mmusim.costs.random_streams import Ints, Stream
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.steps import WorkItem
+from mmusim.engine.state.tlb import WorkingSet
+from mmusim.mmu.dirty_ring import DirtyRing
+from mmusim.plan.make import Plan
+from mmusim.policies import Tracking
+from mmusim.trace.stall_windows import Stalls
+
+
+class UnderWay(Protocol):
+    """A vCPU's way through its program."""
+
+    def settle(self) -> None:
+        """Mark what the run of hits under way has touched by now."""
+
+
+class Vcpu:
+    """A virtual CPU and where it is."""
+
+    __slots__ = (
+        "accesses",
+        "ack",
+        "c_ack",
+        "c_alloc_table",
+        "c_entry",
+        "c_exit",
+        "c_fault_fast",
+        "c_fault_slow",
+        "c_flush_init",
+        "c_flush_target",
+        "c_pml_drain",
+        "c_pml_log",
+        "c_postcopy_fault",
+        "c_ring_exit",
+        "c_split_1G",
+        "c_tdp_split_2M",
+        "c_tlb_flush",
+        "c_user_exit",
+        "c_walk_guest",
+        "c_zap_large",
+        "first",
+        "flush_requested",
+        "flushes",
+        "grace",
+        "handling",
+        "in_guest",
+        "interrupted",
+        "kicks",
+        "left_ns",
+        "number",
+        "pml",
+        "process",
+        "queued_work",
+        "recorder",
+        "ring",
+        "ring_exits",
+        "run",
+        "sleep_per_full_ring",
+        "stalls",
+        "stolen_ns",
+        "t_hit",
+        "t_pass",
+        "t_walk",
+        "t_write",
+        "user_exits",
+        "waits_for",
+        "working_set",
+    )  # fmt: skip
+
+    t_hit: Stream
+    t_walk: Stream
+    t_pass: Stream
+    c_ack: Stream
+    c_alloc_table: Stream
+    c_entry: Stream
+    c_exit: Stream
+    c_fault_fast: Stream
+    c_fault_slow: Stream
+    c_flush_init: Stream
+    c_flush_target: Stream
+    c_pml_drain: Stream
+    c_pml_log: Stream
+    c_postcopy_fault: Stream
+    c_ring_exit: Stream
+    c_split_1G: Stream  # noqa: N815 - units as people write them
+    c_tdp_split_2M: Stream  # noqa: N815
+    c_tlb_flush: Stream
+    c_walk_guest: Stream
+    c_user_exit: Stream
+    c_zap_large: Stream
+
+    def __init__(self, plan: Plan, number: int) -> None:
+        """Start in user space, with nothing in the TLB."""
+
+        def stream(name: str) -> Stream:
+            return plan.draws.stream(name, number, plan.costs[name])
+
+        self.number = number
+        self.recorder = PhaseRecorder(0)
+        self.stalls = Stalls(0, self.recorder.stalls)  # of this phase
+        self.process: simpy.Process | None = None
+        self.in_guest = False
+        self.left_ns = 0  # when it left the guest last
+        self.accesses = 0  # that it has completed
+        self.flush_requested = False
+        self.ack: simpy.Event | None = None  # of the kick that is being answered
+        self.handling = False  # inside a page fault: an SRCU read section
+        self.grace: list[simpy.Event] = []  # whoever waits for the end of that section
+        self.pml: list[int] = []  # the PML buffer, as gfns
+        pml = plan.choices.tracking is Tracking.PML
+        self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
+        self.queued_work: list[WorkItem] = []  # what the VMM wants done on the vCPU's thread
+        self.sleep_per_full_ring = 0  # ns, by dirty-limit
+
+        self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
+        self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
+        self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
+        self.run: UnderWay | None = None  # while it goes through a program
+        self.working_set: WorkingSet | None = None  # of the program, whose first access is:
+        self.first = 0
+        self.waits_for = ""
+        self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
+        writes_cost = plan.costs["t_write"] != Constant(0.0)
+        self.t_write = stream("t_write") if writes_cost else None
+        for name in Vcpu.__slots__:
+            if name.startswith("c_") or name == "t_pass":
+                setattr(self, name, stream(name))
+
+    def begin(self, now: int) -> None:
+        """Begin a program, in the host."""
+        self.stalls = Stalls(now, self.recorder.stalls)
+        self.left_ns = now
+
+    def hit_ns(self, index: int, write: bool) -> int:
+        """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""
+        hit = self.t_hit.at(index) or 1
+        return hit + self.t_write.at(index) if write and self.t_write is not None else hit
+
+    def hits_ns(self, first: int, write: NDArray[np.bool_]) -> Ints:
+        """Return the same of many accesses from `first` on; shape of `write`."""
+        hits = np.maximum(self.t_hit.slice(first, len(write)), 1)
+        if self.t_write is not None and write.any():
+            hits += np.where(write, self.t_write.slice(first, len(write)), 0)
+        return hits

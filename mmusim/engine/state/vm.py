@@ -1,0 +1,235 @@
+"""One VM while it is simulated: what its vCPUs and the host thread share."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from mmusim.base.errors import ClockError
+from mmusim.base.histogram import Histogram
+from mmusim.engine.state.fault_shares import FaultShares
+from mmusim.engine.state.mmu_lock import RwLock, SpinLock
+from mmusim.engine.state.steps import Outcome as Outcome
+from mmusim.engine.state.steps import Steps as Steps
+from mmusim.engine.state.virtual_cpu import Vcpu as Vcpu
+from mmusim.engine.state.vmm import Vmm
+from mmusim.mmu.guest_pde import GuestPdes
+from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.spte import LOGGED
+from mmusim.mmu.upper_levels import UpperLevels
+from mmusim.plan.make import Plan
+from mmusim.policies import Lock, Mmu, Tracking
+from mmusim.trace.records import Fingerprint, Probe
+from mmusim.vocabulary.causes import CAUSES, MMU_LOCK_WAIT
+from mmusim.vocabulary.counters import COUNTERS
+
+
+class MissingPages(Protocol):
+    """Pages that have not reached the destination of a migration yet."""
+
+    def fault(self, v: Vcpu, gfn: int, index: int) -> Steps:
+        """Get a page from the source if it is not there."""
+
+
+_CAUSES: Final = CAUSES.names
+LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
+
+LAST_NS: Final = 1 << 62
+"""When the simulated clock ends: after 146 years."""
+_AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
+_MANY: Final = 1 << 14  # times that wait to be counted together
+
+
+class Vm:
+    """State shared by all processes of a run."""
+
+    def __init__(self, plan: Plan, run_limit: int, probe: Probe | None) -> None:
+        """Build an empty VM; `run_limit` bounds how many accesses are one event."""
+        self.plan = plan
+        self.run_limit = run_limit
+        self.probe = probe
+        self.env = self.make_env()
+        self.table = PageTable.empty(plan.pages, plan.backing)
+        self.table.disallow_lpage[list(plan.executable)] += 1
+        self.table.disallow_1g[list({region >> 9 for region in plan.executable})] += 1
+        self.resident = bytearray(0 if plan.prefaulted else plan.pages)  # by the host; empty: all
+        self.nx_small = set(plan.executable)  # of these, no fault has met the mitigation yet
+        self.view = self.table.views()
+        self.policy = plan.chosen.tables()
+        choices = plan.choices
+        self.pml = choices.tracking is Tracking.PML
+        self.tdp = choices.mmu is Mmu.TDP
+        self.shares = self.tdp and choices.lock is Lock.RWLOCK  # faults hold mmu_lock for read
+        self.fast_faults = plan.kernel.fast_page_fault(choices.mmu)
+        handoff, count = (plan.costs[name].mean() for name in ("c_lock_handoff", "c_lock_count"))
+        self.lock = self.make_lock(plan, handoff, count)
+        self.slots_lock = SpinLock(self.env, "slots_lock")
+        walks_up = plan.policy.protects_root or plan.policy.protects_tables
+        shadow = choices.mmu is Mmu.SHADOW
+        self.guest = GuestPdes(len(self.table.region)) if shadow else None
+        self.upper = UpperLevels.empty(plan.pages) if walks_up else None
+        plan.draws.restart()
+        self.vcpus = [self.make_vcpu(plan, number) for number in range(plan.vcpus)]
+        self.breaks_locks = plan.kernel.breaks_locks() and (
+            plan.preemptible or plan.need_resched_ns > 0
+        )
+        self.scheduled_ns = 0  # when the host thread last got its processor
+        self.interferers = 0  # processes that interrupt vCPUs
+        self.tracked = False  # the slot logs dirty pages
+        self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing
+        self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
+        self.vmm: Vmm | None = None  # while QEMU migrates the VM
+        self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
+        self.postcopy: MissingPages | None = None
+        self.fingerprint = Fingerprint()
+        self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
+        self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them
+        refills = tuple(plan.costs[f"c_refill_{size}"].mean() for size in ("4K", "2M"))
+        self.refills = refills if any(refills) else ()
+        self.slow = FaultShares(plan, "c_fault_slow", "c_lock_section")
+        self.fast = FaultShares(plan, "c_fault_fast", None)
+
+    def make_env(self) -> simpy.Environment:
+        """Return an event list."""
+        return simpy.Environment()
+
+    def make_vcpu(self, plan: Plan, number: int) -> Vcpu:
+        """Return a vCPU."""
+        return Vcpu(plan, number)
+
+    def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> SpinLock:
+        """Return mmu_lock, with the times of its law of contention."""
+        kind = LOCKS[plan.choices.lock]
+        return kind(self.env, "mmu_lock", self.probe, handoff_ns=handoff_ns, count_ns=count_ns)
+
+    @property
+    def now(self) -> int:
+        """Simulated time in nanoseconds."""
+        now: int = self.env._now  # type: ignore[assignment] # env.now costs as much as a step
+        return now
+
+    def check_clock(self) -> None:
+        """Refuse to go on behind the end of the clock.
+
+        Raises
+        ------
+        ClockError
+            If the clock has come to its end.
+        """
+        if self.env._now > LAST_NS:
+            raise ClockError(
+                "the run takes longer than 146 years of simulated time, more than the clock holds; "
+                "give the costs and times of its host shorter tails"
+            )
+
+    def spend(self, ns: int) -> simpy.Event:
+        """Let time pass in the host."""
+        return self.env.timeout(ns)
+
+    def spend_on(self, v: Vcpu, cause: int, ns: int) -> simpy.Event:
+        """Let time pass in the host and book it for a vCPU."""
+        v.recorder.ledger[cause] += ns
+        if self.probe is not None and ns:
+            self.probe.spent(v.number, self.now, self.now + ns, {_CAUSES[cause]: ns})
+        return self.env.timeout(ns)
+
+    def book(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
+        """Book time of a vCPU for which nothing else waits, or no longer."""
+        v.recorder.ledger[cause] += end_ns - start_ns
+        if self.probe is not None and end_ns > start_ns:
+            self.probe.spent(v.number, start_ns, end_ns, {_CAUSES[cause]: end_ns - start_ns})
+
+    def left_guest(self, v: Vcpu) -> None:
+        """A stall of a vCPU begins."""
+        v.in_guest = False
+        v.left_ns = self.env._now  # type: ignore[assignment]
+
+    def in_guest_again(self, v: Vcpu) -> None:
+        """A stall of a vCPU has ended."""
+        v.in_guest = True
+        v.stalls.add(v.left_ns, self.env._now)  # type: ignore[arg-type]
+
+    def spend_in_guest(self, ns: int, v: Vcpu) -> simpy.Event:
+        """Let time pass in the guest.
+
+        Of all that happens at one instant the ends of guest runs come last, in the order of the
+        vCPUs' numbers. So the result does not depend on how many accesses a run bundles.
+
+        Raises
+        ------
+        ClockError
+            If the clock has come to its end.
+        """
+        self.check_clock()
+        event = simpy.Event(self.env)
+        event._ok, event._value = True, None
+        self.env.schedule(event, _AFTER_EVERYTHING_ELSE + v.number, ns)  # type: ignore[arg-type]
+        return event
+
+    def in_queue(self, v: Vcpu | None, granted: simpy.Event) -> Steps:
+        """Wait for the grant of mmu_lock and book the time; `v` is None for whoever does not."""
+        asked = self.now
+        if v is not None:
+            v.waits_for = "mmu_lock"
+        shared = yield granted
+        self._waited[shared].append(self.now - asked)
+        if len(self._waited[shared]) >= _MANY:
+            self.waits_for_lock()
+        if v is not None:
+            v.waits_for = ""
+            self.book(v, MMU_LOCK_WAIT, asked, self.now)
+
+    def waits_for_lock(self) -> tuple[Histogram, Histogram]:
+        """Return the times spent in :meth:`in_queue` for mmu_lock held exclusively and shared."""
+        for waits, new in zip(self.waits, self._waited, strict=True):
+            waits.add(new)
+            new.clear()
+        return self.waits
+
+    def tracks(self, gfn: int) -> bool:
+        """Tell whether `gfn` lies in a slot that logs dirty pages."""
+        return self.tracked and gfn in self.plan.slot
+
+    def revoke(self, pages: Any, regions: slice) -> None:
+        """Note that TLBs may hold more of these entries than the tables allow, until a flush."""
+        self.taken_back.append((pages, regions))
+
+    def mark_dirty(self, v: Vcpu, gfn: int) -> None:
+        """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
+        if v.ring is not None:
+            v.ring.push(gfn)
+
+    def settle(self) -> None:
+        """Mark what the runs of hits under way have touched by now.
+
+        Who looks at what was written or touched must not see how many accesses a run bundles.
+        """
+        for v in self.vcpus:
+            if v.run is not None:
+                v.run.settle()
+
+    def fold(self) -> None:
+        """Complete the books of the phases before they are read."""
+
+    def changed(self, who: int) -> None:
+        """Tell a probe that `who` has been at the page tables or at the log."""
+        if self.probe is not None:
+            self.probe.changed(who, self.now, self.gauges)
+
+    def gauges(self) -> dict[str, int]:
+        """Count the sptes there are by size, and the pages in the dirty log."""
+        logged = int(np.count_nonzero(self.table.page[self.plan.slot.pages] & LOGGED))
+        waiting = sum(len(v.pml) for v in self.vcpus)
+        stat = self.counters()
+        return {
+            **{size: stat[size] for size in ("pages_4k", "pages_2m", "pages_1g")},
+            "dirty": logged,
+            "in PML buffers": waiting,
+        }
+
+    def counters(self) -> dict[str, int]:
+        """Return the kernel counters as they stand."""
+        return dict(zip(COUNTERS, self.table.stat.tolist(), strict=True))

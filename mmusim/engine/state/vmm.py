@@ -1,0 +1,24 @@
+"""What the VMM adds to KVM while it migrates a VM."""
+
+from __future__ import annotations
+
+import simpy
+
+from mmusim.engine.state.mmu_lock import SpinLock
+
+
+class GuestGoneError(Exception):
+    """The guest runs elsewhere now: nothing remains for a vCPU to do here."""
+
+
+class Vmm:
+    """What QEMU adds to KVM while it migrates a VM."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        """Nobody holds the big lock, the vCPUs run."""
+        self.bql = SpinLock(env, "the big lock")
+        self.stopping = env.event()  # the vCPUs are asked to stop
+        self.resumed = env.event()  # the guest runs again, or
+        self.gone = False  # it is no longer here
+        self.limits_dirtying = False
+        self.bql_wait_ns = 0  # of the migration thread

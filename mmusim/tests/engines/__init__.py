@@ -1,0 +1,1 @@
+"""What a simulated run is: two equal engines, pinned trajectories, counts by hand."""

@@ -1,0 +1,303 @@
+"""Two engines, one meaning: equal to the last nanosecond and counter, or red."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from mmusim.base.errors import (
+    ConfigError,
+    EngineError,
+    InvariantError,
+    LivelockError,
+    LostWriteError,
+)
+from mmusim.base.histogram import Histogram
+from mmusim.base.units import BYTES, REGION, show_bytes
+from mmusim.config.settings import Setting, load_settings, resolved, settings_of
+from mmusim.engine import choice, code_cache
+from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
+from mmusim.engine.compiled import places
+from mmusim.engine.compiled.vm import CompiledVm
+from mmusim.engine.simulate import Simulation, simulate
+from mmusim.plan.make import Plan, make_plan
+from mmusim.policies import PRESETS
+from mmusim.tests.support.any_run import runs
+from mmusim.tests.support.places import ROOT
+from mmusim.tests.support.settings import CONSTANT, SOUND, busy_setting, kernel_of, only, setting
+from mmusim.trace.records import Probe
+
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*/experiment.toml"))
+SMALL = 64 * BYTES["MiB"]
+
+
+def differences(a: Any, b: Any, where: str = "trace") -> Iterator[str]:
+    """Say where two traces differ."""
+    if dataclasses.is_dataclass(a):
+        for field in dataclasses.fields(a):
+            here = f"{where}.{field.name}"
+            yield from differences(getattr(a, field.name), getattr(b, field.name), here)
+    elif isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
+        for number, (x, y) in enumerate(zip(a, b, strict=True)):
+            yield from differences(x, y, f"{where}[{number}]")
+    elif isinstance(a, Mapping):
+        for key in sorted(a.keys() | b.keys()):
+            if a.get(key) != b.get(key):
+                yield f"{where}[{key}]: {a.get(key)} and {b.get(key)}"
+    elif isinstance(a, Histogram):
+        if a != b:
+            yield f"{where}: {a.count} times of {a.total_ns} ns and {b.count} of {b.total_ns} ns"
+    elif a != b:
+        yield f"{where}: {a} and {b}"
+
+
+def ends(plan: Plan, engine: str, **more: Any) -> Any:
+    """The trace of a plan, or the words in which the run fails."""
+    try:
+        return simulate(plan, engine=engine, **more)
+    except InvariantError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def agree(setting: Setting, policy: str, seed: int = 1) -> Any:
+    """Assert that both engines give the same; return it."""
+    slow, fast = (ends(make_plan(setting, policy, seed), engine) for engine in (SIMPY, COMPILED))
+    assert list(differences(slow, fast)) == []
+    assert slow == fast
+    return slow
+
+
+def small(setting: Setting) -> Setting:
+    """The cell, with no more memory than SimPy goes through in a second or two."""
+    vm = setting.experiment.vm
+    if vm.memory <= SMALL:
+        return setting
+    data = resolved(setting)
+    data["vm"]["memory"] = show_bytes(max(SMALL // (REGION * vm.vcpus), 1) * REGION * vm.vcpus)
+    (made,) = settings_of(data, setting.experiment.id, ROOT)
+    return made
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.parent.name)
+def test_engines_agree_on_every_experiment(path: Path) -> None:
+    """The first and the last setting of each, every policy."""
+    _, settings = load_settings(path)
+    for made in {settings[0].name: settings[0], settings[-1].name: settings[-1]}.values():
+        for policy in made.experiment.policies.all:
+            agree(small(made), policy)
+
+
+@pytest.mark.parametrize("costs", [None, CONSTANT], ids=["random costs", "constant costs"])
+@pytest.mark.parametrize("policy", [kernel.name for kernel in PRESETS] + SOUND)
+def test_engines_agree_on_every_preset_and_policy(policy: str, costs: dict[str, Any]) -> None:
+    """With constant costs simultaneous events are the rule."""
+    kernel = policy if policy in {k.name for k in PRESETS} else kernel_of(policy)
+    agree(busy_setting(costs, vm={"kernel": kernel}, policies=only(policy)), policy)
+
+
+@given(runs(), st.integers(0, 9999))
+@settings(
+    max_examples=500, deadline=None, suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip
+def test_engines_agree_on_random_runs(run: tuple[str, Setting], seed: int) -> None:
+    policy, setting = run
+    agree(setting, policy, seed)
+
+
+def test_engines_agree_where_a_migration_slows_the_guest_down() -> None:
+    """Throttles begin after two syncs a second apart: longer than random runs last."""
+    for policy, throttle in (
+        ("linux-6.13", {"auto-converge": True}),
+        ("linux-6.13+dirty-ring", {"vcpu-dirty-limit": "1MB/s"}),
+    ):
+        told = {"bandwidth": "90MB/s", "downtime-limit": "5ms", "max_rounds": 90, "max_time": "5s"}
+        workload = {"pattern": "uniform", "accesses_per_page": 0.5, "writes": "100%"}
+        slow_guest = setting(
+            [{"do": "write"}, {"do": "migrate", "workload": "mixed", "think": "40us"}],
+            vcpus=2,
+            memory="8MiB",
+            policies={"baseline": policy, "compare": ["linux-6.13+pml+dirty-ring"]},
+            vm={"kernel": "linux-6.13"},
+            driver={"migration": told | throttle},
+            workloads={"mixed": workload},
+        )
+        trace = agree(slow_guest, policy)
+        migration = trace.phases[-1].migration
+        assert migration.throttle or migration.dirty_limit, "nothing was throttled"
+
+
+@pytest.mark.parametrize(
+    ("policy", "kernel", "error"),
+    [
+        ("lazy-drop-2013", "linux-3.9", LostWriteError),
+        ("wp-all-levels-bug", "linux-2.6.37", LivelockError),
+    ],
+)
+def test_engines_agree_on_what_is_wrong(policy: str, kernel: str, error: type[Exception]) -> None:
+    workload = {"pattern": "reads-beside-writes", "accesses_per_page": 20.0, "writes": "4%"}
+    phases = [
+        {"do": "write"}, {"do": "enable-logging"}, {"do": "run", "workload": "mixed"},
+        {"do": "sync-dirty-log"}, {"do": "run", "workload": "mixed"}, {"do": "sync-dirty-log"},
+    ]  # fmt: skip
+    broken = setting(
+        phases, vcpus=2, memory="8MiB", workloads={"mixed": workload}, vm={"kernel": kernel},
+        policies=only(policy),
+    )  # fmt: skip
+    said = agree(broken, policy)
+    assert str(said).startswith(error.__name__), said
+
+
+def test_the_compiled_engine_may_bundle_as_it_likes() -> None:
+    plan = make_plan(busy_setting(), "lazy-drop", 3)
+    one, few, many = (simulate(plan, engine=COMPILED, run_limit=n) for n in (1, 7, 1 << 16))
+    assert one == few == many
+
+
+def test_a_difference_of_a_nanosecond_is_noticed() -> None:
+    """Negative control: one cost is 1 ns longer, and one page is touched in another order."""
+    base = busy_setting(CONSTANT)
+    slow = simulate(make_plan(base, "lazy-drop", 1), engine=SIMPY)
+    longer = make_plan(busy_setting(CONSTANT | {"c_zap_large": "101ns"}), "lazy-drop", 1)
+    assert list(differences(slow, simulate(longer, engine=COMPILED)))
+    assert list(differences(slow, simulate(make_plan(base, "lazy-drop", 2), engine=COMPILED)))
+
+
+def test_what_is_under_way_is_seen_however_many_accesses_a_run_bundles() -> None:
+    """False dirty pages are counted while runs are under way: their writes have happened."""
+    for engine in (SIMPY, COMPILED):
+        path = ROOT / "experiments/ring-or-bitmap/experiment.toml"
+        plan = make_plan(load_settings(path)[1][0], "linux-6.13", 1)
+        bundled, single = (simulate(plan, engine=engine, run_limit=n) for n in (1 << 16, 1))
+        assert bundled == single
+
+
+def test_without_settling_bundles_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of the last."""
+    monkeypatch.setattr("mmusim.engine.state.vm.Vm.settle", lambda vm: None)
+    path = ROOT / "experiments/ring-or-bitmap/experiment.toml"
+    plan = make_plan(load_settings(path)[1][0], "linux-6.13", 1)
+    assert simulate(plan, engine=SIMPY) != simulate(plan, engine=SIMPY, run_limit=1)
+
+
+# --- choosing one ------------------------------------------------------------------------------
+
+
+def test_an_engine_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--engine: .*'turbo'.*choose one of auto, simpy"):
+        resolve("turbo")
+
+
+def test_without_numba_auto_is_simpy_and_compiled_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(choice.VARIABLE, raising=False)
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    assert resolve() == SIMPY
+    with pytest.raises(ConfigError, match=r"needs Numba.*install mmusim\[compiled\]"):
+        resolve(COMPILED)
+
+
+def test_the_environment_decides_what_auto_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(choice.VARIABLE, SIMPY)
+    assert resolve() == SIMPY
+    assert resolve(COMPILED) == COMPILED
+
+
+def test_compiled_code_tells_no_probe_and_says_so() -> None:
+    plan = make_plan(busy_setting(), "lazy-drop", 1)
+    with pytest.raises(ConfigError, match=r"no probe.*choose simpy"):
+        simulate(plan, probe=Probe(), engine=COMPILED)
+    assert simulate(plan, probe=Probe()) == simulate(plan, engine=COMPILED)
+
+
+def test_a_first_use_is_announced_and_a_second_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")
+    prepare(COMPILED)
+    code_cache.use_cache()
+    assert not caplog.records
+    monkeypatch.setenv("MMUSIM_CACHE_DIR", str(tmp_path))
+    code_cache.use_cache()
+    assert "compiling the engine" in caplog.text
+    assert str(code_cache.cache_folder()) == numba.config.CACHE_DIR
+    assert code_cache.cache_folder().parent == tmp_path
+
+
+def test_old_states_of_the_code_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", "")
+    monkeypatch.setenv("MMUSIM_CACHE_DIR", str(tmp_path))
+    for number in range(8):
+        old = tmp_path / f"state{number}-numba-0.1"
+        old.mkdir()
+        os.utime(old, (number, number))
+    code_cache.use_cache()
+    kept = {folder.name for folder in tmp_path.iterdir()}
+    assert kept == {code_cache.cache_folder().name, *(f"state{n}-numba-0.1" for n in (5, 6, 7))}
+
+
+# --- keeping house -----------------------------------------------------------------------------
+
+
+def test_how_far_a_compiled_run_is_can_be_seen_from_outside() -> None:
+    simulation = Simulation(make_plan(busy_setting(), "lazy-drop", 1), engine=COMPILED)
+    before = simulation.reached()
+    trace = simulation.run()
+    after = simulation.reached()
+    assert before.now_ns == 0
+    assert before.share == 0
+    assert after.now_ns == trace.end_ns
+    assert after.share == 1
+
+
+def test_an_error_in_compiled_code_names_the_vcpu_and_the_place() -> None:
+    vm = CompiledVm(make_plan(busy_setting(), "lazy-drop", 1), 1 << 16)
+    vm.memory.set("why_vcpu", 2)
+    vm.memory.set("place", places.MAPPED)
+    with pytest.raises(EngineError, match="vCPU 2 went astray at 'mapped', 0 ns"):
+        vm.compiled_env._wanted(places.BROKEN)
+
+
+LONG_RUN = """
+import signal, threading
+from mmusim.tests.support.settings import setting
+from mmusim.engine.simulate import Simulation
+from mmusim.plan.make import make_plan
+
+forever = [{"do": "write"}, *[{"do": "read"}] * 20_000]
+plan = make_plan(setting(forever, vcpus=2, memory="64MiB"), "none", 1)
+simulation = Simulation(plan, engine="compiled")
+threading.Timer(0.3, lambda: print("runs", flush=True)).start()
+try:
+    simulation.run()
+except KeyboardInterrupt:
+    print(simulation.reached().now_ns > 0, flush=True)
+"""
+
+
+def test_ctrl_c_ends_a_compiled_run() -> None:
+    code = LONG_RUN
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "runs\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "True\n"
+        assert process.wait(60) == 0

@@ -1,0 +1,181 @@
+"""Random runs with everything that the model has: for tests that compare engines."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from hypothesis import strategies as st
+
+from mmusim.base.errors import ConfigError
+from mmusim.config.settings import Setting
+from mmusim.policies import Reporting, choose
+from mmusim.tests.support.settings import CONSTANT, SOUND, kernel_of, only, setting
+
+MANUAL = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
+CHUNKS = ["256KiB", "1MiB", "1GiB"]
+SHARES = ["0%", "2%", "30%", "100%"]
+TICK = {"every": "50us", "lasts": "3us"}
+RARE = {
+    "every": {"gamma": {"mean": "200us", "cv": 1}},
+    "lasts": {"lognormal": {"median": "10us", "p99": "90us"}},
+}
+
+
+def one_of(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(list(values))
+
+
+thinks = one_of("0ns", "0ns", "40ns", {"gamma": {"mean": "90ns", "cv": 1}})
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> dict[str, Any]:
+    """Any access pattern, small."""
+    count, writes = draw(one_of(0.1, 0.7, 2.0)), draw(st.sampled_from(SHARES))
+    some = {"accesses_per_page": count, "writes": writes}
+    return draw(
+        one_of(
+            {"pattern": "reads-beside-writes", **some},
+            {"pattern": "uniform", **some},
+            {"pattern": "zipf", **some, "exponent": 0.9},
+            {"pattern": "hot-cold", **some},
+            {"pattern": "phased", **some, "phase_length": 200},
+            {"pattern": "write-bursts", "accesses_per_page": count, "burst": "64KiB"},
+            {"pattern": "pointer-chase", "cycles": 1, "updated": writes},
+            {"pattern": "sequential", "sweeps": 1, "writes": writes},
+            {
+                "pattern": "open-loop-requests", "requests": draw(one_of(20, 200)),
+                "interarrival": draw(one_of("500ns", "5us", "20us")),
+                "arrivals": draw(one_of("regular", "poisson", "bursty")), "burst": "50us",
+                "touches": draw(one_of(1, 8)), "writes": writes,
+            },
+        )
+    )  # fmt: skip
+
+
+@st.composite
+def scripts(draw: st.DrawFn, manual: bool) -> list[dict[str, Any]]:
+    """Phases of the host that fall into a guest that runs beside them."""
+    logging = got = running = False
+    phases: list[dict[str, Any]] = []
+
+    def guest() -> dict[str, Any]:
+        phase = draw(
+            one_of(
+                {"do": "run", "workload": "mixed"},
+                {"do": draw(one_of("read", "write")), "pages": draw(one_of("3%", "60%"))},
+                {"do": "touch", "writes": draw(st.sampled_from(SHARES)), "overlap": True},
+                {"do": "touch", "pages": "20%", "order": "random", "writes": "50%"},
+            )
+        )
+        background = draw(st.booleans())
+        repeat = background and draw(one_of(False, False, True))
+        think = draw(thinks)
+        made: dict[str, Any] = phase | {"background": background, "repeat": repeat}
+        return made | {"think": think}
+
+    phases.append(guest())
+    running = phases[0]["background"]
+    for _ in range(draw(st.integers(1, 8))):
+        step = draw(one_of("toggle", "sync", "sync", "get", "clear", "recreate", "guest", "soft"))
+        if step == "toggle":
+            phases.append({"do": "disable-logging" if logging else "enable-logging"})
+            logging = not logging
+        elif step == "recreate":
+            logging = draw(st.booleans())
+            phases += [{"do": "wait"}, {"do": "recreate-slot", "logging": logging}]
+            running = False
+        elif step == "sync" and logging:
+            phases.append({"do": "sync-dirty-log", "chunk": draw(st.sampled_from(CHUNKS))})
+            got = True
+        elif step == "get" and logging and manual:
+            phases.append({"do": "get-dirty-log"})
+            got = True
+        elif step == "clear" and logging and got and manual:
+            phases.append({"do": "clear-dirty-log", "chunk": draw(st.sampled_from(CHUNKS))})
+        elif step == "guest":
+            phases.append(guest())
+            running = phases[-1]["background"]
+        elif step == "soft" and not running and draw(one_of(False, True)):
+            phases.append({"do": "write-page-table", "emulatable": draw(st.booleans())})
+        phases.append({"do": "sleep", "time": f"{draw(st.integers(1, 40_000))}ns"})
+    return phases
+
+
+@st.composite
+def migrations(draw: st.DrawFn, rings: bool) -> dict[str, Any]:
+    """Parameters of a migration that ends soon, one way or the other."""
+    throttle = draw(one_of("none", "auto", "limit" if rings else "auto"))
+    return {
+        "bandwidth": draw(one_of("500MB/s", "2GB/s", "20GB/s")),
+        "max-bandwidth": draw(one_of("0B/s", "1GiB/s")),
+        "downtime-limit": draw(one_of("10us", "1ms", "300ms")),
+        "multifd-channels": draw(one_of(1, 4)),
+        "zero_pages": draw(one_of("0%", "50%")),
+        "clear-bitmap-shift": draw(one_of(6, 9, 18)),
+        "auto-converge": throttle == "auto",
+        "vcpu-dirty-limit": "1MB/s" if throttle == "limit" else "0B/s",
+        "postcopy_after": draw(one_of(0, 0, 1, 2)),
+        "cancel_after": draw(one_of(None, None, "1ms")),
+        "max_time": draw(one_of("2ms", "10ms")),
+        "max_rounds": draw(one_of(2, 6)),
+        "io_interval": draw(one_of("0ns", "100us")),
+    }
+
+
+def beside_another(policy: str, phases: list[dict[str, Any]], **settings: Any) -> Setting:
+    """The setting, with whatever other policy fits in, because an experiment compares."""
+    for other in ("none", "write-protect", "dirty-ring", "linux-6.13+dirty-ring", "linux-6.13"):
+        with contextlib.suppress(ConfigError):
+            pair = {"baseline": policy, "compare": [other]}
+            return setting(phases, policies=pair, **settings)
+    return setting(phases, policies=only(policy), **settings)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[str, Setting]:
+    """A policy, and a setting that it fits in."""
+    policy = draw(st.sampled_from(SOUND))
+    kernel = kernel_of(policy)
+    reporting = choose(policy, kernel=kernel).choices.reporting
+    tracks = policy != "none"
+    driver: dict[str, Any] = {
+        "dirty-ring-size": draw(one_of(1024, 4096)),
+        "all_set_keeps_mmu_writable": draw(st.booleans()),
+    }
+    phases = draw(scripts(reporting in MANUAL))
+    if tracks and draw(one_of(False, False, True)):
+        told = draw(migrations(reporting is Reporting.DIRTY_RING))
+        driver["migration"] = {key: value for key, value in told.items() if value is not None}
+        think = draw(thinks)
+        phases = [
+            {"do": "write", "pages": "50%"},
+            {"do": "migrate", "workload": draw(one_of("mixed", "mixed", "")), "think": think},
+            {"do": "read", "pages": "20%"},
+        ]
+    return policy, beside_another(
+        policy,
+        phases,
+        vcpus=draw(one_of(1, 2, 4)),
+        memory=draw(one_of("8MiB", "8MiB", "16MiB")),
+        costs=draw(one_of(None, CONSTANT)),
+        vm={
+            "kernel": kernel,
+            "backing": draw(one_of("1GiB", "2MiB", "2MiB", "4KiB")),
+            "cached_child_tables": draw(st.booleans()),
+            "nx_huge_pages": draw(st.booleans()),
+            "executable": draw(one_of("0%", "25%")),
+            "prefaulted": draw(st.booleans()),
+            "preemption": draw(one_of("voluntary", "full")),
+        },
+        host={
+            "interference": draw(one_of([], [], [TICK], [TICK, RARE])),
+            "need_resched": draw(one_of("0ns", "20us")),
+        },
+        driver=driver,
+        workloads={"mixed": draw(workloads())},
+        replications={
+            "pairing": draw(one_of("by-access", "by-access", "by-occurrence", "independent"))
+        },
+    )

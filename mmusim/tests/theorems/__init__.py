@@ -1,0 +1,1 @@
+"""What must hold for every policy, kernel and seed, each with a negative control."""

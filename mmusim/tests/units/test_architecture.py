@@ -1,0 +1,209 @@
+"""Does the building stand: floors, start-up, names."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmusim
+from mmusim.config.host import load_profile, shipped_profiles
+from mmusim.policies import policies
+from mmusim.tests.support.skipped import without_remedy
+from mmusim.vocabulary import COSTS
+
+FLOORS = [
+    ["base"],
+    ["vocabulary"],
+    ["mmu", "workload", "trace", "stats", "examples"],
+    ["policies"],
+    ["costs"],
+    ["config"],
+    ["plan", "metrics"],
+    ["engine", "comparison", "store"],
+    ["timeline", "conformance", "calibration", "execution"],
+    ["experiment", "kvm"],
+    ["analysis", "validation", "field"],
+    ["plots"],
+    ["report"],
+    ["cli"],
+    ["__main__", "__init__"],
+]
+PACKAGE = Path(mmusim.__file__).parent
+MODULES = [
+    path.relative_to(PACKAGE)
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if "tests" not in path.parts and path != PACKAGE / "__init__.py"
+]
+
+
+def floor_of(name: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if name in rooms)
+
+
+def imports(source: str) -> list[str]:
+    """Rooms of mmusim that a module imports, at any place in it."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mmusim":
+            path = (node.module or "").split(".")[1:]
+            names += [path[0]] if path else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names += [a.name.split(".")[1] for a in node.names if a.name.startswith("mmusim.")]
+    return names
+
+
+def reaches_up(file: Path, source: str) -> list[str]:
+    floor = floor_of(file.parts[0].removesuffix(".py"))
+    return [name for name in imports(source) if floor_of(name) > floor]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=str)
+def test_imports_point_down(file: Path) -> None:
+    assert reaches_up(file, (PACKAGE / file).read_text()) == []
+
+
+def test_an_import_that_points_up_is_found() -> None:
+    """Negative control."""
+    assert reaches_up(Path("mmu/spte.py"), "from mmusim.engine import simulate") == ["engine"]
+    assert reaches_up(Path("plan/make.py"), "def f():\n    import mmusim.engine.host_thread") == [
+        "engine"
+    ]
+
+
+def files_imported(file: Path, source: str) -> set[Path]:
+    """Files of mmusim that a file names in imports, at any place in it."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mmusim":
+            folder = "/".join((node.module or "").split(".")[1:])
+            for alias in node.names:
+                found |= {Path(f"{folder}.py"), Path(folder, f"{alias.name}.py")}
+        elif isinstance(node, ast.Import):
+            paths = [Path(*a.name.split(".")[1:]) for a in node.names if "mmusim." in a.name]
+            found |= {path.with_suffix(".py") for path in paths}
+    return (found & set(MODULES)) - {file}
+
+
+def circles(files: dict[Path, set[Path]]) -> list[set[Path]]:
+    """Sets of files each of which leads to all others of its set."""
+    reached: dict[Path, set[Path]] = {}
+    for start in files:
+        seen: set[Path] = set()
+        left = [start]
+        while left:
+            for to in files.get(left.pop(), set()) - seen:
+                seen.add(to)
+                left.append(to)
+        reached[start] = seen
+    found: list[set[Path]] = []
+    for file, seen in reached.items():
+        if file in seen and not any(file in circle for circle in found):
+            found.append({other for other in seen if file in reached[other]})
+    return found
+
+
+def test_no_files_import_each_other_in_circles() -> None:
+    """Imports inside functions and for type checkers count too."""
+    files = {file: files_imported(file, (PACKAGE / file).read_text()) for file in MODULES}
+    assert circles(files) == []
+
+
+def test_a_circle_is_found() -> None:
+    """Negative control."""
+    vm, host = Path("engine/state/vm.py"), Path("engine/host_thread.py")
+    late = "def f():\n    from mmusim.engine.host_thread import host_thread"
+    assert files_imported(vm, late) == {host}
+    assert circles({vm: {host}, host: {vm}, Path("a.py"): {vm}}) == [{vm, host}]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=str)
+def test_no_module_has_more_than_one_idea(file: Path) -> None:
+    assert len((PACKAGE / file).read_text().splitlines()) <= 300
+
+
+HEAVY = {"simpy", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "pydantic", "jinja2"}
+
+
+def loaded_by(code: str) -> set[str]:
+    check = f"{code}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+
+def test_importing_mmusim_imports_nothing_heavy() -> None:
+    assert not loaded_by("import mmusim") & (HEAVY | {"typer", "rich"})
+    assert loaded_by("import mmusim; mmusim.simulate") >= {"simpy", "numpy"}, "control"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import mmusim.cli, typer.main\ntyper.main.get_command(mmusim.cli.app)"
+    assert not loaded_by(code) & HEAVY
+
+
+def test_simulating_imports_no_plots_and_no_statistics() -> None:
+    assert not loaded_by("import mmusim; mmusim.simulate; mmusim.make_plan; mmusim.measure") & {
+        "matplotlib", "seaborn", "pandas", "jinja2",
+    }  # fmt: skip
+
+
+def test_every_public_name_exists_and_is_documented() -> None:
+    for name in mmusim.__all__:
+        assert getattr(mmusim, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = mmusim.nonsense
+
+
+@pytest.mark.parametrize("name", shipped_profiles())
+def test_a_fault_costs_at_least_its_parts(name: str) -> None:
+    """Engines part a fault into exit, handler, locked section and entry by their means."""
+    mean = {key: load_profile(name).costs[key].distribution().mean() for key in COSTS}
+    ends = mean["c_exit"] + mean["c_entry"]
+    assert ends + mean["c_lock_section"] <= mean["c_fault_slow"]
+    assert ends <= mean["c_fault_fast"]
+
+
+def test_every_policy_says_where_it_comes_from() -> None:
+    for name, policy in policies().items():
+        assert policy.summary(), name
+        assert policy.commits or not policy.tracks, name
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE / "tests").rglob("*.py")), ids=lambda f: f.name)
+def test_a_skip_says_what_would_enable_the_test(file: Path) -> None:
+    assert without_remedy(file.read_text()) == []
+
+
+def test_a_skip_without_remedy_is_found() -> None:
+    """Negative control."""
+    bad = 'import pytest\npytest.skip("no gcc")\npytest.importorskip("x")\npytest.skip("a; b")\n'
+    assert without_remedy(bad) == [2, 3]
+
+
+def siblings_imported_by(source: str) -> list[str]:
+    """Test modules that a test module imports; what is shared lies in `support`."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mmusim.tests."):
+            names.append(node.module or "")
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return [name for name in names if name.rpartition(".")[2].startswith("test_")]
+
+
+@pytest.mark.parametrize(
+    "file", sorted((PACKAGE / "tests").rglob("test_*.py")), ids=lambda f: f.name
+)
+def test_no_test_module_imports_another_and_each_has_its_folder(file: Path) -> None:
+    assert siblings_imported_by(file.read_text()) == []
+    folder = file.relative_to(PACKAGE / "tests").parts[0]
+    assert folder in {"theorems", "engines", "units", "integration", "pages"}
+
+
+def test_a_test_module_that_imports_another_is_found() -> None:
+    """Negative control."""
+    assert siblings_imported_by("from mmusim.tests.units.test_cli import SMALL")
+    assert siblings_imported_by("def f():\n    import test_cli")

@@ -1,0 +1,156 @@
+"""Intervals cover the truth as often as they say, and comparisons refuse what is unlike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from mmusim.comparison.compare import UnlikeRunsError, compare, judge
+from mmusim.config.claims import Claim
+from mmusim.engine import simulate
+from mmusim.metrics.measure import Metrics, from_record, measure, to_record
+from mmusim.plan.make import make_plan
+from mmusim.stats import (
+    correlation,
+    mean_interval,
+    paired_difference,
+    paired_p_value,
+    paired_ratio,
+)
+from mmusim.stats.marks import unseen_share
+from mmusim.tests.support.settings import setting
+
+PHASES = [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, list[Metrics]]:
+    made = setting(PHASES)
+    return {
+        policy: [measure(simulate(make_plan(made, policy, seed))) for seed in range(8)]
+        for policy in ("eager-drop", "lazy-drop")
+    }
+
+
+def test_a_policy_against_itself_is_one_but_for_what_no_seed_shows() -> None:
+    """The rule of three: 20 equal pairs leave room for 14 % of seeds that differ."""
+    times = np.random.default_rng(0).lognormal(10, 1, 20)
+    ratio = paired_ratio(times, times)
+    assert (ratio.estimate, ratio.mark) == (1, "identical")
+    assert unseen_share(20) == pytest.approx(1 - 0.05 ** (1 / 20))
+    size = np.ptp(times) / times.mean()
+    assert ratio.high - 1 == pytest.approx(1 - ratio.low) == pytest.approx(unseen_share(20) * size)
+    difference = paired_difference(times, times)
+    assert difference.high == pytest.approx(unseen_share(20) * np.ptp(times))
+    constant = paired_ratio(np.full(30, 7.0), np.full(30, 7.0))
+    assert constant.high == pytest.approx(1 + unseen_share(30))
+
+
+def test_what_is_the_same_in_all_seeds_has_a_point_for_an_interval() -> None:
+    ratio = paired_ratio([4.0] * 5, [2.0] * 5)
+    assert (ratio.low, ratio.estimate, ratio.high) == (0.5, 0.5, 0.5)
+    assert paired_p_value([4.0] * 5, [2.0] * 5) == 2**-4
+
+
+def test_fewer_than_five_seeds_have_no_interval() -> None:
+    for n in (2, 3, 4):
+        x, y = np.random.default_rng(n).lognormal(0, 0.01, (2, n))
+        for found in (paired_ratio(x, 3 * y), paired_difference(x, 3 * y), mean_interval(x)):
+            assert (found.low, found.high, found.mark) == (-np.inf, np.inf, "few seeds")
+            assert "no interval" in str(found)
+            assert found.span(str) == f"none of {n} seeds"
+        assert paired_p_value(x, 3 * y) == 1
+    assert paired_ratio([1.0, 2, 3, 4, 5], [2.0, 4, 7, 8, 10]).exists
+
+
+def test_units_cancel() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.lognormal(size=(2, 25))
+    ns, us = paired_ratio(a, b), paired_ratio(a / 1000, b / 1000)
+    assert ns.estimate == pytest.approx(us.estimate)
+    assert ns.low == pytest.approx(us.low)
+
+
+def test_a_wrong_truth_is_excluded() -> None:
+    """Negative control of coverage (``test_coverage.py``): a ratio that is off by 10 %."""
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(100):
+        common = rng.lognormal(0, 0.3, 30)
+        a, b = common * rng.lognormal(0, 0.1, 30), 0.5 * common * rng.lognormal(0, 0.1, 30)
+        hits += 0.55 in paired_ratio(a, b, resamples=499)
+    assert hits < 30
+
+
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    hits = sum(3.0 in mean_interval(rng.normal(3, 2, 12), 0.9) for _ in range(600))
+    assert binomtest(hits, 600, 0.9, alternative="less").pvalue > 0.001
+    wrong = sum(3.9 in mean_interval(rng.normal(3, 2, 12), 0.9) for _ in range(600))
+    assert binomtest(wrong, 600, 0.9, alternative="less").pvalue < 0.001, "negative control"
+
+
+def test_pairing_is_measured() -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=(2, 400))
+    assert correlation(a, 2 * a + 1) == pytest.approx(1)
+    assert abs(correlation(a, b) or 0) < 0.2
+    assert correlation(a, np.ones(400)) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        ([1.0, 2.0, 3.0], [1.0, 2.0], "rows of equal length, got 3 and 2 seeds"),
+        ([1.0], [1.0], "at least 2 seeds"),
+        ([1.0, 0.0], [1.0, 1.0], "positive figures"),
+    ],
+)
+def test_what_has_no_ratio_is_refused(a: list[float], b: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        paired_ratio(a, b)
+
+
+def test_runs_on_different_seeds_are_refused(runs: dict[str, list[Metrics]]) -> None:
+    with pytest.raises(UnlikeRunsError, match=r"different seeds: \[7\] are missing"):
+        compare(runs["eager-drop"], runs["lazy-drop"][:-1], "phase_time")
+
+
+def test_a_metric_that_a_run_lacks_is_refused(runs: dict[str, list[Metrics]]) -> None:
+    with pytest.raises(UnlikeRunsError, match="fault_free_pages is not defined in the run of"):
+        compare(runs["eager-drop"], runs["lazy-drop"], "fault_free_pages")
+
+
+def test_a_record_gives_the_metrics_back(runs: dict[str, list[Metrics]]) -> None:
+    run = runs["lazy-drop"][0]
+    again = from_record(run.policy, run.seed, to_record(run))
+    assert again.values == run.values
+    assert again.ledger == run.ledger
+    assert (again.latency.counts == run.latency.counts).all()
+
+
+@pytest.mark.parametrize(
+    ("expect", "outcome"),
+    [([0.0, 1.0], "supported"), ([1.0, 9.0], "refuted"), ("straddling", "inconclusive")],
+)
+def test_a_claim_is_supported_refuted_or_left_open(
+    expect: object, outcome: str, runs: dict[str, list[Metrics]]
+) -> None:
+    ratio = compare(runs["eager-drop"], runs["lazy-drop"], "phase_time").ratio
+    assert ratio is not None
+    assert ratio.low < ratio.high
+    bounds = [ratio.estimate, 1.0] if expect == "straddling" else expect
+    data = {"says": "?", "ratio": "lazy-drop / eager-drop", "expect": bounds}
+    verdict = judge(Claim.model_validate(data), setting(PHASES), runs)
+    assert verdict.outcome == outcome
+
+
+def test_a_published_time_is_judged_by_the_interval_of_the_mean(
+    runs: dict[str, list[Metrics]],
+) -> None:
+    mean = sum(run.values["phase_time"] for run in runs["eager-drop"]) / 8
+    for factor, outcome in ((1.0, "supported"), (2.0, "refuted")):
+        data = {"says": "?", "policy": "eager-drop", "within": "5%"}
+        claim = Claim.model_validate(data | {"published": f"{mean * factor:.0f}ns"})
+        assert judge(claim, setting(PHASES), runs).outcome == outcome
