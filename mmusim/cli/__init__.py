@@ -11,7 +11,17 @@ from mmusim.cli.evidence_verbs import app as evidence_verbs
 from mmusim.cli.examples import app as examples
 from mmusim.cli.handing_on import app as handing_on
 from mmusim.cli.import_log import app as import_log
-from mmusim.cli.options import AsJson, Engine, ExperimentFile, From, Out, Policy, Seed, SettingName
+from mmusim.cli.options import (
+    AsJson,
+    Costs,
+    Engine,
+    ExperimentFile,
+    From,
+    Out,
+    Policy,
+    Seed,
+    SettingName,
+)
 from mmusim.cli.statistics import app as statistics
 from mmusim.cli.vocabulary import app as vocabulary
 from mmusim.cli.workload import app as workload
@@ -48,12 +58,13 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run again what failed.")
     ] = False,
+    costs: Costs = None,
 ) -> None:
     """Run an experiment, or what is missing of it; print the answer and write a report."""
     from mmusim.cli.run import run as verb
 
     raise typer.Exit(
-        verb(experiment, out, seeds, workers, as_json, engine, scheduler, retry_failed)
+        verb(experiment, out, seeds, workers, as_json, engine, scheduler, retry_failed, costs)
     )
 
 

@@ -30,6 +30,7 @@ def verb(
     strict: bool,
     reports: bool,
     as_json: bool,
+    costs: int | None = None,
 ) -> int:
     """Run, judge and print; return the exit status."""
     files = experiment_files(places)
@@ -39,7 +40,7 @@ def verb(
         with show_progress() as progress:
             for one in check(
                 files, out, seeds=seeds, reduced=reduced, workers=workers, engine=engine,
-                progress=progress,
+                progress=progress, costs=costs,
             ):  # fmt: skip
                 checked.append(one)
                 if reports and one.outcome is not None:
@@ -51,6 +52,12 @@ def verb(
     claims = [(one, judged) for one in checked for judged in one.judged]
     failures = [failure for one in checked if one.outcome for failure in one.outcome.failures]
     problems = [f"{one.path}: {one.problem}" for one in checked if one.problem]
+    if reduced:
+        typer.echo(
+            "mmusim: a smoke test: few seeds of few settings, on the profile's own costs; what it "
+            "supports is no evidence, what it refutes is worth a look",
+            err=True,
+        )
     if as_json:
         rows = [_as_data(one, judged) for one, judged in claims]
         table("", rows, True, failures=failures, problems=problems)
@@ -82,9 +89,16 @@ def _rows(claims: Sequence[tuple[Checked, Judged]], every_setting: bool) -> list
                     "measured": _measured(verdict),
                     "expected": "" if verdict is None else show_range(verdict.expected),
                     "verdict": _verdict(judged, verdict if every_setting else None),
+                    "holds": _holds([verdict] if every_setting else judged.verdicts),
                 }
             )
     return rows
+
+
+def _holds(verdicts: Sequence[Verdict | None]) -> str:
+    """Write on what share of hosts a claim holds: the lowest of its settings."""
+    found = [v.over_hosts.holds.estimate for v in verdicts if v is not None and v.over_hosts]
+    return f"{100 * min(found):.0f} %" if found else ""
 
 
 def _settings(judged: Judged, like: int) -> str:
@@ -147,6 +161,7 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
                 "measured": asdict(v.measured),
                 "expected": [None if math.isinf(bound) else bound for bound in v.expected],
                 "verdict": v.outcome,
+                "over_hosts": None if v.over_hosts is None else asdict(v.over_hosts),
             }
             for v in judged.verdicts
         ],

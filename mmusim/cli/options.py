@@ -21,3 +21,10 @@ Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_def
 Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
 SettingName = Annotated[str, typer.Option("--setting", help="The setting [the only one].")]
 From = Annotated[str, typer.Option("--from", help="From this time of the run, e.g. 1.5ms.")]
+Costs = Annotated[
+    int | None,
+    typer.Option(
+        "--costs", min=0, show_default=False,
+        help="Hosts with drawn costs on which verdicts are tried, 0 for none [the file's].",
+    ),
+]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -14,8 +14,17 @@ from rich.table import Table
 from mmusim.base.units import show_number
 
 
-def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any) -> None:
-    """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only."""
+def table(
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    as_json: bool,
+    width: int | None = None,
+    **more: Any,
+) -> None:
+    """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only.
+
+    `width` is the most columns that the table takes; words that have no room go to the next line.
+    """
     if as_json:
         typer.echo(json.dumps(_finite({"rows": list(rows), **more}), indent=1, allow_nan=False))
         return
@@ -29,8 +38,8 @@ def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any
         drawn.add_row(*(_cell_text(value) for value in row.values()))
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=200)
-    console.print(drawn)
+        console = Console(highlight=False, markup=False, width=width or 200)
+    console.print(drawn, width=min(width, console.width) if width else None)
 
 
 def _cell_text(value: Any) -> str:

@@ -58,9 +58,7 @@ def compare(a: Path, b: Path, across: str | None, metric: str | None, as_json: b
             "A": made.baseline_mean.estimate,
             "B": made.candidate_mean.estimate,
             "B/A": None if made.ratio is None else made.ratio.estimate,
-            "95%_interval": ""
-            if made.ratio is None
-            else f"{made.ratio.low:.4g} .. {made.ratio.high:.4g}",
+            "95%_interval": "" if made.ratio is None else made.ratio.span("{:.4g}".format),
             "seeds": made.baseline_mean.seeds,
         }
         for setting, policy, made in found.rows

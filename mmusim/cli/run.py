@@ -15,9 +15,10 @@ import typer
 
 from mmusim.base.errors import ConfigError, InterruptedRunError
 from mmusim.base.files import whole
-from mmusim.base.units import show_ns, show_number
+from mmusim.base.units import show_number
 from mmusim.cli.output import table
 from mmusim.cli.reports import default_folder, written_report
+from mmusim.config.settings import load_settings
 from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, resolve
 from mmusim.execution.progress import Progress, Standing
 from mmusim.experiment.run import Outcome, run_experiment
@@ -35,15 +36,17 @@ def run(
     engine: str = AUTO,
     scheduler: str | None = None,
     retry_failed: bool = False,
+    costs: int | None = None,
 ) -> int:
     """Run, report and print; return the exit status."""
     out = out or default_folder(experiment)
     notice(engine)
+    _expect(experiment, seeds)
     try:
         with show_progress() as progress:
             outcome = run_experiment(
                 experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine,
-                scheduler=scheduler, retry_failed=retry_failed,
+                scheduler=scheduler, retry_failed=retry_failed, costs=costs,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -55,6 +58,16 @@ def run(
     _print(outcome, as_json, str(written))
     refuted = any(verdict.surprises for verdict in outcome.verdicts)
     return 1 if refuted or outcome.failures else 0
+
+
+def _expect(experiment: Path, seeds: int | None) -> None:
+    """Say before running what so many seeds cannot show."""
+    from mmusim.report.outcome_table import before_running
+
+    asked, settings = load_settings(experiment)
+    fewest = seeds or min(s.experiment.replications.seeds for s in settings)
+    for line in before_running(len(settings), len(asked.policies.all), fewest):
+        typer.echo(f"mmusim: {line}", err=True)
 
 
 def notice(engine: str) -> None:
@@ -92,23 +105,12 @@ def export(folder: Path, to: Path) -> None:
 
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.field.beside import assumptions, beside
-    from mmusim.report import answers, mean_ledger
+    from mmusim.report import mean_ledger
+    from mmusim.report.answers import answers
+    from mmusim.report.outcome_table import answer_data, answer_rows, notes
 
-    rows = [
-        {
-            "setting": result.setting.name,
-            "policy": policy,
-            "mean_ns": row.baseline_mean.estimate if first else row.candidate_mean.estimate,
-            "median_ns": row.baseline_median if first else row.candidate_median,
-            "ratio": 1.0 if first or row.ratio is None else row.ratio.estimate,
-            "95%_interval": "" if first or row.ratio is None else row.ratio.span("{:.4g}".format),
-            "pairing": "" if first or row.pairing is None else f"{row.pairing:.2f}",
-            "where_the_time_went": _shares(mean_ledger(result, policy)),
-        }
-        for result in outcome.settings
-        for row, first, policy in _sides(result.comparisons["phase_time"])
-    ]
     ends, reported = _ends(outcome), beside(outcome)
+    hosts = any(v.over_hosts for v in outcome.verdicts)
     claims = [
         {
             "claim": v.says,
@@ -118,13 +120,20 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
             "verdict": v.outcome,
         }
+        | ({"holds": "" if v.over_hosts is None else v.over_hosts.holds.estimate} if hosts else {})
         for v in outcome.verdicts
     ]
     if as_json:
+        rows = answer_data(outcome)
+        by_name = {result.setting.name: result for result in outcome.settings}
+        for row in rows:
+            row["ledger_ns"] = mean_ledger(by_name[row["setting"]], row["policy"])
         table(
             "",
             rows,
             True,
+            says=answers(outcome),
+            notes=list(notes(outcome)),
             ends=ends,
             claims=claims,
             about=outcome.about,
@@ -133,7 +142,9 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             reported=reported,
         )
         return
-    table("Time of the measured phase", rows, False)
+    table(f"Answer by {outcome.experiment.answer_by}", answer_rows(outcome), False, width=100)
+    for note in notes(outcome):
+        typer.echo(note)
     table("How it ended", ends, False)
     table("Claims", claims, False)
     table("Reported beside simulated", reported, False)
@@ -162,17 +173,6 @@ def _ends(outcome: Outcome) -> list[dict[str, Any]]:
         for policy, runs in result.runs.items()
         for end, count in Counter(run.outcome for run in runs if run.outcome).most_common()
     ]
-
-
-def _sides(comparisons: list[Any]) -> Iterator[tuple[Any, bool, str]]:
-    yield comparisons[0], True, comparisons[0].baseline
-    for comparison in comparisons:
-        yield comparison, False, comparison.candidate
-
-
-def _shares(ledger: dict[str, float]) -> str:
-    parts = sorted(ledger.items(), key=lambda item: -item[1])
-    return ", ".join(f"{cause} {show_ns(ns)}" for cause, ns in parts if ns)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmusim.cli.options import AsJson, Engine, ExperimentFile, Out, Policy, Seed, SettingName
+from mmusim.cli.options import AsJson, Costs, Engine, ExperimentFile, Out, Policy, Seed, SettingName
 
 app = typer.Typer()
 
@@ -31,13 +31,26 @@ def check(
         bool, typer.Option("--strict", help="Exit status 1 unless every claim is supported.")
     ] = False,
     reports: Annotated[bool, typer.Option("--reports", help="Write the reports too.")] = False,
+    costs: Costs = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge the claims of experiments; exit status 1 if one is refuted that is not known to be."""
     from mmusim.cli.check import verb
 
     raise typer.Exit(
-        verb(places, out, seeds, reduced, workers, engine, every_setting, strict, reports, as_json)
+        verb(
+            places,
+            out,
+            seeds,
+            reduced,
+            workers,
+            engine,
+            every_setting,
+            strict,
+            reports,
+            as_json,
+            costs,
+        )
     )
 
 

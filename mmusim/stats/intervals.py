@@ -42,6 +42,11 @@ class Interval:
         """Whether there are enough seeds for bounds."""
         return self.seeds >= LEAST_SEEDS
 
+    @property
+    def drawn(self) -> tuple[float, float]:
+        """The bounds for a picture: where there are none, the estimate itself."""
+        return (self.low, self.high) if self.exists else (self.estimate, self.estimate)
+
     def span(self, show: Callable[[float], str], apart: str = " .. ") -> str:
         """Write the bounds, each by `show`; `none` where there are too few seeds."""
         if not self.exists:

@@ -153,7 +153,7 @@ def test_wrong_input_is_one_message_and_status_2(what: str, small: Path, tmp_pat
 
 
 def test_all_errors_of_a_file_are_told_at_once(small: Path, tmp_path: Path) -> None:
-    text = SMALL.replace('"4MiB"', '"3MiB"').replace("seeds = 4", "seeds = 0\nsedes = 3")
+    text = SMALL.replace('"4MiB"', '"3MiB"').replace("seeds = 5", "seeds = 0\nsedes = 3")
     small.write_text(text.replace("xiao-2012-r1", "x"))
     done = mmusim_here("run", small, "--out", tmp_path / "out")
     assert len(done.stderr.splitlines()) == 3
@@ -220,7 +220,7 @@ LONG_S = 300.0
 @pytest.mark.parametrize("runs", [0, 3])
 def test_ctrl_c_keeps_what_was_finished(runs: int, small: Path, tmp_path: Path) -> None:
     """As a terminal sends it, to all processes of the group: those that are still starting too."""
-    small.write_text(SMALL.replace("seeds = 4", "seeds = 2000"))
+    small.write_text(SMALL.replace("seeds = 5", "seeds = 2000"))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "mmusim", "run", str(small), "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -42,7 +42,7 @@ compare = ["lazy-drop"]
 [driver]
 phases = [{ do = "write" }, { do = "enable-logging" }, { do = "read" }]
 [replications]
-seeds = 4
+seeds = 5
 [[claims]]
 says = "it is"
 ratio = "lazy-drop / eager-drop"

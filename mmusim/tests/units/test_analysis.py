@@ -101,7 +101,7 @@ def test_comparisons_have_their_intervals(outcome: Outcome) -> None:
     assert (row["ratio"], row["ratio_low"], row["ratio_high"]) == (
         ratio.estimate, ratio.low, ratio.high,
     )  # fmt: skip
-    assert (row["seeds"], row["candidate"], row["unit"]) == (4, "lazy-drop", "ns")
+    assert (row["seeds"], row["candidate"], row["unit"]) == (5, "lazy-drop", "ns")
     assert analysis.comparisons(outcome, "downtime").empty
     assert "ratio" in analysis.comparisons(outcome, "downtime").columns
 
@@ -152,7 +152,7 @@ def test_rounds_of_a_migration(tmp_path: Path) -> None:
         SMALL.replace('"read" }]', '"migrate", workload = "w" }]\n[driver.migration]\n'
                       'bandwidth = "400MB/s"\nmax-bandwidth = "0B/s"\n'
                       '[workloads.w]\npattern = "uniform"\nwrites = "20%"\naccesses_per_page = 1.0')
-        .replace('{ do = "enable-logging" }, ', "").replace("seeds = 4", "seeds = 2")
+        .replace('{ do = "enable-logging" }, ', "").replace("seeds = 5", "seeds = 2")
     )  # fmt: skip
     outcome = run_experiment(path, tmp_path / "out", workers=1)
     assert not outcome.failures
