@@ -41,6 +41,7 @@ html_title = f"mmusim {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = True
+html_sidebars = {"tutorial/index": [], "changelog": []}  # single pages
 html_theme_options = {
     "logo": {"text": "mmusim"},
     "navigation_with_keys": False,

@@ -7,7 +7,7 @@ with examples. :mod:`mmusim.plots` draws the figures that have a name.
 
 from mmusim.analysis.answers import comparisons, load, metrics, runs, verdicts
 from mmusim.analysis.hosts import costs
-from mmusim.analysis.inside import bills, latencies, ledger, quantiles, rounds
+from mmusim.analysis.inside import latencies, ledger, operation_times, quantiles, rounds
 from mmusim.analysis.moments import (
     counters,
     lock_holds,
@@ -18,7 +18,6 @@ from mmusim.analysis.moments import (
 )
 
 __all__ = [
-    "bills",
     "comparisons",
     "costs",
     "counters",
@@ -27,6 +26,7 @@ __all__ = [
     "load",
     "lock_holds",
     "metrics",
+    "operation_times",
     "phases",
     "quantiles",
     "rounds",

@@ -15,7 +15,7 @@ from mmusim.experiment.run import Outcome, evaluate, over_hosts
 from mmusim.experiment.scheduler import Campaign
 from mmusim.stats import Answer, Interval, PValue
 from mmusim.store import Store
-from mmusim.store.run_table import figures
+from mmusim.store.run_table import metric_columns
 from mmusim.vocabulary import METRICS
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def runs(outcome: Outcome) -> pd.DataFrame:
     for where, run in every_run(outcome):
         vm = vms[where["setting"]]
         row = where | {"memory_bytes": vm.memory, "vcpus": vm.vcpus, "outcome": run.outcome}
-        rows.append(row | figures(run.values, run.ledger))
+        rows.append(row | metric_columns(run.values, run.ledger))
     return frame(rows, ["setting", "policy", "seed"])
 
 

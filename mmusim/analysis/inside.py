@@ -1,4 +1,4 @@
-"""What is inside the runs of an experiment: latencies, ledgers, bills, rounds of migrations."""
+"""What is inside the runs of an experiment: latencies, ledgers, log operations, migrations."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def kind(cause: str) -> str:
     return CAUSES[cause].kind.value
 
 
-def bills(outcome: Outcome) -> pd.DataFrame:
-    """Return what log operations cost, one row a run, operation and part of its bill.
+def operation_times(outcome: Outcome) -> pd.DataFrame:
+    """Return what log operations cost, one row a run, operation and part of its time.
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``operation``, ``part`` (a cost of the host
     profile, or what was waited for), ``time_ns``. All operations of a kind in a run are summed.
@@ -133,8 +133,8 @@ def bills(outcome: Outcome) -> pd.DataFrame:
     rows: list[Row] = [
         where | {"operation": operation, "part": part, "time_ns": time_ns}
         for where, run in every_run(outcome)
-        for operation, bill in run.bills.items()
-        for part, time_ns in bill.items()
+        for operation, spent in run.operation_times.items()
+        for part, time_ns in spent.items()
     ]
     return frame(rows, ["setting", "policy", "seed", "operation", "part", "time_ns"])
 

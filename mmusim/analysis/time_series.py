@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mmusim.analysis.moments import utilisation as at_instants
 from mmusim.stats.studentized import Floats
 from mmusim.timeline.record import Timeline
 from mmusim.trace.records import Trace
@@ -43,8 +44,6 @@ def utilisation(timeline: Timeline, window_ns: int) -> Floats:
     ValueError
         If the window does not fit, or something is left out of the timeline.
     """
-    from mmusim.analysis.moments import utilisation as at_instants
-
     if timeline.left_out:
         raise ValueError(f"{timeline.left_out}; look at a shorter part of the run")
     length = timeline.end_ns - timeline.start_ns

@@ -107,10 +107,37 @@ class MisfitError(ValueError):
         super().__init__(f"{rule}; {remedy}")
         self.key, self.value = key, value
 
+    def under(self, condition: str) -> MisfitError:
+        """Return the same, said to hold under a condition."""
+        rule, _, remedy = str(self).partition("; ")
+        return MisfitError(self.key, self.value, f"{rule} ({condition})", remedy)
+
     def complaint(self, source: str) -> ConfigError:
         """Return the error for users, about `source`."""
         rule, _, remedy = str(self).partition("; ")
         return ConfigError.of(source, self.key, self.value, rule, remedy)
+
+
+class MisfitsError(ValueError):
+    """Several misfits of one input; for validators that find them all."""
+
+    def __init__(self, misfits: Sequence[MisfitError]) -> None:
+        """Carry them."""
+        super().__init__("\n".join(map(str, misfits)))
+        self.misfits = tuple(misfits)
+
+    @classmethod
+    def raise_any(cls, misfits: Iterable[MisfitError]) -> None:
+        """Raise if there is one.
+
+        Raises
+        ------
+        MisfitsError
+            With all of them.
+        """
+        found = list(misfits)
+        if found:
+            raise cls(found)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -8,13 +8,33 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from mmusim.base.errors import nearest
-from mmusim.base.units import NS, parse_bytes, parse_fraction, parse_ns, parse_rate, show_bytes
+from mmusim.base.units import (
+    BYTES,
+    NS,
+    RATES,
+    parse_bytes,
+    parse_fraction,
+    parse_ns,
+    parse_rate,
+    show_bytes,
+)
 
 
 class Strict(BaseModel):
-    """A frozen value that refuses unknown keys and wrong types."""
+    """A frozen value that refuses unknown keys, wrong types, infinity and NaN.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    The docstring below a field is its description in the JSON schema.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )  # fmt: skip
+
+
+def shown(example: Any, unit: str = "") -> Any:
+    """Give a field an example as files write it, and a unit where its type has none."""
+    return Field(examples=[example], json_schema_extra={"unit": unit} if unit else None)
 
 
 def _text_only(parse: Callable[[str], float], example: str) -> Callable[[Any], float]:
@@ -34,15 +54,23 @@ def exact_ns(ns: float) -> str:
     return f"{ns:.17g}ns"
 
 
-def _schema(pattern: str, example: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+def _schema(what: str, units: Iterable[str], example: str) -> WithJsonSchema:
+    unit = f"{what}: {', '.join(units)}"
+    return WithJsonSchema(
+        {"type": "string", "pattern": _pattern(units), "examples": [example], "unit": unit}
+    )
+
+
+def _pattern(units: Iterable[str]) -> str:
+    number = r"[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?"
+    return rf"^\s*{number}\s*({'|'.join(units)})\s*$"
 
 
 Time = Annotated[
     float,
     BeforeValidator(_text_only(parse_ns, '"300ms"')),
     PlainSerializer(exact_ns, return_type=str),
-    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(ns|us|µs|ms|s|min)\s*$", "300ms"),
+    _schema("time", NS, "300ms"),
 ]
 """A time, ``"300ms"``: float nanoseconds inside."""
 
@@ -50,7 +78,7 @@ Size = Annotated[
     int,
     BeforeValidator(_text_only(parse_bytes, '"4GiB"')),
     PlainSerializer(show_bytes, return_type=str),
-    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*([KMGT]iB|[kMGT]B|B)\s*$", "4GiB"),
+    _schema("size", BYTES, "4GiB"),
 ]
 """A size, ``"4GiB"``: int bytes inside."""
 
@@ -58,10 +86,7 @@ Rate = Annotated[
     int,
     BeforeValidator(_text_only(parse_rate, '"128MiB/s"')),
     PlainSerializer(lambda rate: f"{show_bytes(rate)}/s", return_type=str),
-    _schema(
-        r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*(([KMGT]iB|[kMGT]B|B)|[MG]bit)/s\s*$",
-        "128MiB/s",
-    ),
+    _schema("rate", RATES, "128MiB/s"),
 ]
 """Data per time, ``"128MiB/s"``: int bytes per second inside."""
 
@@ -69,12 +94,12 @@ Share = Annotated[
     float,
     BeforeValidator(_text_only(parse_fraction, '"20%"')),
     PlainSerializer(lambda share: f"{share * 100:.15g}%", return_type=str),
-    _schema(r"^\s*[0-9][0-9_]*(\.[0-9]+)?(e[+-]?[0-9]{1,2})?\s*%\s*$", "20%"),
+    _schema("share", ["%"], "20%"),
 ]
 """A share, ``"20%"``: float from 0 to 1 inside."""
 
-Count = Annotated[int, Field(ge=1)]
-"""A whole number of at least 1."""
+Count = Annotated[int, Field(ge=1, le=10**9)]
+"""A whole number from 1 to a billion."""
 
 
 def known_name(what: str, name: str, names: Iterable[str]) -> str:

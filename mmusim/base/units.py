@@ -5,31 +5,64 @@ Inside mmusim time is an ``int`` of nanoseconds and memory an ``int`` of bytes.
 
 from __future__ import annotations
 
+import math
 import re
-from decimal import Decimal
+from collections.abc import Mapping
+from fractions import Fraction
 from typing import Final
 
 PAGE: Final = 4096
 PAGES_PER_REGION: Final = 512  # a region is what one 2 MiB spte maps
 REGION: Final = PAGE * PAGES_PER_REGION
+MOST_BYTES: Final = 1 << 62
+"""Sizes and rates stay below, so that sums of two fit 63 bits."""
 
 NS: Final = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9}
 BYTES: Final = {
     "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
-    "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "bytes": 1, "kbytes": 1 << 10,
 }  # fmt: skip
-RATES: Final = {f"{unit}/s": size for unit, size in BYTES.items()} | {
-    "Mbit/s": 10**6 // 8, "Gbit/s": 10**9 // 8,
+"""As tools print them: `kbytes` are QEMU's, of 1,024 bytes."""
+_BITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+RATES: Final[dict[str, int | Fraction]] = {
+    **{f"{unit}/s": size for unit, size in BYTES.items()},
+    **{
+        f"{size}{bits}": Fraction(factor, 8)
+        for size, factor in _BITS.items()
+        for bits in ("bit/s", "b/s", "bps")
+    },
+    "mbps": Fraction(10**6, 8),
+}
+"""Of networks in bits: `Gbit/s`, `Gb/s` and `Gbps` are one; `mbps` is QEMU's for Mbit/s."""
+
+_OTHER_SPELLINGS: Final = {
+    "bytes", "kbytes", "bytes/s", "kbytes/s", "bit/s", "b/s", "bps", "kbit/s", "kb/s", "kbps",
+    "Mb/s", "Mbps", "Gb/s", "Gbps", "Tbit/s", "Tb/s", "Tbps", "mbps",
 }  # fmt: skip
+"""Units that are read and not listed in messages."""
 
 _QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*([A-Za-zµ%/]+)\s*")
 
 
-def _quantity(text: str, units: dict[str, int], example: str) -> Decimal:
+def _quantity(text: str, units: Mapping[str, int | Fraction], example: str) -> Fraction:
     match = _QUANTITY.fullmatch(text)
-    if match is None or match[2] not in units:
-        raise ValueError(f"must be a number and a unit of {', '.join(units)}; write e.g. {example}")
-    return Decimal(match[1].replace("_", "")) * units[match[2]]
+    if match is None or match[2] not in units or len(match[1]) > 4000:
+        names = [unit for unit in units if unit not in _OTHER_SPELLINGS]
+        raise ValueError(f"must be a number and a unit of {', '.join(names)}; write e.g. {example}")
+    return Fraction(match[1].replace("_", "")) * units[match[2]]
+
+
+def _whole(amount: Fraction, what: str, example: str) -> int:
+    """Round to whole bytes, halves up: the one rule of rounding for sizes and rates.
+
+    Tools print `1986.83MiB/s`; nobody means a fraction of a byte by it.
+    """
+    rounded = math.floor(amount + Fraction(1, 2))
+    if amount and not rounded:
+        raise ValueError(f"must be {what} or more; write e.g. {example}")
+    if rounded >= MOST_BYTES:
+        raise ValueError(f"must be less than {MOST_BYTES >> 60} EiB; write e.g. {example}")
+    return rounded
 
 
 def parse_ns(text: str) -> float:
@@ -40,38 +73,33 @@ def parse_ns(text: str) -> float:
     ValueError
         If the text is not a number followed by a known unit.
     """
-    ns = float(_quantity(text, NS, '"300ms"'))
-    if ns >= 1e18:
+    ns = _quantity(text, NS, '"300ms"')
+    if ns >= 10**18:
         raise ValueError('must be shorter than 30 years; write e.g. "300ms"')
-    return ns
+    return float(ns)
 
 
 def parse_bytes(text: str) -> int:
-    """Read a size such as ``"4GiB"``; return bytes.
+    """Read a size such as ``"4GiB"`` or ``"12466991104B"``; return bytes, rounded to whole ones.
 
     Raises
     ------
     ValueError
-        If the text is not a number followed by a known unit, or no whole number of bytes.
+        If the text is not a number followed by a known unit, is less than half a byte but not 0, or
+        does not fit 62 bits.
     """
-    size = _quantity(text, BYTES, '"4GiB"')
-    if size != int(size):
-        raise ValueError('must be a whole number of bytes; write e.g. "4GiB"')
-    return int(size)
+    return _whole(_quantity(text, BYTES, '"4GiB"'), "a byte", '"4GiB"')
 
 
 def parse_rate(text: str) -> int:
-    """Read a rate such as ``"128MiB/s"`` or ``"10Gbit/s"``; return bytes per second.
+    """Read a rate such as ``"1986.83MiB/s"`` or ``"10Gbps"``; return bytes per second, rounded.
 
     Raises
     ------
     ValueError
-        If the text is not a number followed by a known unit, or no whole number of bytes a second.
+        As :func:`parse_bytes`.
     """
-    rate = _quantity(text, RATES, '"128MiB/s"')
-    if rate != int(rate):
-        raise ValueError('must be a whole number of bytes per second; write e.g. "128MiB/s"')
-    return int(rate)
+    return _whole(_quantity(text, RATES, '"128MiB/s"'), "a byte per second", '"128MiB/s"')
 
 
 def parse_fraction(text: str) -> float:
@@ -82,10 +110,10 @@ def parse_fraction(text: str) -> float:
     ValueError
         If the text is not a percentage from 0 to 100.
     """
-    share = float(_quantity(text, {"%": 1}, '"20%"')) / 100
-    if not 0 <= share <= 1:
+    share = _quantity(text, {"%": 1}, '"20%"')
+    if share > 100:
         raise ValueError('must lie between 0% and 100%; write e.g. "20%"')
-    return share
+    return float(share) / 100
 
 
 def show_ns(ns: float) -> str:
@@ -97,7 +125,7 @@ def show_ns(ns: float) -> str:
 
 
 def show_number(value: float) -> str:
-    """Write a figure for people: whole with separators if it is large, else six digits."""
+    """Write a number for people: whole with separators if it is large, else six digits."""
     return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.6g}"
 
 

@@ -12,10 +12,8 @@ from mmusim.config.settings import Setting
 from mmusim.metrics.measure import Metrics, theory
 from mmusim.stats import Interval, mean_interval, paired_difference, paired_ratio
 from mmusim.stats.hosts import OverHosts
+from mmusim.stats.significance import ALPHA
 from mmusim.vocabulary import METRICS
-
-ALPHA = 0.05
-"""An interval, or a family of them, misses the truth this often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

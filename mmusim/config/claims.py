@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from mmusim.base.errors import nearest
-from mmusim.base.quantities import Share, Strict, Time
+from mmusim.base.quantities import Share, Strict, Time, shown
 from mmusim.vocabulary import METRICS
 
 
@@ -52,6 +53,15 @@ _SIDES: Final = {
 }
 
 
+def _no_nan(bound: float) -> float:
+    if math.isnan(bound):
+        raise ValueError("is not a number; write lowest or highest, or inf for no bound")
+    return bound
+
+
+Bound = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_no_nan)]
+
+
 class Claim(Strict):
     """A sentence with numbers, to be supported or refuted by the runs.
 
@@ -61,24 +71,62 @@ class Claim(Strict):
     come `within` a share of a `published` value; a `policy` whose mean must agree with `theory`.
     """
 
-    says: str
-    origin: Origin = "hypothesis"
-    source: str = ""
-    """Who said it where; of a published claim it is required."""
-    refuted: str = ""
-    """The runs are known to refute it, and why. It stays, is reported, and is no failure."""
-    metric: MetricName = "phase_time"
-    ratio: str | None = None
-    difference: str | None = None
-    order: str | None = None
-    best: str | None = None
-    expect: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
-    policy: str | None = None
-    published: Time | None = None
-    within: Share | None = None
-    theory: bool = False
-    where: dict[str, list[Any]] = Field(default_factory=dict)
-    """Cells it is about: label (`variant` or a swept key) -> values; empty: all."""
+    says: Annotated[str, shown("Reads are twice as fast with lazy-drop")]
+    """The sentence that the runs judge."""
+    origin: Annotated[Origin, shown("published")] = "hypothesis"
+    """Why the claim is made. `published`: somebody else said it, and `source` says who and where.
+    `theory`: a closed form. `mechanism`: it follows from what the model does. `hypothesis`:
+    written before the runs. `observed`: written after looking at runs.
+    """
+    source: Annotated[str, shown("linux-kernel, 14 November 2012")] = ""
+    """Who said it, and where. A published claim needs it."""
+    refuted: Annotated[str, shown("The model has no NUMA.")] = ""
+    """The reason, if the runs are known to refute the claim. The claim stays in the report and is
+    no failure.
+    """
+    metric: Annotated[MetricName, shown("p99_latency")] = "phase_time"
+    """The metric that the claim is about."""
+    ratio: Annotated[str | None, shown("lazy-drop / eager-drop")] = None
+    """Two policies; the first mean divided by the second must lie within `expect`. Without it, the
+    claim is of another kind.
+    """
+    difference: Annotated[str | None, shown("lazy-drop - eager-drop")] = None
+    """Two policies; the first mean minus the second must lie within `expect`. Without it, the claim
+    is of another kind.
+    """
+    order: Annotated[str | None, shown("lazy-drop < eager-drop")] = None
+    """Two policies; the first must be lower than the second. Without it, the claim is of another
+    kind.
+    """
+    best: Annotated[str | None, shown("lazy-drop")] = None
+    """The policy that must be the best of all, or no more than `within` worse than the best.
+    Without it, the claim is of another kind.
+    """
+    expect: Annotated[
+        Annotated[list[Bound], Field(min_length=2, max_length=2)] | None,
+        shown([0.4, 0.6], "a ratio, or the unit of the metric"),
+    ] = None
+    """Lowest and highest value that supports the claim. Without it, the claim has no range."""
+    policy: Annotated[str | None, shown("lazy-drop")] = None
+    """The policy whose mean must lie within `expect`, near `published`, or agree with `theory`.
+    Without it, the claim compares policies.
+    """
+    published: Annotated[Time | None, shown("11404197ns")] = None
+    """The published time that the mean must come near. Without it, the claim has no published
+    value.
+    """
+    within: Annotated[Share | None, shown("1%")] = None
+    """How far the mean may be from `published`, or from the best policy. Without it, `best` allows
+    no distance.
+    """
+    theory: Annotated[bool, shown(True)] = False
+    """The mean must agree with the closed form of the metric."""
+    where: Annotated[dict[str, list[Any]], shown({"variant": ["R1", "R3"]})] = Field(
+        default_factory=dict
+    )
+    """Settings that the claim is about: label (`variant` or a swept key) and its values. An empty
+    table means all.
+    """
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -97,9 +145,13 @@ class Claim(Strict):
             lowest, highest = self.expect
             if lowest > highest or (lowest == highest and self.ratio is not None):
                 raise ValueError("expect must ascend; write [lowest, highest]")
+            if math.isinf(lowest) and math.isinf(highest):
+                raise ValueError("expect bounds nothing; give one finite number at least")
         for key, (_, example) in _SIDES.items():
             if getattr(self, key) is not None and len(self.sides) != 2:
                 raise ValueError(f'{key} must name two policies; write e.g. "{example}"')
+            if getattr(self, key) is not None and self.sides[0] == self.sides[1]:
+                raise ValueError(f"{key} holds a policy against itself; name two policies")
         if self.origin == "published" and not self.source:
             raise ValueError("a published claim needs a source; say who said it where")
         return self

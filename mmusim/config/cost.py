@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmusim.base.quantities import Strict, Time
+from mmusim.base.quantities import Strict, Time, shown
 from mmusim.costs.distributions import (
     LONGEST_NS,
     Constant,
@@ -26,12 +27,18 @@ Positive = Annotated[CostTime, Field(gt=0)]
 class LognormalSpec(Strict):
     """``{median = "1us", p99 = "3us"}``, or ``mean`` in place of ``median``."""
 
-    median: Positive | None = None
-    mean: Positive | None = None
-    p90: Positive | None = None
-    p95: Positive | None = None
-    p99: Positive | None = None
-    p999: Positive | None = None
+    median: Annotated[Positive | None, shown("1us")] = None
+    """Median. Without it, the distribution needs `mean`."""
+    mean: Annotated[Positive | None, shown("1us")] = None
+    """Mean. Without it, the distribution needs `median`."""
+    p90: Annotated[Positive | None, shown("2us")] = None
+    """90th percentile. Without it, another percentile is given."""
+    p95: Annotated[Positive | None, shown("2us")] = None
+    """95th percentile. Without it, another percentile is given."""
+    p99: Annotated[Positive | None, shown("3us")] = None
+    """99th percentile. Without it, another percentile is given."""
+    p999: Annotated[Positive | None, shown("5us")] = None
+    """99.9th percentile. Without it, another percentile is given."""
 
     @model_validator(mode="after")
     def _solvable(self) -> Self:
@@ -60,8 +67,10 @@ class LognormalSpec(Strict):
 class GammaSpec(Strict):
     """``{mean = "1us", cv = 0.5}``; cv 1 is the exponential distribution."""
 
-    mean: Positive
-    cv: Annotated[float, Field(gt=0, le=3)]
+    mean: Annotated[Positive, shown("1us")]
+    """Mean."""
+    cv: Annotated[float, Field(gt=0, le=3), shown(0.5, "ratio")]
+    """Coefficient of variation. 1 is the exponential distribution."""
 
     def distribution(self) -> Distribution:
         """Return the gamma distribution."""
@@ -71,8 +80,10 @@ class GammaSpec(Strict):
 class QuantileSpec(Strict):
     """``{p = [0, 0.5, 1], value = ["1us", "2us", "9us"]}``: linear between measured quantiles."""
 
-    p: list[float]
-    value: list[CostTime]
+    p: Annotated[list[float], shown([0, 0.5, 1], "probability")]
+    """Probabilities in ascending order, from 0 to 1."""
+    value: Annotated[list[CostTime], shown(["1us", "2us", "9us"])]
+    """The quantile of each probability."""
 
     @model_validator(mode="after")
     def _table(self) -> Self:
@@ -92,8 +103,10 @@ class QuantileSpec(Strict):
 class ShiftedSpec(Strict):
     """``{by = "1us", base = COST}``."""
 
-    by: CostTime
-    base: CostSpec
+    by: Annotated[CostTime, shown("1us")]
+    """The constant that is added."""
+    base: Annotated[CostSpec, shown({"gamma": {"mean": "1us", "cv": 1.0}})]
+    """The distribution that is shifted."""
 
     def distribution(self) -> Distribution:
         """Return the shifted distribution."""
@@ -103,14 +116,27 @@ class ShiftedSpec(Strict):
 class PartSpec(Strict):
     """``{weight = 1, of = COST}``: one part of a mixture."""
 
-    weight: Annotated[float, Field(gt=0)]
-    of: CostSpec
+    weight: Annotated[float, Field(gt=0), shown(1, "relative weight")]
+    """Weight of the part among the weights of all parts."""
+    of: Annotated[CostSpec, shown("1us")]
+    """Distribution of the part."""
 
 
 class MixtureSpec(Strict):
     """``{parts = [{weight = 999, of = COST}, {weight = 1, of = COST}]}``."""
 
-    parts: Annotated[list[PartSpec], Field(min_length=1)]
+    parts: Annotated[
+        list[PartSpec],
+        Field(min_length=1, max_length=1000),
+        shown([{"weight": 999, "of": "1us"}, {"weight": 1, "of": "50us"}]),
+    ]
+    """The parts of the mixture."""
+
+    @model_validator(mode="after")
+    def _weighs(self) -> Self:
+        if not math.isfinite(sum(part.weight for part in self.parts)):
+            raise ValueError("has weights whose sum is infinite; write smaller ones")
+        return self
 
     def distribution(self) -> Distribution:
         """Return the mixture."""
@@ -120,11 +146,18 @@ class MixtureSpec(Strict):
 class Shape(Strict):
     """A distribution by the name of its shape; exactly one key."""
 
-    lognormal: LognormalSpec | None = None
-    gamma: GammaSpec | None = None
-    quantiles: QuantileSpec | None = None
-    shifted: ShiftedSpec | None = None
-    mixture: MixtureSpec | None = None
+    lognormal: Annotated[LognormalSpec | None, shown({"median": "1us", "p99": "3us"})] = None
+    """A lognormal distribution. Without it, another shape is given."""
+    gamma: Annotated[GammaSpec | None, shown({"mean": "1us", "cv": 0.5})] = None
+    """A gamma distribution. Without it, another shape is given."""
+    quantiles: Annotated[
+        QuantileSpec | None, shown({"p": [0, 0.5, 1], "value": ["1us", "2us", "9us"]})
+    ] = None
+    """A table of quantiles, linear in between. Without it, another shape is given."""
+    shifted: Annotated[ShiftedSpec | None, shown({"by": "1us", "base": "2us"})] = None
+    """A distribution plus a constant. Without it, another shape is given."""
+    mixture: Annotated[MixtureSpec | None, shown({"parts": [{"weight": 1, "of": "1us"}]})] = None
+    """One of several distributions, by weight. Without it, another shape is given."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from mmusim.base.errors import nearest
-from mmusim.base.quantities import Share, Size, Strict, Time
+from mmusim.base.quantities import Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_bytes
 from mmusim.config.migrate import Migrate, Migration
 from mmusim.config.page_table_write import WritePageTable
@@ -35,42 +35,59 @@ REPORTS: Final = {
 class Pass(GuestPhase):
     """Every vCPU touches each of its pages once, or the first `pages` of them."""
 
-    do: Literal["read", "write"]
-    pages: Share = 1.0
-    order: Order = "sequential"
+    do: Annotated[Literal["read", "write"], shown("write")]
+    """The kind of phase."""
+    pages: Annotated[Share, shown("10%")] = 1.0
+    """Share of the pages of each vCPU that the phase touches: the first ones in the order."""
+    order: Annotated[Order, shown("random")] = "sequential"
+    """Order of the pages: `sequential`; `permuted`, one fixed order, that of the recorded kernel
+    counters; `random`, a new order per seed, vCPU and phase.
+    """
 
 
 class Touch(GuestPhase):
     """As read and write, but the share `writes` of the accesses are writes, by lot."""
 
-    do: Literal["touch"]
-    pages: Share = 1.0
-    writes: Share = 1.0
-    order: Order = "sequential"
-    overlap: bool = False
-    """Every vCPU touches the memory of all."""
+    do: Annotated[Literal["touch"], shown("touch")]
+    """The kind of phase."""
+    pages: Annotated[Share, shown("10%")] = 1.0
+    """Share of the pages of each vCPU that the phase touches: the first ones in the order."""
+    writes: Annotated[Share, shown("5%")] = 1.0
+    """Share of the accesses that are writes, drawn access by access."""
+    order: Annotated[Order, shown("random")] = "sequential"
+    """Order of the pages: `sequential`; `permuted`, one fixed order, that of the recorded kernel
+    counters; `random`, a new order per seed, vCPU and phase.
+    """
+    overlap: Annotated[bool, shown(True)] = False
+    """Each vCPU touches the memory of all vCPUs."""
 
 
 class Run(GuestPhase):
     """Every vCPU runs the workload of that name."""
 
-    do: Literal["run"]
-    workload: str
+    do: Annotated[Literal["run"], shown("run")]
+    """The kind of phase."""
+    workload: Annotated[str, shown("my-service")]
+    """Name of the workload that each vCPU runs."""
 
 
 class Log(Named):
     """A log operation on the slot, by the host thread."""
 
-    do: Literal[
-        "enable-logging", "disable-logging", "get-dirty-log", "harvest-ring", "wait"
-    ]  # fmt: skip
+    do: Annotated[
+        Literal["enable-logging", "disable-logging", "get-dirty-log", "harvest-ring", "wait"],
+        shown("get-dirty-log"),
+    ]
+    """The log operation on the slot."""
 
 
 class Recreate(Named):
     """The slot is deleted and made again, with logging switched on unless told otherwise."""
 
-    do: Literal["recreate-slot"]
-    logging: bool = True
+    do: Annotated[Literal["recreate-slot"], shown("recreate-slot")]
+    """The kind of phase."""
+    logging: Annotated[bool, shown(False)] = True
+    """The new slot logs."""
 
 
 def _whole_words(chunk: int | None) -> int | None:
@@ -86,8 +103,12 @@ Chunk = Annotated[Size | None, AfterValidator(_whole_words)]
 class Clear(Named):
     """KVM_CLEAR_DIRTY_LOG over the slot, with the bitmap of the last get, in chunks."""
 
-    do: Literal["clear-dirty-log"]
-    chunk: Chunk = None
+    do: Annotated[Literal["clear-dirty-log"], shown("clear-dirty-log")]
+    """The kind of phase."""
+    chunk: Annotated[Chunk, shown("1GiB")] = None
+    """Guest memory of one `KVM_CLEAR_DIRTY_LOG`, in multiples of 256 KiB. Without it, one clear
+    covers the slot.
+    """
 
 
 class Sync(Named):
@@ -95,15 +116,21 @@ class Sync(Named):
     clear in chunks, or harvest of the rings.
     """
 
-    do: Literal["sync-dirty-log"]
-    chunk: Chunk = None
+    do: Annotated[Literal["sync-dirty-log"], shown("sync-dirty-log")]
+    """The kind of phase."""
+    chunk: Annotated[Chunk, shown("1GiB")] = None
+    """Guest memory of one `KVM_CLEAR_DIRTY_LOG`, in multiples of 256 KiB. Without it, one clear
+    covers the slot.
+    """
 
 
 class Sleep(Named):
     """The host thread lets time pass."""
 
-    do: Literal["sleep"]
-    time: Time
+    do: Annotated[Literal["sleep"], shown("sleep")]
+    """The kind of phase."""
+    time: Annotated[Time, shown("10ms")]
+    """How long the host thread sleeps."""
 
 
 Phase = Annotated[
@@ -128,19 +155,28 @@ RingSize = Annotated[int, AfterValidator(_a_ring), Field(alias="dirty-ring-size"
 class Driver(Strict):
     """What the host does to the guest: phases, one after the other."""
 
-    kind: Literal["script"] = "script"
-    manual_protect: ManualProtect = None
-    """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2; off, unless a policy says how dirty pages are reported."""
-    all_set_keeps_mmu_writable: bool = False
-    """A what-if: the first clear of an all-set bitmap leaves mmu_writable to large sptes, so small
-    ones split from them may be fixed without mmu_lock."""
-    dirty_ring_size: RingSize = 4096
-    """Entries of each vCPU's dirty ring, where the policy has rings."""
-    migration: Migration = Field(default_factory=Migration)
-    """What `migrate` phases are told."""
-    measure: str = "last"
-    """The guest phase whose time and latencies are compared: `last`, or a name."""
-    phases: Annotated[list[Phase], Field(min_length=1)]
+    kind: Annotated[Literal["script"], shown("script")] = "script"
+    """The kind of driver."""
+    manual_protect: Annotated[ManualProtect, shown("initially-all-set")] = None
+    """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2. Without it, the policy decides, and else it is off."""
+    all_set_keeps_mmu_writable: Annotated[bool, shown(True)] = False
+    """A what-if: the first clear of an all-set bitmap leaves `mmu_writable` to large sptes. Small
+    sptes that a fault splits from them then take the fast path.
+    """
+    dirty_ring_size: Annotated[RingSize, shown(4096, "entries")] = 4096
+    """Entries of the dirty ring of each vCPU, for policies with rings; a power of two. An entry
+    takes 16 bytes.
+    """
+    migration: Annotated[Migration, shown({})] = Field(default_factory=Migration)
+    """Parameters of the phases `migrate`."""
+    measure: Annotated[str, shown("first pass")] = "last"
+    """The guest phase whose time and latencies are compared: `last`, or the name of a phase."""
+    phases: Annotated[
+        list[Phase],
+        Field(min_length=1, max_length=4096),
+        shown([{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]),
+    ]
+    """The phases, in their order."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from mmusim.base.errors import MisfitError, nearest
-from mmusim.base.quantities import Strict
+from mmusim.base.errors import ConfigError, MisfitError, MisfitsError, nearest
+from mmusim.base.quantities import Strict, shown
 from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
@@ -25,7 +26,9 @@ from mmusim.workload.sequential import Sequential
 
 def kind(driver: Any) -> str:
     """Return the kind of a driver, which may be left out; messages name it by this function."""
-    return str(driver.get("kind", "script") if isinstance(driver, dict) else driver.kind)
+    if isinstance(driver, dict):
+        return str(driver.get("kind", "script"))
+    return str(getattr(driver, "kind", "script"))  # no table: the model complains
 
 
 AnyDriver = Annotated[
@@ -37,9 +40,14 @@ AnyDriver = Annotated[
 class Reduced(Strict):
     """A smoke test of the experiment, small enough for every change: few seeds, few settings."""
 
-    seeds: Annotated[int, Field(ge=2)] = 5
-    where: dict[str, list[Any]] = Field(default_factory=dict)
-    """Settings that are kept: label (`variant` or a swept key) -> values; empty: all."""
+    seeds: Annotated[int, Field(ge=2), shown(5, "seeds")] = 5
+    """Number of seeds of the reduced run."""
+    where: Annotated[dict[str, list[Any]], shown({"vm.vcpus": [1, 4]})] = Field(
+        default_factory=dict
+    )
+    """Settings that the reduced run keeps: label (`variant` or a swept key) and its values. An
+    empty table keeps all.
+    """
 
     def keeps(self, labels: dict[str, Any]) -> bool:
         """Tell whether the setting with these labels is run at reduced size."""
@@ -49,52 +57,88 @@ class Reduced(Strict):
 class Experiment(Strict):
     """One question and everything needed to answer it."""
 
-    schema_: Annotated[int, Field(alias="schema", ge=1, le=1)]
-    """Version of this file format."""
-    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-    question: str
-    source: str = ""
-    notes: str = ""
-    """Printed in the report below the answer."""
-    answer_by: MetricName = "phase_time"
-    """The metric that answers the question, in the report's first sentence and figure."""
-    vm: Vm = Field(default_factory=Vm)
-    host: Host
-    policies: Policies
-    driver: AnyDriver
-    workloads: dict[str, Workload] = Field(default_factory=dict)
-    """By the name that `run` phases use."""
-    replications: Replications = Field(default_factory=Replications)
-    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Named settings: each a table of dotted keys and the values they take."""
-    swept: Annotated[Sweep, Field(alias="sweep")] = Field(default_factory=Sweep)
-    """Dotted keys and lists of values; every combination is run. Also `zip` and `sample`."""
-    claims: list[Claim] = Field(default_factory=list)
-    reduced: Reduced = Field(default_factory=Reduced)
-    """What `mmusim check --reduced` runs of it."""
-    reported: Reported | None = None
-    """What a real migration reported; `mmusim run` prints it beside what is simulated."""
+    schema_: Annotated[int, Field(alias="schema", ge=1, le=1), shown(1, "version")]
+    """Version of the file format."""
+    id: Annotated[
+        str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100), shown("my-guest")
+    ]
+    """Name of the experiment: lower-case words and digits with hyphens. The run directory is
+    `results/ID`.
+    """
+    question: Annotated[str, shown("Does eager splitting help my guest?")]
+    """The question that the runs answer. Reports print it."""
+    source: Annotated[str, shown("linux-kernel, 14 November 2012")] = ""
+    """Where the question or its figures come from. Reports print it."""
+    notes: Annotated[str, shown("The host of the measurement is unknown.")] = ""
+    """Remarks that the report prints below the answer."""
+    answer_by: Annotated[MetricName, shown("p99_request")] = "phase_time"
+    """The metric that answers the question. The first sentence and figure of the report show it.
+    """
+    vm: Annotated[Vm, shown({"vcpus": 4, "memory": "4GiB"})] = Field(default_factory=Vm)
+    """The guest and the kernel under it."""
+    host: Annotated[Host, shown({"profile": "skylake-2021"})]
+    """The machine under the kernel."""
+    policies: Annotated[Policies, shown({"baseline": "eager-drop", "compare": ["lazy-drop"]})]
+    """The policies that are compared."""
+    driver: Annotated[
+        AnyDriver, shown({"phases": [{"do": "write"}, {"do": "enable-logging"}, {"do": "read"}]})
+    ]
+    """What the host does to the guest: a script of phases, or the driver of `dirty_log_perf_test`.
+    """
+    workloads: Annotated[dict[str, Workload], shown({"my-service": {"pattern": "zipf"}})] = Field(
+        default_factory=dict
+    )
+    """Workloads by the names that the phases `run` and `migrate` use."""
+    replications: Annotated[Replications, shown({"seeds": 30})] = Field(
+        default_factory=Replications
+    )
+    """How often each setting is run."""
+    variants: Annotated[dict[str, dict[str, Any]], shown({"large": {"vm.memory": "64GiB"}})] = (
+        Field(default_factory=dict)
+    )
+    """Named variants. Each is a table of dotted keys and their values."""
+    swept: Annotated[Sweep, Field(alias="sweep"), shown({"vm.vcpus": [1, 4, 16]})] = Field(
+        default_factory=Sweep
+    )
+    """Dotted keys with lists of values; mmusim runs every combination. The tables `zip` and
+    `sample` give further settings.
+    """
+    claims: Annotated[
+        list[Claim], shown([{"says": "Lazy is faster", "order": "lazy-drop < eager-drop"}])
+    ] = Field(default_factory=list)
+    """Sentences with numbers that the runs judge."""
+    reduced: Annotated[Reduced, shown({"seeds": 2})] = Field(default_factory=Reduced)
+    """The reduced run that `mmusim check --reduced` makes."""
+    reported: Annotated[Reported | None, shown({"source": "query_migrate.json"})] = None
+    """What a real migration reported. `mmusim import` writes this table. Without it, nothing is
+    compared.
+    """
 
     @model_validator(mode="after")
-    def _names_resolve(self) -> Self:
+    def _fits_together(self) -> Self:
+        parts = (self._names(), self._days(), self._choices())
+        MisfitsError.raise_any(itertools.chain.from_iterable(parts))
+        return self
+
+    def _names(self) -> Iterator[MisfitError]:
+        """Yield names that nothing has."""
         phases = self.driver.phases if isinstance(self.driver, Driver) else []
         for number, phase in enumerate(phases, 1):
             if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
                 key = f"driver.phases[{number}].workload"
-                _resolve(key, "workload", phase.workload, self.workloads)
+                yield from _unknown(key, "workload", [phase.workload], self.workloads)
         labels = {"variant": list(self.variants), **self.sweep}
         for number, claim in enumerate(self.claims, 1):
             key = f"claims[{number}]"
-            for policy in claim.sides:
-                _resolve(key, "policy of this experiment", policy, self.policies.all)
-            _resolve_labels(f"{key}.where", claim.where, labels)
-        _resolve_labels("reduced.where", self.reduced.where, labels)
-        return self
+            what = "policy of this experiment"
+            yield from _unknown(key, what, claim.sides, self.policies.all)
+            yield from _unknown_labels(f"{key}.where", claim.where, labels)
+        yield from _unknown_labels("reduced.where", self.reduced.where, labels)
 
-    @model_validator(mode="after")
-    def _migrations_come_to_an_end(self) -> Self:
+    def _days(self) -> Iterator[MisfitError]:
+        """Yield what would make a migration go on for days."""
         if not isinstance(self.driver, Driver):
-            return self
+            return
         migration, phases = self.driver.migration, self.driver.phases
         days = migration.first_pass_s(self.vm.memory) / 86_400
         if days > 1 and not migration.is_limited and any(isinstance(p, Migrate) for p in phases):
@@ -104,37 +148,47 @@ class Experiment(Strict):
                 if limited
                 else ("bandwidth", migration.bandwidth)
             )
-            raise MisfitError(
+            yield MisfitError(
                 f"driver.migration.{key}", f"{show_bytes(rate)}/s",
                 f"takes {days:,.0f} days to send {show_bytes(self.vm.memory)} once",
                 "raise it, or set driver.migration.max_time",
             )  # fmt: skip
-        return self
 
-    @model_validator(mode="after")
-    def _choices_exist_together(self) -> Self:
+    def _choices(self) -> Iterator[MisfitError]:
+        """Yield what is illegal about a policy in this experiment."""
         for name in self.policies.all:
-            policy, _, choices = self.chosen(name)
-            if not policy.tracks:
-                for number, phase in enumerate(self.script(policy).phases, 1):
-                    if isinstance(phase, Migrate):
-                        raise MisfitError(
-                            f"driver.phases[{number}].do", phase.do,
-                            f"needs to know what is dirty, and policy {name!r} logs nothing",
-                            "leave that policy out, or use run in the place of migrate",
-                        )  # fmt: skip
-                continue
-            for key, rule, remedy in self.script(policy).misfits(choices.reporting):
-                raise MisfitError(key, None, f"{rule}, of policy {name!r}", remedy)
-            least = reserve(choices.tracking is Tracking.PML)
-            size = self.driver.dirty_ring_size
-            if choices.reporting is Reporting.DIRTY_RING and size < least:
-                raise MisfitError(
-                    "driver.dirty-ring-size", size,
-                    f"is less than the reserve of {least} entries that PML needs",
-                    "write 1024 or more",
-                )  # fmt: skip
-        return self
+            try:
+                chosen = self.chosen(name)
+                chosen.tables()
+                yield from self._reporting(name, chosen)
+            except MisfitError as misfit:
+                yield misfit
+            except ConfigError as error:
+                for one in error.complaints:
+                    yield MisfitError(f"{one.source}.{one.key}", one.value, one.rule, one.remedy)
+
+    def _reporting(self, name: str, chosen: Chosen) -> Iterator[MisfitError]:
+        """Yield phases that do not go with a policy's way of reporting."""
+        policy, _, choices = chosen
+        if not policy.tracks:
+            for number, phase in enumerate(self.script(policy).phases, 1):
+                if isinstance(phase, Migrate):
+                    yield MisfitError(
+                        f"driver.phases[{number}].do", phase.do,
+                        f"needs to know what is dirty, and policy {name!r} logs nothing",
+                        "leave that policy out, or use run in the place of migrate",
+                    )  # fmt: skip
+            return
+        for key, rule, remedy in self.script(policy).misfits(choices.reporting):
+            yield MisfitError(key, None, f"{rule}, of policy {name!r}", remedy)
+        least = reserve(choices.tracking is Tracking.PML)
+        size = self.driver.dirty_ring_size
+        if choices.reporting is Reporting.DIRTY_RING and size < least:
+            yield MisfitError(
+                "driver.dirty-ring-size", size,
+                f"is less than the reserve of {least} entries that PML needs",
+                "write 1024 or more",
+            )  # fmt: skip
 
     @property
     def sweep(self) -> dict[str, list[Any]]:
@@ -178,7 +232,7 @@ class Experiment(Strict):
         try:
             return choose(
                 policy,
-                kernel=vm.kernel,
+                kernel=vm.kernel if "kernel" in vm.model_fields_set else None,
                 mmu=None if vm.mmu is None else Mmu.of(vm.mmu),
                 reporting=None if manual is None else MANUAL[manual],
             )
@@ -188,16 +242,18 @@ class Experiment(Strict):
             raise
 
 
-def _resolve_labels(
+def _unknown_labels(
     key: str, where: dict[str, list[Any]], labels: dict[str, list[Any]]
-) -> None:  # fmt: skip
+) -> Iterator[MisfitError]:
     for label, values in where.items():
-        _resolve(key, "label of this experiment", label, labels)
-        for value in values:
-            _resolve(key, f"value of {label}", value, labels[label])
+        yield from _unknown(key, "label of this experiment", [label], labels)
+        yield from _unknown(key, f"value of {label}", values, labels.get(label, values))
 
 
-def _resolve(key: str, what: str, name: Any, names: Iterable[Any]) -> None:
-    if name not in names:
-        known = map(str, names)
-        raise MisfitError(key, name, f"is not a {what}", nearest(str(name), known))
+def _unknown(
+    key: str, what: str, wanted: Iterable[Any], names: Iterable[Any]
+) -> Iterator[MisfitError]:
+    names = list(names)
+    for name in wanted:
+        if name not in names:
+            yield MisfitError(key, name, f"is not a {what}", nearest(str(name), map(str, names)))

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.base.quantities import Strict
 from mmusim.config.cost import CostSpec, distribution
+from mmusim.config.load import load
 from mmusim.config.measured import Certainty, Interference, Measurement, hits_for
 from mmusim.costs.distributions import Distribution
 from mmusim.vocabulary import COSTS
@@ -101,8 +102,6 @@ def load_profile(name: str, folder: Path = Path(), source: str = "host") -> Host
     ConfigError
         If there is no such profile, or with all that is wrong in the file.
     """
-    from mmusim.config.load import load
-
     shipped = shipped_profiles()
     if name not in shipped and not name.endswith(".toml"):
         raise ConfigError.of(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 import types
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from mmusim.base.errors import Complaint, ConfigError, MisfitError, nearest
+from mmusim.base.errors import Complaint, ConfigError, MisfitError, MisfitsError, nearest
+from mmusim.base.parsing import read_toml
 from mmusim.config.renamed import renamed
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -23,29 +24,11 @@ _FIXED = {  # pydantic's type of error -> rule, remedy
     "bool_type": ("must be true or false", "write it without quotes"),
     "list_type": ("must be a list", "put it in [ ]"),
     "dict_type": ("must be a table", "write it as { key = value }"),
+    "model_attributes_type": ("must be a table", "write it as { key = value }"),
+    "finite_number": ("must be finite", "write a number"),
     "model_type": ("must be a table", "write it as { key = value }"),
     "string_too_short": ("must not be empty", "fill it in"),
 }
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise ConfigError.of(
-            str(path), "file", None, f"cannot be read ({e.strerror})", "check path and permissions"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError.of(
-            str(path), "file", None, f"is not valid TOML: {e}", "mend the syntax at that place"
-        ) from None
 
 
 def load(path: Path, model: type[Model]) -> Model:
@@ -70,7 +53,19 @@ def check(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError([_complaint(e, model, source) for e in error.errors()]) from None
+        found = [one for e in error.errors() for one in _complaints(e, model, source)]
+        raise ConfigError(found) from None
+
+
+def _complaints(error: Any, model: type[BaseModel], source: str) -> list[Complaint]:
+    many = error.get("ctx", {}).get("error")
+    if isinstance(many, MisfitsError):
+        return [one for misfit in many.misfits for one in misfit.complaint(source).complaints]
+    if isinstance(many, ConfigError):  # about something that the input names, e.g. a policy
+        return [
+            replace(one, source=source, key=f"{one.source}.{one.key}") for one in many.complaints
+        ]
+    return [_complaint(error, model, source)]
 
 
 def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
@@ -99,6 +94,10 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
         key, value = f"{key}.{name}", ctx.get("tag")
         rule = "is not one of the choices" if value else "is required"
         remedy = nearest(str(value), place.tags(name)) if value else _choose(place.tags(name))
+    elif kind in ("too_long", "string_too_long"):
+        unit = "characters" if kind == "string_too_long" else "entries"
+        value, remedy = None, "shorten it"
+        rule = f"must have at most {ctx['max_length']:,} {unit}"
     elif kind == "too_short":
         least = ctx["min_length"]
         rule = "must not be empty" if least == 1 else f"must have at least {least} entries"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from mmusim.base.errors import ConfigError
-from mmusim.base.quantities import Count, Share, Size, Strict, Time, known_name
-from mmusim.base.units import BYTES, REGION, show_bytes
+from mmusim.base.errors import ConfigError, MisfitError
+from mmusim.base.quantities import Share, Size, Strict, Time, known_name, shown
+from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
-from mmusim.config.measured import Interference
+from mmusim.config.measured import Interference, load_of
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
 from mmusim.vocabulary import COSTS
@@ -39,28 +39,40 @@ CostName = Annotated[
 ]  # fmt: skip
 
 
+MOST_MEMORY: Final = 4 << 40
+MOST_LOAD: Final = 0.99
+"""Of a processor's time, that interference may take."""
+
+
 class Vm(Strict):
     """The guest and the kernel under it."""
 
-    vcpus: Annotated[int, Field(ge=1, le=4096)] = 1
-    memory: Size = BYTES["GiB"]
-    """All of it is one slot; vCPUs own equal parts, in whole 2 MiB regions."""
-    backing: Literal["4KiB", "2MiB", "1GiB"] = "2MiB"
-    """Page size of the host's backing, which bounds the level of sptes."""
-    mmu: Literal["legacy", "tdp", "shadow", "nested"] | None = None
-    """The MMU code that runs; by default the policy's or the kernel's own."""
-    kernel: KernelName = DEFAULT_KERNEL
-    """For policies that are no kernels themselves."""
-    prefaulted: bool = True
-    """The host has memory for all pages before the guest touches them, so faults may prefetch."""
-    preemption: Literal["none", "voluntary", "full"] = "voluntary"
-    """The kernel's preemption model: with `full`, walks over a slot give mmu_lock to waiters."""
-    cached_child_tables: bool = True
-    """A table that a large spte unlinked stays hashed and is linked again (all but the TDP MMU)."""
-    executable: Share = 0.0
-    """Part of memory, in whole 2 MiB regions evenly spread, that the guest executes code from."""
-    nx_huge_pages: bool = False
-    """The iTLB multihit mitigation (5.4): what is executed from is mapped at 4 KiB."""
+    vcpus: Annotated[int, Field(ge=1, le=4096), shown(4, "vCPUs")] = 1
+    """Number of vCPUs."""
+    memory: Annotated[Size, shown("4GiB")] = BYTES["GiB"]
+    """Guest memory in one slot. Each vCPU owns an equal part, in whole regions of 2 MiB."""
+    backing: Annotated[Literal["4KiB", "2MiB", "1GiB"], shown("4KiB")] = "2MiB"
+    """Page size of the host memory behind the guest. It bounds the level of sptes."""
+    mmu: Annotated[Literal["legacy", "tdp", "shadow", "nested"] | None, shown("tdp")] = None
+    """The MMU code that runs. Without it, the policy or the kernel decides."""
+    kernel: Annotated[KernelName, shown("linux-6.1")] = DEFAULT_KERNEL
+    """The kernel release under policies that are no releases themselves."""
+    prefaulted: Annotated[bool, shown(False)] = True
+    """The host has memory for each page before the guest touches it, so faults may prefetch."""
+    preemption: Annotated[Literal["none", "voluntary", "full"], shown("full")] = "voluntary"
+    """The preemption model of the kernel. With `full`, a walk over a slot gives `mmu_lock` to
+    waiters.
+    """
+    cached_child_tables: Annotated[bool, shown(False)] = True
+    """A table that a large spte replaced stays hashed, and the next fault links it again. The TDP
+    MMU has no such tables.
+    """
+    executable: Annotated[Share, shown("5%")] = 0.0
+    """Share of memory from which the guest executes code, in whole regions of 2 MiB that are spread
+    evenly.
+    """
+    nx_huge_pages: Annotated[bool, shown(True)] = False
+    """The iTLB multihit mitigation of Linux 5.4: executable regions are mapped at 4 KiB."""
 
     @field_validator("memory")
     @classmethod
@@ -71,6 +83,11 @@ class Vm(Strict):
             raise ValueError(
                 "must be a whole number of 2 MiB regions, the largest backing; "
                 f'the nearest is "{show_bytes(nearest_size)}"'
+            )
+        if memory > MOST_MEMORY:
+            raise ValueError(
+                f"is more than {show_bytes(MOST_MEMORY)}, of which a run's page table alone has "
+                "1 GiB; take a part of the guest"
             )
         return memory
 
@@ -88,34 +105,57 @@ class Vm(Strict):
         return tuple(i for i in range(count) if int((i + 1) * share) > int(i * share))
 
     @model_validator(mode="after")
-    def _a_region_each(self) -> Self:
-        if self.memory // REGION % self.vcpus:
-            raise ValueError(
-                f"memory of {show_bytes(self.memory)} cannot be parted among {self.vcpus} vCPUs "
-                "in whole 2 MiB regions; choose a memory that is a multiple of vcpus x 2MiB"
-            )
+    def _a_page_each(self) -> Self:
+        if self.memory // PAGE < self.vcpus:
+            raise MisfitError(
+                "vm.vcpus", self.vcpus,
+                f"leaves a vCPU without a page of the {show_bytes(self.memory)}",
+                "lower it or raise vm.memory",
+            )  # fmt: skip
         return self
 
 
 class Host(Strict):
     """The machine under the kernel."""
 
-    profile: str
-    variance: Literal["as-profiled", "none"] = "as-profiled"
-    """`none` puts every cost at its mean."""
-    costs: dict[CostName, CostSpec] = Field(default_factory=dict)
+    profile: Annotated[str, shown("skylake-2021")]
+    """Host profile: a name that `mmusim hosts` lists, or a TOML file relative to the experiment
+    file.
+    """
+    variance: Annotated[Literal["as-profiled", "none"], shown("none")] = "as-profiled"
+    """`none` replaces each cost by its mean."""
+    costs: Annotated[dict[CostName, CostSpec], shown({"c_exit": "500ns"})] = Field(
+        default_factory=dict
+    )
     """Costs that replace those of the profile."""
-    need_resched: Time | None = None
-    """How often another task wants the processor of the thread that walks over a slot."""
-    interference: list[Interference] = Field(default_factory=list)
-    """What else the host does on the vCPUs' processors."""
+    need_resched: Annotated[Time | None, shown("4ms")] = None
+    """Mean time from one instant at which another task wants the processor of a walking thread to
+    the next. Without it, no task wants it.
+    """
+    interference: Annotated[list[Interference], shown([{"every": "4ms", "lasts": "20us"}])] = Field(
+        default_factory=list
+    )
+    """What else the host does on the processors of the vCPUs. The profile may add more."""
+
+    @field_validator("interference")
+    @classmethod
+    def _leaves_time(cls, interference: list[Interference]) -> list[Interference]:
+        load = load_of(interference)
+        if load > MOST_LOAD:
+            raise ValueError(
+                f"leaves the vCPU no time: it takes {min(load, 1e6):.4g} of each second; lower "
+                "lasts or raise every"
+            )
+        return interference
 
 
 class Policies(Strict):
     """What is compared with what."""
 
-    baseline: PolicyName
-    compare: Annotated[list[PolicyName], Field(min_length=1)]
+    baseline: Annotated[PolicyName, shown("linux-6.2")]
+    """The policy that the others are compared with."""
+    compare: Annotated[list[PolicyName], Field(min_length=1), shown(["linux-6.2+split-on-fault"])]
+    """The other policies, each once."""
 
     @field_validator("compare")
     @classmethod
@@ -131,24 +171,40 @@ class Policies(Strict):
         return [self.baseline, *self.compare]
 
 
+MOST_SEED: Final = 1 << 53
+Seeds = Annotated[int, Field(ge=1, le=100_000)]
+"""Runs of a policy in a setting."""
+
+
 class Replications(Strict):
     """How often each setting is run. Run i of every policy uses the same seed."""
 
-    seeds: Count = 30
-    first_seed: int = 1
-    pairing: Literal["by-access", "by-occurrence", "independent"] = "by-access"
-    matters: Annotated[Share, Field(gt=0)] = 0.05
+    seeds: Annotated[Seeds, shown(100, "seeds")] = 30
+    """Number of seeds of each setting and policy."""
+    first_seed: Annotated[int, Field(ge=-MOST_SEED, le=MOST_SEED), shown(1, "a seed")] = 1
+    """The first seed. Run i of each policy uses the seed `first_seed` + i."""
+    pairing: Annotated[
+        Literal["by-access", "by-occurrence", "independent"], shown("independent")
+    ] = "by-access"
+    """How policies share random numbers: `by-access`, the same access pays the same; `by-
+    occurrence`, the n-th payment of a kind pays the same; `independent`, nothing is shared.
+    """
+    matters: Annotated[Share, Field(gt=0), shown("5%")] = 0.05
     """The smallest difference of interest, as a share of the baseline: the margin within which two
-    policies are called equivalent."""
-    costs: Annotated[int, Field(ge=0, le=1000)] = 0
-    """On how many hosts verdicts are tried beside the profile's own: vectors of costs, drawn from
-    what is known about each cost. 32 are enough for a probability; 0: none."""
-    precision: Share | None = None
-    """Seeds are added until half the interval of every ratio is at most this share of it."""
-    max_seeds: Count | None = None
-    """But no more than these."""
-    precise: MetricName = "phase_time"
-    """The metric whose ratios, of each policy to the baseline, must be so precise."""
+    policies are called equivalent.
+    """
+    costs: Annotated[int, Field(ge=0, le=1000), shown(32, "hosts")] = 0
+    """Number of hosts on which mmusim tries the verdicts beside the one of the profile. It draws the
+    costs of these hosts from what is known about each cost. 32 are enough for a probability.
+    """
+    precision: Annotated[Share | None, shown("5%")] = None
+    """mmusim adds seeds until half the interval of each ratio is at most this share of the ratio.
+    Without it, `seeds` is final.
+    """
+    max_seeds: Annotated[Seeds | None, shown(100, "seeds")] = None
+    """Largest number of seeds that `precision` may use. Without it, `seeds` is final."""
+    precise: Annotated[MetricName, shown("p99_latency")] = "phase_time"
+    """The metric whose ratios to the baseline must be that precise."""
 
     @field_validator("costs")
     @classmethod

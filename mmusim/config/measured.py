@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from mmusim.base.quantities import Count, Size, Strict, Time
+from mmusim.base.quantities import Count, Size, Strict, Time, shown
 from mmusim.config.cost import CostSpec, distribution
 
 Order = Literal["sequential", "random"]
@@ -26,9 +27,11 @@ class Certainty(Strict):
 class Interference(Strict):
     """Something that the host does on the processor of every vCPU: ticks, other tasks."""
 
-    every: CostSpec
-    """Time between two: a constant is a tick, a gamma with cv = 1 is a Poisson process."""
-    lasts: CostSpec
+    every: Annotated[CostSpec, shown("4ms")]
+    """Time from one interruption to the next. A constant is a tick; a gamma with cv = 1 is a
+    Poisson process.
+    """
+    lasts: Annotated[CostSpec, shown("20us")]
     """How long the vCPU does not run."""
 
     @field_validator("every")
@@ -37,6 +40,12 @@ class Interference(Strict):
         if distribution(every).mean() < 1000:
             raise ValueError('must be 1us or more on average; write e.g. "4ms"')
         return every
+
+
+def load_of(interference: Iterable[Interference]) -> float:
+    """Return the share of a processor's time that interference takes, in the mean."""
+    each = ((distribution(one.lasts), distribution(one.every)) for one in interference)
+    return sum(lasts.mean() / every.mean() for lasts, every in each)
 
 
 class Hits(Strict):

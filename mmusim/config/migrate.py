@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from mmusim.base.errors import MisfitError
-from mmusim.base.quantities import Count, Rate, Share, Strict, Time
+from mmusim.base.quantities import Count, Rate, Share, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_ns, parse_rate
 from mmusim.config.phase import GuestPhase
 
@@ -22,9 +22,11 @@ class Migrate(GuestPhase):
     the switch-over; if the migration is given up, each finishes its lap.
     """
 
-    do: Literal["migrate"]
-    workload: str = ""
-    """What every vCPU runs meanwhile; without one the guest is idle."""
+    do: Annotated[Literal["migrate"], shown("migrate")]
+    """The kind of phase."""
+    workload: Annotated[str, shown("my-service")] = ""
+    """Name of the workload that each vCPU runs during the migration. Without one the guest is idle.
+    """
 
     @model_validator(mode="after")
     def _in_the_foreground(self) -> Self:
@@ -56,46 +58,79 @@ class Migration(Strict):
     Sources: qapi/migration.json; ``domain`` section F.
     """
 
-    bandwidth: Annotated[Rate, Field(gt=0), AfterValidator(_carries_pages)] = parse_rate("1180MB/s")
-    """What the network carries, in the mean: 10 GbE."""
-    bandwidth_cv: Annotated[Share, Field(le=0.3)] = 0.05
-    """Coefficient of variation of that from one window of 100 ms to the next, an AR(1) process."""
-    max_bandwidth: Annotated[Rate, AfterValidator(_carries_pages)] = Field(
+    bandwidth: Annotated[Rate, Field(gt=0), AfterValidator(_carries_pages), shown("3GB/s")] = (
+        parse_rate("1180MB/s")
+    )
+    """Mean rate of the network. 1180 MB/s is 10 GbE."""
+    bandwidth_cv: Annotated[Share, Field(le=0.3), shown("10%")] = 0.05
+    """Coefficient of variation of the rate from one window of 100 ms to the next. The rate is an
+    AR(1) process.
+    """
+    max_bandwidth: Annotated[Rate, AfterValidator(_carries_pages), shown("1GB/s")] = Field(
         parse_rate("128MiB/s"), alias="max-bandwidth"
     )
-    """What is sent in a window of 100 ms before the switch-over; 0B/s: no limit."""
-    avail_switchover_bandwidth: Rate = Field(0, alias="avail-switchover-bandwidth")
-    """What the switch-over is planned with; 0B/s: what was measured in the last window."""
-    downtime_limit: Time = Field(parse_ns("300ms"), alias="downtime-limit")
-    multifd_channels: Annotated[Count, Field(le=255)] = Field(1, alias="multifd-channels")
-    """Threads that copy and check pages; 1 is a migration without multifd."""
-    zero_pages: Share = 0.0
-    """Share of the pages that are zero when they are first sent, and sent as a header only."""
-    clear_bitmap_shift: Annotated[int, Field(ge=6, le=31)] = Field(18, alias="clear-bitmap-shift")
-    """Each KVM_CLEAR_DIRTY_LOG covers 2^clear-bitmap-shift pages of 4 KiB; with manual protect."""
+    """Limit of what is sent in a window of 100 ms before the switch-over. 0B/s means no limit."""
+    avail_switchover_bandwidth: Annotated[Rate, shown("1GB/s")] = Field(
+        0, alias="avail-switchover-bandwidth"
+    )
+    """Rate that the switch-over is planned with. 0B/s means the rate of the last window."""
+    downtime_limit: Annotated[Time, shown("100ms")] = Field(
+        parse_ns("300ms"), alias="downtime-limit"
+    )
+    """Downtime that the migration aims at."""
+    multifd_channels: Annotated[Count, Field(le=255), shown(4, "threads")] = Field(
+        1, alias="multifd-channels"
+    )
+    """Threads that copy and check pages. 1 means a migration without multifd."""
+    zero_pages: Annotated[Share, shown("30%")] = 0.0
+    """Share of the pages that are zero when they are first sent. A zero page is sent as a header.
+    """
+    clear_bitmap_shift: Annotated[int, Field(ge=6, le=31), shown(14, "power of two, in pages")] = (
+        Field(18, alias="clear-bitmap-shift")
+    )
+    """Each `KVM_CLEAR_DIRTY_LOG` covers 2^`clear-bitmap-shift` pages of 4 KiB, under manual
+    protect. 18 is 1 GiB.
+    """
 
-    auto_converge: bool = Field(False, alias="auto-converge")
-    """Let vCPUs sleep for a share of their time if the guest writes too much."""
-    cpu_throttle_initial: Throttle = Field(0.2, alias="cpu-throttle-initial")
-    cpu_throttle_increment: Throttle = Field(0.1, alias="cpu-throttle-increment")
-    max_cpu_throttle: Throttle = Field(0.99, alias="max-cpu-throttle")
-    vcpu_dirty_limit: Rate = Field(0, alias="vcpu-dirty-limit")
-    """Let vCPUs that dirty more than this sleep whenever their ring is full; 0B/s: off. Needs dirty
-    rings."""
-    throttle_trigger_threshold: Annotated[Share, Field(gt=0)] = Field(
+    auto_converge: Annotated[bool, shown(True)] = Field(False, alias="auto-converge")
+    """vCPUs sleep for a share of their time if the guest writes too much."""
+    cpu_throttle_initial: Annotated[Throttle, shown("30%")] = Field(
+        0.2, alias="cpu-throttle-initial"
+    )
+    """First share of time that auto-converge takes."""
+    cpu_throttle_increment: Annotated[Throttle, shown("5%")] = Field(
+        0.1, alias="cpu-throttle-increment"
+    )
+    """Share that each later step adds."""
+    max_cpu_throttle: Annotated[Throttle, shown("80%")] = Field(0.99, alias="max-cpu-throttle")
+    """Largest share that auto-converge takes."""
+    vcpu_dirty_limit: Annotated[Rate, shown("1MB/s")] = Field(0, alias="vcpu-dirty-limit")
+    """A vCPU that dirties more than this sleeps whenever its ring is full. It needs dirty rings.
+    0B/s means no limit.
+    """
+    throttle_trigger_threshold: Annotated[Share, Field(gt=0), shown("70%")] = Field(
         0.5, alias="throttle-trigger-threshold"
     )
-    """Either begins, or goes on, when twice more than this share of what was sent is dirty."""
+    """A throttle starts, or goes on, when for the second time more than this share of what was sent
+    is dirty.
+    """
 
-    postcopy_after: Annotated[int, Field(ge=0)] = 0
-    """Switch to post-copy after so many rounds; 0: never."""
-    cancel_after: Annotated[Time, Field(gt=0)] | None = None
-    max_rounds: Count = 50
-    """QEMU goes on for ever; here a migration with more rounds does not converge."""
-    max_time: Annotated[Time, Field(gt=0)] | None = None
-    io_interval: Time = 0.0
-    """Mean time from one exit of a vCPU for port I/O, which needs the big lock, to the next
-    (exponential); 0: none."""
+    postcopy_after: Annotated[int, Field(ge=0), shown(2, "rounds")] = 0
+    """Number of rounds after which the migration switches to post-copy. 0 means never."""
+    cancel_after: Annotated[Annotated[Time, Field(gt=0)] | None, shown("30s")] = None
+    """Time after which the migration is cancelled. Without it, nobody cancels."""
+    max_rounds: Annotated[Count, Field(le=100_000), shown(100, "rounds")] = 50
+    """Number of rounds after which the migration counts as not converging. QEMU itself has no such
+    limit.
+    """
+    max_time: Annotated[Annotated[Time, Field(gt=0)] | None, shown("60s")] = None
+    """Time after which the migration counts as not converging. Without it, only `max_rounds` ends
+    it.
+    """
+    io_interval: Annotated[Time, shown("10ms")] = 0.0
+    """Mean time from one port I/O exit of a vCPU to the next, exponential. Such an exit needs the
+    big lock of QEMU. 0ns means none.
+    """
 
     @property
     def clear_chunk(self) -> int:

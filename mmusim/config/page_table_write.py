@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mmusim.base.quantities import shown
 from mmusim.config.phase import GuestPhase
 from mmusim.mmu.soft import LargeLeaf, Options, PageTableWrite, Retry
 
@@ -18,33 +19,44 @@ class WritePageTable(GuestPhase):
     run in the guest meanwhile and are hit by the flushes. The defaults loop.
     """
 
-    do: Literal["write-page-table"]
-    shadow_paging: bool = True
-    """False: two-dimensional paging, where nothing is shadowed."""
-    chain_contains_x: bool = True
-    """gfn 4 is among the tables that translate the address of the store."""
-    large_guest_page: bool = True
+    do: Annotated[Literal["write-page-table"], shown("write-page-table")]
+    """The kind of phase."""
+    shadow_paging: Annotated[bool, shown(False)] = True
+    """The guest runs under shadow paging. If not, nothing is shadowed."""
+    chain_contains_x: Annotated[bool, shown(False)] = True
+    """gfn 4 is among the page tables that translate the address of the store."""
+    large_guest_page: Annotated[bool, shown(False)] = True
     """The guest maps that address with a 2 MiB page."""
-    table_level: Annotated[int, Field(ge=1, le=3)] = 2
+    table_level: Annotated[int, Field(ge=1, le=3), shown(2, "level")] = 2
     """Level of gfn 4 as a page table."""
-    emulatable: bool = False
+    emulatable: Annotated[bool, shown(True)] = False
     """The emulator knows the instruction."""
-    writes_page_tables: bool = True
-    """It is of a kind that guests edit page tables with; if not, KVM retries before it emulates."""
-    vectoring: bool = False
+    writes_page_tables: Annotated[bool, shown(False)] = True
+    """The instruction is of a kind that guests use to edit page tables. For others KVM retries
+    before it emulates.
+    """
+    vectoring: Annotated[bool, shown(True)] = False
     """The CPU stores while it delivers an exception."""
-    large_spte: Literal["policy", "drop", "read-only", "retry"] = "policy"
-    """What becomes of a large spte over a shadowed page; `policy`: what the policy does to it when
-    the log is armed."""
-    level_chosen: Literal["before-shadowing", "after-shadowing"] = "before-shadowing"
-    """Whether the level of a mapping is chosen before the tables of its walk are shadowed."""
-    self_change_check: bool = False
-    """is_self_change_mapping: 4 KiB where a table of the walk lies in the mapped range."""
-    retry_memory: Literal["none", "last-rip", "write-fault-to-sp", "write-protect-fault"] = (
-        "last-rip"
-    )
-    """What keeps KVM from retrying one instruction for ever: nothing, last_retry_eip (3.3),
-    write_fault_to_shadow_pgtable (3.9), the write-protect fault handler (6.13)."""
+    large_spte: Annotated[Literal["policy", "drop", "read-only", "retry"], shown("drop")] = "policy"
+    """What happens to a large spte over a shadowed page. `policy`: what the policy does when it
+    arms the log.
+    """
+    level_chosen: Annotated[
+        Literal["before-shadowing", "after-shadowing"], shown("after-shadowing")
+    ] = "before-shadowing"
+    """When KVM chooses the level of a mapping: before or after it shadows the tables of the walk.
+    """
+    self_change_check: Annotated[bool, shown(True)] = False
+    """is_self_change_mapping: the level is 4 KiB where a table of the walk lies in the mapped
+    range.
+    """
+    retry_memory: Annotated[
+        Literal["none", "last-rip", "write-fault-to-sp", "write-protect-fault"],
+        shown("write-fault-to-sp"),
+    ] = "last-rip"
+    """What stops KVM from retrying one instruction for ever: nothing, `last_retry_eip` (3.3),
+    `write_fault_to_shadow_pgtable` (3.9), or the handler of write-protection faults (6.13).
+    """
 
     @model_validator(mode="after")
     def _a_chain_that_can_be(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mmusim.base.quantities import Share, Strict
+from mmusim.base.quantities import Share, Strict, shown
 from mmusim.config.driver import Driver, ManualProtect, RingSize
 from mmusim.policies import Reporting
 
@@ -20,24 +20,29 @@ class PerfTest(Strict):
     together), backing and mmu. Source: ``tools/testing/selftests/kvm/dirty_log_perf_test.c``.
     """
 
-    kind: Literal["dirty-log-perf-test"]
-    iterations: Annotated[int, Field(ge=1, le=1000)] = 2
-    """`-i`: rounds of dirtying memory and asking for the log."""
-    write_percent: Annotated[int, Field(ge=0, le=100)] = 100
-    """`-w`: how many of the pages a round writes; it reads the others."""
-    random_access: bool = False
+    kind: Annotated[Literal["dirty-log-perf-test"], shown("dirty-log-perf-test")]
+    """The kind of driver."""
+    iterations: Annotated[int, Field(ge=1, le=1000), shown(3, "rounds")] = 2
+    """`-i`: rounds of dirtying memory and reading the log."""
+    write_percent: Annotated[int, Field(ge=0, le=100), shown(20, "percent")] = 100
+    """`-w`: percentage of the accesses that are writes. The others are reads."""
+    random_access: Annotated[bool, shown(True)] = False
     """`-a`: pages in random order."""
-    overlap_memory: bool = False
-    """`-o`: every vCPU touches the memory of all."""
-    run_vcpus_while_disabling: bool = False
-    """`-e`: one more round goes on while logging is switched off."""
-    manual_protect: ManualProtect = None
-    """`-g` is "off"; by default the policy's own."""
-    dirty_ring_size: RingSize = 4096
-    """Entries of each vCPU's dirty ring, where the policy has rings."""
-    sample: Annotated[Share, Field(gt=0)] = 1.0
-    """Touch only the first part of each vCPU's memory; log operations still cover all of it."""
-    measure: str = DIRTY.format(1)
+    overlap_memory: Annotated[bool, shown(True)] = False
+    """`-o`: each vCPU touches the memory of all vCPUs."""
+    run_vcpus_while_disabling: Annotated[bool, shown(True)] = False
+    """`-e`: one more round runs while logging is disabled."""
+    manual_protect: Annotated[ManualProtect, shown("off")] = None
+    """`-g` is `off`. Without it, the policy decides."""
+    dirty_ring_size: Annotated[RingSize, shown(4096, "entries")] = 4096
+    """Entries of the dirty ring of each vCPU, for policies with rings; a power of two. An entry
+    takes 16 bytes.
+    """
+    sample: Annotated[Share, Field(gt=0), shown("10%")] = 1.0
+    """Share of each vCPU's memory that the test touches: the first part. Log operations cover all
+    memory.
+    """
+    measure: Annotated[str, shown("iteration 2 dirty memory")] = DIRTY.format(1)
     """The guest phase whose time and latencies are compared."""
 
     @model_validator(mode="after")

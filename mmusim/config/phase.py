@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import model_validator
 
-from mmusim.base.quantities import Strict
+from mmusim.base.quantities import Strict, shown
 from mmusim.config.cost import CostSpec
 
 
 class Named(Strict):
     """A phase may carry a name, by which `measure` and claims refer to it."""
 
-    name: str = ""
+    name: Annotated[str, shown("first pass")] = ""
+    """Name of the phase. `measure` and claims refer to it."""
 
 
 class GuestPhase(Named):
     """Something vCPUs do; the host waits for them unless it is told to go on."""
 
-    think: CostSpec = 0.0
+    think: Annotated[CostSpec, shown("100ns")] = 0.0
     """Guest work before each access."""
-    background: bool = False
-    """Go on with the next phase at once; `wait` joins."""
-    repeat: bool = False
-    """Begin again and again until the host thread waits."""
+    background: Annotated[bool, shown(True)] = False
+    """The host goes on with the next phase at once. The phase `wait` joins."""
+    repeat: Annotated[bool, shown(True)] = False
+    """The phase begins again until the host waits for it. It needs `background`."""
 
     @model_validator(mode="after")
     def _somebody_ends_it(self) -> Self:

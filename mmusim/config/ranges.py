@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import Field
 
-from mmusim.base.quantities import Strict
+from mmusim.base.quantities import Strict, shown
 from mmusim.base.units import (
     PAGE,
     parse_bytes,
@@ -22,11 +22,16 @@ from mmusim.base.units import (
 class Range(Strict):
     """``{ from = "500ns", to = "2us", scale = "log" }``; sizes and whole numbers go in steps."""
 
-    from_: Annotated[str | int | float, Field(alias="from")]
-    to: str | int | float
-    scale: Literal["linear", "log"] = "linear"
-    step: str | int | float | None = None
-    """Values are whole steps above `from`; 1 for whole numbers, a page for sizes by default."""
+    from_: Annotated[str | int | float, Field(alias="from"), shown("500ns", "the unit of the key")]
+    """Lowest value, as the key itself is written."""
+    to: Annotated[str | int | float, shown("8us", "the unit of the key")]
+    """Highest value, in the same unit."""
+    scale: Annotated[Literal["linear", "log"], shown("log")] = "linear"
+    """Spread the points evenly over the values, or over their logarithms."""
+    step: Annotated[str | int | float | None, shown("1ms", "the unit of the key")] = None
+    """Values are whole steps above `from`. Without it, whole numbers go in steps of 1, sizes in
+    pages, and other values have six significant digits.
+    """
 
     def at(self, share: float) -> Any:
         """Return the value at a share from 0 to 1 of the range, as a file has it.
@@ -34,7 +39,7 @@ class Range(Strict):
         In steps, every value has an equal part of the range (on a linear scale). Values between
         steps have six significant digits.
         """
-        kind = _kind(self.from_)
+        kind = kind_of(self.from_)
         assert kind is not None
         low, high, step = kind.read(self.from_), kind.read(self.to), self._step(kind)
         start, end = (low - step / 2, high + step / 2) if step else (low, high)
@@ -53,8 +58,8 @@ class Range(Strict):
 
     def wrong(self) -> tuple[str, object, str, str] | None:
         """Return which part is wrong, its value, the rule and a remedy; None if all is well."""
-        kind, given = _kind(self.from_), {".from": self.from_, ".to": self.to, ".step": self.step}
-        kinds = {part: _kind(value) for part, value in given.items() if value is not None}
+        kind, given = kind_of(self.from_), {".from": self.from_, ".to": self.to, ".step": self.step}
+        kinds = {part: kind_of(value) for part, value in given.items() if value is not None}
         for part, its in kinds.items():
             if its is None:
                 return part, given[part], "is no number and no quantity", 'write e.g. "500ns"'
@@ -112,7 +117,7 @@ TEXTS: Final = (
 )
 
 
-def _kind(value: object) -> Kind | None:
+def kind_of(value: object) -> Kind | None:
     """Return what a value is; None if it is no quantity."""
     if isinstance(value, str):
         for kind in TEXTS:
@@ -122,4 +127,4 @@ def _kind(value: object) -> Kind | None:
                 continue
             return kind
         return None
-    return WHOLE if isinstance(value, int) else NUMBER
+    return WHOLE if isinstance(value, int) else NUMBER if isinstance(value, float) else None

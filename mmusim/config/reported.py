@@ -6,20 +6,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time
+from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time, shown
 
 
 class ReportedRound(Strict):
     """One round of a migration as its log reports it."""
 
-    number: Annotated[int, Field(ge=0)]
-    """Number of the round, the first pass over memory being 0."""
-    to_send: Size | None = None
-    """What was dirty, or all of memory, when the round began."""
-    time: Time | None = None
-    """How long the round took."""
-    bandwidth: Rate | None = None
-    """At what rate the round sent."""
+    number: Annotated[int, Field(ge=0), shown(0, "a number")]
+    """Number of the round. The first pass over memory is 0."""
+    to_send: Annotated[Size | None, shown("4GiB")] = None
+    """Memory to send when the round began. Without it, the log does not say."""
+    time: Annotated[Time | None, shown("9.1s")] = None
+    """Duration of the round. Without it, the log does not say."""
+    bandwidth: Annotated[Rate | None, shown("118MB/s")] = None
+    """Rate at which the round sent. Without it, the log does not say."""
 
 
 class Reported(Strict):
@@ -28,28 +28,50 @@ class Reported(Strict):
     The names are those of QMP's `query-migrate` (qapi/migration.json); sizes are guest memory.
     """
 
-    source: str
-    """The file and the tool that wrote it."""
-    status: str = ""
-    """How the migration stood: `active`, `completed`, `failed`, `cancelled` ..."""
-    total_time: Time | None = None
-    """From the request to the end, or until the log was written."""
-    setup_time: Time | None = None
-    downtime: Time | None = None
-    """How long the guest stood still. Of a migration that has completed."""
-    expected_downtime: Time | None = None
-    transferred: Size | None = None
-    remaining: Size | None = None
-    rounds: Annotated[int, Field(ge=0)] | None = None
-    """Syncs of the dirty log (`dirty-sync-count`), or iterations."""
-    dirty_pages_rate: Annotated[float, Field(ge=0)] | None = None
-    """Pages that became dirty per second, at the last sync."""
-    throughput: Rate | None = None
-    zero_pages: Annotated[int, Field(ge=0)] | None = None
-    normal_pages: Annotated[int, Field(ge=0)] | None = None
-    throttle: Share | None = None
-    """Share of its time that auto-converge took from each vCPU."""
-    page_size: Count = 4096
-    round: list[ReportedRound] = Field(default_factory=list)
-    assumed: dict[str, str] = Field(default_factory=dict)
-    """Keys of this file that no log says, and why they have the value they have."""
+    source: Annotated[str, shown("query_migrate.json (QMP query-migrate)")]
+    """The file, and the tool that wrote it."""
+    status: Annotated[str, shown("completed")] = ""
+    """State of the migration: `active`, `completed`, `failed`, `cancelled`."""
+    total_time: Annotated[Time | None, shown("12.4s")] = None
+    """Time from the request to the end, or to the writing of the log. Without it, nothing is
+    compared.
+    """
+    setup_time: Annotated[Time | None, shown("14ms")] = None
+    """Time of the set-up. Without it, nothing is compared."""
+    downtime: Annotated[Time | None, shown("120ms")] = None
+    """Time in which the guest stood still, for a completed migration. Without it, nothing is
+    compared.
+    """
+    expected_downtime: Annotated[Time | None, shown("300ms")] = None
+    """Downtime that QEMU expected. Without it, nothing is compared."""
+    transferred: Annotated[Size | None, shown("5GiB")] = None
+    """Bytes that were sent. Without it, nothing is compared."""
+    remaining: Annotated[Size | None, shown("0B")] = None
+    """Memory that was still to be sent. Without it, nothing is compared."""
+    rounds: Annotated[Annotated[int, Field(ge=0)] | None, shown(5, "rounds")] = None
+    """Number of reads of the dirty log (`dirty-sync-count`), or of iterations. Without it, nothing
+    is compared.
+    """
+    dirty_pages_rate: Annotated[
+        Annotated[float, Field(ge=0)] | None, shown(20000.0, "pages per second")
+    ] = None
+    """Pages that became dirty per second, at the last sync. Without it, nothing is compared."""
+    throughput: Annotated[Rate | None, shown("118MB/s")] = None
+    """Rate at which the migration sent. Without it, nothing is compared."""
+    zero_pages: Annotated[Annotated[int, Field(ge=0)] | None, shown(120000, "pages")] = None
+    """Number of zero pages (`duplicate`). Without it, nothing is compared."""
+    normal_pages: Annotated[Annotated[int, Field(ge=0)] | None, shown(900000, "pages")] = None
+    """Number of pages that were sent whole (`normal`). Without it, nothing is compared."""
+    throttle: Annotated[Share | None, shown("20%")] = None
+    """Share of its time that auto-converge took from each vCPU. Without it, nothing is compared.
+    """
+    page_size: Annotated[Count, shown(4096, "bytes")] = 4096
+    """Size of a page in the report."""
+    round: Annotated[list[ReportedRound], shown([{"number": 0, "time": "9.1s"}])] = Field(
+        default_factory=list
+    )
+    """The rounds, where the log has them."""
+    assumed: Annotated[dict[str, str], shown({"vm.vcpus": "given by --vcpus"})] = Field(
+        default_factory=dict
+    )
+    """Keys of this file that no log gives, with the reason for their value."""

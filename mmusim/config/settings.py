@@ -7,23 +7,32 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mmusim.base.errors import Complaint, ConfigError
+from mmusim.base.parsing import read_toml
 from mmusim.base.units import PAGE
 from mmusim.config.cost import distribution
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import Cost, HostProfile, load_profile
-from mmusim.config.load import check, read_toml
+from mmusim.config.load import check
+from mmusim.config.machine import MOST_LOAD
+from mmusim.config.measured import load_of
 from mmusim.config.sweep import Point, Sweep
 from mmusim.config.workloads import Workload, inlined
 from mmusim.costs.distributions import Constant, Distribution
+from mmusim.mmu.slot import MemSlot
 from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import digest
 
+Made = TypeVar("Made")
+
 CHANGEABLE: Final = ("vm", "host", "driver", "workloads", "replications")
 """Tables of an experiment file that variants and sweeps may change."""
+MOST_ACCESSES: Final = 1 << 31
+"""Of a vCPU in a lap of a workload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,8 @@ def load_settings(path: str | Path) -> tuple[Experiment, list[Setting]]:
     """
     path = Path(path)
     data = read_toml(path)
-    return check(data, Experiment, str(path)), settings_of(data, str(path), path.parent)
+    settings = settings_of(data, str(path), path.parent)
+    return check(data, Experiment, str(path)), settings
 
 
 def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting]:
@@ -84,16 +94,19 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
     Raises
     ------
     ConfigError
-        With every complaint about any setting, each once.
+        With every complaint about the experiment and any setting, each once.
     """
-    sweep = check(data, Experiment, source).swept
+    found: dict[str, Complaint] = {}
+    sweep = _collected(lambda: check(data, Experiment, source).swept, found)
+    wrong = found.copy()
+    if sweep is None:  # variants are looked at all the same, with the first value of each key
+        sweep = _alone(data.get("sweep", {}))
     base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
     base["claims"] = []  # they are about the experiment, and judged there
     base.pop("reported", None)  # so is what a real migration said
-    variants: dict[str, dict[str, Any]] = data.get("variants") or {"": {}}
-    found = {str(complaint): complaint for complaint in sweep.contradictions(source)}
-    if found:
-        raise ConfigError(list(found.values()))
+    variants = _tables(data.get("variants")) or {"": {}}
+    if not wrong:
+        found |= {str(one): one for one in sweep.contradictions(source, variants)}
 
     profiles: dict[str, HostProfile] = {}
 
@@ -105,13 +118,42 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
         return _setting(label, check(changed, Experiment, origin), folder, origin, profiles)
 
     # Ends of ranges first: what is wrong there is wrong with many points.
-    ends = list(sweep.sample.ends()) if sweep.sample else []
+    ends: list[Point] = [{}] if wrong else list(sweep.sample.ends()) if sweep.sample else []
+    ends = ends if wrong or not found else []
     first = {key: values[0] for key, values in sweep.axes.items()}
     _all(lambda variant, end: setting(variant, first | end), variants, ends, found)
     settings = [] if found else _all(setting, variants, sweep.points(), found)
     if found:
-        raise ConfigError(_one_a_range(found.values(), sweep))
+        said = {(one.key, one.rule) for one in wrong.values()}
+        news = (
+            one for text, one in found.items() if text in wrong or (one.key, one.rule) not in said
+        )
+        raise ConfigError(_one_a_range(news, sweep))
     return settings
+
+
+def _collected(make: Callable[[], Made], found: dict[str, Complaint]) -> Made | None:
+    """Return what is made, or None with the complaints in `found`, each once."""
+    try:
+        return make()
+    except ConfigError as error:
+        found |= {str(complaint): complaint for complaint in error.complaints}
+        return None
+
+
+def _alone(table: object) -> Sweep:
+    """Return the sweep of a file that has errors elsewhere; none if it has errors itself."""
+    try:
+        return Sweep.model_validate(table)
+    except ValueError:
+        return Sweep()
+
+
+def _tables(table: object) -> dict[str, dict[str, Any]]:
+    """Return the tables in a table; what else is in it the model complains about."""
+    if not isinstance(table, dict):
+        return {}
+    return {name: value for name, value in table.items() if isinstance(value, dict)}
 
 
 def _one_a_range(found: Iterable[Complaint], sweep: Sweep) -> list[Complaint]:
@@ -134,14 +176,10 @@ def _all(
     found: dict[str, Complaint],
 ) -> list[Setting]:
     """Make a setting of every variant at every point; put complaints into `found`, each once."""
-    settings = []
-    for variant in variants:
-        for point in points:
-            try:
-                settings.append(make(variant, point))
-            except ConfigError as error:
-                found |= {str(complaint): complaint for complaint in error.complaints}
-    return settings
+    made = (
+        _collected(partial(make, variant, point), found) for variant in variants for point in points
+    )
+    return [setting for setting in made if setting is not None]
 
 
 def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> dict[str, Any]:
@@ -160,14 +198,16 @@ def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> di
             raise ConfigError.of(
                 source, dotted, value, "does not lead to a key", "write e.g. vm.memory"
             )
-        table[last] = value
+        table[last] = copy.deepcopy(value)  # another setting changes what lies in it
     return data
 
 
 def _with_workload_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Put the contents of workload files in the place of references to them."""
-    for name, table in data.get("workloads", {}).items():
-        data["workloads"][name] = inlined(table, folder)
+    workloads = data.get("workloads", {})
+    if isinstance(workloads, dict):  # else the model complains
+        for name, table in workloads.items():
+            workloads[name] = inlined(table, folder)
     return data
 
 
@@ -186,9 +226,19 @@ def _setting(
 ) -> Setting:
     """Make a setting; `profiles` are those that were read already, by name."""
     host, vm = experiment.host, experiment.vm
+    largest, least = (
+        MemSlot(0, vm.memory // PAGE).part(cpu, vm.vcpus)[1] for cpu in (0, vm.vcpus - 1)
+    )
     for name, workload in experiment.workloads.items():
+        length = getattr(workload, "length", None)
+        if length and not isinstance(workload, Replay) and length(largest) > MOST_ACCESSES:
+            raise ConfigError.of(
+                source, f"workloads.{name}", None,
+                f"makes {length(largest):,} accesses; at most {MOST_ACCESSES:,} a vCPU are run",
+                "shorten it, or lower vm.memory",
+            )  # fmt: skip
         if isinstance(workload, Replay):
-            workload.fit(source, f"workloads.{name}.trace", vm.memory // PAGE // vm.vcpus)
+            workload.fit(source, f"workloads.{name}.trace", least)
     if host.profile not in profiles:
         profiles[host.profile] = load_profile(host.profile, folder, source)
     profile = profiles[host.profile]
@@ -198,6 +248,11 @@ def _setting(
         costs = {name: Constant(cost.mean()) for name, cost in costs.items()}
     elif profile.interference:
         both = [*profile.interference, *host.interference]
+        if load_of(both) > MOST_LOAD:
+            raise ConfigError.of(
+                source, "host.interference", None,
+                f"leaves the vCPU no time, together with that of {host.profile}", "lower it",
+            )  # fmt: skip
         changed = host.model_copy(update={"interference": both})
         experiment = experiment.model_copy(update={"host": changed})
     return Setting(labels, experiment, costs, profile)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
 from mmusim.base.errors import Complaint
-from mmusim.base.quantities import Count, Strict
-from mmusim.config.ranges import Range
+from mmusim.base.quantities import Count, Strict, shown
+from mmusim.config.ranges import Range, kind_of
 
 Values = Annotated[list[Any], Field(min_length=1)]
+MOST_SETTINGS: Final = 4_096
+"""Of a sweep, all variants together."""
 Point = dict[str, Any]
 """Dotted keys and the values they take."""
 
@@ -20,13 +23,18 @@ Point = dict[str, Any]
 class Sample(Strict):
     """Points spread over ranges: far fewer than a grid needs to fill as many dimensions."""
 
-    design: Literal["sobol", "latin-hypercube", "random"]
-    """`sobol`: scrambled, even in all dimensions together. `latin-hypercube`: even in each."""
-    points: Count
-    seed: int = 1
-    """Of the design; the seeds of runs are in `replications`."""
-    ranges: Annotated[dict[str, Range], Field(min_length=1)]
-    """By dotted key."""
+    design: Annotated[Literal["sobol", "latin-hypercube", "random"], shown("sobol")]
+    """`sobol`: scrambled, even in all dimensions together. `latin-hypercube`: even in each
+    dimension. `random`: independent points.
+    """
+    points: Annotated[Count, shown(64, "points")]
+    """Number of points; a power of two for Sobol."""
+    seed: Annotated[int, Field(ge=0), shown(1, "a seed")] = 1
+    """Seed of the design. Seeds of runs are in `replications`."""
+    ranges: Annotated[
+        dict[str, Range], Field(min_length=1), shown({"vm.vcpus": {"from": 1, "to": 64}})
+    ]
+    """Ranges by dotted key."""
 
     def draw(self) -> list[Point]:
         """Return the points; the same for the same design, number, seed and ranges."""
@@ -53,15 +61,32 @@ class Sample(Strict):
             yield {key: limits.to}
 
 
+def comparable(value: object) -> object:
+    """Return what tells a value from others: `1GiB` and `1024MiB` are the same."""
+    kind = None if isinstance(value, bool) else kind_of(value)
+    return repr(value) if kind is None else (kind.name, kind.read(value))
+
+
+def _overlap(key: str, other: str) -> bool:
+    """Tell whether two dotted keys are one, or one lies within the other."""
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
+
+
 class Sweep(Strict):
     """Every combination of: a value of each key, a row of `zip`, a point of `sample`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
     __pydantic_extra__: dict[str, Values]
 
-    zip: dict[str, Values] = Field(default_factory=dict)
+    zip: Annotated[
+        dict[str, Values], shown({"vm.memory": ["1GiB", "4GiB"], "vm.vcpus": [1, 4]})
+    ] = Field(default_factory=dict)
     """Dotted keys that change together: lists of equal length."""
-    sample: Sample | None = None
+    sample: Annotated[
+        Sample | None,
+        shown({"design": "sobol", "points": 64, "ranges": {"vm.vcpus": {"from": 1, "to": 64}}}),
+    ] = None
+    """Points that are spread over ranges. Without it, only lists are swept."""
 
     @property
     def grid(self) -> dict[str, list[Any]]:
@@ -88,12 +113,58 @@ class Sweep(Strict):
             for point in drawn
         ]
 
-    def contradictions(self, source: str) -> list[Complaint]:
-        """Return what is wrong with the axes beside each other, and with ranges in themselves."""
+    def size(self) -> int:
+        """Return how many points there are, without making them."""
+        grid = math.prod(len(values) for values in self.grid.values())
+        rows = max((len(values) for values in self.zip.values()), default=1)
+        return grid * rows * (self.sample.points if self.sample else 1)
+
+    def contradictions(
+        self, source: str, variants: Mapping[str, Mapping[str, Any]]
+    ) -> list[Complaint]:
+        """Return what is wrong with the axes beside each other and beside what `variants` set.
+
+        Ranges are looked at in themselves too, and how many settings there are.
+        """
         return [
             Complaint(source, *found)
-            for found in (*self._twice(), *self._within(), *self._unequal(), *self._ranges())
-        ]
+            for found in (
+                *self._twice(), *self._within(), *self._unequal(), *self._ranges(),
+                *self._equal_values(), *self._against(variants), *self._too_many(len(variants)),
+            )
+        ]  # fmt: skip
+
+    def _equal_values(self) -> Iterator[tuple[str, object, str, str]]:
+        for key, place in self._places():
+            values = self.grid.get(key, ()) if place == "sweep" else ()
+            seen: dict[object, object] = {}
+            for value in values:
+                same = comparable(value)
+                if same in seen:
+                    first = seen[same]
+                    yield f"sweep.{key}", value, f"is the same as {first!r}", "leave one out"
+                seen.setdefault(same, value)
+        rows = list(zip(*self.zip.values(), strict=False))
+        if len({tuple(map(comparable, row)) for row in rows}) < len(rows):
+            yield "sweep.zip", None, "has two rows of the same values", "leave one out"
+
+    def _against(
+        self, variants: Mapping[str, Mapping[str, Any]]
+    ) -> Iterator[tuple[str, object, str, str]]:
+        for key, place in self._places():
+            for name, changes in variants.items():
+                for other, value in changes.items():
+                    if _overlap(key, other):
+                        rule = f"is set here and swept in [{place}]: two values for one key"
+                        yield f"variants.{name}.{other}", value, rule, "leave it out of one"
+
+    def _too_many(self, variants: int) -> Iterator[tuple[str, object, str, str]]:
+        count = self.size() * max(1, variants)
+        if count > MOST_SETTINGS:
+            yield (
+                "sweep", None, f"has {count:,} settings; at most {MOST_SETTINGS:,} are run",
+                "give fewer values, or draw points from the ranges with [sweep.sample]",
+            )  # fmt: skip
 
     def _places(self) -> list[tuple[str, str]]:
         """Swept keys and how the file names the place of each."""

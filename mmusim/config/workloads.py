@@ -9,8 +9,9 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.quantities import Strict
-from mmusim.config.load import check, read_toml
+from mmusim.base.parsing import read_toml
+from mmusim.base.quantities import Strict, shown
+from mmusim.config.load import check
 from mmusim.workload.hot_cold import HotCold
 from mmusim.workload.phased import Phased
 from mmusim.workload.pointer_chase import PointerChase
@@ -50,9 +51,11 @@ class WorkloadFile(BaseModel):
     Keys beside `file` override those of the file.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-    file: str
-    """Path relative to the experiment file."""
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    file: Annotated[str, shown("../../workloads/zipf.toml")]
+    """Path of the workload file, relative to the experiment file. Other keys of this table override
+    those of the file.
+    """
 
 
 def _inline_or_file(value: object) -> str:

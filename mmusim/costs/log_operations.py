@@ -1,8 +1,8 @@
 """What the host's log operations cost: which costs of the profile, how many times (domain, B.3).
 
-Each function returns a bill: cost -> how many times it is paid. Engines multiply by the mean of the
+Each function returns counts: cost -> how many times it is paid. Engines multiply by the mean of the
 cost and round once per cost. What is drawn instead (the grace period, the floor of an ioctl, the
-flush) and what is waited for comes on top and is written into the same bill of a phase.
+flush) and what is waited for comes on top and is added to the times of the phase.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mmusim.base.units import BYTES, PAGES_PER_REGION
 from mmusim.mmu.walk import Walk
 from mmusim.policies import Choices, Disable, EnableWalk, GetWalk, Kernel, Mmu, Policy
 
-Bill = Mapping[str, float]
+Counts = Mapping[str, float]
 
 ENTRIES: Final = 512  # of a page table
 WORD: Final = 64  # bits in a word of the bitmap
@@ -41,7 +41,7 @@ def shadow_pages(pages: int, walk: Walk) -> int:
     return walk.tables + -(-pages // PAGES_PER_REGION**2) + 2
 
 
-def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -> Bill:
+def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -> Counts:
     """Arming a slot of `pages` pages, under mmu_lock: t_enable of B.3, the flush apart.
 
     Visits by the kind of walk, then what was changed. Where the policy arms the root only, the top
@@ -49,21 +49,21 @@ def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -
     """
     if policy.protects_root:
         return {"c_wclear": -(-pages // PAGES_PER_REGION**3)}
-    bill: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     kind = EnableWalk.ACTIVE_TABLES if policy.zaps_all_at_enable else kernel.enable_walk(c.mmu)
     if kind is EnableWalk.ACTIVE_TABLES:
-        bill["c_scan"] = ENTRIES * shadow_pages(pages, walk)
+        counts["c_scan"] = ENTRIES * shadow_pages(pages, walk)
     elif kind is EnableWalk.RMAP:
-        bill["c_head"] = rmap_heads(pages)
+        counts["c_head"] = rmap_heads(pages)
     else:
-        bill["c_tdp_visit"] = walk.leaves + walk.tables
-    bill["c_split_1G"] = walk.split_1g
-    bill[split_cost(c)] = walk.split_2m
-    bill[rearm_cost(c)] += walk.protected_4k + walk.protected_large
-    bill["c_tdp_wclear" if c.mmu is Mmu.TDP else "c_dclear"] += walk.cleared_d
-    bill["c_zap_large"] = walk.zapped_large
-    bill["c_collapse"] = walk.zapped_4k
-    return paid(bill)
+        counts["c_tdp_visit"] = walk.leaves + walk.tables
+    counts["c_split_1G"] = walk.split_1g
+    counts[split_cost(c)] = walk.split_2m
+    counts[rearm_cost(c)] += walk.protected_4k + walk.protected_large
+    counts["c_tdp_wclear" if c.mmu is Mmu.TDP else "c_dclear"] += walk.cleared_d
+    counts["c_zap_large"] = walk.zapped_large
+    counts["c_collapse"] = walk.zapped_4k
+    return paid(counts)
 
 
 def rmap_heads(pages: int) -> int:
@@ -71,7 +71,7 @@ def rmap_heads(pages: int) -> int:
     return pages + pages // PAGES_PER_REGION + -(-pages // PAGES_PER_REGION**2)
 
 
-def fill_bitmap(pages: int) -> Bill:
+def fill_bitmap(pages: int) -> Counts:
     """Make a bitmap: all that enabling costs with initially-all-set, the grace period apart."""
     return {"c_memset": bitmap_mib(pages)}
 
@@ -85,7 +85,7 @@ def rearm(
     large: int = 0,
     split_2m: int = 0,
     split_1g: int = 0,
-) -> Bill:
+) -> Counts:
     """Clearing and re-arming `dirty` of a range of `pages` pages, under mmu_lock.
 
     The locked part of t_GET(clears) and of t_CLEAR(chunk). Of the dirty pages `unmapped` have no
@@ -93,22 +93,22 @@ def rearm(
     `large`: large leaves that the first clear of an all-set bitmap makes read-only; or how many it
     splits.
     """
-    bill: Counter[str] = Counter()
-    bill["c_word"] = -(-pages // WORD)
-    bill[rearm_cost(c)] = dirty - unmapped
+    counts: Counter[str] = Counter()
+    counts["c_word"] = -(-pages // WORD)
+    counts[rearm_cost(c)] = dirty - unmapped
     if c.mmu is Mmu.TDP:
-        bill["c_large_clear"] = -(-unmapped // PAGES_PER_REGION)
+        counts["c_large_clear"] = -(-unmapped // PAGES_PER_REGION)
     else:
-        bill["c_head"] = unmapped
-        bill["c_wclear"] += large
-    bill["c_split_1G"] = split_1g
-    bill[split_cost(c)] = split_2m
-    return paid(bill)
+        counts["c_head"] = unmapped
+        counts["c_wclear"] += large
+    counts["c_split_1G"] = split_1g
+    counts[split_cost(c)] = split_2m
+    return paid(counts)
 
 
 def rearm_walk(
     c: Choices, walk: GetWalk, pages: int, tables: int, dirty: int, unmapped: int = 0
-) -> Bill:
+) -> Counts:
     """Arming every spte of the slot because of `dirty` bits, as gets did before 3.3 or 3.5."""
     if rearms_all(walk, pages, tables, dirty):
         return {"c_word": -(-pages // WORD), "c_scan": ENTRIES * shadow_pages(pages, Walk(tables))}
@@ -122,43 +122,43 @@ def rearms_all(walk: GetWalk, pages: int, tables: int, dirty: int) -> bool:
     return walk is GetWalk.ALL and dirty > 0
 
 
-def copy(pages: int) -> Bill:
+def copy(pages: int) -> Counts:
     """Carry the bitmap of a range between kernel and user space."""
     return {"c_copy": bitmap_mib(pages)}
 
 
-def kick(in_guest: int) -> Bill:
+def kick(in_guest: int) -> Counts:
     """Kick vCPUs out of the guest so that their PML buffers drain."""
     return {"c_kick": in_guest}
 
 
-def harvest(entries: int) -> Bill:
+def harvest(entries: int) -> Counts:
     """Read entries out of the dirty rings, in user space."""
     return {"c_ring_harvest": entries}
 
 
-def reset_mask(c: Choices, entries: int) -> Bill:
+def reset_mask(c: Choices, entries: int) -> Counts:
     """Re-arm one mask of a ring reset: a short hold of mmu_lock of its own."""
     return {"c_ring_mask": 1, rearm_cost(c): entries}
 
 
-def disable(kernel: Kernel, c: Choices, walk: Walk) -> tuple[Bill, int]:
+def disable(kernel: Kernel, c: Choices, walk: Walk) -> tuple[Counts, int]:
     """Collapsing small leaves when logging ends, and the flushes on the way; none before 4.1."""
     if kernel.disable(c.mmu) is Disable.KEEP_SMALL:
         return {}, 0
     small = "c_tdp_collapse" if c.mmu is Mmu.TDP else "c_collapse"
-    bill = Counter({small: walk.zapped_4k, "c_zap_large": walk.zapped_large})
+    counts = Counter({small: walk.zapped_4k, "c_zap_large": walk.zapped_large})
     flushes = {
         "leaf": walk.zapped_4k + walk.zapped_large, "table": walk.zapped_tables, "": 0,
     }[kernel.flushes_while_disabling(c.mmu)]  # fmt: skip
-    return paid(bill), flushes
+    return paid(counts), flushes
 
 
-def zap_all(walk: Walk) -> Bill:
+def zap_all(walk: Walk) -> Counts:
     """Zap the tables of the VM because a slot was deleted; freeing them is off the path."""
     return paid(Counter({"c_zap_large": walk.zapped_large}))
 
 
-def paid(bill: Mapping[str, float]) -> Bill:
+def paid(counts: Mapping[str, float]) -> Counts:
     """Leave out what is paid zero times."""
-    return {cost: times for cost, times in bill.items() if times}
+    return {cost: times for cost, times in counts.items() if times}

@@ -21,6 +21,7 @@ from mmusim.engine.migration.migration import Migration
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.processes.soft_vcpu import soft_vcpu
 from mmusim.engine.processes.user_space import port_io
+from mmusim.engine.state import invariants
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.plan.make import Program
@@ -29,12 +30,13 @@ from mmusim.trace.records import HOST, PhaseTrace
 
 def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
     """Go through the phases, one after the other."""
+    lossy = invariants.may_lose(vm)  # then each phase is looked at, to name the one that loses
     for number, phase in enumerate(vm.plan.driver.phases):
         record: dict[str, Any] = {"do": phase.do, "name": phase.name, "start_ns": vm.now}
         record["before"] = vm.counters()
         host.phases.append(record)
         host.began_s.append(time.perf_counter())
-        host.bill = record["bill"] = {}
+        host.spent = record["spent"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"
         vm.changed(HOST)
         if isinstance(phase, Migrate):
@@ -44,6 +46,8 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
         else:
             yield from OPERATIONS[phase.do](vm, host, phase, record)
         record["end_ns"] = vm.now
+        if lossy and vm.tracked and not any(process.is_alive for process in host.running):
+            invariants.check(vm, f"phase {number + 1} ({phase.name or phase.do})")
         vm.changed(HOST)
         vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
     yield from join(vm, host)
@@ -159,7 +163,7 @@ def ioctl(operation: Operation) -> Operation:
     """Carry out a log ioctl under slots_lock."""
 
     def locked(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-        yield from hold_slots_lock(vm, HOST, host.bill)
+        yield from hold_slots_lock(vm, HOST, host.spent)
         yield from operation(vm, host, phase, record)
         vm.slots_lock.release(HOST)
 

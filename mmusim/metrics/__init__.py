@@ -1,4 +1,4 @@
-"""Stage 4, Metrics: the figures of one run, with names and units.
+"""Stage 4, Metrics: the values of one run, with names and units.
 
 May import ``trace``, ``config`` and what is below. Their names, units and formulas stand in
 ``vocabulary.metrics``.

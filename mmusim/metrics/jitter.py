@@ -1,6 +1,6 @@
-"""The figures of jitter: quantiles, lost time, worst windows, moved work, mmu_lock by mode.
+"""The values of jitter: quantiles, lost time, worst windows, moved work, mmu_lock by mode.
 
-Each function gives figures by name; the formula of each is in its docstring, what it tells and its
+Each function gives values by name; the formula of each is in its docstring, what it tells and its
 unit are in ``docs/reference/metrics.md`` (domain, G.5).
 """
 
@@ -13,33 +13,33 @@ from mmusim.trace.records import LockStats, ModeStats, PhaseTrace, Trace
 from mmusim.vocabulary.causes import FAULT_WORK, LOST_CAUSES
 from mmusim.vocabulary.metrics import METRICS, QUANTILES, WINDOWS
 
-Figures = dict[str, float]
+Values = dict[str, float]
 
 MIN_BEYOND: Final = 10
 """Samples beyond a quantile from which on ``p99999`` is given: below, it says little."""
 WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
-"""Lines of a bill that are waiting and no work."""
+"""What log operations spend on waiting, which is no work."""
 
 
-def latencies(times: Histogram, of: str) -> Figures:
+def latencies(times: Histogram, of: str) -> Values:
     """Return ``mean_OF``, ``p50_OF`` ... ``p9999_OF``, ``p99999_OF`` and ``max_OF`` in ns.
 
     Quantile p of n times is the smallest that at least p n of them do not exceed. Mean and maximum
     are exact, a quantile is off by at most 1/128 and a nanosecond. ``p99999`` is given from
-    1,000,000 times on, when 10 lie beyond it. No times, no figures.
+    1,000,000 times on, when 10 lie beyond it. No times, no values.
     """
     if not times.count:
         return {}
-    figures: Figures = {f"mean_{of}": times.total_ns / times.count}
-    figures |= {
+    values: Values = {f"mean_{of}": times.total_ns / times.count}
+    values |= {
         f"{name}_{of}": times.quantile(p)
         for name, p in QUANTILES.items()
         if name != "p99999" or times.count >= MIN_BEYOND * 100_000
     }
-    return figures | {f"max_{of}": times.maximum}
+    return values | {f"max_{of}": times.maximum}
 
 
-def lost(phase: PhaseTrace) -> Figures:
+def lost(phase: PhaseTrace) -> Values:
     """Return what the vCPUs lost in a guest phase.
 
     * ``lost_time``: sum of :data:`~mmusim.vocabulary.causes.LOST_CAUSES` in the ledger, in
@@ -49,33 +49,33 @@ def lost(phase: PhaseTrace) -> Figures:
     * ``worst_utilisation_W`` for W of 100us, 1ms, 10ms, 100ms: min over vCPUs and over all windows
       [t, t + W] within the time of the vCPU of 1 - lost(t, W) / W, with lost(t, W) the time of
       stalls in the window. Idle time is not lost: the guest could have used it. A window that no
-      vCPU ran for has no figure.
+      vCPU ran for has no value.
     """
-    figures: Figures = {
+    values: Values = {
         "lost_time": sum(phase.ledger.get(cause, 0) for cause in LOST_CAUSES),
         "stalls": phase.stalls.count,
     }
     tail = latencies(phase.stalls, "stall")
-    figures |= {name: ns for name, ns in tail.items() if name in METRICS}
+    values |= {name: ns for name, ns in tail.items() if name in METRICS}
     for window, ns in WINDOWS.items():
         if ns in phase.worst_loss:
-            figures[f"worst_utilisation_{window}"] = 1 - phase.worst_loss[ns] / ns
-    return figures
+            values[f"worst_utilisation_{window}"] = 1 - phase.worst_loss[ns] / ns
+    return values
 
 
-def moved_work(trace: Trace) -> Figures:
+def moved_work(trace: Trace) -> Values:
     """Return how the work of dirty logging parts between faults and log operations.
 
     * ``fault_work``: the causes :data:`~mmusim.vocabulary.causes.FAULT_WORK` of every guest phase
       that was not over when the first log operation began, in ns.
-    * ``protect_work``: the bills of all log operations without their waits for locks and grace
+    * ``protect_work``: what all log operations spend, without waits for locks and grace
       periods, in ns.
     * ``moved_work``: fault_work / (fault_work + protect_work). 0: all work is done by the host,
       beside the guest or before it; 1: all by the guest's own faults.
 
     Nothing if there was no log operation.
     """
-    begun = min((p.start_ns for p in trace.phases if p.bill), default=None)
+    begun = min((p.start_ns for p in trace.phases if p.spent), default=None)
     if begun is None:
         return {}
     faults = sum(
@@ -85,16 +85,16 @@ def moved_work(trace: Trace) -> Figures:
         for cause in FAULT_WORK
     )
     protect = sum(
-        ns for p in trace.phases for line, ns in p.bill.items() if line not in WAITS
+        ns for p in trace.phases for line, ns in p.spent.items() if line not in WAITS
     )  # fmt: skip
-    figures: Figures = {"fault_work": faults, "protect_work": protect}
+    values: Values = {"fault_work": faults, "protect_work": protect}
     if faults + protect:
-        figures["moved_work"] = faults / (faults + protect)
-    return figures
+        values["moved_work"] = faults / (faults + protect)
+    return values
 
 
-def lock(stats: LockStats, end_ns: int) -> Figures:
-    """Return the figures of mmu_lock over a run of `end_ns`.
+def lock(stats: LockStats, end_ns: int) -> Values:
+    """Return the values of mmu_lock over a run of `end_ns`.
 
     For MODE of ``shared`` (for read) and ``exclusive`` (for write; of a spinlock, all):
 
@@ -105,11 +105,11 @@ def lock(stats: LockStats, end_ns: int) -> Figures:
     * ``lock_MODE_queue``: time-weighted mean number of waiters, the area under their number over
       `end_ns`. The area is the sum of the waits, to the nanosecond (Little's law).
     """
-    figures: Figures = {"lock_breaks": stats.breaks}
+    values: Values = {"lock_breaks": stats.breaks}
     modes: dict[str, ModeStats] = {"shared": stats.shared, "exclusive": stats.exclusive}
     for name, mode in modes.items():
         if mode.acquisitions:
-            figures |= {
+            values |= {
                 f"lock_{name}_count": mode.acquisitions,
                 f"lock_{name}_hold": mode.holds.total_ns,
                 f"lock_{name}_wait": mode.waits.total_ns,
@@ -118,4 +118,4 @@ def lock(stats: LockStats, end_ns: int) -> Figures:
                 f"lock_{name}_utilisation": mode.busy_ns / end_ns,
                 f"lock_{name}_queue": mode.queue_ns / end_ns,
             }
-    return figures
+    return values

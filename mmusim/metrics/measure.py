@@ -1,4 +1,4 @@
-"""From a trace to figures. Each is a number with a formula; none is a mood."""
+"""From a trace to metrics: each is one number of a run, with a formula."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """Figures of one run."""
+    """Values of all metrics of one run, with the distributions behind them."""
 
     policy: str
     seed: int
     values: Mapping[str, float]  # by the name of the metric; what a run does not have is missing
     ledger: Mapping[str, int]  # ns of all vCPUs in the measured phase by cause
-    bills: Mapping[str, Mapping[str, int]]  # log operation -> cost or wait -> ns, over the run
+    operation_times: Mapping[
+        str, Mapping[str, int]
+    ]  # log operation -> cost or wait -> ns, over the run
     latency: Histogram  # of all accesses of the measured phase
     fingerprint: str
     outcome: str = ""  # of write-page-table (progress, livelock, internal-error) or a migration
@@ -50,7 +52,7 @@ def measure(trace: Trace) -> Metrics:
         "faults": phase.counters["pf_taken"],
         "reported_dirty": sum(p.dirty or 0 for p in trace.phases),
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
-        "protect_time": sum(sum(p.bill.values()) for p in trace.phases),
+        "protect_time": sum(sum(p.spent.values()) for p in trace.phases),
     }
     values |= jitter.latencies(latency, "latency")
     values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")
@@ -76,7 +78,7 @@ def measure(trace: Trace) -> Metrics:
         seed=trace.seed,
         values=values,
         ledger=phase.ledger,
-        bills=_bills(trace),
+        operation_times=_operation_times(trace),
         latency=latency,
         fingerprint=trace.fingerprint,
         outcome=phase.outcome,
@@ -114,12 +116,12 @@ _OPERATIONS: Final = {
 }
 
 
-def _bills(trace: Trace) -> dict[str, dict[str, int]]:
-    bills: dict[str, Counter[str]] = {}
+def _operation_times(trace: Trace) -> dict[str, dict[str, int]]:
+    operation_times: dict[str, Counter[str]] = {}
     for phase in trace.phases:
-        if phase.bill:
-            bills.setdefault(phase.do, Counter()).update(phase.bill)
-    return {operation: dict(bill) for operation, bill in bills.items()}
+        if phase.spent:
+            operation_times.setdefault(phase.do, Counter()).update(phase.spent)
+    return {operation: dict(spent) for operation, spent in operation_times.items()}
 
 
 def expected_fault_free_pages(workload: ReadsBesideWrites) -> float:
@@ -153,7 +155,7 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
     return {
         "values": dict(metrics.values),
         "ledger": dict(metrics.ledger),
-        "bills": {operation: dict(bill) for operation, bill in metrics.bills.items()},
+        "bills": {operation: dict(spent) for operation, spent in metrics.operation_times.items()},
         "latency": metrics.latency.sparse(),
         "fingerprint": metrics.fingerprint,
         "outcome": metrics.outcome,
@@ -169,7 +171,7 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         seed=seed,
         values=record["values"],
         ledger=record["ledger"],
-        bills=record["bills"],
+        operation_times=record["bills"],
         latency=Histogram.from_sparse(record["latency"]),
         fingerprint=record["fingerprint"],
         outcome=record["outcome"],

@@ -53,6 +53,17 @@ class MemSlot(NamedTuple):
         """The slot's part of ``PageTable.giant``."""
         return slice(self.base_gfn >> 18, -(-(self.base_gfn + self.npages) >> 18))
 
+    def part(self, number: int, among: int) -> tuple[int, int]:
+        """Return first gfn and pages of the part of vCPU `number`, from 0, of `among`.
+
+        Parts are whole 2 MiB regions where there is one for each, else whole pages. They differ by
+        one such unit at most; the first vCPUs have the larger ones.
+        """
+        unit = PAGES_PER_REGION if self.npages >= among * PAGES_PER_REGION else 1
+        units, larger = divmod(self.npages // unit, among)
+        first = number * units + min(number, larger)
+        return self.base_gfn + first * unit, (units + (number < larger)) * unit
+
     def offsets(self, gfns: Gfns) -> Gfns:
         """Return where pages lie in the slot; no copy of what may be long if none is needed."""
         return gfns - self.base_gfn if self.base_gfn else gfns

@@ -111,8 +111,7 @@ class Plan:
         spec = self.driver.phases[phase]
         if isinstance(spec, Touch) and spec.overlap:
             return self.slot.base_gfn, self.slot.npages
-        share = self.slot.npages // self.vcpus
-        return self.slot.base_gfn + cpu * share, share
+        return self.slot.part(cpu, self.vcpus)
 
     def accesses(self) -> int | None:
         """Return how many accesses all vCPUs make; None if nobody knows how many laps there are."""
@@ -146,6 +145,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
     driver = e.driver.script(chosen.choices.reporting)
     rings = chosen.choices.reporting is Reporting.DIRTY_RING
     pages = e.vm.memory // PAGE
+    least = MemSlot(0, pages).part(e.vm.vcpus - 1, e.vm.vcpus)[1]
     return Plan(
         vcpus=e.vm.vcpus,
         slot=MemSlot(0, pages),
@@ -154,7 +154,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         chosen=chosen,
         keep_child=e.vm.cached_child_tables and chosen.choices.mmu is not Mmu.TDP,
         driver=driver,
-        patterns=tuple(_pattern(setting, phase, pages // e.vm.vcpus) for phase in driver.phases),
+        patterns=tuple(_pattern(setting, phase, least) for phase in driver.phases),
         costs=setting.costs,
         draws=Draws(seed, e.replications.scheme, chosen.policy.name),
         seed=seed,

@@ -6,29 +6,33 @@ entry point group ``mmusim.policies``. Neither needs a line changed here.
 
 import importlib
 import pkgutil
-from importlib.metadata import entry_points
 
 from mmusim.policies.axes import AXES, Choices, Large, Lock, Mmu, Reporting, Tracking
-from mmusim.policies.base import Policy, Tables, policies, policy_named, tabulate
-from mmusim.policies.choices import DEFAULT_KERNEL, Chosen, choose, legal, nearest_legal
+from mmusim.policies.base import Policy, policies, policy_named
+from mmusim.policies.choices import ASSUMED, Chosen, choose, legal, nearest_legal
 from mmusim.policies.kernel import (
+    DEFAULT_KERNEL,
     PRESETS,
+    RELEASES,
     Disable,
     EnableWalk,
     GetWalk,
     Kernel,
     kernel_named,
 )
+from mmusim.policies.outside import load_outside
+from mmusim.policies.tables import Tables, tabulate
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
-for _entry in entry_points(group="mmusim.policies"):
-    _entry.load()
+load_outside()
 
 __all__ = [
+    "ASSUMED",
     "AXES",
     "DEFAULT_KERNEL",
     "PRESETS",
+    "RELEASES",
     "Choices",
     "Chosen",
     "Disable",

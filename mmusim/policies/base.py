@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.mmu.spte import ACCESS, Edit, Level, Spte
+from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis
 from mmusim.policies.kernel import GetWalk, Kernel, kernel_named
+from mmusim.policies.packages import failures
 
 
 class Policy:
@@ -88,11 +89,11 @@ class Policy:
     def fast_path(self, spte: Spte, tracked: bool) -> bool:
         """Decide whether a write fault on a read-only leaf may be fixed without mmu_lock.
 
-        The default is ``fast_page_fault`` as of Linux 3.6 (c7ba5b48cc8d): any leaf of which the
-        MMU itself has no reason to forbid writes.
+        The default is ``fast_page_fault`` as of Linux 3.16 (c126d94f2c90): any leaf of which the
+        MMU itself has no reason to forbid writes, but no large one of a slot that logs, where one
+        bit of the log cannot stand for 512 pages.
         """
-        del tracked
-        return spte.mmu_writable
+        return spte.mmu_writable and (spte.level == Level.SMALL or not tracked)
 
 
 RENAMED: Final = {
@@ -134,9 +135,10 @@ def _part(name: str) -> Policy:
     if name in RENAMED:
         rule = f"is called {RENAMED[name]} now (the kernel's own name)"
         raise ConfigError.of("policies", "name", name, rule, f"write {RENAMED[name]}")
-    raise ConfigError.of(
-        "policies", "name", name, "is not a policy", nearest(name, Policy._registry)
-    )
+    remedy = nearest(name, Policy._registry)
+    if failures():
+        remedy += f". Left out: {'. '.join(failures())}"
+    raise ConfigError.of("policies", "name", name, "is not a policy", remedy)
 
 
 def preset(kernel: Kernel) -> Policy:
@@ -146,8 +148,8 @@ def preset(kernel: Kernel) -> Policy:
     return _made(kernel.name, body)
 
 
-def combined(name: str, parts: list[Policy]) -> Policy:
-    """Return one policy that is all of `parts`.
+def combined(name: str, parts: list[Policy], kernel: Kernel | None = None) -> Policy:
+    """Return one policy that is all of `parts`; `kernel` is the release where it is decided.
 
     Raises
     ------
@@ -177,7 +179,10 @@ def combined(name: str, parts: list[Policy]) -> Policy:
             body |= {
                 hook: getattr(type(part), hook) for hook in ("protect", "blocked", "fast_path")
             }
-    if len({part.kernel for part in parts if part.kernel is not None}) > 1:
+    releases = {part.kernel for part in parts if part.kernel is not None}
+    if releases and kernel is not None:
+        body["kernel"] = kernel
+    elif len(releases) > 1:
         raise ConfigError.of("policies", "name", name, "names two kernels", "leave one out")
     return _made(name, body)
 
@@ -192,83 +197,3 @@ def _made(name: str, body: dict[str, Any]) -> Policy:
     made: Policy = type("Made", (Policy,), body)()
     type(made).name = name
     return made
-
-
-class Tables(NamedTuple):
-    """A policy, asked about every leaf there can be; what engines read.
-
-    The indices of `fast_path` are tracked, large, and the bits P, W and mmu_writable of the leaf.
-    A 1 GiB leaf is asked about as any large one.
-    """
-
-    protect_large: int  # Edit for a present large leaf when the log is armed
-    blocked: int  # Edit for a large leaf in the way of a small one
-    fast_path: tuple[tuple[tuple[bool, ...], ...], ...]
-
-
-def every_leaf(level: Level) -> Iterator[Spte]:
-    """All states of a leaf at a level, in the order of their bits."""
-    return (Spte.from_bits(level, bits) for bits in range(ACCESS + 1))
-
-
-def tabulate(policy: Policy) -> Tables:
-    """Ask the policy about every leaf.
-
-    Raises
-    ------
-    ConfigError
-        If it treats small leaves otherwise than by clearing W, or large ones unequally, which no
-        engine supports.
-    """
-
-    def fast(spte: Spte, tracked: bool) -> bool:
-        read_only = spte.present and not spte.writable
-        return read_only and policy.fast_path(spte, tracked)
-
-    present = [leaf for leaf in every_leaf(Level.LARGE) if leaf.present]
-    if policy.tracks:
-        _check_protect(policy, present)
-    blocked = _alike(policy, "blocked", {leaf: policy.blocked(leaf) for leaf in present})
-    if blocked not in (Edit.ZAP, Edit.SPLIT):
-        raise ConfigError.of(
-            f"policies.{policy.name}", "blocked", repr(blocked), "must make room for a small spte",
-            "return Edit.ZAP or Edit.SPLIT",
-        )  # fmt: skip
-    protect = policy.protect(present[0]) if policy.tracks else Edit.KEEP
-    return Tables(
-        int(protect),
-        int(blocked),
-        tuple(
-            tuple(tuple(fast(spte, tracked) for spte in every_leaf(level)) for level in Level)
-            for tracked in (False, True)
-        ),
-    )
-
-
-def _check_protect(policy: Policy, large: list[Spte]) -> None:
-    small = [leaf for leaf in every_leaf(Level.SMALL) if leaf.present and leaf.writable]
-    answers = {policy.protect(leaf) for leaf in small}
-    key = f"policies.{policy.name}"
-    if answers != {Edit.WRITE_PROTECT}:
-        raise ConfigError.of(
-            key, "protect", sorted(map(repr, answers)),
-            "must clear W on every writable small leaf, or its writes are not logged",
-            "return Edit.WRITE_PROTECT for Level.SMALL",
-        )  # fmt: skip
-    by_leaf = {leaf: policy.protect(leaf) for leaf in large}
-    if _alike(policy, "protect", by_leaf) is Edit.KEEP:
-        raise _unequal(policy, "protect", by_leaf)
-
-
-def _alike(policy: Policy, hook: str, by_leaf: dict[Spte, Edit]) -> Edit:
-    if len(set(by_leaf.values())) > 1:
-        raise _unequal(policy, hook, by_leaf)
-    return next(iter(by_leaf.values()))
-
-
-def _unequal(policy: Policy, hook: str, by_leaf: dict[Spte, Edit]) -> ConfigError:
-    return ConfigError.of(
-        f"policies.{policy.name}", hook, {str(leaf): repr(edit) for leaf, edit in by_leaf.items()},
-        "must treat all large leaves alike and keep none",
-        "return WRITE_PROTECT, ZAP or SPLIT for every large leaf",
-    )  # fmt: skip

@@ -9,13 +9,20 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 from mmusim.base.errors import MisfitError
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis, Choices, Large, Lock, Mmu, Reporting, Tracking
-from mmusim.policies.base import Policy, Tables, combined, decides, policy_named, tabulate
-from mmusim.policies.kernel import LAST_TO_WALK_ALL, PRESETS, Kernel, first_release, kernel_named
+from mmusim.policies.base import Policy, combined, decides, policy_named
+from mmusim.policies.kernel import (
+    DEFAULT_KERNEL,
+    LAST_TO_WALK_ALL,
+    PRESETS,
+    Kernel,
+    first_release,
+    kernel_named,
+)
+from mmusim.policies.tables import Tables, ask, tabulate
 
 Value = TypeVar("Value", bound=Axis)
 
-DEFAULT_KERNEL: Final = "linux-3.7"
-"""The kernel of the thread."""
+ASSUMED: Final = f"{DEFAULT_KERNEL} is the default, vm.kernel is not given"
 
 
 class Rule(NamedTuple):
@@ -159,7 +166,8 @@ def choose(
             for k in PRESETS
             if not any(objections(_decide(policy, k, mmu, reporting), k, policy.beyond_mainline))
         )
-        raise _illegal(policy, c, release, broken, None if policy.kernel else next(later, None))
+        misfit = _illegal(policy, c, release, broken, None if policy.kernel else next(later, None))
+        raise misfit if policy.kernel or kernel else misfit.under(ASSUMED)
     return Chosen(_complete(policy, c.large, release), release, c)
 
 
@@ -220,8 +228,12 @@ def _large_of(policy: Policy) -> Large | None:
     if not decides(policy) or not policy.tracks:
         return None
     leaf = Spte(Level.LARGE, present=True, writable=True, mmu_writable=True)
-    at_fault = Large.SPLIT_ON_FAULT if policy.blocked(leaf) is Edit.SPLIT else Large.READ_ONLY
-    return {Edit.ZAP: Large.ZAP, Edit.SPLIT: Large.EAGER_SPLIT}.get(policy.protect(leaf), at_fault)
+    at_fault = (
+        Large.SPLIT_ON_FAULT if ask(policy, "blocked", leaf) is Edit.SPLIT else Large.READ_ONLY
+    )
+    return {Edit.ZAP: Large.ZAP, Edit.SPLIT: Large.EAGER_SPLIT}.get(
+        ask(policy, "protect", leaf), at_fault
+    )
 
 
 _ROWS: Final = {
@@ -236,4 +248,4 @@ def _complete(policy: Policy, large: Large, kernel: Kernel) -> Policy:
     if decides(policy):
         return policy
     row = _ROWS[large] if kernel.release > LAST_TO_WALK_ALL else "wp-all-levels"
-    return combined(policy.name, [policy, policy_named(row)])
+    return combined(policy.name, [policy, policy_named(row)], kernel)

@@ -23,3 +23,8 @@ class EagerDrop(Policy, name="eager-drop", choices=(Large.ZAP,)):
     def protect(self, spte: Spte) -> Edit:
         """Zap what is large (drop_large_spte in spte_write_protect), clear W on the rest."""
         return Edit.ZAP if spte.level == Level.LARGE else Edit.WRITE_PROTECT
+
+    def fast_path(self, spte: Spte, tracked: bool) -> bool:
+        """Allow every level, as of Linux 3.6 (c7ba5b48cc8d); a slot that logs has no large leaf."""
+        del tracked
+        return spte.mmu_writable

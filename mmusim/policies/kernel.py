@@ -155,10 +155,24 @@ HISTORY: Final = (
 )
 """What came when, for people."""
 
-OLDEST: Final = (2, 6, 28)
-"""38187c830cab: large sptes are not write-protected; older kernels are not modelled."""
 LAST_TO_WALK_ALL: Final = (2, 6, 37)
 """e49146dce8c3 (2.6.38) ended the zap of all tables at enable and the walk over all levels."""
+RELEASES: Final = tuple(
+    Kernel(release)
+    for release in [
+        *((2, 6, minor) for minor in range(28, 40)),
+        *((3, minor) for minor in range(20)),
+        *((4, minor) for minor in range(21)),
+        *((5, minor) for minor in range(20)),
+        *((6, minor) for minor in range(20)),
+        *((7, minor) for minor in range(4)),
+    ]
+)
+"""Every release that is known, oldest first: the one place where a new one is added. The oldest is
+the first whose large sptes are not write-protected but destroyed (38187c830cab)."""
+OLDEST, NEWEST = RELEASES[0], RELEASES[-1]
+DEFAULT_KERNEL: Final = NEWEST.name
+"""Where neither the experiment nor the policy names one."""
 PRESETS: Final = tuple(
     Kernel(release)
     for release in [
@@ -180,13 +194,26 @@ def kernel_named(name: str) -> Kernel:
     Raises
     ------
     ConfigError
-        If the name is not a release or one older than the model goes back.
+        If no release that is known has the name.
     """
-    match = re.fullmatch(r"linux-(2\.6\.\d{1,2}|[3-9]\.\d{1,2})", name)
-    kernel = Kernel(tuple(int(part) for part in match[1].split("."))) if match else None
-    if kernel is None or kernel.release < OLDEST:
+    found = _BY_NAME.get(name)
+    if found is None:
+        wanted = re.match(r"linux-(\d+\.\d+)", name)
+        near = f"linux-{wanted[1]}" if wanted else name
         raise ConfigError.of(
-            "vm", "kernel", name, "is not a release of Linux from 2.6.28 on",
-            "write e.g. 'linux-3.7' or 'linux-6.13'",
+            "vm", "kernel", name,
+            f"is not a release of Linux from {OLDEST.name[6:]} to {NEWEST.name[6:]}",
+            f"did you mean {near!r}?" if near in _BY_NAME else nearest_release(near),
         )  # fmt: skip
-    return kernel
+    return found
+
+
+def nearest_release(name: str) -> str:
+    """Return the remedy for an unknown release: the newest if it is newer, or the way to write."""
+    number = re.match(r"linux-(\d{1,9})\.", name)
+    if number and int(number[1]) >= NEWEST.release[0]:
+        return f"take the newest that is known, {NEWEST.name!r}"
+    return f"write e.g. 'linux-6.13' or {OLDEST.name!r}"
+
+
+_BY_NAME: Final = {kernel.name: kernel for kernel in RELEASES}

@@ -3,13 +3,13 @@
 from mmusim.report.answers import answers, stories
 from mmusim.report.index import write_index
 from mmusim.report.page import render, write_report
-from mmusim.report.tables import every_run, mean_bills, mean_ledger
+from mmusim.report.tables import every_run, mean_ledger, mean_operation_times
 
 __all__ = [
     "answers",
     "every_run",
-    "mean_bills",
     "mean_ledger",
+    "mean_operation_times",
     "render",
     "stories",
     "write_index",

@@ -55,7 +55,7 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
         claims=tables.claims(outcome),
         comparisons=tables.comparisons(outcome),
         ledger=tables.ledger(outcome),
-        bills=tables.bills(outcome),
+        operation_times=tables.operation_times(outcome),
         fingerprints=tables.fingerprints(outcome),
         stories=list(stories(outcome)),
         figures=list(figures(outcome)),

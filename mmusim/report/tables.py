@@ -157,20 +157,20 @@ def ledger(outcome: Outcome) -> Table:
     )  # fmt: skip
 
 
-def bills(outcome: Outcome) -> Table:
+def operation_times(outcome: Outcome) -> Table:
     """Return what the log operations cost, and what that is made of."""
     rows = []
     for result in outcome.settings:
         for policy in result.runs:
-            for operation, bill in mean_bills(result, policy).items():
-                parts = ", ".join(f"{part} {show_ns(ns)}" for part, ns in bill.items())
-                total = sum(bill.values())
+            for operation, spent in mean_operation_times(result, policy).items():
+                parts = ", ".join(f"{part} {show_ns(ns)}" for part, ns in spent.items())
+                total = sum(spent.values())
                 rows.append(
                     [Cell(result.setting.name or "all"), Cell(policy), Cell(operation),
                      number(total, show_ns(total)), Cell(parts)]
                 )  # fmt: skip
     return Table(
-        id="bills-table", caption="Mean time of log operations and their parts",
+        id="operation-times-table", caption="Mean time of log operations and their parts",
         columns=[("setting", False), ("policy", False), ("operation", False), ("time", True),
                  ("made of", False)],
         rows=rows,
@@ -208,12 +208,15 @@ def mean_ledger(result: SettingResult, policy: str) -> dict[str, float]:
     return {cause: sum(run.ledger[cause] for run in runs) / len(runs) for cause in CAUSES}
 
 
-def mean_bills(result: SettingResult, policy: str) -> dict[str, dict[str, float]]:
+def mean_operation_times(result: SettingResult, policy: str) -> dict[str, dict[str, float]]:
     """Return the mean over seeds of what log operations cost in ns, the largest part first."""
     runs = result.runs[policy]
     means: dict[str, dict[str, float]] = {}
-    for operation in runs[0].bills:
-        parts = {part for run in runs for part in run.bills[operation]}
-        bill = {p: sum(run.bills[operation].get(p, 0) for run in runs) / len(runs) for p in parts}
-        means[operation] = dict(sorted(bill.items(), key=lambda item: (-item[1], item[0])))
+    for operation in runs[0].operation_times:
+        parts = {part for run in runs for part in run.operation_times[operation]}
+        spent = {
+            p: sum(run.operation_times[operation].get(p, 0) for run in runs) / len(runs)
+            for p in parts
+        }
+        means[operation] = dict(sorted(spent.items(), key=lambda item: (-item[1], item[0])))
     return means

@@ -16,8 +16,8 @@ LEAST_BATCHES: Final = 10
 class SteadyState:
     """A series without its warm-up."""
 
-    skip: int  # figures at the beginning that belong to the warm-up
-    mean: float  # of the rest, in the unit of the figures
+    skip: int  # values at the beginning that belong to the warm-up
+    mean: float  # of the rest, in the unit of the values
     standard_error: float  # as MSER has it: of independent batches
     batches: int  # that are left
 
@@ -35,7 +35,7 @@ def mser5(series: ArrayLike) -> SteadyState:
 
     Parameters
     ----------
-    series : array_like, shape (figures,)
+    series : array_like, shape (values,)
         In the order of time, in any unit. What does not fill a batch at the end is left out.
 
     Raises
@@ -48,7 +48,7 @@ def mser5(series: ArrayLike) -> SteadyState:
     if x.ndim != 1 or len(x) < BATCH * LEAST_BATCHES:
         raise ValueError(
             f"a series of shape {x.shape} is too short for a warm-up; give at least "
-            f"{BATCH * LEAST_BATCHES} figures"
+            f"{BATCH * LEAST_BATCHES} values"
         )
     z = x[: len(x) // BATCH * BATCH].reshape(-1, BATCH).mean(axis=1)
     n = len(z)

@@ -40,7 +40,7 @@ def frame(folder: Path) -> pd.DataFrame:
             name, vm = cells[key]
             row: dict[str, Any] = {"setting": name, "memory": vm["memory"], "vcpus": vm["vcpus"]}
             row |= {"policy": policy, "seed": seed}
-            rows.append(row | figures(record["values"], record["ledger"]))
+            rows.append(row | metric_columns(record["values"], record["ledger"]))
     finally:
         store.close()
     if not rows:
@@ -50,7 +50,9 @@ def frame(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(["setting", "policy", "seed"], ignore_index=True)
 
 
-def figures(values: Mapping[str, float], ledger: Mapping[str, int]) -> dict[str, float | None]:
+def metric_columns(
+    values: Mapping[str, float], ledger: Mapping[str, int]
+) -> dict[str, float | None]:
     """Return a run's metrics and its ledger by column: ``phase_time_ns``, ``ledger_hits_ns``."""
     row: dict[str, float | None] = {column: values.get(name) for name, column in _METRICS}
     row.update((column, ledger.get(cause, 0)) for cause, column in _CAUSES)

@@ -108,7 +108,7 @@ def _host(timeline: Timeline) -> Iterator[Event]:
 
 
 def _facts(phase: PhaseTrace) -> dict[str, Any]:
-    facts: dict[str, Any] = {"bill (ns)": dict(phase.bill)} if phase.bill else {}
+    facts: dict[str, Any] = {"spent (ns)": dict(phase.spent)} if phase.spent else {}
     if phase.dirty is not None:
         facts |= {"dirty": phase.dirty, "false dirty": phase.false_dirty}
     return facts

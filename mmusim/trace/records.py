@@ -82,7 +82,7 @@ class PhaseTrace:
     outcome: str = ""  # of write-page-table (progress, livelock, internal-error) or a migration
     story: tuple[str, ...] = ()  # of these: what happened, line by line
     read_before_drop: tuple[int, ...] = ()  # per dropped large spte: pages read without a fault
-    bill: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
+    spent: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
     migration: MigrationTrace | None = None
     stalls: Histogram = field(default_factory=Histogram)  # each from leaving the guest to entering
     worst_loss: Mapping[int, int] = field(default_factory=dict)

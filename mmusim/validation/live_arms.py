@@ -19,6 +19,7 @@ from mmusim.base.quantities import Size, Strict, exact_ns
 from mmusim.base.units import show_bytes
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.config.load import load
+from mmusim.config.settings import settings_of
 from mmusim.engine import simulate
 from mmusim.kvm.live import run_live
 from mmusim.plan.make import make_plan
@@ -61,8 +62,6 @@ def read_arms(path: Path) -> ArmsFile:
     ConfigError
         With all that is wrong in the file, the phases of the arms included.
     """
-    from mmusim.config.settings import settings_of
-
     file = load(path, ArmsFile)
     for arm in file.arms:
         data = file.data(arm, "linux-6.18+shadow+get-clears", "shadow")

@@ -38,7 +38,7 @@ class Times(NamedTuple):
     """What a phase of a run takes, and of what that is made."""
 
     ns: float
-    parts: Parts  # ledger causes (mean over vCPUs) or lines of the bill -> ns
+    parts: Parts  # ledger causes (mean over vCPUs) or parts of log operations -> ns
 
 
 def predict(
@@ -94,7 +94,7 @@ def phases(run: Run, costs: Costs, regions: int) -> dict[str, Times]:
 
 
 def _times(phase: PhaseTrace, vcpus: int) -> Times:
-    parts: Parts = dict(Counter(phase.bill))
+    parts: Parts = dict(Counter(phase.spent))
     if phase.guest:
         parts = {cause: ns / vcpus for cause, ns in phase.ledger.items() if ns}
     return Times(phase.end_ns - phase.start_ns, parts)

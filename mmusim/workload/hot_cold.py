@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from mmusim.base.errors import MisfitError
-from mmusim.base.quantities import Share, Strict
+from mmusim.base.quantities import Share, Strict, shown
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.uniform import PerPage, count_of
 
@@ -25,15 +25,20 @@ class HotCold(Strict):
     reads and writes apart.
     """
 
-    pattern: Literal["hot-cold"]
-    accesses_per_page: PerPage = 4.0
-    writes: Share = 0.2
-    hot: Annotated[Share, Field(gt=0)] = 0.1
-    """Share of the pages that is hot for reads, and for writes."""
-    hot_reads: Share = 0.9
-    hot_writes: Share = 0.9
-    overlap: Share = 0.0
-    """Share of one hot set that the other has too; 0 keeps reads and writes apart."""
+    pattern: Annotated[Literal["hot-cold"], shown("hot-cold")]
+    """Name of the access pattern."""
+    accesses_per_page: Annotated[PerPage, shown(4.0, "accesses per page")] = 4.0
+    """Number of accesses, as a multiple of the number of pages of the vCPU."""
+    writes: Annotated[Share, shown("20%")] = 0.2
+    """Share of the accesses that are writes."""
+    hot: Annotated[Share, Field(gt=0), shown("10%")] = 0.1
+    """Share of the pages that is hot for reads, and the same share for writes."""
+    hot_reads: Annotated[Share, shown("90%")] = 0.9
+    """Share of the reads that go to the pages hot for reads."""
+    hot_writes: Annotated[Share, shown("90%")] = 0.9
+    """Share of the writes that go to the pages hot for writes."""
+    overlap: Annotated[Share, shown("50%")] = 0.0
+    """Share of one hot set that the other set has too. 0 % keeps reads and writes apart."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from mmusim.base.quantities import Count, Share, Strict
+from mmusim.base.quantities import Count, Share, Strict, shown
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.uniform import PerPage, count_of
 
@@ -22,15 +22,18 @@ class Phased(Strict):
     long phases.
     """
 
-    pattern: Literal["phased"]
-    accesses_per_page: PerPage = 4.0
-    phase_length: Count = 10_000
-    """Accesses in one phase."""
-    working_set: Annotated[Share, Field(gt=0)] = 0.1
+    pattern: Annotated[Literal["phased"], shown("phased")]
+    """Name of the access pattern."""
+    accesses_per_page: Annotated[PerPage, shown(4.0, "accesses per page")] = 4.0
+    """Number of accesses, as a multiple of the number of pages of the vCPU."""
+    phase_length: Annotated[Count, shown(10000, "accesses")] = 10_000
+    """Number of accesses in one phase."""
+    working_set: Annotated[Share, Field(gt=0), shown("10%")] = 0.1
     """Share of the pages that one phase uses."""
-    strays: Share = 0.0
-    """Share of accesses that still go to the working set of the phase before."""
-    writes: Share = 0.3
+    strays: Annotated[Share, shown("1%")] = 0.0
+    """Share of the accesses that still go to the working set of the phase before."""
+    writes: Annotated[Share, shown("20%")] = 0.3
+    """Share of the accesses that are writes."""
 
     def length(self, pages: int) -> int:
         """Return accesses per page times pages."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from mmusim.base.quantities import Count, Share, Strict
+from mmusim.base.quantities import Count, Share, Strict, shown
 from mmusim.workload.base import Accesses, Uniforms
 
 
@@ -21,12 +21,14 @@ class PointerChase(Strict):
     Source: the latency test of lmbench (McVoy and Staelin, USENIX 1996).
     """
 
-    pattern: Literal["pointer-chase"]
-    cycles: Count = 4
-    footprint: Annotated[Share, Field(gt=0)] = 1.0
+    pattern: Annotated[Literal["pointer-chase"], shown("pointer-chase")]
+    """Name of the access pattern."""
+    cycles: Annotated[Count, shown(4, "cycles")] = 4
+    """Number of cycles through the list."""
+    footprint: Annotated[Share, Field(gt=0), shown("50%")] = 1.0
     """Share of the pages that are nodes of the list: the first ones."""
-    updated: Share = 0.0
-    """Share of the nodes that are written when they are visited."""
+    updated: Annotated[Share, shown("10%")] = 0.0
+    """Share of the nodes that each visit writes."""
 
     def length(self, pages: int) -> int:
         """Return cycles times nodes."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.quantities import Strict, Time
+from mmusim.base.quantities import Strict, Time, shown
 from mmusim.base.units import PAGE, show_bytes
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.trace_file import PageTrace, read_trace
@@ -27,18 +27,22 @@ class Replay(Strict):
     shorter than `records` starts again.
     """
 
-    pattern: Literal["replay"]
-    trace: str
-    """Trace file; a path relative to the file that names it."""
-    records: Annotated[int, Field(ge=0, le=1 << 27)] = 0
-    """Truncate the trace after so many records, or repeat it up to so many; 0 is once, whole."""
-    instruction_time: Annotated[Time, Field(le=1e6)] = 0.5
-    """Guest time per instruction: the speed. 0.5 ns is one per cycle at 2 GHz."""
-    order: Literal["first-touch", "address"] = "first-touch"
-    """Which of the vCPU's pages a page of the program is: in the order of first touches, as a guest
-    kernel hands out free memory, or of addresses."""
-    start: Literal["beginning", "random"] = "beginning"
-    """Where in the trace a vCPU starts; `random` draws the record per seed and vCPU."""
+    pattern: Annotated[Literal["replay"], shown("replay")]
+    """Name of the access pattern."""
+    trace: Annotated[str, shown("traces/redis.trace.xz")]
+    """Trace file. Its path is relative to the file that names it."""
+    records: Annotated[int, Field(ge=0, le=1 << 27), shown(100000, "records")] = 0
+    """Number of records. A longer trace is cut, a shorter one starts again. 0 means the whole
+    trace, once.
+    """
+    instruction_time: Annotated[Time, Field(le=1e6), shown("0.5ns")] = 0.5
+    """Guest time per instruction. 0.5 ns is one instruction per cycle at 2 GHz."""
+    order: Annotated[Literal["first-touch", "address"], shown("address")] = "first-touch"
+    """Which page of the vCPU stands for which page of the program: in the order of first touches,
+    as a guest kernel hands out free memory, or of addresses.
+    """
+    start: Annotated[Literal["beginning", "random"], shown("random")] = "beginning"
+    """Where in the trace a vCPU starts. `random` draws the record per seed and vCPU."""
 
     def length(self, pages: int) -> int:
         """Return the records asked for, or as many as the trace has."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from mmusim.base.errors import MisfitError
-from mmusim.base.quantities import Count, Share, Strict, Time
+from mmusim.base.quantities import Count, Share, Strict, Time, shown
 from mmusim.workload.base import Accesses, Requests, Uniforms
 from mmusim.workload.zipf import Exponent, ranks
 
@@ -33,23 +33,25 @@ class OpenLoopRequests(Strict):
     of rate 1 happens when the integral of the rate reaches its time.
     """
 
-    pattern: Literal["open-loop-requests"]
-    requests: Count = 10_000
-    """Requests that each vCPU serves."""
-    interarrival: Interval = 20_000.0
-    """Mean time from one request to the next, of one vCPU."""
-    arrivals: Literal["regular", "poisson", "bursty"] = "poisson"
-    peak: Annotated[float, Field(ge=1, le=1e6)] = 8.0
-    """Bursty: rate in a burst over the mean rate."""
-    in_bursts: Annotated[Share, Field(gt=0, lt=1)] = 0.1
-    """Bursty: share of the time that is in bursts."""
-    burst: Interval = 1e6
-    """Bursty: mean length of a burst."""
-    touches: Count = 8
-    """Pages that a request touches, one access each."""
-    exponent: Exponent = 0.0
-    """Popularity of the pages: 0 is uniform, more is Zipf's law by rank, scattered."""
-    writes: Share = 0.2
+    pattern: Annotated[Literal["open-loop-requests"], shown("open-loop-requests")]
+    """Name of the access pattern."""
+    requests: Annotated[Count, shown(10000, "requests")] = 10_000
+    """Number of requests that each vCPU serves."""
+    interarrival: Annotated[Interval, shown("50us")] = 20_000.0
+    """Mean time from one request to the next, for one vCPU."""
+    arrivals: Annotated[Literal["regular", "poisson", "bursty"], shown("bursty")] = "poisson"
+    """Process of arrivals."""
+    peak: Annotated[float, Field(ge=1, le=1e6), shown(8.0, "ratio")] = 8.0
+    """For `bursty`: rate in a burst divided by the mean rate."""
+    in_bursts: Annotated[Share, Field(gt=0, lt=1), shown("10%")] = 0.1
+    """For `bursty`: share of the time that is in bursts."""
+    burst: Annotated[Interval, shown("1ms")] = 1e6
+    """For `bursty`: mean length of a burst."""
+    touches: Annotated[Count, shown(8, "pages")] = 8
+    """Pages that a request touches, with one access each."""
+    exponent: Annotated[Exponent, shown(0.99, "exponent")] = 0.0
+    """Exponent of Zipf's law over the pages, with scattered ranks. 0 is uniform."""
+    writes: Annotated[Share, shown("20%")] = 0.2
     """Share of the accesses that are writes."""
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import AfterValidator
 
-from mmusim.base.quantities import Count, Share, Size, Strict
+from mmusim.base.quantities import Count, Share, Size, Strict, shown
 from mmusim.base.units import PAGE
 from mmusim.workload.base import Accesses, Uniforms
 
@@ -31,11 +31,14 @@ class Sequential(Strict):
     independently. Source: the sweep of STREAM and of the kernel's dirty_log_perf_test.
     """
 
-    pattern: Literal["sequential"]
-    sweeps: Count = 1
-    stride: Pages = PAGE
-    """Distance of one access from the next."""
-    writes: Share = 0.5
+    pattern: Annotated[Literal["sequential"], shown("sequential")]
+    """Name of the access pattern."""
+    sweeps: Annotated[Count, shown(2, "sweeps")] = 1
+    """Number of sweeps over memory."""
+    stride: Annotated[Pages, shown("4KiB")] = PAGE
+    """Distance from one access to the next, in whole pages."""
+    writes: Annotated[Share, shown("20%")] = 0.5
+    """Share of the accesses that are writes."""
 
     def length(self, pages: int) -> int:
         """Return sweeps times pages."""

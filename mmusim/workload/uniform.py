@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from mmusim.base.quantities import Share, Strict
+from mmusim.base.quantities import Share, Strict, shown
 from mmusim.workload.base import Accesses, Uniforms
 
 PerPage = Annotated[float, Field(gt=0, le=1e4)]
@@ -26,11 +26,14 @@ class Uniform(Strict):
     Feller, An Introduction to Probability Theory, vol. 1, IV.2).
     """
 
-    pattern: Literal["uniform"]
-    accesses_per_page: PerPage = 4.0
-    writes: Share = 0.5
-    footprint: Annotated[Share, Field(gt=0)] = 1.0
-    """Share of the pages that are ever touched: the first ones."""
+    pattern: Annotated[Literal["uniform"], shown("uniform")]
+    """Name of the access pattern."""
+    accesses_per_page: Annotated[PerPage, shown(4.0, "accesses per page")] = 4.0
+    """Number of accesses, as a multiple of the number of pages of the vCPU."""
+    writes: Annotated[Share, shown("20%")] = 0.5
+    """Share of the accesses that are writes."""
+    footprint: Annotated[Share, Field(gt=0), shown("25%")] = 1.0
+    """Share of the pages that the workload uses: the first ones."""
 
     def length(self, pages: int) -> int:
         """Return accesses per page times pages."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mmusim.base.quantities import Strict
+from mmusim.base.quantities import Strict, shown
 from mmusim.base.units import PAGE
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.sequential import Pages
@@ -24,11 +24,13 @@ class WriteBursts(Strict):
     reads_between), the inverse transform of the geometric distribution on 0, 1, 2 ...
     """
 
-    pattern: Literal["write-bursts"]
-    accesses_per_page: PerPage = 4.0
-    reads_between: Annotated[float, Field(gt=0, le=1e9)] = 1000.0
+    pattern: Annotated[Literal["write-bursts"], shown("write-bursts")]
+    """Name of the access pattern."""
+    accesses_per_page: Annotated[PerPage, shown(4.0, "accesses per page")] = 4.0
+    """Number of accesses, as a multiple of the number of pages of the vCPU."""
+    reads_between: Annotated[float, Field(gt=0, le=1e9), shown(1000.0, "reads")] = 1000.0
     """Mean number of reads from one burst to the next."""
-    burst: Pages = 64 * PAGE
+    burst: Annotated[Pages, shown("256KiB")] = 64 * PAGE
     """Memory that one burst writes."""
 
     def length(self, pages: int) -> int:

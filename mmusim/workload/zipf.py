@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mmusim.base.quantities import Share, Strict
+from mmusim.base.quantities import Share, Strict, shown
 from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.uniform import PerPage, count_of
 
@@ -26,11 +26,16 @@ class Zipf(Strict):
     proxies' logs; YCSB (SoCC 2010) uses 0.99.
     """
 
-    pattern: Literal["zipf"]
-    accesses_per_page: PerPage = 4.0
-    exponent: Exponent = 0.99
-    writes: Share = 0.05
-    scattered: bool = True
+    pattern: Annotated[Literal["zipf"], shown("zipf")]
+    """Name of the access pattern."""
+    accesses_per_page: Annotated[PerPage, shown(4.0, "accesses per page")] = 4.0
+    """Number of accesses, as a multiple of the number of pages of the vCPU."""
+    exponent: Annotated[Exponent, shown(0.99, "exponent")] = 0.99
+    """Exponent s of Zipf's law. 0 is uniform."""
+    writes: Annotated[Share, shown("20%")] = 0.05
+    """Share of the accesses that are writes."""
+    scattered: Annotated[bool, shown(False)] = True
+    """Ranks are scattered over memory. If not, they follow the addresses."""
 
     def length(self, pages: int) -> int:
         """Return accesses per page times pages."""

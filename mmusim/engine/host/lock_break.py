@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import simpy
 
 from mmusim.base.units import PAGES_PER_REGION
-from mmusim.costs import log_operations as bills
+from mmusim.costs import log_operations
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state.vm import Steps, Vm
@@ -28,16 +28,16 @@ class Done(NamedTuple):
     """What a part of a walk did."""
 
     changed: bool  # TLBs may hold more than the tables allow
-    bill: bills.Bill
+    counts: log_operations.Counts
     flushes: int = 0  # that it needs on the way, with mmu_lock held
 
 
 def walk_slot(
-    vm: Vm, bill: dict[str, int], work: Callable[[MemSlot], Done], *, shared: bool
+    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Done], *, shared: bool
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot with mmu_lock held, part by part; tell whether a flush is still owed.
 
-    `bill` takes what is spent. Each part is done at once when it is reached.
+    `spent` takes what is spent. Each part is done at once when it is reached.
     """
     owed = False
     vm.scheduled_ns = vm.now
@@ -45,9 +45,9 @@ def walk_slot(
     for number, part in enumerate(parts, 1):
         done = work(part)
         owed = owed or done.changed
-        yield from spend_and_flush(vm, bill, done)
+        yield from spend_and_flush(vm, spent, done)
         if number < len(parts) and should_yield(vm):
-            yield from give_way(vm, bill, owed, shared)
+            yield from give_way(vm, spent, owed, shared)
             owed = False
     return owed
 
@@ -62,16 +62,16 @@ def parts_of(vm: Vm) -> list[MemSlot]:
     return [MemSlot(gfn, min(size, slot.base_gfn + slot.npages - gfn)) for gfn in ends]
 
 
-def spend_and_flush(vm: Vm, bill: dict[str, int], done: Done) -> Steps:
+def spend_and_flush(vm: Vm, spent: dict[str, int], done: Done) -> Steps:
     """Let the time of a part pass, evenly between the flushes that it needs.
 
     Where nobody is in the guest a flush is only asked for, and all are paid together.
     """
-    ns = pay(vm, done.bill, bill)
+    ns = pay(vm, done.counts, spent)
     if not any(v.in_guest for v in vm.vcpus):
         for counter in (REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS):
             vm.table.stat[counter] += done.flushes
-        ns += pay(vm, bills.paid({"c_flush_init": done.flushes}), bill)
+        ns += pay(vm, log_operations.paid({"c_flush_init": done.flushes}), spent)
     else:
         started, left = vm.now, ns
         for flushes in range(done.flushes, 0, -1):
@@ -79,7 +79,7 @@ def spend_and_flush(vm: Vm, bill: dict[str, int], done: Done) -> Steps:
             left -= step
             yield vm.spend(step)
             yield from flush_remote(vm, vm.vcpus[0], recorder=False)
-        note(bill, "flush", vm.now - started - (ns - left))
+        note(spent, "flush", vm.now - started - (ns - left))
         ns = left
     yield vm.spend(ns)
 
@@ -95,16 +95,16 @@ def need_resched(vm: Vm) -> bool:
     return every > 0 and vm.now // every > vm.scheduled_ns // every
 
 
-def give_way(vm: Vm, bill: dict[str, int], owed: bool, shared: bool) -> Steps:
+def give_way(vm: Vm, spent: dict[str, int], owed: bool, shared: bool) -> Steps:
     """Flush what is owed, drop mmu_lock, let the other task run, and queue again at the tail."""
     if owed:
         started = vm.now
         yield from flush_remote(vm, vm.vcpus[0], recorder=False)
-        note(bill, "flush", vm.now - started)
+        note(spent, "flush", vm.now - started)
     vm.lock.release(HOST)
     vm.lock.breaks += 1
     if need_resched(vm):
-        yield vm.spend(pay(vm, {"c_resched": 1.0}, bill))
+        yield vm.spend(pay(vm, {"c_resched": 1.0}, spent))
         vm.scheduled_ns = vm.now
-    yield vm.spend(pay(vm, {"c_yield": 1.0}, bill))
-    yield from hold_mmu_lock(vm, HOST, bill, shared)
+    yield vm.spend(pay(vm, {"c_yield": 1.0}, spent))
+    yield from hold_mmu_lock(vm, HOST, spent, shared)

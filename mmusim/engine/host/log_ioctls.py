@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmusim.config.driver import Phase, Recreate
-from mmusim.costs import log_operations as bills
+from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine.host.lock_break import Done, walk_slot
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
@@ -52,7 +52,7 @@ class Host:
         self.running: list[Any] = []  # vCPU processes in the background
         self.joining = False  # the thread waits for them
         self.bitmap: Ints = np.zeros(0, np.int64)  # gfns that the last get returned
-        self.bill: dict[str, int] = {}  # of this phase
+        self.spent: dict[str, int] = {}  # of this phase
         self.waits_for = ""
         self._streams: dict[str, Stream] = {}
         self._paid: dict[str, int] = {}
@@ -64,12 +64,12 @@ class Host:
             self._paid[cost] = 0
         self._paid[cost] += 1
         ns = self._streams[cost].at(self._paid[cost] - 1)
-        note(self.bill, cost, ns)
+        note(self.spent, cost, ns)
         return ns
 
-    def pay(self, owed: bills.Bill) -> int:
+    def pay(self, owed: log_operations.Counts) -> int:
         """Return the time of many operations in a row."""
-        return pay(self.vm, owed, self.bill)
+        return pay(self.vm, owed, self.spent)
 
 
 def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
@@ -81,7 +81,7 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     slot, all_set = plan.slot, plan.choices.reporting is Reporting.ALL_SET
     mmu.set_log(vm.table, slot, ones=all_set)
     vm.tracked = True
-    yield vm.spend(host.once("c_srcu") + host.pay(bills.fill_bitmap(slot.npages)))
+    yield vm.spend(host.once("c_srcu") + host.pay(log_operations.fill_bitmap(slot.npages)))
     yield from synchronize_srcu(vm, host)
     if all_set:
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
@@ -89,11 +89,11 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
     def protect(part: MemSlot) -> Done:
         walk = arm(vm, part, enabling=True)
-        bill = bills.enable(plan.policy, plan.kernel, plan.choices, part.npages, walk)
-        return Done(walk.changed, bill)
+        counts = log_operations.enable(plan.policy, plan.kernel, plan.choices, part.npages, walk)
+        return Done(walk.changed, counts)
 
-    yield from hold_mmu_lock(vm, HOST, host.bill, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.bill, protect, shared=vm.tdp)
+    yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
+    owed = yield from walk_slot(vm, host.spent, protect, shared=vm.tdp)
     yield from unlock_and_flush(vm, host, owed)
     send_slot(vm)  # the first pass sends everything
 
@@ -134,11 +134,11 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
             vm.guest.zap(vm.table, part.regions, allowed)
         if walk.changed:
             vm.revoke(part.pages, part.regions)
-        bill, flushes = bills.disable(plan.kernel, plan.choices, walk)
-        return Done(walk.changed, bill, flushes)
+        counts, flushes = log_operations.disable(plan.kernel, plan.choices, walk)
+        return Done(walk.changed, counts, flushes)
 
-    yield from hold_mmu_lock(vm, HOST, host.bill, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.bill, collapse, shared=vm.tdp)
+    yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
+    owed = yield from walk_slot(vm, host.spent, collapse, shared=vm.tdp)
     yield from unlock_and_flush(vm, host, owed)
 
 
@@ -150,13 +150,13 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         invariants.check(vm)
     slot = vm.plan.slot
     yield vm.spend(host.once("c_srcu"))
-    yield from hold_mmu_lock(vm, HOST, host.bill)
+    yield from hold_mmu_lock(vm, HOST, host.spent)
     walk = walks.zap_all(vm.table, vm.plan.backing)
     if vm.guest is not None:
         vm.guest.zap(vm.table, EVERYTHING)
     if walk.changed:
         vm.revoke(EVERYTHING, EVERYTHING)
-    yield vm.spend(host.pay(bills.zap_all(walk)))
+    yield vm.spend(host.pay(log_operations.zap_all(walk)))
     yield from unlock_and_flush(vm, host, walk.changed)
     yield vm.spend(host.once("c_srcu"))
     vm.tracked = phase.logging and vm.plan.policy.tracks
@@ -174,7 +174,7 @@ def synchronize_srcu(vm: Vm, host: Host) -> Steps:
             ends.append(vm.env.event())
             v.grace.append(ends[-1])
     yield from ends
-    note(host.bill, "srcu_wait", vm.now - started)
+    note(host.spent, "srcu_wait", vm.now - started)
 
 
 def send(vm: Vm, gfns: Ints) -> None:
@@ -213,6 +213,6 @@ def unlock_and_flush(vm: Vm, host: Host, needed: bool) -> Steps:
     if needed:
         started = vm.now
         yield from flush_remote(vm, vm.vcpus[0], recorder=False)
-        note(host.bill, "flush", vm.now - started)
+        note(host.spent, "flush", vm.now - started)
         if inside:
             vm.lock.release(HOST)

@@ -14,7 +14,7 @@ import simpy
 
 from mmusim.base.units import PAGE
 from mmusim.config.driver import Clear, Phase, Sync
-from mmusim.costs import log_operations as bills
+from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.host.log_ioctls import EVERYTHING, Host, arm, send, unlock_and_flush
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
@@ -34,7 +34,7 @@ def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     if vm.plan.choices.reporting is Reporting.DIRTY_RING:
         yield from harvest_ring(vm, host, phase, record)
         return
-    yield from hold_slots_lock(vm, HOST, host.bill)
+    yield from hold_slots_lock(vm, HOST, host.spent)
     yield from get_dirty_log(vm, host, phase, record)
     if vm.plan.choices.reporting is not Reporting.GET_CLEARS:
         yield from clear_in_chunks(vm, host, phase.chunk)
@@ -50,14 +50,14 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     yield vm.spend(host.once("c_get_floor"))
     yield from drain_buffers(vm, host)
     if clears:
-        yield from hold_mmu_lock(vm, HOST, host.bill)
+        yield from hold_mmu_lock(vm, HOST, host.spent)
     gfns = mmu.fetch_dirty(vm.table, slot)
     report(vm, gfns, record)
     if clears:
         yield from clear_and_rearm(vm, host, gfns)
     else:
         host.bitmap = gfns
-    yield vm.spend(host.pay(bills.copy(slot.npages)))
+    yield vm.spend(host.pay(log_operations.copy(slot.npages)))
     if clears:
         send(vm, gfns)
 
@@ -72,7 +72,7 @@ def report(vm: Vm, gfns: Ints, record: dict[str, Any]) -> None:
 def drain_buffers(vm: Vm, host: Host) -> Steps:
     """Kick the vCPUs so that PML buffers drain (kvm_arch_sync_dirty_log); nobody waits for it."""
     if vm.pml:
-        yield vm.spend(host.pay(bills.kick(kick_all(vm))))
+        yield vm.spend(host.pay(log_operations.kick(kick_all(vm))))
 
 
 def clear_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
@@ -98,9 +98,9 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
     asked = host.bitmap[np.searchsorted(host.bitmap, first) :]
     asked = asked[: np.searchsorted(asked, first + pages)]
     size = min(pages, slot.base_gfn + slot.npages - first)
-    yield vm.spend(host.once("c_get_floor") + host.pay(bills.copy(size)))
+    yield vm.spend(host.once("c_get_floor") + host.pay(log_operations.copy(size)))
     yield from drain_buffers(vm, host)
-    yield from hold_mmu_lock(vm, HOST, host.bill)
+    yield from hold_mmu_lock(vm, HOST, host.spent)
     gfns: Ints = asked[(vm.table.page[asked] & LOGGED) != 0]
     yield from clear_and_rearm(vm, host, gfns, size)
     return gfns
@@ -121,19 +121,21 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
     if pages is None:
         walk = plan.policy.get_walk or plan.kernel.get_walk()
         tables = int(np.count_nonzero(vm.table.region[plan.slot.regions] & CHILD))
-        bill = bills.rearm_walk(choices, walk, plan.slot.npages, tables, len(gfns), unmapped)
-        if bills.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
-            yield from rearm_everything(vm, host, bill)
+        counts = log_operations.rearm_walk(
+            choices, walk, plan.slot.npages, tables, len(gfns), unmapped
+        )
+        if log_operations.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
+            yield from rearm_everything(vm, host, counts)
             return
     else:
-        bill = bills.rearm(
+        counts = log_operations.rearm(
             choices, pages, len(gfns),
             unmapped=unmapped, large=large, split_2m=split_2m, split_1g=split_1g,
         )  # fmt: skip
     needed = mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0
     if needed:
         vm.revoke(gfns, EVERYTHING)
-    yield vm.spend(host.pay(bill))
+    yield vm.spend(host.pay(counts))
     yield from unlock_and_flush(vm, host, needed)
 
 
@@ -149,16 +151,16 @@ def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:
     return mmu.protect_large_over(vm.table, gfns, keep), split_1g, split_2m
 
 
-def rearm_everything(vm: Vm, host: Host, bill: bills.Bill) -> Steps:
+def rearm_everything(vm: Vm, host: Host, counts: log_operations.Counts) -> Steps:
     """Clear W of every spte of the slot, as a get did up to 3.3."""
     if vm.plan.policy.protects_root:
-        bill = bills.enable(
+        counts = log_operations.enable(
             vm.plan.policy, vm.plan.kernel, vm.plan.choices, vm.plan.slot.npages, walks.Walk()
         )
     changed = arm(vm, vm.plan.slot, enabling=False).changed
     if vm.upper is not None and vm.plan.policy.protects_tables:
         protect_tables(vm.upper, vm.table, vm.plan.slot)
-    yield vm.spend(host.pay(bill))
+    yield vm.spend(host.pay(counts))
     yield from unlock_and_flush(vm, host, changed)
 
 
@@ -170,5 +172,5 @@ def harvest_ring(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> St
     gfns = mmu.fetch_dirty(vm.table, vm.plan.slot)
     report(vm, gfns, record)
     mmu.clear_dirty(vm.table, gfns)
-    record["dirty"] = yield from reap(vm, HOST, vm.vcpus[0], host.bill)
+    record["dirty"] = yield from reap(vm, HOST, vm.vcpus[0], host.spent)
     send(vm, gfns)

@@ -105,7 +105,7 @@ class Migration:
         self.rounds.clear()  # what was before the first
 
     def _ioctl(self, operation: Any, record: dict[str, Any]) -> Steps:
-        yield from hold_slots_lock(self.vm, HOST, self.host.bill)
+        yield from hold_slots_lock(self.vm, HOST, self.host.spent)
         yield from operation(self.vm, self.host, self.phase, record)
         self.vm.slots_lock.release(HOST)
 
@@ -192,7 +192,7 @@ class Migration:
     def clear(self, chunk: int) -> Steps:
         """migration_clear_memory_region_dirty_bitmap: arm what is about to be sent."""
         first = self.vm.plan.slot.base_gfn + chunk * self.ram.chunk
-        yield from hold_slots_lock(self.vm, HOST, self.host.bill)
+        yield from hold_slots_lock(self.vm, HOST, self.host.spent)
         yield from clear_chunk(self.vm, self.host, first, self.ram.chunk)
         self.vm.slots_lock.release(HOST)
 

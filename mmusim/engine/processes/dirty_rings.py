@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from mmusim.costs import log_operations as bills
+from mmusim.costs import log_operations
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.dirty_ring import masks
@@ -19,64 +19,64 @@ NO_REGIONS = slice(0, 0)
 
 
 def reap(
-    vm: Vm, who: int, payer: Vcpu, bill: dict[str, int], only: Vcpu | None = None
+    vm: Vm, who: int, payer: Vcpu, spent: dict[str, int], only: Vcpu | None = None
 ) -> Generator[simpy.Event, Any, int]:
     """Harvest every ring, or one, and reset them (KVM_RESET_DIRTY_RINGS); return how many entries.
 
     Entries are re-armed by masks of up to 64 neighbouring pages, each under its own hold of
-    mmu_lock, and one flush follows. `payer` gives the streams, `bill` takes what is spent.
+    mmu_lock, and one flush follows. `payer` gives the streams, `spent` takes what is spent.
     """
-    yield from hold_slots_lock(vm, who, bill)
+    yield from hold_slots_lock(vm, who, spent)
     whose = vm.vcpus if only is None else [only]
     harvested = [v.ring.harvest() for v in whose if v.ring is not None]
     count = sum(map(len, harvested))
     vm.view.stat[RING_ENTRIES] += count
-    yield vm.spend(pay(vm, bills.harvest(count), bill))
+    yield vm.spend(pay(vm, log_operations.harvest(count), spent))
     for entries in harvested:
         for mask in masks(entries):
-            yield from hold_mmu_lock(vm, who, bill)
+            yield from hold_mmu_lock(vm, who, spent)
             gfns = np.unique(np.array(mask, np.int64))
             if rearm(vm.table, gfns, vm.pml):
                 vm.revoke(gfns, NO_REGIONS)
-            yield vm.spend(pay(vm, bills.reset_mask(vm.plan.choices, len(mask)), bill))
+            yield vm.spend(pay(vm, log_operations.reset_mask(vm.plan.choices, len(mask)), spent))
             vm.lock.release(who)
     if count:
         started = vm.now
         yield from flush_remote(vm, payer, recorder=False)
-        note(bill, "flush", vm.now - started)
+        note(spent, "flush", vm.now - started)
     vm.slots_lock.release(who)
     return count
 
 
-def pay(vm: Vm, owed: bills.Bill, bill: dict[str, int]) -> int:
+def pay(vm: Vm, owed: log_operations.Counts, spent: dict[str, int]) -> int:
     """Return the time of many operations in a row, each cost its mean times the count, rounded."""
     total = 0
     for cost, times in owed.items():
         ns = round(vm.plan.costs[cost].mean() * times)
-        note(bill, cost, ns)
+        note(spent, cost, ns)
         total += ns
     return total
 
 
-def note(bill: dict[str, int], what: str, ns: int) -> None:
-    """Add to a line of the bill."""
+def note(spent: dict[str, int], what: str, ns: int) -> None:
+    """Add to what is spent on something."""
     if ns:
-        bill[what] = bill.get(what, 0) + ns
+        spent[what] = spent.get(what, 0) + ns
 
 
-def hold_slots_lock(vm: Vm, who: int, bill: dict[str, int]) -> Steps:
+def hold_slots_lock(vm: Vm, who: int, spent: dict[str, int]) -> Steps:
     """Take slots_lock, the mutex of all log ioctls."""
     asked = vm.now
     queued = vm.slots_lock.acquire(who)
     if queued is not None:
         yield queued
-    note(bill, "slots_lock_wait", vm.now - asked)
+    note(spent, "slots_lock_wait", vm.now - asked)
 
 
-def hold_mmu_lock(vm: Vm, who: int, bill: dict[str, int], shared: bool = False) -> Steps:
+def hold_mmu_lock(vm: Vm, who: int, spent: dict[str, int], shared: bool = False) -> Steps:
     """Take mmu_lock, for write unless `shared`."""
     asked = vm.now
     queued = vm.lock.acquire(who, shared)
     if queued is not None:
         yield from vm.in_queue(None, queued)
-    note(bill, "mmu_lock_wait", vm.now - asked)
+    note(spent, "mmu_lock_wait", vm.now - asked)

@@ -19,7 +19,7 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
     """Ask every vCPU to flush and wait until those in guest mode have left it.
 
     The initiator keeps whatever locks it holds. `by` pays: its streams are drawn from, and with
-    `recorder` its ledger is written; the host thread pays as vCPU 0 and writes its own bill. Only
+    `recorder` its ledger is written; the host thread pays as vCPU 0 and books the time itself. Only
     vCPUs in guest mode are waited for: all others honour the request before they enter. So from
     this instant on no access begins that uses what was taken back.
     """

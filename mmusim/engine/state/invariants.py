@@ -8,11 +8,36 @@ from numpy.typing import NDArray
 from mmusim.base.errors import InvariantError, LostWriteError
 from mmusim.engine.state.vm import Vm
 from mmusim.mmu.slot import illegal, lost_writes
-from mmusim.mmu.spte import STALE
+from mmusim.mmu.spte import STALE, Edit
 
 
-def check(vm: Vm) -> None:
-    """Check the slot at an instant at which nobody changes it.
+def may_lose(vm: Vm) -> bool:
+    """Tell whether the policy's tables make a large spte writable that must not be.
+
+    One bit of the log cannot stand for the 512 pages that the guest may then write.
+    """
+    tables = vm.policy
+    kept = tables.protect_large == Edit.WRITE_PROTECT  # read-only, for a fault to fix
+    return tables.protect_large == Edit.KEEP or (kept and any(tables.fast_path[True][True]))
+
+
+def culprit(vm: Vm) -> str:
+    """Say which of the policy's tables let a write through."""
+    if vm.policy.protect_large == Edit.KEEP:
+        return "its table protect let them through: it leaves large sptes writable"
+    if may_lose(vm):
+        return (
+            "its table fast_path let them through: it makes a large spte of a slot that logs "
+            "writable, and logs one page of 512"
+        )
+    return (
+        "none of its tables protect, blocked and fast_path can do that; what a get re-arms "
+        "(get_walk, protects_root) let them through"
+    )
+
+
+def check(vm: Vm, phase: str = "") -> None:
+    """Check the slot at an instant at which nobody changes it; `phase` is for messages.
 
     A write counter per page at the source and at the destination would differ exactly where the
     page's STALE bit is set: it is set by each write and cleared when the page is copied.
@@ -33,7 +58,8 @@ def check(vm: Vm) -> None:
         lost = lost[~vm.unsent[lost - vm.plan.slot.base_gfn]]
     if len(lost):
         raise LostWriteError(
-            f"policy {policy!r} lost writes to {len(lost)} pages, the first at gfn {lost[0]}: "
+            f"policy {policy!r} lost writes to {len(lost)} pages, the first at gfn {lost[0]}, "
+            f"in {phase or 'the run'}: {culprit(vm)}; "
             "their newest content is neither at the destination nor in the dirty log"
         )
     wrong = np.setdiff1d(illegal(vm.table, vm.plan.slot), buffered)
@@ -62,5 +88,6 @@ def check_arrival(vm: Vm, missing: NDArray[np.bool_] | None = None) -> None:
         first = vm.plan.slot.base_gfn + int(np.argmax(old))
         raise LostWriteError(
             f"policy {vm.plan.policy.name!r} lost writes to {np.count_nonzero(old)} pages, the "
-            f"first at gfn {first}: the guest goes on at the destination with an old version"
+            f"first at gfn {first}: {culprit(vm)}; the guest goes on at the destination with an "
+            "old version"
         )

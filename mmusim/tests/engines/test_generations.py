@@ -62,7 +62,7 @@ def test_eager_splitting_a_gib_makes_513_tables() -> None:
     trace = run("linux-6.13", [WRITE, ENABLE, READ], **GIB)
     assert deltas(trace, 1, "pages_1g", "pages_2m", "pages_4k", "tables") == (-1, 0, 262_144, 513)
     assert deltas(trace, 2, "pf_taken") == (0,)
-    costs = trace.phases[1].bill
+    costs = trace.phases[1].spent
     assert costs["c_split_1G"] == 100
     assert costs["c_tdp_split_2M"] == 512 * 100
 
@@ -134,7 +134,7 @@ def test_a_get_kicks_the_vcpus_so_that_buffers_drain() -> None:
               {"do": "wait"}]  # fmt: skip
     trace = run("linux-6.13+pml", phases, costs=CONSTANT)
     first, second = trace.phases[4], trace.phases[6]
-    assert first.bill["c_kick"] == 100
+    assert first.spent["c_kick"] == 100
     assert first.dirty == 0, "nobody waits for the drain"
     assert 70 < (second.dirty or 0) < 90, "100 us of 1.3 us each"
 
@@ -174,7 +174,7 @@ def test_a_reset_groups_entries_into_windows_of_64_pages(gfns: Any, sizes: list[
 def test_neighbours_are_reset_under_few_holds_and_strangers_under_many() -> None:
     def holds(order: str) -> int:
         phases = [WRITE, ENABLE, {"do": "write", "order": order}, HARVEST]
-        return run("linux-6.13+dirty-ring", phases).phases[3].bill["c_ring_mask"]
+        return run("linux-6.13+dirty-ring", phases).phases[3].spent["c_ring_mask"]
 
     assert holds("sequential") == 1024 // 64 * 100
     assert holds("random") > 30 * holds("sequential")
@@ -187,7 +187,7 @@ ALL_SET = [WRITE, ENABLE, WRITE, SYNC, WRITE, SYNC]
 
 def test_with_all_bits_set_nothing_is_armed_before_the_first_clear() -> None:
     trace = run("initially-all-set", ALL_SET)
-    assert "c_head" not in trace.phases[1].bill
+    assert "c_head" not in trace.phases[1].spent
     assert trace.phases[2].counters["pf_taken"] == 0
     assert trace.phases[3].dirty == 1024, "everything, once"
     assert trace.phases[4].counters["pf_taken"] > 0
@@ -256,9 +256,9 @@ def test_arming_at_the_root_moves_all_work_to_the_fault() -> None:
     phases = [WRITE, ENABLE, WRITE, SYNC, WRITE]
     root = run("wp-all-root", phases, memory="16MiB", costs=CONSTANT)
     lazy = run("lazy-drop", phases, memory="16MiB", costs=CONSTANT)
-    assert root.phases[1].bill["c_wclear"] == 100, "one entry of the root"
-    assert root.phases[3].bill["c_wclear"] == 100
-    assert lazy.phases[3].bill["c_wclear"] == 4096 * 100
+    assert root.phases[1].spent["c_wclear"] == 100, "one entry of the root"
+    assert root.phases[3].spent["c_wclear"] == 100
+    assert lazy.phases[3].spent["c_wclear"] == 4096 * 100
     pushed = [t.phases[4].ledger["fault_slow"] for t in (root, lazy)]
     assert pushed[0] > pushed[1]
     # every small spte lost W in some fault: 4,096 of them, 8 tables, 1 entry above

@@ -293,7 +293,8 @@ def test_a_failed_run_is_named_and_stops_nothing_else(small: Path, tmp_path: Pat
         "from mmusim.policies import Policy\nfrom mmusim.mmu.spte import Edit\n\n\n"
         "class Lazy2013(Policy, name='lazy-2013'):\n"
         '    """Makes large sptes writable on the fast path."""\n\n'
-        "    def protect(self, spte):\n        return Edit.WRITE_PROTECT\n"
+        "    def protect(self, spte):\n        return Edit.WRITE_PROTECT\n\n"
+        "    def fast_path(self, spte, tracked):\n        return spte.mmu_writable\n"
     )
     text = SMALL.replace('["lazy-drop"]', '["lazy-drop", "lazy-2013"]')
     small.write_text(text.replace('{ do = "read" }', '{ do = "write" }, { do = "get-dirty-log" }'))
@@ -301,4 +302,5 @@ def test_a_failed_run_is_named_and_stops_nothing_else(small: Path, tmp_path: Pat
     done = mmusim("run", small, "--out", out, PYTHONPATH=str(package))
     assert done.returncode == 1
     assert "lazy-2013 seed 1: policy 'lazy-2013' lost writes" in done.stdout
+    assert "in phase 3 (write): its table fast_path let them through" in done.stdout
     assert finished_runs(out) == 8

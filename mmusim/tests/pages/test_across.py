@@ -17,6 +17,7 @@ id = "small"
 question = "?"
 [vm]
 memory = "4MiB"
+kernel = "linux-3.7"
 [host]
 profile = "skylake-2021"
 [policies]

@@ -34,6 +34,7 @@ id = "small"
 question = "Is it faster?"
 [vm]
 memory = "4MiB"
+kernel = "linux-3.7"
 [host]
 profile = "xiao-2012-r1"
 [policies]

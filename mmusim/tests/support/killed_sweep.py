@@ -28,6 +28,7 @@ id = "killed"
 question = "Is anything lost?"
 [vm]
 memory = "2MiB"
+kernel = "linux-3.7"
 [host]
 profile = "skylake-2021"
 [policies]

@@ -10,7 +10,7 @@ from mmusim.metrics.measure import Metrics
 
 def run(policy: str, seed: int, **values: float) -> Metrics:
     return Metrics(
-        policy=policy, seed=seed, values=values, ledger={}, bills={}, latency=Histogram(),
+        policy=policy, seed=seed, values=values, ledger={}, operation_times={}, latency=Histogram(),
         fingerprint="",
     )  # fmt: skip
 

@@ -284,10 +284,10 @@ class Stepwise:
         vm, host = self.vm, self.host
         if delay:
             yield vm.spend(delay)
-        started, host.bill, self.record = vm.now, {}, {}
+        started, host.spent, self.record = vm.now, {}, {}
         was_tracked = vm.tracked
         yield from OPERATIONS[PHASES[op].do](vm, host, PHASES[op], self.record)
-        assert sum(host.bill.values()) == vm.now - started, "the bill is not the time"
+        assert sum(host.spent.values()) == vm.now - started, "what is spent is not the time"
         assert vm.tracked == (op not in ("disable", "recreate") and self.tracks)
         if self.all_set and not was_tracked and op == "enable" and self.tracks:
             self.witness.missing = set(self.everything)

@@ -89,5 +89,5 @@ def test_any_program_keeps_the_books_loses_no_write_and_may_be_bundled(
         if phase.guest:
             assert sum(phase.ledger.values()) == phase.vcpu_ns
         elif phase.do not in ("sleep", "wait"):
-            assert sum(phase.bill.values()) == phase.end_ns - phase.start_ns
+            assert sum(phase.spent.values()) == phase.end_ns - phase.start_ns
     assert min(bundled.counters.values()) >= 0

@@ -242,7 +242,7 @@ def test_a_profile_of_samples_runs_an_experiment(tmp_path: Path) -> None:
     assert set(profile.costs) == set(COSTS)
     assert "not measured on this host" in profile.costs["c_emulate"].note
     data = {
-        "schema": 1, "id": "t", "question": "?", "vm": {"memory": "4MiB"},
+        "schema": 1, "id": "t", "question": "?", "vm": {"memory": "4MiB", "kernel": "linux-3.7"},
         "host": {"profile": "mine.toml"},
         "policies": {"baseline": "lazy-drop", "compare": ["none"]},
         "driver": {"phases": [{"do": "enable-logging"}, {"do": "write"}]},

@@ -36,10 +36,10 @@ def guest(
     )  # fmt: skip
 
 
-def host(start_ns: int, **bill: int) -> PhaseTrace:
+def host(start_ns: int, **spent: int) -> PhaseTrace:
     return PhaseTrace(
-        do="get-dirty-log", name="", start_ns=start_ns, end_ns=start_ns + sum(bill.values()),
-        guest=False, counters={}, bill=bill,
+        do="get-dirty-log", name="", start_ns=start_ns, end_ns=start_ns + sum(spent.values()),
+        guest=False, counters={}, spent=spent,
     )  # fmt: skip
 
 

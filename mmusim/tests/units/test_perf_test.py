@@ -110,7 +110,7 @@ def test_a_sample_touches_less_and_leaves_log_operations_whole() -> None:
     whole, sample = run("linux-6.13"), run("linux-6.13", sample="25%")
     writes = [phase(t, "iteration 1 dirty memory").writes.count for t in (whole, sample)]
     assert writes == [2048, 512]
-    enabling = [phase(t, "enabling dirty logging").bill for t in (whole, sample)]
+    enabling = [phase(t, "enabling dirty logging").spent for t in (whole, sample)]
     assert enabling[0]["c_tdp_split_2M"] == 4 * 100
     assert enabling[1]["c_tdp_split_2M"] == 2 * 100, "what was never touched is not mapped"
     assert phase(sample, "iteration 1 get dirty log").dirty == 512

@@ -17,12 +17,15 @@ import pytest
 import tomli_w
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.parsing import read_toml
 from mmusim.base.units import BYTES
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import HostProfile, load_profile, shipped_profiles
-from mmusim.config.load import check, load, read_toml
+from mmusim.config.load import check, load
+from mmusim.config.schema import experiment_schema
 from mmusim.config.settings import CHANGEABLE, Setting, load_settings, resolved, settings_of
 from mmusim.costs.distributions import Constant
+from mmusim.policies import DEFAULT_KERNEL
 from mmusim.tests.support.experiment_files import (
     HERE,
     changed,
@@ -59,7 +62,7 @@ def test_cells_are_every_variant_at_every_point_of_the_sweep() -> None:
         new = setting.labels["variant"] == "new"
         assert setting.experiment.vm.vcpus == setting.labels["vm.vcpus"]
         assert setting.experiment.vm.memory == BYTES["GiB"] * int(setting.labels["vm.memory"][0])
-        assert setting.experiment.vm.kernel == ("linux-6.1" if new else "linux-3.7")
+        assert setting.experiment.vm.kernel == ("linux-6.1" if new else DEFAULT_KERNEL)
         assert (setting.costs["c_exit"] == Constant(1000.0)) is new
 
 
@@ -81,11 +84,18 @@ def test_expanding_leaves_the_data_alone() -> None:
     assert data == before
 
 
-def test_a_swept_key_prevails_over_the_same_key_of_a_variant() -> None:
-    data = changed("sweep", {"vm.vcpus": [4]})
-    data["variants"] = {"v": {"vm.vcpus": 2}}
+@pytest.mark.parametrize(
+    ("swept", "varied"),
+    [("vm.vcpus", "vm.vcpus"), ("host.costs.c_exit", "host.costs"), ("vm", "vm.memory")],
+)
+def test_a_key_is_not_swept_and_set_by_a_variant(swept: str, varied: str) -> None:
+    """One of the two would silently be run as something else."""
+    data = changed("sweep", {swept: [4]})
+    data["variants"] = {"v": {varied: 2}, "w": {"host.variance": "none"}}
 
-    assert the_setting(data).experiment.vm.vcpus == 4
+    assert {(c.key, c.rule) for c in complaints(data)} == {
+        (f"variants.v.{varied}", "is set here and swept in [sweep]: two values for one key")
+    }
 
 
 @pytest.mark.parametrize(
@@ -382,7 +392,7 @@ def test_a_missing_profile_file_is_named(tmp_path: Path) -> None:
 
 # The JSON schema that editors use.
 
-SCHEMA = Experiment.model_json_schema()
+SCHEMA = experiment_schema()
 accepts = jsonschema.Draft202012Validator(SCHEMA).is_valid
 
 

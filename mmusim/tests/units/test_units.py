@@ -121,9 +121,25 @@ def test_what_is_no_size_is_refused_with_the_units_and_an_example(text: str) -> 
     )
 
 
-@pytest.mark.parametrize("text", ["1.5B", "0.0001KiB", "0.3333KiB"])
-def test_a_size_is_a_whole_number_of_bytes(text: str) -> None:
-    with pytest.raises(ValueError, match=r'^must be a whole number of bytes; write e.g. "4GiB"$'):
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("12466991104B", 12_466_991_104),
+        ("1.853 GiB", round(1.853 * (1 << 30))),
+        ("38400 kbytes", 38_400 << 10),
+        ("1.5B", 2),
+        ("2.4999B", 2),
+        ("0.3333KiB", 341),
+        ("0B", 0),
+    ],
+)
+def test_a_size_is_rounded_to_whole_bytes_halves_up(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["0.4999B", "0.0001KiB", "4194304TiB", "1e99GiB"])
+def test_a_size_is_not_rounded_to_nothing_and_fits_62_bits(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^must be (a byte or more|less than 4 EiB); write e.g."):
         parse_bytes(text)
 
 
@@ -330,13 +346,15 @@ def test_an_exponent_has_one_or_two_digits(parse: Callable[[str], float], expone
 
 @pytest.mark.parametrize(
     ("text", "rate"),
-    [("128MiB/s", 128 << 20), ("10Gbit/s", 1_250_000_000), ("1.5kB/s", 1500), ("0B/s", 0)],
+    [("128MiB/s", 128 << 20), ("10Gbit/s", 1_250_000_000), ("1.5kB/s", 1500), ("0B/s", 0)]
+    + [("1986.83MiB/s", round(1986.83 * (1 << 20))), ("935.5 mbps", 116_937_500), ("12bps", 2)]
+    + [(f"20{spelling}", 2_500_000_000) for spelling in ("Gb/s", "Gbps", "Gbit/s")],
 )
 def test_a_rate_is_whole_bytes_per_second(text: str, rate: int) -> None:
     assert parse_rate(text) == rate
 
 
-@pytest.mark.parametrize("text", ["128MiB", "128", "MiB/s", "1.5B/s", "-1MB/s", "1MB/ms"])
+@pytest.mark.parametrize("text", ["128MiB", "128", "MiB/s", "3bps", "20gb/s", "-1MB/s", "1MB/ms"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must be .*; write"):
         parse_rate(text)

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 import mmusim.vocabulary
 from mmusim.base.errors import ConfigError
 from mmusim.config.cost import CostSpec, distribution
-from mmusim.config.experiment import Experiment
+from mmusim.config.schema import experiment_schema
 from mmusim.vocabulary import CAUSES, COSTS, COUNTERS, METRICS
 from mmusim.vocabulary.causes import (
     FAULT_WORK,
@@ -90,7 +90,7 @@ def test_every_default_is_a_distribution_of_a_profile() -> None:
 
 
 def test_metrics_in_claims_are_those_of_the_vocabulary() -> None:
-    schema = Experiment.model_json_schema(by_alias=True)
+    schema = experiment_schema()
     assert schema["$defs"]["Claim"]["properties"]["metric"]["enum"] == list(METRICS)
     assert set(USUAL) <= set(METRICS)
 

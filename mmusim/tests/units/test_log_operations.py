@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mmusim.config.host import load_profile
-from mmusim.costs import log_operations as bills
-from mmusim.costs.log_operations import Bill
+from mmusim.costs import log_operations as operations
+from mmusim.costs.log_operations import Counts
 from mmusim.engine import simulate
 from mmusim.mmu.walk import Walk
 from mmusim.plan.make import make_plan
@@ -29,18 +29,18 @@ N = 128 * GIB
 LARGE = N // 512
 
 
-def ns(bill: Bill, **changed: float) -> float:
+def ns(counts: Counts, **changed: float) -> float:
     costs = HOST | changed
-    return sum(costs[cost] * times for cost, times in bill.items())
+    return sum(costs[cost] * times for cost, times in counts.items())
 
 
 def choices(policy: str) -> Choices:
     return choose(policy).choices
 
 
-def enable(policy: str, walk: Walk, pages: int = N) -> Bill:
+def enable(policy: str, walk: Walk, pages: int = N) -> Counts:
     chosen = choose(policy)
-    return bills.enable(chosen.policy, chosen.kernel, chosen.choices, pages, walk)
+    return operations.enable(chosen.policy, chosen.kernel, chosen.choices, pages, walk)
 
 
 # --- the formulas, term by term -----------------------------------------------------------------
@@ -72,20 +72,29 @@ def enable(policy: str, walk: Walk, pages: int = N) -> Bill:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_enabling_is_billed_as_the_formula_says(policy: str, walk: Walk, terms: Bill) -> None:
+def test_enabling_costs_what_the_formula_says(policy: str, walk: Walk, terms: Counts) -> None:
     assert enable(policy, walk) == terms
 
 
 def test_a_get_and_a_clear_cost_a_test_a_word_and_a_rearm_a_page() -> None:
-    assert bills.rearm(choices("linux-3.16"), GIB, 1000) == {"c_word": 4096, "c_wclear": 1000}
-    assert bills.rearm(choices("linux-6.13"), GIB, 1000) == {"c_word": 4096, "c_tdp_wclear": 1000}
-    assert bills.rearm(choices("linux-6.13+pml"), 64, 64) == {"c_word": 1, "c_tdp_wclear": 64}
+    assert operations.rearm(choices("linux-3.16"), GIB, 1000) == {
+        "c_word": 4096,
+        "c_wclear": 1000,
+    }
+    assert operations.rearm(choices("linux-6.13"), GIB, 1000) == {
+        "c_word": 4096,
+        "c_tdp_wclear": 1000,
+    }
+    assert operations.rearm(choices("linux-6.13+pml"), 64, 64) == {
+        "c_word": 1,
+        "c_tdp_wclear": 64,
+    }
     bare = {"large": 512, "unmapped": GIB}  # the first clear of an all-set bitmap
-    legacy = bills.rearm(choices("linux-5.12+legacy+initially-all-set"), GIB, GIB, **bare)
+    legacy = operations.rearm(choices("linux-5.12+legacy+initially-all-set"), GIB, GIB, **bare)
     assert legacy == {"c_word": 4096, "c_head": GIB, "c_wclear": 512}
-    tdp = bills.rearm(choices("linux-5.15+initially-all-set"), GIB, GIB, **bare)
+    tdp = operations.rearm(choices("linux-5.15+initially-all-set"), GIB, GIB, **bare)
     assert tdp == {"c_word": 4096, "c_large_clear": 512}
-    first = bills.rearm(choices("linux-6.13+initially-all-set"), GIB, GIB, split_2m=512)
+    first = operations.rearm(choices("linux-6.13+initially-all-set"), GIB, GIB, split_2m=512)
     assert first == {"c_word": 4096, "c_tdp_wclear": GIB, "c_tdp_split_2M": 512}
 
 
@@ -93,11 +102,11 @@ def test_old_gets_walk_everything_where_that_is_what_the_kernel_did() -> None:
     c, pages, tables = choices("linux-2.6.37"), GIB, 512
     whole = {"c_word": 4096, "c_scan": 512 * 515}
     by_page = {"c_word": 4096, "c_wclear": 10}
-    assert bills.rearm_walk(c, GetWalk.ALL, pages, tables, 10) == whole
-    assert bills.rearm_walk(c, GetWalk.ALL, pages, tables, 0) == {"c_word": 4096}
-    assert bills.rearm_walk(c, GetWalk.CHEAPER, pages, tables, 10) == by_page
-    assert bills.rearm_walk(c, GetWalk.CHEAPER, pages, tables, 600) == whole
-    assert bills.rearm_walk(c, GetWalk.DIRTY, pages, tables, 600)["c_wclear"] == 600
+    assert operations.rearm_walk(c, GetWalk.ALL, pages, tables, 10) == whole
+    assert operations.rearm_walk(c, GetWalk.ALL, pages, tables, 0) == {"c_word": 4096}
+    assert operations.rearm_walk(c, GetWalk.CHEAPER, pages, tables, 10) == by_page
+    assert operations.rearm_walk(c, GetWalk.CHEAPER, pages, tables, 600) == whole
+    assert operations.rearm_walk(c, GetWalk.DIRTY, pages, tables, 600)["c_wclear"] == 600
 
 
 def test_disabling_is_billed_by_what_is_collapsed() -> None:
@@ -110,13 +119,13 @@ def test_disabling_is_billed_by_what_is_collapsed() -> None:
         "linux-6.13": {"c_tdp_collapse": 900, "c_zap_large": 2},
     }.items():
         chosen = choose(policy)
-        bill, flushes = bills.disable(chosen.kernel, chosen.choices, walk)
-        assert {**bill, **({"flushes": flushes} if flushes else {})} == terms
+        counts, flushes = operations.disable(chosen.kernel, chosen.choices, walk)
+        assert {**counts, **({"flushes": flushes} if flushes else {})} == terms
 
 
 def test_a_ring_reset_is_billed_by_masks() -> None:
     c = choices("linux-6.13+dirty-ring")
-    assert bills.reset_mask(c, 64) == {"c_ring_mask": 1, "c_tdp_wclear": 64}
+    assert operations.reset_mask(c, 64) == {"c_ring_mask": 1, "c_tdp_wclear": 64}
 
 
 def test_disabling_with_a_flush_a_leaf_took_minutes() -> None:
@@ -126,8 +135,8 @@ def test_disabling_with_a_flush_a_leaf_took_minutes() -> None:
     for policy in ("linux-5.18", "linux-5.19"):
         chosen = choose(policy)
         walk = Walk(zapped_4k=pages, zapped_tables=96)  # 1 GiB backing: a table each
-        bill, flushes = bills.disable(chosen.kernel, chosen.choices, walk)
-        times[policy] = ns(bill) + flushes * HOST["c_flush_init"]
+        counts, flushes = operations.disable(chosen.kernel, chosen.choices, walk)
+        times[policy] = ns(counts) + flushes * HOST["c_flush_init"]
     assert times["linux-5.18"] / times["linux-5.19"] > 10
     assert 1.5e9 < times["linux-5.19"] < 4e9
 
@@ -150,11 +159,11 @@ def test_the_time_of_every_operation_is_its_bill(policy: str) -> None:
     trace = run(policy, OPERATIONS)
     for phase in trace.phases:
         if not phase.guest:
-            assert sum(phase.bill.values()) == phase.end_ns - phase.start_ns, phase.do
+            assert sum(phase.spent.values()) == phase.end_ns - phase.start_ns, phase.do
             waits = {"mmu_lock_wait", "slots_lock_wait", "flush", "srcu_wait"}
-            assert set(phase.bill) <= set(HOST) | waits
+            assert set(phase.spent) <= set(HOST) | waits
     enabling = next(phase for phase in trace.phases if phase.do == "enable-logging")
-    assert bool(enabling.bill) == (policy != "none")
+    assert bool(enabling.spent) == (policy != "none")
 
 
 def run(policy: str, phases: Sequence[Any], **more: Any) -> Trace:
@@ -230,9 +239,9 @@ def test_every_drop_forces_every_other_vcpu_out_of_the_guest() -> None:
 
 def test_clearing_a_dirty_gib_holds_the_lock_for_12_ms() -> None:
     c = choices("linux-6.13+manual-clear")
-    hold = ns(bills.rearm(c, GIB, GIB), c_tdp_wclear=45.0)
+    hold = ns(operations.rearm(c, GIB, GIB), c_tdp_wclear=45.0)
     assert hold == pytest.approx(11.8e6, rel=0.01)
-    assert ns(bills.rearm(c, 64, 64), c_tdp_wclear=45.0) == pytest.approx(3e3, rel=0.05)
+    assert ns(operations.rearm(c, 64, 64), c_tdp_wclear=45.0) == pytest.approx(3e3, rel=0.05)
 
 
 def during_a_long_clear(policy: str) -> Trace:
