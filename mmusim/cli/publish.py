@@ -70,12 +70,10 @@ def compare(a: Path, b: Path, across: str | None, metric: str | None, as_json: b
     if found.values:
         title = f"Across {across}: {found.values[0]!r} in A, {found.values[1]!r} in B"
     if as_json:
-        more: dict[str, Any] = {
-            "common": found.common,
-            "only": found.only,
-            "identical": found.identical,
-        }
-        table("", rows, True, notes=found.notes, across=across, values=found.values, **more)
+        table(
+            "", rows, True, notes=found.notes, across=across, values=found.values,
+            common=found.common, only=found.only, identical=found.identical,
+        )  # fmt: skip
     else:
         table(title, rows, False)
         typer.echo(_summary(found))

@@ -194,7 +194,7 @@ class Replications(Strict):
     policies are called equivalent.
     """
     costs: Annotated[int, Field(ge=0, le=1000), shown(32, "hosts")] = 0
-    """Number of hosts on which mmusim tries the verdicts beside the one of the profile. It draws the
+    """Number of hosts on which mmusim tries the verdicts beside the profile's own. It draws the
     costs of these hosts from what is known about each cost. 32 are enough for a probability.
     """
     precision: Annotated[Share | None, shown("5%")] = None

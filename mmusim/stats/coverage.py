@@ -1,7 +1,7 @@
 """How often the shipped intervals cover the truth: populations with known ratios, and runs.
 
-The evidence behind the choice of :mod:`mmusim.stats.studentized`; ``docs/coverage.md`` has the
-table that ``mmusim coverage`` prints.
+The evidence behind the choice of :mod:`mmusim.stats.studentized`. The page
+``docs/evidence/coverage.md`` has the table that ``mmusim coverage`` prints.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 An interval is the union of two: Student's, which is right for normal figures however few they are,
 and that of the studentized bootstrap (Efron 1979; Hall, "The Bootstrap and Edgeworth Expansion",
 1992), which follows skewed figures. Each is made at 70 % of the error that is promised. Both
-choices rest on measured coverage: `docs/coverage.md`.
+choices rest on measured coverage: `docs/evidence/coverage.md`.
 """
 
 from __future__ import annotations

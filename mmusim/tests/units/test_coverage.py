@@ -1,6 +1,6 @@
 """Intervals cover as often as they say: the shipped procedure, on populations of many shapes.
 
-The table behind the choice of the procedure is ``docs/coverage.md``; ``mmusim coverage`` makes it.
+``docs/evidence/coverage.md`` has the table behind the choice; ``mmusim coverage`` makes it.
 """
 
 from __future__ import annotations
