@@ -131,9 +131,10 @@ def compared(outcome: Outcome, metric: str) -> dict[str, list[Comparison]]:
         if metric in r.comparisons:
             found[r.setting.name] = r.comparisons[metric]
         elif all(known(metric) in run.values for runs in r.runs.values() for run in runs):
-            base = r.runs[policies.baseline]
+            runs = r.compared
+            base = runs[policies.baseline]
             fresh += [
-                (r, compare(base, r.runs[policy], metric, alpha=r.look.alpha, matters=matters))
+                (r, compare(base, runs[policy], metric, alpha=r.look.alpha, matters=matters))
                 for policy in policies.compare
             ]
     after = corrected([made for _, made in fresh])

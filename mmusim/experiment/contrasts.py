@@ -62,8 +62,8 @@ def contrasts(
         (
             result,
             compare(
-                result.runs[base],
-                result.runs[name],
+                result.compared[base],
+                result.compared[name],
                 metric,
                 alpha=result.look.alpha,
                 matters=outcome.experiment.replications.matters,

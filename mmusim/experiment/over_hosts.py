@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from mmusim.comparison.compare import Comparison
+from mmusim.comparison.controls import controlled
 from mmusim.comparison.verdicts import Verdict, point_of
 from mmusim.config.claims import Claim
 from mmusim.config.cost_ranges import with_factors
@@ -86,8 +87,9 @@ def host_runs(
         vectors, kept = cost_vectors(settings[number], hosts), []
         for k, vector in enumerate(vectors):
             seed = seeds[k % len(seeds)]
+            host = campaign.settings[number * hosts + k]
             there = {
-                policy: run
+                policy: controlled(host, [run])[0]
                 for policy in by_policy
                 for run in stored.get((number * hosts + k, policy), ())
                 if run.seed == seed

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
+from mmusim.comparison.controls import controlled
 from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
@@ -38,6 +39,11 @@ class SettingResult:
     runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
     comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
     look: InterimAnalysis  # which seeds these are, and what error a look at them may make
+
+    @property
+    def compared(self) -> dict[str, list[Metrics]]:
+        """The runs as they are compared (:mod:`mmusim.comparison.controls`)."""
+        return {policy: controlled(self.setting, runs) for policy, runs in self.runs.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +164,7 @@ def over_hosts(
         How many each setting has.
     """
     numbers = {id(setting): number for number, setting in enumerate(settings)}
-    runs = {numbers[id(result.setting)]: result.runs for result in outcome.settings}
+    runs = {numbers[id(result.setting)]: result.compared for result in outcome.settings}
     found = host_runs(elsewhere, settings, hosts, runs)
     results = []
     for result in outcome.settings:
@@ -207,8 +213,9 @@ def evaluate(
         runs = {name: stored[number, name] for name in names if stored.get((number, name))}
         if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
             look = fixed(setting, seeds) if seeds else current_analysis(setting, runs)
-            made = _comparisons(experiment, runs, look.alpha)
-            results.append(SettingResult(setting=setting, runs=runs, comparisons=made, look=look))
+            made = SettingResult(setting=setting, runs=runs, comparisons={}, look=look)
+            found = _comparisons(experiment, made.compared, look.alpha)
+            results.append(replace(made, comparisons=found))
     results = _as_families(results)
     return Outcome(
         experiment=experiment,
@@ -252,5 +259,7 @@ def _verdicts(experiment: Experiment, results: Sequence[SettingResult]) -> list[
     verdicts = []
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.setting.labels)]
-        verdicts += [judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha) for r in about]
+        verdicts += [
+            judge(claim, r.setting, r.compared, len(about), alpha=r.look.alpha) for r in about
+        ]
     return verdicts

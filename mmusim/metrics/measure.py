@@ -54,6 +54,7 @@ def measure(trace: Trace) -> Metrics:
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
         "protect_time": sum(sum(p.spent.values()) for p in trace.phases),
     }
+    values |= _grace(trace)
     values |= jitter.latencies(latency, "latency")
     values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")
     values |= jitter.lost(phase) | jitter.moved_work(trace) | jitter.lock(trace.lock, trace.end_ns)
@@ -86,6 +87,21 @@ def measure(trace: Trace) -> Metrics:
         rounds=() if phase.migration is None else phase.migration.rounds,
         requests=phase.requests if phase.requests.count else None,
     )
+
+
+GRACE_PERIODS: Final = {"enable-logging": 1, "disable-logging": 1, "recreate-slot": 2}
+"""SRCU grace periods of one log operation that changes a memory slot."""
+
+
+def _grace(trace: Trace) -> dict[str, float]:
+    """Return what grace periods took and how many there were, where their number is known."""
+    with_grace = [p for p in trace.phases if "c_srcu" in p.spent]
+    if any(p.do not in GRACE_PERIODS for p in with_grace):
+        return {}
+    return {
+        "grace_time": sum(p.spent["c_srcu"] for p in with_grace),
+        "grace_periods": sum(GRACE_PERIODS[p.do] for p in with_grace),
+    }
 
 
 def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
