@@ -45,7 +45,7 @@ reproduce: $(READY) ## every experiment at full size; takes hours
 	$(BIN)/mmusim check experiments/ --out results --reports
 	$(BIN)/mmusim index results
 	$(BIN)/mmusim conform mmusim/tests/data/kernel_counters/cases.jsonl
-	$(BIN)/mmusim validate --out results/published-times
+	$(BIN)/mmusim validate --to results/published-times
 
 format: $(READY) ## format the code
 	$(BIN)/ruff format .

@@ -36,13 +36,18 @@ def worker_pool(
     Raises
     ------
     ConfigError
-        If the cluster's library is missing or the address is none.
+        If the cluster's library is missing, the address is none, or `workers` are given as well.
     ClusterError
         If the cluster cannot be reached or has no workers.
     OtherVersionError
         If a worker has another version of the model.
     """
     if scheduler is not None:
+        if workers is not None:
+            raise ConfigError.of(
+                "command line", "--workers", workers, "counts local processes, and --scheduler "
+                "runs on a cluster", "leave one of the two out",
+            )  # fmt: skip
         with _cluster(scheduler) as pool:
             yield pool
         return

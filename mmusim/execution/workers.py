@@ -105,6 +105,12 @@ class WorkerPool:
         return self._alone
 
     @property
+    def executor(self) -> Executor:
+        """The executor of the caller that the pool was made with."""
+        assert self._executor is not None
+        return self._executor
+
+    @property
     def room(self) -> int:
         """How many tasks are handed in at a time: some wait, so that no worker does."""
         if self._alone:

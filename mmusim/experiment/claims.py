@@ -95,6 +95,7 @@ def check(
     seeds: int | None = None,
     reduced: bool = False,
     workers: int | None = None,
+    scheduler: str | None = None,
     engine: str = AUTO,
     progress: Progress | None = None,
     costs: int | None = None,
@@ -114,7 +115,7 @@ def check(
         Replications in place of the files'.
     reduced : bool
         Run what the files' `[reduced]` keeps, with its number of seeds.
-    workers, engine, progress, costs
+    workers, scheduler, engine, progress, costs
         As for :func:`mmusim.experiment.run.run_experiment`; at reduced size `costs` are none unless
         they are asked for.
 
@@ -128,8 +129,9 @@ def check(
         number = seeds or (experiment.reduced.seeds if reduced else None)
         try:
             outcome = run_experiment(
-                path, out / experiment.id, seeds=number, workers=workers, engine=engine,
-                progress=progress, costs=0 if reduced and costs is None else costs,
+                path, out / experiment.id, seeds=number, workers=workers, scheduler=scheduler,
+                engine=engine, progress=progress,
+                costs=0 if reduced and costs is None else costs,
                 rounds=_reduced(number) if reduced and number is not None else None,
             )  # fmt: skip
         except MmusimError as error:

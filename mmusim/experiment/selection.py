@@ -156,9 +156,9 @@ def _check(rules: Rules) -> None:
         ("--delta", rules.delta, 0 < rules.delta < math.inf, "is not positive", "write e.g. 2%"),
         ("--confidence", rules.confidence, 0.5 <= rules.confidence < 1,
          "must be at least 0.5 and below 1", "write e.g. 0.95"),
-        ("--first", rules.first, rules.first >= 3, "is too few to know a variance",
+        ("--min-seeds", rules.first, rules.first >= 3, "is too few to know a variance",
          "give 3 or more; 10 is usual"),
-        ("--limit", rules.limit, rules.limit >= rules.first, "is less than the first seeds",
+        ("--max-seeds", rules.limit, rules.limit >= rules.first, "is less than the first seeds",
          f"give {rules.first} or more"),
     ):  # fmt: skip
         if not right:

@@ -61,7 +61,12 @@ class Fit(NamedTuple):
     rows: Sequence[tuple[Figure, float]]  # with what the model says, seconds
 
 
-def fit(figures: Sequence[Figure], profile: HostProfile, workers: int | None = None) -> Fit:
+def fit(
+    figures: Sequence[Figure],
+    profile: HostProfile,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Fit:
     """Fit the free costs to the figures that are for fitting, starting from a profile."""
     rows = [figure for figure in figures if in_least_squares(figure)]
     factors = dict.fromkeys(FREE, 1.0)
@@ -71,7 +76,11 @@ def fit(figures: Sequence[Figure], profile: HostProfile, workers: int | None = N
         scale = factors | alone
         costs = {name: rescaled(profile.costs[name].value, by) for name, by in scale.items()}
         predicted = predict(
-            [row.run for row in rows if row.run], costs, touched=TOUCHED, workers=workers
+            [row.run for row in rows if row.run],
+            costs,
+            touched=TOUCHED,
+            workers=workers,
+            scheduler=scheduler,
         )
         times = [predicted[row.run][row.phase] for row in rows if row.run]
         if number == ROUNDS:

@@ -19,8 +19,9 @@ from mmusim.base.quantities import Size, Strict, exact_ns
 from mmusim.base.units import show_bytes
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.config.load import load
-from mmusim.config.settings import settings_of
+from mmusim.config.settings import Setting, settings_of
 from mmusim.engine import simulate
+from mmusim.execution.parallel import in_parallel
 from mmusim.kvm.live import run_live
 from mmusim.plan.make import make_plan
 from mmusim.validation.live_grid import as_measured
@@ -117,19 +118,24 @@ def measure_arms(
 
 
 def predict_arms(
-    file: ArmsFile, policy: str, mmu: str, profile: str, seeds: Sequence[int]
-) -> list[RunOf]:
+    file: ArmsFile, policy: str, mmu: str, profile: str, seeds: Sequence[int],
+    *, workers: int | None = 1, scheduler: str | None = None,
+) -> list[RunOf]:  # fmt: skip
     """Simulate every arm with a measured profile, given by name or path."""
     host: HostProfile = load_profile(profile)
     assert host.measurement is not None
-    runs = []
+    jobs = []
     for name in file.arms:
         data = file.data(name, policy, mmu, host.measurement.loop)
         setting = as_measured(data, host, profile, Path())
-        for seed in seeds:
-            plan = make_plan(setting, policy, seed)
-            runs.append(simulated_run(name, plan, simulate(plan), file.measure, seed))
-    return runs
+        jobs += [(name, setting, policy, file.measure, seed) for seed in seeds]
+    return list(in_parallel(_predicted, jobs, workers=workers, scheduler=scheduler))
+
+
+def _predicted(job: tuple[str, Setting, str, str, int]) -> RunOf:
+    name, setting, policy, measure, seed = job
+    plan = make_plan(setting, policy, seed)
+    return simulated_run(name, plan, simulate(plan), measure, seed)
 
 
 def arms_of(file: ArmsFile, runs: Sequence[RunOf]) -> list[Arm]:

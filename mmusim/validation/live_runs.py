@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,6 +17,7 @@ from mmusim.base.files import whole
 from mmusim.base.histogram import Histogram
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.engine import simulate
+from mmusim.execution.parallel import in_parallel
 from mmusim.kvm.live import run_live
 from mmusim.kvm.live_trace import LiveTrace
 from mmusim.plan.make import Plan, make_plan
@@ -91,20 +89,17 @@ def measured_run(setting: str, plan: Plan, trace: LiveTrace, name: str, seed: in
 
 def simulate_all(
     settings: Sequence[GridSetting], base: str, mmu: str, profile: str, seeds: Iterable[int],
-    *, workers: int | None = None, told: Callable[[str], None] | None = None,
+    *, workers: int | None = None, scheduler: str | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> list[RunOf]:  # fmt: skip
     """Simulate every setting with a host profile (a path or name), once for each seed."""
     todo = [(s, base, mmu, profile, seed) for s in settings for seed in seeds]
-    workers = workers or len(os.sched_getaffinity(0))
-    if workers == 1 or len(todo) == 1:
-        return [run for job in todo for run in _simulated(job)]
     runs: list[RunOf] = []
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn) as pool:
-        for number, pair in enumerate(pool.map(_simulated, todo), 1):
-            runs += pair
-            if told is not None and number % len(settings) == 0:
-                told(f"simulated {number} of {len(todo)}")
+    made = in_parallel(_simulated, todo, workers=workers, scheduler=scheduler)
+    for number, pair in enumerate(made, 1):
+        runs += pair
+        if told is not None and number % len(settings) == 0:
+            told(f"simulated {number} of {len(todo)}")
     return runs
 
 

@@ -8,17 +8,16 @@ The tests check the claim against runs of other sizes.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.units import BYTES, PAGES_PER_REGION
 from mmusim.config.settings import Setting, settings_of
 from mmusim.engine import simulate
+from mmusim.execution.parallel import in_parallel
 from mmusim.plan.make import make_plan
 from mmusim.trace.records import PhaseTrace
 from mmusim.validation.published import Run
@@ -42,7 +41,12 @@ class Times(NamedTuple):
 
 
 def predict(
-    runs: Iterable[Run], costs: Costs, *, touched: int = TOUCHED, workers: int | None = None
+    runs: Iterable[Run],
+    costs: Costs,
+    *,
+    touched: int = TOUCHED,
+    workers: int | None = None,
+    scheduler: str | None = None,
 ) -> dict[Run, dict[str, Times]]:
     """Simulate runs; return the times of each one's phases, by the selftest's names.
 
@@ -53,17 +57,13 @@ def predict(
         Costs that replace those of the profile.
     touched : int, optional
         Regions that all vCPUs touch together in the larger of the two runs behind each time.
-    workers : int, optional
-        Processes; the number of usable processors by default.
+    workers, scheduler
+        As for :func:`mmusim.execution.parallel.in_parallel`.
     """
     todo = sorted(set(runs), key=lambda run: -run.vcpus)
-    workers = workers or len(os.sched_getaffinity(0))
-    if workers == 1 or len(todo) < 2:
-        return {run: times(run, costs, touched) for run in todo}
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn) as pool:
-        found = pool.map(times, todo, [costs] * len(todo), [touched] * len(todo))
-        return dict(zip(todo, found, strict=True))
+    each = partial(times, costs=costs, touched=touched)
+    found = in_parallel(each, todo, workers=workers, scheduler=scheduler)
+    return dict(zip(todo, found, strict=True))
 
 
 def times(run: Run, costs: Costs, touched: int = TOUCHED) -> dict[str, Times]:

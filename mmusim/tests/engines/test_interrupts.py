@@ -6,7 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import FunctionType
 from typing import Any
 
@@ -96,7 +96,7 @@ def writes_page_tables(policy: str, think: str = "4us") -> Plan:
     )
 
 
-PLANS = {
+PLANS: dict[str, Callable[[], Plan]] = {
     "drops": lambda: busy("eager-drop"),
     "drops lazily": lambda: busy("lazy-drop"),
     "splits in faults": lambda: shares_pages("linux-6.2+split-on-fault"),
@@ -123,6 +123,10 @@ PLANS = {
 QUICK = {"logs by PML", "writes its page tables at once", "writes its page tables"}
 
 
+def nothing_to_do(vm: Vm, v: Vcpu) -> Generator[simpy.Event, Any, None]:
+    yield from ()
+
+
 def strike(vm: Vm, v: Vcpu, kind: str) -> bool:
     """Interrupt a vCPU as some process of the model does; tell whether there was a way to."""
     if kind == "flush":
@@ -135,7 +139,7 @@ def strike(vm: Vm, v: Vcpu, kind: str) -> bool:
         return True
     if kind == "work item":
         vm.vmm = vm.vmm or Vmm(vm.env)
-        run_on_cpu(vm, v, lambda vm, v: iter(()))
+        run_on_cpu(vm, v, nothing_to_do)
         return True
     if not v.in_guest:
         return False

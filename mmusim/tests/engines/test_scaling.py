@@ -13,8 +13,9 @@ import simpy
 from typer.testing import CliRunner
 
 from mmusim.base.histogram import Histogram
-from mmusim.cli import app, lock_model
-from mmusim.cli.bench_scale import Cost, slopes
+from mmusim.cli import app
+from mmusim.cli.shared import lock_model
+from mmusim.cli.shared.bench_scale import Cost, slopes
 from mmusim.engine import simulate
 from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.plan.make import make_plan
@@ -125,7 +126,7 @@ def test_a_list_of_latencies_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_bench_reports_faults_per_second_by_vcpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench: Any = importlib.import_module("mmusim.cli.bench")
+    bench: Any = importlib.import_module("mmusim.cli.speed.bench")
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "FAULTS", 2_048)
     plan = bench._plan

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mmusim.cli.output import table
+from mmusim.cli.shared.output import table
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.report.outcome_table import answer_data, answer_rows, before_running, notes
 from mmusim.tests.support.experiment_files import SMALL

@@ -287,7 +287,7 @@ def test_every_published_experiment_has_claims_that_somebody_made() -> None:
 
 
 def test_ranges_are_written_without_infinity() -> None:
-    from mmusim.cli.check import show_range
+    from mmusim.cli.questions.check import show_range
 
     assert show_range((-math.inf, 1.0)) == "below 1"
     assert show_range((0.0, math.inf)) == "above 0"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mmusim.base.errors import ConfigError
-from mmusim.cli.run import export
+from mmusim.cli.results.export import export
 from mmusim.execution import dask as cluster
 from mmusim.execution.dask import ClusterError, worker_pool
 from mmusim.execution.progress import Standing

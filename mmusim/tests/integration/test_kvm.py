@@ -299,7 +299,7 @@ def test_a_probe_measures_what_it_can_and_names_what_it_cannot(
     some = {name: (MEASURES[name][0], 2) for name in ("clocks", "faults, 4 KiB", "faults, 2 MiB")}
     monkeypatch.setattr(probe_module, "MEASURES", some | {"time travel": (broken, 2)})
     out = tmp_path / "mine.toml"
-    run = CliRunner().invoke(app, ["probe", "--out", str(out), "--seconds", "5"])
+    run = CliRunner().invoke(app, ["probe", "--to", str(out), "--seconds", "5"])
     assert run.exit_code == 0, run.output
     assert "Not measured: time travel ([Errno 22] Invalid argument)" in run.output
     profile = load_profile(str(out))

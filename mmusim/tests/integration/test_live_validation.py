@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram
-from mmusim.cli import app, evidence
-from mmusim.cli.validate_live import miss_rows, sentences
+from mmusim.cli import app
+from mmusim.cli.evidence import evidence
+from mmusim.cli.shared.live_validation import miss_rows, sentences
 from mmusim.config.host import load_profile
 from mmusim.conformance.kernel_cases import read_cases
 from mmusim.kvm.device import why_unusable
@@ -221,7 +222,7 @@ def test_live_from_the_command_line(tmp_path: Path) -> None:
     few = tmp_path / "few.jsonl.gz"
     runs, facts = load_runs(ARMS_RUNS)
     save_runs(few, [run for run in runs if run.seed == 1], facts)
-    command = ["live", str(ARMS), "--host", HOST, "--recorded", str(few), "--out", str(tmp_path)]
+    command = ["live", str(ARMS), "--host", HOST, "--recorded", str(few), "--to", str(tmp_path)]
     run = CliRunner().invoke(app, command)
     assert run.exit_code == 0, run.output
     assert "'large sptes kept' takes" in run.stdout
@@ -243,7 +244,7 @@ def test_live_needs_kvm_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     monkeypatch.setattr(device.open_kvm, "__defaults__", (tmp_path / "kvm", ()))
     for command in (
-        ["probe", "--out", str(tmp_path / "x.toml")], ["conform", "--live"],
+        ["probe", "--to", str(tmp_path / "x.toml")], ["conform", "--live"],
         ["validate", "--live", "--host", HOST], ["live", str(ARMS), "--host", HOST],
     ):  # fmt: skip
         with pytest.raises(ConfigError, match="no KVM module is loaded"):
@@ -255,7 +256,9 @@ def test_the_evidence_names_every_rung_and_every_miss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rung = {"published": ["190 figures."], "published_costs": "costs", "published_misses": "None."}
-    monkeypatch.setattr(evidence, "published", lambda workers: rung)  # see test_validation.py
+    monkeypatch.setattr(
+        evidence, "published", lambda workers, scheduler: rung
+    )  # see test_validation.py
     grid = tmp_path / "grid.toml"
     grid.write_text('[[settings]]\nmemory = "64MiB"\nwrites = "0%"\norder = "random"\n')
     few, arms, cases = (tmp_path / name for name in ("few.gz", "arms.gz", "cases.jsonl"))
@@ -264,8 +267,8 @@ def test_the_evidence_names_every_rung_and_every_miss(
     save_runs(arms, [run for run in runs if run.seed == 1], facts)
     lines = RUNS.with_name("conform.jsonl").read_text().splitlines(keepends=True)
     cases.write_text("".join(lines[:3]))
-    command = ["evidence", "--host", HOST, "--runs", str(few), "--grid", str(grid), "--cases",
-               str(cases), "--arms", str(ARMS), "--arms-runs", str(arms), "--out", str(tmp_path),
+    command = ["evidence", "--host", HOST, "--recorded", str(few), "--grid", str(grid), "--cases",
+               str(cases), "--arms", str(ARMS), "--arms-recorded", str(arms), "--to", str(tmp_path),
                "--workers", "1"]  # fmt: skip
     run = CliRunner().invoke(app, command)
     assert run.exit_code == 0, run.output

@@ -20,7 +20,7 @@ from mmusim.plan.make import make_plan
 from mmusim.tests.support.experiment_files import MINIMAL
 from mmusim.tests.support.settings import busy_setting, only, setting
 
-cli: Any = importlib.import_module("mmusim.cli.run")
+cli: Any = importlib.import_module("mmusim.cli.shared.progress")
 
 
 def watch(clock: list[float]) -> tuple[Watch, list[Standing], list[Job]]:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from mmusim.analysis import load
 from mmusim.base.errors import ConfigError
 from mmusim.cli import app
-from mmusim.cli.run import export
+from mmusim.cli.results.export import export
 from mmusim.experiment.compare_folders import compare_folders
 from mmusim.experiment.run import run_experiment
 from mmusim.store import Key, Store, StoreError

@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmusim.cli import app
-from mmusim.cli.run import export
+from mmusim.cli.results.export import export
 from mmusim.execution import workers
 from mmusim.execution.workers import RunEnd, Task
 from mmusim.experiment.run import run_experiment

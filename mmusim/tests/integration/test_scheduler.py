@@ -108,7 +108,7 @@ def test_runs_of_another_engine_are_other_runs(
 
 
 def test_the_benchmark_of_the_store_measures_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = importlib.import_module("mmusim.cli.bench_store")
+    bench = importlib.import_module("mmusim.cli.speed.bench_store")
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "STORED", 50)
     monkeypatch.setattr(bench, "processors", lambda: 1)

@@ -51,7 +51,7 @@ def test_the_better_policy_is_selected_in_each_setting(reads: Path, tmp_path: Pa
 def test_settings_and_everything_can_compete(
     reads: Path, tmp_path: Path, mmusim: Callable[..., tuple[int, str, str]]
 ) -> None:
-    common = ("--out", tmp_path / "out", "--workers", 1, "--first", 5, "--json")
+    common = ("--out", tmp_path / "out", "--workers", 1, "--min-seeds", 5, "--json")
     status, text, _ = mmusim(
         "select", reads, "--among", "settings", "--policy", "lazy-drop", *common
     )
@@ -74,8 +74,8 @@ def test_who_cannot_be_told_apart_within_the_limit_is_named(
     path.write_text(
         MINIMAL + '[vm]\nmemory = "2MiB"\n[replications]\nseeds = 2\npairing = "independent"\n'
     )
-    common = ("--out", tmp_path / "out", "--workers", 1, "--first", 4)
-    status, text, _ = mmusim("select", path, "--delta", "0.001%", "--limit", 7, *common)
+    common = ("--out", tmp_path / "out", "--workers", 1, "--min-seeds", 4)
+    status, text, _ = mmusim("select", path, "--delta", "0.001%", "--max-seeds", 7, *common)
     assert status == 1
     assert "not selected within 7 seeds" in text
     assert "may be the best" in text
@@ -91,8 +91,8 @@ def test_who_cannot_be_told_apart_within_the_limit_is_named(
         (["--delta", "2"], "--delta = '2'"),
         (["--delta", "0%"], "is not positive; write e.g. 2%"),
         (["--confidence", "95"], "must be at least 0.5 and below 1"),
-        (["--limit", "5"], "is less than the first seeds; give 10 or more"),
-        (["--first", "2"], "too few to know a variance"),
+        (["--max-seeds", "5"], "is less than the first seeds; give 10 or more"),
+        (["--min-seeds", "2"], "too few to know a variance"),
         (["--among", "policy"], "choose policies, settings or all"),
         (["--setting", "vcpus=3"], "did you mean 'vcpus="),
         (["--policy", "lazydrop"], "did you mean 'lazy-drop'?"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmusim.base.errors import ConfigError
-from mmusim.cli.validate import disordered, knee_rows
+from mmusim.cli.shared.published_times import disordered, knee_rows
 from mmusim.config.cost import rescaled
 from mmusim.config.host import load_profile
 from mmusim.policies import choose
@@ -271,7 +271,7 @@ def test_validate_predicts_a_table_from_its_own_rows(tmp_path: Path) -> None:
         " 2 vCPU x" in line or ("dirty memory" in line and " 8 vCPU x" in line))]  # fmt: skip
     table = tmp_path / "table.csv"
     table.write_text("\n".join([lines[0], *kept]) + "\n")
-    done = mmusim_here("validate", table, "--out", tmp_path / "out", "--workers", 1, "--json")
+    done = mmusim_here("validate", table, "--to", tmp_path / "out", "--workers", 1, "--json")
     assert done.returncode == 0, done.stderr
     import json
 

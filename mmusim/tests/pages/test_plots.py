@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 
 from mmusim import analysis, plots
 from mmusim.base.errors import ConfigError
-from mmusim.cli.figures import plot
+from mmusim.cli.results.plot import plot
 from mmusim.comparison.compare import shift
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.plan.make import make_plan

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmusim.cli.run import export
+from mmusim.cli.results.export import export
 from mmusim.execution import workers
 from mmusim.experiment.run import run_experiment
 from mmusim.store import LEDGER

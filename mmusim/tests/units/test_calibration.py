@@ -327,7 +327,7 @@ def test_fit_from_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "faults.csv").write_text(FOREIGN["samples"])
     out = tmp_path / "mine.toml"
     run = CliRunner().invoke(
-        app, ["fit", f"c_fault_slow={tmp_path}/faults.csv", "--out", str(out), "--json"]
+        app, ["fit", f"c_fault_slow={tmp_path}/faults.csv", "--to", str(out), "--json"]
     )
     assert run.exit_code == 0, run.output
     rows = json.loads(run.stdout)["rows"]

@@ -120,7 +120,7 @@ def test_implausible_times_need_an_option(tmp_path: Path) -> None:
     slow = written(tmp_path, "fault_us\n180\n190\n200\n", "slow.csv")
     assert fits_of(f"c_fault_slow={slow}")
     thousandfold = written(tmp_path, "fault_ms\n1.4\n1.5\n1.6\n", "off.csv")
-    command = ["fit", f"c_fault_slow={thousandfold}", "--out", str(tmp_path / "p.toml")]
+    command = ["fit", f"c_fault_slow={thousandfold}", "--to", str(tmp_path / "p.toml")]
     with pytest.raises(ConfigError, match="--implausible"):
         CliRunner().invoke(app, command, catch_exceptions=False)
     assert CliRunner().invoke(app, [*command, "--implausible"]).exit_code == 0

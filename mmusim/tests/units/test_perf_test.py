@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mmusim.base.errors import ConfigError
-from mmusim.cli.perf_test import Options, experiment, printed
+from mmusim.cli.one_run.dirty_log_perf_test import Options, experiment, printed
 from mmusim.config.settings import Setting, settings_of
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan

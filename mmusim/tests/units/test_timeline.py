@@ -327,12 +327,12 @@ def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> 
     jsonschema.validate(data, SCHEMA)
     assert data["otherData"] == {"policy": "lazy-drop", "seed": 1}
     few = mmusim_here(
-        "trace", busy, "--setting", "vcpus=1", "--out", tmp_path / "few.json", "--limit", 50
+        "trace", busy, "--setting", "vcpus=1", "--to", tmp_path / "few.json", "--max-records", 50
     )
     assert "room for 50 records" in few.stdout
-    assert "narrow it by --from and --to" in few.stdout
+    assert "narrow it by --from and --until" in few.stdout
     missing = tmp_path / "no" / "such.json"
-    nowhere = mmusim_here("trace", busy, "--setting", "vcpus=1", "--out", missing)
+    nowhere = mmusim_here("trace", busy, "--setting", "vcpus=1", "--to", missing)
     assert (nowhere.returncode, "cannot be written" in nowhere.stderr) == (2, True)
     assert sorted(p.name for p in tmp_path.glob("*.json*")) == ["few.json", "minimal.trace.json.gz"]
 
@@ -353,14 +353,14 @@ def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> 
             ["--setting", "vcpus=1", "--policy", "lazy"],
             "is not a policy; did you mean 'lazy-drop'?",
         ),
-        (["--setting", "vcpus=1", "--out", "x.txt"], "must end in .json or .json.gz; choose one"),
+        (["--setting", "vcpus=1", "--to", "x.txt"], "must end in .json or .json.gz; choose one"),
         (["--setting", "vcpus=1", "--from", "5"], "--from = '5': must be a number and a unit"),
         (
             ["--setting", "vcpus=1", "--from", "9s"],
             "--from = '9s': is not before the end of the run",
         ),
         (
-            ["--setting", "vcpus=1", "--from", "2ms", "--to", "1ms"],
+            ["--setting", "vcpus=1", "--from", "2ms", "--until", "1ms"],
             "= '1ms': is not after --from",
         ),
     ],

@@ -317,7 +317,7 @@ def test_import_and_show(tmp_path: Path) -> None:
     source, to = tmp_path / "lackey.out", tmp_path / "t.xz"
     source.write_bytes(walk())
     runner = CliRunner()
-    made = runner.invoke(app, ["workload", "import", str(source), "--out", str(to)])
+    made = runner.invoke(app, ["workload", "import", str(source), "--to", str(to)])
     assert made.exit_code == 0, made.output
     assert "records of" in made.output
     shown = runner.invoke(app, ["workload", "show", str(to), "--json"])
@@ -357,9 +357,9 @@ def test_plot_draws_a_line_for_each(tmp_path: Path) -> None:
         (["show", "zipf", "--memory", "1"], "--memory = '1': must be a number and a unit of"),
         (["plot", "zipf", "--to", "x.gif"], "must end in .svg, .png or .pdf"),
         (["show", "no.toml"], "no.toml: file: cannot be read"),
-        (["import", "no.out", "--out", "x.xz"], "lackey output: no.out: cannot be read"),
-        (["record", "--out", "x.xz", "--", "no-such-program"], "is not a program"),
-        (["record", "--out", "no/x.xz", "--", "true"], "no/x.xz: the folder does not exist"),
+        (["import", "no.out", "--to", "x.xz"], "lackey output: no.out: cannot be read"),
+        (["record", "--to", "x.xz", "--", "no-such-program"], "is not a program"),
+        (["record", "--to", "no/x.xz", "--", "true"], "no/x.xz: the folder does not exist"),
     ],
 )
 def test_a_wrong_command_gets_one_line(args: list[str], message: str) -> None:
@@ -370,7 +370,7 @@ def test_a_wrong_command_gets_one_line(args: list[str], message: str) -> None:
 
 
 def test_without_valgrind_record_says_what_to_install(tmp_path: Path) -> None:
-    status, _, errors = mmusim("record", "--out", "x.xz", "--", sys.executable, path=str(tmp_path))
+    status, _, errors = mmusim("record", "--to", "x.xz", "--", sys.executable, path=str(tmp_path))
     assert status == 2
     assert (
         errors == "mmusim: workload record: valgrind: is not installed; apt-get install valgrind\n"
@@ -389,7 +389,7 @@ def test_record_reads_what_valgrind_writes_and_passes_its_status_on(tmp_path: Pa
     tool.chmod(0o755)
     to = tmp_path / "t.xz"
     path = f"{tmp_path}:/usr/bin:/bin"
-    status, told, errors = mmusim("record", "--out", str(to), "--", "true", "a b", path=path)
+    status, told, errors = mmusim("record", "--to", str(to), "--", "true", "a b", path=path)
     assert (status, errors) == (3, "")
     assert "4 records of 4 pages in 4 instructions" in told
     trace = read_trace(to)

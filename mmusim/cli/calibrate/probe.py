@@ -1,0 +1,65 @@
+"""The verbs that make host profiles: ``probe`` by measuring, ``fit`` from other people's data."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmusim.base.errors import ConfigError
+from mmusim.cli.shared.measured_costs import cost_rows
+from mmusim.cli.shared.options import AsJson, ToProfile
+from mmusim.cli.shared.output import table
+
+RENAMED = {
+    "--out": "--to",
+    "--samples": "--keep-samples",
+}
+
+
+def probe(
+    to: ToProfile = Path("myhost.toml"),
+    seconds: Annotated[float, typer.Option(min=5, help="About how long to measure.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Of the order of the measures.")] = 1,
+    keep_samples: Annotated[
+        bool, typer.Option("--keep-samples/--no-samples", help="Keep the samples beside it.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what this machine's KVM costs and write a host profile."""
+    from mmusim.calibration.profile import write_profile
+    from mmusim.kvm.probe import probe as measure
+
+    if to.suffix != ".toml":
+        raise ConfigError.of("probe", "--to", str(to), "is no .toml file", "write e.g. myhost.toml")
+    if not to.parent.is_dir():
+        raise ConfigError.of("probe", "--to", str(to), "lies in no folder", "make the folder first")
+    told = 0.0
+
+    def progress(text: str) -> None:
+        nonlocal told
+        if time.monotonic() - told > 5:
+            told = time.monotonic()
+            typer.echo(text, err=True)
+
+    samples = measure(seconds, seed=seed, told=progress)
+    profile = write_profile(samples, to, keep_samples=keep_samples)
+    load = samples.facts["load"]
+    if as_json:
+        table(
+            "", cost_rows(profile), True, load=load, warning=samples.facts["warning"],
+            profile=str(to),
+        )  # fmt: skip
+        return
+    table(f"{profile.name}: {profile.describes}", cost_rows(profile), False)
+    typer.echo(
+        f"While it was measured ({load['seconds']:.0f} s) other tasks used "
+        f"{load['other_processors']:.2f} processors, {load['steal_processors']:.3f} were stolen."
+    )
+    for name, reason in samples.facts["failed"].items():
+        typer.echo(f"Not measured: {name} ({reason})", err=True)
+    if samples.facts["warning"]:
+        typer.echo(f"Warning: {samples.facts['warning']}", err=True)
+    typer.echo(f'written: {to}; use it as [host] profile = "{to.name}"', err=True)

@@ -1,0 +1,1 @@
+"""Hold the model against kernels and machines"""

@@ -1,0 +1,70 @@
+"""``mmusim validate``: how close predictions come to published times, or to this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmusim.cli.shared import full_size as full
+from mmusim.cli.shared import live_validation, published_times
+from mmusim.cli.shared.ignored import refuse_ignored
+from mmusim.cli.shared.options import (
+    AsJson,
+    Grid,
+    Record,
+    Recorded,
+    Scheduler,
+    ToFolder,
+    Workers,
+)
+
+REPEATS = 10
+
+RENAMED = {
+    "--out": "--to",
+}
+
+
+def validate(
+    published: Annotated[
+        Path | None,
+        typer.Argument(help="A table of published times [the one shipped].", show_default=False),
+    ] = None,
+    to: ToFolder = None,
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="Time each published run at its full size.")
+    ] = False,
+    live: Annotated[bool, typer.Option("--live", help="Compare with this machine's KVM.")] = False,
+    recorded: Recorded = None,
+    host: Annotated[
+        str, typer.Option(help="With --live: a measured profile.", show_default=False)
+    ] = "",
+    record: Record = None,
+    grid: Grid = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=2, help="Runs of each setting [10].", show_default=False)
+    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict published times from few of them; with --live, this machine's latencies."""
+    of_machines = {"--host": host, "--record": record, "--grid": grid, "--repeats": repeats}
+    if full_size:
+        other = {"--live": live, "--recorded": recorded}
+        where = {"--workers": workers, "--scheduler": scheduler}
+        refuse_ignored("validate", "with --full-size", other | of_machines | where)
+        raise typer.Exit(full.validate_full_size(published, to, as_json))
+    if live or recorded is not None:
+        refuse_ignored("validate", "for a machine", {"PUBLISHED": published, "--to": to})
+        if recorded is not None:
+            measuring = {"--live": live, "--repeats": repeats}
+            refuse_ignored("validate", "with --recorded", measuring)
+        options = live_validation.Options(
+            host, live, recorded, record, grid, repeats or REPEATS, workers, scheduler, as_json
+        )
+        raise typer.Exit(live_validation.validate_live(options))
+    refuse_ignored("validate", "without --live or --recorded", of_machines)
+    published_times.validate(published, to, workers, scheduler, as_json)

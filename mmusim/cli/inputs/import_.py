@@ -1,0 +1,104 @@
+"""The verb that turns the log of a real migration into an experiment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RENAMED = {
+    "--out": "--to",
+}
+
+
+def import_(
+    log: Annotated[Path, typer.Argument(help="The log of a migration.", metavar="FILE")],
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="The experiment file to write [NAME.toml].", show_default=False),
+    ] = None,
+    vcpus: Annotated[int | None, typer.Option(min=1, help="vCPUs of the guest.")] = None,
+    memory: Annotated[str, typer.Option(help="The guest's memory, e.g. 64GiB.")] = "",
+    bandwidth: Annotated[str, typer.Option(help="Of the network, e.g. 10Gbit/s.")] = "",
+    dirty_rate: Annotated[
+        str, typer.Option(help="Pages per second, or data per second, e.g. 800MB/s.")
+    ] = "",
+    downtime_limit: Annotated[str, typer.Option(help="E.g. 300ms.")] = "",
+    kernel: Annotated[str, typer.Option(help="Of the source host, e.g. linux-6.13.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Write an experiment file that repeats a migration, from the log that a tool made of it.
+
+    Reads QMP query-migrate, info migrate, virsh domjobinfo, and the logs of Cloud Hypervisor and
+    Proxmox. What the log does not say is assumed and marked, or asked for by name.
+    """
+    from mmusim.base.errors import ConfigError
+    from mmusim.base.files import whole
+    from mmusim.base.units import parse_bytes, parse_ns, parse_rate
+    from mmusim.field import experiment_text, read_log
+    from mmusim.field.experiment_file import Given
+
+    def read(option: str, text: str, parse: Any) -> Any:
+        if not text:
+            return None
+        try:
+            return parse(text)
+        except ValueError as error:
+            rule, _, remedy = str(error).partition("; ")
+            raise ConfigError.of("import", option, text, rule, remedy) from None
+
+    def pages(text: str) -> float:
+        if re.fullmatch(r"[0-9][0-9_]*(\.[0-9]+)?", text):
+            return float(text)
+        return parse_rate(text) / 4096
+
+    given = Given(
+        vcpus=vcpus,
+        memory=read("--memory", memory, parse_bytes),
+        bandwidth=read("--bandwidth", bandwidth, parse_rate),
+        dirty_pages_rate=read("--dirty-rate", dirty_rate, pages),
+        downtime_limit_ns=read("--downtime-limit", downtime_limit, parse_ns),
+        kernel=_known(kernel),
+    )
+    name = re.sub(r"[^a-z0-9]+", "-", log.stem.lower()).strip("-") or "migration"
+    target = to or Path(f"{name}.toml")
+    if target.exists() and not overwrite:
+        raise ConfigError.of(
+            "import",
+            "--to",
+            str(target),
+            "is there already",
+            "choose another name, or --overwrite",
+        )
+    made = experiment_text(read_log(log), log.name, name, given)
+    _check(made.text, str(target))
+    with whole(target) as unfinished:
+        unfinished.write_text(made.text, encoding="utf-8")
+    for key, why in made.assumed.items():
+        typer.echo(f"assumed {key}: {why}")
+    typer.echo(f"written: {target}; `mmusim run {target}` prints reported beside simulated")
+
+
+def _known(kernel: str) -> str | None:
+    from mmusim.base.errors import ConfigError
+    from mmusim.policies import kernel_named
+
+    if not kernel:
+        return None
+    try:
+        kernel_named(kernel)
+    except ValueError as error:
+        rule, _, remedy = str(error).partition("; ")
+        raise ConfigError.of("import", "--kernel", kernel, rule, remedy) from None
+    return kernel
+
+
+def _check(text: str, source: str) -> None:
+    """Refuse what could not be run, before it is written: a rate that carries no page, say."""
+    import tomllib
+
+    from mmusim.config.settings import settings_of
+
+    settings_of(tomllib.loads(text), source, Path())

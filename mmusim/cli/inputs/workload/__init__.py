@@ -1,0 +1,1 @@
+"""List, show, import and record workloads."""

@@ -1,0 +1,57 @@
+"""The verb ``trace``, and the timeline as a figure: one run of an experiment, looked at closely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
+from mmusim.cli.shared.options import ExperimentFile, From, Policy, Seed, SettingName, Until
+from mmusim.cli.shared.single_run import Selection, recorded, summary
+from mmusim.config.settings import load_settings
+from mmusim.timeline.record import MAX_SLICES
+
+RENAMED = {
+    "--out": "--to",
+    "--limit": "--max-records",
+    "--cell": "--setting",
+}
+
+
+def trace(
+    experiment: ExperimentFile,
+    policy: Policy = "",
+    seed: Seed = None,
+    setting: SettingName = "",
+    start: From = "",
+    end: Until = "",
+    max_records: Annotated[
+        int | None, typer.Option(min=1, help="Most records kept.", show_default=False)
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            help="The .json or .json.gz file to write [ID.trace.json.gz].",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Simulate one run and write what happened when, for the Perfetto UI."""
+    chosen = Selection(policy=policy, seed=seed, setting=setting, start=start, end=end)
+    from mmusim.timeline.perfetto import write
+
+    to = to or Path(f"{load_settings(experiment)[0].id}.trace.json.gz")
+    if not to.name.endswith((".json", ".json.gz")):
+        raise ConfigError.of(
+            "--to", str(to), None, "must end in .json or .json.gz",
+            "choose one of the two; `mmusim plot timeline` draws a figure, --until ends at a time",
+        )  # fmt: skip
+    timeline = recorded(experiment, chosen, max_records or MAX_SLICES)
+    with whole(to) as unfinished:
+        write(timeline, unfinished, packed=to.suffix == ".gz")
+    typer.echo(summary(timeline))
+    typer.echo(f"trace: {to} (open it in the Perfetto UI)")

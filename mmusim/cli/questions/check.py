@@ -1,0 +1,181 @@
+"""The verb that judges the claims of experiments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmusim.base.errors import InterruptedRunError
+from mmusim.base.units import show_number
+from mmusim.cli.shared.options import AsJson, Costs, Engine, Scheduler, Seeds, Workers
+from mmusim.cli.shared.output import table
+from mmusim.cli.shared.progress import notice, show_progress
+from mmusim.cli.shared.run_folders import written_report
+from mmusim.comparison.verdicts import Verdict
+from mmusim.engine.choice import AUTO
+from mmusim.experiment.claims import Checked, Judged, experiment_files
+from mmusim.experiment.claims import check as check_claims
+
+
+def check(
+    places: Annotated[
+        list[Path], typer.Argument(help="Folders of experiments, or files.", metavar="PLACE...")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder of the stored runs, a folder for each experiment."),
+    ] = Path("results"),
+    seeds: Seeds = None,
+    reduced: Annotated[
+        bool, typer.Option("--reduced", help="A smoke test: what [reduced] keeps.")
+    ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    engine: Engine = AUTO,
+    every_setting: Annotated[bool, typer.Option("--all", help="A row for each setting.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit status 1 unless every claim is supported.")
+    ] = False,
+    reports: Annotated[bool, typer.Option("--reports", help="Write the reports too.")] = False,
+    costs: Costs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the claims of experiments; exit status 1 if one is refuted that is not known to be."""
+    files = experiment_files(places)
+    notice(engine)
+    checked: list[Checked] = []
+    try:
+        with show_progress() as progress:
+            for one in check_claims(
+                files, out, seeds=seeds, reduced=reduced, workers=workers, engine=engine,
+                scheduler=scheduler, progress=progress, costs=costs,
+            ):  # fmt: skip
+                checked.append(one)
+                if reports and one.outcome is not None:
+                    written_report(one.outcome, out / one.outcome.experiment.id)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; finished runs are stored in {out}: run the same command to go on"
+        ) from None
+    claims = [(one, judged) for one in checked for judged in one.judged]
+    failures = [failure for one in checked if one.outcome for failure in one.outcome.failures]
+    problems = [f"{one.path}: {one.problem}" for one in checked if one.problem]
+    if reduced:
+        typer.echo(
+            "mmusim: a smoke test: few seeds of few settings, on the profile's own costs; what it "
+            "supports is no evidence, what it refutes is worth a look",
+            err=True,
+        )
+    if as_json:
+        rows = [_as_data(one, judged) for one, judged in claims]
+        table("", rows, True, failures=failures, problems=problems)
+    else:
+        table("Claims", _rows(claims, every_setting), False)
+        for kind, lines in (("failed", failures), ("not judged", problems)):
+            for line in lines:
+                typer.echo(f"{kind}: {line}")
+        typer.echo(_sentence([judged for _, judged in claims]))
+    if problems:
+        raise typer.Exit(2)
+    wrong = any(j.surprises or (strict and j.outcome != "supported") for _, j in claims)
+    raise typer.Exit(1 if wrong or failures else 0)
+
+
+def _rows(claims: Sequence[tuple[Checked, Judged]], every_setting: bool) -> list[dict[str, Any]]:
+    rows = []
+    for one, judged in claims:
+        shown = judged.verdicts if every_setting else [judged.decisive]
+        for verdict in shown:
+            like = sum(v.outcome == judged.outcome for v in judged.verdicts)
+            settings = verdict.setting if every_setting and verdict else _settings(judged, like)
+            rows.append(
+                {
+                    "experiment": one.path.parent.name,
+                    "claim": judged.claim.says,
+                    "origin": judged.claim.origin,
+                    "settings": settings,
+                    "measured": _measured(verdict),
+                    "expected": "" if verdict is None else show_range(verdict.expected),
+                    "verdict": _verdict(judged, verdict if every_setting else None),
+                    "holds": _holds([verdict] if every_setting else judged.verdicts),
+                }
+            )
+    return rows
+
+
+def _holds(verdicts: Sequence[Verdict | None]) -> str:
+    """Write on what share of hosts a claim holds: the lowest of its settings."""
+    found = [v.over_hosts.holds.estimate for v in verdicts if v is not None and v.over_hosts]
+    return f"{100 * min(found):.0f} %" if found else ""
+
+
+def _settings(judged: Judged, like: int) -> str:
+    return f"{like} of {len(judged.verdicts)}" if judged.verdicts else "none was run"
+
+
+def _measured(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return ""
+    m = verdict.measured
+    return f"{show_number(m.estimate)} [{m.span(show_number, ', ')}]"
+
+
+def show_range(bounds: tuple[float, float]) -> str:
+    """Write where a figure is expected: ``0.9 .. 1.1``, ``below 1``, ``above 0``."""
+    low, high = bounds
+    if math.isinf(low):
+        return f"below {show_number(high)}"
+    if math.isinf(high):
+        return f"above {show_number(low)}"
+    return f"{show_number(low)} .. {show_number(high)}"
+
+
+def _verdict(judged: Judged, verdict: Verdict | None) -> str:
+    outcome = judged.outcome if verdict is None else verdict.outcome
+    if judged.claim.refuted and outcome in ("refuted", "supported"):
+        return f"{outcome}, {'as known' if outcome == 'refuted' else 'but known as refuted'}"
+    return outcome
+
+
+def _sentence(claims: Sequence[Judged]) -> str:
+    outcomes = [judged.outcome for judged in claims]
+    counts = ", ".join(
+        f"{outcomes.count(outcome)} {outcome}"
+        for outcome in ("supported", "inconclusive", "refuted", "not judged")
+        if outcome in outcomes
+    )
+    known = sum(judged.outcome == "refuted" and not judged.surprises for judged in claims)
+    return f"{len(claims)} claims: {counts or 'none'}" + (
+        f" ({known} known to be)" if known else ""
+    )
+
+
+def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
+    claim = judged.claim
+    return {
+        "experiment": one.path.parent.name,
+        "file": str(one.path),
+        "claim": claim.says,
+        "origin": claim.origin,
+        "source": claim.source,
+        "metric": claim.metric,
+        "known_refuted": claim.refuted,
+        "verdict": judged.outcome,
+        "surprises": judged.surprises,
+        "settings": [
+            {
+                "setting": v.setting,
+                "what": v.what,
+                "measured": asdict(v.measured),
+                "expected": [None if math.isinf(bound) else bound for bound in v.expected],
+                "verdict": v.outcome,
+                "over_hosts": None if v.over_hosts is None else asdict(v.over_hosts),
+            }
+            for v in judged.verdicts
+        ],
+    }

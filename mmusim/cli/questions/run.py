@@ -1,0 +1,145 @@
+"""The verbs that run experiments and read run directories."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmusim.base.errors import InterruptedRunError
+from mmusim.base.units import show_number
+from mmusim.cli.shared.options import (
+    AsJson,
+    Costs,
+    Engine,
+    ExperimentFile,
+    Out,
+    Scheduler,
+    Seeds,
+    Workers,
+)
+from mmusim.cli.shared.output import table
+from mmusim.cli.shared.progress import notice, show_progress
+from mmusim.cli.shared.run_folders import default_folder, written_report
+from mmusim.config.settings import load_settings
+from mmusim.engine.choice import AUTO
+from mmusim.experiment.run import Outcome, run_experiment
+
+
+def run(
+    experiment: ExperimentFile,
+    out: Out = None,
+    seeds: Seeds = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    engine: Engine = AUTO,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run again what failed.")
+    ] = False,
+    costs: Costs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run an experiment, or what is missing of it; print the answer and write a report."""
+    out = out or default_folder(experiment)
+    notice(engine)
+    _expect(experiment, seeds)
+    try:
+        with show_progress() as progress:
+            outcome = run_experiment(
+                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine,
+                scheduler=scheduler, retry_failed=retry_failed, costs=costs,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; finished runs are stored in {out}: run the same command to go on"
+        ) from None
+    for mended in outcome.notices:
+        typer.echo(f"mmusim: {mended}", err=True)
+    written = written_report(outcome, out)
+    _print(outcome, as_json, str(written))
+    refuted = any(verdict.surprises for verdict in outcome.verdicts)
+    raise typer.Exit(1 if refuted or outcome.failures else 0)
+
+
+def _print(outcome: Outcome, as_json: bool, written: str) -> None:
+    from mmusim.field.beside import assumptions, beside
+    from mmusim.report import mean_ledger
+    from mmusim.report.answers import answers
+    from mmusim.report.outcome_table import answer_data, answer_rows, notes
+
+    ends, reported = _ends(outcome), beside(outcome)
+    hosts = any(v.over_hosts for v in outcome.verdicts)
+    claims = [
+        {
+            "claim": v.says,
+            "setting": v.setting,
+            "measured": v.measured.estimate,
+            "interval": v.measured.span(show_number),
+            "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
+            "verdict": v.outcome,
+        }
+        | ({"holds": "" if v.over_hosts is None else v.over_hosts.holds.estimate} if hosts else {})
+        for v in outcome.verdicts
+    ]
+    if as_json:
+        rows = answer_data(outcome)
+        by_name = {result.setting.name: result for result in outcome.settings}
+        for row in rows:
+            row["ledger_ns"] = mean_ledger(by_name[row["setting"]], row["policy"])
+        table(
+            "",
+            rows,
+            True,
+            says=answers(outcome),
+            notes=list(notes(outcome)),
+            ends=ends,
+            claims=claims,
+            about=outcome.about,
+            failures=outcome.failures,
+            report=written,
+            reported=reported,
+        )
+        return
+    table(f"Answer by {outcome.experiment.answer_by}", answer_rows(outcome), False, width=100)
+    for note in notes(outcome):
+        typer.echo(note)
+    table("How it ended", ends, False)
+    table("Claims", claims, False)
+    table("Reported beside simulated", reported, False)
+    for assumed in assumptions(outcome):
+        typer.echo(assumed)
+    for failure in outcome.failures:
+        typer.echo(f"failed: {failure}")
+    for answer in answers(outcome):
+        typer.echo(f"{answer}.")
+    if outcome.experiment.notes:
+        typer.echo(outcome.experiment.notes.strip())
+    typer.echo(f"report: {written}")
+
+
+def _ends(outcome: Outcome) -> list[dict[str, Any]]:
+    """Count the ways in which migrations and livelocks ended, by setting and policy."""
+    return [
+        {
+            "setting": result.setting.name,
+            "policy": policy,
+            "outcome": end,
+            "seeds": count,
+            "an_example": next(run.story[-1] for run in runs if run.outcome == end),
+        }
+        for result in outcome.settings
+        for policy, runs in result.runs.items()
+        for end, count in Counter(run.outcome for run in runs if run.outcome).most_common()
+    ]
+
+
+def _expect(experiment: Path, seeds: int | None) -> None:
+    """Say before running what so many seeds cannot show."""
+    from mmusim.report.outcome_table import before_running
+
+    asked, settings = load_settings(experiment)
+    fewest = seeds or min(s.experiment.replications.seeds for s in settings)
+    for line in before_running(len(settings), len(asked.policies.all), fewest):
+        typer.echo(f"mmusim: {line}", err=True)

@@ -1,0 +1,132 @@
+"""The verb that selects the best policy or setting."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, cast
+
+import typer
+
+from mmusim.base.errors import ConfigError, InterruptedRunError
+from mmusim.base.units import parse_fraction
+from mmusim.cli.shared.options import (
+    AsJson,
+    Engine,
+    ExperimentFile,
+    Out,
+    Scheduler,
+    SettingName,
+    Workers,
+)
+from mmusim.cli.shared.output import table
+from mmusim.cli.shared.progress import notice, show_progress
+from mmusim.cli.shared.run_folders import default_folder
+from mmusim.engine.choice import AUTO
+from mmusim.experiment.selection import Contest, Rules
+from mmusim.experiment.selection import select as select_best
+from mmusim.vocabulary import METRICS
+
+
+def share(option: str, text: str) -> float:
+    """Read a share that was given as an option, ``2%``.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    try:
+        return parse_fraction(text)
+    except ValueError as error:
+        rule, _, remedy = str(error).partition("; ")
+        raise ConfigError.of("select", option, text, rule, remedy or "write e.g. 2%") from None
+
+
+RENAMED = {
+    "--cell": "--setting",
+    "--first": "--min-seeds",
+    "--limit": "--max-seeds",
+}
+
+
+def select(
+    experiment: ExperimentFile,
+    metric: Annotated[str, typer.Option(help="What they compete in.")] = "phase_time",
+    delta: Annotated[str, typer.Option(help="Smallest difference worth detecting.")] = "2%",
+    confidence: Annotated[float, typer.Option(help="Probability of correct selection.")] = 0.95,
+    among: Annotated[
+        str, typer.Option(help="policies of each setting, settings of each policy, or all.")
+    ] = "policies",
+    setting: SettingName = "",
+    policy: Annotated[str, typer.Option(help="Only this policy [all].", show_default=False)] = "",
+    min_seeds: Annotated[int, typer.Option(help="Seeds before any is dropped.")] = 10,
+    max_seeds: Annotated[int, typer.Option(help="Most seeds.")] = 200,
+    out: Out = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    engine: Engine = AUTO,
+    as_json: AsJson = False,
+) -> None:
+    """Run seeds until the best policy or setting is known; exit status 1 if it is not."""
+    rules = Rules(
+        metric=metric,
+        delta=share("--delta", delta),
+        confidence=confidence,
+        first=min_seeds,
+        limit=max_seeds,
+    )
+    out = out or default_folder(experiment)
+    notice(engine)
+    try:
+        with show_progress() as progress:
+            made, failures = select_best(
+                experiment, out, rules, among=cast(Any, among), setting=setting, policy=policy,
+                workers=workers, engine=engine, scheduler=scheduler, progress=progress,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; finished runs are stored in {out}: run the same command to go on"
+        ) from None
+    rows = [row for contest in made for row in _rows(contest)]
+    says = [str(contest) for contest in made]
+    if as_json:
+        data = [_as_data(contest) for contest in made]
+        table("", rows, True, contests=data, says=says, failures=failures)
+    else:
+        table(f"Selection by {rules.metric}", rows, False)
+        for line in [*(f"failed: {failure}" for failure in failures), *(f"{s}." for s in says)]:
+            typer.echo(line)
+    known = all(c.selection is not None and c.selection.selected for c in made)
+    raise typer.Exit(0 if known and not failures else 1)
+
+
+def _rows(contest: Contest) -> list[dict[str, Any]]:
+    found = contest.selection
+    if found is None:
+        return []
+    unit = METRICS[contest.metric].unit
+    rows = []
+    for rank, i in enumerate(found.ranking, 1):
+        dropped = found.dropped_at[i]
+        alive = "selected" if found.selected else "may be the best"
+        rows.append(
+            {
+                "contest": contest.title,
+                "rank": rank,
+                "competitor": contest.names[i],
+                f"mean_{unit}" if unit else "mean": found.means[i],
+                "seeds": dropped or found.seeds,
+                "standing": alive if dropped is None else f"dropped after {dropped} seeds",
+            }
+        )
+    return rows
+
+
+def _as_data(contest: Contest) -> dict[str, Any]:
+    found = contest.selection
+    return {
+        "title": contest.title,
+        "names": list(contest.names),
+        "metric": contest.metric,
+        "selection": None if found is None else asdict(found),
+    }

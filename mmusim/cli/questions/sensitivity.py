@@ -1,0 +1,138 @@
+"""The verb that ranks host costs by their effect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmusim.base.errors import ConfigError, InterruptedRunError
+from mmusim.base.units import show_number
+from mmusim.cli.shared.options import (
+    AsJson,
+    Engine,
+    ExperimentFile,
+    Scheduler,
+    SettingName,
+    Workers,
+)
+from mmusim.cli.shared.output import table
+from mmusim.cli.shared.progress import notice, show_progress
+from mmusim.cli.shared.run_folders import default_folder
+from mmusim.engine.choice import AUTO
+from mmusim.experiment.sensitivity import Sensitivity, Study
+from mmusim.experiment.sensitivity import sensitivity as rank_costs
+from mmusim.stats.sobol import Index
+from mmusim.vocabulary import METRICS
+
+
+def study(
+    metric: str, policy: str, setting: str, samples: int, seeds: int, ranges: Sequence[str]
+) -> Study:
+    """Read the options.
+
+    Raises
+    ------
+    ConfigError
+        If a range is not of the form ``assumed=3``.
+    """
+    wide: dict[str, float] = {}
+    for text in ranges:
+        name, _, factor = text.partition("=")
+        try:
+            wide[name.strip()] = float(factor)
+        except ValueError:
+            raise ConfigError.of(
+                "sensitivity", "--range", text, "is no provenance with a factor",
+                "write e.g. assumed=3",
+            ) from None  # fmt: skip
+    return Study(
+        metric=metric, policy=policy, setting=setting, samples=samples, seeds=seeds, wide=wide
+    )
+
+
+RENAMED = {
+    "--cell": "--setting",
+}
+
+
+def sensitivity(
+    experiment: ExperimentFile,
+    metric: Annotated[str, typer.Option(help="Which metric.")] = "phase_time",
+    policy: Annotated[
+        str, typer.Option(help='Whose, or a ratio "A / B" [the baseline].', show_default=False)
+    ] = "",
+    setting: SettingName = "",
+    samples: Annotated[int, typer.Option(help="Sobol points, a power of 2.")] = 64,
+    seeds: Annotated[int, typer.Option(min=1, help="Replications of each point.")] = 1,
+    ranges: Annotated[
+        list[str] | None,
+        typer.Option("--range", help="Factor of a provenance: assumed=3.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Folder of the stored runs [results/ID-sensitivity].", show_default=False
+        ),
+    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    engine: Engine = AUTO,
+    as_json: AsJson = False,
+) -> None:
+    """Rank the host's costs by their effect on a metric, and say which are worth measuring."""
+    asked = study(metric, policy, setting, samples, seeds, ranges or [])
+    if out is None:
+        folder = default_folder(experiment)
+        out = folder.with_name(f"{folder.name}-sensitivity")
+    notice(engine)
+    try:
+        with show_progress() as progress:
+            found = rank_costs(
+                experiment,
+                out,
+                asked,
+                workers=workers,
+                engine=engine,
+                scheduler=scheduler,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; finished runs are stored in {out}: run the same command to go on"
+        ) from None
+    if as_json:
+        rows = [asdict(one) | {"advice": one.advice} for one in found.influences]
+        about = {k: v for k, v in asdict(found).items() if k != "influences"}
+        table("", rows, True, **about, says=str(found))
+        return
+    table(f"What decides {found.metric} of {found.what}", _rows(found), False)
+    unit = METRICS[found.metric].unit
+    typer.echo(
+        f"{found.metric}: {show_number(found.mean)} {unit} on average over the ranges, standard "
+        f"deviation {show_number(found.spread)}; {found.runs:,} runs."
+    )
+    typer.echo(f"Not paid here: {', '.join(found.unpaid) or 'none'}.")
+    typer.echo(f"{found}.")
+
+
+def _rows(found: Sensitivity) -> list[dict[str, Any]]:
+    return [
+        {
+            "cost": one.cost,
+            "provenance": one.provenance,
+            "mean_ns": one.mean_ns,
+            "range": f"x {one.low:.3g} .. {one.high:.3g}",
+            "first_order": _index(one.first),
+            "total": _index(one.total),
+            "advice": one.advice,
+        }
+        for one in found.influences
+    ]
+
+
+def _index(index: Index) -> str:
+    return f"{index.estimate:.2f} [{index.low:.2f}, {index.high:.2f}]"

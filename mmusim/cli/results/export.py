@@ -1,0 +1,37 @@
+"""``mmusim export``: the runs of a run directory as one flat table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
+from mmusim.cli.shared.options import RunFolder
+
+
+def export(
+    folder: RunFolder,
+    to: Annotated[Path, typer.Option("--to", help="The .csv or .parquet file to write.")],
+) -> None:
+    """Write the runs of a run directory as one flat table, whole or not at all."""
+    from mmusim.store.run_table import frame
+
+    if to.suffix not in (".csv", ".parquet"):
+        raise ConfigError.of(
+            "--to", str(to), None, "must end in .csv or .parquet", "choose one of the two"
+        )
+    data = frame(folder)
+    try:
+        with whole(to) as unfinished:
+            if to.suffix == ".csv":
+                data.to_csv(unfinished, index=False)
+            else:
+                data.to_parquet(unfinished, index=False)
+    except ImportError:
+        raise ConfigError.of(
+            "--to", str(to), None, "needs pyarrow", "install mmusim[parquet], or write .csv"
+        ) from None
+    typer.echo(f"{len(data)} runs: {to}")

@@ -1,0 +1,100 @@
+"""The verb ``plot``: figures by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.cli.shared.figures import save_figure
+from mmusim.cli.shared.ignored import refuse_ignored
+from mmusim.cli.shared.options import (
+    ExperimentFile,
+    From,
+    Out,
+    Policy,
+    Seed,
+    SettingName,
+    ToFigure,
+    Until,
+)
+from mmusim.cli.shared.run_figures import plot_run
+from mmusim.cli.shared.run_folders import default_folder
+from mmusim.cli.shared.single_run import Selection
+from mmusim.config.settings import load_settings
+from mmusim.vocabulary import METRICS
+
+RENAMED = {
+    "--cell": "--setting",
+}
+
+
+def plot(
+    figure: Annotated[
+        str,
+        typer.Argument(
+            help="Of an experiment: ratios, across, swept, phases, latencies, ecdf, shift, "
+            "decomposition, rounds, theory. Of one run: timeline, utilisation."
+        ),
+    ],
+    experiment: ExperimentFile,
+    to: ToFigure,
+    out: Out = None,
+    policy: Policy = "",
+    metric: Annotated[
+        str, typer.Option(help="Which [the one that answers].", show_default=False)
+    ] = "",
+    seed: Seed = None,
+    setting: SettingName = "",
+    start: From = "",
+    end: Until = "",
+    window: Annotated[
+        str, typer.Option(help="Of utilisation: its length, e.g. 100us.", show_default=False)
+    ] = "",
+) -> None:
+    """Draw one figure of stored runs, or of one run, which is simulated.
+
+    Raises
+    ------
+    ConfigError
+        If the figure, the metric, the policy or the file's name is wrong, an option would make no
+        difference, or the experiment or its runs do not have what the figure shows.
+    """
+    if figure in ("timeline", "utilisation"):
+        of_experiments = {"--out": out, "--metric": metric}
+        if figure == "timeline":
+            of_experiments["--window"] = window
+        refuse_ignored("plot", f"for {figure}", of_experiments)
+        chosen = Selection(policy=policy, seed=seed, setting=setting, start=start, end=end)
+        plot_run(figure, experiment, chosen, to, window)
+        return
+    of_runs = {"--seed": seed, "--setting": setting, "--from": start, "--until": end}
+    refuse_ignored("plot", f"for {figure}", of_runs | {"--window": window})
+    from mmusim.analysis import load
+    from mmusim.plots.catalogue import FIGURES
+
+    if figure not in FIGURES:
+        known = nearest(figure, [*FIGURES, "timeline", "utilisation"])
+        raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", known)
+    settings = load_settings(experiment)[0]
+    metric = metric or settings.answer_by
+    METRICS.require(metric, "plot", "--metric")
+    policy = policy or settings.policies.compare[0]
+    if policy not in settings.policies.all:
+        known = nearest(policy, settings.policies.all)
+        raise ConfigError.of("plot", "--policy", policy, "is not in the experiment", known)
+    if figure in ("phases", "swept") and not settings.sweep:
+        raise ConfigError.of(
+            str(experiment), "sweep", None, "is empty, so there is nothing to map", "add a sweep"
+        )
+    outcome = load(experiment, out or default_folder(experiment))
+
+    def draw() -> Any:
+        try:
+            return FIGURES[figure].draw(outcome, metric, policy)
+        except ValueError as error:
+            rule, _, remedy = str(error).partition("; ")
+            raise ConfigError.of("plot", "FIGURE", figure, rule, remedy) from None
+
+    save_figure(to, draw)

@@ -1,0 +1,76 @@
+"""``mmusim live``: the arms of an experiment on this machine, and predicted from its profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mmusim.base.files import whole
+from mmusim.base.units import show_ns
+from mmusim.cli.shared.published_times import markdown
+from mmusim.validation.live_arms import Arm
+
+
+def rows(found: list[Arm]) -> list[dict[str, Any]]:
+    """Return a row for each arm."""
+    out = []
+    for arm in found:
+        (measured, low, high), (predicted, *_) = arm.total("measured"), arm.total("predicted")
+        theirs, mine = arm.latencies("measured"), arm.latencies("predicted")
+        faults, expected = arm.faults
+        row: dict[str, Any] = {
+            "arm": arm.name, "measured": show_ns(measured),
+            "from": show_ns(low), "to": show_ns(high), "predicted": show_ns(predicted),
+            "ratio": round(predicted / measured, 3), "faults": int(faults),
+            "faults_predicted": int(expected),
+        }  # fmt: skip
+        for name, p in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)):
+            row[name] = f"{show_ns(theirs.quantile(p))} / {show_ns(mine.quantile(p))}"
+        out.append(row)
+    return out
+
+
+def sentences(found: list[Arm], facts: dict[str, Any]) -> list[str]:
+    """Say what the arms differ by, on the machine and in the prediction."""
+    one, *others = found
+    out = []
+    for other in others:
+        measured = other.total("measured")[0] / one.total("measured")[0]
+        predicted = other.total("predicted")[0] / one.total("predicted")[0]
+        out.append(
+            f"{other.name!r} takes {measured:.4f} times as long as {one.name!r} on the machine, "
+            f"{predicted:.4f} times in the prediction ({len(one.measured)} runs each)."
+        )
+    if facts.get("warning"):
+        out.append(f"While this was measured {facts['warning']}.")
+    return out
+
+
+def write(
+    out: Path, question: str, found: list[Arm], facts: dict[str, Any], profile: str
+) -> None:  # fmt: skip
+    """Write ``live.md`` and ``live.svg`` into a folder."""
+    from mmusim import plots
+    from mmusim.plots import live as live_plots
+
+    out.mkdir(parents=True, exist_ok=True)
+    with plots.style(), whole(out / "live.svg") as unfinished:
+        live_plots.arms(found).savefig(unfinished, format="svg")
+    text = "\n".join(
+        [
+            f"# {question}", "",
+            f"Measured on {facts['processor']}, Linux {facts['kernel']}, {facts['mmu']} MMU; "
+            f"predicted from the profile `{profile}`, which no run of these was used for. "
+            "Written by `mmusim live`.", "",
+            *sentences(found, facts), "",
+            "![Total time of each arm, measured and predicted, and the latency distributions]"
+            "(live.svg)", "",
+            markdown(rows(found)), "",
+            "Quantiles: measured, then predicted. Faults: medians over runs.", "",
+        ]
+    )  # fmt: skip
+    with whole(out / "live.md") as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    typer.echo(f"written: live.md and live.svg in {out}", err=True)

@@ -1,0 +1,84 @@
+"""Arguments and options that several verbs have, each with one meaning.
+
+``--out`` is the folder in which runs are stored; ``--to`` is the file or folder that is written;
+``--from`` and ``--until`` are times of a run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")
+]
+RunFolder = Annotated[
+    Path, typer.Argument(help="A run directory or a dataset.", metavar="FOLDER", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder of the stored runs [results/ID].", show_default=False),
+]
+ToFigure = Annotated[Path, typer.Option("--to", help="The .svg, .png or .pdf file to write.")]
+ToFolder = Annotated[
+    Path | None, typer.Option("--to", help="Folder to write into.", show_default=False)
+]
+ToProfile = Annotated[Path, typer.Option("--to", help="The host profile to write.")]
+ToTrace = Annotated[Path, typer.Option("--to", help="The trace file to write.")]
+
+Seeds = Annotated[
+    int | None,
+    typer.Option(min=2, help="Number of replications [the file's].", show_default=False),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Local processes [one per processor].", show_default=False),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Run on a Dask cluster: tcp://host:port.", show_default=False),
+]
+Engine = Annotated[
+    str, typer.Option(help="auto, simpy or compiled: the same results.", metavar="NAME")
+]
+
+Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
+SettingName = Annotated[
+    str, typer.Option("--setting", help="The setting [the only one].", show_default=False)
+]
+From = Annotated[
+    str, typer.Option("--from", help="From this time of the run, e.g. 1.5ms.", show_default=False)
+]
+Until = Annotated[
+    str, typer.Option("--until", help="Until this time of the run.", show_default=False)
+]
+Quantum = Annotated[
+    int,
+    typer.Option(
+        min=1, max=10**9,
+        help="Keep a page once as read and as written in so many instructions.",
+    ),
+]  # fmt: skip
+Note = Annotated[str, typer.Option(help="Kept in the file, e.g. package and version.")]
+Recorded = Annotated[
+    Path | None,
+    typer.Option(help="Use what --record kept, without KVM.", show_default=False),
+]
+Record = Annotated[
+    Path | None, typer.Option(help="Keep the runs in this file.", show_default=False)
+]
+Grid = Annotated[
+    Path | None, typer.Option(help="Settings to compare in [those shipped].", show_default=False)
+]
+Costs = Annotated[
+    int | None,
+    typer.Option(
+        "--costs", min=0, show_default=False,
+        help="Hosts with drawn costs on which verdicts are tried, 0 for none [the file's].",
+    ),
+]  # fmt: skip

@@ -1,0 +1,66 @@
+"""How far runs are: a bar on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import typer
+
+from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, resolve
+from mmusim.execution.progress import Progress, Standing
+
+LONG_S: Final = 20.0
+"""Where there is no terminal, silence lasts no longer."""
+
+
+def notice(engine: str) -> None:
+    """Say it when `auto` cannot take the compiled engine."""
+    free = engine == AUTO and os.environ.get(VARIABLE, AUTO) == AUTO
+    if free and resolve(engine) == SIMPY:
+        typer.echo(
+            "mmusim: Numba is not installed, so the SimPy engine runs: the same results, slower; "
+            "install mmusim[compiled]",
+            err=True,
+        )
+
+
+@contextmanager
+def show_progress() -> Iterator[Progress]:
+    """Show a bar on a terminal, and a line now and then elsewhere."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = BarColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda state: bar.update(
+            task,
+            completed=state.done,
+            total=state.total,
+            description=str(state),
+        )
+
+
+class Lines:
+    """Prints how things stand: ten times in all, and whenever nothing was printed for long."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self._printed_s = time.monotonic()
+
+    def __call__(self, state: Standing) -> None:
+        """Print a line if it is time."""
+        tenth = state.under_way is None and (
+            state.finished == state.total or state.finished % max(1, state.total // 10) == 0
+        )
+        if tenth or time.monotonic() - self._printed_s >= LONG_S:
+            self._printed_s = time.monotonic()
+            typer.echo(str(state), err=True)

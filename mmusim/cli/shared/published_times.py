@@ -1,0 +1,209 @@
+"""``mmusim validate``: predict published times and say how close that comes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import typer
+
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
+from mmusim.base.units import show_ns
+from mmusim.cli.shared.output import table
+from mmusim.config.host import load_profile
+from mmusim.validation.fit import Fit, fit, is_for_fitting
+from mmusim.validation.misses import cause
+from mmusim.validation.predict import PROFILE, predict
+from mmusim.validation.published import TABLE, Figure, read
+from mmusim.validation.score import CLOSE, Row, Score, score
+
+NAME: Final = "published-times"
+
+
+def validate(
+    path: Path | None, out: Path | None, workers: int | None, scheduler: str | None, as_json: bool
+) -> None:
+    """Fit, predict, compare; print the result and write it to a folder if one is given."""
+    figures = read(path or TABLE)
+    if all(is_for_fitting(figure) for figure in figures if figure.run is not None):
+        raise ConfigError.of(
+            str(path or TABLE), "rows", None, "has nothing to predict",
+            "give figures of dirty_log_perf_test that costs are not fitted to",
+        )  # fmt: skip
+    own = any(is_for_fitting(figure) for figure in figures)
+    typer.echo("fitting unit costs on the figures that are for it", err=True)
+    fitted = fit(figures if own else read(TABLE), load_profile(PROFILE), workers, scheduler)
+    runs = {figure.run for figure in figures if figure.run is not None}
+    typer.echo(f"simulating {len(runs)} settings, each at two sizes", err=True)
+    result = score(figures, predict(runs, fitted.costs, workers=workers, scheduler=scheduler))
+    if as_json:
+        typer.echo(json.dumps(as_data(fitted, result), indent=1))
+    else:
+        table("unit costs", cost_rows(fitted), as_json=False)
+        table("figures they were fitted to", [shown(*row) for row in fitted.rows], as_json=False)
+        table("predictions", [shown(*row) for row in result.rows], as_json=False)
+        typer.echo("\n".join(summary(result)))
+    if out is not None:
+        write(out, figures, fitted, result)
+
+
+def write(out: Path, figures: Sequence[Figure], fitted: Fit, result: Score) -> None:
+    """Write the document, the table and the figure into a folder."""
+    from mmusim import plots
+
+    out.mkdir(parents=True, exist_ok=True)
+    with whole(out / f"{NAME}.md") as unfinished:
+        unfinished.write_text(document(figures, fitted, result), encoding="utf-8")
+    with whole(out / f"{NAME}.csv") as unfinished:
+        unfinished.write_text(as_csv(result.rows), encoding="utf-8")
+    with plots.style(), whole(out / f"{NAME}.svg") as unfinished:
+        plots.published_times(result.points).savefig(unfinished, format="svg")
+    typer.echo(f"written: {NAME}.md, .csv and .svg in {out}", err=True)
+
+
+def cost_rows(fitted: Fit) -> list[dict[str, Any]]:
+    """Return a row for each fitted cost: its mean, and by how much the profile's was changed."""
+    costs = load_profile(PROFILE).costs
+    return [
+        {
+            "cost": name,
+            "mean": show_ns(costs[name].distribution().mean() * factor),
+            "by_profile": round(factor, 3),
+        }
+        for name, factor in fitted.factors.items()
+    ]
+
+
+def shown(figure: Figure, predicted: float) -> dict[str, Any]:
+    """Return a row of a table: a figure beside its prediction."""
+    run = figure.run
+    assert run is not None
+    return {
+        "source": figure.id,
+        "phase": figure.phase,
+        "variant": figure.variant,
+        "mmu": "shadow"
+        if "shadow" in run.policy
+        else "legacy"
+        if "legacy" in run.policy
+        else "tdp",
+        "vcpus": run.vcpus,
+        "writes": f"{run.writes} %",
+        "published_s": figure.seconds,
+        "predicted_s": predicted,
+        "ratio": round(predicted / figure.seconds, 2),
+    }
+
+
+def summary(result: Score) -> list[str]:
+    """Say in sentences how close the predictions come."""
+    misses = sum(row.miss for row in result.rows)
+    return [
+        f"{len(result.rows)} figures predicted that were not fitted: the median is off by a factor "
+        f"of {result.median:.3f}, {result.close:.1%} are within {CLOSE}, {misses} are not.",
+        f"Of {result.pairs} pairs of policies that differ by more than the published repeatability "
+        f"(a factor of {result.repeatability:.2f}), {result.ordered} come in the published order.",
+    ]
+
+
+def as_data(fitted: Fit, result: Score) -> dict[str, Any]:
+    """Return everything as plain data."""
+    return {
+        "costs": dict(fitted.costs),
+        "fitted": [shown(*row) for row in fitted.rows],
+        "predicted": [
+            shown(*row) | ({"cause": cause(row.figure)} if row.miss else {}) for row in result.rows
+        ],
+        "median_factor": result.median,
+        "within_1.5": result.close,
+        "repeatability": result.repeatability,
+        "ordered_pairs": [result.ordered, result.pairs],
+        "disordered": disordered(result),
+        "knees": knee_rows(result),
+    }
+
+
+def knee_rows(result: Score) -> list[dict[str, Any]]:
+    """Return a row for each series: both knees, and what explains it where they differ."""
+    return [
+        {
+            "series": knee.series,
+            "published": knee.published or "never",
+            "predicted": knee.predicted or "never",
+            "why": cause(knee.figure) if knee.published != knee.predicted else "",
+        }
+        for knee in result.knees
+    ]
+
+
+def disordered(result: Score) -> list[dict[str, Any]]:
+    """Return a row for each pair of policies that is predicted in the wrong order."""
+    rows = []
+    for pair in result.disordered:
+        one, two = sorted(pair, key=lambda row: row.figure.seconds)
+        left, right = (shown(*row) for row in (one, two))
+        rows.append(
+            {key: left[key] for key in ("source", "phase", "vcpus", "writes")}
+            | {
+                "faster_as_published": left["variant"],
+                "than": right["variant"],
+                "published": f"{one.figure.seconds:.4g} s, {two.figure.seconds:.4g} s",
+                "predicted": f"{one.predicted:.4g} s, {two.predicted:.4g} s",
+                "why": cause(max((one, two), key=lambda row: abs(math.log(row.ratio))).figure),
+            }
+        )
+    return rows
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return the predictions as CSV."""
+    text = io.StringIO()
+    table_of = [shown(*row) for row in rows]
+    writer = csv.DictWriter(text, list(table_of[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table_of)
+    return text.getvalue()
+
+
+def document(figures: Sequence[Figure], fitted: Fit, result: Score) -> str:
+    """Return what ``docs/evidence/published-times.md`` says."""
+    misses: dict[str, list[Row]] = {}
+    for row in result.rows:
+        if row.miss:
+            misses.setdefault(cause(row.figure), []).append(row)
+    left_out: dict[str, set[str]] = {}
+    for figure in figures:
+        if figure.why_not:
+            left_out.setdefault(figure.why_not, set()).add(figure.id)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    text = (files("mmusim.validation") / "document.md.jinja").read_text(encoding="utf-8")
+    return environment.from_string(text).render(
+        summary=summary(result),
+        costs=markdown(cost_rows(fitted)),
+        fitted=markdown([shown(*row) for row in fitted.rows]),
+        predicted=markdown([shown(*row) for row in result.rows]),
+        knees=markdown(knee_rows(result)),
+        disordered=markdown(disordered(result)),
+        misses={why: markdown([shown(*row) for row in rows]) for why, rows in misses.items()},
+        left_out=left_out,
+    )
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows of equal keys as a table."""
+    if not rows:
+        return "None."
+    keys = list(rows[0])
+    lines = [keys, ["---"] * len(keys)]
+    lines += [
+        [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

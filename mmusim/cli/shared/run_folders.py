@@ -1,0 +1,33 @@
+"""Where runs are stored, and their report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmusim.config.settings import load_settings
+from mmusim.experiment.run import Outcome
+from mmusim.store import StoreError
+
+
+def default_folder(experiment: Path) -> Path:
+    """Return where an experiment's runs go unless told otherwise: ``results/ID``."""
+    return Path("results") / load_settings(experiment)[0].id
+
+
+def written_report(outcome: Outcome, out: Path) -> Path:
+    """Write the report of an outcome into its run directory.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+    """
+    from mmusim.report import write_report
+
+    try:
+        return write_report(outcome, out)
+    except OSError as error:
+        raise StoreError(
+            f"{out}: the report cannot be written: {error.strerror}; free space, then "
+            "run `mmusim report`: the runs are stored"
+        ) from None
