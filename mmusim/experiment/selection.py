@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -17,8 +17,11 @@ from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
-from mmusim.experiment.run import opened
+from mmusim.experiment.opening import opened
+from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
 from mmusim.experiment.scheduler import Campaign, in_rounds
+from mmusim.stats import Interval
+from mmusim.stats.hosts import share_that_holds
 from mmusim.stats.selection import FIRST, Selection, select_best
 from mmusim.vocabulary import METRICS
 
@@ -42,9 +45,19 @@ class Contest:
     metric: str
     selection: Selection | None  # None: there are too few runs, because some failed
     limit: int  # seeds
+    holds: Interval | None = None  # share of hosts, with drawn costs, on which it is the best too
 
     def __str__(self) -> str:
         """Say what is known, and how sure it is."""
+        if self.holds is None:
+            return self._of_seeds()
+        h = self.holds
+        return (
+            f"{self._of_seeds()}; it has the best figure on {100 * h.estimate:.0f} % of {h.seeds} "
+            f"hosts with costs drawn from what is known ({100 * h.low:.0f} to {100 * h.high:.0f} %)"
+        )
+
+    def _of_seeds(self) -> str:
         found, where = self.selection, f"{self.title}: " if self.title else ""
         most = "highest" if METRICS[self.metric].higher_is_better else "lowest"
         if found is None:
@@ -89,6 +102,7 @@ def select(
     engine: str = AUTO,
     scheduler: str | None = None,
     progress: Progress | None = None,
+    costs: int | None = None,
 ) -> tuple[list[Contest], list[str]]:
     """Select the best of an experiment's policies or settings, running seeds as they are needed.
 
@@ -108,6 +122,9 @@ def select(
         Of the settings or policies only this one.
     workers, engine, scheduler, progress
         As for :func:`mmusim.experiment.run.run_experiment`.
+    costs : int, optional
+        On how many hosts with drawn costs, one seed each, it is tried whether the selected one is
+        the best there too; by default the file's number (`[replications] costs`).
 
     Returns
     -------
@@ -147,7 +164,55 @@ def select(
             )
             for title, group in groups
         ]  # fmt: skip
+        count = campaign.experiment.replications.costs if costs is None else costs
+        if count:
+            with opened(
+                path, folder_of(out), engine,
+                settings=lambda _: settings_of_hosts(campaign.settings, count),
+            ) as elsewhere:  # fmt: skip
+                jobs = _jobs_on_hosts(elsewhere, groups, count, rules)
+                in_rounds(elsewhere, lambda _: jobs, pool, progress)
+                made = [
+                    replace(contest, holds=_holds(elsewhere, contest, group, count, rules))
+                    for contest, (_, group) in zip(made, groups, strict=True)
+                ]
         return made, campaign.failures
+
+
+Groups = Sequence[tuple[str, list[Competitor]]]
+
+
+def _jobs_on_hosts(campaign: Campaign, groups: Groups, hosts: int, rules: Rules) -> list[Job]:
+    """Return a run of every competitor on each host; host k has one of the first seeds."""
+    first = campaign.experiment.replications.first_seed
+    return [
+        Job(one.setting * hosts + k, one.policy, first + k % rules.first)
+        for _, group in groups
+        for one in group
+        for k in range(hosts)
+    ]
+
+
+def _holds(
+    campaign: Campaign, contest: Contest, group: Sequence[Competitor], hosts: int, rules: Rules
+) -> Interval | None:
+    """Return on what share of hosts the selected one is the best."""
+    found = contest.selection
+    if found is None or not found.selected or len(found.alive) > 1:
+        return None
+    stored, better = campaign.runs(), max if METRICS[rules.metric].higher_is_better else min
+    holds = []
+    for k in range(hosts):
+        seed = campaign.experiment.replications.first_seed + k % rules.first
+        figures = [
+            run.values[rules.metric]
+            for one in group
+            for run in stored.get((one.setting * hosts + k, one.policy), ())
+            if run.seed == seed and rules.metric in run.values
+        ]
+        if len(figures) == len(group):
+            holds.append(figures[found.best] == better(figures))
+    return share_that_holds(np.array(holds)) if holds else None
 
 
 def _check(rules: Rules) -> None:

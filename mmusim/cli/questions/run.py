@@ -44,7 +44,8 @@ def run(
     """Run an experiment, or what is missing of it; print the answer and write a report."""
     out = out or default_folder(experiment)
     notice(engine)
-    _expect(experiment, seeds)
+    if workers is None or scheduler is None:  # both together are refused first
+        _expect(experiment, seeds)
     try:
         with show_progress() as progress:
             outcome = run_experiment(

@@ -98,7 +98,7 @@ def test_without_precision_each_metric_is_a_family(tmp_path: Path) -> None:
         ({"max_seeds": 40}, "needs both precision and max_seeds"),
         ({"precision": "0%", "max_seeds": 40}, "precision must be above 0"),
         ({"precision": "5%", "max_seeds": 20}, "begins with 30 seeds and ends with 20"),
-        ({"seeds": 4, "precision": "5%", "max_seeds": 20}, "begin with at least 5"),
+        ({"seeds": 4, "precision": "5%", "max_seeds": 20}, "begins with 4 seeds and ends with 20"),
         ({"matters": "0%"}, "greater than 0"),
         ({"precision": 0.05, "max_seeds": 40}, "must be text with a unit"),
         ({"precision": "5%", "max_seeds": 40, "precise": "p99"}, "is not one of the choices"),
@@ -124,7 +124,7 @@ def test_all_that_the_statistics_say_from_the_command_line(
     assert [row["metric"] for row in rows] == ["faults", "p50_write"], "nobody reads here"
     assert {row["candidate"] for row in rows} == {"eager-drop"}
     assert {row["family"] for row in rows} == {2}
-    assert rows[0]["says"].startswith("unknown (up to 45 % of seeds")
+    assert rows[0]["says"] == "unknown (59 seeds needed)", "the rule of three"
     everything = json.loads(mmusim(*common, "--metric", "all", "--json")[1])["rows"]
     assert len(everything) > 30
     assert mmusim(*common, "--shift", "latency")[1].count("lazy-drop against") == len(QUANTILES)

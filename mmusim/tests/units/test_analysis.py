@@ -52,7 +52,7 @@ def busy() -> tuple[Trace, Timeline]:
 
 def test_runs_are_those_of_the_run_directory(folder: Path, outcome: Outcome) -> None:
     runs = analysis.runs(outcome)
-    assert len(runs) == 2 * 2 * 4
+    assert len(runs) == 2 * 2 * 5
     assert set(runs["vm.memory"]) == {"2MiB", "4MiB"}
     assert set(runs["memory_bytes"]) == {2 << 20, 4 << 20}
     stored = frame(folder / "out")
@@ -78,7 +78,7 @@ def test_metrics_are_long(outcome: Outcome) -> None:
     assert list(tidy.columns) == [
         "setting", "vm.memory", "policy", "seed", "metric", "unit", "value",
     ]  # fmt: skip
-    assert len(tidy) == 2 * 2 * 4 * 2
+    assert len(tidy) == 2 * 2 * 5 * 2
     assert set(tidy[["metric", "unit"]].apply(tuple, axis=1)) == {
         ("phase_time", "ns"),
         ("faults", ""),
