@@ -1,4 +1,4 @@
-"""Every exception that mmusim raises on purpose, and how a complaint about a file is worded."""
+"""Every exception that mmusim raises on purpose, and the wording of a complaint about a file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class MmusimError(Exception):
 
 
 class InvariantError(MmusimError):
-    """The model or a policy broke a rule of the kernel. Never caused by a configuration."""
+    """The model or a policy broke a rule of the kernel. A configuration never causes it."""
 
 
 class LostWriteError(InvariantError):
-    """A page was written and the dirty log does not know: the destination would be corrupt."""
+    """The guest wrote a page that the dirty log does not know: the destination is corrupt."""
 
 
 class LivelockError(InvariantError):
@@ -25,7 +25,7 @@ class LivelockError(InvariantError):
 
 
 class DeadlockError(InvariantError):
-    """Nothing can happen any more, and some process has not finished."""
+    """No event is left, and some process has not finished."""
 
 
 class EngineError(InvariantError):
@@ -50,7 +50,7 @@ _LONGEST: Final = 200  # characters of a value in a message
 
 
 def shortened(value: object) -> str:
-    """Return the value as Python writes it, the middle of a long one left out."""
+    """Return the value as Python writes it, without the middle of a long one."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, lists within lists
@@ -63,7 +63,7 @@ def shortened(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing that is wrong with an input: where, what, which rule, and the way out."""
+    """One error of an input: the place, the value, the rule that it breaks, and the remedy."""
 
     source: str
     key: str
@@ -108,7 +108,7 @@ class MisfitError(ValueError):
         self.key, self.value = key, value
 
     def under(self, condition: str) -> MisfitError:
-        """Return the same, said to hold under a condition."""
+        """Return the same misfit, qualified by a condition."""
         rule, _, remedy = str(self).partition("; ")
         return MisfitError(self.key, self.value, f"{rule} ({condition})", remedy)
 
@@ -119,7 +119,7 @@ class MisfitError(ValueError):
 
 
 class MisfitsError(ValueError):
-    """Several misfits of one input; for validators that find them all."""
+    """Several misfits of one input, for validators that find all of them."""
 
     def __init__(self, misfits: Sequence[MisfitError]) -> None:
         """Carry them."""
@@ -141,7 +141,7 @@ class MisfitsError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the remedy for an unknown name: the nearest known one, or all of them."""
+    """Return the remedy for an unknown name: the nearest known name, or all of them."""
     known = sorted(known)
     if not known:
         return "none is defined; define one"

@@ -12,7 +12,7 @@ from mmusim.base.errors import ConfigError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Give another name to write under, which becomes `path` when all is written.
+    """Yield another path to write to. It becomes `path` when everything is written.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Files that people give: the one place where they are opened, within bounds.
+"""The one place that opens files of users, within bounds.
 
-Every reader returns what the file holds or raises ConfigError. It waits for no device and no pipe,
-and it reads no more than its bound, whatever the file's size is said to be.
+Every reader returns the content of the file or raises ConfigError. A reader waits for no device and
+no pipe. It reads no more than its bound, whatever size the file claims.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_TEXT: Final = 64 << 20
 MOST_PACKED: Final = 256 << 20
 """Bytes of a packed file: a trace, samples."""
 _XZ_MEMORY: Final = 256 << 20
-"""Bytes that a decoder may use; xz -9 needs 65 MiB, and a header may ask for 4 GiB."""
+"""Bytes that a decoder may use. ``xz -9`` needs 65 MiB; a header may ask for 4 GiB."""
 
 _KINDS: Final = (
     (stat.S_ISDIR, "a folder", "name a file in it"),
@@ -84,12 +84,12 @@ def read_bytes(path: str | Path, most: int = MOST_PACKED) -> bytes:
 
 
 def read_text(path: str | Path, most: int = MOST_TEXT) -> str:
-    """Read a text file in UTF-8, with or without a byte order mark, line ends as LF.
+    """Read a text file in UTF-8, with or without a byte order mark. Line ends become LF.
 
     Raises
     ------
     ConfigError
-        As :func:`read_bytes`; if the text is not UTF-8, or has a NUL character.
+        As :func:`read_bytes`. Also if the text is not UTF-8, or has a NUL character.
     """
     data = read_bytes(path, most)
     for mark, packer in _PACKED:
@@ -111,9 +111,9 @@ def read_text(path: str | Path, most: int = MOST_TEXT) -> str:
 
 
 class XzReader:
-    """An .xz file, unpacked as far as asked and no further.
+    """An .xz file that is unpacked on demand.
 
-    A few bytes can unpack to gigabytes, so nothing is unpacked before its size is known.
+    A few bytes can unpack to gigabytes. So this class unpacks no more than the caller asks for.
     """
 
     def __init__(self, path: str | Path, most: int = MOST_PACKED) -> None:

@@ -1,7 +1,7 @@
-"""TOML, JSON, JSON lines and CSV as people give them: parsed within bounds.
+"""Parsers of TOML, JSON, JSON lines and CSV for files of users, within bounds.
 
-The libraries that parse them overflow the stack on deep nesting, need quadratic time for long
-dotted keys, and let numbers through that no 64-bit field holds. So texts are looked at first.
+The libraries below overflow the stack on deep nesting, need quadratic time for long dotted keys,
+and accept numbers that no 64-bit field holds. So this module checks a text before it parses it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_NAME: Final = 200
 MOST_CELL: Final = 10_000
 """Characters of a cell of a CSV file."""
 MOST_COMPLAINTS: Final = 50
-"""About one file; the others would say the same."""
+"""Complaints about one file; more of them would say the same."""
 LEAST_INT, MOST_INT = -(1 << 63), (1 << 63) - 1
 
 _STRING = re.compile(
@@ -58,7 +58,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def _too_much(text: str) -> str:
-    """Return what of a text without strings is beyond the bounds; empty if nothing is."""
+    """Return the bound that a text without strings breaks, or an empty text."""
     depth = 0
     for match in _BRACKET.finditer(text):
         depth += 1 if match[0] in "[{" else -1
@@ -141,7 +141,7 @@ def parse_json(text: str, source: str, key: str = "file") -> Any:
 
 
 def json_lines(path: str | Path, most: int = MOST_TEXT) -> Iterator[tuple[int, str]]:
-    """Yield number and text of every line of a file of JSON lines that is not blank.
+    """Yield the number and text of every line of a JSON lines file that is not blank.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def parse_csv(text: str, source: str, delimiter: str = ",") -> list[list[str]]:
 
 
 def _finite(text: str) -> float:
-    """Read a number; one that overflows a double is none, `inf` by name is."""
+    """Read a number. A number that overflows a double is refused; ``inf`` by name is allowed."""
     value = float(text)
     if math.isinf(value) and "inf" not in text:
         raise _NumberError(f"has a number that no double holds ({text[:40]})")
@@ -193,7 +193,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _beyond(data: Any, source: str) -> Iterator[Complaint]:
-    """Yield every name, number and text that is beyond the bounds, in their order."""
+    """Yield every name, number and text that breaks a bound, in their order."""
     left: list[tuple[str, Any]] = [("", data)]
     while left:
         place, value = left.pop()

@@ -1,4 +1,4 @@
-"""Field types for what people write: units in the text, plain numbers inside, text out again."""
+"""Field types of files: text with a unit outside, a plain number inside."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Strict(BaseModel):
 
 
 def shown(example: Any, unit: str = "") -> Any:
-    """Give a field an example as files write it, and a unit where its type has none."""
+    """Give a field an example in the spelling of files, and a unit where its type has none."""
     return Field(examples=[example], json_schema_extra={"unit": unit} if unit else None)
 
 
@@ -47,7 +47,7 @@ def _text_only(parse: Callable[[str], float], example: str) -> Callable[[Any], f
 
 
 def exact_ns(ns: float) -> str:
-    """Write a time so that it reads back as the same number."""
+    """Write a time so that reading gives the same number."""
     for unit in ("s", "ms", "us"):
         if ns and ns % NS[unit] == 0:
             return f"{int(ns // NS[unit])}{unit}"
@@ -72,7 +72,7 @@ Time = Annotated[
     PlainSerializer(exact_ns, return_type=str),
     _schema("time", NS, "300ms"),
 ]
-"""A time, ``"300ms"``: float nanoseconds inside."""
+"""A time, ``"300ms"``. Inside: float nanoseconds."""
 
 Size = Annotated[
     int,
@@ -88,7 +88,7 @@ Rate = Annotated[
     PlainSerializer(lambda rate: f"{show_bytes(rate)}/s", return_type=str),
     _schema("rate", RATES, "128MiB/s"),
 ]
-"""Data per time, ``"128MiB/s"``: int bytes per second inside."""
+"""Data per time, ``"128MiB/s"``. Inside: int bytes per second."""
 
 Share = Annotated[
     float,
@@ -96,19 +96,19 @@ Share = Annotated[
     PlainSerializer(lambda share: f"{share * 100:.15g}%", return_type=str),
     _schema("share", ["%"], "20%"),
 ]
-"""A share, ``"20%"``: float from 0 to 1 inside."""
+"""A share, ``"20%"``. Inside: float from 0 to 1."""
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 """A whole number from 1 to a billion."""
 
 
 def known_name(what: str, name: str, names: Iterable[str]) -> str:
-    """Return `name` if it is one of `names`; for use in validators.
+    """Return `name` if it is one of `names`. For use in validators.
 
     Raises
     ------
     ValueError
-        If it is not; with the nearest known name.
+        If it is not one of them. The message names the nearest known name.
     """
     names = list(names)
     if name not in names:

@@ -1,7 +1,7 @@
-"""The source of the model, as a hash: what decides the result of a run.
+"""A hash of the source that decides the result of a run.
 
-The files are not listed by hand. They are what planning, simulating and measuring a run import,
-read from the import statements of the source, so a file that is new or moved cannot be forgotten.
+Nobody lists the files by hand. They are the files that planning, simulating and measuring a run
+import. The import statements of the source name them, so a new or moved file is always included.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 PACKAGE: Final = Path(__file__).parents[1]
 ROOTS: Final = ("plan.make", "engine.simulate", "engine.compiled.vm", "metrics.measure")
-"""Modules whose imports, and the imports of these, decide what a run gives."""
+"""Modules that decide the result of a run, together with everything that they import."""
 
 _FROM: Final = re.compile(
     r"^[ \t]*from[ \t]+(\w+)\.?([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE
@@ -44,7 +44,7 @@ def hash_of(package: Path) -> str:
 def model_files(package: Path = PACKAGE, roots: Iterable[str] = ROOTS) -> tuple[Path, ...]:
     """Return the files that modules of a package import, directly or not, in alphabetical order.
 
-    The package's own ``__init__`` is not among them: it only passes names on when asked.
+    The package's own ``__init__`` is not among them: it only passes names on.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def _file(package: Path, name: str) -> Path | None:
 
 
 def _imported(package: Path, name: str, path: Path) -> Iterator[str]:
-    """Yield what a file imports of the package, wherever the statement stands."""
+    """Yield what a file imports from the package, wherever the import statement stands."""
     text = path.read_text(encoding="utf-8")
     for top, module, names in _FROM.findall(text):
         if top == package.name:

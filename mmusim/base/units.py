@@ -1,6 +1,6 @@
-"""Sizes in bytes and times in nanoseconds, and the one border where people's units are read.
+"""Sizes in bytes and times in nanoseconds, and the parsers of units that users write.
 
-Inside mmusim time is an ``int`` of nanoseconds and memory an ``int`` of bytes.
+Inside mmusim a time is an ``int`` of nanoseconds and a size is an ``int`` of bytes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ PAGE: Final = 4096
 PAGES_PER_REGION: Final = 512  # a region is what one 2 MiB spte maps
 REGION: Final = PAGE * PAGES_PER_REGION
 MOST_BYTES: Final = 1 << 62
-"""Sizes and rates stay below, so that sums of two fit 63 bits."""
+"""Upper bound of sizes and rates. The sum of two fits 63 bits."""
 
 NS: Final = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9}
 BYTES: Final = {
     "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
     "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "bytes": 1, "kbytes": 1 << 10,
 }  # fmt: skip
-"""As tools print them: `kbytes` are QEMU's, of 1,024 bytes."""
+"""Units as tools print them. `kbytes` are those of QEMU, of 1,024 bytes."""
 _BITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 RATES: Final[dict[str, int | Fraction]] = {
     **{f"{unit}/s": size for unit, size in BYTES.items()},
@@ -33,13 +33,13 @@ RATES: Final[dict[str, int | Fraction]] = {
     },
     "mbps": Fraction(10**6, 8),
 }
-"""Of networks in bits: `Gbit/s`, `Gb/s` and `Gbps` are one; `mbps` is QEMU's for Mbit/s."""
+"""Units of networks. `Gbit/s`, `Gb/s` and `Gbps` are the same; QEMU prints `mbps` for Mbit/s."""
 
 _OTHER_SPELLINGS: Final = {
     "bytes", "kbytes", "bytes/s", "kbytes/s", "bit/s", "b/s", "bps", "kbit/s", "kb/s", "kbps",
     "Mb/s", "Mbps", "Gb/s", "Gbps", "Tbit/s", "Tb/s", "Tbps", "mbps",
 }  # fmt: skip
-"""Units that are read and not listed in messages."""
+"""Units that the parser accepts and messages do not list."""
 
 _QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*([A-Za-zµ%/]+)\s*")
 
@@ -53,9 +53,9 @@ def _quantity(text: str, units: Mapping[str, int | Fraction], example: str) -> F
 
 
 def _whole(amount: Fraction, what: str, example: str) -> int:
-    """Round to whole bytes, halves up: the one rule of rounding for sizes and rates.
+    """Round to whole bytes, halves up. Sizes and rates have no other rule of rounding.
 
-    Tools print `1986.83MiB/s`; nobody means a fraction of a byte by it.
+    Tools print `1986.83MiB/s`, and nobody means a fraction of a byte.
     """
     rounded = math.floor(amount + Fraction(1, 2))
     if amount and not rounded:

@@ -18,9 +18,20 @@ from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest
 from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
+from mmusim.config.vmm import Vmm
 from mmusim.config.workloads import Workload
 from mmusim.mmu.dirty_ring import reserve
-from mmusim.policies import Chosen, Mmu, Policy, Reporting, Tracking, choose
+from mmusim.policies import (
+    Chosen,
+    Mmu,
+    Policy,
+    Reporting,
+    Tracking,
+    choose,
+    kernel_named,
+    policy_named,
+)
+from mmusim.vmm import NEWEST_QEMU, Qemu
 from mmusim.workload.sequential import Sequential
 
 
@@ -76,6 +87,10 @@ class Experiment(Strict):
     """
     vm: Annotated[Vm, shown({"vcpus": 4, "memory": "4GiB"})] = Field(default_factory=Vm)
     """The guest and the kernel under it."""
+    vmm: Annotated[Vmm | None, shown({"qemu": "8.2"})] = None
+    """The user space of the VM. Where it is given, a policy that leaves the log mode open takes the
+    one of QEMU. Without it, QEMU 11.0 drives migrations and the log mode is the policy's.
+    """
     host: Annotated[Host, shown({"profile": "skylake-2021"})]
     """The machine under the kernel."""
     policies: Annotated[Policies, shown({"baseline": "eager-drop", "compare": ["lazy-drop"]})]
@@ -116,7 +131,7 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        parts = (self._names(), self._days(), self._choices())
+        parts = (self._names(), self._days(), self._beyond_qemu(), self._choices())
         MisfitsError.raise_any(itertools.chain.from_iterable(parts))
         return self
 
@@ -153,6 +168,16 @@ class Experiment(Strict):
                 f"takes {days:,.0f} days to send {show_bytes(self.vm.memory)} once",
                 "raise it, or set driver.migration.max_time",
             )  # fmt: skip
+
+    def _beyond_qemu(self) -> Iterator[MisfitError]:
+        """Yield what the release of QEMU does not have."""
+        if self._migrates and isinstance(self.driver, Driver):
+            for key, rule in self.driver.migration.beyond(self.qemu):
+                yield MisfitError(
+                    f"driver.migration.{key}", None, f"{rule}, and vmm.qemu is {self.qemu.name}"
+                    + ("" if self.vmm else " by default"),
+                    f"leave {key} out, or name a release that has it",
+                )  # fmt: skip
 
     def _choices(self) -> Iterator[MisfitError]:
         """Yield what is illegal about a policy in this experiment."""
@@ -210,6 +235,16 @@ class Experiment(Strict):
             return "sequential" if isinstance(workload, Sequential) else "random"
         return "sequential" if getattr(phase, "order", "") == "sequential" else "random"
 
+    @property
+    def qemu(self) -> Qemu:
+        """The release of QEMU."""
+        return self.vmm.release if self.vmm else NEWEST_QEMU
+
+    @property
+    def _migrates(self) -> bool:
+        phases = self.driver.phases if isinstance(self.driver, Driver) else []
+        return any(isinstance(phase, Migrate) for phase in phases)
+
     def script(self, policy: str | Policy) -> Driver:
         """Return what the host does to the guest under a policy, phase by phase.
 
@@ -229,6 +264,9 @@ class Experiment(Strict):
             If its choices are illegal together, or contradict those of the experiment.
         """
         vm, manual = self.vm, self.driver.manual_protect
+        if manual is None and self.vmm is not None and self._migrates:
+            named = policy_named(policy) if isinstance(policy, str) else policy
+            manual = self.vmm.log_mode(named, named.kernel or kernel_named(vm.kernel))
         try:
             return choose(
                 policy,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from mmusim.base.errors import MisfitError
-from mmusim.base.quantities import Count, Rate, Share, Strict, Time, shown
-from mmusim.base.units import PAGE, parse_ns, parse_rate
+from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time, shown
+from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
 from mmusim.config.phase import GuestPhase
+from mmusim.vmm import Qemu
 
 WINDOW = "100 ms"  # BUFFER_DELAY
 LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each window
@@ -85,6 +87,10 @@ class Migration(Strict):
     zero_pages: Annotated[Share, shown("30%")] = 0.0
     """Share of the pages that are zero when they are first sent. A zero page is sent as a header.
     """
+    zero_pages_touched: Annotated[Share, shown("50%")] = 0.0
+    """Share of the zero pages that the guest touched before. Reading any other one takes a page
+    fault of the host.
+    """
     clear_bitmap_shift: Annotated[int, Field(ge=6, le=31), shown(14, "power of two, in pages")] = (
         Field(18, alias="clear-bitmap-shift")
     )
@@ -104,6 +110,10 @@ class Migration(Strict):
     """Share that each later step adds."""
     max_cpu_throttle: Annotated[Throttle, shown("80%")] = Field(0.99, alias="max-cpu-throttle")
     """Largest share that auto-converge takes."""
+    cpu_throttle_tailslow: Annotated[bool, shown(True)] = Field(
+        False, alias="cpu-throttle-tailslow"
+    )
+    """Near the end auto-converge takes no more than is needed. QEMU has it since 5.1."""
     vcpu_dirty_limit: Annotated[Rate, shown("1MB/s")] = Field(0, alias="vcpu-dirty-limit")
     """A vCPU that dirties more than this sleeps whenever its ring is full. It needs dirty rings.
     0B/s means no limit.
@@ -117,6 +127,16 @@ class Migration(Strict):
 
     postcopy_after: Annotated[int, Field(ge=0), shown(2, "rounds")] = 0
     """Number of rounds after which the migration switches to post-copy. 0 means never."""
+    postcopy_preempt: Annotated[bool, shown(True)] = Field(False, alias="postcopy-preempt")
+    """Pages that the destination asks for have a channel of their own. QEMU has it since 7.1."""
+    socket_buffer: Annotated[Size, shown("4MiB")] = parse_bytes("2MiB")
+    """Data on the main channel ahead of a page that the destination asked for. It does not count
+    with `postcopy-preempt`.
+    """
+    switchover_ack: Annotated[Time, shown("200ms")] = Field(0.0, alias="switchover-ack")
+    """Time in which the destination loads the first device data. Before its end it allows no
+    switch-over. QEMU has it since 8.1.
+    """
     cancel_after: Annotated[Annotated[Time, Field(gt=0)] | None, shown("30s")] = None
     """Time after which the migration is cancelled. Without it, nobody cancels."""
     max_rounds: Annotated[Count, Field(le=100_000), shown(100, "rounds")] = 50
@@ -140,6 +160,22 @@ class Migration(Strict):
     def first_pass_s(self, memory: int) -> float:
         """Return the seconds that it takes to send all memory once, `memory` in bytes."""
         return memory / min(self.bandwidth, self.max_bandwidth or self.bandwidth)
+
+    def beyond(self, qemu: Qemu) -> Iterator[tuple[str, str]]:
+        """Yield keys that ask for what a release of QEMU does not have, each with the rule."""
+        asked = (
+            ("auto-converge", self.auto_converge, qemu.has_auto_converge(), "2.5"),
+            ("cpu-throttle-tailslow", self.cpu_throttle_tailslow, qemu.has_tailslow(), "5.1"),
+            ("vcpu-dirty-limit", self.vcpu_dirty_limit, qemu.has_dirty_limit(), "8.1"),
+            ("postcopy_after", self.postcopy_after, qemu.has_postcopy(), "2.5"),
+            ("postcopy-preempt", self.postcopy_preempt, qemu.has_preempt(), "7.1"),
+            ("switchover-ack", self.switchover_ack, qemu.has_switchover_ack(), "8.1"),
+            ("avail-switchover-bandwidth", self.avail_switchover_bandwidth,
+             qemu.has_switchover_bandwidth(), "8.2"),
+        )  # fmt: skip
+        for key, value, has, since in asked:
+            if value and not has:
+                yield key, f"came in QEMU {since}"
 
     @property
     def is_limited(self) -> bool:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from mmusim.base.errors import Complaint, ConfigError
 from mmusim.base.parsing import read_toml
 from mmusim.base.units import PAGE
+from mmusim.config.answerable import unanswerable
 from mmusim.config.cost import distribution
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import Cost, HostProfile, load_profile
@@ -24,9 +26,11 @@ from mmusim.config.sweep import Point, Sweep
 from mmusim.config.workloads import Workload, inlined
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.mmu.slot import MemSlot
+from mmusim.policies import ASSUMED, policy_named
 from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import digest
 
+_LOG = logging.getLogger("mmusim")
 Made = TypeVar("Made")
 
 CHANGEABLE: Final = ("vm", "host", "driver", "workloads", "replications")
@@ -85,7 +89,21 @@ def load_settings(path: str | Path) -> tuple[Experiment, list[Setting]]:
     path = Path(path)
     data = read_toml(path)
     settings = settings_of(data, str(path), path.parent)
+    if any(_takes_default_kernel(setting.experiment) for setting in settings):
+        _note_default_kernel(str(path))
     return check(data, Experiment, str(path)), settings
+
+
+def _takes_default_kernel(experiment: Experiment) -> bool:
+    """Tell whether a policy runs in the default kernel: neither it nor the experiment names one."""
+    chosen = map(policy_named, experiment.policies.all)
+    return "kernel" not in experiment.vm.model_fields_set and not all(p.kernel for p in chosen)
+
+
+@cache
+def _note_default_kernel(path: str) -> None:
+    """Say once that a result rests on a default; on the command line it goes to stderr."""
+    _LOG.warning("%s: %s", path, ASSUMED)
 
 
 def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting]:
@@ -97,10 +115,10 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
         With every complaint about the experiment and any setting, each once.
     """
     found: dict[str, Complaint] = {}
-    sweep = _collected(lambda: check(data, Experiment, source).swept, found)
+    experiment = _collected(lambda: check(data, Experiment, source), found)
     wrong = found.copy()
-    if sweep is None:  # variants are looked at all the same, with the first value of each key
-        sweep = _alone(data.get("sweep", {}))
+    # Variants of a file with errors are looked at all the same, with the first value of each key.
+    sweep = _alone(data.get("sweep", {})) if experiment is None else experiment.swept
     base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
     base["claims"] = []  # they are about the experiment, and judged there
     base.pop("reported", None)  # so is what a real migration said
@@ -129,6 +147,11 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
             one for text, one in found.items() if text in wrong or (one.key, one.rule) not in said
         )
         raise ConfigError(_one_a_range(news, sweep))
+    if experiment is not None:
+        each = [(setting.labels, setting.experiment) for setting in settings]
+        asked = list(unanswerable(experiment, each, source))
+        if asked:
+            raise ConfigError(asked)
     return settings
 
 

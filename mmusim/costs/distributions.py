@@ -1,7 +1,7 @@
 """Cost distributions: frozen values with an exact quantile function and an exact mean.
 
-All are sampled by inverse transform (:mod:`mmusim.costs.random_streams`). Times are nanoseconds
-as floats; they become integers where they are drawn.
+:mod:`mmusim.costs.random_streams` samples all of them by inverse transform. Times are float
+nanoseconds. They become integers when they are drawn.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 LONGEST_NS: Final = float(1 << 44)
-"""No cost takes longer, 4.9 hours: a tail that reaches further ends here.
+"""The longest cost, 4.9 hours. A longer tail is cut here.
 
-So a hundred thousand costs in a row still fit the 64 bits of the simulated clock.
+So a hundred thousand costs in a row fit the 64 bits of the simulated clock.
 """
 
 
@@ -29,11 +29,11 @@ class Distribution:
     """A non-negative random time in nanoseconds."""
 
     def quantile(self, p: ArrayLike) -> Floats:
-        """Inverse of the cumulative distribution; `p` in [0, 1), any shape."""
+        """Inverse of the cumulative distribution; `p` in [0, 1), of any shape."""
         raise NotImplementedError(f"{type(self).__name__} has no quantile function")
 
     def cdf(self, x: ArrayLike) -> Floats:
-        """Probability of a time of at most `x` nanoseconds, any shape."""
+        """Probability of a time of at most `x` nanoseconds; `x` of any shape."""
         raise NotImplementedError(f"{type(self).__name__} has no cumulative distribution")
 
     def mean(self) -> float:
@@ -62,7 +62,7 @@ class Constant(Distribution):
 
 @dataclass(frozen=True, slots=True)
 class Lognormal(Distribution):
-    """exp(N(ln median, sigma)): the usual shape of a software path's duration."""
+    """exp(N(ln median, sigma)): the usual distribution of the duration of a software path."""
 
     median: float
     sigma: float
@@ -172,7 +172,7 @@ class Shifted(Distribution):
 
 @dataclass(frozen=True, slots=True)
 class Mixture(Distribution):
-    """One of several distributions, each with its weight: a body and rare interference."""
+    """A mixture: one of several distributions, each with its weight."""
 
     weights: tuple[float, ...]
     parts: tuple[Distribution, ...]
@@ -210,7 +210,7 @@ class Empirical(Distribution):
         return np.asarray(np.interp(np.asarray(p, float), self.p, self.ns))
 
     def cdf(self, x: ArrayLike) -> Floats:
-        """Interpolate in the table the other way; at an atom the upper value counts."""
+        """Interpolate in the table the other way. At an atom the upper value counts."""
         x, ns, p = np.asarray(x, float), np.asarray(self.ns), np.asarray(self.p)
         right = np.searchsorted(ns, x, side="right").clip(1, len(ns) - 1)
         left = right - 1
@@ -225,7 +225,7 @@ class Empirical(Distribution):
 
 
 def uniform(low: float, high: float) -> Empirical:
-    """Every time between two bounds is equally likely."""
+    """Uniform distribution between two bounds."""
     return Empirical((0.0, 1.0), (low, high))
 
 
@@ -245,7 +245,7 @@ def mixture(parts: Sequence[tuple[float, Distribution]]) -> Mixture:
 
 
 def scaled(distribution: Distribution, factor: float) -> Distribution:
-    """Multiply every time by `factor`; the shape stays.
+    """Multiply every time by `factor`. The shape stays.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""What the host's log operations cost: which costs of the profile, how many times (domain, B.3).
+"""The costs of the host's log operations, and how often each is paid (domain, B.3).
 
-Each function returns counts: cost -> how many times it is paid. Engines multiply by the mean of the
-cost and round once per cost. What is drawn instead (the grace period, the floor of an ioctl, the
-flush) and what is waited for comes on top and is added to the times of the phase.
+Each function returns counts: cost -> number of payments. Engines multiply a count by the mean of
+the cost and round once per cost. Drawn costs (grace period, floor of an ioctl, flush) and waits
+come on top; engines add them to the times of the phase.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ def bitmap_mib(pages: int) -> float:
 
 
 def rearm_cost(c: Choices) -> str:
-    """Name what taking W, or under PML D, of one small leaf costs: by its rmap, or in the tree."""
+    """Name the cost of clearing W (D under PML) of one small leaf: by its rmap, or in the tree."""
     return "c_tdp_wclear" if c.mmu is Mmu.TDP else "c_wclear"
 
 
 def split_cost(c: Choices) -> str:
-    """Name what splitting 2 MiB costs: with 512 rmap entries, or without."""
+    """Name the cost of splitting 2 MiB: with 512 rmap entries, or without."""
     return "c_tdp_split_2M" if c.mmu is Mmu.TDP else "c_split_2M"
 
 
 def shadow_pages(pages: int, walk: Walk) -> int:
-    """Shadow pages of a slot: those of the last level and the two or three above them."""
+    """Number of shadow pages of a slot: the last level and the two or three levels above."""
     return walk.tables + -(-pages // PAGES_PER_REGION**2) + 2
 
 
 def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -> Counts:
-    """Arming a slot of `pages` pages, under mmu_lock: t_enable of B.3, the flush apart.
+    """Counts of arming a slot of `pages` pages under mmu_lock: t_enable of B.3 without the flush.
 
-    Visits by the kind of walk, then what was changed. Where the policy arms the root only, the top
-    entries are all there is; where it zaps all tables, their entries and leaves.
+    First the visits of the walk, then the changes. A policy that arms the root visits the top
+    entries only. A policy that zaps all tables visits their entries and leaves.
     """
     if policy.protects_root:
         return {"c_wclear": -(-pages // PAGES_PER_REGION**3)}
@@ -72,7 +72,9 @@ def rmap_heads(pages: int) -> int:
 
 
 def fill_bitmap(pages: int) -> Counts:
-    """Make a bitmap: all that enabling costs with initially-all-set, the grace period apart."""
+    """Counts of making a bitmap: all that enabling costs with initially-all-set, without the grace
+    period.
+    """
     return {"c_memset": bitmap_mib(pages)}
 
 
@@ -86,12 +88,12 @@ def rearm(
     split_2m: int = 0,
     split_1g: int = 0,
 ) -> Counts:
-    """Clearing and re-arming `dirty` of a range of `pages` pages, under mmu_lock.
+    """Counts of clearing and re-arming `dirty` pages in a range of `pages` pages, under mmu_lock.
 
-    The locked part of t_GET(clears) and of t_CLEAR(chunk). Of the dirty pages `unmapped` have no
-    small leaf: their rmap head is visited, or the tree walked down once for each of their masks.
-    `large`: large leaves that the first clear of an all-set bitmap makes read-only; or how many it
-    splits.
+    This is the locked part of t_GET(clears) and of t_CLEAR(chunk). `unmapped` of the dirty pages
+    have no small leaf: the kernel visits their rmap head, or walks down the tree once for each of
+    their masks. `large` is the number of large leaves that the first clear of an all-set bitmap
+    makes read-only or splits.
     """
     counts: Counter[str] = Counter()
     counts["c_word"] = -(-pages // WORD)
@@ -109,21 +111,25 @@ def rearm(
 def rearm_walk(
     c: Choices, walk: GetWalk, pages: int, tables: int, dirty: int, unmapped: int = 0
 ) -> Counts:
-    """Arming every spte of the slot because of `dirty` bits, as gets did before 3.3 or 3.5."""
+    """Counts of arming every spte of the slot because of `dirty` bits, as gets did before 3.3 or
+    3.5.
+    """
     if rearms_all(walk, pages, tables, dirty):
         return {"c_word": -(-pages // WORD), "c_scan": ENTRIES * shadow_pages(pages, Walk(tables))}
     return rearm(c, pages, dirty, unmapped=unmapped)
 
 
 def rearms_all(walk: GetWalk, pages: int, tables: int, dirty: int) -> bool:
-    """Tell whether a get walks every spte: if any bit is set, or 3.3's choice of the cheaper."""
+    """Tell whether a get walks every spte: always if a bit is set, or by 3.3's choice of the
+    cheaper way.
+    """
     if walk is GetWalk.CHEAPER:
         return dirty >= shadow_pages(pages, Walk(tables))
     return walk is GetWalk.ALL and dirty > 0
 
 
 def copy(pages: int) -> Counts:
-    """Carry the bitmap of a range between kernel and user space."""
+    """Counts of copying the bitmap of a range between kernel and user space."""
     return {"c_copy": bitmap_mib(pages)}
 
 
@@ -133,17 +139,19 @@ def kick(in_guest: int) -> Counts:
 
 
 def harvest(entries: int) -> Counts:
-    """Read entries out of the dirty rings, in user space."""
+    """Counts of reading entries of the dirty rings in user space."""
     return {"c_ring_harvest": entries}
 
 
 def reset_mask(c: Choices, entries: int) -> Counts:
-    """Re-arm one mask of a ring reset: a short hold of mmu_lock of its own."""
+    """Counts of re-arming one mask of a ring reset, which holds mmu_lock for itself."""
     return {"c_ring_mask": 1, rearm_cost(c): entries}
 
 
 def disable(kernel: Kernel, c: Choices, walk: Walk) -> tuple[Counts, int]:
-    """Collapsing small leaves when logging ends, and the flushes on the way; none before 4.1."""
+    """Counts of collapsing small leaves when logging ends, with the flushes on the way. None before
+    4.1.
+    """
     if kernel.disable(c.mmu) is Disable.KEEP_SMALL:
         return {}, 0
     small = "c_tdp_collapse" if c.mmu is Mmu.TDP else "c_collapse"
@@ -155,7 +163,9 @@ def disable(kernel: Kernel, c: Choices, walk: Walk) -> tuple[Counts, int]:
 
 
 def zap_all(walk: Walk) -> Counts:
-    """Zap the tables of the VM because a slot was deleted; freeing them is off the path."""
+    """Counts of zapping the tables of the VM when a slot is deleted. Freeing them is not on this
+    path.
+    """
     return paid(Counter({"c_zap_large": walk.zapped_large}))
 
 

@@ -1,8 +1,8 @@
 """Every random number of a run, as a function of (seed, purpose, actor, index).
 
-No call order enters, so an act costs the same under every policy and in every engine: runs of
-one seed are paired (common random numbers). How acts are numbered is the *pairing* scheme and
-is decided here and nowhere else.
+The order of calls does not enter. So an act costs the same under every policy and in every engine,
+and runs of one seed are paired (common random numbers). The *pairing* scheme decides how acts are
+numbered; only this module decides it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ BLOCK: Final = 4096
 
 
 class Pairing(Enum):
-    """What two policies share when they run on one seed."""
+    """What two policies share when they run with the same seed."""
 
     BY_ACCESS = "by-access"
-    """The k-th access of a vCPU costs the same under every policy, if it pays at all."""
+    """The k-th access of a vCPU costs the same under every policy that makes it pay."""
     BY_OCCURRENCE = "by-occurrence"
-    """The n-th payment for a purpose, by whomever, costs the same."""
+    """The n-th payment for a purpose costs the same, whoever pays."""
     INDEPENDENT = "independent"
-    """Nothing: every policy draws on its own. A control, to see what pairing is worth."""
+    """Nothing. Each policy draws its own numbers. This is the control that shows the value of
+    pairing.
+    """
 
 
 def stream_key(*parts: object) -> int:

@@ -99,7 +99,7 @@ def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Step
     vm.vmm = vm.unsent = None
     for v in vm.vcpus:
         v.queued_work.clear()
-    record |= {"dirty": migration.reported, "false_dirty": migration.false}
+    record |= {"dirty": migration.log.reported, "false_dirty": migration.log.false}
     trace = migration.trace()
     record |= {"migration": trace, "outcome": trace.outcome, "story": trace.story()}
 

@@ -1,7 +1,7 @@
-"""The values of jitter: quantiles, lost time, worst windows, moved work, mmu_lock by mode.
+"""The metrics of jitter: quantiles, lost time, worst windows, moved work, mmu_lock by mode.
 
-Each function gives values by name; the formula of each is in its docstring, what it tells and its
-unit are in ``docs/reference/metrics.md`` (domain, G.5).
+Each function returns values by name. Its docstring has the formulas. ``docs/reference/metrics.md``
+has units and meaning (domain, G.5).
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from mmusim.vocabulary.metrics import METRICS, QUANTILES, WINDOWS
 Values = dict[str, float]
 
 MIN_BEYOND: Final = 10
-"""Samples beyond a quantile from which on ``p99999`` is given: below, it says little."""
+"""Least number of samples beyond a quantile for which ``p99999`` is given."""
 WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
-"""What log operations spend on waiting, which is no work."""
+"""Parts of log operations that are waits and not work."""
 
 
 def latencies(times: Histogram, of: str) -> Values:
     """Return ``mean_OF``, ``p50_OF`` ... ``p9999_OF``, ``p99999_OF`` and ``max_OF`` in ns.
 
-    Quantile p of n times is the smallest that at least p n of them do not exceed. Mean and maximum
-    are exact, a quantile is off by at most 1/128 and a nanosecond. ``p99999`` is given from
-    1,000,000 times on, when 10 lie beyond it. No times, no values.
+    Quantile p of n times is the smallest time that at least p n of them do not exceed. Mean and
+    maximum are exact; a quantile is off by at most 1/128 and a nanosecond. ``p99999`` needs
+    1,000,000 times, of which 10 lie beyond it. Without times there are no values.
     """
     if not times.count:
         return {}
@@ -64,16 +64,16 @@ def lost(phase: PhaseTrace) -> Values:
 
 
 def moved_work(trace: Trace) -> Values:
-    """Return how the work of dirty logging parts between faults and log operations.
+    """Return how the work of dirty logging is divided between faults and log operations.
 
     * ``fault_work``: the causes :data:`~mmusim.vocabulary.causes.FAULT_WORK` of every guest phase
       that was not over when the first log operation began, in ns.
-    * ``protect_work``: what all log operations spend, without waits for locks and grace
+    * ``protect_work``: the time of all log operations, without waits for locks and grace
       periods, in ns.
-    * ``moved_work``: fault_work / (fault_work + protect_work). 0: all work is done by the host,
-      beside the guest or before it; 1: all by the guest's own faults.
+    * ``moved_work``: fault_work / (fault_work + protect_work). 0: the host does all work, beside
+      the guest or before it; 1: faults of the guest do all work.
 
-    Nothing if there was no log operation.
+    Without a log operation there are no values.
     """
     begun = min((p.start_ns for p in trace.phases if p.spent), default=None)
     if begun is None:

@@ -22,7 +22,9 @@ class Metrics:
 
     policy: str
     seed: int
-    values: Mapping[str, float]  # by the name of the metric; what a run does not have is missing
+    values: Mapping[
+        str, float
+    ]  # by name of the metric; a run lacks values of what it does not have
     ledger: Mapping[str, int]  # ns of all vCPUs in the measured phase by cause
     operation_times: Mapping[
         str, Mapping[str, int]
@@ -36,12 +38,12 @@ class Metrics:
 
 
 def measure(trace: Trace) -> Metrics:
-    """Compute the metrics of a run that it has, by the names and formulas of the vocabulary.
+    """Compute the metrics of a run, by the names and formulas of the vocabulary.
 
-    Latency is the time from the first attempt of an access to its completion, all faults included,
-    think time excluded. Means and maxima are exact; quantiles are off by at most 1/128 and a
-    nanosecond. What a run does not have is missing: a run without a migration has no downtime.
-    See :data:`mmusim.vocabulary.METRICS`.
+    The latency of an access is the time from its first attempt to its completion, with all faults
+    and without think time. Means and maxima are exact; quantiles are off by at most 1/128 and a
+    nanosecond. A run lacks metrics of what it does not have: a run without a migration has no
+    downtime. See :data:`mmusim.vocabulary.METRICS`.
     """
     phase = trace.phases[trace.measured]
     latency = Histogram()
@@ -141,7 +143,7 @@ def _operation_times(trace: Trace) -> dict[str, dict[str, int]]:
 
 
 def expected_fault_free_pages(workload: ReadsBesideWrites) -> float:
-    """Pages of a region read without a fault before its first write drops the large spte.
+    """Pages of a region that are read without a fault before its first write drops the large spte.
 
     512 lr / (lr + 512 lw) for Poisson reads at rate lr, spread over 512 pages, and writes at rate
     lw: each page is read first with probability (lr/512) / (lr/512 + lw) (domain, B.4).
@@ -156,7 +158,7 @@ def theory(metric: str, setting: Setting) -> float:
     Raises
     ------
     ValueError
-        If the metric has none, or the measured phase runs no workload that has one.
+        If the metric has no closed form, or if the measured phase runs no workload that has one.
     """
     driver = setting.experiment.driver.script(Reporting.GET_CLEARS)
     phase: Any = driver.phases[driver.measured]

@@ -1,4 +1,4 @@
-"""The dirty rings: one a vCPU, filled by the kernel, harvested by user space.
+"""Dirty rings: one per vCPU. The kernel fills them and user space harvests them.
 
 Sources: virt/kvm/dirty_ring.c (fb04a1eddb1a, 5.11); ``domain`` B.2 row 9.
 """
@@ -11,7 +11,7 @@ from typing import Final
 ENTRY_BYTES: Final = 16  # sizeof(struct kvm_dirty_gfn)
 RESERVED: Final = 64  # KVM_DIRTY_RING_RSVD_ENTRIES
 PML_ENTRIES: Final = 512
-"""What one exit may add at once under PML; the size of the PML buffer."""
+"""Entries that one exit may add at once under PML: the size of the PML buffer."""
 MAX_ENTRIES: Final = 65536  # KVM_DIRTY_RING_MAX_ENTRIES
 WINDOW: Final = 64  # BITS_PER_LONG
 
@@ -22,7 +22,7 @@ class DirtyRing:
     __slots__ = ("entries", "pushed", "size", "soft_limit")
 
     def __init__(self, size: int, pml: bool) -> None:
-        """Start empty; `size` in entries. Under PML a whole buffer more is kept in reserve."""
+        """Start empty; `size` in entries. Under PML the reserve is one buffer larger."""
         self.entries: list[int] = []
         self.pushed = 0  # ever
         self.size = size
@@ -34,7 +34,7 @@ class DirtyRing:
         Raises
         ------
         OverflowError
-            If the ring is full: its vCPU should have been stopped before.
+            If the ring is full. Its vCPU should have stopped before.
         """
         if len(self.entries) == self.size:
             raise OverflowError(f"a dirty ring of {self.size} entries overflows at gfn {gfn}")
@@ -46,13 +46,13 @@ class DirtyRing:
         return len(self.entries) >= self.soft_limit
 
     def harvest(self) -> list[int]:
-        """Take out all entries, as user space does between two exits."""
+        """Remove and return all entries, as user space does between two exits."""
         taken, self.entries = self.entries, []
         return taken
 
 
 def reserve(pml: bool) -> int:
-    """Entries that are kept free for what one exit may add (kvm_dirty_ring_get_rsvd_entries)."""
+    """Entries that stay free for what one exit may add (kvm_dirty_ring_get_rsvd_entries)."""
     return RESERVED + (PML_ENTRIES if pml else 0)
 
 
@@ -60,7 +60,7 @@ def masks(harvested: list[int]) -> Iterator[list[int]]:
     """Group entries into the masks that a reset re-arms one after the other.
 
     ``kvm_dirty_ring_reset``: an entry joins the mask if it lies within 64 pages above its base, or
-    below it as long as the mask can be shifted.
+    below it while the mask can still be shifted.
     """
     base = top = 0
     mask: list[int] = []

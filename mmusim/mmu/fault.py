@@ -59,9 +59,9 @@ def drop_large(t: PageTable, gfn: int, level: int) -> None:
 
 
 def split_large(t: PageTable, gfn: int, level: int) -> None:
-    """Replace a large spte by 512 of the level below with its permissions.
+    """Replace a large spte by 512 entries of the level below with its permissions.
 
-    ``tdp_mmu_split_huge_page``. Nothing is taken back, so nothing needs a flush.
+    ``tdp_mmu_split_huge_page``. No right is revoked, so no flush is necessary.
     """
     entries, index, counter = large_entry(t, gfn, level)
     below, lower = (t.region, PAGES_2M) if level == LEVEL_1G else (t.page, PAGES_4K)
@@ -77,8 +77,7 @@ def split_large(t: PageTable, gfn: int, level: int) -> None:
 def link_tables(t: PageTable, gfn: int, level: int) -> None:
     """Make the entries above `level` point to tables (kvm_mmu_get_page), allocated or found.
 
-    A child table that an installed large spte had unlinked is still hashed and comes back with
-    the sptes it had.
+    A child table that a large spte replaced is still hashed. It returns with the sptes that it had.
     """
     if level < LEVEL_1G:
         _link(t, t.giant, gfn >> 18)
@@ -95,10 +94,10 @@ def _link(t: PageTable, entries: Any, index: int) -> None:
 
 
 def map_small(t: PageTable, gfn: int, tracked: bool, bits: int = LEAF) -> bool:
-    """Install a 4 KiB spte; True if the page was logged.
+    """Install a 4 KiB spte; return True if the page was logged.
 
-    It is writable for reads too, unless `bits` are those of a clean guest mapping; a writable spte
-    in a tracked slot is logged.
+    The spte is writable for reads too, unless `bits` are those of a clean guest mapping. In a
+    tracked slot a writable spte is logged.
     """
     byte = t.page[gfn]
     if not byte & PRESENT:
@@ -110,10 +109,10 @@ def map_small(t: PageTable, gfn: int, tracked: bool, bits: int = LEAF) -> bool:
 
 
 def map_large(t: PageTable, gfn: int, level: int, keep_child: bool, bits: int = LEAF) -> bool:
-    """Install a large spte; True if that unlinked a table, so that the caller flushes.
+    """Install a large spte; return True if this unlinked a table, so that the caller flushes.
 
-    `bits` are its permissions. `keep_child`: the unlinked table stays hashed, as in every MMU with
-    an rmap; otherwise it is freed with all below it.
+    `bits` are its permissions. With `keep_child` the unlinked table stays hashed, as in every MMU
+    with an rmap. Otherwise it is freed with all tables below it.
     """
     entries, index, counter = large_entry(t, gfn, level)
     entry = entries[index]
@@ -129,7 +128,7 @@ def map_large(t: PageTable, gfn: int, level: int, keep_child: bool, bits: int = 
 
 
 def free_table(t: PageTable, index: int, level: int) -> None:
-    """Zap the 512 entries of a table that is freed, and what is below them (handle_removed_pt)."""
+    """Zap the 512 entries of a table that is freed, and everything below (handle_removed_pt)."""
     if level == LEVEL_1G:
         for child in range(index << 9, (index + 1) << 9):
             entry = t.region[child]
@@ -154,8 +153,8 @@ def _free_entries(t: PageTable, below: Any, index: int, counter: int) -> None:
 def prefetch_small(t: PageTable, gfn: int, resident: Any, bits: int = LEAF) -> None:
     """Map the non-present neighbours in the aligned group of eight (direct_pte_prefetch).
 
-    Writable sptes are never prefetched in a tracked slot; nor are pages that are not `resident`
-    (empty: all are), because a prefetch does not make the host find memory
+    The kernel prefetches no writable spte in a tracked slot. It prefetches no page that is not
+    `resident` (empty: all are), because a prefetch does not make the host find memory
     (get_user_page_fast_only).
     """
     first = gfn & ~(PREFETCH - 1)

@@ -1,10 +1,10 @@
-"""Guest page-table entries as shadow paging sees them: clean ones are mapped read-only.
+"""Guest page-table entries under shadow paging: KVM maps clean ones read-only.
 
-Under shadow paging a guest's large PDE whose D bit is clear is mapped without W, so that the first
-write faults and KVM can set D in the guest's table (``FNAME(walk_addr)``, ``protect_clean_gpte``).
-A table of small sptes below such an entry has a role without write access; when D is set, a table
-of another role takes its place (``validate_direct_spte``) and the old one stays hashed, unreachable
-until it is zapped. Found by recording kernels; the domain reference does not mention it.
+A large guest PDE whose D bit is clear is mapped without W. So the first write faults and KVM sets D
+in the guest's table (``FNAME(walk_addr)``, ``protect_clean_gpte``). A table of small sptes below
+such an entry has a role without write access. When D is set, a table of another role takes its
+place (``validate_direct_spte``). The old table stays hashed and unreachable until it is zapped.
+Recordings of kernels showed this; the source of the domain reference does not mention it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ READ_ONLY = LEAF ^ WRITABLE
 def walk_guest(
     t: PageTable, dirty: Any, orphans: Any, gfn: int, write: bool
 ) -> tuple[int, bool]:  # fmt: skip
-    """Do what :meth:`GuestPdes.walk` does, on its arrays."""
+    """Do the same as :meth:`GuestPdes.walk`, on its arrays."""
     region = gfn >> 9
     if dirty[region]:
         return LEAF, False
@@ -54,15 +54,15 @@ class GuestPdes:
         self.orphans = np.zeros(regions, np.int64)  # sptes in tables of the role without write
 
     def walk(self, t: PageTable, gfn: int, write: bool) -> tuple[int, bool]:
-        """Walk the guest's tables for a fault and set D if it is a write.
+        """Walk the guest's tables for a fault, and set D for a write.
 
-        Returns the permissions of an spte to install, and whether a linked table was taken away,
-        so that the caller flushes.
+        Return the permissions of an spte to install, and whether a linked table was removed, so
+        that the caller flushes.
         """
         return walk_guest(t, self.dirty, self.orphans, gfn, write)
 
     def zap(self, t: PageTable, where: slice, chosen: Which | bool = True) -> None:
-        """Zap the sptes of unreachable tables in the regions `where`, or in the chosen of these."""
+        """Zap the sptes of unreachable tables in the regions `where`, or in the chosen ones."""
         orphans = self.orphans[where]
         gone = np.where(chosen, orphans, 0)
         orphans -= gone

@@ -1,4 +1,4 @@
-"""The page tables of one VM as arrays: one byte a page, one a 2 MiB region, one a GiB."""
+"""The page tables of one VM as arrays: one byte per page, per 2 MiB region, and per GiB."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PageTable(NamedTuple):
     """All entries of a direct MMU, by gfn. Fields are arrays, or memoryviews of the same memory.
 
     An unlinked child table keeps its sptes; the entry above says whether they are reachable. In a
-    VM without 1 GiB mappings the tables of 2 MiB entries are taken to exist from the start.
+    VM without 1 GiB mappings the tables of 2 MiB entries exist from the start.
     """
 
     page: Any  # (pages,) uint8: the 4 KiB spte and the page's dirty-log and truth bits
@@ -38,7 +38,7 @@ class PageTable(NamedTuple):
 
     @classmethod
     def empty(cls, pages: int, level: int = 2) -> PageTable:
-        """Nothing is mapped. `pages` is a multiple of 512, `level` the largest there may be."""
+        """Map nothing. `pages` is a multiple of 512, `level` the largest possible level."""
         regions = pages // PAGES_PER_REGION
         giants = -(-regions // PAGES_PER_REGION)
         table = cls(
@@ -50,7 +50,7 @@ class PageTable(NamedTuple):
             np.zeros(len(COUNTERS), np.int64),
         )
         if regions % PAGES_PER_REGION:
-            table.disallow_1g[-1] += 1  # the tail of the slot does not fill it
+            table.disallow_1g[-1] += 1  # the tail of the slot does not fill the last GiB
         return table
 
     def views(self) -> PageTable:
@@ -59,11 +59,11 @@ class PageTable(NamedTuple):
 
 
 def hit_level(t: PageTable, gfn: int, write: bool, unflushed: bool) -> int:
-    """Return the level of the translation a vCPU can use at once, or 0.
+    """Return the level of the translation that a vCPU can use at once, or 0.
 
-    A vCPU that has not flushed (`unflushed`) may still use what was taken back: its TLB is
-    taken to hold every translation it could have held. 0 is an access that faults, or a write
-    that sets D of an armed leaf and so makes an entry in the PML buffer.
+    A vCPU that has not flushed (`unflushed`) may still use revoked entries: its TLB holds every
+    translation that it could have held. 0 means an access that faults, or a write that sets D of an
+    armed leaf and so makes an entry in the PML buffer.
     """
     giant, entry = t.giant[gfn >> 18], t.region[gfn >> 9]
     if unflushed:
@@ -104,7 +104,7 @@ def hit_levels(
 
 
 def leaf(t: PageTable, gfn: int) -> tuple[int, int]:
-    """Return level and byte of the leaf that a walk for `gfn` ends at; (1, 0) if none."""
+    """Return level and byte of the leaf at the end of a walk for `gfn`; (1, 0) if there is none."""
     giant, entry = t.giant[gfn >> 18], t.region[gfn >> 9]
     if giant & PRESENT:
         return LEVEL_1G, giant
@@ -117,7 +117,7 @@ def leaf(t: PageTable, gfn: int) -> tuple[int, int]:
 
 
 def permits(t: PageTable, gfn: int, write: bool) -> bool:
-    """Tell whether the tables allow the access, armed by PML or not."""
+    """Tell whether the tables allow the access, whether PML has armed the leaf or not."""
     need = PRESENT | WRITABLE if write else PRESENT
     return leaf(t, gfn)[1] & need == need
 
@@ -125,7 +125,7 @@ def permits(t: PageTable, gfn: int, write: bool) -> bool:
 def target_level(t: PageTable, gfn: int, tracked: bool, backing: int) -> int:
     """Return the level at which a fault maps `gfn` (mapping_level, kvm_mmu_max_mapping_level).
 
-    `backing` is the level of the host's own mapping. In a slot that logs it is always 1.
+    `backing` is the level of the host's own mapping. In a slot that logs, the level is always 1.
     """
     if tracked or backing == 1:
         return 1
@@ -135,7 +135,7 @@ def target_level(t: PageTable, gfn: int, tracked: bool, backing: int) -> int:
 
 
 def lacks_tables(t: PageTable, gfn: int, level: int) -> int:
-    """Return how many tables must be allocated to map `gfn` at `level`."""
+    """Return the number of tables that mapping `gfn` at `level` must allocate."""
     missing = 0
     if level < LEVEL_1G and not t.giant[gfn >> 18] & (TABLE | CHILD):
         missing += 1

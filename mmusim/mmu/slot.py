@@ -1,6 +1,7 @@
 """Memory slots and their dirty log: which pages are dirty, armed, stale, lost.
 
-These work on the numpy arrays of a :class:`~mmusim.mmu.page_table.PageTable`, not on its views.
+The functions work on the numpy arrays of a :class:`~mmusim.mmu.page_table.PageTable`, not on its
+views.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ TLB = TLB_READ | TLB_WRITE
 
 
 class MemSlot(NamedTuple):
-    """A range of guest memory with its own dirty log. Begins and ends on 2 MiB."""
+    """A range of guest memory with its own dirty log. It begins and ends at a multiple of 2 MiB."""
 
     base_gfn: int
     npages: int
@@ -56,8 +57,8 @@ class MemSlot(NamedTuple):
     def part(self, number: int, among: int) -> tuple[int, int]:
         """Return first gfn and pages of the part of vCPU `number`, from 0, of `among`.
 
-        Parts are whole 2 MiB regions where there is one for each, else whole pages. They differ by
-        one such unit at most; the first vCPUs have the larger ones.
+        Parts are whole 2 MiB regions if there is one for each vCPU, else whole pages. They differ
+        by at most one such unit; the first vCPUs have the larger parts.
         """
         unit = PAGES_PER_REGION if self.npages >= among * PAGES_PER_REGION else 1
         units, larger = divmod(self.npages // unit, among)
@@ -65,7 +66,7 @@ class MemSlot(NamedTuple):
         return self.base_gfn + first * unit, (units + (number < larger)) * unit
 
     def offsets(self, gfns: Gfns) -> Gfns:
-        """Return where pages lie in the slot; no copy of what may be long if none is needed."""
+        """Return the places of pages in the slot, without a copy where none is necessary."""
         return gfns - self.base_gfn if self.base_gfn else gfns
 
     def gfns(self, offsets: Gfns) -> Gfns:
@@ -77,17 +78,17 @@ class MemSlot(NamedTuple):
 
 
 def write_protect(entries: Bytes, reachable: Which | None = None) -> int:
-    """Clear W wherever it is set on a present leaf; return how often (spte_write_protect).
+    """Clear W of every present leaf that has it; return the number (spte_write_protect).
 
-    TLBs may hold what was `reachable`: all of it (None), or not the sptes of unlinked tables.
+    TLBs may still hold what was `reachable`: everything (None), or no sptes of unlinked tables.
     """
     return _clear(entries, WRITABLE, PRESENT | WRITABLE, reachable)
 
 
 def clear_d(entries: Bytes, reachable: Which | None = None) -> int:
-    """Clear D wherever it is set on a writable leaf; return how often (spte_clear_dirty).
+    """Clear D of every writable leaf that has it; return the number (spte_clear_dirty).
 
-    A TLB that has D cached would let writes go by unlogged until it is flushed.
+    A TLB that has cached D lets writes pass unlogged until it is flushed.
     """
     return _clear(entries, DIRTY, PRESENT | WRITABLE | DIRTY, reachable)
 
@@ -100,7 +101,7 @@ def _clear(entries: Bytes, bit: int, need: int, reachable: Which | None) -> int:
 
 
 def reachable_pages(t: PageTable, slot: MemSlot) -> Which | None:
-    """Which pages of the slot lie in linked tables, shape (pages,); None where all tables are."""
+    """Tell which pages of the slot lie in linked tables, shape (pages,); None if all do."""
     region = t.region[slot.regions]
     if not ((region & (TABLE | CHILD)) == CHILD).any():
         return None
@@ -117,7 +118,7 @@ def set_log(t: PageTable, slot: MemSlot, ones: bool) -> None:
 
 
 def fetch_dirty(t: PageTable, slot: MemSlot) -> Gfns:
-    """Return the gfns whose bit is set, ascending, and leave the bits alone."""
+    """Return the gfns whose bit is set, in ascending order. The bits stay."""
     return slot.gfns(np.flatnonzero(t.page[slot.pages] & LOGGED))
 
 
@@ -127,10 +128,10 @@ def clear_dirty(t: PageTable, gfns: Gfns) -> None:
 
 
 def rearm(t: PageTable, gfns: Gfns, pml: bool) -> int:
-    """Arm the 4 KiB leaves of `gfns` again; return how many were changed.
+    """Arm the 4 KiB leaves of `gfns` again; return the number of changed leaves.
 
-    ``kvm_mmu_write_protect_pt_masked``, or ``kvm_mmu_clear_dirty_pt_masked`` under PML. A leaf
-    that is read-only stays so.
+    ``kvm_mmu_write_protect_pt_masked``, or ``kvm_mmu_clear_dirty_pt_masked`` under PML. A read-only
+    leaf stays read-only.
     """
     bytes_, linked = t.page[gfns], (t.region[gfns >> 9] & TABLE) != 0
     changed = clear_d(bytes_, linked) if pml else write_protect(bytes_, linked)
@@ -142,7 +143,8 @@ def protect_large_over(t: PageTable, gfns: Gfns, keep_mmu_writable: bool) -> int
     """Write-protect the large leaves over `gfns` as the first clear of an all-set bitmap does.
 
     ``kvm_mmu_slot_gfn_write_protect(PG_LEVEL_2M)`` in ``kvm_arch_mmu_enable_log_dirty_pt_masked``
-    protects them as a shadowed page would be and takes mmu_writable, unless told not to.
+    treats them as it would treat a shadowed page. It clears mmu_writable too, unless told
+    otherwise.
     """
     changed = 0
     for entries, shift in ((t.region, 9), (t.giant, 18)):
@@ -156,27 +158,29 @@ def protect_large_over(t: PageTable, gfns: Gfns, keep_mmu_writable: bool) -> int
 
 
 def copied(t: PageTable, gfns: slice | Gfns) -> None:
-    """The pages reach the destination as they are now."""
+    """Record that the destination received the pages in their present state."""
     t.page[gfns] &= ~np.uint8(STALE)
 
 
 def flushed(t: PageTable, pages: slice | Gfns, regions: slice) -> None:
-    """No TLB holds any more of these entries than the tables allow."""
+    """Record that TLBs hold no more of these entries than the tables allow."""
     t.page[pages] &= ~np.uint8(TLB)
     t.region[regions] &= ~np.uint8(TLB)
     t.giant[:] &= ~np.uint8(TLB)
 
 
 def lost_writes(t: PageTable, slot: MemSlot) -> Gfns:
-    """Pages whose newest content nobody will ever send: stale at the destination, not logged."""
+    """Return the pages whose newest content nobody will send: stale at the destination,
+    not logged.
+    """
     state = t.page[slot.pages] & (STALE | LOGGED)
     return slot.base_gfn + np.flatnonzero(state == STALE)
 
 
 def illegal(t: PageTable, slot: MemSlot) -> Gfns:
-    """Pages of a tracked slot that the guest can write unlogged (legality invariant A.4).
+    """Return the pages of a tracked slot that the guest can write unlogged (legality rule, A.4).
 
-    A leaf armed for PML is writable and its write is logged: D is clear.
+    A leaf that PML has armed is writable and its write is logged: D is clear.
     """
     need = PRESENT | WRITABLE | DIRTY
     linked = np.repeat((t.giant[slot.giants] & TABLE) != 0, PAGES_PER_REGION)

@@ -1,4 +1,4 @@
-"""What a shadow page-table entry (spte) holds, bit by bit, and the edits KVM makes to one."""
+"""The bits of a shadow page-table entry (spte), and the edits that KVM makes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ MMU_WRITABLE: Final = 4  # no shadowed page inside: W may be restored without mm
 DIRTY: Final = 8  # the hardware D bit; clear on a writable leaf that PML has armed
 LEAF: Final = PRESENT | WRITABLE | MMU_WRITABLE | DIRTY
 NOT_LEAF: Final = 0xFF ^ LEAF
-ACCESS: Final = PRESENT | WRITABLE | MMU_WRITABLE  # what policies are asked about
-TO_READ: Final = PRESENT  # what an access needs to go through without a fault or a log entry
+ACCESS: Final = PRESENT | WRITABLE | MMU_WRITABLE  # the bits that policies see
+TO_READ: Final = PRESENT  # the bits that an access needs to pass without a fault or a log entry
 TO_WRITE: Final = PRESENT | WRITABLE | DIRTY
 
 LEVEL_1G: Final = 3
 
-# What a TLB may still hold although the entry was taken back; gone at the next flush.
+# What a TLB may still hold although the entry was revoked; the next flush ends it.
 TLB_READ: Final = 64
 TLB_WRITE: Final = 128
 
 # Only in the byte of a page.
 LOGGED: Final = 16  # its bit in the slot's dirty bitmap
-STALE: Final = 32  # written since it was last copied: the destination's version is old
+STALE: Final = 32  # written since the last copy: the destination has an old version
 
 # Only in the bytes of regions and 1 GiB ranges.
 TABLE: Final = 16  # not a leaf: the entry points to a table of 512 entries

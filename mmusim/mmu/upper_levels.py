@@ -1,7 +1,7 @@
-"""Entries above the leaves that are write-protected themselves: a bug of 2.6.37, an idea of 2017.
+"""Write-protected entries above the leaves: a bug of 2.6.37, a proposal of 2017.
 
-x86 looks at W on every level of a walk. The model keeps in each leaf the permission that a walk
-ends with, so accesses need not look up here; what is here decides what faults do and cost.
+x86 checks W on every level of a walk. The model keeps in each leaf the permission at the end of a
+walk, so accesses need not look here. This state decides what faults do and cost.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class UpperLevels(NamedTuple):
 
 
 def forget(u: UpperLevels) -> None:
-    """Nothing is protected any more: other tables are in use."""
+    """Protect nothing any more: other tables are in use."""
     for array in u:
         array[:] = 0
 
 
 def arm(u: UpperLevels, t: PageTable, slot: MemSlot) -> None:
-    """Clear W of the root's entries (Xiao, 2017); before the leaves are write-protected."""
+    """Clear W of the root's entries (Xiao, 2017), before the leaves are write-protected."""
     page = t.page[slot.pages]
     small = ((page & (PRESENT | WRITABLE)) == PRESENT | WRITABLE).reshape(-1, PAGES_PER_REGION)
     u.writable[slot.regions] += small.sum(axis=1)
@@ -59,7 +59,7 @@ def armed(u: UpperLevels, gfn: int) -> bool:
 
 
 def push_down(u: UpperLevels, t: PageTable, gfn: int) -> int:
-    """Set W along the path to `gfn`; return of how many entries W was cleared for that.
+    """Set W along the path to `gfn`; return how many entries lost W for that.
 
     Before an entry gets W back, its children that may be writable lose it.
     """
@@ -83,9 +83,9 @@ def push_down(u: UpperLevels, t: PageTable, gfn: int) -> int:
 
 
 def protect_tables(u: UpperLevels, t: PageTable, slot: MemSlot) -> None:
-    """Clear W of entries that are tables, where their table once held a large spte.
+    """Clear W of table entries whose table once held a large spte.
 
-    What the slot walk of 2.6.37 did by mistake (fixed by e49146dce8c3).
+    The slot walk of 2.6.37 did this by mistake (fixed by e49146dce8c3).
     """
     tables = (t.region[slot.regions] & TABLE) != 0
     suspect = np.repeat(u.had_large, PAGES_PER_REGION)[: len(u.region)]

@@ -1,7 +1,7 @@
-"""What the host's log operations do to all entries of a slot.
+"""Walks of the host's log operations over all entries of a slot.
 
-Each walk returns what it met, from which :mod:`mmusim.costs.log_operations` computes the time.
-They work on the numpy arrays of a :class:`~mmusim.mmu.page_table.PageTable`, not on its views.
+Each walk returns counts, from which :mod:`mmusim.costs.log_operations` computes the time. The
+functions work on the numpy arrays of a :class:`~mmusim.mmu.page_table.PageTable`, not on its views.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BLOCK: Final = 1 << 12
 
 
 class Walk(NamedTuple):
-    """What a walk met: the counts that cost formulas multiply by unit costs."""
+    """The counts of a walk, which cost formulas multiply by unit costs."""
 
     tables: int = 0  # last-level page tables
     leaves: int = 0  # present leaves of every level, after splitting
@@ -50,7 +50,7 @@ class Walk(NamedTuple):
     zapped_4k: int = 0
     zapped_large: int = 0
     zapped_tables: int = 0
-    split_2m: int = 0  # those that a 1 GiB leaf was split into counted
+    split_2m: int = 0  # includes those from 1 GiB leaves
     split_1g: int = 0
 
     @property
@@ -60,10 +60,10 @@ class Walk(NamedTuple):
 
 
 def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool) -> Walk:
-    """Arm a slot: clear W, or D under PML, on small leaves; apply `large` to large ones.
+    """Arm a slot: clear W, or D under PML, of small leaves; apply `large` to large ones.
 
-    kvm_mmu_slot_remove_write_access, kvm_mmu_slot_leaf_clear_dirty: unlinked tables are walked
-    as well, because they are on the list of active shadow pages and in the rmap.
+    kvm_mmu_slot_remove_write_access, kvm_mmu_slot_leaf_clear_dirty. The walk visits unlinked tables
+    too, because they are on the list of active shadow pages and in the rmap.
     """
     page, region, giant = t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants]
     protected = zapped = split_1g = split_2m = 0
@@ -95,8 +95,8 @@ def present(entries: Bytes) -> int:
 def split_slot(t: PageTable, slot: MemSlot, gfns: Gfns | None = None) -> tuple[int, int]:
     """Split the large leaves of the slot, or those over `gfns`, down to 4 KiB.
 
-    kvm_mmu_slot_try_split_huge_pages. TLBs keep the large translation until the next flush.
-    Returns how many 1 GiB and how many 2 MiB leaves were split.
+    kvm_mmu_slot_try_split_huge_pages. TLBs keep the large translation until the next flush. Return
+    how many 1 GiB and how many 2 MiB leaves were split.
     """
     if gfns is None:
         giants, regions = np.arange(*slot.giants.indices(len(t.giant))), None
@@ -112,10 +112,10 @@ def split_slot(t: PageTable, slot: MemSlot, gfns: Gfns | None = None) -> tuple[i
 
 
 def split(t: PageTable, where: Gfns, level: int) -> None:
-    """Replace large leaves by 512 of the level below with their permissions.
+    """Replace large leaves by 512 entries of the level below with their permissions.
 
-    A child table that was unlinked is found again, and what it maps is kept
-    (shadow_mmu_split_huge_page). Done in blocks, so that it takes little memory.
+    The walk finds an unlinked child table again and keeps what it maps
+    (shadow_mmu_split_huge_page). It works in blocks, so that it takes little memory.
     """
     for first in range(0, len(where), BLOCK):
         _split(t, where[first : first + BLOCK], level)
@@ -137,12 +137,12 @@ def _split(t: PageTable, where: Gfns, level: int) -> None:
 
 
 def stale(entries: Bytes) -> Bytes:
-    """What TLBs may hold of leaves that are taken back."""
+    """Record what TLBs may hold of revoked leaves."""
     return np.where(entries & WRITABLE, TLB, TLB_READ).astype(np.uint8)
 
 
 def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
-    """Make the chosen leaves non-present; return how many there were."""
+    """Make the chosen leaves non-present; return their number."""
     old = entries[where]
     held = stale(old) if reachable is None else stale(old) * reachable[where]
     entries[where] = old & ~np.uint8(LEAF) | held
@@ -150,7 +150,7 @@ def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
 
 
 def zap_large(t: PageTable, slot: MemSlot) -> int:
-    """Zap the large leaves of the slot; return how many there were."""
+    """Zap the large leaves of the slot; return their number."""
     zapped = 0
     for entries, counter in ((t.region[slot.regions], PAGES_2M), (t.giant[slot.giants], PAGES_1G)):
         count = zap(entries, (entries & PRESENT) != 0)
@@ -162,7 +162,7 @@ def zap_large(t: PageTable, slot: MemSlot) -> int:
 def zap_collapsible(t: PageTable, slot: MemSlot, backing: int) -> Walk:
     """Zap leaves where a larger one would be allowed (kvm_mmu_zap_collapsible_sptes, 4.1).
 
-    The emptied tables stay linked, as in the kernel; the next fault replaces them.
+    The empty tables stay linked, as in the kernel. The next fault replaces them.
     """
     page, region = t.page[slot.pages], t.region[slot.regions]
     tables = int(np.count_nonzero(region & CHILD))
@@ -199,7 +199,7 @@ def zap_tables(t: PageTable, slot: MemSlot, backing: int) -> Walk:
 def recover_large(t: PageTable, slot: MemSlot, backing: int) -> Walk:
     """Replace tables by writable large leaves in place (recover_huge_pages_range, 6.13).
 
-    A table is replaced if anything below it is mapped; empty ones stay.
+    A table is replaced if anything below it is mapped. Empty tables stay.
     """
     return _replace_tables(t, slot, backing, by=LEAF)
 

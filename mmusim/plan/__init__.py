@@ -1,4 +1,4 @@
-"""Stage 2, Plan: a run, decided. All chance is in it.
+"""Stage 2, Plan: a run before it is simulated. It holds all random decisions.
 
 May import ``config`` and what is below.
 """

@@ -1,4 +1,4 @@
-"""A run, decided: a setting of an experiment, a policy and a seed made concrete."""
+"""A plan: a setting of an experiment, a policy and a seed, made concrete."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.random_streams import Draws, Stream, uniforms
 from mmusim.mmu.slot import MemSlot
 from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
+from mmusim.vmm import NEWEST_QEMU, Qemu
 from mmusim.workload.base import Accesses, Pattern
 from mmusim.workload.page_pass import PagePass
 
 LAPS: Final = 1 << 40
-"""Where the numbers of accesses in laps begin, for each phase that has them."""
+"""Start of the numbers of accesses in laps, for each phase that has laps."""
 
 
 class Program(NamedTuple):
@@ -33,7 +34,7 @@ class Program(NamedTuple):
 
 
 class Interference(NamedTuple):
-    """Something that the host does now and then on the processor of every vCPU."""
+    """Something that the host does from time to time on the processor of every vCPU."""
 
     every: Distribution
     lasts: Distribution
@@ -41,10 +42,10 @@ class Interference(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything a run needs, all chance included. Engines read it and draw nothing else.
+    """Everything that a run needs, with all random decisions. Engines draw nothing else.
 
-    Costs are looked up by what is done and not by when, so two policies on plans of one seed are
-    a paired comparison.
+    Costs are looked up by the act and not by the time. So plans of one seed give a paired
+    comparison of two policies.
     """
 
     vcpus: int
@@ -52,7 +53,7 @@ class Plan:
     pages: int  # all memory of the VM in 4 KiB pages; the slot and what lies beside it
     backing: int  # level of the host's own mappings: 1, 2 or 3
     chosen: Chosen  # policy, kernel and a value on every axis
-    keep_child: bool  # tables that large sptes unlink stay hashed
+    keep_child: bool  # tables that a large spte replaced stay hashed
     driver: Driver
     patterns: tuple[Pattern | None, ...]  # (phases,)
     costs: Mapping[str, Distribution]
@@ -61,9 +62,10 @@ class Plan:
     ring_entries: int = 0  # of each vCPU's dirty ring; 0 is a bitmap
     interference: tuple[Interference, ...] = ()
     prefaulted: bool = True  # the host has memory for all pages before the guest touches them
-    preemptible: bool = False  # the kernel notices waiters and lets them have mmu_lock
+    preemptible: bool = False  # the kernel notices waiters and gives mmu_lock to them
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
+    qemu: Qemu = NEWEST_QEMU
 
     @property
     def policy(self) -> Policy:
@@ -83,8 +85,8 @@ class Plan:
     def program(self, phase: int, cpu: int, lap: int = 0) -> Program:
         """Return what vCPU `cpu` does in a phase; the same at every call.
 
-        In a migration, and where a phase repeats, it is what it does in a lap. There is no telling
-        how many there will be, so their accesses are numbered far away from those of other phases.
+        In a migration, and where a phase repeats, this is one lap. The number of laps is unknown
+        beforehand, so their accesses have numbers far away from those of other phases.
         """
         pattern = self.patterns[phase]
         assert pattern is not None, f"vCPUs do nothing in phase {phase}"
@@ -107,20 +109,20 @@ class Plan:
         )
 
     def _part(self, phase: int, cpu: int) -> tuple[int, int]:
-        """Return where the memory of a vCPU begins in a phase, and how many pages it has."""
+        """Return the first gfn of a vCPU's memory in a phase, and its number of pages."""
         spec = self.driver.phases[phase]
         if isinstance(spec, Touch) and spec.overlap:
             return self.slot.base_gfn, self.slot.npages
         return self.slot.part(cpu, self.vcpus)
 
     def accesses(self) -> int | None:
-        """Return how many accesses all vCPUs make; None if nobody knows how many laps there are."""
+        """Return the number of accesses of all vCPUs; None if the number of laps is unknown."""
         if any(isinstance(p, Migrate) or getattr(p, "repeat", False) for p in self.driver.phases):
             return None
         return sum(self._accesses_before(len(self.patterns), cpu) for cpu in range(self.vcpus))
 
     def _accesses_before(self, phase: int, cpu: int) -> int:
-        """How many accesses a vCPU makes in earlier phases, those of migrations apart."""
+        """Number of accesses of a vCPU in earlier phases, without those of migrations."""
         return sum(
             pattern.length(self._part(number, cpu)[1])
             for number, pattern in enumerate(self.patterns[:phase])
@@ -134,8 +136,8 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
     Raises
     ------
     ConfigError
-        If no policy has that name, it does not fit the setting, or a phase would let the guest do
-        nothing.
+        If no policy has that name, if it does not fit the setting, or if the guest does nothing
+        in a phase.
     """
     e = setting.experiment
     try:
@@ -167,6 +169,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         preemptible=e.vm.preemption == "full",
         need_resched_ns=round(e.host.need_resched or 0),
         executable=e.vm.kept_small,
+        qemu=e.qemu,
     )
 
 

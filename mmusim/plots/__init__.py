@@ -6,6 +6,7 @@ that `mmusim plot` draws by name are in :mod:`mmusim.plots.catalogue`.
 """
 
 from mmusim.plots.across import across
+from mmusim.plots.benchmarks import benchmarks
 from mmusim.plots.growth import growth
 from mmusim.plots.lanes import timeline
 from mmusim.plots.latencies import ecdf, latencies
@@ -22,6 +23,7 @@ from mmusim.plots.utilisation import utilisation
 __all__ = [
     "across",
     "against_theory",
+    "benchmarks",
     "decomposition",
     "ecdf",
     "growth",

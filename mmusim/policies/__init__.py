@@ -1,7 +1,7 @@
 """Dirty-logging policies, one idea per file.
 
-A new file in this folder is found by itself; an installed package adds policies through the
-entry point group ``mmusim.policies``. Neither needs a line changed here.
+This package finds a new file in its folder by itself. An installed package adds policies through
+the entry point group ``mmusim.policies``. Neither needs a change here.
 """
 
 import importlib

@@ -1,6 +1,6 @@
-"""The five choices a dirty-logging policy is made of (domain, B.1).
+"""The five axes of a dirty-logging policy (domain, B.1).
 
-Every value lives here once, with what it means; ``policies/choices.py`` says which go together.
+Every value stands here once, with its meaning. ``policies/choices.py`` says which go together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Axis(Enum):
 
 
 class Large(Axis):
-    """What becomes of large sptes when the log is armed, and of those in a fault's way."""
+    """What happens to large sptes when the log is armed, and to those that block a fault."""
 
     ZAP = "zap", "arming the log destroys them"
     READ_ONLY = "read-only", "they stay, read-only, and the first write drops them"
@@ -38,7 +38,7 @@ class Large(Axis):
 
 
 class Tracking(Axis):
-    """How the next write of a small page is noticed."""
+    """How the kernel notices the next write of a small page."""
 
     WRITE_PROTECT = "write-protect", "W is cleared; the write faults"
     PML = "pml", "D is cleared; the processor logs the write in a buffer of 512 pages"

@@ -1,4 +1,4 @@
-"""What a dirty-logging policy is: choices on the axes, and pure decisions about one spte."""
+"""A dirty-logging policy: choices on the axes, and pure decisions about one spte."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from mmusim.policies.packages import failures
 
 
 class Policy:
-    """What protect time and fault time do to one spte, and which choices go with it.
+    """The decisions about one spte at protect time and fault time, and the choices that go with
+    them.
 
-    A policy never waits, never draws a random number and never sees the clock: it is a pure
-    function of the entry it is shown, so its whole behaviour is a small table
-    (:func:`tabulate`). Subclass with ``name="kebab-case"`` to register it; subclasses without a
-    name can be simulated but not named in a configuration. A policy that leaves an axis open gets
-    what the experiment or the kernel says, and its decisions too.
+    A policy never waits, draws no random number and never sees the clock. It is a pure function of
+    the entry, so a small table holds its whole behaviour (:func:`tabulate`). Subclass with
+    ``name="kebab-case"`` to register a policy; a configuration cannot name a subclass without a
+    name. A policy that leaves an axis open gets the value of the experiment or of the kernel, with
+    its decisions.
     """
 
     name: ClassVar[str] = ""
     commits: ClassVar[tuple[str, ...]] = ()
-    """Where the kernel does it: commit ids and releases."""
+    """Commits and releases of the kernel that do this."""
     choices: ClassVar[Mapping[str, Axis]] = {}
     """The axes that the policy decides, by name."""
     kernel: ClassVar[Kernel | None] = None
     """The release that the policy stands for, if it is one."""
     tracks: ClassVar[bool] = True
-    """False: dirty logging is never switched on; the baseline of every jitter metric."""
+    """False: dirty logging is never enabled. This is the baseline of every jitter metric."""
     beyond_mainline: ClassVar[bool] = False
-    """Proposed, never merged: the rules about large sptes in mainline do not bind it."""
+    """Proposed and never merged: the rules of mainline about large sptes do not bind it."""
     get_walk: ClassVar[GetWalk | None] = None
-    """Which sptes a get re-arms, if not those that the kernel does."""
+    """Which sptes a get re-arms, if this differs from the kernel."""
     zaps_all_at_enable: ClassVar[bool] = False
-    """Switching logging on zaps every table of the VM in the place of arming them."""
+    """Enabling zaps every table of the VM instead of arming them."""
     protects_tables: ClassVar[bool] = False
     """The bug that e49146dce8c3 fixed: the walk of a get clears W of entries that are tables."""
     protects_root: ClassVar[bool] = False
-    """Arming clears W in the top entries only; faults push it down."""
+    """Arming clears W in the top entries only. Faults push it down."""
     _registry: ClassVar[dict[str, type[Policy]]] = {}
 
     def __init_subclass__(
@@ -78,20 +79,20 @@ class Policy:
         return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
 
     def protect(self, spte: Spte) -> Edit:
-        """Decide what arming the log does to a present leaf."""
+        """Decide how arming the log changes a present leaf."""
         raise NotImplementedError(f"policy {self.name!r} does not say what protect time does")
 
     def blocked(self, spte: Spte) -> Edit:
-        """Decide what a fault does to a large leaf that is in the way of a small one."""
+        """Decide how a fault changes a large leaf that blocks a small one."""
         del spte
         return Edit.ZAP
 
     def fast_path(self, spte: Spte, tracked: bool) -> bool:
         """Decide whether a write fault on a read-only leaf may be fixed without mmu_lock.
 
-        The default is ``fast_page_fault`` as of Linux 3.16 (c126d94f2c90): any leaf of which the
-        MMU itself has no reason to forbid writes, but no large one of a slot that logs, where one
-        bit of the log cannot stand for 512 pages.
+        The default is ``fast_page_fault`` as of Linux 3.16 (c126d94f2c90). It fixes any leaf of
+        which the MMU itself has no reason to forbid writes, but no large leaf of a slot that logs,
+        where one bit of the log cannot stand for 512 pages.
         """
         return spte.mmu_writable and (spte.level == Level.SMALL or not tracked)
 
@@ -100,7 +101,7 @@ RENAMED: Final = {
     "eager-split": "eager_page_split", "eager-split-legacy": "eager_page_split-legacy",
     "init-all-set": "initially-all-set",
 }  # fmt: skip
-"""Policies by the names that they had until version 0.1."""
+"""Old names of policies, until version 0.1."""
 
 
 def decides(policy: Policy) -> bool:
@@ -114,14 +115,15 @@ def policies() -> dict[str, type[Policy]]:
 
 
 def policy_named(name: str) -> Policy:
-    """Return the policy called `name`: ``linux-6.1``, ``eager_page_split+pml``.
+    """Return the policy with this name: ``linux-6.1``, ``eager_page_split+pml``.
 
-    A name with plus signs combines policies, of which each decides other axes.
+    A name with plus signs combines policies that decide different axes.
 
     Raises
     ------
     ConfigError
-        If there is none, with the nearest known name; or if two parts contradict each other.
+        If there is no such policy; the message names the nearest known name. Also if two parts
+        contradict each other.
     """
     parts = [_part(part) for part in name.split("+")]
     return parts[0] if len(parts) == 1 else combined(name, parts)
@@ -142,14 +144,14 @@ def _part(name: str) -> Policy:
 
 
 def preset(kernel: Kernel) -> Policy:
-    """Return the policy of a release: whatever that kernel does by default."""
+    """Return the policy of a release: the defaults of that kernel."""
     text = f"What {kernel.name} does by default; the last changes: {kernel.latest()}."
     body = {"kernel": kernel, "__doc__": text, "commits": (kernel.name,)}
     return _made(kernel.name, body)
 
 
 def combined(name: str, parts: list[Policy], kernel: Kernel | None = None) -> Policy:
-    """Return one policy that is all of `parts`; `kernel` is the release where it is decided.
+    """Return one policy that combines `parts`; `kernel` is the release where that is decided.
 
     Raises
     ------

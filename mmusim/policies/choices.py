@@ -85,7 +85,9 @@ RULES: Final = (
         "with all bits set nothing is armed before the first clear",
     ),
 )  # fmt: skip
-"""What mainline does not have. What it had once and dropped may be combined with newer things."""
+"""Combinations that mainline lacks. Behaviour that it once had may be combined with newer
+things.
+"""
 
 
 def objections(c: Choices, kernel: Kernel, beyond_mainline: bool = False) -> Iterator[Rule]:
@@ -107,7 +109,7 @@ def every_choice() -> Iterator[Choices]:
 
 
 def nearest_legal(wanted: Choices, kernel: Kernel) -> Choices:
-    """Return the legal choices with the fewest changes; of equals, with the earliest axis kept."""
+    """Return the legal choices with the fewest changes. Among equals, the earliest axis stays."""
     return max(
         (c for c in every_choice() if legal(c, kernel)),
         key=lambda c: (
@@ -129,7 +131,9 @@ class Chosen(NamedTuple):
     choices: Choices
 
     def tables(self) -> Tables:
-        """Tabulate the policy; a kernel that splits in faults does so where no policy differs."""
+        """Tabulate the policy. A kernel that splits in faults does so where the policy does not
+        differ.
+        """
         tables = tabulate(self.policy)
         if self.choices.large in _BITS_SET and self.kernel.splits_on_fault(self.choices.mmu):
             return tables._replace(blocked=int(Edit.SPLIT))
@@ -143,18 +147,18 @@ def choose(
     mmu: Mmu | None = None,
     reporting: Reporting | None = None,
 ) -> Chosen:
-    """Decide every axis for the policy called `name`, or given itself.
+    """Decide every axis for a policy, given by name or as itself.
 
-    What the policy leaves open is taken from the arguments, and what these leave open (None) is
-    what the kernel does by default.
+    The arguments decide what the policy leaves open. The defaults of the kernel decide the rest
+    (None).
 
     Raises
     ------
     ConfigError
         If there is no such policy or kernel.
     MisfitError
-        If policy and arguments contradict each other or the choices are illegal together; with
-        the reason and the nearest legal combination.
+        If policy and arguments contradict each other, or if the choices are illegal together. The
+        message gives the reason and the nearest legal combination.
     """
     policy = policy_named(name) if isinstance(name, str) else name
     release = policy.kernel or kernel_named(kernel or DEFAULT_KERNEL)
@@ -220,11 +224,11 @@ def _illegal(
 
 
 _KEYS: Final = {"reporting": "driver.manual_protect", "mmu": "vm.mmu"}
-"""Where an experiment decides an axis that the policy leaves open."""
+"""The key of an experiment that decides an axis which the policy leaves open."""
 
 
 def _large_of(policy: Policy) -> Large | None:
-    """Return what a policy with decisions of its own does to large sptes."""
+    """Return how a policy with decisions of its own treats large sptes."""
     if not decides(policy) or not policy.tracks:
         return None
     leaf = Spte(Level.LARGE, present=True, writable=True, mmu_writable=True)
@@ -240,7 +244,7 @@ _ROWS: Final = {
     Large.ZAP: "eager-drop", Large.READ_ONLY: "lazy-drop", Large.SPLIT_ON_FAULT: "split-on-fault",
     Large.EAGER_SPLIT: "eager_page_split", Large.DEFERRED: "deferred",
 }  # fmt: skip
-"""The policy that has the decisions for each way to treat large sptes."""
+"""The policy that has the decisions for each treatment of large sptes."""
 
 
 def _complete(policy: Policy, large: Large, kernel: Kernel) -> Policy:

@@ -8,10 +8,10 @@ from mmusim.policies.base import Policy
 
 
 class EagerDrop(Policy, name="eager-drop", choices=(Large.ZAP,)):
-    """Large sptes are zapped at protect time; afterwards even a read of the region faults.
+    """Large sptes are zapped at protect time. Then even a read of the region faults.
 
     Every page then faults once at 4 KiB, and a read fault maps the page writable and reports it
-    dirty (a false dirty page). The zap itself is cheap: what it costs is the faults that follow.
+    dirty (a false dirty page). The zap itself is cheap. The faults that follow are the cost.
     """
 
     commits: ClassVar[tuple[str, ...]] = (
@@ -21,7 +21,7 @@ class EagerDrop(Policy, name="eager-drop", choices=(Large.ZAP,)):
     )
 
     def protect(self, spte: Spte) -> Edit:
-        """Zap what is large (drop_large_spte in spte_write_protect), clear W on the rest."""
+        """Zap large sptes (drop_large_spte in spte_write_protect), clear W of the others."""
         return Edit.ZAP if spte.level == Level.LARGE else Edit.WRITE_PROTECT
 
     def fast_path(self, spte: Spte, tracked: bool) -> bool:

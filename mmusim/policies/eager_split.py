@@ -8,12 +8,12 @@ from mmusim.policies.lazy_drop import LazyDrop
 
 
 class EagerSplit(LazyDrop, name="eager_page_split", choices=(Large.EAGER_SPLIT,)):
-    """Large sptes are split into 512 small ones at protect time; reads never fault.
+    """Large sptes are split into 512 small ones at protect time. Reads never fault.
 
-    The first write of each page takes the lockless fast path, or none under PML. What it costs is
-    paid when logging is switched on: some 20 to 30 us and a page of memory per 2 MiB. With
-    initially-all-set it is paid at the first clear of a range. TDP MMU since 5.18, nested since
-    6.0; the module parameter eager_page_split, on by default, is ignored elsewhere.
+    The first write of each page takes the lockless fast path, or no fault under PML. Enabling pays
+    the cost: about 20 to 30 us and one page of memory per 2 MiB. With initially-all-set the first
+    clear of a range pays it. TDP MMU since 5.18, nested since 6.0. Elsewhere the kernel ignores its
+    module parameter eager_page_split, which is on by default.
     """
 
     commits: ClassVar[tuple[str, ...]] = (
@@ -23,7 +23,7 @@ class EagerSplit(LazyDrop, name="eager_page_split", choices=(Large.EAGER_SPLIT,)
     )
 
     def protect(self, spte: Spte) -> Edit:
-        """Split what is large (kvm_mmu_slot_try_split_huge_pages), clear W on the rest."""
+        """Split large sptes (kvm_mmu_slot_try_split_huge_pages), clear W of the others."""
         return Edit.SPLIT if spte.level == Level.LARGE else Edit.WRITE_PROTECT
 
 
@@ -32,8 +32,8 @@ class EagerSplitLegacy(
 ):
     """Eager page splitting in the legacy MMU as posted in February 2022; not merged.
 
-    The series "Extend Eager Page Splitting to the shadow MMU" (David Matlack) split through the
-    rmap, under mmu_lock held for write. What was merged in 6.0 (ada51a9de737) does so for nested
+    The series "Extend Eager Page Splitting to the shadow MMU" (David Matlack) splits through the
+    rmap, with mmu_lock held for write. The version merged in 6.0 (ada51a9de737) does so for nested
     guests only.
     """
 

@@ -12,7 +12,7 @@ from mmusim.policies.axes import Large, Lock, Mmu
 
 
 class Disable(Enum):
-    """What switching logging off does to the small sptes."""
+    """What disabling does to the small sptes."""
 
     KEEP_SMALL = "nothing: a later fault that may map large replaces them"
     ZAP_SMALL = "zap them where a large one is allowed; their tables stay"
@@ -21,7 +21,7 @@ class Disable(Enum):
 
 
 class EnableWalk(Enum):
-    """How a slot is walked when logging is switched on; decides what the walk costs."""
+    """How enabling walks a slot; this decides the cost of the walk."""
 
     ACTIVE_TABLES = "512 entries of every shadow page of the slot"
     RMAP = "one rmap head per gfn and level"
@@ -79,8 +79,8 @@ class Kernel:
     def flushes_while_disabling(self, mmu: Mmu) -> str:
         """After every `leaf` that the TDP MMU zaps, every `table` since 5ba7c4c6d1c7 (5.19).
 
-        Empty where there is one flush for all: with an rmap, and in the TDP MMU since the series
-        that ended in 13e2e4f62a4b (6.13; 131,072 flushes became 76).
+        Empty if there is one flush for all: with an rmap, and in the TDP MMU since the series that
+        ended in 13e2e4f62a4b (6.13; 131,072 flushes became 76).
         """
         if mmu is not Mmu.TDP or self.release >= (6, 13):
             return ""
@@ -113,10 +113,10 @@ class Kernel:
         return self.release >= ((5, 15) if mmu is Mmu.TDP else (3, 6))
 
     def fast_fault_at_target_level_only(self) -> bool:
-        """The lockless walk stops at the level a new mapping would have.
+        """The lockless walk stops at the level that a new mapping would have.
 
-        So a small read-only spte where a large one is allowed takes the slow path, which is how
-        large sptes come back in kernels before 4.1. Modern kernels walk down to the leaf.
+        So a small read-only spte where a large one is allowed takes the slow path. That is how
+        large sptes return in kernels before 4.1. Modern kernels walk down to the leaf.
         """
         return self.release < (4, 10)
 
@@ -126,7 +126,7 @@ class Kernel:
         return ", ".join(text for since, text in HISTORY if since == release)
 
     def history(self) -> str:
-        """What of dirty logging is in this release, oldest first."""
+        """The changes about dirty logging that this release has, oldest first."""
         new = [text for release, text in HISTORY if release <= self.release]
         return "It has: " + "; ".join(new) + "."
 
@@ -168,11 +168,12 @@ RELEASES: Final = tuple(
         *((7, minor) for minor in range(4)),
     ]
 )
-"""Every release that is known, oldest first: the one place where a new one is added. The oldest is
-the first whose large sptes are not write-protected but destroyed (38187c830cab)."""
+"""Every known release, oldest first. Add a new release here and nowhere else. The oldest is the
+first that destroys large sptes instead of write-protecting them (38187c830cab).
+"""
 OLDEST, NEWEST = RELEASES[0], RELEASES[-1]
 DEFAULT_KERNEL: Final = NEWEST.name
-"""Where neither the experiment nor the policy names one."""
+"""The release that applies when neither the experiment nor the policy names one."""
 PRESETS: Final = tuple(
     Kernel(release)
     for release in [
@@ -180,21 +181,21 @@ PRESETS: Final = tuple(
         (6, 1), (6, 2), (6, 13),
     ]
 )  # fmt: skip
-"""Releases at which something changed; any other can be named the same way."""
+"""Releases at which something changed. Every other release has a name of the same form."""
 
 
 def first_release(release: tuple[int, ...]) -> str:
-    """Return the name of the first preset that has what came in `release`."""
+    """Return the name of the first preset that has what `release` brought."""
     return next(kernel.name for kernel in PRESETS if kernel.release >= release)
 
 
 def kernel_named(name: str) -> Kernel:
-    """Return the kernel called `name`, any release written ``linux-5.4`` or ``linux-2.6.38``.
+    """Return the kernel with this name; any release, written ``linux-5.4`` or ``linux-2.6.38``.
 
     Raises
     ------
     ConfigError
-        If no release that is known has the name.
+        If no known release has the name.
     """
     found = _BY_NAME.get(name)
     if found is None:
@@ -209,7 +210,7 @@ def kernel_named(name: str) -> Kernel:
 
 
 def nearest_release(name: str) -> str:
-    """Return the remedy for an unknown release: the newest if it is newer, or the way to write."""
+    """Return the remedy for an unknown release: the newest release, or the correct spelling."""
     number = re.match(r"linux-(\d{1,9})\.", name)
     if number and int(number[1]) >= NEWEST.release[0]:
         return f"take the newest that is known, {NEWEST.name!r}"

@@ -10,10 +10,10 @@ from mmusim.policies.base import Policy
 class LazyDrop(Policy, name="lazy-drop", choices=(Large.READ_ONLY,)):
     """Large sptes stay, read-only, until the first write to their region drops them.
 
-    "Moves some work from protect-time to fault-time, so it reduces jitter" (Avi Kivity). Reads
-    need no fault as long as nobody writes to the region. Posted in November 2012, merged as
-    caf6900f2d8a, reverted by 6b73a96065e8 because the fast path made large sptes writable and
-    logged one page of 512, merged again with the level check below.
+    "Moves some work from protect-time to fault-time, so it reduces jitter" (Avi Kivity). Reads need
+    no fault while nobody writes to the region. Posted in November 2012, merged as caf6900f2d8a,
+    reverted by 6b73a96065e8, because the fast path made large sptes writable and logged one page of
+    512. Merged again with the level check below.
     """
 
     commits: ClassVar[tuple[str, ...]] = (
@@ -34,9 +34,9 @@ class LazyDrop(Policy, name="lazy-drop", choices=(Large.READ_ONLY,)):
 class LazyDrop2013(LazyDrop, name="lazy-drop-2013"):
     """The patch as it was merged in January 2013 and reverted in February: it loses writes.
 
-    fast_page_fault makes a large read-only spte writable and logs only the page that faulted; the
-    other 511 can be written unlogged (bug 54061: migration failed). Runs end with an error that
-    says so. Here to show that the check finds it.
+    fast_page_fault makes a large read-only spte writable and logs only the page that faulted. The
+    guest can write the other 511 unlogged (bug 54061: migration failed). Runs end with an error
+    that says so. The policy is here to show that the check finds it.
     """
 
     commits: ClassVar[tuple[str, ...]] = (

@@ -5,10 +5,10 @@ from mmusim.policies.base import Policy
 
 
 class Legacy(Policy, name="legacy", choices=(Mmu.LEGACY,)):
-    """Direct paging with an rmap: slow faults and all walks hold mmu_lock alone.
+    """Direct paging with an rmap: slow faults and all walks hold mmu_lock exclusively.
 
-    A fault on 4 KiB backing maps eight neighbours at once where the slot is not tracked; a table
-    that a large spte unlinked stays hashed and is linked again. In use with kvm.tdp_mmu=0.
+    A fault on 4 KiB backing maps eight neighbours at once if the slot is not tracked. A table that
+    a large spte replaced stays hashed and is linked again. In use with kvm.tdp_mmu=0.
     """
 
     commits = ("before 71ba3f3189c7 (5.15)",)
@@ -32,15 +32,15 @@ class Tdp(Policy, name="tdp", choices=(Mmu.TDP,)):
 class Shadow(Policy, name="shadow", choices=(Mmu.SHADOW,)):
     """Shadow paging, on a host without EPT or NPT: no lockless path, no PML, no eager splitting.
 
-    Every fault holds mmu_lock alone. Guest page tables are shadowed and write-protected for that;
-    experiments/unshadow-livelock shows where it leads.
+    Every fault holds mmu_lock exclusively. KVM shadows and write-protects guest page tables.
+    experiments/unshadow-livelock shows a consequence.
     """
 
     commits = ("2.6.20 and before",)
 
 
 class Nested(Policy, name="nested", choices=(Mmu.NESTED,)):
-    """The guest is itself a guest's guest: its L1's EPT or NPT is shadowed through the rmap.
+    """The guest is the guest of a guest: KVM shadows the EPT or NPT of L1 through the rmap.
 
     As shadow paging, but large sptes are split eagerly since 6.0.
     """

@@ -5,9 +5,9 @@ from mmusim.policies.base import Policy
 
 
 class NoLogging(Policy, name="none"):
-    """Dirty logging is never switched on: large writable mappings, no fault after populate.
+    """Dirty logging is never enabled: large writable mappings, no fault after populate.
 
-    The denominator of every jitter metric, not a way to migrate.
+    This is the denominator of every jitter metric and not a way to migrate.
     """
 
     tracks = False

@@ -1,7 +1,7 @@
 """Policies of other packages, found through their entry points.
 
-A package that cannot be loaded is passed over with a warning, so that everything that does not
-need it goes on; who asks for a policy that is missing is told of it.
+A package that fails to load causes a warning. Everything that does not need it goes on. A request
+for a missing policy names the package.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LOG = logging.getLogger("mmusim")
 
 
 def load_outside() -> None:
-    """Load every installed policy; what fails is noted and warned of."""
+    """Load every installed policy; record and report each failure."""
     for entry in entry_points(group=GROUP):
         package = "a package" if entry.dist is None else f"package {entry.dist.name!r}"
         source = f"{package}, entry point {entry.name!r} ({entry.value})"
@@ -28,12 +28,14 @@ def load_outside() -> None:
         problem = _load(entry)
         if problem:
             note_failure(f"{source}: {problem}")
-            if multiprocessing.parent_process() is None:  # worker processes would say it again
+            if (
+                multiprocessing.parent_process() is None
+            ):  # worker processes would repeat the warning
                 _LOG.warning("%s: %s; its policies are left out", source, problem)
 
 
 def _load(entry: EntryPoint) -> str:
-    """Load an entry point; return what is wrong with it, or nothing."""
+    """Load an entry point; return the error, or nothing."""
     try:
         loaded = entry.load()
     except (Exception, SystemExit) as error:

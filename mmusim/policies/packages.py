@@ -1,4 +1,4 @@
-"""Which package a policy comes from, and what is wrong with it, in words."""
+"""Which package a policy comes from, and what is wrong with it, as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Final
 
-_packages: dict[str, str] = {}  # module -> the package and entry point that it comes from
+_packages: dict[str, str] = {}  # module -> its package and entry point
 _failures: list[str] = []
 _ROOT: Final = str(Path(__file__).parents[1])
 

@@ -8,11 +8,11 @@ from mmusim.policies.lazy_drop import LazyDrop
 
 
 class SplitOnFault(LazyDrop, name="split-on-fault", choices=(Large.SPLIT_ON_FAULT,)):
-    """Large sptes stay, read-only, until the first write splits them; reads never fault.
+    """Large sptes stay, read-only, until the first write splits them. Reads never fault.
 
-    The fault handler of the TDP MMU links a table of 512 read-only sptes in the place of the large
-    one and makes the written page writable: no flush, and the other 511 pages stay mapped. What
-    Linux does since 6.2 where eager page splitting is off.
+    The fault handler of the TDP MMU replaces the large spte by a table of 512 read-only sptes and
+    makes the written page writable. It does not flush, and the other 511 pages stay mapped. Linux
+    does this since 6.2 where eager page splitting is off.
     """
 
     commits: ClassVar[tuple[str, ...]] = ("c4b33d28ea51 (6.2)",)

@@ -1,4 +1,4 @@
-"""A policy as engines read it: asked once about every leaf there can be."""
+"""A policy as engines read it, tabulated over every leaf that can exist."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mmusim.policies.packages import described, source_of
 
 
 class Tables(NamedTuple):
-    """A policy, asked about every leaf there can be; what engines read.
+    """The decisions of a policy about every leaf that can exist. Engines read them.
 
-    The indices of `fast_path` are tracked, large, and the bits P, W and mmu_writable of the leaf.
-    A 1 GiB leaf is asked about as any large one.
+    The indices of `fast_path` are tracked, large, and the bits P, W and mmu_writable of the leaf. A
+    1 GiB leaf counts as a large leaf.
     """
 
     protect_large: int  # Edit for a present large leaf when the log is armed
-    blocked: int  # Edit for a large leaf in the way of a small one
+    blocked: int  # Edit for a large leaf that blocks a small one
     fast_path: tuple[tuple[tuple[bool, ...], ...], ...]
 
 
@@ -34,7 +34,8 @@ def ask(policy: Policy, hook: str, *about: object) -> Any:
     Raises
     ------
     ConfigError
-        If its code raises, or answers with something else; with its package, file and line.
+        If the policy's code raises, or returns something else. The message names package, file and
+        line.
     """
     function = getattr(type(policy), hook)
     key, expected = f"policies.{policy.name}", bool if hook == "fast_path" else Edit
@@ -59,13 +60,13 @@ def ask(policy: Policy, hook: str, *about: object) -> Any:
 
 
 def tabulate(policy: Policy) -> Tables:
-    """Ask the policy about every leaf.
+    """Tabulate the policy over every leaf.
 
     Raises
     ------
     ConfigError
-        If it treats small leaves otherwise than by clearing W, or large ones unequally, which no
-        engine supports.
+        If the policy does not clear W of small leaves, or treats large leaves unequally. No engine
+        supports that.
     """
 
     def fast(spte: Spte, tracked: bool) -> bool:

@@ -7,7 +7,7 @@ from mmusim.policies.base import Policy
 class WriteProtect(Policy, name="write-protect", choices=(Tracking.WRITE_PROTECT,)):
     """W of small sptes is cleared, and the next write of the page faults.
 
-    What everything but an Intel host with PML does; the fault is lockless since 3.6.
+    Every host does this, except Intel hosts with PML. The fault is lockless since 3.6.
     """
 
     commits = ("2.6.28 and before", "c7ba5b48cc8d (3.6, lockless)")
@@ -16,11 +16,11 @@ class WriteProtect(Policy, name="write-protect", choices=(Tracking.WRITE_PROTECT
 class Pml(Policy, name="pml", choices=(Tracking.PML,)):
     """Page-modification logging: D of small sptes is cleared, the processor logs the next write.
 
-    No fault: the gpa goes into a buffer of 512 entries of the vCPU, which is drained into the log
-    at every exit, and the write after the 512th exits because the buffer is full. Get and clear
-    kick every vCPU first so that buffers drain. Large sptes are still write-protected and cost one
-    fault each. Pages that a fault installs have D set and are marked dirty by software. Intel
-    hosts since 4.0; shadow pages, nested ones too, are write-protected instead.
+    There is no fault. The gpa goes into a buffer of 512 entries of the vCPU. Each exit drains it
+    into the log, and the write after the 512th exits because the buffer is full. Get and clear
+    first kick every vCPU so that buffers drain. Large sptes are write-protected and cost one fault
+    each. Pages that a fault installs have D set, and software marks them dirty. Intel hosts since
+    4.0. Shadow pages, also nested ones, are write-protected instead.
     """
 
     commits = ("843e4330573c (4.0)", "88178fd4f718 (4.0)")

@@ -1,4 +1,4 @@
-"""Walks over everything: how it began, and how it might have become."""
+"""Walks over everything: the first implementation, and a proposal."""
 
 from typing import ClassVar
 
@@ -11,8 +11,8 @@ from mmusim.policies.lazy_drop import LazyDrop
 class WpAllLevels(EagerDrop, name="wp-all-levels", choices=(Large.ZAP,)):
     """Linux up to 2.6.37: enabling zaps every table of the VM; a get walks every entry of them.
 
-    Each get that finds one bit set clears W on all 512 entries of every shadow page of the slot,
-    under one hold of mmu_lock, so pages that nobody wrote fault again too.
+    Each get that finds a set bit clears W of all 512 entries of every shadow page of the slot,
+    under one hold of mmu_lock. So pages that nobody wrote fault again too.
     """
 
     commits: ClassVar[tuple[str, ...]] = ("up to 2.6.37", "e49146dce8c3 (2.6.38)")
@@ -24,9 +24,10 @@ class WpAllLevels(EagerDrop, name="wp-all-levels", choices=(Large.ZAP,)):
 class WpAllLevelsBug(WpAllLevels, name="wp-all-levels-bug"):
     """wp-all-levels with the bug of 2.6.37: entries that point to tables lose W as well.
 
-    The fault code assumes that they are writable, finds the leaf in order and repairs nothing, so
-    the guest faults on the same write forever; runs end with that error. It strikes where a table
-    once held a large spte of the slot. Fixed by e49146dce8c3: skip what is not of level 1.
+    The fault code assumes that they are writable. It finds the leaf in order and repairs nothing,
+    so the guest faults on the same write for ever; runs end with that error. The bug strikes where
+    a table once held a large spte of the slot. e49146dce8c3 fixed it: the walk skips tables above
+    level 1.
     """
 
     commits: ClassVar[tuple[str, ...]] = ("up to 2.6.37", "e49146dce8c3 (2.6.38, the fix)")
@@ -37,7 +38,8 @@ class RmapSparse(EagerDrop, name="rmap-sparse"):
     """As eager-drop, and a get re-arms the dirty pages only, each through its rmap.
 
     Takuya Yoshikawa's change: a get costs a test per bitmap word and 20 to 30 ns per dirty page,
-    not a walk over all sptes. 3.3 did so where dirty pages were few, every kernel since 3.5.
+    and no walk over all sptes. 3.3 did so where few pages were dirty, every kernel since 3.5 does
+    so always.
     """
 
     commits: ClassVar[tuple[str, ...]] = (
@@ -51,10 +53,10 @@ class RmapSparse(EagerDrop, name="rmap-sparse"):
 class WpAllRoot(LazyDrop, name="wp-all-root", choices=(Large.READ_ONLY,)):
     """Clear W in the top entries only and push it down in faults; proposed, never merged.
 
-    x86 looks at W on every level, so 512 entries arm any amount of memory: 9 s became 0.5 s for
-    2 TiB. A write fault goes down the path and at each level clears W of the children that may be
-    writable before it sets W of the entry. All work at fault time: the best protect-time jitter
-    and the worst tail. Every get arms the whole slot again.
+    x86 checks W on every level, so 512 entries arm any amount of memory: 9 s became 0.5 s for 2
+    TiB. A write fault goes down the path. At each level it clears W of the children that may be
+    writable before it sets W of the entry. Faults do all the work: the best protect-time jitter and
+    the worst tail. Every get arms the whole slot again.
     """
 
     commits: ClassVar[tuple[str, ...]] = (

@@ -14,6 +14,7 @@ from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.stats.hosts import OverHosts
 from mmusim.stats.marks import EXPLAINED
+from mmusim.stats.outcomes import Answer
 from mmusim.vocabulary import METRICS
 
 FAMILIES: Final = ("latency", "request", "read", "write", "stall")
@@ -51,7 +52,7 @@ def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
                     "worst": _extreme(metric, runs),
                     "ratio": "1" if c is None else _estimate(c),
                     "95 %": "" if c is None else _bounds(c),
-                    "outcome": "baseline" if c is None else str(c.answer),
+                    "outcome": "baseline" if c is None else _short(c.answer),
                     "holds": "" if c is None or c.over_hosts is None else _holds(c.over_hosts),
                 }
             )
@@ -106,6 +107,12 @@ def notes(outcome: Outcome) -> Iterator[str]:
     for mark in sorted(marks):
         star = "" if mark == "few seeds" else "*: "
         yield f"{star}{EXPLAINED[mark]}."
+    margin = f"{100 * found[0].answer.matters:.3g} %"
+    if any(c.answer.small for c in found):
+        yield f"small: the difference is real, but below what matters ({margin})."
+    for why in dict.fromkeys(c.answer.why for c in found if c.answer.why):
+        if why not in EXPLAINED.values():
+            yield f"unknown: {why}."
     seeds = min(c.baseline_mean.seeds for c in found)
     if seeds >= 5:
         yield (
@@ -177,6 +184,13 @@ def _estimate(c: Comparison) -> str:
     if c.ratio is not None:
         return f"{c.ratio.estimate:.4g}"
     return f"{'+' if c.difference.estimate > 0 else ''}{amount(c.metric, c.difference.estimate)}"
+
+
+def _short(answer: Answer) -> str:
+    """Write an outcome in a word or two; the reasons stand below the table."""
+    if answer.outcome == "unknown":
+        return "unknown" + (f", {answer.needed:,} seeds" if answer.needed else "")
+    return answer.outcome + (", small" if answer.small else "")
 
 
 def _bounds(c: Comparison) -> str:

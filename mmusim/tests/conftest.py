@@ -25,9 +25,10 @@ from mmusim.tests.support.skipped import pytest_terminal_summary as pytest_termi
 
 @pytest.fixture(autouse=True)
 def engine_of_the_test(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whoever replaces a part of the SimPy engine, as negative controls do, runs on it."""
+    """A test that replaces a part of the SimPy engine, as negative controls do, runs on it."""
     replaces = "monkeypatch" in request.fixturenames
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)  # tables are as wide as in a pipe
         if replaces and VARIABLE not in os.environ:
             patch.setenv(VARIABLE, SIMPY)
         yield

@@ -1,4 +1,4 @@
-"""What happened in a run. The one thing engines write and everything above them reads."""
+"""What happened in a run. Engines write it; everything above the engines reads it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from mmusim.base.units import show_ns
 
 HOST: Final = -1
 """The actor number of the host thread."""
+MAIN_LOOP: Final = -2
+REAPER: Final = -3
+RATE_THREAD: Final = -4
+"""The actor numbers of three other threads of QEMU, in its own locks and in slots_lock."""
 
 
 class Round(NamedTuple):
@@ -24,8 +28,8 @@ class Round(NamedTuple):
     sent_pages: int
     zero_pages: int  # of these, sent as a header only
     sent_bytes: int
-    dirty_pages: int  # to be sent after the sync that ends the round
-    bandwidth: float  # bytes per second, as the migration thread measured it last; 0: not yet
+    dirty_pages: int  # pages to send after the sync that ends the round
+    bandwidth: float  # bytes per second, the last measurement of the migration thread; 0: none yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,7 @@ class MigrationTrace:
 
     outcome: str  # completed, postcopy, did-not-converge, cancelled
     start_ns: int
-    end_ns: int  # the destination runs and has everything; or the migration was given up
+    end_ns: int  # the destination runs and has everything, or the migration was given up
     downtime_ns: int  # from the request to stop the vCPUs until they ran at the destination
     rounds: tuple[Round, ...]
     sent_pages: int
@@ -73,7 +77,7 @@ class PhaseTrace:
     counters: Mapping[str, int]  # changes from this phase's start to the next one's
     dirty: int | None = None  # get: pages reported
     false_dirty: int | None = None  # get: of these, not written since they were last copied
-    guest_end_ns: int = 0  # guest phases: when the last vCPU had finished, in the background too
+    guest_end_ns: int = 0  # guest phases: when the last vCPU finished, also in the background
     vcpu_ns: int = 0  # guest phases: sum over vCPUs of the time each needed
     ledger: Mapping[str, int] = field(default_factory=dict)  # cause -> ns; sums to vcpu_ns
     reads: Histogram = field(default_factory=Histogram)  # latency of each access, think time apart
@@ -94,10 +98,10 @@ class PhaseTrace:
 class ModeStats:
     """What happened at mmu_lock over a whole run in one mode, in nanoseconds."""
 
-    waits: Histogram  # of the acquisitions that had to, measured by those who waited
+    waits: Histogram  # of the acquisitions that waited, measured by the waiters
     holds: Histogram  # of each acquisition
     queue_ns: int  # area under the number of waiters, measured by the lock
-    busy_ns: int  # held in this mode by at least one
+    busy_ns: int  # at least one held it in this mode
 
     @property
     def acquisitions(self) -> int:
@@ -111,8 +115,8 @@ class LockStats:
 
     shared: ModeStats  # for read
     exclusive: ModeStats  # for write; a spinlock knows no other
-    handoff_ns: int  # passing the lock on, when nobody could use it
-    breaks: int = 0  # walks that gave the lock up on their way
+    handoff_ns: int  # handing the lock over, when nobody could use it
+    breaks: int = 0  # walks that gave up the lock on their way
 
     @property
     def acquisitions(self) -> int:
@@ -126,7 +130,7 @@ class LockStats:
 
     @property
     def wait_ns(self) -> int:
-        """Sum of the waits, measured by those who waited."""
+        """Sum of the waits, measured by the waiters."""
         return self.shared.waits.total_ns + self.exclusive.waits.total_ns
 
     @property
@@ -150,7 +154,7 @@ class Trace:
 
 
 class Fingerprint:
-    """Hashes a trajectory as it happens; equal trajectories have equal digests."""
+    """Hash of a trajectory as it happens. Equal trajectories have equal digests."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -174,13 +178,13 @@ class Fingerprint:
 
 
 class Probe:
-    """What a run reports as it happens. Override the hooks you need; the others do nothing."""
+    """Events that a run reports. Override the hooks that you need; the others do nothing."""
 
     def accessed(self, cpu: int, gfns: list[int], writes: list[bool], end_ns: int) -> None:
-        """Accesses succeeded, the last of them at `end_ns`."""
+        """The vCPU completed accesses, the last of them at `end_ns`."""
 
     def copied(self, gfns: list[int]) -> None:
-        """The destination received pages as they are now."""
+        """The destination received pages in their present state."""
 
     def switched(self) -> None:
         """The guest runs at the destination from now on."""
@@ -189,11 +193,11 @@ class Probe:
         """An acquisition of mmu_lock has ended; `shared` if it was for read."""
 
     def spent(self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int]) -> None:
-        """A vCPU spends a stretch of time on these causes, in ns; they sum to its length.
+        """A vCPU spends a period on these causes, in ns; they sum to its length.
 
-        The stretches of a vCPU come in the order of time and leave nothing out. One may be
-        reported when it begins.
+        The periods of a vCPU come in the order of time and leave no gap. A period may be reported
+        when it begins.
         """
 
     def changed(self, who: int, now_ns: int, look: Callable[[], Mapping[str, int]]) -> None:
-        """Somebody may have changed page tables or log; `look` counts sptes and logged pages."""
+        """Page tables or the log may have changed. `look` counts sptes and logged pages."""

@@ -1,10 +1,10 @@
-"""How much of any short while a vCPU loses: sliding windows, exact and in bounded memory.
+"""How much of a short time a vCPU loses: sliding windows, exact and in bounded memory.
 
-Of a vCPU that runs from `begin` to `end`, with stalls (stretches outside the guest) between, let
-lost(t, w) be the time of stalls within [t, t + w]. What counts is the largest lost(t, w) over all t
-with begin <= t <= end - w, for windows w of 0.1 to 100 ms (domain, G.5). As a function of t it is
-piecewise linear, with slope 1, 0 or -1, and it can turn down only where a stall ends at the end of
-the window or begins at its beginning. So it is enough to look at these windows, and at the last.
+A vCPU runs from `begin` to `end` and has stalls (times outside the guest) in between. Let lost(t,
+w) be the time of stalls within [t, t + w]. The result is the largest lost(t, w) over all t with
+begin <= t <= end - w, for windows w of 0.1 to 100 ms (domain, G.5). As a function of t it is
+piecewise linear with slope 1, 0 or -1. It can turn down only where a stall ends at the end of the
+window or begins at its beginning. So it suffices to look at these windows and at the last one.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ _BLOCK: Final = 1 << 14  # numbers that wait to be looked at together: two a sta
 class Stalls:
     """The stalls of one vCPU in one phase, as they happen.
 
-    Holds those of the last 100 ms; of what lies before, the histogram and the worst windows.
+    It holds the stalls of the last 100 ms. Of older stalls it keeps the histogram and the worst
+    windows.
     """
 
     __slots__ = ("_begin", "_ends", "_seen", "_starts", "_waiting", "lengths", "worst")
 
     def __init__(self, begin_ns: int, lengths: Histogram) -> None:
-        """Begin at `begin_ns`; the length of each stall is added to `lengths`."""
+        """Begin at `begin_ns`. The length of each stall is added to `lengths`."""
         self._begin = self._seen = begin_ns  # what ended up to _seen has been looked at
         self._waiting: list[int] = []  # start, end, start, end ... not yet looked at
         self._starts: Ints = np.zeros(0, np.int64)
@@ -43,7 +44,7 @@ class Stalls:
         self.worst: dict[int, int] = {}
 
     def add(self, start_ns: int, end_ns: int) -> None:
-        """A stall has ended. It must begin no earlier than the last one ended."""
+        """Record a stall. It must not begin before the previous one ended."""
         if start_ns == end_ns:
             return
         waiting = self._waiting
@@ -52,7 +53,7 @@ class Stalls:
             self._look(end_ns)
 
     def close(self, end_ns: int) -> Mapping[int, int]:
-        """End the run of the vCPU; return window -> most ns lost in any window of that length."""
+        """End the run of the vCPU. Return window -> most ns lost in any window of that length."""
         self._look(end_ns)
         for window in WINDOWS:
             if end_ns - window >= self._begin:
@@ -62,7 +63,7 @@ class Stalls:
     def _look(self, now: int) -> None:
         """Look at every window that ends after those seen, up to `now`, and at an edge of a stall.
 
-        No stall may be open: what happened until `now` is known.
+        No stall may be open, so that everything until `now` is known.
         """
         new = np.array(self._waiting, np.int64)
         self._waiting.clear()
@@ -87,7 +88,7 @@ class Stalls:
             self.worst[window] = max(self.worst.get(window, 0), int(lost.max()))
 
     def _lost_before(self, times: Ints) -> Ints:
-        """Return the time of stalls before each of `times`, of those that are still held."""
+        """Return the time of the held stalls before each of `times`."""
         if not len(self._starts):
             return np.zeros(len(times), np.int64)
         spent = self._ends - self._starts

@@ -20,7 +20,7 @@ class Kind(Enum):
     IDLE = "idle"
     """The guest has nothing to do and could run."""
     LOST = "lost"
-    """The guest has something to do, or may have, and is kept from it."""
+    """The guest has something to do, or may have, and cannot run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Cause(Term):
     """A row of the ledger."""
 
     kind: Kind
-    is_fault_work: bool  # the work of a fault itself; waits for locks are not
+    is_fault_work: bool  # the work of a fault itself, without waits for locks
 
 
 CAUSES: Final[Vocabulary[Cause]] = Vocabulary("cause")
@@ -129,4 +129,4 @@ IDLE_CAUSES: Final = _of(Kind.IDLE)
 LOST_CAUSES: Final = _of(Kind.LOST)
 """Names of the causes of each kind; every cause is of one kind."""
 FAULT_WORK: Final = tuple(name for name, cause in CAUSES.items() if cause.is_fault_work)
-"""Names of the causes that are the work of faults, waits for locks apart."""
+"""Names of the causes that are the work of faults, without waits for locks."""

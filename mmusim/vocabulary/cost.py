@@ -16,8 +16,8 @@ Written = str | Mapping[str, Any]
 class Cost(Term):
     """An operation that takes time."""
 
-    per: str  # what it is paid for once: an access, a fault, a leaf
-    default: Written  # of a host whose profile does not give it; its provenance is "assumed"
+    per: str  # the thing for which it is paid once: an access, a fault, a leaf
+    default: Written  # the default where a profile lacks the cost; its provenance is then "assumed"
     by_vcpu: bool  # vCPUs draw it from streams of their own
 
 

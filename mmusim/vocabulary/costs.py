@@ -1,8 +1,8 @@
-"""Costs: what operations of guest, host and VMM take. Names follow section H of the domain.
+"""Costs: how long operations of guest, host and VMM take. Names follow section H of the domain.
 
-A host profile gives a value for each; what it leaves out has the default of the vocabulary, which
-is the reference value for a server of 2.7 GHz, and its provenance is assumed. The numbers follow
-the order of the imports below.
+A host profile gives a value for each cost. A cost that it leaves out takes the default of this
+vocabulary, the reference value for a server of 2.7 GHz, with the provenance assumed. The numbers
+follow the order of the imports below.
 """
 
 from __future__ import annotations

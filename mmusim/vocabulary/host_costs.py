@@ -96,6 +96,22 @@ C_ZERO_CHECK: Final = cost(
     "c_zero_check", "page", "find out whether a page is all zeros before it is sent", "75ns",
     "H.5: 0.05-0.1 us",
 )  # fmt: skip
+C_ZERO_PAGE: Final = cost(
+    "c_zero_page", "page", "read a zero page whole and send it as a header", "236ns",
+    "K.5: 236 ns a page with one sender that checks (cover letter of 303e6f54f9)",
+)  # fmt: skip
+C_ZERO_FAULT: Final = cost(
+    "c_zero_fault", "page", "map the shared zero page to read memory that was never touched",
+    "363ns", "K.5: 0.73 us a page of an idle guest of 16 GiB, less a zero page that is there",
+)  # fmt: skip
+C_FIND_PAGE: Final = cost(
+    "c_find_page", "page", "find a page to be sent and queue it, on the migration thread", "150ns",
+    "K.5: 158 ns a page where four senders check, 367 ns where the migration thread does",
+)  # fmt: skip
+C_SYNC_WORD: Final = cost(
+    "c_sync_word", "64 pages", "merge the log into the bitmaps of user space, under the big lock",
+    "7.2ns", "K.5: 2.4 ns and 4.8 ns a word, 256 GiB (e8a6d158db)",
+)  # fmt: skip
 C_SEND_PAGE: Final = cost(
     "c_send_page", "page", "copy a page into a channel of a migration, the network apart",
     "600ns", "H.5: 0.4-0.8 us of CPU time a page on one thread",

@@ -1,7 +1,7 @@
-"""Metrics: the values that a run is compared by, each with unit, direction, formula and source.
+"""Metrics: the values by which runs are compared, with unit, direction, formula and source.
 
-Names of distributions have the statistic first and what it is of second: ``p99_latency``. The
-formulas are computed in :mod:`mmusim.metrics`.
+The name of a distribution starts with the statistic: ``p99_latency``. :mod:`mmusim.metrics`
+computes the formulas.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric(Term):
-    """A value of one run; a run that has no such thing has no value."""
+    """A value of one run. A run that has no such thing has no value."""
 
     scope: Scope
     formula: str
@@ -37,7 +37,7 @@ class Metric(Term):
 
 METRICS: Final[Vocabulary[Metric]] = Vocabulary("metric")
 USUAL: Final = ("phase_time", "p99_latency", "max_latency", "faults", "protect_time")
-"""Metrics that are compared unless others are asked for."""
+"""Metrics that are compared by default."""
 
 QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "p9999": 0.9999, "p99999": 0.99999}
 """Quantiles of distributions, by the first part of their names."""
@@ -53,7 +53,7 @@ def _metric(
     names: str, unit: str, better: Better, scope: Scope, formula: str, meaning: str,
     source: str = "G.5", *, closed_form: bool = False,
 ) -> None:  # fmt: skip
-    """Add the metrics called `names`, parted by spaces, that one formula describes."""
+    """Add the metrics in `names`, separated by spaces, that one formula describes."""
     for name in names.split():
         METRICS.add(
             Metric(

@@ -1,6 +1,6 @@
-"""The reference pages of the vocabularies, in Markdown. ``docs/`` holds what these functions give.
+"""The reference pages of the vocabularies, in Markdown.
 
-``mmusim vocabulary --pages docs`` writes them.
+``mmusim vocabulary --pages docs/reference`` writes them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _row(term: Any) -> dict[str, str]:
 
 
 def unit_of(term: Term) -> str:
-    """Return the unit of a term for people; that of a cost says what it is paid for."""
+    """Return the unit of a term for people. The unit of a cost says for what it is paid."""
     per = getattr(term, "per", "")
     return f"{term.unit} per {per}" if per else term.unit
 
@@ -74,7 +74,7 @@ def metrics_page() -> str:
 
 
 def _grouped(metrics: Iterable[Metric]) -> list[list[str]]:
-    """Put metrics that one formula describes into one row."""
+    """Put the metrics that one formula describes into one row."""
 
     def same(metric: Metric) -> tuple[str, ...]:
         return metric.formula, metric.unit, metric.better.value, metric.meaning, metric.source

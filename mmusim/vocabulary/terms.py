@@ -11,7 +11,7 @@ from mmusim.base.errors import ConfigError, nearest
 
 
 class Better(Enum):
-    """Which of two values of a term is the better one."""
+    """Which of two values of a term is better."""
 
     LOWER = "lower"
     HIGHER = "higher"
@@ -36,7 +36,7 @@ class Vocabulary(Mapping[str, AnyTerm], Generic[AnyTerm]):
     """Terms by name, in the order in which they were added. The number of a term is its place."""
 
     def __init__(self, singular: str) -> None:
-        """Start empty; `singular` says in messages what a term is, for example ``metric``."""
+        """Start empty. `singular` says in messages what a term is, for example ``metric``."""
         self.singular = singular
         self._terms: dict[str, AnyTerm] = {}
 
@@ -59,12 +59,12 @@ class Vocabulary(Mapping[str, AnyTerm], Generic[AnyTerm]):
         return tuple(self._terms)
 
     def require(self, name: str, source: str, key: str) -> AnyTerm:
-        """Return the term called `name`, which `source` gives for `key`.
+        """Return the term with the name `name`, which `source` gives for `key`.
 
         Raises
         ------
         ConfigError
-            If there is none, with the nearest known name.
+            If there is no such term. The message names the nearest known name.
         """
         if name not in self._terms:
             raise ConfigError.of(

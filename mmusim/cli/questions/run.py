@@ -103,7 +103,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             reported=reported,
         )
         return
-    table(f"Answer by {outcome.experiment.answer_by}", answer_rows(outcome), False, width=100)
+    table(f"Answer by {outcome.experiment.answer_by}", answer_rows(outcome), False, at_most=100)
     for note in notes(outcome):
         typer.echo(note)
     table("How it ended", ends, False)

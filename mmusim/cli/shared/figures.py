@@ -12,8 +12,11 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
 
 
-def save_figure(to: Path, draw: Callable[[], Any]) -> None:
-    """Draw a figure in the house style and write it, whole or not at all."""
+def save_figure(to: Path, draw: Callable[[], Any], *, err: bool = False) -> None:
+    """Draw a figure in the house style and write it, whole or not at all.
+
+    With `err` the message goes to standard error, beside JSON on standard output.
+    """
     from mmusim import plots
 
     if to.suffix not in (".svg", ".png", ".pdf"):
@@ -24,4 +27,4 @@ def save_figure(to: Path, draw: Callable[[], Any]) -> None:
         figure = draw()
         with whole(to) as unfinished:
             figure.savefig(unfinished, format=to.suffix[1:], dpi=150)
-    typer.echo(f"figure: {to}")
+    typer.echo(f"figure: {to}", err=err)

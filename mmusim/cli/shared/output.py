@@ -4,42 +4,64 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from mmusim.base.units import show_number
+from mmusim.cli.shared.layout import BETWEEN, EDGE, layout
+
+PIPED: Final = 200
+"""Columns of a table that nobody sees on a terminal, unless COLUMNS says otherwise."""
 
 
 def table(
     title: str,
     rows: Sequence[Mapping[str, Any]],
     as_json: bool,
-    width: int | None = None,
+    at_most: int | None = None,
     **more: Any,
 ) -> None:
     """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only.
 
-    `width` is the most columns that the table takes; words that have no room go to the next line.
+    `at_most` is how many columns the table takes at most, however wide the terminal is.
     """
     if as_json:
         typer.echo(json.dumps(_finite({"rows": list(rows), **more}), indent=1, allow_nan=False))
         return
     if not rows:
         return
+    texts = {
+        key: [key.replace("_", " "), *(_cell_text(row[key]) for row in rows)] for key in rows[0]
+    }
+    wide = width() if at_most is None else min(width(), at_most)
+    chosen = layout(texts, wide)
     drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for key in rows[0]:
+    for key, characters in chosen.widths.items():
         number = all(isinstance(row[key], (int, float)) for row in rows)
-        drawn.add_column(key.replace("_", " "), justify="right" if number else "left")
-    for row in rows:
-        drawn.add_row(*(_cell_text(value) for value in row.values()))
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=width or 200)
-    console.print(drawn, width=min(width, console.width) if width else None)
+        drawn.add_column(
+            texts[key][0], justify="right" if number else "left", width=characters, no_wrap=False
+        )
+    for cells in zip(*(texts[key][1:] for key in chosen.widths), strict=True):
+        drawn.add_row(*cells)
+    needed = EDGE + sum(characters + BETWEEN for characters in chosen.widths.values())
+    Console(highlight=False, markup=False, width=max(wide, needed)).print(drawn)
+    if chosen.left_out:
+        names = ", ".join(key.replace("_", " ") for key in chosen.left_out)
+        typer.echo(f"Not shown in {wide} columns: {names}. COLUMNS={chosen.full} shows all.")
+
+
+def width() -> int:
+    """Return how many columns a table may have: COLUMNS, the terminal's, or 200 in a pipe."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    console = Console()
+    return console.width if console.is_terminal else PIPED
 
 
 def _cell_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import simpy
 import typer
 
-from mmusim.cli.shared import lock_model
+from mmusim.cli.shared import bench_history, lock_model
 from mmusim.cli.shared.bench_scale import scale as scaling
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson
@@ -51,10 +51,17 @@ def bench(
         int | None,
         typer.Option(min=1 << 13, help="With --scale: at most [4,194,304].", show_default=False),
     ] = None,
+    append: Annotated[
+        Path | None,
+        typer.Option(
+            help="Add the ratios to this history, which bench-history draws.", show_default=False
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure the engines' speed beside plain loops in Python and C, in one run."""
     if scale:
+        refuse_ignored("bench", "with --scale", {"--append": append})
         scaling(to, engine or "auto", faults or 1 << 22, as_json)
         return
     refuse_ignored("bench", "without --scale", {"--to": to, "--engine": engine, "--faults": faults})
@@ -76,6 +83,8 @@ def bench(
         }
         for work, rate in zip(everything, rates, strict=True)
     ]
+    if append is not None:
+        bench_history.append(append, rows)
     table(f"Medians of {ROUNDS} interleaved rounds", rows, as_json)
 
 

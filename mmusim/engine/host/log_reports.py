@@ -164,7 +164,9 @@ def rearm_everything(vm: Vm, host: Host, counts: log_operations.Counts) -> Steps
     yield from unlock_and_flush(vm, host, changed)
 
 
-def harvest_ring(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
+def harvest_ring(
+    vm: Vm, host: Host, phase: Phase, record: dict[str, Any], who: int = HOST
+) -> Steps:
     """Harvest all dirty rings and reset them; what they and full exits brought is sent."""
     del phase
     if vm.pml and vm.tracked:
@@ -172,5 +174,5 @@ def harvest_ring(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> St
     gfns = mmu.fetch_dirty(vm.table, vm.plan.slot)
     report(vm, gfns, record)
     mmu.clear_dirty(vm.table, gfns)
-    record["dirty"] = yield from reap(vm, HOST, vm.vcpus[0], host.spent)
+    record["dirty"] = yield from reap(vm, who, vm.vcpus[0], host.spent)
     send(vm, gfns)

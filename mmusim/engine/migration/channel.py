@@ -61,6 +61,26 @@ class Noise:
         return max(MIN_RATE_SHARE, 1 + self._cv * self._x[window])
 
 
+def processor_ns(vm: Vm, spec: Migration) -> tuple[float, float]:
+    """Return what a page and a zero page take on the processors, in ns, the network apart.
+
+    Without multifd the migration thread does all. With it that thread finds the pages and
+    `channels` senders copy them; who looks for zero pages depends on the release of QEMU. Threads
+    work side by side, so the slower of the two counts.
+    """
+    names = ("c_zero_check", "c_send_page", "c_zero_page", "c_zero_fault", "c_find_page")
+    check, copy, zero, fault, find = (vm.plan.costs[name].mean() for name in names)
+    zero += fault * (1 - spec.zero_pages_touched)
+    senders = spec.multifd_channels
+    if senders == 1:
+        return check + copy, find + zero
+    if vm.plan.qemu.senders_check_zero():
+        return max(find, (check + copy) / spec.multifd_channels), max(
+            find, zero / spec.multifd_channels
+        )
+    return max(find + check, copy / spec.multifd_channels), find + zero
+
+
 class Channel:
     """Pages become time here. A page that has begun is sent at the rate at which it began."""
 
@@ -70,8 +90,7 @@ class Channel:
         self._opened_ns = vm.now
         self._bandwidth = spec.bandwidth
         self._noise = Noise(vm.plan.draws.key(f"bandwidth{number}", HOST), spec.bandwidth_cv)
-        check, copy = (vm.plan.costs[name].mean() for name in ("c_zero_check", "c_send_page"))
-        self._cpu = np.array([check + copy, check]) / spec.multifd_channels  # of a page; a zero one
+        self._cpu = np.array(processor_ns(vm, spec))  # of a page, of a zero page
         self._rest = 0.0  # of a nanosecond, that pages took longer than was waited
         self._limit = spec.max_bandwidth * WINDOW_NS // NS["s"]  # bytes in a window; 0: none
         self._window_from = vm.now, 0  # when this window began, and bytes sent before it
@@ -109,12 +128,13 @@ class Channel:
         """Return the time of a page and of a zero page now, in ns: network or processor."""
         window = (self._vm.now - self._opened_ns) // WINDOW_NS
         rate = self._bandwidth * self._noise.at(window) / NS["s"]
-        return np.maximum(np.array([HEADER + PAGE, ZERO_PAGE_BYTES]) / rate, self._cpu)
+        network = np.array([HEADER + PAGE, ZERO_PAGE_BYTES], np.float64) / rate
+        return np.asarray(np.maximum(network, self._cpu), np.float64)
 
     def most(self, until_ns: int) -> int:
-        """Return at least as many pages as may begin before `until_ns`."""
+        """Return how many pages that are not zero may begin before `until_ns`, or more."""
         horizon = min(until_ns, self.rate_changes()) - self._vm.now
-        return int(max(0, horizon) / self.page_ns().min()) + 2
+        return int(max(0, horizon) / self.page_ns()[0]) + 2
 
     def ends(
         self, zero: NDArray[np.bool_], until_ns: int, room: float = math.inf

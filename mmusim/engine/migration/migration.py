@@ -7,30 +7,31 @@ Sources: QEMU ``migration_thread``, ``migration_iteration_run``, ``migration_com
 from __future__ import annotations
 
 import math
-from collections import Counter
-from typing import Any, Final
+from typing import Final
+
+import numpy as np
 
 from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
+from mmusim.costs import log_operations
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
-from mmusim.engine.host.log_reports import clear_chunk, get_dirty_log, harvest_ring
+from mmusim.engine.host.log_reports import clear_chunk
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.postcopy import Postcopy
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.switch import go_to_destination
+from mmusim.engine.migration.sync import LogSync, TimeBook, pause
 from mmusim.engine.migration.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
+from mmusim.engine.migration.timers import start_timers
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
-from mmusim.engine.processes.user_space import hold_bql, stop_vcpus
+from mmusim.engine.processes.user_space import hold, hold_bql, stop_vcpus
 from mmusim.engine.state import invariants
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.engine.state.vmm import Vmm
-from mmusim.policies import Reporting
-from mmusim.trace.records import HOST, MigrationTrace, Round
+from mmusim.trace.records import HOST, MigrationTrace
 
 ITERATION_NS: Final = 50 * NS["ms"]
 """MAX_WAIT: how long ram_save_iterate sends before it looks up."""
-SYNC_EVERY_NS: Final = 5 * NS["s"]
-"""With auto-converge the log is read that often, however long a round takes (since 9.2)."""
 
 
 class Migration:
@@ -40,6 +41,7 @@ class Migration:
         """Ask for the migration now; `number` is that of the phase."""
         self.vm, self.host, self.spec = vm, host, vm.plan.driver.migration
         self.number, self.phase = number, phase
+        self.qemu = vm.plan.qemu
         self.vmm = vm.vmm = Vmm(vm.env)
         self.vcpus = vm.vcpus if phase.workload else []
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
@@ -51,16 +53,16 @@ class Migration:
             self.throttle = self.converge
         elif self.spec.vcpu_dirty_limit:
             self.throttle = self.limit
-        self.trigger = Trigger(vm, self.spec.throttle_trigger_threshold, self.throttle)
+        trigger = Trigger(vm, self.spec.throttle_trigger_threshold, self.throttle)
+        self.book = TimeBook(vm, self.vmm)
+        self.log = LogSync(vm, host, phase, self.ram, self.channel, trigger, self.book, self.vcpus)
         self.outcome = ""  # while it goes on
-        self.began_ns = self.ended_ns = self.synced_ns = vm.now
+        self.began_ns = self.ended_ns = vm.now
+        self.stopped = False
+        self.acked_ns = math.inf  # when the destination allows the switch-over
         self.ends_by, self.then = self._deadline()
         self.downtime_ns = 0
         self.threshold = 0.0  # bytes that may be left for the switch-over
-        self.spent: Counter[str] = Counter()
-        self.rounds: list[Round] = []
-        self._round = vm.now, 0, 0, 0  # when it began; pages, zero pages, bytes sent before
-        self.reported = self.false = 0
 
     def _deadline(self) -> tuple[float, str]:
         """When the migration is given up, at the latest, and how that is called."""
@@ -76,16 +78,9 @@ class Migration:
         """Whether it has neither ended nor been given up."""
         return not self.outcome
 
-    def timed(self, what: str, steps: Steps) -> Steps:
-        """Do something, and book the time under its name; waits for the big lock apart."""
-        began, waited = self.vm.now, self.vmm.bql_wait_ns
-        yield from steps
-        waited = self.vmm.bql_wait_ns - waited
-        self.spent["bql_wait"] += waited
-        self.spent[what] += self.vm.now - began - waited
-
     def thread(self) -> Steps:
         """migration_thread."""
+        start_timers(self)
         yield from self.setup()
         while self.active:
             if self.channel.room() > 0:
@@ -97,52 +92,19 @@ class Migration:
 
     def setup(self) -> Steps:
         """ram_save_setup: switch logging on and read the log, all under the big lock."""
-        yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.timed("enable", self._ioctl(enable_logging, {}))
-        yield from self.bitmap_sync()
+        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.book.timed("enable", self.log.ioctl(enable_logging, {}))
+        yield from self.log.read()
         self.vmm.bql.release(HOST)
-        self.next_round()
-        self.rounds.clear()  # what was before the first
-
-    def _ioctl(self, operation: Any, record: dict[str, Any]) -> Steps:
-        yield from hold_slots_lock(self.vm, HOST, self.host.spent)
-        yield from operation(self.vm, self.host, self.phase, record)
-        self.vm.slots_lock.release(HOST)
-
-    def bitmap_sync(self) -> Steps:
-        """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again)."""
-        record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
-        if self.vm.plan.choices.reporting is Reporting.DIRTY_RING:
-            yield from self.timed("sync", harvest_ring(self.vm, self.host, self.phase, record))
-        else:
-            yield from self.timed("sync", self._ioctl(get_dirty_log, record))
-            self.ram.unsent[self.vm.plan.slot.offsets(self.host.bitmap)] = True
-        self.reported += record["dirty"]
-        self.false += record["false_dirty"]
-        self.synced_ns = self.vm.now
-        self.trigger.synced(self.ram.synced(), self.channel.sent_bytes)
+        self.log.next_round()
+        self.log.rounds.clear()  # what was before the first
+        self.acked_ns = self.vm.now + round(self.spec.switchover_ack)
 
     def sync(self) -> Steps:
         """Take the big lock and read the log."""
-        yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.bitmap_sync()
+        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.log.read()
         self.vmm.bql.release(HOST)
-
-    def next_round(self) -> None:
-        """A sync has ended a round."""
-        channel, (began, pages, zeros, sent) = self.channel, self._round
-        self.rounds.append(
-            Round(
-                began,
-                self.vm.now,
-                channel.sent_pages - pages,
-                channel.zero_pages - zeros,
-                channel.sent_bytes - sent,
-                self.ram.dirty,
-                channel.measured,
-            )
-        )
-        self._round = self.vm.now, channel.sent_pages, channel.zero_pages, channel.sent_bytes
 
     def iteration_run(self) -> Steps:
         """migration_iteration_run: go on sending, or switch over if little enough is left."""
@@ -151,29 +113,34 @@ class Migration:
             return
         if self.few_left():
             yield from self.sync()
-            self.next_round()
-            if self.few_left():
+            self.log.next_round()
+            if self.few_left(exact=True) and self.vm.now >= self.acked_ns:
                 yield from self.completion()
                 return
-            if 0 < self.spec.postcopy_after <= len(self.rounds):
+            if 0 < self.spec.postcopy_after <= len(self.log.rounds):
                 yield from self.start_postcopy()
                 return
-            if len(self.rounds) >= self.spec.max_rounds:
+            if len(self.log.rounds) >= self.spec.max_rounds:
                 yield from self.give_up("did-not-converge")
                 return
-        elif self.spec.auto_converge and self.vm.now >= self.synced_ns + SYNC_EVERY_NS:
-            yield from self.sync()
         yield from self.save_iterate()
 
-    def few_left(self) -> bool:
-        """Tell whether what is left could be sent in the downtime limit; or nothing is."""
-        return not self.ram.dirty or self.ram.dirty * PAGE < self.threshold
+    def few_left(self, exact: bool = False) -> bool:
+        """Tell whether what is left could be sent in the downtime limit; or nothing is.
+
+        Of what is known exactly, after a sync, some releases also take the limit itself.
+        """
+        left = self.ram.dirty * PAGE
+        at_limit = exact and self.qemu.completes_at_threshold() and left == self.threshold
+        return not left or left < self.threshold or at_limit
 
     def save_iterate(self) -> Steps:
         """ram_save_iterate: send until the window is full, nothing is left, or for 50 ms."""
+        yield from hold(self.log.mutex, HOST)
         until = min(self.vm.now + ITERATION_NS, self.ends_by)
         while self.ram.dirty and self.channel.room() > 0 and self.vm.now < until:
             yield from self.send_some(int(until), self.channel.room())
+        self.log.mutex.release(HOST)
 
     def send_some(self, until_ns: int, room: float = math.inf) -> Steps:
         """Send the next pages; clear the log of their chunk first, if that has not been done."""
@@ -181,13 +148,18 @@ class Migration:
         chunk = first // self.ram.chunk
         if self.ram.uncleared[chunk]:
             self.ram.uncleared[chunk] = False
-            yield from self.timed("clear", self.clear(chunk))
-        pages = self.ram.following(first, self.channel.most(until_ns))
-        zero = self.ram.is_zero(pages)
-        ends = self.channel.ends(zero, until_ns, room)
+            yield from self.book.timed("clear", self.clear(chunk))
+        most = self.channel.most(until_ns)
+        while True:
+            pages = self.ram.following(first, most)
+            zero = self.ram.is_zero(pages)
+            ends = self.channel.ends(zero, until_ns, room)
+            if len(ends) < most or len(pages) < most:
+                break
+            most *= 4  # zero pages are through sooner
         self.ram.sent(pages[: len(ends)])
         self.channel.book(zero[: len(ends)], ends)
-        yield from self.timed("send", self.pause(int(ends[-1])))
+        yield from self.book.timed("send", pause(self.vm, int(ends[-1])))
 
     def clear(self, chunk: int) -> Steps:
         """migration_clear_memory_region_dirty_bitmap: arm what is about to be sent."""
@@ -196,6 +168,20 @@ class Migration:
         yield from clear_chunk(self.vm, self.host, first, self.ram.chunk)
         self.vm.slots_lock.release(HOST)
 
+    def clear_at_source(self, chunk: int) -> Steps:
+        """The same in post-copy, where nobody writes at the source any more: it only takes time."""
+        first, pages = chunk * self.ram.chunk, self.ram.chunk
+        dirty = int(np.count_nonzero(self.ram.unsent[first : first + pages]))
+        owed = log_operations.rearm(
+            self.vm.plan.choices, pages, dirty, unmapped=0, large=0, split_2m=0, split_1g=0
+        )
+        ns = (
+            self.host.once("c_get_floor")
+            + self.host.pay(log_operations.copy(pages))
+            + self.host.pay(owed)
+        )
+        yield from self.book.timed("clear", pause(self.vm, ns))
+
     def rate_limit(self) -> Steps:
         """migration_rate_limit: measure the bandwidth; sleep if the window is full."""
         if self.channel.update_counters():
@@ -203,14 +189,9 @@ class Migration:
             self.threshold = bandwidth * self.spec.downtime_limit / NS["s"]
         if self.channel.room() <= 0:
             until = min(self.channel.window_end(), self.ends_by)
-            yield from self.timed("rate_limit", self.pause(int(until) - self.vm.now))
+            yield from self.book.timed("rate_limit", pause(self.vm, int(until) - self.vm.now))
             if self.vm.now >= self.ends_by:
                 yield from self.give_up(self.then)
-
-    def pause(self, ns: int) -> Steps:
-        """Let time pass."""
-        if ns > 0:
-            yield self.vm.spend(ns)
 
     def once(self, cost: str) -> int:
         """Return what something costs that happens once in a migration, in ns."""
@@ -221,22 +202,22 @@ class Migration:
 
     def stop_guest(self) -> Steps:
         """Stop the vCPUs and read the log for the last time; ends with the big lock held."""
-        if self.throttle is not None:
-            self.throttle.stop()
-        yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        self.stopped_ns = self.vm.now
-        yield from self.timed("stop", stop_vcpus(self.vm, self.vcpus))
-        yield from self.timed("stop", self.pause(self.once("c_stop_vcpus")))
-        yield from self.bitmap_sync()
-        self.next_round()
+        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        self.stopped, self.stopped_ns = True, self.vm.now
+        yield from self.book.timed("stop", stop_vcpus(self.vm, self.vcpus))
+        yield from self.book.timed("stop", pause(self.vm, self.once("c_stop_vcpus")))
+        yield from self.log.read()
+        self.log.next_round()
         invariants.check(self.vm)
+        if not self.qemu.clears_while_stopped():
+            self.ram.uncleared[:] = False
 
     def completion(self) -> Steps:
         """migration_completion: stop, send all that is left without a limit, start over there."""
         yield from self.stop_guest()
         while self.ram.dirty:
             yield from self.send_some(self.vm.now + ITERATION_NS)
-        yield from self.timed("device_state", self.pause(self.once("c_device_state")))
+        yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm)
         self.vmm.gone = True
         self.switched_over("completed")
@@ -245,19 +226,22 @@ class Migration:
     def start_postcopy(self) -> Steps:
         """postcopy_start: the destination runs with what it has and asks for the rest."""
         yield from self.stop_guest()
-        yield from self.timed("device_state", self.pause(self.once("c_device_state")))
+        yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm, self.ram.unsent)
-        self.ram.uncleared[:] = False
-        postcopy = Postcopy(self.vm, self.ram, self.channel)
+        if not self.qemu.clears_in_postcopy():
+            self.ram.uncleared[:] = False
+        postcopy = Postcopy(self.vm, self.ram, self.channel, self.spec, self.clear_at_source)
         self.switched_over("")
-        yield from self.timed("postcopy", postcopy.send_the_rest())
-        self.next_round()
+        yield from self.book.timed("postcopy", postcopy.send_the_rest())
+        self.log.next_round()
         self.outcome = "postcopy"
         self.ended_ns = self.vm.now
 
     def switched_over(self, outcome: str) -> None:
-        """The destination runs."""
+        """The destination runs; only now nobody is throttled any more."""
         self.outcome = outcome
+        if self.throttle is not None:
+            self.throttle.stop()
         self.downtime_ns = self.vm.now - self.stopped_ns
         go_to_destination(self.vm)
         self.vmm.bql.release(HOST)
@@ -268,8 +252,8 @@ class Migration:
         self.outcome = outcome
         if self.throttle is not None:
             self.throttle.stop()
-        yield from self.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.timed("disable", self._ioctl(disable_logging, {}))
+        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.book.timed("disable", self.log.ioctl(disable_logging, {}))
         self.vmm.bql.release(HOST)
         self.ended_ns = self.vm.now
 
@@ -280,12 +264,12 @@ class Migration:
             start_ns=self.began_ns,
             end_ns=self.ended_ns,
             downtime_ns=self.downtime_ns,
-            rounds=tuple(self.rounds),
+            rounds=tuple(self.log.rounds),
             sent_pages=self.channel.sent_pages,
             zero_pages=self.channel.zero_pages,
             distinct_pages=self.ram.distinct,
             sent_bytes=self.channel.sent_bytes,
-            spent=dict(self.spent),
+            spent=dict(self.book.spent),
             throttle=tuple(self.converge.history),
             dirty_limit=tuple(self.limit.history),
         )

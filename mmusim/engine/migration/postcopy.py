@@ -7,11 +7,14 @@ Sources: QEMU ``postcopy_start``, ``ram_save_queue_pages``, ``get_queued_page``;
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from mmusim.base.units import NS
+from mmusim.config.migrate import Migration
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock
@@ -24,9 +27,19 @@ NO_PAGES: Ints = np.zeros(0, np.int64)
 class Postcopy:
     """The pages that are not there yet, who waits for them, and those on their way."""
 
-    def __init__(self, vm: Vm, ram: RamBlock, channel: Channel) -> None:
-        """From now on the guest is at the destination, which maps its memory by small pages."""
+    def __init__(
+        self, vm: Vm, ram: RamBlock, channel: Channel, spec: Migration,
+        clear: Callable[[int], Steps],
+    ) -> None:  # fmt: skip
+        """From now on the guest is at the destination, which maps its memory by small pages.
+
+        `clear` clears the log of a chunk at the source, before its first page is sent.
+        """
         self._vm = vm
+        self._clear = clear
+        self._preempt = spec.postcopy_preempt
+        self._jumps = not spec.postcopy_preempt or vm.plan.qemu.jumps_after_request()
+        self._ahead_ns = 0 if self._preempt else spec.socket_buffer * NS["s"] // spec.bandwidth
         self._ram = ram
         self._channel = channel
         self._queue: deque[int] = deque()  # pages that vCPUs asked for
@@ -44,15 +57,31 @@ class Postcopy:
             if self._queue:
                 pages = np.array([self._queue.popleft()])
                 if self._ram.unsent[pages[0]]:
-                    yield from self._send(pages, urgent=True)
+                    yield from self._clear_first(int(pages[0]))
+                    yield from self._send_asked(pages)
             else:
-                until = self._channel.rate_changes()
-                yield from self._send(
-                    self._ram.following(self._ram.first(), self._channel.most(until)), urgent=False
-                )
+                until, first = self._channel.rate_changes(), self._ram.first()
+                yield from self._clear_first(first)
+                pages = self._ram.following(first, self._channel.most(until))
+                yield from self._send(pages, urgent=False)
         for counts in self._disallowed:
             counts -= 1
         self._vm.postcopy = None
+
+    def _clear_first(self, page: int) -> Steps:
+        chunk = page // self._ram.chunk
+        if self._ram.uncleared[chunk]:
+            self._ram.uncleared[chunk] = False
+            yield from self._clear(chunk)
+
+    def _send_asked(self, pages: Ints) -> Steps:
+        """Send a page that was asked for. What follows is what lies behind it, or behind what was
+        sent last; by the release and by whether the page had a channel of its own.
+        """
+        before = self._ram.cursor
+        yield from self._send(pages, urgent=True)
+        if not self._jumps:
+            self._ram.cursor = before
 
     def _send(self, pages: Ints, *, urgent: bool) -> Steps:
         """Send pages; a request cuts what nobody asked for behind the page that is on its way."""
@@ -104,6 +133,8 @@ class Postcopy:
                 if not self._asked.triggered:
                     self._asked.succeed()
             yield self._waiting[page]
+            if self._ahead_ns:  # the socket holds pages that nobody asked for before this one
+                yield self._vm.spend(self._ahead_ns)
         yield self._vm.spend(ns - ns // 2)
         v.waits_for = ""
         self._vm.book(v, POSTCOPY_WAIT, began, self._vm.now)

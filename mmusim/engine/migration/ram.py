@@ -42,7 +42,7 @@ class RamBlock:
         for first in range(0, pages if zero_pages else 0, BLOCK):
             block = self._facts[first : first + BLOCK]
             block[uniforms(key, first, len(block)) < zero_pages] = IS_ZERO
-        self._cursor = 0
+        self.cursor = 0
 
     def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
         """Tell which pages are zero, and are sent as a header only; shape of `pages`."""
@@ -59,8 +59,8 @@ class RamBlock:
 
     def first(self) -> int:
         """Return the next page to be sent, going round at the end; there must be one."""
-        found = self._search(self._cursor, len(self.unsent), 1)
-        return int((found if len(found) else self._search(0, self._cursor, 1))[0])
+        found = self._search(self.cursor, len(self.unsent), 1)
+        return int((found if len(found) else self._search(0, self.cursor, 1))[0])
 
     def following(self, first: int, most: int) -> Ints:
         """Return `first` and what is to be sent after it, at most `most` pages.
@@ -91,5 +91,5 @@ class RamBlock:
         self.unsent[pages] = False
         self._facts[pages] = IS_SENT
         self.dirty -= len(pages)
-        self._cursor = int(pages[-1]) + 1
+        self.cursor = int(pages[-1]) + 1
         copy_to_destination(self._vm, self._vm.plan.slot.base_gfn + pages)

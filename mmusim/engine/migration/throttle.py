@@ -10,9 +10,11 @@ from typing import Final, Protocol
 
 from mmusim.base.units import BYTES, NS, PAGE
 from mmusim.config.migrate import Migration
-from mmusim.engine.processes.user_space import asleep, hold_bql, run_on_cpu
+from mmusim.engine.processes.dirty_rings import reap
+from mmusim.engine.processes.user_space import asleep, hold, hold_bql, run_on_all, run_on_cpu
 from mmusim.engine.state.steps import WorkItem
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.trace.records import RATE_THREAD
 
 TIMESLICE_NS: Final = 10 * NS["ms"]
 """CPU_THROTTLE_TIMESLICE_NS: how long a vCPU runs between two sleeps."""
@@ -29,8 +31,8 @@ MOST_RINGS: Final = 99
 class Throttle(Protocol):
     """One way to slow the guest down."""
 
-    def guest_down(self) -> None:
-        """The guest dirties too much: throttle, or throttle more."""
+    def guest_down(self, dirty: float, allowed: float) -> None:
+        """The guest dirtied more bytes than allowed: throttle, or throttle more."""
 
     def stop(self) -> None:
         """Let the guest run as it likes."""
@@ -39,13 +41,15 @@ class Throttle(Protocol):
 class Trigger:
     """migration_trigger_throttle: notices that the guest dirties more than is sent.
 
-    Judged at syncs at least a second apart: twice more dirty than the threshold's share of what was
-    sent, and the guest is slowed down.
+    Judged at syncs at least a second apart. Where more is dirty than the threshold's share of what
+    was sent, the sync is bad. After some bad syncs (:meth:`mmusim.vmm.Qemu.bad_syncs`), good ones
+    between or not, the guest is slowed down.
     """
 
     def __init__(self, vm: Vm, threshold: float, throttle: Throttle | None) -> None:
         """Begin a period now."""
         self._vm = vm
+        self._bad_syncs = vm.plan.qemu.bad_syncs()
         self._threshold = threshold
         self._throttle = throttle
         self._began_ns = vm.now
@@ -57,11 +61,12 @@ class Trigger:
         if self._throttle is None or self._vm.now <= self._began_ns + PERIOD_NS:
             return
         sent = sent_bytes - self._sent_before
-        if self._dirty_pages * PAGE > sent * self._threshold:
+        dirty, allowed = self._dirty_pages * PAGE, sent * self._threshold
+        if dirty > allowed:
             self._high += 1
-            if self._high == 2:
+            if self._high == self._bad_syncs:
                 self._high = 0
-                self._throttle.guest_down()
+                self._throttle.guest_down(dirty, allowed)
         self._began_ns, self._sent_before, self._dirty_pages = self._vm.now, sent_bytes, 0
 
 
@@ -77,10 +82,13 @@ class AutoConverge:
         self.share = 0.0
         self.history: list[tuple[int, float]] = []
 
-    def guest_down(self) -> None:
-        """mig_throttle_guest_down."""
+    def guest_down(self, dirty: float, allowed: float) -> None:
+        """mig_throttle_guest_down; with tailslow by no more than what is dirty too much."""
         spec, began = self._spec, not self.share
-        share = self.share + spec.cpu_throttle_increment if self.share else 0.0
+        step = spec.cpu_throttle_increment
+        if spec.cpu_throttle_tailslow:
+            step = min(step, (1 - self.share) * (1 - allowed / dirty))
+        share = self.share + step if self.share else 0.0
         share = min(share or spec.cpu_throttle_initial, spec.max_cpu_throttle)
         self._set(round(share, 6))
         if began:
@@ -111,7 +119,7 @@ class AutoConverge:
         def sleep(vm: Vm, v: Vcpu) -> Steps:
             assert vm.vmm is not None
             vm.vmm.bql.release(v.number)
-            yield from asleep(vm, v, ns)
+            yield from asleep(vm, v, ns, wakes=vm.plan.qemu.throttle_ends_at_stop())
             self._scheduled.discard(v.number)
             yield from hold_bql(vm, v)
 
@@ -130,8 +138,9 @@ class DirtyLimit:
         self._on = False
         self.history: list[tuple[int, int, int]] = []
 
-    def guest_down(self) -> None:
+    def guest_down(self, dirty: float, allowed: float) -> None:
         """migration_dirty_limit_guest: from now on, and once for all."""
+        del dirty, allowed
         assert self._vm.vmm is not None
         if not self._on:
             self._on = self._vm.vmm.limits_dirtying = True
@@ -150,12 +159,23 @@ class DirtyLimit:
         while True:
             pushed = [ring.pushed for ring in rings]
             yield self._vm.spend(PERIOD_NS)
+            if self._on:
+                yield from self._sync()
             if not self._on:
                 return
             for v, ring, before in zip(self._vcpus, rings, pushed, strict=True):
                 rate = (ring.pushed - before) * PAGE * NS["s"] / PERIOD_NS
                 self._fastest = max(self._fastest, rate)
                 self._adjust(v, rate, ring.size * PAGE)
+
+    def _sync(self) -> Steps:
+        """global_dirty_log_sync: the rates are those of the rings after every vCPU came out."""
+        assert self._vm.vmm is not None
+        yield from hold(self._vm.vmm.bql, RATE_THREAD)
+        if self._on:
+            yield from run_on_all(self._vm, self._vcpus, RATE_THREAD)
+            yield from reap(self._vm, RATE_THREAD, self._vm.vcpus[0], {})
+        self._vm.vmm.bql.release(RATE_THREAD)
 
     def _adjust(self, v: Vcpu, rate: float, ring_bytes: int) -> None:
         """dirtylimit_adjust_throttle, for a vCPU that dirties `rate` bytes per second."""

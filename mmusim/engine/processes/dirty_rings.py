@@ -13,6 +13,7 @@ from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.dirty_ring import masks
 from mmusim.mmu.slot import rearm
+from mmusim.trace.records import HOST
 from mmusim.vocabulary.counters import RING_ENTRIES
 
 NO_REGIONS = slice(0, 0)
@@ -34,12 +35,13 @@ def reap(
     yield vm.spend(pay(vm, log_operations.harvest(count), spent))
     for entries in harvested:
         for mask in masks(entries):
-            yield from hold_mmu_lock(vm, who, spent)
+            locks_as = who if who >= 0 else HOST  # of QEMU's threads one is in an ioctl at a time
+            yield from hold_mmu_lock(vm, locks_as, spent)
             gfns = np.unique(np.array(mask, np.int64))
             if rearm(vm.table, gfns, vm.pml):
                 vm.revoke(gfns, NO_REGIONS)
             yield vm.spend(pay(vm, log_operations.reset_mask(vm.plan.choices, len(mask)), spent))
-            vm.lock.release(who)
+            vm.lock.release(locks_as)
     if count:
         started = vm.now
         yield from flush_remote(vm, payer, recorder=False)

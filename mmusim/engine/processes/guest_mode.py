@@ -72,7 +72,7 @@ def ring_full(vm: Vm, v: Vcpu) -> Steps:
     if vm.vmm is not None:
         vm.vmm.bql.release(v.number)
     if v.sleep_per_full_ring:
-        yield from asleep(vm, v, v.sleep_per_full_ring)
+        yield from asleep(vm, v, v.sleep_per_full_ring, wakes=False)  # g_usleep
 
 
 def limited(vm: Vm) -> bool:

@@ -12,6 +12,7 @@ import simpy
 
 from mmusim.costs.random_streams import Stream
 from mmusim.engine.processes.flush import kick
+from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.engine.state.steps import WorkItem
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.engine.state.vmm import GuestGoneError
@@ -35,6 +36,13 @@ def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:
         vm.book(v, BQL_WAIT, asked, vm.now)
 
 
+def hold(lock: SpinLock, who: int) -> Steps:
+    """Take a lock of the VMM as one of its own threads."""
+    granted = lock.acquire(who)
+    if granted is not None:
+        yield granted
+
+
 def run_on_cpu(vm: Vm, v: Vcpu, work_item: WorkItem) -> None:
     """Have something done on a vCPU's thread before it enters the guest again."""
     v.queued_work.append(work_item)
@@ -54,12 +62,13 @@ def to_user_space(vm: Vm, v: Vcpu) -> Steps:
     vm.vmm.bql.release(v.number)
 
 
-def asleep(vm: Vm, v: Vcpu, ns: int) -> Steps:
-    """Sleep without the big lock, until the time is over or the VM is stopped."""
+def asleep(vm: Vm, v: Vcpu, ns: int, wakes: bool) -> Steps:
+    """Sleep without the big lock until the time is over; if it `wakes`, or the VM is stopped."""
     assert vm.vmm is not None
     began = vm.now
     v.waits_for = "the end of its sleep"
-    yield vm.env.any_of([vm.spend(ns), vm.vmm.stopping])
+    over = vm.spend(ns)
+    yield vm.env.any_of([over, vm.vmm.stopping]) if wakes else over
     v.waits_for = ""
     vm.book(v, THROTTLE, began, vm.now)
 
@@ -92,6 +101,33 @@ def _park(parked: simpy.Event) -> WorkItem:
         yield from hold_bql(vm, v)
 
     return park
+
+
+def run_on_all(vm: Vm, vcpus: Iterable[Vcpu], who: int) -> Steps:
+    """kvm_cpu_synchronize_kick_all: with the big lock held, have each vCPU come out in its turn.
+
+    Each leaves the guest, takes the big lock and gives it back, while `who` waits without it.
+    """
+    assert vm.vmm is not None
+    if vm.vmm.stopping.triggered:  # they stand still in user space
+        return
+    for v in vcpus:
+        if v.process is None or not v.process.is_alive:
+            continue
+        came = vm.env.event()
+        run_on_cpu(vm, v, _come_out(came))
+        vm.vmm.bql.release(who)
+        yield vm.env.any_of([came, v.process])
+        yield from hold(vm.vmm.bql, who)
+
+
+def _come_out(came: simpy.Event) -> WorkItem:
+    def come_out(vm: Vm, v: Vcpu) -> Steps:
+        del vm, v
+        came.succeed()
+        yield from ()
+
+    return come_out
 
 
 def port_io(vm: Vm, v: Vcpu, gaps: Stream, goes_on: Callable[[], bool]) -> Steps:

@@ -1,9 +1,9 @@
 """The soft MMU: shadow paging with guest page tables (paging_tmpl.h; domain C.6, C.7 and D).
 
-A guest is a :class:`GuestMemory` with tables that :class:`GuestTables` builds; a :class:`SoftMmu`
-shadows them with the behaviours of :class:`Options`; :func:`attempt` lets the CPU try an access
-once and :func:`run` until it makes progress. :func:`load_cr3` and :func:`invlpg` are the sync
-points. Nothing here knows time: what happened is in ``mmu.events``.
+A guest is a :class:`GuestMemory` with tables that :class:`GuestTables` builds. A :class:`SoftMmu`
+shadows them with the behaviours of :class:`Options`. :func:`attempt` lets the CPU try an access
+once, and :func:`run` repeats it until it makes progress. :func:`load_cr3` and :func:`invlpg` are
+the sync points. Nothing here knows time: ``mmu.events`` lists what happened.
 """
 
 from mmusim.mmu.soft.emulate import Outcome, attempt, run, translate

@@ -1,4 +1,4 @@
-"""What follows a fault: emulation, and the decision to retry where it fails.
+"""After a fault: emulation, and the decision to retry when emulation fails.
 
 Sources: ``kvm_mmu_page_fault``, ``kvm_mmu_pte_write``, ``x86_emulate_instruction``,
 ``retry_instruction`` and ``reexecute_instruction`` of arch/x86/kvm, Linux 3.2 to 6.13.
@@ -30,8 +30,9 @@ from mmusim.mmu.soft.rmap import drop_parent_pte, drop_spte, flush_remote_tlbs
 from mmusim.mmu.soft.state import Leaf, ShadowPage, SoftMmu
 
 FLOODED: Final = 3
-"""Emulated stores to a table without a use of it after which it is taken for none
-(detect_write_flooding)."""
+"""Number of emulated stores to a table without a use of it, after which KVM takes it for no page
+table (detect_write_flooding).
+"""
 
 
 class Outcome(StrEnum):
@@ -44,7 +45,7 @@ class Outcome(StrEnum):
 
 
 def attempt(mmu: SoftMmu, access: Access) -> Outcome:
-    """Let the CPU try an access once: it succeeds, or exits and KVM does what it can."""
+    """Let the CPU try an access once: it succeeds, or it exits and KVM does what it can."""
     gfn = translate(mmu, access.gva, access.write)
     if gfn is None:
         return kvm_mmu_page_fault(mmu, access)
@@ -55,7 +56,7 @@ def attempt(mmu: SoftMmu, access: Access) -> Outcome:
 
 
 def run(mmu: SoftMmu, access: Access, patience: int = 16) -> tuple[Outcome, int]:
-    """Try an access until something other than a retry comes of it; return that and the faults.
+    """Try an access until the outcome is no retry; return outcome and number of faults.
 
     The outcome is RETRY if `patience` faults brought no progress.
     """
@@ -68,7 +69,7 @@ def run(mmu: SoftMmu, access: Access, patience: int = 16) -> tuple[Outcome, int]
 
 
 def translate(mmu: SoftMmu, gva: int, write: bool) -> int | None:
-    """Translate as the hardware does, through the shadow tables; None if it faults."""
+    """Translate through the shadow tables as the hardware does; None if the access faults."""
     if mmu.direct:
         walk = walk_addr(mmu.memory, mmu.cr3, gva)
         if walk is None or (write and not walk.writable):
@@ -134,7 +135,7 @@ def write_protect_fault(mmu: SoftMmu, access: Access) -> bool:
 
 
 def x86_emulate_instruction(mmu: SoftMmu, access: Access, gfn: int, may_retry: bool) -> Outcome:
-    """Emulate the store; where that fails, retry or give up."""
+    """Emulate the store. If that fails, retry or give up."""
     if not access.instruction.emulatable:
         mmu.log(EmulationFailed(access.instruction.rip))
         if reexecute_instruction(mmu, access, gfn, may_retry):
@@ -150,9 +151,10 @@ def x86_emulate_instruction(mmu: SoftMmu, access: Access, gfn: int, may_retry: b
 
 
 def retry_instruction(mmu: SoftMmu, access: Access, gfn: int, may_retry: bool) -> bool:
-    """Unprotect and retry in place of emulating what is no page-table write (1cb3f3ae5a38).
+    """Unprotect and retry an instruction that does not write page tables, instead of emulating it
+    (1cb3f3ae5a38).
 
-    An optimization: from 3.3 it happens once for an instruction and address.
+    This is an optimisation. From 3.3 on it happens once for an instruction and address.
     """
     here = (access.instruction.rip, access.gva)
     retry, last = mmu.options.retry, mmu.last_retry
@@ -173,10 +175,10 @@ def retry_instruction(mmu: SoftMmu, access: Access, gfn: int, may_retry: bool) -
 
 
 def reexecute_instruction(mmu: SoftMmu, access: Access, gfn: int, may_retry: bool) -> bool:
-    """After a failed emulation: unprotect the page and let the CPU try; False to give up.
+    """After a failed emulation, unprotect the page and let the CPU try; return False to give up.
 
-    Up to 3.8 it always retries; from 3.9 not for a write to a table of its own walk
-    (93c05d3ef252); in 6.13 once for an instruction and address.
+    Up to 3.8 KVM always retries. From 3.9 on it does not for a write to a table of its own walk
+    (93c05d3ef252), and in 6.13 once for an instruction and address.
     """
     if not may_retry:
         return False
@@ -187,7 +189,7 @@ def reexecute_instruction(mmu: SoftMmu, access: Access, gfn: int, may_retry: boo
 
 
 def unprotect(mmu: SoftMmu, gfn: int) -> int:
-    """Unshadow a page under mmu_lock; return how many shadow pages went."""
+    """Unshadow a page under mmu_lock; return the number of zapped shadow pages."""
     mmu.log(Locked())
     zapped = kvm_mmu_unprotect_page(mmu, gfn)
     mmu.log(Unlocked())
@@ -195,9 +197,10 @@ def unprotect(mmu: SoftMmu, gfn: int) -> int:
 
 
 def kvm_mmu_pte_write(mmu: SoftMmu, gfn: int, index: int) -> None:
-    """An emulated store hit word `index` of a page: what shadows it is zapped there, or all of it.
+    """Handle an emulated store to word `index` of a page: zap what shadows the word, or the whole
+    page.
 
-    The new entry is shadowed when it is used; the kernel may do so at once.
+    The new entry is shadowed when it is used. The kernel may shadow it at once.
     """
     shadows = mmu.shadows(gfn)
     if not shadows:
@@ -218,7 +221,7 @@ def kvm_mmu_pte_write(mmu: SoftMmu, gfn: int, index: int) -> None:
 
 
 def detect_write_flooding(sp: ShadowPage) -> bool:
-    """Count a store; tables of level 1 are exempt, because they can go out of sync."""
+    """Count a store. Tables of level 1 are exempt, because they can go out of sync."""
     if sp.role.level == 1:
         return False
     sp.flooding += 1
@@ -226,7 +229,7 @@ def detect_write_flooding(sp: ShadowPage) -> bool:
 
 
 def mmu_page_zap_pte(mmu: SoftMmu, sp: ShadowPage, index: int) -> bool:
-    """Make one spte non-present; tell whether it was present."""
+    """Make one spte non-present; return whether it was present."""
     spte = sp.sptes.get(index)
     if isinstance(spte, Leaf):
         drop_spte(mmu, sp, index)

@@ -1,4 +1,4 @@
-"""What happens in a fault, one kind of value for each thing that costs time or tells the story."""
+"""Events of a fault: one class for each thing that costs time or belongs to the story."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Unlocked(NamedTuple):
 
 
 class Shadowed(NamedTuple):
-    """An indirect shadow page was made, and its guest table write-protected."""
+    """KVM made an indirect shadow page and write-protected its guest table."""
 
     gfn: int
     level: int
@@ -83,7 +83,7 @@ class TableMade(NamedTuple):
 
 
 class Protected(NamedTuple):
-    """W was taken from sptes, because their page is shadowed or logged."""
+    """Sptes lost W, because their page is shadowed or logged."""
 
     gfn: int
     level: int
@@ -96,7 +96,7 @@ class Protected(NamedTuple):
 
 
 class LargeDropped(NamedTuple):
-    """A large spte made way for a table (drop_large_spte)."""
+    """A large spte was removed to make room for a table (drop_large_spte)."""
 
     gfn: int
 
@@ -105,7 +105,7 @@ class LargeDropped(NamedTuple):
 
 
 class LargeRefused(NamedTuple):
-    """A writable large leaf was wanted, and a page in its range is shadowed."""
+    """A writable large leaf was refused, because a page in its range is shadowed."""
 
     gfn: int
     kept: str  # what was done instead
@@ -127,7 +127,7 @@ class Mapped(NamedTuple):
 
 
 class Unsynced(NamedTuple):
-    """A table of level 1 may be written freely until the next sync point."""
+    """A table of level 1 went unsync: the guest may write it until the next sync point."""
 
     gfn: int
 
@@ -164,7 +164,7 @@ class Flushed(NamedTuple):
 
 
 class RmapRecycled(NamedTuple):
-    """An rmap chain was too long; all its sptes were dropped."""
+    """An rmap chain was too long, and KVM dropped all its sptes."""
 
     gfn: int
     entries: int
@@ -222,14 +222,14 @@ class ReportedError(NamedTuple):
 
 
 class Injected(NamedTuple):
-    """The guest's own tables forbid the access: the guest gets its #PF."""
+    """The guest's own tables forbid the access: KVM injects #PF into the guest."""
 
     def __str__(self) -> str:
         return "the guest's own tables forbid it: #PF for the guest"
 
 
 class Entered(NamedTuple):
-    """The exit ends; the guest goes on, or tries again."""
+    """The exit ends. The guest goes on, or tries again."""
 
     def __str__(self) -> str:
         return "the guest is entered again"

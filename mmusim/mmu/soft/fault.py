@@ -34,7 +34,7 @@ class Fault(StrEnum):
 
 
 def mapping_level(mmu: SoftMmu, walk: GuestWalk) -> int:
-    """Choose the level of the leaf: 4 KiB where anything forbids more."""
+    """Choose the level of the leaf: 4 KiB if anything forbids a larger one."""
     level = 1
     if walk.level > 1 and mmu.huge and not mmu.tracked and not mmu.disallowed(walk.gfn):
         level = 2

@@ -1,4 +1,4 @@
-"""The guest's memory, and the page tables it keeps there: four levels of 512 entries (x86-64)."""
+"""The guest's memory, and its page tables: four levels of 512 entries (x86-64)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def base_gfn(gfn: int, level: int) -> int:
 
 
 class GuestMemory:
-    """Guest physical memory in words of 8 bytes; what was never written is zero."""
+    """Guest physical memory in words of 8 bytes. Unwritten words are zero."""
 
     def __init__(self) -> None:
         """Start with zeros everywhere."""
@@ -44,7 +44,7 @@ class GuestMemory:
 
 
 class GuestWalk(NamedTuple):
-    """What a walk of the guest's tables found (struct guest_walker)."""
+    """The result of a walk of the guest's tables (struct guest_walker)."""
 
     gva: int
     gfn: int  # the 4 KiB page that gva lies in
@@ -85,7 +85,7 @@ class GuestTables:
         self, gva: int, gfn: int, *, level: int = 1, writable: bool = True,
         through: Mapping[int, int] | None = None,
     ) -> None:  # fmt: skip
-        """Map one page, of 2 MiB at level 2, making the tables that are missing.
+        """Map one page, of 2 MiB at level 2, and make the missing tables.
 
         `through` names the gfn of the table to make at a level: ``{2: 4}`` makes gfn 4 the page
         directory.

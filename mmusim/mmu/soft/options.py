@@ -1,4 +1,4 @@
-"""Which of the kernel's historical behaviours are on, and the instruction that faults."""
+"""Options: the kernel's historical behaviours, and the instruction that faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 
 class LargeLeaf(StrEnum):
-    """What becomes of a large leaf over a page that is shadowed."""
+    """What happens to a large leaf over a shadowed page."""
 
     DROP = "drop"  # zapped, and a write is emulated (set_spte up to Linux 3.8)
     READ_ONLY = "read-only"  # stays or comes without W, a write is emulated (the 2012 patch)
@@ -23,11 +23,13 @@ class Retry(StrEnum):
     LAST_RIP = "last-rip"
     """last_retry_eip/addr (1cb3f3ae5a38, 3.3): only where emulation would have been possible."""
     WRITE_FAULT_TO_SP = "write-fault-to-sp"
-    """And write_fault_to_shadow_pgtable (93c05d3ef252, 3.9): a failed emulation of a write to a
-    table of its own walk is reported to user space."""
+    """Also write_fault_to_shadow_pgtable (93c05d3ef252, 3.9): KVM reports a failed emulation of a
+    write to a table of its own walk to user space.
+    """
     WRITE_PROTECT_FAULT = "write-protect-fault"
     """The write-protect fault handler decides, once for each instruction and address (6.13). It
-    stands alone here; real 6.13 keeps the check of 3.9 beside it."""
+    stands alone here; the real 6.13 keeps the check of 3.9 beside it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,14 @@ class Options:
 
     large: LargeLeaf = LargeLeaf.DROP
     level_before_shadowing: bool = True
-    """mapping_level() comes before the walk's own tables are shadowed and so sees a stale
-    lpage_info; False: after it, as since 4cd071d13c5c (5.6)."""
+    """mapping_level() comes before the shadowing of the walk's own tables and reads a stale
+    lpage_info. False: after it, as since 4cd071d13c5c (5.6).
+    """
     self_change_check: bool = False
     """is_self_change_mapping (7751babd3c6d, 3.9): 4 KiB if the walk's tables lie in the range."""
     retry: Retry = Retry.LAST_RIP
     max_shadow_pages: int = 1 << 20
-    """n_max_mmu_pages: with more, the oldest are recycled."""
+    """n_max_mmu_pages: KVM recycles the oldest shadow pages above this number."""
 
 
 KERNELS: Final[Mapping[str, Options]] = {
@@ -61,7 +64,9 @@ class Instruction(NamedTuple):
     rip: int = 0x1000
     emulatable: bool = True
     writes_page_tables: bool = True
-    """x86_page_table_writing_insn: a kind that guests use to edit tables (mov, xchg, cmpxchg)."""
+    """x86_page_table_writing_insn: a kind of instruction that guests use to edit tables (mov, xchg,
+    cmpxchg).
+    """
 
 
 class Access(NamedTuple):

@@ -1,4 +1,4 @@
-"""Shadow pages: found, made, out of sync and in sync again, zapped."""
+"""Shadow pages: find, make, unsync, sync, zap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmusim.mmu.soft.state import Leaf, Role, ShadowPage, SoftMmu
 
 
 def kvm_mmu_get_page(mmu: SoftMmu, gfn: int, role: Role) -> ShadowPage:
-    """Find a shadow page or make it; a new indirect one write-protects its guest table.
+    """Find a shadow page or make it. A new indirect one write-protects its guest table.
 
     ``kvm_mmu_get_page`` with ``account_shadowed`` and ``rmap_write_protect`` (domain, C.7).
     """
@@ -43,7 +43,7 @@ def kvm_mmu_get_page(mmu: SoftMmu, gfn: int, role: Role) -> ShadowPage:
 
 
 def account_shadowed(mmu: SoftMmu, gfn: int) -> None:
-    """A table of the guest is shadowed: no large spte over it (domain, A.7)."""
+    """Record that a table of the guest is shadowed: no large spte over it (domain, A.7)."""
     mmu.disallow_lpage[gfn >> 9] += 1
 
 
@@ -56,7 +56,7 @@ def unaccount_shadowed(mmu: SoftMmu, gfn: int) -> None:
 def mmu_need_write_protect(mmu: SoftMmu, gfn: int, can_unsync: bool) -> bool:
     """Tell whether a page must not be writable because it is shadowed.
 
-    If it is a table of level 1 only, and the caller may do so, it goes out of sync instead.
+    A page that is a table of level 1 only goes out of sync instead, if the caller allows it.
     """
     shadows = mmu.shadows(gfn)
     if any(not can_unsync or sp.role.level > 1 for sp in shadows):
@@ -70,7 +70,7 @@ def mmu_need_write_protect(mmu: SoftMmu, gfn: int, can_unsync: bool) -> bool:
 
 
 def kvm_sync_page(mmu: SoftMmu, sp: ShadowPage) -> None:
-    """Read a level-1 guest table again, protected from now on (kvm_sync_page, FNAME(sync_page))."""
+    """Read a level-1 guest table again and protect it (kvm_sync_page, FNAME(sync_page))."""
     changed = rmap_write_protect(mmu, sp.gfn)
     sp.unsync = False
     for index, leaf in list(sp.sptes.items()):
@@ -102,7 +102,7 @@ def mmu_sync_children(mmu: SoftMmu, sp: ShadowPage) -> None:
 
 
 def mmu_alloc_roots(mmu: SoftMmu) -> ShadowPage:
-    """Return the root, made if a zap took it away (kvm_mmu_reload)."""
+    """Return the root; make it if a zap removed it (kvm_mmu_reload)."""
     if mmu.root is None:
         gfn = 0 if mmu.direct else mmu.cr3
         mmu.root = kvm_mmu_get_page(mmu, gfn, Role(ROOT_LEVEL, mmu.direct, True))
@@ -110,7 +110,7 @@ def mmu_alloc_roots(mmu: SoftMmu) -> ShadowPage:
 
 
 def load_cr3(mmu: SoftMmu, cr3: int) -> None:
-    """The guest loads CR3: a sync point for all it can reach (kvm_mmu_sync_roots)."""
+    """The guest loads CR3: a sync point for every reachable table (kvm_mmu_sync_roots)."""
     mmu.cr3, mmu.root = cr3, None
     mmu_sync_children(mmu, mmu_alloc_roots(mmu))
 
@@ -130,9 +130,9 @@ def invlpg(mmu: SoftMmu, gva: int) -> None:
 
 
 def kvm_mmu_zap_page(mmu: SoftMmu, sp: ShadowPage, why: str) -> None:
-    """Take a shadow page apart: its unsync children with it, other children stay hashed.
+    """Zap a shadow page with its unsync children. Other children stay hashed.
 
-    ``kvm_mmu_prepare_zap_page``; the caller flushes, as ``kvm_mmu_commit_zap_page`` does.
+    ``kvm_mmu_prepare_zap_page``. The caller flushes, as ``kvm_mmu_commit_zap_page`` does.
     """
     if sp not in mmu.active:  # a child went before its parent
         return
@@ -163,7 +163,7 @@ def unsync_below(sp: ShadowPage) -> list[ShadowPage]:
 
 
 def zap_and_flush(mmu: SoftMmu, victims: list[ShadowPage], why: str) -> int:
-    """Zap shadow pages and flush once (kvm_mmu_commit_zap_page); return how many there were."""
+    """Zap shadow pages and flush once (kvm_mmu_commit_zap_page); return their number."""
     for sp in victims:
         kvm_mmu_zap_page(mmu, sp, why)
     if victims:
@@ -172,9 +172,10 @@ def zap_and_flush(mmu: SoftMmu, victims: list[ShadowPage], why: str) -> int:
 
 
 def kvm_mmu_unprotect_page(mmu: SoftMmu, gfn: int) -> int:
-    """Zap every indirect shadow page of a gfn, so that it may be written; return how many.
+    """Zap every indirect shadow page of a gfn, so that the guest may write it; return the number.
 
-    It searches the hash by gfn and leaves large sptes that map the gfn alone (domain, D.1).
+    The function searches the hash by gfn. It leaves large sptes that map the gfn alone (domain,
+    D.1).
     """
     zapped = zap_and_flush(mmu, mmu.shadows(gfn), "unshadowed")
     mmu.log(Unprotected(gfn, zapped, mmu.disallowed(gfn)))
@@ -187,7 +188,7 @@ def kvm_mmu_zap_all(mmu: SoftMmu) -> None:
 
 
 def make_mmu_pages_available(mmu: SoftMmu) -> None:
-    """Recycle the oldest shadow pages where there are too many; never the root."""
+    """Recycle the oldest shadow pages if there are too many, but never the root."""
     excess = len(mmu.active) - mmu.options.max_shadow_pages
     oldest = [sp for sp in mmu.active if sp is not mmu.root][: max(0, excess)]
     mmu.stat["mmu_recycled"] += zap_and_flush(mmu, oldest, "there are too many")

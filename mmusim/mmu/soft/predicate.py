@@ -12,11 +12,11 @@ from mmusim.mmu.soft.scenario import PageTableWrite
 
 
 def loops(c: PageTableWrite) -> bool:
-    """Tell whether the store of a corner is retried for ever.
+    """Tell whether KVM retries the store of a corner for ever.
 
-    Common to all loops: the soft MMU, X in the chain of the address that is written, and a shadow
-    page of X above level 1, which can never go out of sync. Translating the store then needs the
-    shadow page that forbids it.
+    All loops share three premises: the soft MMU, X in the chain of the written address, and a
+    shadow page of X above level 1, which never goes out of sync. Translating the store then needs
+    the shadow page that forbids it.
     """
     if not (c.shadow_paging and c.chain_contains_x and c.table_level > 1):
         return False
@@ -24,11 +24,12 @@ def loops(c: PageTableWrite) -> bool:
 
 
 def refused_while_vectoring(c: PageTableWrite) -> bool:
-    """The fault arises while an exception is delivered: KVM unshadows X before it handles it.
+    """The fault arises while an exception is delivered: KVM unshadows X before it handles the
+    fault.
 
-    The level is chosen before X is shadowed again, so it is large if the guest's page is; then the
-    large spte is refused. Where a refusal means "try again" (3.9) nothing is emulated, and no
-    memory of a retry is asked. This is the loop that 7751babd3c6d ends.
+    KVM chooses the level before it shadows X again, so the level is large if the guest's page is.
+    It then refuses the large spte. If a refusal means "try again" (3.9), KVM emulates nothing and
+    asks no memory of a retry. 7751babd3c6d ends this loop.
     """
     options = c.options
     stale = c.large_guest_page and options.level_before_shadowing and not options.self_change_check
@@ -36,7 +37,7 @@ def refused_while_vectoring(c: PageTableWrite) -> bool:
 
 
 def retried_unemulated(c: PageTableWrite) -> bool:
-    """The instruction cannot be emulated, and reexecute_instruction retries without a memory.
+    """KVM cannot emulate the instruction, and reexecute_instruction retries without a memory.
 
     This is the loop of the thread. last_retry_eip of 3.3 does not guard this path (D.4, first row).
     """
@@ -44,5 +45,7 @@ def retried_unemulated(c: PageTableWrite) -> bool:
 
 
 def retried_unguarded(c: PageTableWrite) -> bool:
-    """It could be emulated, but retry_instruction of before 3.3 always unshadows in its place."""
+    """KVM could emulate the instruction, but before 3.3 retry_instruction always unshadows
+    instead.
+    """
     return c.emulatable and not c.writes_page_tables and c.options.retry is Retry.NONE

@@ -1,4 +1,4 @@
-"""Sptes and the reverse map: gfn to every spte that maps it, at each level."""
+"""Sptes and the reverse map: from a gfn to every spte that maps it, at each level."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmusim.mmu.soft.options import LargeLeaf
 from mmusim.mmu.soft.state import Leaf, ShadowPage, SoftMmu
 
 RECYCLE_THRESHOLD: Final = 1000
-"""RMAP_RECYCLE_THRESHOLD: a longer chain is dropped as a whole."""
+"""RMAP_RECYCLE_THRESHOLD: KVM drops a longer chain as a whole."""
 
 _PAGES: Final = {1: "pages_4k", 2: "pages_2m"}
 
@@ -22,7 +22,7 @@ def flush_remote_tlbs(mmu: SoftMmu) -> None:
 
 
 def rmap_add(mmu: SoftMmu, sp: ShadowPage, index: int, leaf: Leaf) -> None:
-    """Enter a new leaf; recycle a chain that becomes too long (rmap_recycle)."""
+    """Add a new leaf; recycle a chain that becomes too long (rmap_recycle)."""
     key = sp.role.level, leaf.gfn
     chain = mmu.rmap.setdefault(key, [])
     chain.append((sp, index))
@@ -36,7 +36,7 @@ def rmap_add(mmu: SoftMmu, sp: ShadowPage, index: int, leaf: Leaf) -> None:
 
 
 def drop_spte(mmu: SoftMmu, sp: ShadowPage, index: int) -> None:
-    """Make a leaf non-present and take it from its chain (drop_spte, rmap_remove)."""
+    """Make a leaf non-present and remove it from its chain (drop_spte, rmap_remove)."""
     leaf = sp.sptes.pop(index)
     assert isinstance(leaf, Leaf)
     key = sp.role.level, leaf.gfn
@@ -47,7 +47,7 @@ def drop_spte(mmu: SoftMmu, sp: ShadowPage, index: int) -> None:
 
 
 def drop_large_spte(mmu: SoftMmu, sp: ShadowPage, index: int) -> None:
-    """Zap a large leaf that is in the way of a table, and flush (drop_large_spte)."""
+    """Zap a large leaf that blocks a table, and flush (drop_large_spte)."""
     leaf = sp.sptes.get(index)
     if sp.role.level > 1 and isinstance(leaf, Leaf):
         drop_spte(mmu, sp, index)
@@ -69,7 +69,7 @@ def drop_parent_pte(parent: ShadowPage, index: int) -> None:
 
 
 def spte_write_protect(mmu: SoftMmu, sp: ShadowPage, index: int) -> bool:
-    """Take W from a leaf; a large one is zapped or stays read-only as the kernel does it."""
+    """Clear W of a leaf. A large one is zapped or stays read-only, as in the kernel."""
     leaf = sp.sptes[index]
     assert isinstance(leaf, Leaf)
     if not leaf.writable:
@@ -90,12 +90,12 @@ def rmap_chain(mmu: SoftMmu, gfn: int) -> list[tuple[ShadowPage, int]]:
 
 
 def rmap_length(mmu: SoftMmu, gfn: int) -> int:
-    """Return how many sptes map a gfn: what write-protecting it has to visit (domain, A.6)."""
+    """Return how many sptes map a gfn; write-protecting visits all of them (domain, A.6)."""
     return len(rmap_chain(mmu, gfn))
 
 
 def rmap_write_protect(mmu: SoftMmu, gfn: int) -> bool:
-    """Take W from every alias of a gfn at every level; tell whether any had it."""
+    """Clear W of every alias of a gfn at every level; return whether any had it."""
     changed = False
     for sp, index in rmap_chain(mmu, gfn):
         changed |= spte_write_protect(mmu, sp, index)
@@ -103,7 +103,7 @@ def rmap_write_protect(mmu: SoftMmu, gfn: int) -> bool:
 
 
 def protect_slot(mmu: SoftMmu) -> None:
-    """Start dirty logging (kvm_mmu_slot_remove_write_access): W goes from every leaf."""
+    """Start dirty logging (kvm_mmu_slot_remove_write_access): clear W of every leaf."""
     mmu.tracked = True
     changed = False
     for chain in list(mmu.rmap.values()):

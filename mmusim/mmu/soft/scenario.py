@@ -1,9 +1,9 @@
 """The livelock of the thread of November 2012 as a scenario with parameters (domain, D.5).
 
-The guest maps gfns 0..511 twice. Its first alias goes through tables elsewhere, its second through
-gfn 4 (X), a page table inside the range that the alias maps. A large read-write spte of the first
-alias is there (step 1), X is shadowed because a neighbour is read through it (2), which
-write-protects the range (3). Then the guest stores to gfn 4 (4).
+The guest maps gfns 0..511 twice. Its first alias goes through tables elsewhere. Its second goes
+through gfn 4 (X), a page table inside the range that the alias maps. Step 1: a large read-write
+spte of the first alias exists. Step 2: a read of a neighbour shadows X. Step 3: this write-protects
+the range. Step 4: the guest stores to gfn 4.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ X: Final = 4
 """gfn of the page-table page that is written."""
 ROOT: Final = 2048
 FIRST, SECOND, THIRD = 0, 1 << 39, 2 << 39
-"""Where the aliases begin: three entries of the root, so no other table is common to them."""
+"""First addresses of the aliases: three entries of the root, so they share no other table."""
 NEIGHBOUR: Final = 512
 UNUSED: Final = 400
-"""Entry of X that translates nothing; the store goes there."""
+"""Entry of X that translates nothing. The store goes there."""
 
 
 class Parts(NamedTuple):
-    """A guest in place: steps 1 to 3 are the accesses of `setup`, step 4 is `store`."""
+    """A guest that is set up: steps 1 to 3 are the accesses of `setup`, step 4 is `store`."""
 
     mmu: SoftMmu
     setup: tuple[Access, Access]
@@ -35,20 +35,20 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PageTableWrite:
-    """A store to a page-table page; the defaults are the corner that loops."""
+    """A store to a page-table page. The defaults are the corner that loops."""
 
     shadow_paging: bool = True
     chain_contains_x: bool = True
-    """The store goes through the alias that X helps to translate; else through another one."""
+    """The store goes through the alias that X helps to translate; otherwise through another one."""
     large_guest_page: bool = True
     """The guest maps the address of the store with a 2 MiB page."""
     table_level: int = 2
     """Level of X in the chain of the second alias."""
     emulatable: bool = False
     writes_page_tables: bool = True
-    """The instruction is of a kind that guests edit page tables with (mov, xchg, cmpxchg)."""
+    """The instruction is of a kind that guests use to edit page tables (mov, xchg, cmpxchg)."""
     vectoring: bool = False
-    """The store is made while the CPU delivers an exception."""
+    """The CPU makes the store while it delivers an exception."""
     options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:

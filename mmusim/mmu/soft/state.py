@@ -14,7 +14,7 @@ COUNTERS: Final = (
     "pf_fixed",  # installed or repaired an spte
     "pf_emulate",  # write to a page that must stay write-protected
     "pf_spurious",  # the spte was good already
-    "pf_guest",  # handed on to the guest, whose own tables forbid the access
+    "pf_guest",  # injected into the guest, whose own tables forbid the access
     "mmu_pte_write",  # emulated stores to shadowed tables
     "mmu_flooded",  # shadow pages zapped because they were written three times in a row
     "mmu_recycled",  # shadow pages zapped because there were too many
@@ -24,8 +24,8 @@ COUNTERS: Final = (
     "pages_4k",  # small leaves present
     "pages_2m",  # large leaves present
     "remote_tlb_flush",
-    "retries",  # faults that changed nothing and let the guest try again; the model's own
-    "rmap_recycled",  # rmap chains dropped because they were too long; the model's own
+    "retries",  # faults that changed nothing and let the guest try again; a counter of the model
+    "rmap_recycled",  # rmap chains dropped because they were too long; a counter of the model
 )
 """Kernel statistics of the soft MMU, with the kernel's meaning where it has them."""
 
@@ -60,10 +60,10 @@ class ShadowPage:
 
 
 class SoftMmu:
-    """Everything the soft MMU knows. The functions of this package are its algorithm.
+    """The state of the soft MMU. The functions of this package are its algorithm.
 
-    `direct`: two-dimensional paging instead, where the hardware walks the guest's tables and the
-    MMU shadows none of them.
+    `direct`: two-dimensional paging. The hardware walks the guest's tables and the MMU shadows
+    none.
     """
 
     def __init__(
@@ -108,7 +108,9 @@ class SoftMmu:
             self.dirty.add(gfn)
 
     def snapshot(self) -> tuple[object, ...]:
-        """Return the whole state as a value. What comes back to an equal state loops for ever."""
+        """Return the whole state as a value. A scenario that returns to an equal state loops for
+        ever.
+        """
 
         def name(spte: Leaf | ShadowPage) -> tuple[object, ...]:
             return (spte.gfn, *spte.role) if isinstance(spte, ShadowPage) else tuple(spte)

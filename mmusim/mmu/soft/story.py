@@ -1,4 +1,4 @@
-"""The events of a scenario told with the step numbers of the posting (domain, D.2)."""
+"""The events of a scenario, told with the step numbers of the posting (domain, D.2)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ UNTOLD: Final = (Locked, Unlocked, TableMade)
 
 
 def step(event: Event, first: bool) -> str:
-    """Return the posting's number of what an event is; empty where it has none.
+    """Return the posting's number of an event; empty if it has none.
 
-    `first`: no fault of the store has come before this one. The posting has number 5 twice, the
-    second is 5' here; 7 is the corrected one: "refault, then goto 2, as part of the write".
+    `first`: no fault of the store came before this one. The posting has number 5 twice; the second
+    is 5' here. 7 is the corrected step: "refault, then goto 2, as part of the write".
     """
     match event:
         case Mapped(gfn=0, level=2, writable=True):
@@ -54,14 +54,14 @@ def step(event: Event, first: bool) -> str:
 
 
 def tell(setup: Iterable[Event], laps: Sequence[Sequence[Event]]) -> tuple[str, ...]:
-    """Write the story: a line an event, laps that are equal to the one before told once.
+    """Write the story: one line per event. Equal laps are told once.
 
     Parameters
     ----------
     setup : iterable of Event
-        What led up to step 3.
+        The events up to step 3.
     laps : sequence of sequences of Event
-        What each attempt of the store came to: from fault to entry.
+        The events of each attempt of the store, from fault to entry.
     """
     lines = [_line("before", event, True) for event in setup if not isinstance(event, UNTOLD)]
     number = 0

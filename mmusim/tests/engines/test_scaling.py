@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from mmusim.base.histogram import Histogram
 from mmusim.cli import app
 from mmusim.cli.shared import lock_model
+from mmusim.cli.shared.bench_history import read
 from mmusim.cli.shared.bench_scale import Cost, slopes
 from mmusim.engine import simulate
 from mmusim.engine.state.mmu_lock import SpinLock
@@ -125,7 +126,9 @@ def test_a_list_of_latencies_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -
     assert after > before + SLACK, (before, after)
 
 
-def test_bench_reports_faults_per_second_by_vcpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_reports_faults_per_second_by_vcpus_and_keeps_ratios(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     bench: Any = importlib.import_module("mmusim.cli.speed.bench")
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench, "FAULTS", 2_048)
@@ -136,7 +139,13 @@ def test_bench_reports_faults_per_second_by_vcpus(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(bench, "_plan", small)
     monkeypatch.delenv("MMUSIM_ENGINE")
-    rows = json.loads(CliRunner().invoke(app, ["bench", "--json"]).stdout)["rows"]
+    history = tmp_path / "kept" / "history.csv"
+    command = ["bench", "--append", str(history), "--json"]
+    rows = json.loads(CliRunner().invoke(app, command).stdout)["rows"]
+    kept = read(history)
+    assert [(row["work"], row["by"]) for row in kept] == [(row["work"], row["by"]) for row in rows]
+    ratios = [float(row["ratio"]) for row in kept]
+    assert ratios == pytest.approx([row["relative_to_SimPy"] for row in rows], rel=1e-5)
     rates = {row["work"]: row["median_per_second"] for row in rows}
     assert {row["by"] for row in rows} >= {"bare SimPy", "SimPy engine", "compiled engine"}
     for vcpus in (16, 64, 256):

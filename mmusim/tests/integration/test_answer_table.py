@@ -28,7 +28,7 @@ def test_the_table_answers_by_the_metric_that_was_asked_for(outcome: Outcome) ->
     assert baseline["p99_latency"].split()[1] in ("ns", "us"), "with its unit"
     assert candidate["ratio"] == f"{c.ratio.estimate:.4g}"
     assert candidate["95 %"].startswith(f"{c.ratio.low:.4g} .. {c.ratio.high:.4g}")
-    assert candidate["outcome"] == str(c.answer)
+    assert candidate["outcome"].startswith(c.answer.outcome)
     assert "%" in candidate["holds"]
     worst = max(r.values["max_latency"] for r in outcome.settings[0].runs["lazy-drop"])
     assert float(candidate["worst"].split()[0].replace(",", "")) == pytest.approx(
@@ -39,9 +39,10 @@ def test_the_table_answers_by_the_metric_that_was_asked_for(outcome: Outcome) ->
 def test_the_printed_table_has_no_more_than_100_columns(
     outcome: Outcome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table("Answer", answer_rows(outcome), False, width=100)
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) > 4
+    table("Answer", answer_rows(outcome), False, at_most=100)
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert "Not shown" not in text
     assert max(map(len, lines)) <= 100
 
 

@@ -17,24 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mmusim.tests.support.experiment_files import SMALL
 from mmusim.tests.support.places import ROOT
-
-QUESTION = """
-schema = 1
-id = "small"
-question = "Is it faster?"
-[vm]
-memory = "4MiB"
-[host]
-profile = "xiao-2012-r1"
-[policies]
-baseline = "eager-drop"
-compare = ["lazy-drop"]
-[driver]
-phases = [{ do = "write" }, { do = "enable-logging" }, { do = "read" }]
-[replications]
-seeds = 3
-"""
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +124,7 @@ def test_it_runs_the_main_job_without_a_clone(environment: Path, tmp_path: Path)
     mmusim(environment, "examples", "experiments/reads-beside-writes", cwd=tmp_path)
     copied = tmp_path / "experiments" / "reads-beside-writes" / "experiment.toml"
     assert 'profile = "skylake-2021"' in mmusim(environment, "show", copied, cwd=tmp_path)
-    (tmp_path / "question.toml").write_text(QUESTION)
+    (tmp_path / "question.toml").write_text(SMALL)
     said = mmusim(environment, "run", "question.toml", "--workers", 1, cwd=tmp_path)
     assert "lazy-drop takes 0.4" in said
     assert "Is it faster?" in (tmp_path / "results" / "small" / "report.html").read_text()

@@ -10,26 +10,13 @@ import pytest
 from mmusim.experiment.run import run_experiment
 from mmusim.plots import across
 from mmusim.stats import mean_interval
+from mmusim.tests.support.experiment_files import experiment_text
 
-TEXT = """
-schema = 1
-id = "small"
-question = "?"
-[vm]
-memory = "4MiB"
-kernel = "linux-3.7"
-[host]
-profile = "skylake-2021"
-[policies]
-baseline = "eager-drop"
-compare = ["lazy-drop"]
-[driver]
-phases = [{ do = "write" }, { do = "enable-logging" }, { do = "read" }]
-[replications]
-seeds = 3
-[sweep]
-"vm.memory" = ["2MiB", "4MiB"]
-"""
+TEXT = experiment_text(
+    "small",
+    vm='memory = "4MiB"\nkernel = "linux-3.7"',
+    more='[replications]\nseeds = 3\n[sweep]\n"vm.memory" = ["2MiB", "4MiB"]\n',
+)
 
 
 def test_each_setting_has_a_mark_for_each_policy_at_its_mean(tmp_path: Path) -> None:

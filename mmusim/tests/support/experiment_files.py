@@ -12,43 +12,52 @@ import mmusim
 from mmusim.base.errors import Complaint, ConfigError
 from mmusim.config.settings import Setting, settings_of
 
-MINIMAL = """
+READ_AFTER_PROTECT = '{ do = "write" }, { do = "enable-logging" }, { do = "read" }'
+
+
+def experiment_text(
+    name: str,
+    question: str = "?",
+    *,
+    vm: str = "",
+    profile: str = "skylake-2021",
+    phases: str = READ_AFTER_PROTECT,
+    more: str = "",
+) -> str:
+    """An experiment file of two policies; `vm` and `more` are lines of it."""
+    return f"""
 schema = 1
-id = "minimal"
-question = "Does it load?"
-
-[host]
-profile = "skylake-2021"
-
-[policies]
-baseline = "eager-drop"
-compare = ["lazy-drop"]
-
-[driver]
-phases = [{ do = "enable-logging" }, { do = "write" }]
-"""
-
-SMALL = """
-schema = 1
-id = "small"
-question = "Is it faster?"
-[vm]
-memory = "4MiB"
-kernel = "linux-3.7"
-[host]
-profile = "xiao-2012-r1"
+id = "{name}"
+question = "{question}"
+{f"[vm]{chr(10)}{vm}{chr(10)}" if vm else ""}[host]
+profile = "{profile}"
 [policies]
 baseline = "eager-drop"
 compare = ["lazy-drop"]
 [driver]
-phases = [{ do = "write" }, { do = "enable-logging" }, { do = "read" }]
-[replications]
+phases = [{phases}]
+{more}"""
+
+
+MINIMAL = experiment_text(
+    "minimal", "Does it load?", phases='{ do = "enable-logging" }, { do = "write" }'
+)
+"""The smallest file."""
+
+SMALL = experiment_text(
+    "small",
+    "Is it faster?",
+    vm='memory = "4MiB"\nkernel = "linux-3.7"',
+    profile="xiao-2012-r1",
+    more="""[replications]
 seeds = 5
 [[claims]]
 says = "it is"
 ratio = "lazy-drop / eager-drop"
 expect = [0.0, 0.9]
-"""
+""",
+)
+"""A question that is answered in a second."""
 
 EXPERIMENTS = sorted((Path(mmusim.__file__).parents[1] / "experiments").glob("*/experiment.toml"))
 every_experiment = pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.parent.name)

@@ -21,26 +21,15 @@ from mmusim.cli.results.export import export
 from mmusim.execution import workers
 from mmusim.experiment.run import run_experiment
 from mmusim.store import LEDGER
+from mmusim.tests.support.experiment_files import experiment_text
 
-EXPERIMENT = """
-schema = 1
-id = "killed"
-question = "Is anything lost?"
-[vm]
-memory = "2MiB"
-kernel = "linux-3.7"
-[host]
-profile = "skylake-2021"
-[policies]
-baseline = "eager-drop"
-compare = ["lazy-drop"]
-[driver]
-phases = [{ do = "enable-logging" }, { do = "write", pages = "2%" }]
-[replications]
-seeds = 40
-[sweep]
-"host.costs.c_exit" = ["1us", "2us"]
-"""
+EXPERIMENT = experiment_text(
+    "killed",
+    "Is anything lost?",
+    vm='memory = "2MiB"\nkernel = "linux-3.7"',
+    phases='{ do = "enable-logging" }, { do = "write", pages = "2%" }',
+    more='[replications]\nseeds = 40\n[sweep]\n"host.costs.c_exit" = ["1us", "2us"]\n',
+)
 
 
 def attempt(file: Path, out: Path, log: Path) -> None:

@@ -8,6 +8,10 @@ from typing import Any
 from mmusim.config.migrate import Migration
 from mmusim.plan.make import Plan, make_plan
 from mmusim.tests.support.settings import kernel_of, setting
+from mmusim.vocabulary import COSTS
+
+FREE = dict.fromkeys(COSTS, "0ns") | {"t_hit_2M": "1ns"}
+"""A host on which nothing but a hit takes time."""
 
 
 def migrating(
@@ -23,6 +27,7 @@ def migrating(
     after: Sequence[dict[str, Any]] = (),
     idle: bool = False,
     seed: int = 1,
+    qemu: str = "",
     **spec: Any,
 ) -> Plan:
     """A guest that reads and writes at random while it is migrated."""
@@ -39,6 +44,7 @@ def migrating(
         vm={"kernel": kernel_of(policy)},
         policies={"baseline": policy, "compare": list(others) or [policy_beside(policy)]},
         driver={"migration": network | as_keys(spec)},
+        **({"vmm": {"qemu": qemu}} if qemu else {}),
     )
     return make_plan(made, policy, seed)
 

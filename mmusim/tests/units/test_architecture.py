@@ -19,7 +19,7 @@ FLOORS = [
     ["base"],
     ["vocabulary"],
     ["mmu", "workload", "trace", "stats", "examples"],
-    ["policies"],
+    ["policies", "vmm"],
     ["costs"],
     ["config"],
     ["plan", "metrics"],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from mmusim.base.errors import Complaint, ConfigError, MmusimError
 from mmusim.base.parsing import read_toml
@@ -17,6 +18,7 @@ from mmusim.config.host import load_profile
 from mmusim.config.load import check, load
 from mmusim.config.settings import load_settings, settings_of
 from mmusim.costs.distributions import Constant, Gamma
+from mmusim.policies import DEFAULT_KERNEL
 from mmusim.tests.support.experiment_files import (
     EXPERIMENTS,
     HERE,
@@ -641,3 +643,57 @@ def test_two_unknown_names_are_both_reported(data: dict[str, Any], names: list[s
 
     assert [c.value for c in found] == names
     assert len({c.key for c in found}) == 2
+
+
+# Metrics that no run will have.
+
+REQUESTS = {"pattern": "open-loop-requests"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ("p99_request", "serves no requests"),
+        ("request_count", "serves no requests"),
+        ("downtime", "is no migration"),
+        ("laps", "is no write-page-table"),
+        ("clear_time", "there is no phase clear-dirty-log"),
+    ],
+)
+def test_a_metric_that_no_run_has_is_refused_before_they_are_made(metric: str, reason: str) -> None:
+    claim = {"says": "s", "metric": metric, "best": "lazy-drop"}
+    data = changed("claims", [claim]) | {"answer_by": metric}
+    answered, claimed = complaints(data)
+
+    assert (answered.key, claimed.key) == ("answer_by", "claims[1].metric")
+    assert reason in answered.rule
+    assert answered.rule == claimed.rule
+
+
+def test_a_metric_that_some_runs_have_may_be_asked_for() -> None:
+    """Negative control: requests where the workload has them, in one of two variants."""
+    data = changed("workloads.w", REQUESTS) | {"driver": RUN_W, "answer_by": "p99_request"}
+    assert the_setting(data)
+    data["workloads"]["w"] = {"pattern": "uniform"}
+    assert complaints(data)
+    data["variants"] = {"a": {"workloads.w": REQUESTS}, "b": {}}
+    assert len(settings_of(data, "x.toml", Path())) == 2
+
+
+@pytest.mark.parametrize(
+    ("policies", "vm", "said"),
+    [
+        (["eager-drop", "lazy-drop"], {}, True),
+        (["eager-drop", "lazy-drop"], {"kernel": "linux-3.7"}, False),
+        (["linux-6.1", "linux-3.7"], {}, False),
+    ],
+)
+def test_a_result_that_rests_on_the_default_kernel_says_so(
+    policies: list[str], vm: dict[str, str], said: bool, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    data = changed("policies", {"baseline": policies[0], "compare": policies[1:]}) | {"vm": vm}
+    file = tmp_path / "x.toml"
+    file.write_text(tomli_w.dumps(data))
+    load_settings(file)
+    assert (f"{DEFAULT_KERNEL} is the default, vm.kernel is not given" in caplog.text) is said

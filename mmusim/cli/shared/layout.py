@@ -1,0 +1,81 @@
+"""Which columns of a table fit a width, and how wide each is: words are never cut.
+
+When the width is short, columns are left out first, the least important before the others. What
+stays is wrapped between words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len
+
+LEAST: Final = (
+    "note", "where_the_time_went", "remark", "origin", "correlation", "pairing", "r", "d",
+    "better", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates", "KS",
+    "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
+)  # fmt: skip
+"""Columns by name that are left out first, in this order."""
+READABLE: Final = 24
+"""Cells of several words get at least so many characters to a line."""
+EDGE: Final = 1
+BETWEEN: Final = 3
+"""Characters of the frame: at the left, and for each column its padding and its right border."""
+
+
+class Layout(NamedTuple):
+    """Columns that are shown, with their widths in characters; those that are not; all widths."""
+
+    widths: dict[str, int]
+    left_out: tuple[str, ...]
+    full: int  # width of a table that leaves nothing out
+
+
+def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
+    """Choose columns and widths.
+
+    Parameters
+    ----------
+    columns : mapping
+        The texts of each column, its title among them, by key; the most important first.
+    width : int
+        Characters that the whole table may have. A word that is longer makes the table wider.
+    """
+    longest = {key: max(map(cell_len, texts)) for key, texts in columns.items()}
+    word = {
+        key: max((cell_len(w) for text in texts for w in text.split()), default=0)
+        for key, texts in columns.items()
+    }
+    least = {key: min(longest[key], max(word[key], READABLE)) for key in columns}
+    shown = list(columns)
+    left_out: list[str] = []
+    for key in _by_importance(columns):
+        if _total([least[k] for k in shown]) <= width or len(shown) == 1:
+            break
+        shown.remove(key)
+        left_out.append(key)
+    widths = {key: least[key] for key in shown}
+    spare = width - _total(list(widths.values()))
+    for key in sorted(shown, key=lambda k: longest[k] - least[k]):
+        more = max(0, min(spare, longest[key] - least[key]))
+        widths[key] += more
+        spare -= more
+    missing = tuple(key for key in columns if key in left_out)
+    return Layout(widths, missing, _total(list(least.values())))
+
+
+def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return columns, the least important first: empty ones, those of LEAST, then from the end.
+
+    The first says what a row is about and the last what comes of it, so they stay longest.
+    """
+    keys = list(columns)
+    empty = [key for key in keys if not any(text.strip() for text in columns[key][1:])]
+    listed = [key for key in LEAST if key in keys]
+    others = [*keys[1:-1][::-1], keys[-1]]
+    return list(dict.fromkeys([*empty, *listed, *others]))
+
+
+def _total(widths: Sequence[int]) -> int:
+    return EDGE + sum(width + BETWEEN for width in widths)

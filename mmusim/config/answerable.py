@@ -1,0 +1,70 @@
+"""Whether the runs of an experiment will have the metrics that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from mmusim.base.errors import Complaint
+from mmusim.config.driver import Driver, Run
+from mmusim.config.experiment import Experiment
+from mmusim.config.migrate import Migrate
+from mmusim.config.page_table_write import WritePageTable
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metrics import Scope
+from mmusim.workload.requests import OpenLoopRequests
+
+_OPERATIONS: Final = {
+    "enable_time": ("enable-logging",),
+    "get_time": ("get-dirty-log", "sync-dirty-log", "harvest-ring"),
+    "clear_time": ("clear-dirty-log",),
+    "disable_time": ("disable-logging",),
+}
+_LAPS: Final = ("laps", "progress", "faults_until_progress")
+
+
+def lacks(experiment: Experiment, metric: str) -> str:
+    """Say why no run of a setting will have a metric; empty if runs may have it.
+
+    `experiment` is that of a setting, whose workloads are no references to files.
+    """
+    driver = experiment.driver
+    if not isinstance(driver, Driver):  # the selftest: vCPUs touch memory, and the log is asked for
+        odd = metric.endswith("_request") or metric in ("request_count", *_LAPS)
+        return "the selftest has none" if odd or METRICS[metric].scope is Scope.MIGRATION else ""
+    if metric in _OPERATIONS:
+        wanted = _OPERATIONS[metric]
+        there = any(phase.do in wanted for phase in driver.phases)
+        return "" if there else f"there is no phase {' or '.join(wanted)}"
+    if driver.measure != "last" and all(driver.measure != p.name for p in driver.phases):
+        return ""  # a window, which has what goes on in it
+    phase = driver.phases[driver.measured]
+    if METRICS[metric].scope is Scope.MIGRATION and not isinstance(phase, Migrate):
+        return "the measured phase is no migration"
+    if metric in _LAPS and not isinstance(phase, WritePageTable):
+        return "the measured phase is no write-page-table"
+    if metric.endswith("_request") or metric == "request_count":
+        name = phase.workload if isinstance(phase, Run | Migrate) else ""
+        if not isinstance(experiment.workloads.get(name), OpenLoopRequests):
+            return "the measured phase serves no requests (pattern open-loop-requests)"
+    return ""
+
+
+def unanswerable(
+    experiment: Experiment, settings: Sequence[tuple[Mapping[str, Any], Experiment]], source: str
+) -> Iterator[Complaint]:
+    """Yield every metric that `experiment` asks for and that no run will have.
+
+    `settings` are labels and experiment of each; `source` names the file.
+    """
+    everyone = [setting for _, setting in settings]
+    asked = [("answer_by", experiment.answer_by, everyone)]
+    asked.append(("replications.precise", experiment.replications.precise, everyone))
+    for number, claim in enumerate(experiment.claims, 1):
+        about = [setting for labels, setting in settings if claim.concerns(dict(labels))]
+        asked.append((f"claims[{number}].metric", claim.metric, about))
+    for key, metric, about in asked:
+        reasons = [lacks(setting, metric) for setting in about]
+        if reasons and all(reasons):
+            rule = f"no run has it: {reasons[0]}"
+            yield Complaint(source, key, metric, rule, "ask for another, or measure another phase")

@@ -1,0 +1,122 @@
+"""How a migration reads the dirty log, and how many rounds and syncs there were.
+
+Sources: QEMU ``migration_bitmap_sync``, ``memory_global_dirty_log_sync``,
+``kvm_dirty_ring_flush``; ``domain`` K.2 Q9, Q20 and Q24.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from mmusim.config.migrate import Migrate
+from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.log_reports import get_dirty_log, harvest_ring
+from mmusim.engine.migration.channel import Channel
+from mmusim.engine.migration.ram import RamBlock
+from mmusim.engine.migration.throttle import Trigger
+from mmusim.engine.processes.dirty_rings import hold_slots_lock
+from mmusim.engine.processes.user_space import hold, run_on_all
+from mmusim.engine.state.mmu_lock import SpinLock
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.engine.state.vmm import Vmm
+from mmusim.policies import Reporting
+from mmusim.trace.records import HOST, Round
+
+
+class TimeBook:
+    """Where the time of the migration thread went, in ns by name."""
+
+    def __init__(self, vm: Vm, vmm: Vmm) -> None:
+        """Start empty."""
+        self._vm, self._vmm = vm, vmm
+        self.spent: Counter[str] = Counter()
+
+    def timed(self, what: str, steps: Steps, who: int = HOST) -> Steps:
+        """Do something, and book the time under its name; waits for the big lock apart.
+
+        The time of another thread is not the migration thread's, and is not booked.
+        """
+        if who != HOST:
+            yield from steps
+            return
+        began, waited = self._vm.now, self._vmm.bql_wait_ns
+        yield from steps
+        waited = self._vmm.bql_wait_ns - waited
+        self.spent["bql_wait"] += waited
+        self.spent[what] += self._vm.now - began - waited
+
+
+def pause(vm: Vm, ns: int) -> Steps:
+    """Let time pass."""
+    if ns > 0:
+        yield vm.spend(ns)
+
+
+class LogSync:
+    """Reads the log into the bitmap of the pages to be sent, and counts rounds and syncs."""
+
+    def __init__(
+        self, vm: Vm, host: Host, phase: Migrate, ram: RamBlock, channel: Channel,
+        trigger: Trigger, book: TimeBook, vcpus: list[Vcpu],
+    ) -> None:  # fmt: skip
+        """Nothing was read yet."""
+        self._vm, self._host, self._phase = vm, host, phase
+        self._ram, self._channel, self._trigger = ram, channel, trigger
+        self._book, self._vcpus = book, vcpus
+        self.mutex = SpinLock(vm.env, "bitmap_mutex")
+        self.count = 0  # dirty_sync_count
+        self.rounds: list[Round] = []
+        self._round = vm.now, 0, 0, 0  # when it began; pages, zero pages, bytes sent before
+        self.reported = self.false = 0
+        self.rings = vm.plan.choices.reporting is Reporting.DIRTY_RING
+        words = -(-vm.plan.slot.npages // 64)
+        self._merge_ns = round(vm.plan.costs["c_sync_word"].mean() * words)
+
+    def ioctl(self, operation: Any, record: dict[str, Any], who: int = HOST) -> Steps:
+        """Do a log ioctl under slots_lock."""
+        yield from hold_slots_lock(self._vm, who, self._host.spent)
+        yield from operation(self._vm, self._host, self._phase, record)
+        self._vm.slots_lock.release(who)
+
+    def read(self, who: int = HOST) -> Steps:
+        """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again).
+
+        The kernel's log goes into the bitmaps of user space first, then, under bitmap_mutex, into
+        that of the pages to be sent. With rings every vCPU has to come out before that.
+        """
+        vm, timed = self._vm, self._book.timed
+        record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
+        if self.rings:
+            yield from timed("kick", run_on_all(vm, self._vcpus, who), who)
+            harvest = harvest_ring(vm, self._host, self._phase, record, who)
+            yield from timed("sync", harvest, who)
+        else:
+            yield from timed("sync", self.ioctl(get_dirty_log, record, who), who)
+        read = vm.plan.slot.offsets(self._host.bitmap)
+        yield from hold(self.mutex, who)
+        yield from timed("merge", pause(vm, self._merge_ns), who)
+        if not self.rings:
+            self._ram.unsent[read] = True
+        self.reported += record["dirty"]
+        self.false += record["false_dirty"]
+        if who == HOST or vm.plan.qemu.timer_counts():
+            self.count += 1
+        self._trigger.synced(self._ram.synced(), self._channel.sent_bytes)
+        self.mutex.release(who)
+
+    def next_round(self) -> None:
+        """A sync has ended a round."""
+        channel, (began, pages, zeros, sent) = self._channel, self._round
+        self.rounds.append(
+            Round(
+                began,
+                self._vm.now,
+                channel.sent_pages - pages,
+                channel.zero_pages - zeros,
+                channel.sent_bytes - sent,
+                self._ram.dirty,
+                channel.measured,
+            )
+        )
+        self._round = self._vm.now, channel.sent_pages, channel.zero_pages, channel.sent_bytes

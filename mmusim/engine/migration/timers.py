@@ -1,0 +1,85 @@
+"""What other threads of QEMU do beside a migration: the sync timer and the ring reaper.
+
+Sources: QEMU ``cpu_throttle_dirty_sync_timer_tick``, ``kvm_dirty_ring_reaper_thread``; ``domain``
+K.2 Q8 and Q21.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from mmusim.base.units import NS
+from mmusim.config.migrate import Migration as Spec
+from mmusim.engine.migration.sync import LogSync
+from mmusim.engine.processes.dirty_rings import reap
+from mmusim.engine.processes.user_space import hold
+from mmusim.engine.state.vm import Steps, Vm
+from mmusim.engine.state.vmm import Vmm
+from mmusim.trace.records import MAIN_LOOP, REAPER
+from mmusim.vmm import Qemu
+
+SYNC_EVERY_NS: Final = 5 * NS["s"]
+"""CPU_THROTTLE_DIRTY_SYNC_TIMER_PERIOD."""
+REAP_EVERY_NS: Final = NS["s"]
+
+
+class Migration(Protocol):
+    """What the threads beside it see of a migration."""
+
+    vm: Vm
+    vmm: Vmm
+    spec: Spec
+    qemu: Qemu
+    stopped: bool
+    log: LogSync
+
+    @property
+    def active(self) -> bool:
+        """Whether it has neither ended nor been given up."""
+
+
+def start_timers(migration: Migration) -> None:
+    """Start what this release of QEMU runs beside the migration thread."""
+    env = migration.vm.env
+    if migration.spec.auto_converge and migration.qemu.has_sync_timer():
+        env.process(sync_timer(migration))
+    if migration.log.rings:
+        env.process(reaper(migration))
+
+
+def goes_on(migration: Migration) -> bool:
+    """Tell whether the guest still runs at the source."""
+    return migration.active and not migration.stopped
+
+
+def sync_timer(migration: Migration) -> Steps:
+    """Every 5 s read the log, if no sync came in between; not in the first pass over memory.
+
+    The main loop holds the big lock all the while, also while it waits for bitmap_mutex.
+    """
+    before = 0
+    while True:
+        yield migration.vm.spend(SYNC_EVERY_NS)
+        if not goes_on(migration):
+            return
+        if migration.log.count > 1 and migration.log.count == before:
+            yield from hold(migration.vmm.bql, MAIN_LOOP)
+            if goes_on(migration):
+                yield from migration.log.read(MAIN_LOOP)
+            migration.vmm.bql.release(MAIN_LOOP)
+        before = migration.log.count
+
+
+def reaper(migration: Migration) -> Steps:
+    """Every second harvest all rings, without a kick; not while a dirty limit is in force."""
+    vm = migration.vm
+    while True:
+        yield vm.spend(REAP_EVERY_NS)
+        if not goes_on(migration):
+            return
+        if migration.vmm.limits_dirtying:
+            continue
+        yield from hold(migration.vmm.bql, REAPER)
+        if goes_on(migration):
+            yield from reap(vm, REAPER, vm.vcpus[0], {})
+        migration.vmm.bql.release(REAPER)

@@ -1,0 +1,164 @@
+"""What each release of QEMU does in a migration (domain, K.2, K.3 and K.6)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from mmusim.base.errors import ConfigError
+from mmusim.engine import simulate
+from mmusim.engine.migration import timers
+from mmusim.engine.processes.dirty_rings import reap
+from mmusim.tests.support.migrations import FREE, migrating
+from mmusim.trace.records import MigrationTrace
+from mmusim.vmm import RELEASES, qemu_named
+
+
+def migrated(*args: Any, **more: Any) -> MigrationTrace:
+    phase = next(p for p in simulate(migrating(*args, **more)).phases if p.do == "migrate")
+    assert phase.migration is not None
+    return phase.migration
+
+
+def test_every_release_is_known_and_no_other() -> None:
+    assert [qemu_named(release.name) for release in RELEASES] == list(RELEASES)
+    assert qemu_named("qemu-8.2.1").name == "8.2"
+    for wrong in ("2.4", "8.3", "12.0", "8", "eight"):
+        with pytest.raises(ConfigError, match="no release of QEMU that is known"):
+            qemu_named(wrong)
+
+
+@pytest.mark.parametrize(
+    ("policy", "qemu", "reporting"),
+    [
+        ("linux-6.13", "", "get-clears"), ("linux-6.13", "4.0", "get-clears"),
+        ("linux-6.13", "4.2", "manual-clear"), ("linux-6.13", "8.2", "initially-all-set"),
+        ("linux-5.5", "8.2", "manual-clear"), ("linux-4.1", "8.2", "get-clears"),
+        ("dirty-ring", "8.2", "dirty-ring"),
+        ("linux-6.13+manual-clear", "8.2", "manual-clear"),
+    ],
+)  # fmt: skip
+def test_qemu_asks_for_the_newest_log_mode_that_the_kernel_has(
+    policy: str, qemu: str, reporting: str
+) -> None:
+    assert migrating(policy, qemu=qemu).choices.reporting.value == reporting
+
+
+@pytest.mark.parametrize(
+    ("qemu", "spec", "says"),
+    [
+        (
+            "8.0",
+            {"vcpu_dirty_limit": "10MiB/s"},
+            "vcpu-dirty-limit: came in QEMU 8.1",
+        ),
+        ("5.0", {"cpu_throttle_tailslow": True}, "cpu-throttle-tailslow: came in QEMU 5.1"),
+        ("7.0", {"postcopy_preempt": True}, "postcopy-preempt: came in QEMU 7.1"),
+        ("8.0", {"switchover_ack": "1ms"}, "switchover-ack: came in QEMU 8.1"),
+    ],
+)
+def test_what_a_release_does_not_have_is_refused(
+    qemu: str, spec: dict[str, Any], says: str
+) -> None:
+    policy = "dirty-ring" if "vcpu_dirty_limit" in spec else "linux-6.13"
+    with pytest.raises(ConfigError, match=says):
+        migrating(policy, qemu=qemu, **spec)
+
+
+CONVERGE: dict[str, Any] = {
+    "auto_converge": True, "bandwidth": "700kB/s", "bandwidth_cv": "0%", "downtime_limit": "0ns",
+    "think": "500us", "vcpus": 1, "max_time": "30s",
+}  # fmt: skip
+
+
+def test_the_timer_reads_the_log_from_the_second_pass_on() -> None:
+    """Q8: the second pass goes from 12 s to 23 s; the timer ticks at 15 s and reads at 20 s."""
+    old, new = (migrated("linux-6.13+manual-clear", qemu=q, **CONVERGE) for q in ("8.2", "9.2"))
+    first_pass = old.rounds[0].end_ns
+    assert 10e9 < first_pass < 15e9
+    began = [min(when for when, _ in m.throttle) for m in (old, new)]
+    assert began[1] == pytest.approx(20e9, abs=0.1e9)
+    assert began[0] > 22e9, "control: before 9.2 at the end of the pass"
+
+
+def test_a_migration_that_succeeds_never_switches_logging_off() -> None:
+    """Q32: log stop waits for the VM to start again, which it does elsewhere."""
+    assert "disable" not in migrated().spent
+    assert migrated(cancel_after="50ms").spent["disable"] > 0, "control"
+
+
+def test_until_10_0_what_is_left_is_cleared_within_the_downtime() -> None:
+    """Q13: a clear for each chunk that is still dirty."""
+    costs = FREE | {"c_get_floor": "1ms"}
+    both: dict[str, Any] = {"clear_bitmap_shift": 6, "costs": costs, "downtime_limit": "100ms"}
+    old, new = (migrated("linux-6.13+initially-all-set", qemu=q, **both) for q in ("10.0", "10.1"))
+    assert old.outcome == new.outcome == "completed"
+    chunks = (old.downtime_ns - new.downtime_ns) / 1e6
+    assert 8 <= chunks <= 32, "of the 32 chunks of 8 MiB"
+
+
+def test_a_ring_sync_makes_each_vcpu_come_out_in_its_turn() -> None:
+    """Q20: the time is the sum over vCPUs, not the longest."""
+    costs = FREE | {"c_user_exit": "100us"}
+    kicks = []
+    for vcpus in (1, 2, 4):
+        done = migrated("dirty-ring", vcpus=vcpus, costs=costs, max_rounds=5)
+        kicks.append(done.spent["kick"] / (len(done.rounds) - 1 + 1))
+    assert kicks[1] == pytest.approx(2 * kicks[0], rel=0.35)
+    assert kicks[2] == pytest.approx(4 * kicks[0], rel=0.35)
+    assert "kick" not in migrated("linux-6.13", costs=costs).spent, "control: a bitmap"
+
+
+def test_the_reaper_empties_the_rings_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Q21: and not while a dirty limit is in force."""
+    when: list[int] = []
+
+    def noted(vm: Any, *args: Any) -> Any:
+        when.append(vm.now)
+        return (yield from reap(vm, *args))
+
+    monkeypatch.setattr(timers, "reap", noted)
+    slow: dict[str, Any] = {"bandwidth": "2MB/s", "think": "2ms", "max_time": "5s"}
+    migrated("dirty-ring", **slow)
+    assert len(when) >= 3
+    assert all(0.9e9 < b - a < 1.2e9 for a, b in itertools.pairwise(when))
+    when.clear()
+    migrated("linux-6.13", **slow)
+    assert not when, "control: no rings"
+
+
+def test_who_sleeps_for_auto_converge_wakes_up_at_the_stop_since_4_2() -> None:
+    """Q4: before, the rest of the sleep is part of the downtime."""
+    asleep: dict[str, Any] = {
+        "auto_converge": True, "cpu_throttle_initial": "95%", "max_cpu_throttle": "95%",
+        "bandwidth": "4MB/s", "bandwidth_cv": "0%", "think": "200us", "vcpus": 4,
+        "downtime_limit": "400ms", "max_time": "60s", "costs": FREE,
+    }  # fmt: skip
+    old, new = (migrated("linux-3.16", qemu=q, **asleep) for q in ("4.1", "4.2"))
+    assert old.outcome == new.outcome == "completed"
+    assert old.throttle
+    assert new.throttle
+    assert old.spent["stop"] > new.spent["stop"] + 1e6
+
+
+def test_the_switch_over_waits_for_the_acknowledgement() -> None:
+    """Q17."""
+    free, waits = (migrated(switchover_ack=ns, max_rounds=100_000) for ns in ("0ns", "700ms"))
+    assert free.outcome == waits.outcome == "completed"
+    assert waits.end_ns - waits.start_ns > 7e8 > free.end_ns - free.start_ns
+
+
+def test_zero_pages_are_read_by_senders_since_9_0_and_untouched_ones_cost_a_fault() -> None:
+    """Q25 and Q27; K.5 has 367 ns against 158 ns a page with four channels."""
+    idle: dict[str, Any] = {
+        "idle": True, "zero_pages": "100%", "bandwidth": "100GB/s", "multifd_channels": 4,
+        "costs": FREE | {"c_zero_page": "236ns", "c_find_page": "150ns", "c_zero_fault": "363ns"},
+    }  # fmt: skip
+    touched: dict[str, Any] = idle | {"zero_pages_touched": "100%"}
+    old, new = (migrated(qemu=q, **touched).spent["send"] / 2048 for q in ("8.2", "9.0"))
+    assert old == pytest.approx(386, abs=1)
+    assert new == pytest.approx(150, abs=1)
+    alone = migrated(**idle | {"multifd_channels": 1}).spent["send"] / 2048
+    assert alone == pytest.approx(150 + 236 + 363, abs=1)

@@ -1,0 +1,85 @@
+"""Tables fit the width that there is: fewer columns first, and words are never cut."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from mmusim.cli.shared.layout import LEAST, layout
+from mmusim.tests.support.command_line import mmusim_here
+
+WORDS = st.text(st.characters(categories=("L", "N", "P"), exclude_characters="│"), max_size=9)
+CELLS = st.one_of(st.lists(WORDS, max_size=6).map(" ".join), st.integers(0, 10**9))
+KEYS = st.sampled_from(["policy", "setting", "ratio", "answer", "verdict", *LEAST])
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
+    keys = draw(st.lists(KEYS, min_size=1, max_size=9, unique=True))
+    row = st.fixed_dictionaries(dict.fromkeys(keys, CELLS))
+    return draw(st.lists(row, min_size=1, max_size=4))
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables(), st.integers(20, 160))
+def test_what_is_shown_fits_and_no_word_is_cut(rows: list[dict[str, Any]], columns: int) -> None:
+    texts = {key: [key.replace("_", " "), *(text_of(row[key]) for row in rows)] for key in rows[0]}
+    chosen = layout(texts, columns)
+    used = 1 + sum(width + 3 for width in chosen.widths.values())
+    assert set(chosen.widths) | set(chosen.left_out) == set(texts)
+    assert used <= columns or len(chosen.widths) == 1
+    for key, width in chosen.widths.items():
+        words = [word for text in texts[key] for word in text.split()]
+        assert all(cell_len(word) <= width for word in words)
+    if chosen.full <= columns:
+        assert not chosen.left_out, "nothing is left out that fits"
+
+
+def text_of(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def test_the_least_important_columns_go_first() -> None:
+    texts = {key: [key, "x" * 20] for key in ("policy", "ratio", "note", "origin", "verdict")}
+    assert layout(texts, 200).left_out == ()
+    assert layout(texts, 100).left_out == ("note",)
+    assert layout(texts, 75).left_out == ("note", "origin")
+    assert layout(texts, 50).left_out == ("ratio", "note", "origin")
+    assert layout(texts, 30).left_out == ("ratio", "note", "origin", "verdict")
+    assert layout({"policy": ["policy", "x" * 90]}, 30).widths == {"policy": 90}, "no word is cut"
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize(
+    "verb",
+    [["hosts", "skylake-2021"], ["hosts"], ["policies"], ["examples"], ["vocabulary", "metrics"],
+     ["workload", "list"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_tables_of_verbs_fit(verb: list[str], columns: int, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    whole = mmusim_here(*verb)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    done = mmusim_here(*verb)
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert max(map(cell_len, lines)) <= columns
+    words = set(re.findall(r"\w+", whole.stdout))
+    assert set(re.findall(r"\w+", "\n".join(lines[:-1]))) <= words | {str(columns)}, "none is cut"
+    cut = [line for line in lines if line.startswith("Not shown in")]
+    if len(head(lines)) < len(head(whole.stdout.splitlines())):
+        assert cut, "what is left out is named"
+
+
+def head(lines: list[str]) -> list[str]:
+    return next(line for line in lines if line.startswith("┃")).split("┃")
+
+
+def test_a_pipe_without_columns_is_wide_and_says_nothing(monkeypatch: Any) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert "Not shown" not in mmusim_here("hosts").stdout
