@@ -200,7 +200,7 @@ def _bounds(c: Comparison) -> str:
 
 
 def _holds(h: OverHosts) -> str:
-    return f"{100 * h.holds.estimate:.0f} % ({100 * h.holds.low:.0f}-{100 * h.holds.high:.0f})"
+    return f"{100 * h.holds.estimate:.0f} %"
 
 
 def _about_hosts(found: Sequence[OverHosts]) -> Iterator[str]:
@@ -210,9 +210,11 @@ def _about_hosts(found: Sequence[OverHosts]) -> Iterator[str]:
             "(--costs 32 tries as many)."
         )
         return
+    lowest = min((h.holds for h in found), key=lambda share: share.estimate)
     yield (
         f"Holds: share of {found[0].holds.seeds} hosts, with costs drawn from what is known about "
-        "them, on which the outcome is the same (95 % interval)."
+        "them, on which the outcome is the same. The lowest has the 95 % interval "
+        f"{100 * lowest.low:.0f} to {100 * lowest.high:.0f} %."
     )
     share = median(h.input_share for h in found)
     yield f"What is not known of the host is behind {100 * share:.0f} % of the variance of a run."
