@@ -20,13 +20,18 @@ def _verb(path: str, command: Any) -> list[str]:
     context = typer.Context(command, info_name=path)
     if path != "mmusim":
         level = "#" * path.count(" ")
-        lines += [f"#{level} {path}", "", command.help or "", ""]
+        lines += [f"#{level} {path}", "", _help(command), ""]
         lines += ["```text", command.get_usage(context).removeprefix("Usage: "), "```", ""]
         lines += _parameters(command, context)
     for name, below in getattr(command, "commands", {}).items():
         if not below.hidden:
             lines += _verb(f"{path} {name}", below)
     return lines
+
+
+def _help(command: Any) -> str:
+    """Return what a verb does, without the section of its docstring for callers in Python."""
+    return str(command.help or "").partition("\n\nRaises")[0]
 
 
 def _parameters(command: Any, context: typer.Context) -> list[str]:

@@ -1,4 +1,4 @@
-"""An experiment's outcome as frames: its runs, what they say, how sure that is."""
+"""An experiment's outcome as frames: its runs, their answers, and the certainty."""
 
 from __future__ import annotations
 
@@ -23,19 +23,14 @@ if TYPE_CHECKING:
 
 
 def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
-    """Evaluate the runs that a run directory holds; nothing is run.
+    """Evaluate the runs of a run directory. Nothing is run.
 
     Parameters
     ----------
     experiment : str or Path
         The experiment file.
     folder : str or Path, optional
-        The run directory; ``results/ID`` by default, as `mmusim run` has it.
-
-    Raises
-    ------
-    ConfigError
-        If the file is wrong, the folder is no run directory, or no setting is complete there.
+        The run directory; ``results/ID`` by default, as for `mmusim run`.
     """
     config, settings = load_settings(experiment)
     folder = Path("results") / config.id if folder is None else Path(folder)
@@ -53,7 +48,7 @@ def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
             outcome = over_hosts(outcome, settings, elsewhere, hosts)
         finally:
             store.close()
-    if not outcome.settings:
+    if not outcome.settings and not outcome.lacking:
         raise ConfigError.of(
             str(folder), "runs", None,
             "holds no complete setting of this experiment and model version",
@@ -63,7 +58,7 @@ def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
 
 
 def runs(outcome: Outcome) -> pd.DataFrame:
-    """Return one row a run.
+    """Return one row per run.
 
     Columns: ``setting`` and its labels, by their keys in the file; ``memory_bytes``, ``vcpus``;
     ``policy``, ``seed``, ``outcome`` (of a migration or a page-table write); each metric with its
@@ -102,13 +97,7 @@ def metrics(outcome: Outcome, *names: str) -> pd.DataFrame:
 
 
 def known(metric: str) -> str:
-    """Return a metric's name if it is one.
-
-    Raises
-    ------
-    ConfigError
-        If it is not.
-    """
+    """Return a metric's name if it is known."""
     METRICS.require(metric, "analysis", "metric")
     return metric
 

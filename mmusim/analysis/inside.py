@@ -1,4 +1,4 @@
-"""What is inside the runs of an experiment: latencies, ledgers, log operations, migrations."""
+"""The inside of an experiment's runs: latencies, ledgers, log operations, migrations."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ def quantiles(
 
 
 def ledger(outcome: Outcome) -> pd.DataFrame:
-    """Return where the vCPUs' time in the measured phase went, one row a run and cause.
+    """Return where the vCPUs' time in the measured phase went, one row per run and cause.
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``cause``, ``kind`` (useful, idle, lost),
-    ``time_ns`` of all vCPUs. The times of a run sum to what its vCPUs needed, exactly. Causes that
+    ``time_ns`` of all vCPUs. The times of a run sum exactly to the time of its vCPUs. Causes that
     no run has are left out.
     """
     runs = list(every_run(outcome))
@@ -125,10 +125,10 @@ def kind(cause: str) -> str:
 
 
 def operation_times(outcome: Outcome) -> pd.DataFrame:
-    """Return what log operations cost, one row a run, operation and part of its time.
+    """Return the times of log operations, one row per run, operation and part.
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``operation``, ``part`` (a cost of the host
-    profile, or what was waited for), ``time_ns``. All operations of a kind in a run are summed.
+    profile, or a wait), ``time_ns``. Each row sums all operations of a kind in a run.
     """
     rows: list[Row] = [
         where | {"operation": operation, "part": part, "time_ns": time_ns}

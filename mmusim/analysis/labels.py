@@ -1,4 +1,4 @@
-"""The columns that say which run a row is about."""
+"""The columns that identify the run of a row."""
 
 from __future__ import annotations
 

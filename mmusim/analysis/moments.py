@@ -57,7 +57,7 @@ def counters(trace: Trace) -> pd.DataFrame:
 
 
 def timeline(t: Timeline) -> pd.DataFrame:
-    """Return what each vCPU did when, one row a stretch in one state.
+    """Return what each vCPU did and when, one row per period in one state.
 
     Columns: ``vcpu``, ``start_ns``, ``end_ns``, ``time_ns``, ``state`` (guest, idle or a lost
     cause) and ``kind`` (useful, idle, lost).
@@ -80,10 +80,10 @@ def timeline(t: Timeline) -> pd.DataFrame:
 def stalls(t: Timeline) -> pd.DataFrame:
     """Return the stalls of a timeline, one row from leaving the guest until entering it again.
 
-    Columns: ``vcpu``, ``start_ns``, ``end_ns``, ``time_ns``, ``main_cause`` (the dearest) and one
-    column a lost cause that occurs (``mmu_lock_wait_ns``), which sum to the time. The longest stall
-    is first. Stalls that follow each other at once are one; one that the timeline shows in part is
-    there as far as it is shown.
+    Columns: ``vcpu``, ``start_ns``, ``end_ns``, ``time_ns``, ``main_cause`` (the largest) and one
+    column for each lost cause that occurs (``mmu_lock_wait_ns``), which sum to the time. The
+    longest stall is first. Stalls that follow each other at once are one. A stall that the timeline
+    shows in part has only that part.
     """
     rows: list[Row] = []
     for cpu, lane in enumerate(t.vcpus):

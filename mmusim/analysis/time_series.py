@@ -1,9 +1,9 @@
 """Series over the time of one run: laps, and windows of equal length.
 
-:func:`mmusim.stats.warm_up.mser5` leaves the warm-up out of them. Where this applies: runs that go
-on alike, such as many iterations of dirty_log_perf_test, a script that repeats a phase, or a guest
-that runs beside the host for long. A single pass over memory and a migration begin and end; they
-have no steady state, and what they do at first is the question.
+:func:`mmusim.stats.warm_up.mser5` leaves the warm-up out of them. It applies to runs that go on
+alike: many iterations of dirty_log_perf_test, a script that repeats a phase, or a guest that runs
+beside the host for long. A single pass over memory and a migration begin and end. They have no
+steady state, and their beginning is what the question asks about.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from mmusim.trace.records import Trace
 
 
 def laps(trace: Trace, text: str) -> Floats:
-    """Return how long each phase took whose name contains `text`, or that does `text`, in ns.
+    """Return the time in ns of each phase whose name contains `text`, or that does `text`.
 
-    A phase of the guest takes until its last vCPU has finished. In the order of time.
+    A guest phase lasts until its last vCPU has finished. The order is that of time.
     """
     return np.array(
         [
@@ -36,13 +36,8 @@ def laps(trace: Trace, text: str) -> Floats:
 def utilisation(timeline: Timeline, window_ns: int) -> Floats:
     """Return the share of each of consecutive windows that the vCPUs could use, from 0 to 1.
 
-    The mean over vCPUs (:func:`mmusim.analysis.moments.utilisation`). Whole windows only, and those
-    in which every vCPU ran all the time.
-
-    Raises
-    ------
-    ValueError
-        If the window does not fit, or something is left out of the timeline.
+    The mean over vCPUs (:func:`mmusim.analysis.moments.utilisation`), for whole windows in which
+    every vCPU ran all the time.
     """
     if timeline.left_out:
         raise ValueError(f"{timeline.left_out}; look at a shorter part of the run")

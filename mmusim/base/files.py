@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,18 +15,36 @@ from mmusim.base.errors import ConfigError
 def whole(path: Path) -> Iterator[Path]:
     """Yield another path to write to. It becomes `path` when everything is written.
 
+    The name is new and nobody else's, beside `path`, so no link is followed that somebody may have
+    put there; a link at `path` itself is replaced. Whatever goes wrong, nothing is left behind.
+
     Raises
     ------
     ConfigError
         If the place cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.new")
+    unfinished = None
     try:
+        number, name = tempfile.mkstemp(
+            prefix=f".{path.name[:99]}.", suffix=".new", dir=path.parent
+        )
+        os.close(number)
+        unfinished = Path(name)
+        unfinished.chmod(0o666 & ~_umask())
         yield unfinished
         os.replace(unfinished, path)  # noqa: PTH105
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise ConfigError.of(
             str(path), "file", None, f"cannot be written ({error.strerror})",
             "choose another place",
         ) from None  # fmt: skip
+    finally:
+        if unfinished is not None:
+            unfinished.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the rights that new files of this process do not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -44,7 +44,7 @@ def fault_costs(samples: Samples, found: Interruptions | None) -> Findings:
 
 
 def round_trip(samples: Samples) -> float:
-    """Return what exit and entry take together, in ns."""
+    """Return the time of exit and entry together, in ns."""
     return _round_trip(samples, _plain(samples, "fast") or _plain(samples, "slow"))
 
 
@@ -54,14 +54,14 @@ def _plain(samples: Samples, how: str) -> list[str]:
 
 
 def _round_trip(samples: Samples, kinds: list[str]) -> float:
-    """Exit and entry: at most cpuid's, and they must fit into the cheapest fault."""
+    """Exit and entry: at most the time of cpuid, and they must fit into the cheapest fault."""
     cheapest = min(float(np.quantile(samples.of(name), 0.05)) for name in kinds)
     asked = samples.of("cpuid")
     return min(float(np.median(asked)), 0.9 * cheapest) if len(asked) else 0.9 * cheapest
 
 
 def _faults(samples: Samples, kinds: list[str], found: Interruptions | None) -> Finding:
-    """Pool the kinds, each with equal weight, without the interruptions that hit them."""
+    """Pool the kinds, each with equal weight, without the interruptions in their samples."""
     clock = clock_ns(samples)
     cleaned = [without(samples.of(name), found) - clock for name in kinds]
     most = max(map(len, cleaned))
@@ -76,7 +76,7 @@ def _faults(samples: Samples, kinds: list[str], found: Interruptions | None) -> 
 
 
 def _tables(samples: Samples) -> Findings:
-    """What the first fault of a region takes longer: a table, and a large spte in its way."""
+    """The extra time of the first fault of a region: a table, and a large spte that blocks it."""
     base = _replicates(samples, "write-after-recreate")
     first = _replicates(samples, "first-of-region")
     drop = _replicates(samples, "write-read-only-2M")
@@ -128,7 +128,7 @@ def _contention(
     law = lock_waits(slow.distribution, trip, most)
     low, value, high = (law.section(wait) for wait in (certainty.low, more, certainty.high))
     known = Certainty(low, high, len(samples.of("contention/both")), certainty.replicates)
-    if certainty.low <= 0:  # cannot be told from none
+    if certainty.low <= 0:  # cannot be distinguished from zero
         note = (
             f"two vCPUs wait {more:,.0f} ns more a fault than one, which is not significant: at "
             f"most {high:,.0f} ns are locked; half of the fault beside exit and entry, or that"
@@ -142,12 +142,12 @@ def _contention(
 
 
 def _body_mean(ns: Floats) -> float:
-    """Mean of all but the largest two in a hundred: what queueing does, not what the host does."""
+    """Mean without the largest 2 %: the effect of queueing, without the effect of the host."""
     return float(np.sort(ns)[: max(1, round(0.98 * len(ns)))].mean())
 
 
 def _flushes(samples: Samples, found: Interruptions | None, trip: float) -> Findings:
-    """What a kick takes: from interruptions for the target, from gets for who waits for it."""
+    """The cost of a kick: from interruptions for the target, from gets for the waiting thread."""
     out: Findings = {}
     if found is not None and found.overhead > 0:
         note = (
@@ -171,5 +171,5 @@ def _scaled(certainty: Certainty, to: float) -> Certainty:
 
 
 def clock_ns(samples: Samples) -> float:
-    """Return what reading the clock adds to every sample of the guest."""
+    """Return the time of reading the clock in every sample of the guest."""
     return float(np.median(samples.of("clock"))) if "clock" in samples.arrays else 0.0

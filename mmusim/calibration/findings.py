@@ -10,7 +10,7 @@ from mmusim.costs.distributions import Constant, Distribution
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A cost, how sure it is, and how well the distribution fits the samples."""
+    """A cost, its certainty, and how well the distribution fits the samples."""
 
     distribution: Distribution
     provenance: str
@@ -20,7 +20,7 @@ class Finding:
 
 
 def positive(certainty: Certainty | None) -> Certainty | None:
-    """Cut an interval at zero: no time is negative."""
+    """Cut an interval at zero, because no time is negative."""
     if certainty is None:
         return None
     return certainty._replace(low=max(0.0, certainty.low), high=max(0.0, certainty.high))

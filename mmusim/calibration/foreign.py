@@ -1,8 +1,8 @@
 """Measurements that others made: samples or histograms as CSV, bpftrace, perf trace.
 
 A file may hold several series: the columns of a table, the maps of a bpftrace script, the system
-calls of a trace. One of them is a cost, and none is ever taken for another: where it is not plain
-which is meant, or in what unit, the file is refused with the choices it has.
+calls of a trace. One of them is a cost, and mmusim never guesses which. If the series or its unit
+is ambiguous, mmusim refuses the file and lists the choices.
 """
 
 from __future__ import annotations

@@ -65,16 +65,11 @@ def _place(place: str) -> tuple[str, list[str]]:
 
 
 def fits(cost: str, data: Foreign, *, implausible: bool = False) -> list[Fitted]:
-    """Fit every shape, the best first by KS distance; the table of quantiles is among them.
+    """Fit every shape, sorted by KS distance. The table of quantiles is among them.
 
-    Lognormal and gamma are fitted by maximum likelihood; on a histogram by that of its bins'
-    middles. A table fits what it was made of, so a shape that comes near is the better
-    description: it has two parameters. `implausible` takes times that no host is known to need.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such cost, or its times are implausible.
+    Maximum likelihood fits lognormal and gamma; on a histogram it uses the middles of the bins. A
+    table fits the samples it was made of. So a shape that comes near is the better description: it
+    has two parameters. `implausible` accepts times that no known host needs.
     """
     COSTS.require(cost, "fit", "COST")
     if data.count == 0:
@@ -120,7 +115,7 @@ def _gamma_cv(s: float) -> float:
 
 
 def _fitted(cost: str, shape: str, value: Any, data: Foreign) -> Fitted:
-    """Compare a cost as it will be written, rounded as it is there, with what was measured."""
+    """Compare a cost in its written, rounded form with the measurements."""
     written = {"value": value, "provenance": "measured", "note": shape}
     distribution = check(written, Cost, f"fit {cost}").distribution()
     p = np.array([0.5, 0.9, 0.99])
@@ -135,20 +130,14 @@ def _fitted(cost: str, shape: str, value: Any, data: Foreign) -> Fitted:
 
 
 def _ks_of_bins(edges: Floats, counts: Floats, distribution: Distribution) -> float:
-    """Compare at the ends of the bins, between which a histogram says nothing."""
+    """Compare at the ends of the bins, because a histogram says nothing between them."""
     order = np.argsort(edges[:, 1])
     upto = np.cumsum(counts[order]) / counts.sum()
     return float(np.max(np.abs(upto - distribution.cdf(edges[order, 1]))))
 
 
 def foreign_profile(chosen: Mapping[str, Fitted], name: str, base: str) -> dict[str, Any]:
-    """Return a profile with these costs, and all others as the base has them.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such base.
-    """
+    """Return a profile with these costs, and all others from the base."""
     fallback: HostProfile = load_profile(base)
     costs: dict[str, Any] = {}
     for cost in COSTS:

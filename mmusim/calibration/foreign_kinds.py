@@ -1,11 +1,11 @@
-"""What files of each foreign kind measure: CSV, bpftrace, perf trace.
+"""The measurements in files of each foreign kind: CSV, bpftrace, perf trace.
 
 * **CSV of samples**: columns of times, each named with its unit (``latency_us``).
 * **CSV of a histogram**: columns ``low``, ``high`` and ``count``, with a unit as above.
 * **bpftrace**: maps as ``hist()`` and ``lhist()`` print them, ``[16, 32)  7 |@@|``.
 * **perf trace**: lines with ``( 0.012 ms): comm/tid call(...)`` or ``duration: 12.3 ms``.
 
-Other outputs that people have are told by their looks, and refused with the reason.
+Other known outputs are recognised, and refused with the reason.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _bpftrace(lines: Sequence[str], source: str) -> list[Series]:
 
 
 def _ends(found: re.Match[str], source: str, line: str) -> tuple[float, float]:
-    """Return the ends of a bin; one without an upper end is taken to reach to twice its lower."""
+    """Return the ends of a bin. A bin without an upper end reaches to twice its lower end."""
     try:
         low = 0.0 if found[1] == "..." else float(found[1]) * _SUFFIX[found[2]]
         if found[3] is None:

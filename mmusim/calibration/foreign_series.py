@@ -61,7 +61,7 @@ class Series:
     name: str  # a column, a map or a system call; empty if the file names none
     unit: str  # of its times; empty if the file does not say
     data: Foreign
-    likely: bool = True  # False: taken only where it is asked for by name
+    likely: bool = True  # False: used only on request by name
 
 
 def samples(values: Sequence[float]) -> Foreign:

@@ -1,4 +1,4 @@
-"""What accesses take that fault nowhere, by order and footprint: caches, TLBs and walks."""
+"""Times of accesses without faults, by order and footprint: caches, TLBs and walks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Hits(NamedTuple):
     order: str
     mib: int
     large: Empirical  # through 2 MiB mappings
-    walk: Empirical  # what they take longer through 4 KiB mappings, between faults
+    walk: Empirical  # the extra time through 4 KiB mappings, between faults
     samples: int
 
 

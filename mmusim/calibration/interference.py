@@ -1,4 +1,6 @@
-"""What the host does to a vCPU besides KVM's own work, seen from a guest that never faults."""
+"""The host's interference with a vCPU apart from KVM's own work, seen from a guest that never
+faults.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,15 @@ from mmusim.calibration.tables import Floats, table
 from mmusim.costs.distributions import Empirical, Gamma
 
 LEAST_NS: Final = 5_000.0
-"""Shorter ones (misses of every cache, system management) are part of what operations take."""
+"""Shorter interruptions (misses of every cache, system management) are part of the operations."""
 
 
 LONG_NS: Final = 1_280_000.0
-"""Longer ones are another task's turn on the processor."""
+"""Longer interruptions are another task's turn on the processor."""
 
 
 JUDGED: Final = (0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-"""Quantiles of faults that the split of an interruption is judged by."""
+"""Quantiles of faults that judge the split of an interruption."""
 MIN_FAULTS: Final = 10_000
 DROPPED: Final = 0.2
 PLAIN: Final = (
@@ -32,9 +34,9 @@ class Interruptions(NamedTuple):
     """A renewal process of interruptions."""
 
     per_second: float
-    lasts: Floats  # each, as a guest sees it that was interrupted in guest mode
-    overhead: float  # of that, what leaving and entering the guest for it takes
-    in_host: float  # share of those that hit code of the host which cost it no such overhead
+    lasts: Floats  # duration of each, as a guest sees it that was interrupted in guest mode
+    overhead: float  # of that, the time of leaving and entering the guest
+    in_host: float  # share of those that hit code of the host, without that overhead
 
     @property
     def mean_gap(self) -> float:
@@ -47,7 +49,7 @@ class Interruptions(NamedTuple):
         return float(self.lasts.mean()) * self.per_second / 1e9
 
     def host_lasts(self) -> Floats:
-        """Return how long code of the host is interrupted."""
+        """Return the duration of interruptions in code of the host."""
         tenths = round(10 * self.in_host)
         own = np.maximum(self.lasts - self.overhead, 0.0)
         return np.concatenate([np.tile(own, tenths), np.tile(self.lasts, 10 - tenths)])
@@ -56,12 +58,12 @@ class Interruptions(NamedTuple):
 def interruptions(samples: Samples) -> Interruptions | None:
     """Find the interruptions in the long runs of hits; None if there were (almost) none.
 
-    Long ones (another task had the processor) are rare, so the passes of faults are asked too: what
+    Long ones (another task had the processor) are rare, so the passes of faults count too: what
     lasts longer than a fault by LONG_NS was one, and their time is exposure as well.
 
-    An interruption in guest mode includes leaving and entering the guest, one of code of the host
-    may not. Which part that is cannot be seen directly: it is the one with which the samples of
-    faults come out again if the interruptions are taken out of them and put back by lot.
+    An interruption in guest mode includes leaving and entering the guest; one of code of the host
+    may not. That part is not directly visible. The function takes the part with which the samples
+    of faults result again when the interruptions are removed and put back at random.
     """
     lasts = samples.of("interruption/lasts")
     exposure = float(samples.of("interruption/exposure").sum())
@@ -81,10 +83,10 @@ def interruptions(samples: Samples) -> Interruptions | None:
 
 
 def best_split(lasts: Floats, exposure: float, faults: Floats, seed: int = 1) -> Interruptions:
-    """Choose overhead and share in the host so that taking out and putting back changes least.
+    """Choose overhead and share in the host so that removing and putting back changes least.
 
-    What lasts shorter than the overhead is no interruption of the model's kind; that may be no more
-    than DROPPED of the interrupted time, or there would be nothing left to split.
+    An event shorter than the overhead is no interruption of the model's kind. Such events may be no
+    more than DROPPED of the interrupted time, or there would be nothing left to split.
     """
     rng = np.random.default_rng(seed)
     if len(faults) < MIN_FAULTS:
@@ -109,10 +111,10 @@ def best_split(lasts: Floats, exposure: float, faults: Floats, seed: int = 1) ->
 
 
 def as_renewal(found: Interruptions) -> tuple[Gamma, Empirical]:
-    """Return the gaps and the durations as a profile has them.
+    """Return the gaps and the durations for a profile.
 
     Gaps are exponential with the measured rate: many sources, each rare. The model charges exit,
-    acknowledgement and entry of its own to a guest, so the durations are those that code of the
+    acknowledgement and entry of its own to a guest. So the durations are those that code of the
     host sees.
     """
     return Gamma(round(found.mean_gap, 1), 1.0), table(found.host_lasts())

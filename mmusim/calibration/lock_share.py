@@ -1,9 +1,9 @@
-"""How much of a fault is under mmu_lock: what two vCPUs wait for each other, by simulation.
+"""The part of a fault under mmu_lock, from the waits of two vCPUs for each other, by simulation.
 
-Two customers of one lock: closed forms exist for random times (machine repairman), but faults vary
-so little that the two vCPUs fall into step, and wait for less than those say. So the wait is
-simulated for sections of several lengths, with the measured distribution of faults, and the
-measured wait is looked up.
+Closed forms exist for two customers of one lock with random times (machine repairman). But faults
+vary so little that the two vCPUs fall into step and wait less. So the function simulates the wait
+for sections of several lengths, with the measured distribution of faults, and looks up the measured
+wait.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LockWaits(NamedTuple):
     waits: tuple[float, ...]
 
     def section(self, wait: float) -> float:
-        """Return the section that makes two vCPUs wait so long; the ends bound it."""
+        """Return the section that makes two vCPUs wait this long, within the ends."""
         return float(np.interp(wait, self.waits, self.sections))
 
 

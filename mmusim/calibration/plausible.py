@@ -1,4 +1,4 @@
-"""Which times a cost can plausibly have: a unit that is read wrongly is off by a thousand."""
+"""Plausible times of a cost. A unit that is read wrongly is off by a thousand."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from mmusim.config.host import load_profile, shipped_profiles
 from mmusim.vocabulary import COSTS
 
 MEDIAN: Final = 20.0
-"""So many times less or more than on any shipped host a median may be. The hosts themselves differ
-by as much: faults of a nested guest cost twenty times those of its host."""
+"""Factor by which a median may differ from those of all shipped hosts. The hosts themselves differ
+by as much: faults of a nested guest cost twenty times those of its host.
+"""
 MEAN: Final = 1_000.0
-"""So many times more than on any shipped host a mean may be: rare long stalls weigh on it."""
+"""Factor by which a mean may exceed those of all shipped hosts. Rare long stalls raise a mean."""
 
 
 class Plausible(NamedTuple):
@@ -49,13 +50,7 @@ class Plausible(NamedTuple):
 
 @lru_cache(maxsize=len(COSTS))
 def plausible(cost: str) -> Plausible:
-    """Return what is plausible for a cost, from what the shipped hosts have.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such cost.
-    """
+    """Return the plausible range of a cost, from the values of the shipped hosts."""
     COSTS.require(cost, "fit", "COST")
     found = [load_profile(name).costs[cost].distribution() for name in shipped_profiles()]
     medians = [float(one.quantile(0.5)) for one in found]

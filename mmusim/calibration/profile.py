@@ -22,7 +22,7 @@ from mmusim.costs.distributions import Constant, Distribution, Empirical
 from mmusim.vocabulary import COSTS
 
 BASE: Final = "skylake-2021"
-"""The profile whose values stand where a machine was not asked."""
+"""The profile that gives the values which were not measured."""
 
 
 def find_costs(samples: Samples) -> Findings:
@@ -39,7 +39,7 @@ def find_costs(samples: Samples) -> Findings:
             whole_ns - min(flush, whole_ns), out["c_zap_large"].certainty,
             out["c_zap_large"].note + ", less c_flush_init",
         )  # fmt: skip
-        if flush > whole_ns:  # a flush that nobody answers cannot take more than drop and flush
+        if flush > whole_ns:  # a flush without a target takes at most drop and flush
             out["c_flush_init"] = constant(
                 whole_ns, out["c_zap_large"].certainty, "bounded by what a drop takes in a fault"
             )
@@ -67,7 +67,7 @@ def _entries(samples: Samples) -> Findings:
 def profile_data(
     samples: Samples, name: str, file: str = "", base: str = BASE
 ) -> dict[str, Any]:  # fmt: skip
-    """Return a host profile as TOML data: what was measured, and the base's where nothing was."""
+    """Return a host profile as TOML data: the measurements, and the base's values for the rest."""
     findings = find_costs(samples)
     fallback = load_profile(base)
     costs: dict[str, Any] = {}
@@ -158,7 +158,7 @@ def write_profile(samples: Samples, path: Path, *, keep_samples: bool = True) ->
 
     name = path.stem
     file = f"{name}.samples.npz" if keep_samples else ""
-    if keep_samples:  # first, so that what was measured is safe
+    if keep_samples:  # first, so that the measurements are safe
         samples.save(path.with_name(file))
         samples = load_samples(path.with_name(file))  # as rounded as anybody will read them
     data = profile_data(samples, name, file)

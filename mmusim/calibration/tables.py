@@ -1,4 +1,4 @@
-"""From samples to a distribution that a profile can hold, and how far it is from them."""
+"""From samples to a distribution for a profile, and its distance from the samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BODY: Final = (
     0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995,
 )  # fmt: skip
 TAIL: Final = 16
-"""So many of the largest samples have a node each, so that the mean of the table is theirs."""
+"""Number of the largest samples with a node each, so that the table keeps their mean."""
 
 
 class Certainty(NamedTuple):
@@ -29,7 +29,9 @@ class Certainty(NamedTuple):
 
 
 def table(ns: Floats) -> Empirical:
-    """Tabulate the quantile function of samples: inner quantiles, and the largest one by one."""
+    """Tabulate the quantile function of samples: inner quantiles, and the largest samples one by
+    one.
+    """
     ns = np.sort(np.maximum(ns, 0.0))
     n = len(ns)
     if n == 0:
@@ -37,7 +39,7 @@ def table(ns: Floats) -> Empirical:
     tail = [1 - (k - 0.5) / n for k in range(min(TAIL, n // 20), 0, -1)]
     limit = tail[0] if tail else 1.0
     inner = [*(q for q in BODY if q < limit and q * n >= 1), *tail]
-    short = [float(f"{q:.7g}") for q in inner]  # for people, where seven digits tell them apart
+    short = [float(f"{q:.7g}") for q in inner]  # for readers, where seven digits distinguish them
     apart = all(low < high for low, high in itertools.pairwise([0.0, *short, 1.0]))
     p = [0.0, *(short if apart else inner), 1.0]
     values = [ns[0], *np.quantile(ns, inner).tolist(), ns[-1]]
@@ -57,7 +59,7 @@ def as_cost(distribution: Empirical) -> dict[str, Any]:
 def median_certainty(replicates: list[Floats], seed: int = 1) -> Certainty:
     """Return a 95 % interval of the median by bootstrap over replicates.
 
-    The replicate is the unit: samples of one VM share its pages and its moment.
+    The replicate is the unit, because the samples of one VM share its pages and its time.
     """
     medians = np.array([np.median(r) for r in replicates])
     rng = np.random.default_rng(seed)
@@ -80,9 +82,9 @@ def ks_distance(ns: Floats, distribution: Distribution) -> float:
 def convolution_rest(whole: Floats, part: Floats, rounds: int = 40) -> Floats:
     """Return quantiles of what must be added to `part`, independently, to give `whole`.
 
-    A fixed-point iteration on 256 quantiles, of whose sums all pairs are looked at: those of the
-    rest are moved by what the quantiles of the sum lack. Where `part` varies more than `whole`,
-    nothing fits, and the rest is the nearest that is not negative.
+    A fixed-point iteration on 256 quantiles considers all pairs of their sums. It moves the
+    quantiles of the rest by what the quantiles of the sum lack. Where `part` varies more than
+    `whole`, nothing fits, and the rest is the nearest that is not negative.
     """
     p = (np.arange(256) + 0.5) / 256
     target, parts = np.quantile(whole, p), np.quantile(part, p)

@@ -1,4 +1,4 @@
-"""Stage 5, Comparison: what paired runs say of policies and claims.
+"""Stage 5, Comparison: the result of paired runs for policies and claims.
 
 May import ``metrics``, ``stats`` and what is below.
 """

@@ -1,4 +1,4 @@
-"""Policies compared on equal seeds: by how much they differ, and whether that is chance."""
+"""Compare policies on equal seeds: how much they differ, and whether that is chance."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mmusim.comparison.pairing import column as column
 from mmusim.comparison.pairing import paired
 from mmusim.comparison.verdicts import Verdict as Verdict
 from mmusim.comparison.verdicts import judge as judge
+from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import (
     Answer,
@@ -63,11 +64,12 @@ class Comparison:
     p_value: float  # of equal means, of this comparison alone
     symmetry: PValue  # that differences are symmetric about zero, by sign flips
     effect: float | None  # Cohen's d_z; None where the differences do not vary
-    superiority: Interval  # probability that the candidate is the better one on a seed
+    superiority: Interval  # probability that the candidate is better on a seed
     adjusted_p: float  # over the family
-    family: int  # comparisons that were made beside this one, itself included
+    family: int  # number of comparisons in the family, this one included
     answer: Answer
     over_hosts: OverHosts | None = None  # where the costs of the host were drawn
+    caveat: str = ""  # why the metric says little: a quantile with few times beyond it
 
 
 def compare(
@@ -130,6 +132,7 @@ def compare(
         adjusted_p=min(1.0, p * ALPHA / alpha),
         family=1,
         answer=Answer(outcome="unknown", matters=matters),
+        caveat=least_known([*baseline, *candidate], metric),
     )
     return _answered(made)
 

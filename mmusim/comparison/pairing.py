@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from mmusim.base.errors import MmusimError
+from mmusim.metrics.defined import why_undefined
 from mmusim.metrics.measure import Metrics
 
 Runs = Mapping[str, Sequence[Metrics]]
 """Runs of one setting by policy, each sorted by seed."""
 
 
+MIN_SEEDS: Final = 2
+"""With fewer there is no variance, and so no interval."""
+
+
 class UnlikeRunsError(MmusimError):
-    """Runs cannot be compared because more than the policy differs."""
+    """The runs cannot be compared, because they differ in more than the policy."""
 
 
 def column(runs: Sequence[Metrics], metric: str) -> list[float]:
@@ -26,8 +32,8 @@ def column(runs: Sequence[Metrics], metric: str) -> list[float]:
     for run in runs:
         if metric not in run.values:
             raise UnlikeRunsError(
-                f"{metric} is not defined in the run of {run.policy!r} with seed {run.seed}; "
-                "compare a metric that every run has"
+                f"{metric} is not defined in the run of {run.policy!r} with seed {run.seed}, which "
+                f"has {why_undefined(metric)}; compare a metric that every run has"
             )
     return [run.values[metric] for run in runs]
 
@@ -47,3 +53,9 @@ def paired(baseline: Sequence[Metrics], candidate: Sequence[Metrics]) -> None:
             f"{baseline[0].policy!r} and {candidate[0].policy!r} ran on different seeds: {odd} "
             "are missing on one side; run them on the same"
         )
+
+
+def on_shared_seeds(runs: Runs) -> dict[str, list[Metrics]]:
+    """Return the runs on the seeds that every policy has a run of."""
+    shared = set.intersection(*({run.seed for run in rows} for rows in runs.values()))
+    return {name: [run for run in rows if run.seed in shared] for name, rows in runs.items()}

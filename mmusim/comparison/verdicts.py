@@ -1,4 +1,4 @@
-"""What the runs say about claims: supported, refuted or inconclusive."""
+"""The verdicts of runs on claims: supported, refuted or inconclusive."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from mmusim.vocabulary import METRICS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the runs say about a claim in one setting."""
+    """The verdict on a claim in one setting."""
 
     says: str
     setting: str
     metric: str
     what: str  # the policies it is about
     measured: Interval
-    expected: tuple[float, float]  # where that must lie; infinite where there is no bound
+    expected: tuple[float, float]  # the range that it must lie in; infinite where there is no bound
     outcome: str  # supported, refuted, inconclusive
-    origin: str  # why it is claimed, see mmusim.config.claims.Origin
+    origin: str  # origin of the claim, see mmusim.config.claims.Origin
     source: str
     refuted: str  # why the runs are known to refute it; empty: they are not
     over_hosts: OverHosts | None = None  # where the costs of the host were drawn
+    reason: str = ""  # why nothing can be said; then what is measured is no number
 
     @property
     def surprises(self) -> bool:
-        """Refuted, and the file does not say that it is."""
+        """Whether the claim is refuted although the file does not say so."""
         return self.outcome == "refuted" and not self.refuted
 
 
@@ -44,34 +45,34 @@ def judge(
     """Judge a claim in one setting.
 
     Supported: the whole interval lies in the expected range. Refuted: the two do not meet.
-    Inconclusive: anything else. A theory is refuted if it does not lie in the interval, and
-    supported if it does and the interval is no wider than the theory's value.
+    Inconclusive: neither of the two. A theory is refuted if its value does not lie in the interval.
+    It is supported if it does and the interval is no wider than the value.
 
     A claim about several settings is refuted if it is in one of them, so there the interval has the
     confidence 1 - 0.05 / settings (Bonferroni): a true claim is refuted anywhere 5 times of 100 at
     most. It is supported if it is in all, which needs no correction. Where fewer than five seeds or
     a mark on the interval leave its coverage open, the claim is inconclusive.
 
-    An order is judged by the ratio of the two, or by their difference where a figure is zero. The
-    best of k policies is compared with each of the others by an interval of confidence
-    1 - 0.05 / (k - 1) (Bonferroni), and what is measured is the ratio or difference with the rival
-    that is nearest to refuting it; a tie is inconclusive.
+    The ratio of two policies decides an order, or their difference where a value is zero. The best
+    of k policies is compared with each other policy by an interval of confidence 1 - 0.05 / (k - 1)
+    (Bonferroni). The reported measurement is the ratio or difference with the rival that is nearest
+    to refuting it. A tie is inconclusive.
 
     Parameters
     ----------
     claim, setting, runs
-        What is claimed, where, and the runs there.
+        The claim, the setting, and its runs.
     family : int
         How many settings the claim is about. Of a theory the confidence is 1 - 0.05 / family, so
         that a true one passes in all of them 95 times of 100.
     alpha : float
-        Error of the intervals, in place of 0.05: of a look at growing data
+        Error of the intervals, in place of 0.05: that of an interim analysis
         (:mod:`mmusim.experiment.stopping`).
 
     Raises
     ------
     UnlikeRunsError
-        If a run does not have the metric, or a ratio is claimed of one that is zero.
+        If a run does not have the metric, or a ratio of a zero metric is claimed.
     """
     measured, what, expected = _measured(claim, setting, runs, family, alpha)
     is_open = claim.order is not None or claim.best is not None
@@ -180,7 +181,7 @@ def _against(
     higher: bool,
     within: float = 0.0,
 ) -> tuple[Interval, str, tuple[float, float]]:
-    """Measure one policy against another, and say where that must lie."""
+    """Measure one policy against another, and return the expected range."""
     a, b = _columns(claim, runs, other, one)
     if min(a) > 0 and min(b) > 0:
         ratio = paired_ratio(a, b, confidence=1 - alpha)
@@ -232,7 +233,7 @@ def _outcome(
     is_theory: bool = False,
     open_: bool = False,
 ) -> str:
-    """Judge an interval; the ends of an open range do not belong to it."""
+    """Judge an interval. The ends of an open range do not belong to it."""
     low, high = expected
     if is_theory:
         says_something = measured.high - measured.low <= abs(low)

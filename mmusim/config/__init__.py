@@ -1,4 +1,4 @@
-"""Stage 1, Config: what a person writes, as frozen values read from TOML.
+"""Stage 1, Config: experiment files and host profiles, as frozen values read from TOML.
 
 May import ``base``, ``mmu``, ``policies``, ``workload`` and ``costs``.
 """

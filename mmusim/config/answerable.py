@@ -29,7 +29,9 @@ def lacks(experiment: Experiment, metric: str) -> str:
     `experiment` is that of a setting, whose workloads are no references to files.
     """
     driver = experiment.driver
-    if not isinstance(driver, Driver):  # the selftest: vCPUs touch memory, and the log is asked for
+    if not isinstance(
+        driver, Driver
+    ):  # the selftest: vCPUs touch memory, and the host reads the log
         odd = metric.endswith("_request") or metric in ("request_count", *_LAPS)
         return "the selftest has none" if odd or METRICS[metric].scope is Scope.MIGRATION else ""
     if metric in _OPERATIONS:
@@ -37,7 +39,7 @@ def lacks(experiment: Experiment, metric: str) -> str:
         there = any(phase.do in wanted for phase in driver.phases)
         return "" if there else f"there is no phase {' or '.join(wanted)}"
     if driver.measure != "last" and all(driver.measure != p.name for p in driver.phases):
-        return ""  # a window, which has what goes on in it
+        return ""  # a window has the values of everything that happens in it
     phase = driver.phases[driver.measured]
     if METRICS[metric].scope is Scope.MIGRATION and not isinstance(phase, Migrate):
         return "the measured phase is no migration"

@@ -28,11 +28,11 @@ MetricName = Annotated[
 
 
 Origin = Literal["published", "theory", "mechanism", "hypothesis", "observed"]
-"""Why a claim is made.
+"""Why somebody makes a claim.
 
 `published`: somebody else said it, and `source` says who and where. `theory`: a closed form.
-`mechanism`: it follows from what the model does or pays. `hypothesis`: ours, written down before
-the runs. `observed`: ours, written down after looking at runs; it pins what was found.
+`mechanism`: it follows from what the model does or pays. `hypothesis`: written before the runs.
+`observed`: written after looking at runs; it pins what was found.
 """
 
 KINDS: Final = {
@@ -63,12 +63,12 @@ Bound = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_no_nan)]
 
 
 class Claim(Strict):
-    """A sentence with numbers, to be supported or refuted by the runs.
+    """A sentence with numbers, which the runs support or refute.
 
     One of: a `ratio` or a `difference` of two policies that must lie within `expect`; an `order`,
-    one policy lower than another; a `best` of all policies, or of no more than a share `within`
-    worse than the best; a `policy` whose mean must lie within `expect`, in the metric's unit, or
-    come `within` a share of a `published` value; a `policy` whose mean must agree with `theory`.
+    one policy lower than another; a `best` of all policies, or no more than a share `within` worse
+    than the best; a `policy` whose mean must lie within `expect`, in the metric's unit, or come
+    `within` a share of a `published` value; a `policy` whose mean must agree with `theory`.
     """
 
     says: Annotated[str, shown("Reads are twice as fast with lazy-drop")]
@@ -158,7 +158,7 @@ class Claim(Strict):
 
     @property
     def sides(self) -> list[str]:
-        """The policies the claim is about: two, first the one that is named first, or the one."""
+        """The policies of the claim: two in the order of their names in the text, or one."""
         for key, (separator, _) in _SIDES.items():
             text = getattr(self, key)
             if text is not None:

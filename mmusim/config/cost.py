@@ -20,7 +20,7 @@ from mmusim.costs.distributions import (
 )
 
 CostTime = Annotated[Time, Field(le=LONGEST_NS)]
-"""A time that something costs: at most 4.9 hours."""
+"""The time of an operation: at most 4.9 hours."""
 Positive = Annotated[CostTime, Field(gt=0)]
 
 
@@ -171,7 +171,7 @@ class Shape(Strict):
         return [shape for shape in shapes if shape is not None]
 
     def distribution(self) -> Distribution:
-        """Return the distribution of the one shape given."""
+        """Return the distribution of the given shape."""
         (shape,) = self._given()
         made: Distribution = shape.distribution()
         return made
@@ -192,12 +192,12 @@ for _recursive in (ShiftedSpec, PartSpec):
 
 
 def distribution(spec: float | Shape) -> Distribution:
-    """Return the distribution that a cost in a file means."""
+    """Return the distribution of a cost in a file."""
     return spec.distribution() if isinstance(spec, Shape) else Constant(spec)
 
 
 def rescaled(spec: float | Shape, factor: float) -> Any:
-    """Return the cost with every time multiplied by `factor`, as a file has it.
+    """Return the cost with every time multiplied by `factor`, in the spelling of files.
 
     The shape stays: quantiles, mean and median grow alike.
     """

@@ -1,4 +1,4 @@
-"""How far a host's costs may lie from their values, and settings whose costs lie there."""
+"""Ranges of a host's costs around their values, and settings with other costs in these ranges."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from mmusim.costs.distributions import scaled
 from mmusim.vocabulary import COSTS
 
 FACTORS: Final = {"measured": 1.1, "published": 1.25, "derived": 1.5, "assumed": 3.0}
-"""How far a cost may lie from its value, up and down, by its provenance; of a measured one with an
-interval that is its range. A cost that the experiment sets by itself is assumed."""
+"""Factor by which a cost may differ from its value, up and down, by its provenance. A measured cost
+with an interval has that as its range. A cost that the experiment sets is assumed.
+"""
 
 _SPEC: TypeAdapter[Any] = TypeAdapter(CostSpec)
 
@@ -47,7 +48,7 @@ def factors(
 
 
 def provenance_of(setting: Setting, name: str) -> str:
-    """Return where a cost comes from; what the experiment sets by itself is assumed."""
+    """Return the provenance of a cost. A cost that the experiment sets is assumed."""
     is_own = name in setting.experiment.host.costs
     return "assumed" if is_own else setting.profile.costs[name].provenance
 
@@ -63,8 +64,8 @@ def _certainty(cost: Cost) -> tuple[float, float] | None:
 def with_factors(setting: Setting, by: Mapping[str, float]) -> Setting:
     """Return a setting whose costs are multiplied by factors.
 
-    A fault costs at least its parts: where exit, section under mmu_lock and entry would take longer
-    than the whole, the whole is made as long.
+    A fault costs at least its parts. Where exit, section under mmu_lock and entry would take longer
+    than the whole, the whole becomes as long.
     """
     costs = dict(setting.costs)
     for name, factor in by.items():
@@ -92,5 +93,5 @@ def with_factors(setting: Setting, by: Mapping[str, float]) -> Setting:
 
 
 def _written(setting: Setting, name: str) -> Any:
-    """Return a cost as it is written in the experiment or in the profile."""
+    """Return a cost as the experiment or the profile writes it."""
     return setting.experiment.host.costs.get(name, setting.profile.costs[name].value)

@@ -46,7 +46,7 @@ class Pass(GuestPhase):
 
 
 class Touch(GuestPhase):
-    """As read and write, but the share `writes` of the accesses are writes, by lot."""
+    """As read and write, but each access is a write with probability `writes`."""
 
     do: Annotated[Literal["touch"], shown("touch")]
     """The kind of phase."""
@@ -82,7 +82,7 @@ class Log(Named):
 
 
 class Recreate(Named):
-    """The slot is deleted and made again, with logging switched on unless told otherwise."""
+    """The slot is deleted and made again, with logging enabled unless told otherwise."""
 
     do: Annotated[Literal["recreate-slot"], shown("recreate-slot")]
     """The kind of phase."""
@@ -112,8 +112,8 @@ class Clear(Named):
 
 
 class Sync(Named):
-    """Learn what is dirty and arm it again, in whichever way the policy reports: get, get and
-    clear in chunks, or harvest of the rings.
+    """Read the log and re-arm, in the policy's way of reporting: get, get and clear in chunks, or
+    harvest of the rings.
     """
 
     do: Annotated[Literal["sync-dirty-log"], shown("sync-dirty-log")]
@@ -153,7 +153,7 @@ RingSize = Annotated[int, AfterValidator(_a_ring), Field(alias="dirty-ring-size"
 
 
 class Driver(Strict):
-    """What the host does to the guest: phases, one after the other."""
+    """A script of phases that the host and the guest go through, one after the other."""
 
     kind: Annotated[Literal["script"], shown("script")] = "script"
     """The kind of driver."""
@@ -219,12 +219,14 @@ class Driver(Strict):
                 raise ValueError(f"{where} needs logging; put enable-logging before it")
             if phase.do == "clear-dirty-log" and self.manual_protect == "off":
                 raise ValueError(f'{where} needs manual protect; set manual_protect = "on"')
-            if phase.do == "clear-dirty-log" and not got:  # an old bitmap is as good to the kernel
+            if (
+                phase.do == "clear-dirty-log" and not got
+            ):  # the kernel accepts an old bitmap as well
                 raise ValueError(f"{where} needs a bitmap; put get-dirty-log before it")
             got = got or phase.do in ("get-dirty-log", "sync-dirty-log")
 
     def misfits(self, reporting: Reporting) -> Iterator[tuple[str, str, str]]:
-        """Yield key, rule and remedy of what a way of reporting does not have."""
+        """Yield key, rule and remedy of each phase that a way of reporting does not have."""
         migrates = any(isinstance(phase, Migrate) for phase in self.phases)
         if migrates and self.migration.vcpu_dirty_limit and reporting is not Reporting.DIRTY_RING:
             yield (

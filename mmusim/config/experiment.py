@@ -36,7 +36,7 @@ from mmusim.workload.sequential import Sequential
 
 
 def kind(driver: Any) -> str:
-    """Return the kind of a driver, which may be left out; messages name it by this function."""
+    """Return the kind of a driver, ``script`` by default. Messages name the driver by it."""
     if isinstance(driver, dict):
         return str(driver.get("kind", "script"))
     return str(getattr(driver, "kind", "script"))  # no table: the model complains
@@ -66,7 +66,7 @@ class Reduced(Strict):
 
 
 class Experiment(Strict):
-    """One question and everything needed to answer it."""
+    """One question and everything that its answer needs."""
 
     schema_: Annotated[int, Field(alias="schema", ge=1, le=1), shown(1, "version")]
     """Version of the file format."""
@@ -151,7 +151,7 @@ class Experiment(Strict):
         yield from _unknown_labels("reduced.where", self.reduced.where, labels)
 
     def _days(self) -> Iterator[MisfitError]:
-        """Yield what would make a migration go on for days."""
+        """Yield a complaint if a migration would take days."""
         if not isinstance(self.driver, Driver):
             return
         migration, phases = self.driver.migration, self.driver.phases
@@ -170,7 +170,7 @@ class Experiment(Strict):
             )  # fmt: skip
 
     def _beyond_qemu(self) -> Iterator[MisfitError]:
-        """Yield what the release of QEMU does not have."""
+        """Yield complaints about keys that the release of QEMU does not have."""
         if self._migrates and isinstance(self.driver, Driver):
             for key, rule in self.driver.migration.beyond(self.qemu):
                 yield MisfitError(
@@ -180,7 +180,7 @@ class Experiment(Strict):
                 )  # fmt: skip
 
     def _choices(self) -> Iterator[MisfitError]:
-        """Yield what is illegal about a policy in this experiment."""
+        """Yield complaints about a policy that is illegal in this experiment."""
         for name in self.policies.all:
             try:
                 chosen = self.chosen(name)
@@ -193,7 +193,7 @@ class Experiment(Strict):
                     yield MisfitError(f"{one.source}.{one.key}", one.value, one.rule, one.remedy)
 
     def _reporting(self, name: str, chosen: Chosen) -> Iterator[MisfitError]:
-        """Yield phases that do not go with a policy's way of reporting."""
+        """Yield complaints about phases that do not go with a policy's way of reporting."""
         policy, _, choices = chosen
         if not policy.tracks:
             for number, phase in enumerate(self.script(policy).phases, 1):
@@ -222,7 +222,7 @@ class Experiment(Strict):
 
     @property
     def order(self) -> str:
-        """``sequential`` if the measured phase touches memory so, else ``random``.
+        """``sequential`` if the measured phase touches memory in order, else ``random``.
 
         A measured profile has hits for both.
         """
@@ -276,7 +276,7 @@ class Experiment(Strict):
             )
         except MisfitError as misfit:
             if misfit.key == "driver.manual_protect":
-                misfit.value = manual  # as the file has it
+                misfit.value = manual  # in the spelling of the file
             raise
 
 

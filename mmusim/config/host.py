@@ -1,4 +1,4 @@
-"""Host profiles: what each operation costs on a machine, and how well that is known."""
+"""Host profiles: the cost of each operation on a machine, with its provenance."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Provenance = Literal["measured", "published", "derived", "assumed"]
 
 
 class Cost(Strict):
-    """One cost of a host and where the value comes from."""
+    """One cost of a host, with the source of its value."""
 
     value: CostSpec
     provenance: Provenance
@@ -41,21 +41,21 @@ class Cost(Strict):
 
 @cache
 def default_cost(name: str) -> Cost:
-    """Return what a cost is on a host whose profile does not give it; it is assumed."""
+    """Return the default of a cost that a host profile does not give; it is assumed."""
     term = COSTS[name]
     note = f"not in the profile; the default of the model: {term.source}"
     return Cost.model_validate({"value": term.default, "provenance": "assumed", "note": note})
 
 
 class HostProfile(Strict):
-    """All costs of one machine. A cost that it does not give takes the default."""
+    """All costs of one machine. A cost that the profile does not give takes the default."""
 
     name: str
     describes: str
     source: str
     costs: dict[str, Cost]
     interference: list[Interference] = Field(default_factory=list)
-    """What else this host does on the vCPUs' processors; experiments may add to it."""
+    """What else this host does on the vCPUs' processors. Experiments may add to it."""
     measurement: Measurement | None = None
 
     @field_validator("costs")
@@ -72,9 +72,9 @@ class HostProfile(Strict):
         return tuple(name for name, cost in self.costs.items() if cost == default_cost(name))
 
     def distributions(self, order: str, memory: int) -> dict[str, Distribution]:
-        """Return every cost for guests that touch `memory` bytes a vCPU in this order.
+        """Return every cost for guests that touch `memory` bytes per vCPU in this order.
 
-        Where the host's hits were measured by order and footprint, those of the nearest are taken.
+        If the host's hits were measured by order and footprint, the nearest measurement counts.
         """
         costs = {name: cost.distribution() for name, cost in self.costs.items()}
         hits = self.measurement.hits if self.measurement else []
@@ -116,7 +116,7 @@ def load_profile(name: str, folder: Path = Path(), source: str = "host") -> Host
 
 @cache
 def _note_defaults(path: str, names: tuple[str, ...]) -> None:
-    """Say once which costs of a profile are defaults; on the command line it goes to stderr."""
+    """Name once the costs of a profile that are defaults. The command line prints it on stderr."""
     if names:
         _LOG.warning(
             "%s: has no value for %s; assumed are the defaults (mmusim vocabulary costs)",

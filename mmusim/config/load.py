@@ -1,4 +1,4 @@
-"""Read TOML, check it against a model, and report everything that is wrong at once."""
+"""Read TOML, check it against a model, and report all errors at once."""
 
 from __future__ import annotations
 
@@ -122,16 +122,16 @@ def _written(keys: Sequence[str | int]) -> str:
 
 
 class _Place:
-    """Where in a model an error is.
+    """The place of an error in a model.
 
-    pydantic's location has, besides keys, the tags by which unions chose a model, and "[key]" where
-    a key of a table is wrong; neither is part of what people write.
+    The location of pydantic has, besides keys, the tags by which unions chose a model, and "[key]"
+    where a key of a table is wrong. Neither stands in a file.
     """
 
     def __init__(self, model: type[BaseModel], loc: Sequence[Any]) -> None:
         self.keys: list[str | int] = []
         self.models: list[type[BaseModel]] = [model]
-        is_table = False  # whose keys the file's author chooses
+        is_table = False  # the author of the file chooses its keys
         for part in loc:
             field = None if is_table else self._field(part)
             if isinstance(part, int) or is_table or not self.models:

@@ -1,4 +1,4 @@
-"""The guest, the kernel and host under it, what is compared, and how often."""
+"""The guest, its kernel and host, the compared policies, and the number of runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmusim.vocabulary import COSTS
 
 
 def _named(find: Callable[[str], object]) -> AfterValidator:
-    """Check a name with a function that raises ConfigError; its words become pydantic's."""
+    """Check a name with a function that raises ConfigError, and pass its message to pydantic."""
 
     def check(name: str) -> str:
         try:
@@ -41,7 +41,7 @@ CostName = Annotated[
 
 MOST_MEMORY: Final = 4 << 40
 MOST_LOAD: Final = 0.99
-"""Of a processor's time, that interference may take."""
+"""Largest share of a processor's time that interference may take."""
 
 
 class Vm(Strict):

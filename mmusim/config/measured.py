@@ -1,4 +1,4 @@
-"""What a measured host profile knows beyond its costs."""
+"""Facts of a measured host profile beyond its costs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Certainty(Strict):
 
     low: Time
     high: Time
-    """A 95 % interval of the median, of the constant or slope where the cost is one."""
+    """A 95 % interval of the median, or of the constant or slope."""
     samples: Count
     replicates: Count
-    """The unit of replication: virtual machines made anew, in random order."""
+    """The unit of replication: new virtual machines, in random order."""
 
 
 class Interference(Strict):
@@ -43,13 +43,13 @@ class Interference(Strict):
 
 
 def load_of(interference: Iterable[Interference]) -> float:
-    """Return the share of a processor's time that interference takes, in the mean."""
+    """Return the mean share of a processor's time that interference takes."""
     each = ((distribution(one.lasts), distribution(one.every)) for one in interference)
     return sum(lasts.mean() / every.mean() for lasts, every in each)
 
 
 class Hits(Strict):
-    """What accesses take that fault nowhere, for one order and footprint."""
+    """Times of accesses without faults, for one order and footprint."""
 
     order: Order
     memory: Size
@@ -59,13 +59,13 @@ class Hits(Strict):
 
 
 class Load(Strict):
-    """What else the machine did while it was measured."""
+    """Other load of the machine during the measurement."""
 
     seconds: float
     other_processors: float
     """Processors' worth of other tasks."""
     steal_processors: float
-    """Processors' worth that the hypervisor below took."""
+    """Processors that the hypervisor below took, on average."""
     runnable_tasks: int
 
 
@@ -82,20 +82,20 @@ class Measurement(Strict):
     """Of the module kvm."""
     load: Load
     warning: str = ""
-    """What was not quiet, with the number; empty if nothing."""
+    """The load that was too high, with the number; empty if there was none."""
     clock: Time
-    """What reading the clock adds to each measured latency; not in the costs."""
+    """Time of reading the clock in each measured latency. Costs do not contain it."""
     loop: Time
-    """What the measuring guest does between two accesses; not in the costs."""
+    """Time of the measuring guest between two accesses. Costs do not contain it."""
     late: Time
-    """How much longer than asked the host thread sleeps."""
+    """How much longer than requested the host thread sleeps."""
     samples: str = ""
     """File with the raw samples, beside the profile."""
     hits: Annotated[list[Hits], Field(default_factory=list)]
 
 
 def hits_for(hits: list[Hits], order: str, memory: int) -> Hits | None:
-    """Return the table of an order whose footprint is nearest, as a ratio; None without tables."""
+    """Return the table of an order with the nearest footprint, by ratio; None without tables."""
     near = [table for table in hits if table.order == order]
     if not near:
         return None

@@ -18,10 +18,11 @@ LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each 
 
 
 class Migrate(GuestPhase):
-    """Pre-copy migration, from the request until the destination runs or it is given up.
+    """Pre-copy migration, from the request until the destination runs or the migration ends
+    otherwise.
 
-    vCPUs run the workload lap after lap, each with draws of its own, until they are stopped for
-    the switch-over; if the migration is given up, each finishes its lap.
+    vCPUs run the workload lap after lap, each with its own draws, until they stop for the
+    switch-over. If the migration is given up, each vCPU finishes its lap.
     """
 
     do: Annotated[Literal["migrate"], shown("migrate")]
@@ -53,9 +54,9 @@ Throttle = Annotated[Share, Field(gt=0, le=0.99)]
 
 
 class Migration(Strict):
-    """What a migration is told: parameters and capabilities of QEMU, with its names and defaults.
+    """The parameters and capabilities of QEMU, with its names and defaults.
 
-    Keys with hyphens are QEMU's own; those with underscores are of this model.
+    Keys with hyphens are QEMU's own. Keys with underscores belong to this model.
 
     Sources: qapi/migration.json; ``domain`` section F.
     """
@@ -162,7 +163,7 @@ class Migration(Strict):
         return memory / min(self.bandwidth, self.max_bandwidth or self.bandwidth)
 
     def beyond(self, qemu: Qemu) -> Iterator[tuple[str, str]]:
-        """Yield keys that ask for what a release of QEMU does not have, each with the rule."""
+        """Yield keys that a release of QEMU does not support, each with the rule."""
         asked = (
             ("auto-converge", self.auto_converge, qemu.has_auto_converge(), "2.5"),
             ("cpu-throttle-tailslow", self.cpu_throttle_tailslow, qemu.has_tailslow(), "5.1"),

@@ -14,9 +14,9 @@ from mmusim.mmu.soft import LargeLeaf, Options, PageTableWrite, Retry
 class WritePageTable(GuestPhase):
     """vCPU 0 stores to a page-table page (gfn 4) until it makes progress or KVM gives up.
 
-    The scenario of the thread of November 2012 (domain, D.5) on a guest of its own: the phase
-    shares mmu_lock, flushes and costs with the other phases, and no page tables. The other vCPUs
-    run in the guest meanwhile and are hit by the flushes. The defaults loop.
+    This is the scenario of the thread of November 2012 (domain, D.5) on a guest of its own. The
+    phase shares mmu_lock, flushes and costs with the other phases, and no page tables. The other
+    vCPUs run in the guest meanwhile, and the flushes hit them. With the defaults the store loops.
     """
 
     do: Annotated[Literal["write-page-table"], shown("write-page-table")]
@@ -64,7 +64,7 @@ class WritePageTable(GuestPhase):
         return self
 
     def scenario(self, by_policy: LargeLeaf) -> PageTableWrite:
-        """Return the scenario; `by_policy` is what the policy does to large sptes."""
+        """Return the scenario; `by_policy` is how the policy treats large sptes."""
         large = by_policy if self.large_spte == "policy" else LargeLeaf(self.large_spte)
         before = self.level_chosen == "before-shadowing"
         return PageTableWrite(

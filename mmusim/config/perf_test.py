@@ -14,7 +14,7 @@ DIRTY: Final = "iteration {} dirty memory"
 
 
 class PerfTest(Strict):
-    """Populate, enable, dirty and ask for `iterations` rounds, disable.
+    """Populate, enable, dirty and read for `iterations` rounds, disable.
 
     The selftest's options `-v`, `-b`, `-s` and `-n` are the guest's vcpus, memory (of all vCPUs
     together), backing and mmu. Source: ``tools/testing/selftests/kvm/dirty_log_perf_test.c``.

@@ -11,14 +11,14 @@ from mmusim.config.cost import CostSpec
 
 
 class Named(Strict):
-    """A phase may carry a name, by which `measure` and claims refer to it."""
+    """A phase may have a name, by which `measure` and claims refer to it."""
 
     name: Annotated[str, shown("first pass")] = ""
     """Name of the phase. `measure` and claims refer to it."""
 
 
 class GuestPhase(Named):
-    """Something vCPUs do; the host waits for them unless it is told to go on."""
+    """A phase of the vCPUs. The host waits for its end, unless `background` is set."""
 
     think: Annotated[CostSpec, shown("100ns")] = 0.0
     """Guest work before each access."""

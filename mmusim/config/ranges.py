@@ -1,4 +1,4 @@
-"""A range of something that people write with a unit, and the value at any share of it."""
+"""A range of a quantity with a unit, and the value at any share of it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Range(Strict):
     """
 
     def at(self, share: float) -> Any:
-        """Return the value at a share from 0 to 1 of the range, as a file has it.
+        """Return the value at a share from 0 to 1 of the range, in the spelling of files.
 
         In steps, every value has an equal part of the range (on a linear scale). Values between
         steps have six significant digits.
@@ -57,7 +57,7 @@ class Range(Strict):
         return kind.step if self.step is None else kind.read(self.step)
 
     def wrong(self) -> tuple[str, object, str, str] | None:
-        """Return which part is wrong, its value, the rule and a remedy; None if all is well."""
+        """Return the wrong part, its value, the rule and a remedy; None if the range is correct."""
         kind, given = kind_of(self.from_), {".from": self.from_, ".to": self.to, ".step": self.step}
         kinds = {part: kind_of(value) for part, value in given.items() if value is not None}
         for part, its in kinds.items():
@@ -80,7 +80,7 @@ class Range(Strict):
 
 
 class Kind(NamedTuple):
-    """What a value is, and how it is read and written."""
+    """The kind of a value, with its reader and writer."""
 
     name: str
     read: Callable[[Any], float]

@@ -1,4 +1,4 @@
-"""Keys that had other names: what is said to whoever writes an old one."""
+"""Keys that had other names, and the message for each old name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mmusim.mmu.dirty_ring import ENTRY_BYTES
 class Renamed(NamedTuple):
     """What a key is called now."""
 
-    key: str  # the last part of it
-    whose: str  # whose name that is
+    key: str  # the last part of the key
+    whose: str  # the origin of that name
     value: Callable[[Any], Any] = lambda value: value
-    """From a value as it was written to the value as it is written now; raises ValueError."""
+    """From the old spelling of a value to the new one; raises ValueError."""
 
 
 def _shift(size: Any) -> int:
@@ -48,7 +48,7 @@ RENAMED: Final[Mapping[str, Renamed]] = {
         lambda size: parse_bytes(size) // ENTRY_BYTES,
     ),
 }  # fmt: skip
-"""Dotted keys of experiment files, as they were until version 0.1."""
+"""Old dotted keys of experiment files, until version 0.1."""
 
 
 def renamed(key: str, value: Any) -> tuple[str, str] | None:

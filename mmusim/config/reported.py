@@ -1,4 +1,4 @@
-"""The table `[reported]`: what a real migration said of itself, beside which a run is printed."""
+"""The table `[reported]`: the report of a real migration, printed beside a run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ReportedRound(Strict):
 
 
 class Reported(Strict):
-    """What a real migration reported. A quantity that the log does not have is left out.
+    """The report of a real migration. Quantities that the log lacks are left out.
 
-    The names are those of QMP's `query-migrate` (qapi/migration.json); sizes are guest memory.
+    The names are those of QMP's `query-migrate` (qapi/migration.json). Sizes are guest memory.
     """
 
     source: Annotated[str, shown("query_migrate.json (QMP query-migrate)")]

@@ -1,6 +1,6 @@
-"""The JSON schema of experiment files, and every key of theirs with what a person needs to know.
+"""The JSON schema of experiment files, and every key with its explanation.
 
-Descriptions are the docstrings of fields. Defaults are spelled as files spell them.
+Descriptions are the docstrings of fields. Defaults have the spelling of files.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def places(schema: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def unit_of(found: Mapping[str, Any], tables: Mapping[str, Any]) -> str:
-    """Return the unit of a property; empty for a number that has been given none."""
+    """Return the unit of a property; empty for a number without one."""
     if "unit" in found:
         return str(found["unit"])
     if "$ref" in found:
@@ -134,7 +134,7 @@ def _table(found: Mapping[str, Any], tables: Mapping[str, Any]) -> Mapping[str, 
 
 
 def _examples(found: Mapping[str, Any]) -> list[Any]:
-    """Return what a schema shows by itself: its only value, or its choices."""
+    """Return the examples that a schema itself gives: its only value, or its choices."""
     if "const" in found:
         return [found["const"]]
     return list(found.get("enum", ()))

@@ -95,14 +95,16 @@ def load_settings(path: str | Path) -> tuple[Experiment, list[Setting]]:
 
 
 def _takes_default_kernel(experiment: Experiment) -> bool:
-    """Tell whether a policy runs in the default kernel: neither it nor the experiment names one."""
+    """Tell whether a policy runs in the default kernel, because neither it nor the experiment names
+    one.
+    """
     chosen = map(policy_named, experiment.policies.all)
     return "kernel" not in experiment.vm.model_fields_set and not all(p.kernel for p in chosen)
 
 
 @cache
 def _note_default_kernel(path: str) -> None:
-    """Say once that a result rests on a default; on the command line it goes to stderr."""
+    """Say once that a result depends on a default. The command line prints it on stderr."""
     _LOG.warning("%s: %s", path, ASSUMED)
 
 
@@ -117,11 +119,11 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
     found: dict[str, Complaint] = {}
     experiment = _collected(lambda: check(data, Experiment, source), found)
     wrong = found.copy()
-    # Variants of a file with errors are looked at all the same, with the first value of each key.
+    # A file with errors still has its variants checked, with the first value of each key.
     sweep = _alone(data.get("sweep", {})) if experiment is None else experiment.swept
     base = {k: v for k, v in data.items() if k not in ("variants", "sweep", "reduced")}
-    base["claims"] = []  # they are about the experiment, and judged there
-    base.pop("reported", None)  # so is what a real migration said
+    base["claims"] = []  # they belong to the experiment and are judged there
+    base.pop("reported", None)  # the report of a real migration does too
     variants = _tables(data.get("variants")) or {"": {}}
     if not wrong:
         found |= {str(one): one for one in sweep.contradictions(source, variants)}
@@ -135,7 +137,7 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
         changed = _with_workload_files(settings, folder)
         return _setting(label, check(changed, Experiment, origin), folder, origin, profiles)
 
-    # Ends of ranges first: what is wrong there is wrong with many points.
+    # Ends of ranges first: an error there is an error of many points.
     ends: list[Point] = [{}] if wrong else list(sweep.sample.ends()) if sweep.sample else []
     ends = ends if wrong or not found else []
     first = {key: values[0] for key, values in sweep.axes.items()}
@@ -156,7 +158,7 @@ def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting
 
 
 def _collected(make: Callable[[], Made], found: dict[str, Complaint]) -> Made | None:
-    """Return what is made, or None with the complaints in `found`, each once."""
+    """Return the result, or None with the complaints in `found`, each once."""
     try:
         return make()
     except ConfigError as error:
@@ -165,7 +167,7 @@ def _collected(make: Callable[[], Made], found: dict[str, Complaint]) -> Made | 
 
 
 def _alone(table: object) -> Sweep:
-    """Return the sweep of a file that has errors elsewhere; none if it has errors itself."""
+    """Return the sweep of a file that has errors elsewhere; None if the sweep itself has errors."""
     try:
         return Sweep.model_validate(table)
     except ValueError:
@@ -173,14 +175,14 @@ def _alone(table: object) -> Sweep:
 
 
 def _tables(table: object) -> dict[str, dict[str, Any]]:
-    """Return the tables in a table; what else is in it the model complains about."""
+    """Return the tables in a table. The model complains about everything else in it."""
     if not isinstance(table, dict):
         return {}
     return {name: value for name, value in table.items() if isinstance(value, dict)}
 
 
 def _one_a_range(found: Iterable[Complaint], sweep: Sweep) -> list[Complaint]:
-    """Of points between the ends of a range, complain about one; it stands for many."""
+    """Keep one complaint about points between the ends of a range; it stands for many."""
     ranges = sweep.sample.ranges if sweep.sample else {}
     kept: dict[object, Complaint] = {}
     for one in found:
@@ -221,12 +223,12 @@ def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> di
             raise ConfigError.of(
                 source, dotted, value, "does not lead to a key", "write e.g. vm.memory"
             )
-        table[last] = copy.deepcopy(value)  # another setting changes what lies in it
+        table[last] = copy.deepcopy(value)  # other settings change its contents
     return data
 
 
 def _with_workload_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Put the contents of workload files in the place of references to them."""
+    """Replace references to workload files by their contents."""
     workloads = data.get("workloads", {})
     if isinstance(workloads, dict):  # else the model complains
         for name, table in workloads.items():
@@ -235,7 +237,7 @@ def _with_workload_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _facts(workload: Workload) -> dict[str, Any]:
-    """Return what decides a workload: of a recorded trace the contents, wherever they lie."""
+    """Return the facts that decide a workload; of a recorded trace its contents, not its place."""
     facts: dict[str, Any] = workload.model_dump(mode="json")
     return facts | {"trace": digest(workload.trace)} if isinstance(workload, Replay) else facts
 
@@ -247,7 +249,7 @@ def _setting(
     source: str,
     profiles: dict[str, HostProfile],
 ) -> Setting:
-    """Make a setting; `profiles` are those that were read already, by name."""
+    """Make a setting; `profiles` are the profiles read so far, by name."""
     host, vm = experiment.host, experiment.vm
     largest, least = (
         MemSlot(0, vm.memory // PAGE).part(cpu, vm.vcpus)[1] for cpu in (0, vm.vcpus - 1)
@@ -282,7 +284,7 @@ def _setting(
 
 
 def resolved(setting: Setting) -> dict[str, Any]:
-    """Return a setting as plain TOML data with every default and every cost filled in."""
+    """Return a setting as plain TOML data with all defaults and costs."""
     data = setting.experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
     data["host"]["costs"] = {
         name: Cost.model_dump(cost, mode="json", exclude_none=True)["value"]

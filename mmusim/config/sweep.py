@@ -1,4 +1,4 @@
-"""Which settings an experiment is run in: a grid, keys that change together, points of a design."""
+"""The settings of an experiment: a grid, keys that change together, points of a design."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Point = dict[str, Any]
 
 
 class Sample(Strict):
-    """Points spread over ranges: far fewer than a grid needs to fill as many dimensions."""
+    """Points spread over ranges: a grid of as many dimensions needs far more."""
 
     design: Annotated[Literal["sobol", "latin-hypercube", "random"], shown("sobol")]
     """`sobol`: scrambled, even in all dimensions together. `latin-hypercube`: even in each
@@ -55,14 +55,14 @@ class Sample(Strict):
         ]
 
     def ends(self) -> Iterator[Point]:
-        """Yield each end of each range by itself, so that what is wrong with it is said once."""
+        """Yield each end of each range alone, so that each error is reported once."""
         for key, limits in self.ranges.items():
             yield {key: limits.from_}
             yield {key: limits.to}
 
 
 def comparable(value: object) -> object:
-    """Return what tells a value from others: `1GiB` and `1024MiB` are the same."""
+    """Return the identity of a value: `1GiB` and `1024MiB` are the same."""
     kind = None if isinstance(value, bool) else kind_of(value)
     return repr(value) if kind is None else (kind.name, kind.read(value))
 
@@ -114,7 +114,7 @@ class Sweep(Strict):
         ]
 
     def size(self) -> int:
-        """Return how many points there are, without making them."""
+        """Return the number of points, without making them."""
         grid = math.prod(len(values) for values in self.grid.values())
         rows = max((len(values) for values in self.zip.values()), default=1)
         return grid * rows * (self.sample.points if self.sample else 1)
@@ -122,9 +122,9 @@ class Sweep(Strict):
     def contradictions(
         self, source: str, variants: Mapping[str, Mapping[str, Any]]
     ) -> list[Complaint]:
-        """Return what is wrong with the axes beside each other and beside what `variants` set.
+        """Return the errors of the axes among each other and with the keys of `variants`.
 
-        Ranges are looked at in themselves too, and how many settings there are.
+        It also checks the ranges themselves, and the number of settings.
         """
         return [
             Complaint(source, *found)

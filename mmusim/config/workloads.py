@@ -1,4 +1,4 @@
-"""The access patterns that files can name, and workloads kept in files of their own."""
+"""The access patterns that files can name, and workloads in files of their own."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def workload_of(data: dict[str, Any], folder: Path, source: str) -> Inline:
 
 
 def inlined(table: Any, folder: Path) -> Any:
-    """Return a workload as an experiment has it, with the contents of its file if it names one."""
+    """Return a workload with the contents of its file, if it names one."""
     if not isinstance(table, dict):
-        return table  # which the model complains about
+        return table  # the model complains about it
     rest = anchored({key: value for key, value in table.items() if key != "file"}, folder)
     if "file" not in table:
         return rest
@@ -112,6 +112,6 @@ def inlined(table: Any, folder: Path) -> Any:
 
 
 def anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a workload whose trace, if it has one, is a path from here."""
+    """Return a workload whose trace, if it has one, has a path relative to this folder."""
     trace = table.get("trace")
     return table | {"trace": str(folder / trace)} if isinstance(trace, str) else table

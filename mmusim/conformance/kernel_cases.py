@@ -1,4 +1,6 @@
-"""Scripts that a real kernel counted, one JSON object a line: ``docs/evidence/conformance.md``."""
+"""Scripts with the counts of a real kernel, one JSON object per line:
+``docs/evidence/conformance.md``.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES
 from mmusim.policies import Kernel, Mmu, choose
 
 MANUAL: Final = {0: "get-clears", 1: "manual-clear", 3: "initially-all-set"}
-"""Argument of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 -> the policy that stands for it."""
+"""Argument of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 -> the policy that represents it."""
 MOST_MIB: Final = 4_096
 """Recorded scripts have some 20 MiB; a replay touches every page in each step."""
 MOST_STEPS: Final = 1_000
@@ -75,7 +77,7 @@ class Case:
         return name + "+pml" * (self.pml and mmu is not Mmu.SHADOW)
 
     def unsupported(self) -> str:
-        """Why this case cannot be replayed; empty if it can."""
+        """Return why this case cannot be replayed; empty if it can."""
         asks = {"g", "c"} & set(self.script) if self.dirty_ring_bytes else {"h"} & set(self.script)
         if asks:
             return f"step {min(asks)} does not exist with this way of reporting"
@@ -148,7 +150,7 @@ def _case(line: str, source: str) -> Case:
 
 
 def _wrong(data: Mapping[str, Any]) -> Iterator[tuple[str, object, str, str]]:
-    """Yield key, value, rule and remedy of everything that cannot be, in data of right types."""
+    """Yield key, value, rule and remedy of everything impossible, in data of the right types."""
     if data["backing"] not in ("2m", "4k"):
         yield "backing", data["backing"], "must be 2m or 4k", "correct it"
     if data["manual_protect"] not in MANUAL:
@@ -194,7 +196,7 @@ def _wrong_script(script: Sequence[object]) -> Iterator[tuple[str, object, str, 
 
 
 def _check_policy(case: Case, source: str) -> None:
-    """Compare the setting with what its kernel has."""
+    """Compare the setting with the features of its kernel."""
     try:
         choose(case.policy())
     except ConfigError as error:

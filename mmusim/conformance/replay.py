@@ -32,7 +32,7 @@ KEYS: Final = (
     "pf_taken", "pf_fixed", "pf_fast", "pf_spurious", "pages_4k", "pages_2m", "pages_1g", "dirty",
     "ring_fulls", "ring_entries",
 )  # fmt: skip
-"""What is compared. Other counters of a case depend on scheduling or on table bookkeeping."""
+"""The compared counters. Others depend on scheduling or on the bookkeeping of tables."""
 
 _LOG_OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "l": {"do": "enable-logging"},
@@ -96,9 +96,9 @@ def conform(cases: Iterable[Case]) -> list[Result]:
 
 
 def replay(case: Case, number: int = 1, *, live: bool = False) -> Result:
-    """Run one script on the engine and compare what it counts with what the kernel counted.
+    """Run one script on the engine and compare its counts with those of the kernel.
 
-    `live`: the counts are fresh from a machine, see :func:`compare`.
+    `live`: the counts come from a machine just now, see :func:`compare`.
     """
     head = {"number": number, "setting": case.setting, "script": " ".join(case.script)}
     why = case.unsupported()
@@ -112,12 +112,12 @@ def replay(case: Case, number: int = 1, *, live: bool = False) -> Result:
 def compare(
     case: Case, simulated: list[dict[str, int]], *, live: bool = False
 ) -> tuple[list[Difference], int]:
-    """Return every integer that differs, and how many faults of a live machine were its TLB's.
+    """Return every integer that differs, and how many faults of a live machine its TLB caused.
 
-    When a read-only large spte becomes writable, nobody flushes: a processor that still holds the
-    old translation faults once more and finds nothing to do. How many pages of the region it holds
-    is up to its TLB and different in each run, so with `live` the faults that are spurious on the
-    machine and not in the simulator are counted apart. Faults with work to do must be equal.
+    When a read-only large spte becomes writable, nobody flushes. A processor that still holds the
+    old translation faults once more and finds nothing to do. The number of such pages depends on
+    its TLB and differs from run to run. So with `live` the faults that are spurious on the machine
+    and not in the simulator are counted apart. Faults with work to do must be equal.
     """
     differences: list[Difference] = []
     stale = 0

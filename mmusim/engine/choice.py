@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+from functools import cache
+from importlib import import_module
 from typing import Final
 
 from mmusim.base.errors import ConfigError
@@ -19,7 +20,7 @@ def resolve(engine: str = AUTO) -> str:
     """Return the engine that a name stands for on this machine: ``simpy`` or ``compiled``.
 
     ``auto`` is what the environment variable ``MMUSIM_ENGINE`` says, else the compiled one where
-    Numba is installed. Both give the same Trace.
+    Numba can be imported. Both give the same Trace.
 
     Raises
     ------
@@ -32,15 +33,33 @@ def resolve(engine: str = AUTO) -> str:
         raise ConfigError.of(
             "--engine", "", engine, "is no engine", f"choose one of {', '.join(ENGINES)}"
         )
-    has_numba = find_spec("numba") is not None
-    if engine == COMPILED and not has_numba:
+    if engine == SIMPY:
+        return engine
+    trouble = numba_trouble()
+    if engine == COMPILED and trouble:
         raise ConfigError.of(
-            "--engine", "", engine, "needs Numba, which is not installed",
+            "--engine", "", engine, f"needs Numba, which {trouble}",
             "install mmusim[compiled], or choose simpy",
         )  # fmt: skip
-    if engine == AUTO:
-        return COMPILED if has_numba else SIMPY
-    return engine
+    return SIMPY if trouble else COMPILED
+
+
+@cache
+def numba_trouble() -> str:
+    """Say why Numba cannot be used, as the end of a sentence; empty if it can.
+
+    Numba that is installed and cannot be imported, as beside a NumPy that is too new for it, is as
+    good as none.
+    """
+    try:
+        import_module("numba")
+    except ModuleNotFoundError as error:
+        if error.name == "numba":
+            return "is not installed"
+        return f"cannot be imported ({error})"
+    except Exception as error:  # whatever its modules run into
+        return f"cannot be imported ({type(error).__name__}: {error})"
+    return ""
 
 
 def prepare(engine: str = AUTO) -> str:

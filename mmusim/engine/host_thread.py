@@ -58,6 +58,8 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
 def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) -> Steps:
     """Let every vCPU run its program of this phase; wait for them unless told not to."""
     yield from join(vm, host)  # a vCPU runs one program at a time
+    record = host.phases[-1]
+    record["stretch"] = [vm.counters(), vm.counters()]  # when the guest begins, when it is over
     recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
     if isinstance(phase, Run) and number == vm.plan.driver.measured:
         recorder.touched = np.zeros(vm.plan.pages, np.uint8)
@@ -65,13 +67,19 @@ def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) 
         v.recorder = recorder
         if isinstance(phase, WritePageTable):
             soft = soft_vcpu(vm, v, number, phase, host.phases[-1])
-            run_on(vm, host, kind, v, vm.env.process(soft))
+            process = vm.env.process(soft)
         else:
             more = laps(vm, v, number, lambda: not host.joining) if phase.repeat else ()
             process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
-            run_on(vm, host, kind, v, process)
+        process.callbacks.append(lambda _: over(vm, record))
+        run_on(vm, host, kind, v, process)
     if not phase.background:
         yield from join(vm, host)
+
+
+def over(vm: Vm, record: dict[str, Any]) -> None:
+    """A vCPU has come to its end: what is counted so far belongs to the guest's stretch."""
+    record["stretch"][1] = vm.counters()
 
 
 def run_on(vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process) -> None:
@@ -148,7 +156,7 @@ def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
     after = [record["before"] for record in host.phases[1:]] + [vm.counters()]
     traces = []
     for number, (record, end) in enumerate(zip(host.phases, after, strict=True)):
-        before = record.pop("before")
+        before, end = record.pop("stretch", (record.pop("before"), end))
         recorder = host.recorder.get(number)
         facts: dict[str, Any] = {} if recorder is None else recorder.facts()
         counters = record.pop("soft_counters", {}) | {n: end[n] - before[n] for n in end}

@@ -1,4 +1,4 @@
-"""Who makes the runs: worker processes, a Dask cluster, and how far they are.
+"""Who makes the runs: worker processes or a Dask cluster; and the progress of the runs.
 
 May import ``store``, ``engine``, ``metrics`` and what is below.
 """

@@ -1,4 +1,4 @@
-"""A Dask cluster as the executor of runs: reached, checked, and named when something is wrong."""
+"""A Dask cluster as the executor of runs: connect, check, and name what is wrong."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mmusim.execution.workers import OtherVersionError, RunEnd, WorkerPool
 from mmusim.store.provenance import model_version
 
 TIMEOUT_S: Final = 5.0
-"""A scheduler that does not answer for so long cannot be reached."""
+"""Seconds after which a silent scheduler counts as unreachable."""
 LOOK_S: Final = 5.0
 """How often one counts the workers."""
 PATIENCE_S: Final = 60.0
-"""A cluster whose workers are all gone is given so long to get new ones."""
+"""Seconds that a cluster without workers gets to find new ones."""
 
 
 class ClusterError(MmusimError):
@@ -31,12 +31,12 @@ class ClusterError(MmusimError):
 def worker_pool(
     workers: int | None = None, executor: Executor | None = None, scheduler: str | None = None
 ) -> Iterator[WorkerPool]:
-    """Give a worker pool: a cluster's, an executor's, or local processes; end it in the end.
+    """Yield a worker pool: of a cluster, of an executor, or of local processes. End it at the end.
 
     Raises
     ------
     ConfigError
-        If the cluster's library is missing, the address is none, or `workers` are given as well.
+        If the cluster's library is missing, the address is invalid, or `workers` are given as well.
     ClusterError
         If the cluster cannot be reached or has no workers.
     OtherVersionError
@@ -85,7 +85,7 @@ def _cluster(address: str) -> Iterator[WorkerPool]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let Dask log nothing: what goes wrong is said here, in one line."""
+    """Switch off Dask's own log. mmusim reports errors itself, in one line."""
     names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
@@ -98,7 +98,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _Dask(WorkerPool):
-    """The workers of a cluster, however many they are at the moment."""
+    """The workers of a cluster; their number may change."""
 
     def __init__(
         self, client: Any, address: str, clock: Callable[[], float] = time.monotonic
@@ -108,7 +108,7 @@ class _Dask(WorkerPool):
         self._count, self._seen_s, self._counted_s = 1, clock(), clock() - LOOK_S
 
     def _threads(self) -> int:
-        """Count the threads of all workers, now and then."""
+        """Count the threads of all workers from time to time."""
         now = self._clock()
         if now - self._counted_s >= LOOK_S:
             self._counted_s = now
@@ -123,7 +123,7 @@ class _Dask(WorkerPool):
         return max(1, self._count)
 
     def result(self, future: Future[RunEnd]) -> RunEnd | None:
-        """Return how a task ended. Dask gives one whose worker died to others, some times."""
+        """Return how a task ended. If its worker died, Dask gives it to others, a few times."""
         error = future.exception()
         if type(error).__name__ == "KilledWorker":
             return RunEnd(0.0, None, f"every worker that ran it died ({error})", {})
@@ -131,7 +131,7 @@ class _Dask(WorkerPool):
 
 
 def _reach(distributed: Any, address: str) -> Any:
-    """Connect. Whether anybody is there is asked first, before the client starts its threads."""
+    """Connect. First check that the scheduler answers, before the client starts its threads."""
     host, port = _parted(address)
     if not host or not port:
         raise ConfigError.of(
@@ -148,7 +148,7 @@ def _reach(distributed: Any, address: str) -> Any:
 
 
 def _parted(address: str) -> tuple[str, int]:
-    """Return host and port of tcp://host:port; an empty one and 0 of anything else."""
+    """Return host and port of tcp://host:port; an empty host and 0 for anything else."""
     try:
         parts = urlsplit(address)
         return (

@@ -21,15 +21,15 @@ def in_parallel(
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> Iterator[R]:
-    """Yield what a function gives for each job, in their order.
+    """Yield the result of a function for each job, in their order.
 
     Parameters
     ----------
     function : callable
-        It and its results can be pickled.
+        The function and its results can be pickled.
     jobs : sequence
     workers : int, optional
-        Local processes; one per usable processor by default. One needs no process of its own.
+        Local processes; one per usable processor by default. One worker needs no process.
     scheduler : str, optional
         Address of a Dask scheduler, in place of local processes.
 

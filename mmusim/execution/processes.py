@@ -1,4 +1,4 @@
-"""What starting processes and stopping them needs: a script that can be run again, and Ctrl-C."""
+"""Start and stop processes safely: scripts that start again in each process, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def check_main() -> None:
 
 @contextmanager
 def unaware_of_ctrl_c() -> Iterator[None]:
-    """Start processes that are not hit before they are ready to ignore it: they inherit the mask.
+    """Block Ctrl-C while processes start, because they inherit the mask until they can ignore it.
 
-    A Ctrl-C meanwhile reaches this process behind the block.
+    A Ctrl-C in that time reaches this process after the block.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -48,11 +48,11 @@ def unaware_of_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def interrupts(*, at_once: bool = False) -> Iterator[threading.Event]:
-    """Remember Ctrl-C, for a loop that asks now and then; the second one is an exception.
+    """Remember Ctrl-C for a loop that asks from time to time. The second one raises an exception.
 
-    An exception that is raised wherever this process happens to be is lost in a callback, and
-    leaves locks of futures taken for ever: then the pool never shuts down. With `at_once` the
-    first is an exception too: for runs in this process.
+    An exception that a signal raises anywhere in this process can be lost in a callback. It then
+    leaves locks of futures taken, and the pool never shuts down. With `at_once` the first Ctrl-C
+    raises too: for runs in this process.
     """
     interrupted = threading.Event()
 
@@ -63,7 +63,7 @@ def interrupts(*, at_once: bool = False) -> Iterator[threading.Event]:
             signal.default_int_handler(number, frame)
 
     if threading.current_thread() is not threading.main_thread():
-        yield interrupted  # signals are the main thread's
+        yield interrupted  # only the main thread receives signals
         return
     before = signal.signal(signal.SIGINT, remember)
     try:

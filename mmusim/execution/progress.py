@@ -1,4 +1,4 @@
-"""How far an experiment is, and how long it may still take."""
+"""Progress of an experiment, and an estimate of the remaining time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Standing:
 
     finished: int  # runs
     total: int
-    name: str  # of the run that ended last, or is under way
-    under_way: Reached | None  # how far that one is; None: it has ended
-    done: float  # runs finished, and the parts of those under way
+    name: str  # of the run that ended last, or is in progress
+    under_way: Reached | None  # share of that run; None: it has ended
+    done: float  # finished runs, and the parts of those in progress
     left_s: float | None  # estimate of the remaining seconds; None: too early to say
 
     def __str__(self) -> str:
@@ -38,14 +38,14 @@ class Standing:
 
 
 Progress = Callable[[Standing], None]
-"""Called after each run, and while one is under way."""
+"""Called after each run, and during runs."""
 
 
 class Watch:
-    """Adds up what runs tell of themselves, and passes it on.
+    """Adds up the reports of runs, and passes the sum on.
 
-    A run counts as much as its VM has memory. What is done of it, over the time that took, is the
-    speed at which the rest is expected to go.
+    A run counts as much as its VM has memory. The finished part, divided by its time, is the
+    expected speed of the rest.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Watch:
         progress: Progress | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with `jobs` to be done, of `total` runs; those that are missing are done."""
+        """Begin with `jobs` of `total` runs to do. The others are done."""
         self._settings, self._total, self._progress, self._clock = settings, total, progress, clock
         self._left = {job: settings[job.setting].experiment.vm.memory for job in jobs}
         self._whole = sum(self._left.values())

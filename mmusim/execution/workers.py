@@ -1,4 +1,6 @@
-"""Who carries out runs: this process, local ones or a cluster's, all through one executor."""
+"""The workers that make runs: this process, local processes or a cluster, all behind one
+executor.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
+import shlex
 import signal
 import sys
 import threading
@@ -27,11 +30,15 @@ from mmusim.plan.make import make_plan
 from mmusim.store.provenance import model_version, provenance
 
 HEARTBEAT_S: Final = 1.0
-"""A run says how far it is once in so many seconds."""
+"""Seconds between two progress reports of a run."""
+
+
+MACHINE_ERRORS: Final = (MemoryError, OSError, ImportError)
+"""What goes wrong by the machine: no memory, no disk, a library that is missing or damaged."""
 
 
 class OtherVersionError(MmusimError):
-    """A worker has another model, so its results would not belong to the others."""
+    """A worker has another model, so its results would not fit the others."""
 
 
 class Job(NamedTuple):
@@ -45,6 +52,13 @@ class Job(NamedTuple):
         """Return what the run is called."""
         return f"{settings[self.setting].name} {self.policy} seed {self.seed}".strip()
 
+    def command(self, settings: Sequence[Setting], file: str) -> str:
+        """Return the command that repeats the run of an experiment file, and nothing else."""
+        name = settings[self.setting].name
+        of = ["--setting", name] if name else []
+        chosen = [*of, "--policy", self.policy, "--seed", str(self.seed)]
+        return shlex.join(["mmusim", "trace", file, *chosen])
+
 
 class Task(NamedTuple):
     """A job with everything that its worker must know."""
@@ -52,7 +66,7 @@ class Task(NamedTuple):
     job: Job
     setting: bytes  # pickled once, unpickled once per worker
     engine: str
-    version: str  # of the model, that the worker must have as well
+    version: str  # hash of the model; the worker must have the same
 
 
 class RunEnd(NamedTuple):
@@ -62,18 +76,19 @@ class RunEnd(NamedTuple):
     record: dict[str, Any] | None  # None: it failed
     error: str
     facts: dict[str, str]  # where it ran: versions, commit, machine
+    machine: bool = False  # it failed by what the machine did, which is no result
 
 
 Heartbeat = Callable[[Job, Reached], None]
 """Told how far a run is."""
 
-_beats: Any = None  # in a worker: where its beats go
+_beats: Any = None  # in a worker: where its heartbeats go
 
 
 class WorkerPool:
-    """Those who carry out runs: an executor, and how many runs it should have at a time.
+    """An executor, and the number of runs that it should have at a time.
 
-    Local processes are started when the first task comes, and replaced when one of them dies.
+    Local processes start with the first task. A process that dies is replaced.
     """
 
     def __init__(
@@ -82,7 +97,7 @@ class WorkerPool:
         executor: Executor | None = None,
         slots: Callable[[], int] | None = None,
     ) -> None:
-        """Use an executor of the caller's with so many `slots`, or else local processes."""
+        """Use the caller's executor with this many `slots`, or else local processes."""
         self._own = executor is None
         self._executor = executor
         self._workers = workers or getattr(executor, "_max_workers", None) or processors()
@@ -92,16 +107,17 @@ class WorkerPool:
         self._beats: Any = None
 
     def begin(self, jobs: int, beat: Heartbeat) -> None:
-        """Prepare for so many jobs; `beat` is told of those under way, here or in another thread.
+        """Prepare for this many jobs. `beat` gets reports of runs in progress, here or in another
+        thread.
 
-        One worker, and one job, need no process of their own.
+        One worker, or one job, needs no process of its own.
         """
         self._beat = beat
         self._alone = self._own and self._executor is None and min(jobs, self._workers) == 1
 
     @property
     def alone(self) -> bool:
-        """Whether runs are carried out in this process."""
+        """Whether this process makes the runs."""
         return self._alone
 
     @property
@@ -112,7 +128,7 @@ class WorkerPool:
 
     @property
     def room(self) -> int:
-        """How many tasks are handed in at a time: some wait, so that no worker does."""
+        """Number of tasks to submit at a time. Some wait, so that no worker does."""
         if self._alone:
             return 1
         return self._workers + 1 if self._own else 2 * (self._slots or processors)() + 2
@@ -146,12 +162,12 @@ class WorkerPool:
         return future.result()
 
     def drain(self) -> None:
-        """Pass on what local workers told of their runs."""
+        """Pass on the reports of local workers."""
         while self._beats is not None and not self._beats.empty():
             self._beat(*self._beats.get())
 
     def close(self, *, at_once: bool = False) -> None:
-        """End the local processes; with `at_once` those with a run under way as well."""
+        """End the local processes; with `at_once` also those with a run in progress."""
         if self._own and isinstance(self._executor, ProcessPoolExecutor):
             if at_once:
                 for process in list((self._executor._processes or {}).values()):
@@ -166,12 +182,12 @@ def processors() -> int:
 
 
 def carry_out(task: Task, beat: Heartbeat | None = None) -> RunEnd:
-    """Do a task in whatever process this is.
+    """Do a task in the present process.
 
     Raises
     ------
     OtherVersionError
-        If the model here is another than where the task comes from.
+        If the model here differs from that of the sender.
     """
     if model_version() != task.version:
         raise OtherVersionError(
@@ -179,7 +195,11 @@ def carry_out(task: Task, beat: Heartbeat | None = None) -> RunEnd:
             f"is not {task.version!r}, which hands out the runs; install the same mmusim on every "
             "worker and run again: finished runs are kept"
         )
-    done = run_job(_unpickled(task.setting), task.job, beat, task.engine)
+    started = time.perf_counter()
+    try:
+        done = run_job(_unpickled(task.setting), task.job, beat, task.engine)
+    except MACHINE_ERRORS as error:
+        return RunEnd(time.perf_counter() - started, None, _told(error), provenance(), machine=True)
     return RunEnd(*done, provenance())
 
 
@@ -192,9 +212,14 @@ def _unpickled(setting: bytes) -> Setting:
 def run_job(
     setting: Setting, job: Job, beat: Heartbeat | None = None, engine: str = AUTO
 ) -> tuple[float, dict[str, Any] | None, str]:
-    """Simulate and measure one run; return seconds, its record, or None and what went wrong.
+    """Simulate and measure one run; return seconds and its record, or None and the error.
 
     Whatever goes wrong is of this run only: a policy may come from anywhere.
+
+    Raises
+    ------
+    MemoryError, OSError, ImportError
+        If the machine is at fault (:data:`MACHINE_ERRORS`): what happened is no result of the run.
     """
     started = time.perf_counter()
     try:
@@ -203,16 +228,21 @@ def run_job(
             record = to_record(measure(simulation.run()))
     except MmusimError as error:
         return time.perf_counter() - started, None, str(error)
+    except MACHINE_ERRORS:
+        raise
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__}: {error} (line {place.lineno} of {place.filename})"
-        return time.perf_counter() - started, None, told
+        return time.perf_counter() - started, None, _told(error)
     return time.perf_counter() - started, record, ""
+
+
+def _told(error: BaseException) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} (line {place.lineno} of {place.filename})"
 
 
 @contextmanager
 def _watched(simulation: Simulation, job: Job, beat: Heartbeat) -> Iterator[None]:
-    """Look at a simulation from beside it, once in a while; it does not notice."""
+    """Observe a simulation from outside, from time to time. The simulation does not notice."""
     over = threading.Event()
 
     def look() -> None:
@@ -235,7 +265,7 @@ def _post(job: Job, reached: Reached) -> None:
 
 
 def _ready(beats: Any) -> None:
-    """Begin a worker. Ctrl-C is the parent's business, and without the parent there is no work."""
+    """Start a worker. The parent handles Ctrl-C, and a worker ends without its parent."""
     global _beats
     _beats = beats
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Claims of many experiments, judged by runs: which are supported, and which are not."""
+"""Judge the claims of many experiments by their runs."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from mmusim.config.settings import load_settings
 from mmusim.engine.choice import AUTO
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
-from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.experiment.run import Lacking, Outcome, SettingResult, run_experiment
 from mmusim.experiment.scheduler import Campaign, seeds_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A claim with what the runs say of it in every setting that it is about."""
+    """A claim with its verdict in every setting that it is about."""
 
     claim: Claim
     verdicts: tuple[Verdict, ...]
 
     @property
     def outcome(self) -> str:
-        """Refuted if it is in some setting, supported if it is in all, else inconclusive.
+        """Refuted if one setting refutes it, supported if all support it, else inconclusive.
 
-        A claim about settings of which none was run is `not judged`.
+        A claim whose settings have no runs is `not judged`.
         """
         outcomes = {verdict.outcome for verdict in self.verdicts}
         if not outcomes:
@@ -40,12 +40,14 @@ class Judged:
 
     @property
     def decisive(self) -> Verdict | None:
-        """The first of the verdicts that are like the outcome."""
+        """The first of the verdicts that equal the outcome."""
         return next((v for v in self.verdicts if v.outcome == self.outcome), None)
 
     @property
     def surprises(self) -> bool:
-        """Refuted, and the file does not say that it is; or the file does, and it is supported."""
+        """Whether the claim is refuted although the file does not say so, or supported although the
+        file says that it is refuted.
+        """
         return self.outcome == ("supported" if self.claim.refuted else "refuted")
 
 
@@ -60,14 +62,14 @@ class Checked:
 
 
 def experiment_files(places: Sequence[Path]) -> list[Path]:
-    """Return the experiment files in folders, files as they are, each once.
+    """Return the experiment files in folders, and files as they are, each once.
 
-    Of a folder these are `experiment.toml` in it or in a folder of it.
+    A folder gives the `experiment.toml` in it and in its folders.
 
     Raises
     ------
     ConfigError
-        If a place does not exist or a folder has none.
+        If a place does not exist or a folder has no such file.
     """
     found: list[Path] = []
     for place in places:
@@ -100,21 +102,22 @@ def check(
     progress: Progress | None = None,
     costs: int | None = None,
 ) -> Iterator[Checked]:
-    """Run what is missing of experiments and judge all their claims, file by file.
+    """Make the missing runs of experiments and judge all their claims, file by file.
 
-    All files are read before the first run. An experiment that cannot be judged, because a run
-    lacks the metric or the run directory is damaged, stops no other; its problem is told.
+    The function reads all files before the first run. An experiment that cannot be judged, because
+    a run lacks the metric or the run directory is damaged, stops no other; the result names its
+    problem.
 
     Parameters
     ----------
     files : sequence of Path
         Experiment files.
     out : Path
-        Folder of the run directories, one each by the experiment's id.
+        Folder of the run directories; each has the id of its experiment.
     seeds : int, optional
-        Replications in place of the files'.
+        Number of seeds that replaces those of the files.
     reduced : bool
-        Run what the files' `[reduced]` keeps, with its number of seeds.
+        Make the runs that `[reduced]` keeps, with its number of seeds.
     workers, scheduler, engine, progress, costs
         As for :func:`mmusim.experiment.run.run_experiment`; at reduced size `costs` are none unless
         they are asked for.
@@ -161,7 +164,7 @@ def _read(files: Sequence[Path]) -> dict[Path, Experiment]:
 
 
 def _reduced(seeds: int) -> Callable[[Campaign], list[Job]]:
-    """Ask for the settings that `[reduced]` keeps, with no more seeds than so many."""
+    """Ask for the settings that `[reduced]` keeps, with at most this many seeds."""
 
     def wanted(campaign: Campaign) -> list[Job]:
         keeps = campaign.experiment.reduced.keeps
@@ -181,6 +184,7 @@ def judged(outcome: Outcome) -> tuple[Judged, ...]:
     left = iter(outcome.verdicts)
     made = []
     for claim in outcome.experiment.claims:
-        about = sum(claim.concerns(result.setting.labels) for result in outcome.settings)
+        there: list[SettingResult | Lacking] = [*outcome.settings, *outcome.lacking]
+        about = sum(claim.concerns(result.setting.labels) for result in there)
         made.append(Judged(claim=claim, verdicts=tuple(next(left) for _ in range(about))))
     return tuple(made)

@@ -1,4 +1,4 @@
-"""Two run directories or datasets beside each other: like with like, or across one named key."""
+"""Compare two run directories or datasets: like runs, or runs across one named key."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ Run = tuple[str, str, int]  # name of the setting, policy, seed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderComparison:
-    """What two run directories say of the same runs."""
+    """The common runs of two run directories."""
 
-    across: str | None  # the key in which they differ; None: in none
-    values: tuple[Any, Any] | None  # of that key, in A and in B
-    common: int  # runs that both have
+    across: str | None  # the key in which they differ; None: in no key
+    values: tuple[Any, Any] | None  # the values of that key, in A and in B
+    common: int  # runs that both directories have
     only: tuple[int, int]  # runs that only A or only B has
     differing: list[tuple[str, str, int, str, Any, Any]]  # of like runs: run, metric, A, B
     rows: list[tuple[str, str, Comparison]]  # across: setting, policy, B against A
-    notes: list[str]  # what differs and is not asked for: Python, libraries, commit
+    notes: list[str]  # other differences: Python, libraries, commit
 
     @property
     def identical(self) -> bool:
-        """Whether the runs are alike, and all that both have are the same to the last bit."""
+        """Whether the runs are alike, and all common runs are equal to the last bit."""
         return self.across is None and not self.differing
 
 
@@ -50,17 +50,17 @@ def compare_folders(
 ) -> FolderComparison:
     """Compare the runs that two run directories or datasets have in common.
 
-    Settings are matched by their names. Without `across`, everything that decides a result must be
-    equal (experiment, model version, engine, host profile, every key of the configuration); then so
-    must be the runs, and those that are not are named. With it, exactly that key must differ, and
-    the policies are compared across it on equal seeds, B against A.
+    Names match the settings. Without `across`, everything that decides a result must be equal
+    (experiment, model version, engine, host profile, every key of the configuration). The runs must
+    then be equal too; the result names those that are not. With `across`, exactly that key must
+    differ, and policies are compared across it on equal seeds, B against A.
 
     Raises
     ------
     ConfigError
-        If a folder is none, has no runs, or there is no such metric.
+        If a folder is no run directory, has no runs, or if there is no such metric.
     UnlikeRunsError
-        If the runs are not alike; names every key with both values.
+        If the runs are not alike. The message names every key with both values.
     """
     if metric is not None:
         METRICS.require(metric, "compare", "--metric")
@@ -145,13 +145,13 @@ def _flat(data: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _differences(one: _Side, other: _Side, settings: set[str]) -> dict[str, tuple[Any, Any]]:
-    """Return the keys in which the sides differ, with the values of the first setting that does."""
+    """Return the keys in which the sides differ, with the values of the first differing setting."""
     found = _apart(one.whole, other.whole)
     for setting in sorted(settings):
         here, there = one.configs[setting], other.configs[setting]
         apart = {key: (here.get(key), there.get(key)) for key in here.keys() | there.keys()}
         apart = {key: pair for key, pair in sorted(apart.items()) if pair[0] != pair[1]}
-        if HOST in apart:  # another host: its name and its costs are one difference
+        if HOST in apart:  # another host: its name and its costs count as one difference
             apart = {k: v for k, v in apart.items() if not k.startswith(("host.costs.", "host.p"))}
         found = apart | found
     return found

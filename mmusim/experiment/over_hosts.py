@@ -136,7 +136,7 @@ def compared_over_hosts(made: Comparison, hosts: HostRuns) -> Comparison:
 
 def judged_over_hosts(verdict: Verdict, claim: Claim, hosts: HostRuns) -> Verdict:
     """Return a verdict with the share of hosts whose figure lies where the claim expects it."""
-    if claim.theory:
+    if claim.theory or verdict.reason:
         return verdict
     low, high = verdict.expected
 

@@ -1,14 +1,17 @@
-"""Run an experiment: every setting x policy x seed, in parallel, each stored as it ends."""
+"""Run an experiment: every setting x policy x seed, in parallel. Each run is stored when
+it ends.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
-from mmusim.comparison.controls import controlled
+from mmusim.comparison.pairing import MIN_SEEDS, UnlikeRunsError, on_shared_seeds
+from mmusim.comparison.undecided import undecided
 from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
@@ -16,6 +19,9 @@ from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.opening import opened as opened
+from mmusim.experiment.outcome import Lacking as Lacking
+from mmusim.experiment.outcome import Outcome as Outcome
+from mmusim.experiment.outcome import SettingResult as SettingResult
 from mmusim.experiment.over_hosts import (
     compared_over_hosts,
     folder_of,
@@ -25,38 +31,11 @@ from mmusim.experiment.over_hosts import (
     settings_of_hosts,
 )
 from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
-from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analysis, fixed
+from mmusim.experiment.stopping import asked_for, current_analysis, fixed
+from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
 from mmusim.vocabulary.metrics import USUAL
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingResult:
-    """What the runs of one setting say."""
-
-    setting: Setting
-    runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
-    comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
-    look: InterimAnalysis  # which seeds these are, and what error a look at them may make
-
-    @property
-    def compared(self) -> dict[str, list[Metrics]]:
-        """The runs as they are compared (:mod:`mmusim.comparison.controls`)."""
-        return {policy: controlled(self.setting, runs) for policy, runs in self.runs.items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The answer of an experiment."""
-
-    experiment: Experiment
-    settings: list[SettingResult]
-    verdicts: list[Verdict]
-    about: dict[str, str]
-    failures: list[str]
-    notices: tuple[str, ...] = ()  # what was mended in the run directory
-    hosts: int = 0  # with other costs on which the verdicts were tried
 
 
 def run_experiment(
@@ -73,32 +52,32 @@ def run_experiment(
     retry_failed: bool = False,
     costs: int | None = None,
 ) -> Outcome:
-    """Run what is missing of an experiment and evaluate all of it.
+    """Make the missing runs of an experiment and evaluate all of it.
 
     Parameters
     ----------
     path : str or Path
         The experiment file.
     out : str or Path
-        Its run directory; made if it does not exist, resumed if it does.
+        Its run directory. The function makes it, or resumes it if it exists.
     seeds : int, optional
-        Replications in place of the file's.
+        Number of seeds that replaces that of the file.
     workers : int, optional
         Processes; the number of usable processors by default. 1 runs everything in this process.
     executor : concurrent.futures.Executor, optional
-        Runs the jobs in place of local processes. A cluster's is as good as a pool of threads.
+        Runs the jobs in place of local processes: for example a pool of threads, or a cluster's.
     progress : callable, optional
-        Told how things stand: after each run, and every second of long ones (not with an executor
-        of one's own).
+        Called after each run, and every second during long ones (not with an executor of the
+        caller).
     engine : {"auto", "simpy", "compiled"}
-        Who simulates (:mod:`mmusim.engine.choice`).
+        The engine that simulates (:mod:`mmusim.engine.choice`).
     rounds : callable, optional
-        Says which runs there should be, again after every round; by default all that the file asks
-        for, in one round (:data:`mmusim.experiment.scheduler.RunsToMake`).
+        Returns which runs there should be, again after every round. By default all that the file
+        asks for, in one round (:data:`mmusim.experiment.scheduler.RunsToMake`).
     scheduler : str, optional
         Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
     retry_failed : bool
-        Run again what failed under this model version. Another version runs it in any case.
+        Repeat runs that failed under this model version. Another version repeats them in any case.
     costs : int, optional
         On how many hosts, with costs drawn from what is known about them, the verdicts are tried
         too, in place of the file's number (`[replications] costs`); 0: on none. Their runs are kept
@@ -182,6 +161,7 @@ def over_hosts(
             if claim.concerns(result.setting.labels):
                 verdict, there = next(left), by_name[result.setting.name]
                 verdicts.append(judged_over_hosts(verdict, claim, there) if there else verdict)
+        verdicts += [next(left) for one in outcome.lacking if claim.concerns(one.setting.labels)]
     return replace(outcome, settings=results, verdicts=verdicts, hosts=hosts)
 
 
@@ -192,26 +172,38 @@ def evaluate(
     *,
     jobs: Iterable[Job] | None = None,
     seeds: int | None = None,
-    failures: Sequence[str] = (),
+    failures: Mapping[Job, str] | None = None,
     engine: str | None = None,
 ) -> Outcome:
     """Compare stored runs setting by setting and judge the claims.
 
     `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
-    number in its place. `engine` is who made them; by default whoever did. The comparisons
-    of a metric in all settings are one family.
+    number in its place. `engine` is who made them; by default whoever did. The comparisons of a
+    metric in all settings are one family.
+
+    A run that failed is a result: it is listed, with `failures` that this process knows of, and
+    policies are compared on the seeds that they share. A claim about a setting that has fewer than
+    two of them is inconclusive.
     """
-    campaign = Campaign(experiment=experiment, settings=settings, store=store, engine=engine)
+    campaign = Campaign(
+        experiment=experiment, settings=settings, store=store, engine=engine,
+        failures=dict(failures or {}),
+    )  # fmt: skip
     wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
+    failed = campaign.failed(wanted)
     stored = {
         (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
         for (number, policy), runs in campaign.runs().items()
     }
     names = experiment.policies.all
-    results = []
+    results, lacking = [], []
     for number, setting in enumerate(settings):
-        runs = {name: stored[number, name] for name in names if stored.get((number, name))}
-        if len(runs) == len(names) and min(map(len, runs.values())) >= 2:
+        runs = on_shared_seeds({name: stored.get((number, name), []) for name in names})
+        if len(runs[names[0]]) < MIN_SEEDS:
+            lost = sum(job.setting == number for job in failed)
+            if lost:
+                lacking.append(Lacking(setting=setting, seeds=len(runs[names[0]]), failed=lost))
+        else:
             look = fixed(setting, seeds) if seeds else current_analysis(setting, runs)
             made = SettingResult(setting=setting, runs=runs, comparisons={}, look=look)
             found = _comparisons(experiment, made.compared, look.alpha)
@@ -220,9 +212,10 @@ def evaluate(
     return Outcome(
         experiment=experiment,
         settings=results,
-        verdicts=_verdicts(experiment, results),
+        lacking=lacking,
+        verdicts=_verdicts(experiment, results, lacking),
         about=store.about(),
-        failures=list(failures),
+        failures=campaign.told(failed),
     )
 
 
@@ -255,11 +248,27 @@ def _as_families(results: Sequence[SettingResult]) -> list[SettingResult]:
     ]
 
 
-def _verdicts(experiment: Experiment, results: Sequence[SettingResult]) -> list[Verdict]:
+def _verdicts(
+    experiment: Experiment, results: Sequence[SettingResult], lacking: Sequence[Lacking]
+) -> list[Verdict]:
     verdicts = []
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.setting.labels)]
+        for r in about:
+            compared = r.compared
+            runs = [run for side in claim.sides for run in compared[side]]
+            few = least_known(runs, claim.metric)
+            if few:
+                verdicts.append(undecided(claim, r.setting, few, len(r.look.seeds)))
+                continue
+            try:
+                found = judge(claim, r.setting, compared, len(about), alpha=r.look.alpha)
+            except UnlikeRunsError as error:
+                found = undecided(claim, r.setting, str(error), len(r.look.seeds))
+            verdicts.append(found)
         verdicts += [
-            judge(claim, r.setting, r.compared, len(about), alpha=r.look.alpha) for r in about
+            undecided(claim, one.setting, one.reason, one.seeds)
+            for one in lacking
+            if claim.concerns(one.setting.labels)
         ]
     return verdicts

@@ -1,11 +1,11 @@
-"""Runs are made in rounds: what is wanted and not there is run and stored, until all is there."""
+"""Make runs in rounds: each round makes and stores the missing runs, until all are there."""
 
 from __future__ import annotations
 
 import pickle
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,18 +21,18 @@ from mmusim.store import Key, Store
 from mmusim.store.provenance import model_version
 
 POLL_S: Final = 0.2
-"""How often a process that has nothing left to do looks whether others have finished."""
+"""How often an idle process checks whether other processes have finished, in seconds."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Campaign:
-    """An experiment with its open run directory: what is there, and how more is made."""
+    """An experiment with its open run directory: the stored runs, and the means to make more."""
 
     experiment: Experiment
     settings: Sequence[Setting]
     store: Store
     engine: str | None  # by which runs are made and read: simpy or compiled; None: any, to read
-    failures: list[str] = field(default_factory=list)  # which runs failed, and how
+    failures: dict[Job, str] = field(default_factory=dict)  # which runs failed, and how
     _setting_keys: list[str] = field(default_factory=list)
 
     def planned(self, seeds: int | None = None) -> list[Job]:
@@ -55,14 +55,15 @@ class Campaign:
         }
 
     def setting_keys(self) -> list[str]:
-        """Return what the store calls the settings, in their order."""
+        """Return the keys of the settings in the store, in their order."""
         self._setting_keys = self._setting_keys or [setting.key() for setting in self.settings]
         return self._setting_keys
 
     def missing(self, wanted: Iterable[Job]) -> dict[Job, Key]:
-        """Return those that are not stored, the largest VMs first: so no core idles at the end.
+        """Return the jobs that are not stored, the largest VMs first, so that no core idles at the
+        end.
 
-        Jobs of settings that differ in nothing but their names are one run.
+        Jobs of settings that differ only in their names are one run.
         """
         done = self.store.done(model_version(), self.engine)
         jobs = sorted(
@@ -72,7 +73,7 @@ class Campaign:
         return {job: key for key, job in reversed(once.items())}
 
     def runs(self) -> dict[tuple[int, str], list[Metrics]]:
-        """Return what is stored by number of the setting and policy, sorted by seed."""
+        """Return the stored runs by number of the setting and policy, sorted by seed."""
         found: dict[tuple[str, str], list[Metrics]] = {}
         for key, policy, seed, record in self.store.results(engine=self.engine):
             found.setdefault((key, policy), []).append(from_record(policy, seed, record))
@@ -83,8 +84,33 @@ class Campaign:
             if (key, policy) in found
         }
 
+    def failed(self, jobs: Iterable[Job]) -> dict[Job, str]:
+        """Return which of these runs failed, now or when they were tried before, and how."""
+        stored = {key[:3]: error for key, error in self.store.failed()}
+        settings = self.setting_keys()
+        found = dict(self.failures)
+        for job in jobs:
+            key = settings[job.setting], job.policy, job.seed
+            if key in stored:
+                found.setdefault(job, stored[key])
+        done = self.store.done(self.store.expected(), self.engine)
+        return {
+            job: error
+            for job, error in found.items()
+            if (settings[job.setting], job.policy, job.seed) not in done
+        }
+
+    def told(self, failed: Mapping[Job, str]) -> list[str]:
+        """Return a line for each failed run: what it is, how it failed, how to repeat it."""
+        file = self.store.about().get("file", f"{self.experiment.id}.toml")
+        named = {job: (job.name(self.settings), job.command(self.settings, file)) for job in failed}
+        return [
+            f"{name}: {failed[job]}; repeat it with: {command}"
+            for job, (name, command) in sorted(named.items())
+        ]
+
     def carry_out(self, jobs: dict[Job, Key], pool: WorkerPool, watch: Watch) -> None:
-        """Run jobs and store each the moment it ends; other processes may take some of them."""
+        """Run jobs and store each run when it ends. Other processes may take some of the jobs."""
         self.store.queue(jobs.values())
         prepare(self.engine or AUTO)
         pool.begin(len(jobs), watch.beat)
@@ -101,7 +127,7 @@ class Campaign:
 
 
 class _Work:
-    """The jobs of one round: waiting, under way here, or in another process's hands."""
+    """The jobs of one round: waiting, in progress here, or claimed by another process."""
 
     def __init__(
         self, campaign: Campaign, jobs: dict[Job, Key], pool: WorkerPool, watch: Watch, token: str
@@ -110,7 +136,7 @@ class _Work:
         self._token = token
         self._waiting = deque(jobs)
         self._elsewhere: list[Job] = []
-        self._claimed: deque[Job] = deque()  # ours, to be handed in
+        self._claimed: deque[Job] = deque()  # jobs of this process, to submit
         self._here: dict[Future[RunEnd], Job] = {}
         self._deaths: Counter[Job] = Counter()
         self._pickled: dict[int, bytes] = {}
@@ -120,7 +146,7 @@ class _Work:
 
     def hand_in(self) -> None:
         """Claim as many jobs as there is room for."""
-        # A job that was there when a worker died runs by itself, so that one knows who did it.
+        # A job that was in progress when a worker died runs alone: the next death has one cause.
         room = (1 if self._deaths else self._crew.room) - len(self._here)
         while (short := room - len(self._claimed)) > 0 and self._waiting:
             self._claim([self._waiting.popleft() for _ in range(min(short, len(self._waiting)))])
@@ -163,31 +189,37 @@ class _Work:
 
     def _store(self, job: Job, ended: RunEnd) -> None:
         self._deaths.pop(job, None)
-        self._campaign.store.end(self._keys[job], *ended)
-        self._over(job, ended.error)
+        if ended.machine:  # no result: the run stays to be made
+            self._campaign.store.again([self._keys[job]], "running")
+            self._over(job, f"{ended.error}; the machine is at fault, so nothing is stored")
+            return
+        seconds, record, error, facts, _ = ended
+        self._campaign.store.end(self._keys[job], seconds, record, error, facts)
+        self._over(job, error)
 
     def _over(self, job: Job, error: str) -> None:
         if error:
-            self._campaign.failures.append(f"{job.name(self._campaign.settings)}: {error}")
+            self._campaign.failures[job] = error
         self._watch.ended(job)
 
     def _a_worker_died(self) -> None:
-        """Try what was under way again; what was alone with a worker that died has failed."""
+        """Try the jobs in progress again. A job that was alone with a dead worker has failed."""
         jobs, self._here = list(self._here.values()), {}
         self._crew.close()
         if len(jobs) == 1 and self._deaths[jobs[0]]:
             error = "the process that ran it died twice (killed, or out of memory)"
-            self._store(jobs[0], RunEnd(0.0, None, error, {}))
+            self._store(jobs[0], RunEnd(0.0, None, error, {}, machine=True))
             return
         self._deaths.update(jobs)
         self._claimed.extendleft(reversed(jobs))
 
 
 RunsToMake = Callable[[Campaign], Iterable[Job]]
-"""Asked before every round which runs there should be, those that are there included.
+"""A function that returns which runs there should be, including the existing ones. It is called
+before every round.
 
 It sees the runs of earlier rounds (:meth:`Campaign.runs`), so it can ask for more seeds where they
-are needed. What failed is not tried again. When nothing new is wanted, the campaign is over.
+are needed. Failed runs are not repeated. The campaign ends when the function asks for nothing new.
 """
 
 
@@ -199,7 +231,7 @@ def in_rounds(
     *,
     retry_failed: bool = False,
 ) -> list[Job]:
-    """Run what is wanted and missing, round by round; return what was wanted in the end."""
+    """Make the missing runs round by round; return the runs of the last request."""
     tried: set[Key] = set()
     while True:
         jobs = list(dict.fromkeys(wanted(campaign)))

@@ -1,4 +1,4 @@
-"""Which of several policies or settings is the best: seeds are run until that is known."""
+"""Find the best of several policies or settings: run seeds until it is known."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mmusim.stats.selection import Selection, select_best
 from mmusim.vocabulary import METRICS
 
 GROWTH: Final = 1.25
-"""Each round has so many times the seeds of the one before: more than are needed by little."""
+"""Factor of the number of seeds from one round to the next. It wastes few seeds."""
 
 
 def select(
@@ -45,7 +45,7 @@ def select(
     progress: Progress | None = None,
     costs: int | None = None,
 ) -> tuple[list[Contest], list[str]]:
-    """Select the best of an experiment's policies or settings, running seeds as they are needed.
+    """Select the best of an experiment's policies or settings, with as many seeds as necessary.
 
     Kim and Nelson's procedure on common random numbers (:func:`mmusim.stats.selection.select_best`)
     with `delta` a share of the best mean over the first seeds. Each contest has the guarantee by
@@ -54,13 +54,13 @@ def select(
     Parameters
     ----------
     path, out : str or Path
-        The experiment file and its run directory; what it holds is not run again.
+        The experiment file and its run directory. Stored runs are not repeated.
     rules : Rules
         Metric, indifference zone, confidence, first and last number of seeds.
     among : {"policies", "settings", "all"}
         Policies compete in each setting; settings compete under each policy; all with all.
     setting, policy : str
-        Of the settings or policies only this one.
+        Only this setting or policy.
     workers, engine, scheduler, progress
         As for :func:`mmusim.experiment.run.run_experiment`.
     costs : int, optional
@@ -71,13 +71,13 @@ def select(
     -------
     contests : list of Contest
     failures : list of str
-        Runs that failed, and how.
+        Runs that failed, with the error.
 
     Raises
     ------
     ConfigError
-        If the rules make no sense, there is no such metric, setting or policy, only one competes,
-        or the metric's mean is zero.
+        If the rules are contradictory, there is no such metric, setting or policy, only one
+        competes, or the metric's mean is zero.
     UnlikeRunsError
         If a run does not have the metric.
     """
@@ -117,7 +117,7 @@ def select(
                     replace(contest, holds=best_over_hosts(elsewhere, contest, group, count, rules))
                     for contest, (_, group) in zip(made, groups, strict=True)
                 ]
-        return made, campaign.failures
+        return made, campaign.told(campaign.failures)
 
 
 def _check(rules: Rules) -> None:
@@ -138,7 +138,7 @@ def _check(rules: Rules) -> None:
 def contests(
     campaign: Campaign, among: str, setting: str, policy: str
 ) -> list[tuple[str, list[Competitor]]]:
-    """Return who competes with whom, by the title of the contest.
+    """Return the competitors of each contest, by its title.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def _name(settings: Sequence[Setting], one: Competitor, group: Sequence[Competit
 
 
 def _figures(campaign: Campaign, rules: Rules) -> dict[Competitor, list[float]]:
-    """Return each competitor's figures from the first seed on, as far as there is no gap."""
+    """Return each competitor's values from the first seed on, up to the first gap."""
     first, stored = campaign.experiment.replications.first_seed, campaign.runs()
     found = {}
     for number in range(len(campaign.settings)):
@@ -203,7 +203,7 @@ def _figures(campaign: Campaign, rules: Rules) -> dict[Competitor, list[float]]:
 
 
 def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None:
-    """Return where a contest stands, or None before the first seeds are there."""
+    """Return the state of a contest, or None before the first seeds have run."""
     if min(map(len, rows)) < rules.first:
         return None
     values = np.full((max(map(len, rows)), len(rows)), np.nan)
@@ -228,7 +228,7 @@ def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None
 def _seeds(
     group: Sequence[Competitor], rows: Sequence[Sequence[float]], rules: Rules
 ) -> dict[Competitor, int]:
-    """Return how many seeds each competitor should have now."""
+    """Return the number of seeds that each competitor should have now."""
     found = _standing(rows, rules)
     if found is None:
         return dict.fromkeys(group, rules.first)

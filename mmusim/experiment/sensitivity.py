@@ -1,4 +1,4 @@
-"""Which host costs decide a figure: Sobol indices over what is not known about them."""
+"""Which host costs decide a metric: Sobol indices over the uncertainty of the costs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mmusim.stats.studentized import Floats
 from mmusim.vocabulary import COSTS, METRICS
 
 MATTERS: Final = 0.05
-"""A cost that is behind less of the variance than this does not matter."""
+"""A cost with a smaller share of the variance does not matter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +35,16 @@ class Influence:
     cost: str
     provenance: str
     mean_ns: float
-    low: float  # bounds of the factor that its times are multiplied by
+    low: float  # bounds of the factor for its times
     high: float
     first: Index
     total: Index
 
     @property
     def advice(self) -> str:
-        """Say what to do about it: `measure it`, `leave it`, or `more samples` are needed to say.
+        """Return the advice: `measure it`, `leave it`, or `more samples`.
 
-        Only of assumed costs; what is measured, published or derived has grounds already.
+        Only assumed costs get advice. Measured, published and derived costs have a basis already.
         """
         if self.provenance != "assumed":
             return ""
@@ -55,20 +55,20 @@ class Influence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivity:
-    """Which costs decide a metric, the strongest first."""
+    """The costs that decide a metric, the strongest first."""
 
     metric: str
     what: str  # the policy, or two as a ratio
     setting: str
     influences: tuple[Influence, ...]
-    unpaid: tuple[str, ...]  # costs that change nothing, wherever they were tried
-    mean: float  # of the metric over the ranges
-    spread: float  # its standard deviation there
+    unpaid: tuple[str, ...]  # costs that change nothing in any trial
+    mean: float  # mean of the metric over the ranges
+    spread: float  # standard deviation of the metric over the ranges
     samples: int
     runs: int
 
     def __str__(self) -> str:
-        """Say what matters, and what should be measured."""
+        """Return which costs matter, and which should be measured."""
         where = f" in {self.setting}" if self.setting else ""
         if not self.influences or self.spread == 0:
             return f"no cost changes {self.metric} of {self.what}{where}"
@@ -158,7 +158,8 @@ def sensitivity(
                 runs += len(jobs)
                 if campaign.failures:
                     raise MmusimError(
-                        f"a run with other costs failed: {campaign.failures[0]}; narrow the ranges"
+                        f"a run with other costs failed: {campaign.told(campaign.failures)[0]}; "
+                        "narrow the ranges"
                     )
                 return _figures(campaign, len(made), names, study)
 
@@ -243,7 +244,7 @@ def _paid(
     ranges: Mapping[str, tuple[float, float]],
     evaluate: Callable[[Sequence[Mapping[str, float]]], Floats],
 ) -> list[str]:
-    """Return the costs that change the figure somewhere, moved alone from three places."""
+    """Return the costs that change the metric when they are moved alone, from three places."""
     corners: list[dict[str, float]] = [
         {}, {name: low for name, (low, _) in ranges.items()},
         {name: high for name, (_, high) in ranges.items()},
@@ -265,7 +266,7 @@ def _paid(
 
 
 def _figures(campaign: Campaign, settings: int, names: Sequence[str], study: Study) -> Floats:
-    """Return one figure per setting: the mean over seeds, or the ratio of two means."""
+    """Return one value per setting: the mean over seeds, or the ratio of two means."""
     stored, made = campaign.runs(), []
     first = campaign.experiment.replications.first_seed
     seeds = range(first, first + study.seeds)

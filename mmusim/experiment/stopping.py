@@ -1,4 +1,4 @@
-"""How many seeds an experiment runs: as many as it says, or until its ratios are precise."""
+"""How many seeds an experiment runs: its fixed number, or until its ratios are precise."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class InterimAnalysis:
     """Where the sampling of a setting stands."""
 
     seeds: range  # that count
-    alpha: float  # error of the intervals and tests at this look
-    number: int  # of the look, from 1
-    precise: bool | None  # whether the ratios are; None: that was not asked for
+    alpha: float  # error of the intervals and tests at this analysis
+    number: int  # number of the analysis, from 1
+    precise: bool | None  # whether the ratios are precise; None: the file does not ask
 
 
 def fixed(setting: Setting, seeds: int | None = None) -> InterimAnalysis:
-    """Return the only look of a setting whose number of seeds is given."""
+    """Return the only analysis of a setting whose number of seeds is given."""
     return InterimAnalysis(seeds=seeds_of(setting, seeds), alpha=ALPHA, number=1, precise=None)
 
 
 def current_analysis(setting: Setting, runs: Mapping[str, Sequence[Metrics]]) -> InterimAnalysis:
-    """Return the look at which a setting stands with these runs: the first with precise ratios, the
-    last, or the first for which runs are missing.
+    """Return the current analysis of a setting: the first with precise ratios, the last, or the
+    first with missing runs.
 
-    It is a function of the runs alone, so the same is found again from what is stored. A ratio
-    that does not exist, because a figure is zero, cannot get more precise and asks for no more.
+    It is a function of the runs alone, so stored runs give the same analysis. A ratio that does not
+    exist, because a value is zero, cannot become more precise and asks for no more seeds.
     """
     wanted = setting.experiment.replications
     if wanted.precision is None or wanted.max_seeds is None:
@@ -65,7 +65,7 @@ def _without_gap(by_seed: Mapping[int, float], seeds: range) -> Iterator[float]:
 
 
 def standings(campaign: Campaign, seeds: int | None = None) -> list[InterimAnalysis]:
-    """Return where each setting stands; `seeds` replaces what the file asks for."""
+    """Return the current analysis of each setting; `seeds` replaces the number of the file."""
     if seeds is not None or all(
         c.experiment.replications.precision is None for c in campaign.settings
     ):

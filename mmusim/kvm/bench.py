@@ -1,4 +1,4 @@
-"""A small VM to measure in: vCPUs, times in nanoseconds, samples by name."""
+"""A small VM for measurements: vCPUs, times in nanoseconds, samples by name."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Bench:
         return self.ns(self.v.access(gfns, np.broadcast_to(write, gfns.shape)))
 
     def quietly(self, gfns: Ints, write: bool) -> None:
-        """Touch pages in order, for what it does to the tables."""
+        """Touch pages in order, only to change the tables."""
         self.v.access(gfns, np.broadcast_to(write, gfns.shape), timed=False)
 
     def faults(self, sink: Sink, kind: str, gfns: Ints, write: bool) -> None:
-        """Touch pages that are known to fault; name the samples by how they were fixed."""
+        """Touch pages that will fault; name the samples by the way in which the fault was fixed."""
         before = self.statistics.read()
         ns = self.touch(gfns, write)
         now = self.statistics.read()
@@ -62,11 +62,11 @@ class Bench:
         sink.add(f"fault/{how}/{kind}", ns)
 
     def get(self) -> int:
-        """Ask for the log and let the kernel arm it again."""
+        """Read the log and let the kernel re-arm it."""
         return self.vm.get_dirty(self.bits)
 
     def pin(self, number: int) -> None:
-        """Keep this thread where a live run keeps the thread of vCPU `number`; -1: the host's."""
+        """Pin this thread where a live run pins the thread of vCPU `number`; -1: the host's."""
         at = 0 if number < 0 else -1 - number % len(self.processors)
         os.sched_setaffinity(0, {self.processors[at]})
 
@@ -75,7 +75,7 @@ class Bench:
 def bench(
     mib: int, *, vcpus: int = 1, huge: bool = True, manual: int = 0, ring_bytes: int = 0
 ) -> Iterator[Bench]:
-    """Give a VM of `mib` MiB with its vCPUs, pinned as a live run pins them."""
+    """Yield a VM of `mib` MiB with its vCPUs, pinned as in a live run."""
     pages = mib * MIB // 4096
     allowed = os.sched_getaffinity(0)
     with Vm(

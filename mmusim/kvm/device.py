@@ -1,4 +1,4 @@
-"""/dev/kvm: whether it can be used here, and if not, why and what helps."""
+"""Whether /dev/kvm can be used here; if not, the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REMEDIES: Final = {
     ),
     errno.EBUSY: ("is in use by another hypervisor", "stop the other one"),
 }
-"""What is wrong and what helps, by the error of open()."""
+"""Reason and remedy, by the error of open()."""
 
 
 def open_kvm(device: Path = DEVICE, needs: Iterable[str] = ()) -> int:
@@ -84,7 +84,7 @@ def capability(fd: int, name: str) -> int:
 
 
 def why_unusable(device: Path = DEVICE, needs: Iterable[str] = ()) -> str:
-    """Return why the device cannot be used, in one line; empty if it can."""
+    """Return why the device cannot be used, in one line; empty if it can be used."""
     try:
         os.close(open_kvm(device, needs))
     except ConfigError as error:

@@ -1,18 +1,18 @@
 """The guest: a loop that touches memory and times every access, at user privilege.
 
-There is nothing under it: no interrupt table, no stack, no system. It runs in long mode at CPL 3,
-which hardware KVM and software-nested KVM both have, with IOPL 3 so that its ``outb`` reaches user
-space. The machine code is the second column of the listing; a test assembles the third again where
-binutils are installed.
+It has no interrupt table, no stack and no operating system. It runs in long mode at CPL 3, which
+hardware KVM and software-nested KVM both support, with IOPL 3 so that its ``outb`` reaches user
+space. The second column of the listing is the machine code. A test assembles the third column again
+where binutils are installed.
 
-Timing is the usual pattern of fenced reads of the time-stamp counter: ``lfence; rdtsc; lfence``
-before the access, ``lfence; rdtsc`` after. A load counts until its data are there, a store until it
-retires: translation and every fault are in it, its way out of the store buffer is not.
+Timing uses fenced reads of the time-stamp counter: ``lfence; rdtsc; lfence`` before the access,
+``lfence; rdtsc`` after. A load counts until its data arrive, a store until it retires. So
+translation and every fault are included, and the way out of the store buffer is not.
 
-Registers at `start`: rdi the accesses (u64 each: guest address, + 1 for a write), rsi how many (at
-least 1), r12 where latencies go (u32 cycles; 0: nothing is timed or stored), r13 where starts go
-(u64, time-stamp counter), r9 cycles of work before each timed access. At `ask` the guest executes
-``cpuid`` rsi times in place of accesses: an exit that the kernel handles by itself.
+Registers at `start`: rdi the accesses (u64 each: guest address, + 1 for a write), rsi their number
+(at least 1), r12 the address for latencies (u32 cycles; 0: nothing is timed or stored), r13 that
+for starts (u64, time-stamp counter), r9 cycles of work before each timed access. At `ask` the guest
+executes ``cpuid`` rsi times in place of accesses: an exit that the kernel handles by itself.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from mmusim.kvm.bench import Ints, Rng, Sink, bench, firsts
 
 
 def hits(rng: Rng, sink: Sink, mib: int) -> None:
-    """Accesses that fault nowhere: by mapping, order, footprint; alone and between faults.
+    """Accesses without faults: by mapping, order, footprint; alone and between faults.
 
-    Before each pass the guest goes once through all of its memory, as after populating it: what a
-    cache still holds of that is part of what a hit takes.
+    Before each pass the guest goes once through all of its memory, as after populating it. What a
+    cache still holds of that is part of a hit's time.
     """
     with bench(mib) as b:
         pages, vm = b.vm.pages, b.vm

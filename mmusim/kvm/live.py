@@ -1,8 +1,8 @@
 """Run a plan on the machine: the same phases and accesses that the engine simulates.
 
-Each vCPU has a thread of its own; the ioctls let the others run. Where there are processors for it
-the threads are pinned, the host thread apart from a single vCPU's. What a plan draws (costs,
-interference) means nothing here; what it decides (phases, orders, capabilities) is done.
+Each vCPU has its own thread; the ioctls let the others run. Where there are enough processors the
+threads are pinned, the host thread apart from that of a single vCPU. The drawn parts of a plan
+(costs, interference) have no effect here. The decided parts (phases, orders, capabilities) do.
 """
 
 from __future__ import annotations
@@ -52,14 +52,7 @@ class _Background:
 
 
 def run_live(plan: Plan, *, pin: bool = True) -> LiveTrace:
-    """Make a VM as the plan has it, go through its phases and return what was measured.
-
-    Raises
-    ------
-    ConfigError
-        If KVM cannot be used here, or the plan has phases or think times that no real guest of
-        ours can do.
-    """
+    """Make a VM for the plan, go through its phases and return the measurements."""
     check(plan)
     programs = {
         (phase, cpu): plan.program(phase, cpu)
@@ -146,7 +139,7 @@ class _Session:
         return total
 
     def changes(self) -> dict[str, int]:
-        """Return by how much the kernel's counters have changed since they were asked last."""
+        """Return the changes of the kernel's counters since the last call."""
         before, self._before = self._before, self._counters()
         return {key: self._before[key] - before[key] for key in COUNTED}
 
@@ -202,7 +195,7 @@ class _Session:
         return sum(record.clears)
 
     def reap(self) -> tuple[int, int]:
-        """Harvest and reset all rings, as QEMU does on whatever thread finds one full."""
+        """Harvest and reset all rings, as QEMU does on the thread that finds one full."""
         with self._reaping:
             began = time.perf_counter_ns()
             count = sum(v.harvest() for v in self.vcpus)
@@ -211,7 +204,7 @@ class _Session:
             return time.perf_counter_ns() - began, count
 
     def start(self, number: int, phase: Pass | Touch | Run, record: LivePhase) -> None:
-        """Let every vCPU begin its program at once, each in a thread of its own."""
+        """Start the programs of all vCPUs at once, each in its own thread."""
         group = _Background(record)
         ready = threading.Barrier(len(self.vcpus))
         for v in self.vcpus:
@@ -229,7 +222,9 @@ class _Session:
     ) -> None:  # fmt: skip
         """Run one vCPU's program, lap after lap if it repeats."""
         try:
-            if self.processors:  # from the last down, so that a single one is not the host's
+            if (
+                self.processors
+            ):  # from the last processor down, so that a single vCPU does not share the host's
                 here = self.processors[-1 - v.number % len(self.processors)]
                 os.sched_setaffinity(0, {here})
             lap = 0
@@ -270,7 +265,7 @@ def _vcpus(vm: Vm) -> Iterator[list[Vcpu]]:
 def _pinned(wanted: bool) -> Iterator[list[int]]:
     """Keep the host thread on the first processor, if there is another for the guest.
 
-    Gives the processors that this process may use.
+    Yield the processors that this process may use.
     """
     allowed = os.sched_getaffinity(0)
     if wanted and len(allowed) > 1:

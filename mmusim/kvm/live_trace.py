@@ -1,4 +1,4 @@
-"""What happened when a plan was run on a machine."""
+"""The record of a plan that ran on a machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class LivePhase:
 
     do: str
     name: str
-    ns: int = 0  # how long the host thread was at it
+    ns: int = 0  # duration of the host thread's work
     dirty: int | None = None  # what a get or a harvest reported
     clears: tuple[int, ...] = ()  # each KVM_CLEAR_DIRTY_LOG of a clear or sync
     guest: tuple[Timed, ...] = ()  # per vCPU, its laps joined

@@ -1,4 +1,4 @@
-"""What machine this is: kernel, processor, module parameters, and how busy it is."""
+"""The machine: kernel, processor, module parameters, and its load."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ VENDORS: Final = {"kvm_intel": "ept", "kvm_amd": "npt"}
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 QUIET_OTHERS: Final = 0.10
-"""Other tasks may use this share of a processor on a machine that is called quiet."""
+"""Share of a processor that other tasks may use on a quiet machine."""
 QUIET_STEAL: Final = 0.01
-"""The hypervisor below may take this share of a processor."""
+"""Share of a processor that the hypervisor below may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +133,15 @@ class Load:
     seconds: float
     others: float  # processors' worth of other tasks
     steal: float  # processors' worth that the hypervisor below took
-    runnable: int  # tasks that could run at the end, this one left out
+    runnable: int  # runnable tasks at the end, without this one
 
     @property
     def quiet(self) -> bool:
-        """Whether measurements can be trusted to be the machine's own."""
+        """Whether the measurements can be trusted to describe this machine."""
         return self.others <= QUIET_OTHERS and self.steal <= QUIET_STEAL
 
     def warning(self) -> str:
-        """Say with the number what was not quiet; empty if all was."""
+        """Name the load that was too high, with the number; empty if there was none."""
         parts = []
         if self.others > QUIET_OTHERS:
             parts.append(f"other tasks used {self.others:.2f} processors")

@@ -1,8 +1,9 @@
-"""What `mmusim probe` measures, one function each: a small VM, a few hundred ms, named samples.
+"""The measurements of `mmusim probe`, one function each: a small VM, a few hundred ms, named
+samples.
 
-A measure takes a random generator and where to put samples. Which fault an access takes is known
-from what was done before it; whether the kernel fixed it without ``mmu_lock`` is read from its
-statistics. Sequences are those of the cost tables of the domain reference (H.1-H.3).
+A measurement takes a random generator and a place for samples. The preparation decides which fault
+an access takes. The VM's statistics say whether the kernel fixed it without ``mmu_lock``. Sequences
+are those of the cost tables of the domain reference (H.1-H.3).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mmusim.kvm.vcpu import Timed, Vcpu
 
 SLEEP_NS: Final = 2_000_000
 FOOTPRINTS: Final = (24, 96, 384)
-"""MiB that a guest reads at random or in sequence: from what fits a cache to what does not."""
+"""MiB that a guest reads at random or in sequence: from a cache's size to far beyond it."""
 
 
 Measure = Callable[[Rng, Sink], None]
@@ -48,7 +49,7 @@ def clocks(rng: Rng, sink: Sink) -> None:
 
 
 def interruptions(rng: Rng, sink: Sink) -> None:
-    """What the host does to a guest that never faults: a long run of hits."""
+    """The host's interference with a guest that never faults: a long run of hits."""
     del rng
     with bench(2) as b:
         lasts: list[NDArray[np.float64]] = []
@@ -93,14 +94,14 @@ def faults_4k(rng: Rng, sink: Sink) -> None:
     """Faults of a slot that the host backs by 4 KiB pages."""
     with bench(16, huge=False) as b:
         pages = b.vm.pages
-        b.quietly(firsts(pages), True)  # which moves every region to its table
+        b.quietly(firsts(pages), True)  # this moves every region to its table
         apart = np.arange(8, pages, 8)
         apart = rng.permutation(apart[apart % PAGES_PER_REGION > 0])[:400]
         b.faults(sink, "populate-4K", apart, True)
 
 
 def log_operations(rng: Rng, sink: Sink, mib: int) -> None:
-    """Get, enable and disable over numbers of dirty pages; the sizes are those of FOOTPRINTS."""
+    """Get, enable and disable for several numbers of dirty pages and the sizes of FOOTPRINTS."""
     with bench(mib) as b:
         pages, vm = b.vm.pages, b.vm
         b.quietly(firsts(pages), True)
@@ -182,7 +183,7 @@ def _spin(b: Bench) -> Timed:
 
 
 def contention(rng: Rng, sink: Sink) -> None:
-    """The same faults by one vCPU alone and by two at a time, each on pages of its own."""
+    """The same faults by one vCPU alone and by two at a time, each on its own pages."""
     with bench(64, vcpus=2) as b:
         pages, vm = b.vm.pages, b.vm
         b.quietly(firsts(pages), True)
@@ -266,4 +267,4 @@ MEASURES: Final[Schedule] = {
     "rings": (rings, 12), **_sizes("log operations", log_operations, 15),
     **_sizes("clears", clears, 6), **_sizes("hits", hits, 12),
 }  # fmt: skip
-"""Measure, and how often it is repeated if there is time."""
+"""A measurement, and its number of repetitions if time permits."""

@@ -14,7 +14,7 @@ from mmusim.base.units import BYTES, REGION, show_bytes
 
 
 class Memory:
-    """A stretch of this process's memory that a guest may use; gone when it is closed."""
+    """A part of this process's memory for a guest. Closing it returns the memory."""
 
     def __init__(self, size: int, *, huge: bool = True) -> None:
         """Map `size` bytes, in transparent huge pages or in none, and touch all of them.
@@ -60,7 +60,7 @@ class Memory:
         return min(1.0, kib * BYTES["KiB"] / self.size)
 
     def close(self) -> None:
-        """Give the memory back now; views of it must not be used any more."""
+        """Return the memory now. Views of it must not be used any more."""
         ctypes.CDLL(None).madvise(
             ctypes.c_void_p(self.address), ctypes.c_size_t(self.size), mmap.MADV_DONTNEED
         )

@@ -1,4 +1,4 @@
-"""Measure a machine: all measures, replicated, in random order, within a bounded time."""
+"""Measure a machine: all measurements, replicated, in random order, within a bounded time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmusim.kvm.measures import MEASURES
 SECONDS: Final = 60.0
 """How long a probe takes by default."""
 MIN_REPLICATES: Final = 2
-"""Replicates of every measure that are made even if time is up."""
+"""Replicates of every measurement that are made even after the time is up."""
 
 
 def probe(
@@ -60,7 +60,7 @@ def probe(
         one = Samples()
         try:
             measure(rng, one)
-        except (MmusimError, OSError) as error:  # the others are worth having
+        except (MmusimError, OSError) as error:  # the others are optional
             failed[name] = str(error)
             continue
         samples.merge(one)
@@ -83,7 +83,7 @@ def probe(
 
 
 def facts(machine: Machine) -> dict[str, Any]:
-    """Return what of the machine belongs into a profile."""
+    """Return the facts of the machine that belong into a profile."""
     return {
         "kernel": machine.kernel, "processor": machine.processor,
         "processors": machine.processors, "modules": list(machine.modules),

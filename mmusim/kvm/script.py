@@ -61,9 +61,9 @@ def scripts_of(cases: Iterable[Case]) -> list[Script]:
 
 
 def random_scripts(count: int, seed: int) -> Iterator[Script]:
-    """Make scripts by lot: 5 to 10 steps that the way of reporting has, on 4 to 16 MiB.
+    """Make random scripts: 5 to 10 steps that the way of reporting has, on 4 to 16 MiB.
 
-    The log is only asked while the slot logs; the kernel refuses it otherwise.
+    A script reads the log only while the slot logs; the kernel refuses it otherwise.
     """
     rng = np.random.default_rng(seed)
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""A virtual CPU: its registers, its run, and what its guest measured."""
+"""A virtual CPU: its registers, its run, and the measurements of its guest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Ints = NDArray[np.int64]
 
 
 class Timed(NamedTuple):
-    """What one run of a guest measured; arrays have shape (accesses,)."""
+    """The measurements of one run of a guest; arrays have shape (accesses,)."""
 
     cycles: NDArray[np.uint32]  # latency of each access, the clock's own cost included
     starts: NDArray[np.uint64]  # time-stamp counter before each
@@ -166,7 +166,7 @@ class Vcpu:
         return int(held[2])
 
     def harvest(self) -> int:
-        """Collect what is in this vCPU's ring and mark it for reset; return how many entries."""
+        """Collect the entries of this vCPU's ring and mark them for reset; return their number."""
         assert self._ring is not None, "the VM was made with rings"
         flags, size, total = self._ring["flags"], len(self._ring), 0
         while True:

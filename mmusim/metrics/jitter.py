@@ -11,12 +11,10 @@ from typing import Final
 from mmusim.base.histogram import Histogram
 from mmusim.trace.records import LockStats, ModeStats, PhaseTrace, Trace
 from mmusim.vocabulary.causes import FAULT_WORK, LOST_CAUSES
-from mmusim.vocabulary.metrics import METRICS, QUANTILES, WINDOWS
+from mmusim.vocabulary.metrics import MIN_BEYOND, QUANTILES, STALL_STATISTICS, WINDOWS
 
 Values = dict[str, float]
 
-MIN_BEYOND: Final = 10
-"""Least number of samples beyond a quantile for which ``p99999`` is given."""
 WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
 """Parts of log operations that are waits and not work."""
 
@@ -45,7 +43,7 @@ def lost(phase: PhaseTrace) -> Values:
     * ``lost_time``: sum of :data:`~mmusim.vocabulary.causes.LOST_CAUSES` in the ledger, in
       ns of all vCPUs. The same is measured by the clock, as the sum of all stalls.
     * ``stalls``: how often a vCPU was outside the guest; ``p50_stall`` ... ``max_stall``: for how
-      long at a stretch.
+      long at a stretch, 0 where there was none.
     * ``worst_utilisation_W`` for W of 100us, 1ms, 10ms, 100ms: min over vCPUs and over all windows
       [t, t + W] within the time of the vCPU of 1 - lost(t, W) / W, with lost(t, W) the time of
       stalls in the window. Idle time is not lost: the guest could have used it. A window that no
@@ -55,8 +53,8 @@ def lost(phase: PhaseTrace) -> Values:
         "lost_time": sum(phase.ledger.get(cause, 0) for cause in LOST_CAUSES),
         "stalls": phase.stalls.count,
     }
-    tail = latencies(phase.stalls, "stall")
-    values |= {name: ns for name, ns in tail.items() if name in METRICS}
+    values |= dict.fromkeys((f"{part}_stall" for part in STALL_STATISTICS), 0.0)
+    values |= {n: ns for n, ns in latencies(phase.stalls, "stall").items() if n in values}
     for window, ns in WINDOWS.items():
         if ns in phase.worst_loss:
             values[f"worst_utilisation_{window}"] = 1 - phase.worst_loss[ns] / ns
@@ -73,11 +71,11 @@ def moved_work(trace: Trace) -> Values:
     * ``moved_work``: fault_work / (fault_work + protect_work). 0: the host does all work, beside
       the guest or before it; 1: faults of the guest do all work.
 
-    Without a log operation there are no values.
+    Without a log operation both works are 0, and there is no share of them.
     """
     begun = min((p.start_ns for p in trace.phases if p.spent), default=None)
     if begun is None:
-        return {}
+        return {"fault_work": 0, "protect_work": 0}
     faults = sum(
         phase.ledger.get(cause, 0)
         for phase in trace.phases
@@ -104,18 +102,19 @@ def lock(stats: LockStats, end_ns: int) -> Values:
     * ``lock_MODE_utilisation``: time in which at least one held it, over `end_ns`.
     * ``lock_MODE_queue``: time-weighted mean number of waiters, the area under their number over
       `end_ns`. The area is the sum of the waits, to the nanosecond (Little's law).
+
+    All are 0 of a mode in which nobody took it.
     """
     values: Values = {"lock_breaks": stats.breaks}
     modes: dict[str, ModeStats] = {"shared": stats.shared, "exclusive": stats.exclusive}
     for name, mode in modes.items():
-        if mode.acquisitions:
-            values |= {
-                f"lock_{name}_count": mode.acquisitions,
-                f"lock_{name}_hold": mode.holds.total_ns,
-                f"lock_{name}_wait": mode.waits.total_ns,
-                f"max_{name}_hold": mode.holds.maximum,
-                f"max_{name}_wait": mode.waits.maximum,
-                f"lock_{name}_utilisation": mode.busy_ns / end_ns,
-                f"lock_{name}_queue": mode.queue_ns / end_ns,
-            }
+        values |= {
+            f"lock_{name}_count": mode.acquisitions,
+            f"lock_{name}_hold": mode.holds.total_ns,
+            f"lock_{name}_wait": mode.waits.total_ns,
+            f"max_{name}_hold": mode.holds.maximum,
+            f"max_{name}_wait": mode.waits.maximum,
+            f"lock_{name}_utilisation": mode.busy_ns / end_ns if end_ns else 0.0,
+            f"lock_{name}_queue": mode.queue_ns / end_ns if end_ns else 0.0,
+        }
     return values

@@ -56,6 +56,7 @@ def measure(trace: Trace) -> Metrics:
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
         "protect_time": sum(sum(p.spent.values()) for p in trace.phases),
     }
+    values |= {"read_count": phase.reads.count, "write_count": phase.writes.count}
     values |= _grace(trace)
     values |= jitter.latencies(latency, "latency")
     values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")

@@ -197,11 +197,24 @@ def zap_tables(t: PageTable, slot: MemSlot, backing: int) -> Walk:
 
 
 def recover_large(t: PageTable, slot: MemSlot, backing: int) -> Walk:
-    """Replace tables by writable large leaves in place (recover_huge_pages_range, 6.13).
+    """Replace tables by large leaves in place (recover_huge_pages_range, 6.13).
 
-    A table is replaced if anything below it is mapped. Empty tables stay.
+    A table is replaced if anything below it is mapped. Empty tables stay. The large leaf takes the
+    permissions and D of the first leaf below it (tdp_mmu_make_huge_spte). So the large leaf is
+    read-only where that leaf is armed.
     """
     return _replace_tables(t, slot, backing, by=LEAF)
+
+
+def _first_leaves(page: Bytes, region: Bytes) -> Bytes:
+    """Return permissions and D of the first leaf below each region, shape (regions,); 0: none.
+
+    A region that is a leaf itself stands for itself.
+    """
+    below = (page & PRESENT).reshape(-1, PAGES_PER_REGION) != 0
+    first = page.reshape(-1, PAGES_PER_REGION)[np.arange(len(region)), below.argmax(axis=1)]
+    found = np.where(below.any(axis=1) & ((region & TABLE) != 0), first & LEAF, 0)
+    return np.where((region & PRESENT) != 0, region & LEAF, found).astype(np.uint8)
 
 
 def _replace_tables(t: PageTable, slot: MemSlot, backing: int, by: int) -> Walk:
@@ -222,16 +235,25 @@ def _replace_tables(t: PageTable, slot: MemSlot, backing: int, by: int) -> Walk:
     gone = chosen | covered
     giants, larges = int(np.count_nonzero(whole)), int(np.count_nonzero(chosen))
 
+    leaves = _first_leaves(page, region) if by else np.zeros(len(region), np.uint8)
     small = zap(page, ((page & PRESENT) != 0) & np.repeat(gone & linked, PAGES_PER_REGION))
     large = zap(region, ((region & PRESENT) != 0) & covered)
     region[gone] &= np.uint8(0xFF ^ (TABLE | CHILD))
-    region[chosen] |= np.uint8(by)
-    giant[whole] = giant[whole] & np.uint8(0xFF ^ (TABLE | CHILD)) | np.uint8(by)
+    region[chosen] |= leaves[chosen]
+    giant[whole] = giant[whole] & np.uint8(0xFF ^ (TABLE | CHILD)) | _first_of(leaves)[whole]
     t.stat[TABLES] -= int(np.count_nonzero(gone & linked)) + giants
     t.stat[PAGES_4K] -= small
     t.stat[PAGES_2M] += (larges if by else 0) - large
     t.stat[PAGES_1G] += giants if by else 0
     return Walk(tables, zapped_4k=small, zapped_large=large, zapped_tables=giants + larges)
+
+
+def _first_of(leaves: Bytes) -> Bytes:
+    """Return the first leaf of each GiB from those of its regions, shape (GiB,)."""
+    padded = np.zeros(-(-len(leaves) // PAGES_PER_REGION) * PAGES_PER_REGION, np.uint8)
+    padded[: len(leaves)] = leaves
+    rows = padded.reshape(-1, PAGES_PER_REGION)
+    return np.asarray(rows[np.arange(len(rows)), (rows != 0).argmax(axis=1)])
 
 
 def zap_all(t: PageTable, backing: int) -> Walk:

@@ -1,8 +1,8 @@
 """Figures of an experiment's outcome and of single runs, as matplotlib figures.
 
-Each function returns a figure that nothing else shares, in the house style: colours for the
-colour-blind, lines, marks and hatches that differ in print, every axis with its unit. The figures
-that `mmusim plot` draws by name are in :mod:`mmusim.plots.catalogue`.
+Each function returns a new figure in the house style: colours for colour-blind readers, lines,
+marks and hatches that differ in print, every axis with its unit. :mod:`mmusim.plots.catalogue` has
+the figures that `mmusim plot` draws by name.
 """
 
 from mmusim.plots.across import across

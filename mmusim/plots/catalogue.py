@@ -20,7 +20,7 @@ class Named(NamedTuple):
 
 
 def _of(metric: str) -> str:
-    """Return whose latencies a metric is about: requests, where it is theirs."""
+    """Return whose latencies a metric describes: those of requests, or of accesses."""
     return "request" if metric.endswith("_request") else "latency"
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from mmusim.timeline.record import GUEST
 
-# After Okabe and Ito's colours for the colour-blind, and greys; what is useful is pale. None is a
+# After Okabe and Ito's colours for the colour-blind, and greys. Useful causes are pale. None is a
 # colour of a series, for which a dark page has another.
 COLOURS: Final = {
     GUEST: "#dfe9f2",

@@ -1,4 +1,4 @@
-"""How the cost of a run grows with what is in it."""
+"""Growth of the cost of a run with its contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A timeline as a picture: a lane a vCPU, coloured by what it does, and mmu_lock below."""
+"""A timeline as a picture: one lane per vCPU, coloured by its state, and mmu_lock below."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def timeline(t: Timeline) -> Figure:
 
 
 def time_unit(span_ns: int) -> tuple[float, str]:
-    """Return the unit for an axis that is so long, in ns, and its name."""
+    """Return the unit for an axis of this length, in ns, and its name."""
     for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if span_ns >= 2 * size:
             return size, unit

@@ -1,4 +1,4 @@
-"""Distributions of access latencies over all seeds, and how much the seeds differ."""
+"""Distributions of access latencies over all seeds, and the spread of the seeds."""
 
 from __future__ import annotations
 
@@ -43,13 +43,8 @@ class Curve(NamedTuple):
 def longer_than(runs: Sequence[Metrics], of: str = "latency") -> Curve:
     """Return the share of accesses, or requests, that took longer, pooled and seed by seed.
 
-    The pooled curve is a description; the seed is the unit of replication, so what the seeds say is
-    the band from the lowest of them to the highest.
-
-    Raises
-    ------
-    ValueError
-        If no run has one.
+    The pooled curve is a description. The seed is the unit of replication, so the band from the
+    lowest seed to the highest shows the uncertainty.
     """
     pooled = Histogram()
     own = [found for found in (histogram(run, of) for run in runs) if found.count]

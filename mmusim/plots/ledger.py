@@ -16,7 +16,7 @@ from mmusim.plots.style import INK, headed, in_style, key_below, rows_of, sheet
 from mmusim.vocabulary.causes import CAUSES, IDLE_CAUSES
 
 MIN_SHARE: Final = 0.002
-"""A cause that nowhere has this share of a bar is drawn with the others, as `other`."""
+"""A cause whose share of every bar is below this is drawn as part of `other`."""
 
 
 @in_style

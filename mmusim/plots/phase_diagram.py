@@ -1,4 +1,6 @@
-"""Which of two policies is better where: a metric's ratio over the swept settings, as a map."""
+"""Which of two policies is better, and where: a metric's ratio over the swept settings, as
+a map.
+"""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ MARKS: Final = "osD^vPX*"
 WIDTH: Final = 8.0  # inches, of every figure
 
 STYLE: Final[Any] = {
+    "text.parse_math": False,  # what people name is text, dollar signs included
     "svg.fonttype": "none",
     "svg.hashsalt": "mmusim",
     "font.family": "sans-serif",
@@ -81,7 +82,7 @@ def in_style(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 class LineStyle(NamedTuple):
-    """How a series is told from others, with colour and without."""
+    """How a series differs from others, with colour and without."""
 
     colour: str
     line: Any
@@ -97,7 +98,7 @@ def line_styles(names: Iterable[str]) -> dict[str, LineStyle]:
 
 
 def sheet(height: float, rows: int = 1, columns: int = 1, **more: Any) -> tuple[Figure, Any]:
-    """Return a figure that nothing else shares and its axes, shape (rows, columns)."""
+    """Return a new figure and its axes, shape (rows, columns)."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **more)
 

@@ -17,7 +17,7 @@ class Disable(Enum):
     KEEP_SMALL = "nothing: a later fault that may map large replaces them"
     ZAP_SMALL = "zap them where a large one is allowed; their tables stay"
     ZAP_TABLES = "zap their tables"
-    RECOVER = "put a writable large spte in the place of their tables"
+    RECOVER = "put a large spte with the bits of their first child in the place of their tables"
 
 
 class EnableWalk(Enum):
@@ -106,6 +106,28 @@ class Kernel:
         """Flush before mmu_lock is dropped; after it since 198c74f43f0f (3.16)."""
         return self.release < (3, 16)
 
+    def flushes_by_bits(self) -> bool:
+        """A get or a clear flushes if it cleared a bit, whatever the sptes were.
+
+        198c74f43f0f (3.16); before, if it changed an spte.
+        """
+        return self.release >= (3, 16)
+
+    def flushes_at_enable(self) -> bool:
+        """Switching logging on flushes once in any case; b64d740ea7dd (6.0)."""
+        return self.release >= (6, 0)
+
+    def kicks_before_reports(self) -> bool:
+        """Gets and clears kick every vCPU, without PML too; a018eba53870 to 3d30bfcbdc26 (6.7)."""
+        return (5, 12) <= self.release < (6, 7)
+
+    def drops_lock_to_split(self) -> bool:
+        """mmu_lock is dropped before each eager split; cf3ff0ee24d6, 0089c055b560 (6.11).
+
+        The page of the table is allocated without it, so waiters get in.
+        """
+        return self.release >= (6, 11)
+
     def fast_page_fault(self, mmu: Mmu) -> bool:
         """c7ba5b48cc8d (3.6), 6e8eb2060cc7 (5.15) in the TDP MMU; only where paging is direct."""
         if mmu in (Mmu.SHADOW, Mmu.NESTED):
@@ -151,6 +173,9 @@ HISTORY: Final = (
     ((5, 19), "tables zapped whole when logging ends (5ba7c4c6d1c7)"),
     ((6, 0), "eager page splitting for nested guests (ada51a9de737)"),
     ((6, 2), "splitting in the fault (c4b33d28ea51)"),
+    ((6, 4), "a cheaper clear of the TDP MMU (89c313f20c1e)"),
+    ((6, 7), "no kicks of vCPUs by gets and clears without PML (3d30bfcbdc26)"),
+    ((6, 11), "mmu_lock dropped before each eager split (cf3ff0ee24d6)"),
     ((6, 13), "large sptes put back in place when logging ends (13e2e4f62a4b)"),
 )
 """What came when, for people."""

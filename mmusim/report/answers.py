@@ -14,31 +14,35 @@ from mmusim.stats import Interval
 from mmusim.vocabulary import METRICS
 
 MOST_SENTENCES: Final = 8
-"""With more comparisons than this there is a summary a policy; the tables have every setting."""
+"""With more comparisons than this there is one summary per policy. The tables have every
+setting.
+"""
 VERDICTS: Final = ("supported", "refuted", "inconclusive")
 
-Found = tuple[str, Comparison]  # the name of the setting, and what was found there
+Found = tuple[str, Comparison]  # the name of the setting, and its result
 
 
 def answers(outcome: Outcome) -> list[str]:
-    """Say what the experiment found by the metric that answers its question, with intervals.
+    """Return the answer of the experiment by its main metric, with intervals.
 
-    The first sentence is the answer: of the only comparison, or a summary of all settings of the
-    policy that is named first. A sentence a comparison follows, or a summary of each other policy.
+    The first sentence is the answer: of the only comparison, or a summary of all settings for the
+    first policy. A sentence for each comparison follows, or a summary of each other policy.
     """
     metric = outcome.experiment.answer_by
     by_setting = compared(outcome, metric)
     found = [(name, c) for name, rows in by_setting.items() for c in rows]
     if not found:
         return [f"No setting has runs that all have {metric}"] if outcome.settings else []
+    caveats = [c.caveat for _, c in found if c.caveat]
+    marks = [f"Beware: {caveats[0]}"] if caveats else []
     if len(found) == 1:
-        return [_sentence(*found[0])]
+        return [_sentence(*found[0]), *marks]
     policies = outcome.experiment.policies.compare
     mine = {p: [(name, c) for name, c in found if c.candidate == p] for p in policies}
     summaries = [_summary(rows) for rows in mine.values() if len(rows) > 1]
     if len(found) <= MOST_SENTENCES:
-        return [*summaries[:1], *(_sentence(name, c) for name, c in found)]
-    return summaries
+        return [*summaries[:1], *(_sentence(name, c) for name, c in found), *marks]
+    return [*summaries, *marks]
 
 
 def _sentence(name: str, c: Comparison) -> str:
@@ -114,7 +118,7 @@ def verdict_counts(outcome: Outcome) -> dict[str, int]:
 
 
 def stories(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """Yield what happened in each setting that has a story, under the policies that share it."""
+    """Yield the story of each setting that has one, with the policies that share it."""
     for result in outcome.settings:
         by_story: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for policy, runs in result.runs.items():

@@ -1,4 +1,4 @@
-"""The figures of a report: which there are, and how an SVG becomes part of a page."""
+"""The figures of a report, and how an SVG becomes part of a page."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mmusim.stats.shift import LEAST_SEEDS
 from mmusim.vocabulary import METRICS
 
 MOST_PANELS: Final = 6
-"""Settings that figures with a panel or bars of their own show; all are in the tables."""
+"""Settings in figures with one panel or one bar each. The tables have all settings."""
 MOST_ROWS: Final = 12
-"""Settings that a forest plot shows; all are in the tables."""
+"""Settings in a forest plot. The tables have all settings."""
 VARIABLES: Final = {colour: f"var(--fig-{name})" for name, colour in NEUTRAL.items()} | {
     colour: f"var(--s{n})" for n, colour in enumerate(SERIES)
 }
-"""Colours of figures that a page has others for where it is dark."""
+"""Colours of figures that a dark page replaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Drawn:
     """A figure of a page."""
 
     caption: str
-    describes: str  # what is to be seen, for those who do not see it
+    describes: str  # description for readers who do not see the figure
     svg: Markup
 
 

@@ -63,7 +63,19 @@ def summary(report: Path) -> dict[str, Any] | None:
         facts = json.loads(match[1]) if match else None
     except (OSError, ValueError):
         return None
-    return facts if isinstance(facts, dict) and "question" in facts else None
+    return facts if isinstance(facts, dict) and _is_ours(facts) else None
+
+
+def _is_ours(facts: dict[str, Any]) -> bool:
+    """Tell whether the summary has what a row shows, each of its type."""
+    counts = facts.get("verdicts", {})
+    return (
+        isinstance(facts.get("question"), str)
+        and isinstance(facts.get("answer", ""), str)
+        and isinstance(facts.get("settings", 0), int)
+        and isinstance(counts, dict)
+        and all(isinstance(counts.get(kind, 0), int) for kind in VERDICTS)
+    )
 
 
 def _row(link: Path, facts: dict[str, Any]) -> list[Cell]:

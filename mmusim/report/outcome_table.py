@@ -113,6 +113,8 @@ def notes(outcome: Outcome) -> Iterator[str]:
     for why in dict.fromkeys(c.answer.why for c in found if c.answer.why):
         if why not in EXPLAINED.values():
             yield f"unknown: {why}."
+    for caveat in dict.fromkeys(c.caveat for c in found if c.caveat):
+        yield f"{caveat}."
     seeds = min(c.baseline_mean.seeds for c in found)
     if seeds >= 5:
         yield (

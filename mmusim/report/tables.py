@@ -1,4 +1,4 @@
-"""The tables of a report: what stands in them, and what they are sorted by."""
+"""The tables of a report: their contents and sort keys."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mmusim.stats import Interval
 from mmusim.stats.marks import EXPLAINED
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.causes import CAUSES
+from mmusim.vocabulary.metrics import MIN_BEYOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Table:
     note: str = ""
 
 
+FEW = "(few beyond)"
+"""Marks a quantile beyond which fewer than ten times lie."""
 NOTHING = Cell("–", -1e308)  # sorted below every number
 
 
@@ -56,11 +59,12 @@ def interval(i: Interval | None, metric: str = "") -> Cell:
 
 
 def claims(outcome: Outcome) -> Table:
-    """Return what is claimed and what the runs say about it."""
+    """Return the claims with the verdicts of the runs."""
     rows = []
     for v in outcome.verdicts:
         low, high = v.expected
-        said = Cell(f"{v.outcome} (known: {v.refuted})" if v.refuted else v.outcome, kind=v.outcome)
+        because = v.reason or (f"known: {v.refuted}" if v.refuted else "")
+        said = Cell(f"{v.outcome} ({because})" if because else v.outcome, kind=v.outcome)
         measured = f"[{v.measured.span(show_number, ', ')}]"
         rows.append(
             [
@@ -116,13 +120,15 @@ def comparisons(outcome: Outcome) -> Table:
         "probability that the policy beats the baseline. Effect: mean over standard deviation "
         "of the differences (Cohen’s d_z). Pairing: variance of the paired comparison over that of "
         "an unpaired one; above 1 common random numbers do harm. *: the interval may not cover, "
-        f"because {_marks()}. –: a figure is zero, or nothing varies.",
+        f"because {_marks()}. –: a figure is zero, or nothing "
+        f"varies. {FEW}: fewer than {MIN_BEYOND} times lie beyond this quantile in some run, so it "
+        "says little, and no claim rests on it.",
     )  # fmt: skip
 
 
 def _comparison(setting: str, c: Comparison) -> Iterator[Cell]:
     yield Cell(setting or "all")
-    yield Cell(c.metric)
+    yield Cell(f"{c.metric} {FEW}" if c.caveat else c.metric)
     yield Cell(c.candidate)
     yield interval(c.baseline_mean, c.metric)
     yield interval(c.candidate_mean, c.metric)
@@ -158,7 +164,7 @@ def ledger(outcome: Outcome) -> Table:
 
 
 def operation_times(outcome: Outcome) -> Table:
-    """Return what the log operations cost, and what that is made of."""
+    """Return the times of the log operations, with their parts."""
     rows = []
     for result in outcome.settings:
         for policy in result.runs:

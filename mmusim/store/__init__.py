@@ -1,6 +1,7 @@
-"""Run directories: every run of an experiment with its result, its state and where it comes from.
+"""Run directories: every run of an experiment with its result, its state and its provenance.
 
-``ledger`` is the live one, in SQLite; ``owners`` say who works on it; ``repair`` mends it.
+``ledger`` is the SQLite file that runs are written to. ``owners`` says which processes work on it.
+``repair`` mends it.
 """
 
 from mmusim.store.ledger import Store as Store

@@ -55,14 +55,14 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def load(folder: Path) -> tuple[sqlite3.Connection, str]:
-    """Read a dataset into memory as a ledger; return that and the model version of its runs.
+    """Read a dataset into memory as a ledger; return it and the model version of its runs.
 
     Raises
     ------
     ConfigError
-        If it is of another format, or pyarrow is missing.
+        If it has another format, or pyarrow is missing.
     StoreError
-        If a file is missing or is not the one that was published; names it.
+        If a file is missing or differs from the published one. The message names it.
     """
     about = manifest(folder)
     for name, facts in about["files"].items():

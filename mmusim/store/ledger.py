@@ -1,7 +1,7 @@
 """A run directory: the ledger of an experiment's runs, in SQLite.
 
-Each run is stored the moment it ends, so stopping loses nothing that was finished, and running
-again runs only what is missing. Several processes may work on one ledger and share its runs.
+Each run is stored when it ends. So an interruption loses no finished run, and a restart makes only
+the missing runs. Several processes may work on one ledger and share its runs.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ from mmusim.store.schema import (
     FORMAT,
     LEDGER,
     UNFINISHED,
+    DamagedError,
+    StoreError,
     alone_in,
     connect,
     create,
     explained,
+    faults,
     nothing_else,
 )
 
 Standing = Literal["mine", "done", "failed", "busy"]
-"""What a claim found: ours to run, ended by whomever, or under way in another process."""
+"""The result of a claim: this process runs it, it has ended, or another process runs it."""
 
 _IS: Final = "cell = ? AND policy = ? AND seed = ? AND engine = ? AND version = ?"
 
 
 class Store(Reader):
-    """An open run directory, or a published dataset that is read like one.
+    """An open run directory, or a published dataset that reads like one.
 
     Make one with :meth:`open_for` or :meth:`open`.
     """
@@ -47,10 +50,10 @@ class Store(Reader):
 
     @classmethod
     def open_for(cls, folder: Path, experiment: str, about: dict[str, str]) -> Store:
-        """Open the directory of an experiment for writing, making it if it does not exist.
+        """Open the directory of an experiment for writing; make it if it does not exist.
 
-        A ledger of format 2 is brought up to date, and a damaged one is mended as far as it can be
-        read; :meth:`mended` says so.
+        A ledger of format 2 is updated. A damaged one is mended as far as it can be read;
+        :meth:`mended` reports it.
 
         Raises
         ------
@@ -78,11 +81,11 @@ class Store(Reader):
             folder.mkdir(parents=True, exist_ok=True)
             with alone_in(folder):
                 if not ledger.exists():
-                    # Made under another name and moved: a ledger is whole or it is not there.
+                    # Made under another name and moved, so a ledger is complete or absent.
                     unfinished = folder / UNFINISHED
                     create(unfinished, {"experiment": experiment, **about}).close()
                     unfinished.rename(ledger)
-                notices = repair.make_sound(ledger)
+                notices = repair.make_sound(ledger, {"experiment": experiment, **about})
         store = cls.open(folder)
         owner = store.about().get("experiment")
         if owner != experiment:
@@ -124,9 +127,13 @@ class Store(Reader):
             store = cls(folder, db)
             try:
                 found = store.about().get("format")
-            except sqlite3.Error:
+                wrong = faults(db) if found == str(FORMAT) else ""
+            except (sqlite3.Error, StoreError):
                 db.close()
                 raise
+            if wrong:
+                db.close()
+                raise DamagedError.of(folder, wrong)
         if found != str(FORMAT):
             store.close()
             raise ConfigError.of(
@@ -137,18 +144,21 @@ class Store(Reader):
         return store
 
     def mended(self) -> tuple[str, ...]:
-        """Say what was wrong with the ledger when it was opened for writing, and is not now."""
+        """Return what was wrong with the ledger when it was opened for writing and is now
+        mended.
+        """
         return self._mended
 
     def describe(self, facts: Mapping[str, str]) -> None:
-        """Note something about the directory, in place of what was noted under the same names."""
+        """Record facts about the directory; they replace earlier ones of the same names."""
         with explained(self.folder), self._db:
             self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", facts.items())
 
     def add_settings(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
-        """Note cells: key, name, resolved configuration (TOML), host profile, hash of the profile.
+        """Record cells: key, name, resolved configuration (TOML), host profile, hash of the
+        profile.
 
-        What comes later keeps its name if two have the same.
+        If two cells have the same name, the later one keeps it.
         """
         with explained(self.folder), self._db:
             self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)", cells)
@@ -156,11 +166,11 @@ class Store(Reader):
     # Runs, by one process or several.
 
     def working(self) -> AbstractContextManager[str]:
-        """Be one of the processes that claim runs; gives the token to claim with."""
+        """Register this process as one that claims runs; yield the token for claims."""
         return enlisted(self.folder / LEDGER, self._db)
 
     def queue(self, keys: Iterable[Key]) -> None:
-        """Note runs that are to be made; those that are there stay as they are."""
+        """Record runs that are to be made. Existing runs stay unchanged."""
         with explained(self.folder), self._db:
             self._db.executemany(
                 "INSERT OR IGNORE INTO runs (cell, policy, seed, engine, version, state) "
@@ -168,10 +178,10 @@ class Store(Reader):
             )  # fmt: skip
 
     def claim(self, keys: Iterable[Key], token: str) -> list[tuple[Standing, str]]:
-        """Take those of the runs that nobody has; say of each how it stands, and what failed.
+        """Claim the runs that nobody has; return the state of each, and the errors of failed ones.
 
-        What a process that is dead has left under way is taken over. All or nothing, in one
-        transaction: no two processes get the same run.
+        The claims of dead processes are taken over. All happens in one transaction, or nothing: no
+        two processes get the same run.
         """
         found: list[tuple[Standing, str]] = []
         gone: list[str] | None = None
@@ -205,7 +215,7 @@ class Store(Reader):
         error: str = "",
         facts: Mapping[str, str] | None = None,
     ) -> None:
-        """Store a run that ended; `result` is None if it failed, and `error` says how.
+        """Store a run that ended. `result` is None if it failed; `error` then says why.
 
         `facts` say where it ran: versions, commit, machine.
         """
@@ -223,7 +233,7 @@ class Store(Reader):
             )  # fmt: skip
 
     def again(self, keys: Iterable[Key], state: str = "failed") -> None:
-        """Put runs back into the queue that failed, or are in another `state`."""
+        """Return failed runs, or runs in another `state`, to the queue."""
         with explained(self.folder), self._db:
             self._db.executemany(
                 "UPDATE runs SET state = 'queued', result = NULL, checksum = NULL, error = NULL "

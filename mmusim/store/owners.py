@@ -1,4 +1,4 @@
-"""Who works on a ledger. Runs that a dead process left under way can be taken over."""
+"""The processes that work on a ledger. Others take over the runs of dead ones."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from mmusim.store.guarded import StoreError
+
 HEARTBEAT_S: Final = 10.0
-"""A process that works on a ledger says so once in so many seconds."""
+"""Seconds between two signs of life of a process that works on a ledger."""
 STALE_S: Final = 60.0
-"""A process that cannot be looked at, and is silent for so long, is taken for dead."""
+"""Seconds of silence after which a process that cannot be inspected counts as dead."""
 
 _working: set[str] = set()  # tokens of this process
 
 
 def host() -> str:
-    """Name the set of processes that this one can look at: machine, boot, process namespace."""
+    """Name the set of processes that this one can inspect: machine, boot, process namespace."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{platform.node()} {boot} {os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116
 
@@ -37,10 +39,10 @@ def born(pid: int) -> str:
 
 
 def dead(db: sqlite3.Connection) -> list[str]:
-    """Return the tokens of processes that work on the ledger no more, though they did not say so.
+    """Return the tokens of processes that have died without signing off.
 
-    One of this machine is dead when it is gone, whatever bears its number now; one in another
-    container is when it has been silent for :data:`STALE_S`.
+    A process of this machine is dead when it is gone, even if another has its number now. A process
+    in another container is dead when it has been silent for :data:`STALE_S`.
     """
     here, now = host(), time.time()
 
@@ -54,9 +56,9 @@ def dead(db: sqlite3.Connection) -> list[str]:
 
 @contextmanager
 def enlisted(ledger: Path, db: sqlite3.Connection) -> Iterator[str]:
-    """Be one of the processes that work on a ledger; give the token that marks its runs.
+    """Register a process that works on a ledger; yield the token that marks its runs.
 
-    In the end, what is still marked goes back into the queue.
+    At the end, marked runs return to the queue.
     """
     token, pid = uuid.uuid4().hex, os.getpid()
     with db:
@@ -73,7 +75,7 @@ def enlisted(ledger: Path, db: sqlite3.Connection) -> Iterator[str]:
         pulse.join()
         _working.discard(token)
         # With a full disk this cannot be written; then the runs are taken over from a dead process.
-        with suppress(sqlite3.Error), db:
+        with suppress(sqlite3.Error, StoreError), db:
             db.execute(
                 "UPDATE runs SET state = 'queued', owner = NULL "
                 "WHERE state = 'running' AND owner = ?", (token,),

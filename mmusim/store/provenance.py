@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, machine."""
+"""The provenance of a result: versions, commit, machine."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ _PACKAGE = Path(__file__).parent
 
 @cache
 def model_version() -> str:
-    """Return the release and a hash of the model's code: results of other code are not mixed in."""
+    """Return the release and a hash of the model's code. Results of other code are never
+    mixed in.
+    """
     return f"{version('mmusim')}+{code_hash()}"
 
 
 def provenance() -> dict[str, str]:
-    """Return versions of everything that can change a result, as this process found them first."""
+    """Return the versions of everything that can change a result, as this process first
+    found them.
+    """
     return dict(_provenance())
 
 
@@ -49,7 +53,7 @@ def _installed(name: str) -> str:
 
 
 def profile_hash(profile: HostProfile) -> str:
-    """Return a hash of all costs of a host, with the notes on where they come from."""
+    """Return a hash of all costs of a host, with the notes on their sources."""
     text = json.dumps(profile.model_dump(mode="json"), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

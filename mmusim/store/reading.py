@@ -1,4 +1,4 @@
-"""What an open run directory, or a published dataset, says of its runs."""
+"""Read the runs of an open run directory, or of a published dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from mmusim.base.errors import ConfigError
 from mmusim.store.provenance import model_version
 from mmusim.store.record import Key, checksum, unpack
-from mmusim.store.schema import StoreError, explained
+from mmusim.store.schema import DamagedError, explained
 
 
 class Reader:
@@ -24,16 +24,16 @@ class Reader:
         self._version = version
 
     def about(self) -> dict[str, str]:
-        """Return what the directory says of itself: format, experiment, versions, commit."""
+        """Return the facts of the directory: format, experiment, versions, commit."""
         return dict(self._db.execute("SELECT key, value FROM about WHERE key <> 'text'"))
 
     def text(self) -> str:
-        """Return the experiment file as it was when runs were made last; empty if unknown."""
+        """Return the experiment file at the time of the latest runs; empty if unknown."""
         row = self._db.execute("SELECT value FROM about WHERE key = 'text'").fetchone()
         return str(row[0]) if row else ""
 
     def versions(self) -> dict[str, int]:
-        """Return how many finished runs there are of each model version, the newest last."""
+        """Return the number of finished runs of each model version, the newest last."""
         return dict(
             self._db.execute(
                 "SELECT version, count(*) FROM runs WHERE state = 'done' GROUP BY version "
@@ -42,7 +42,7 @@ class Reader:
         )
 
     def expected(self) -> str:
-        """Return the model version of a dataset, or of this mmusim, which goes on with a ledger."""
+        """Return the model version of a dataset, or of this mmusim for a ledger."""
         return self._version or model_version()
 
     def version(self) -> str:
@@ -89,7 +89,7 @@ class Reader:
         return {(cell, policy, seed) for cell, policy, seed in rows}
 
     def damaged(self, version: str) -> list[Key]:
-        """Return the runs whose result is not what was stored, by its checksum."""
+        """Return the runs whose result differs from its checksum."""
         return [key for key, packed, sum_ in self._stored(version) if checksum(key, packed) != sum_]
 
     def results(
@@ -108,7 +108,7 @@ class Reader:
         Raises
         ------
         StoreError
-            If a result is damaged; names the run.
+            If a result is damaged (:class:`~mmusim.store.guarded.DamagedError`); names the run.
         """
         last: tuple[str, str, int] | None = None
         for key, packed, sum_ in self._stored(version or self.version(), engine):
@@ -116,10 +116,7 @@ class Reader:
                 continue
             last = key[:3]
             if checksum(key, packed) != sum_:
-                raise StoreError(
-                    f"{self.folder}: {key} is damaged: its checksum is another; run `mmusim run` "
-                    "again: only what is damaged is repeated"
-                )
+                raise DamagedError.of(self.folder, f"{key}: its checksum is another")
             yield *last, unpack(packed, figures_only=figures_only)
 
     def _stored(
@@ -162,8 +159,18 @@ class Reader:
         found = []
         for *key, text in rows:
             text = text or "{}"
-            found.append((Key(*key), facts.setdefault(text, json.loads(text))))
+            if text not in facts:
+                facts[text] = self._facts(text)
+            found.append((Key(*key), facts[text]))
         return found
+
+    def _facts(self, text: str | None) -> dict[str, str]:
+        """Read where a run was made."""
+        try:
+            found: dict[str, str] = json.loads(text or "{}")
+            return dict(found)
+        except (ValueError, TypeError) as error:
+            raise DamagedError.of(self.folder, f"where a run was made: {error}") from None
 
     def durations(self) -> list[float]:
         """Return the seconds that finished runs took, in the order in which they ended."""
@@ -204,8 +211,7 @@ class Reader:
         names = ("config", "policy", "seed", "engine", "model_version", "host_profile",
                  "host_profile_hash")  # fmt: skip
         found: dict[str, Any] = dict(zip(names, row, strict=False))
-        facts: dict[str, str] = json.loads(row[-1] or "{}")
-        return found | facts
+        return found | self._facts(row[-1])
 
     def close(self) -> None:
         """Close the ledger."""

@@ -1,54 +1,69 @@
-"""A ledger that is damaged or old is made sound: what can be read of it is kept."""
+"""Mend a damaged or old ledger and keep everything that can be read."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from mmusim.store.guarded import is_damage
 from mmusim.store.owners import dead
 from mmusim.store.record import Key, checksum, pack
-from mmusim.store.schema import FORMAT, UNFINISHED, StoreError, create
+from mmusim.store.schema import FORMAT, UNFINISHED, StoreError, create, faults
 
 OLD: Final = "2"
-"""The format that is brought up to date: no engines, no checksums, results as plain text."""
+"""The old format that is updated: no engines, no checksums, results as plain text."""
 LEAST_ROW: Final = 50  # bytes; bounds how many rows a file can have
 
 
-def make_sound(ledger: Path) -> tuple[str, ...]:
+def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
     """Bring an old ledger up to date and mend a damaged one; say what was done.
 
-    The file as it was stays beside it. Nothing is changed where nothing is wrong.
+    The original file stays beside it. A sound ledger is not changed.
+
+    Parameters
+    ----------
+    ledger : Path
+        The file.
+    known : mapping
+        What is written about the run directory where the file does not say it any more.
 
     Raises
     ------
     StoreError
-        If another process works on a damaged ledger, or it cannot be read at all.
+        If another process works on a damaged ledger, or the file is somebody else's database.
     sqlite3.Error, OSError
-        If it is no ledger, or cannot be written.
+        If it cannot be written.
     """
-    with closing(sqlite3.connect(ledger, timeout=30)) as db:
-        about = dict(_rows(db, "about", 2))
-        if about.get("format") not in (OLD, str(FORMAT)):
-            return ()  # opening it says so
-        old = about["format"] == OLD
-        if not old and not _wrong(db):
-            return ()
-        if not old and _others(db):
-            raise StoreError(
-                f"{ledger}: is damaged, and another process works on it; stop that one, then run "
-                "again: what can be read is kept"
-            )
-        unfinished = ledger.with_name(UNFINISHED)
-        kept, lost = _copy(db, unfinished, about, old=old)
-    aside = ledger.with_name(f"{ledger.name}.{'format-2' if old else 'damaged'}")
-    shutil.copy2(ledger, aside)
-    for rest in ("-wal", "-shm"):  # they belong to the file that goes
-        ledger.with_name(ledger.name + rest).unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(ledger, timeout=30)) as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+            if tables and not tables & {"about", "cells", "runs"}:
+                raise StoreError(
+                    f"{ledger}: is a database of something else; choose another folder with --out"
+                )
+            about = dict(row for row in _rows(db, "about", 2) if all(map(_is_text, row)))
+            if about.get("format", OLD) not in (OLD, str(FORMAT)):
+                return ()  # opening it says so
+            old = about.get("format") == OLD and "checksum" not in _columns(db)
+            if not old and not _wrong(db) and "format" in about:
+                return ()
+            if not old and _others(db):
+                raise StoreError(
+                    f"{ledger}: is damaged, and another process works on it; stop that one, then "
+                    "run again: what can be read is kept"
+                )
+            unfinished = ledger.with_name(UNFINISHED)
+            kept, lost = _copy(db, unfinished, {**known, **about}, old=old)
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return (_begun_anew(ledger, known, error),)
+    aside = _aside(ledger, "format-2" if old else "damaged")
     unfinished.replace(ledger)
     if old:
         return (f"{ledger}: brought from format 2 to {FORMAT}; the old file is {aside.name}",)
@@ -58,10 +73,39 @@ def make_sound(ledger: Path) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _begun_anew(ledger: Path, known: Mapping[str, str], error: sqlite3.Error) -> str:
+    """Put aside what cannot be read at all, and begin with an empty ledger."""
+    unfinished = ledger.with_name(UNFINISHED)
+    create(unfinished, known).close()
+    aside = _aside(ledger, "damaged")
+    unfinished.replace(ledger)
+    return (
+        f"{ledger}: could not be read ({error}), so all runs are made again; the file as it was "
+        f"is {aside.name}"
+    )
+
+
+def _aside(ledger: Path, why: str) -> Path:
+    """Keep a copy of the ledger beside it, and take away the files that belong to it."""
+    aside = ledger.with_name(f"{ledger.name}.{why}")
+    shutil.copy2(ledger, aside)
+    for rest in ("-wal", "-shm"):  # they belong to the file that goes
+        ledger.with_name(ledger.name + rest).unlink(missing_ok=True)
+    return aside
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _columns(db: sqlite3.Connection) -> set[str]:
+    return {row[1] for row in db.execute("PRAGMA table_info(runs)")}
+
+
 def _wrong(db: sqlite3.Connection) -> bool:
-    """Tell whether SQLite finds the file inconsistent."""
+    """Tell whether SQLite finds the file inconsistent, or its tables are not those of a ledger."""
     try:
-        return [row[0] for row in db.execute("PRAGMA quick_check(1)")] != ["ok"]
+        return bool(faults(db))
     except sqlite3.DatabaseError:
         return True
 
@@ -77,26 +121,42 @@ def _others(db: sqlite3.Connection) -> bool:
 def _copy(
     db: sqlite3.Connection, to: Path, about: dict[str, str], *, old: bool
 ) -> tuple[int, int]:  # fmt: skip
-    """Write what can be read into a new ledger; return how many finished runs are in, and not."""
+    """Write everything readable into a new ledger; return the numbers of kept and lost runs."""
     facts = {key: value for key, value in about.items() if key != "format"}
     kept = lost = 0
     with closing(create(to, facts)) as new, new:
         for row in _rows(db, "cells", 3 if old else 5):
             filled = (*row, "", "")[:5]
-            new.execute("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?)", filled)
+            with suppress(sqlite3.Error):  # a cell of another type
+                new.execute("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?)", filled)
         if not old:
             for row in _rows(db, "provenance", 2):
-                new.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", row)
+                with suppress(sqlite3.Error, ValueError, TypeError):
+                    json.loads(row[1])
+                    new.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", row)
+        keys, origins = (
+            {row[0] for row in new.execute(f"SELECT * FROM {table}")}
+            for table in ("cells", "provenance")
+        )
         for row in _rows(db, "runs", 7 if old else 12):
             run = _from_format_2(row) if old else row
             key, state, packed = Key(*run[:5]), run[5], run[9]
-            if state == "done" and (packed is None or checksum(key, packed) != run[10]):
+            if state == "done" and (
+                not isinstance(packed, bytes)
+                or checksum(key, packed) != run[10]
+                or run[0] not in keys
+                or run[8] not in (None, *origins)
+            ):
                 lost += 1
                 continue
             if state in ("done", "failed"):
-                kept += state == "done"
                 marks = ", ".join("?" * 12)
-                new.execute(f"INSERT OR IGNORE INTO runs VALUES ({marks})", run)
+                try:
+                    new.execute(f"INSERT OR IGNORE INTO runs VALUES ({marks})", run)
+                except sqlite3.Error:  # a cell of another type
+                    lost += state == "done"
+                else:
+                    kept += state == "done"
         lost += _unreadable(db, "runs")
     return kept, lost
 
@@ -112,12 +172,10 @@ def _from_format_2(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _rows(db: sqlite3.Connection, table: str, columns: int) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a table that can be read, one by one: a damaged page hides only its own."""
+    """Yield the readable rows of a table one by one: a damaged page hides only its own rows."""
     try:
         rows = db.execute(f"SELECT * FROM {table}").fetchall()
     except sqlite3.DatabaseError:
-        if table == "about":
-            raise  # without it nothing can be said of the rest
         rows = []
         for number in _numbers(db, table):
             with suppress(sqlite3.DatabaseError):

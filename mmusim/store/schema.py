@@ -1,4 +1,4 @@
-"""The tables of a ledger, how they are made, and how trouble with them is told."""
+"""The tables of a ledger, how they are made, and the messages about errors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mmusim.base.errors import MmusimError
+from mmusim.store.guarded import Connection, DamagedError, StoreError, explained
+
+__all__ = ["DamagedError", "StoreError", "explained"]
 
 FORMAT: Final = 3
 LEDGER: Final = "ledger.sqlite"
 UNFINISHED: Final = f".{LEDGER}.new"
-"""A ledger that is being made; left behind by a process that was killed, it is made anew."""
+"""Name of an unfinished ledger. A killed process leaves it behind, and it is made anew."""
 
 SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -38,56 +40,42 @@ CREATE TABLE runs (
 """
 
 
-class StoreError(MmusimError):
-    """The run directory cannot be used: it is full, read-only, damaged or locked."""
-
-
-@contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turn trouble with files and with SQLite into one message with a remedy."""
-    try:
-        yield
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise StoreError(
-            f"{folder}: cannot be used as a run directory: {reason}; free space or choose another "
-            "folder with --out, then run again: finished runs are kept"
-        ) from None
-
-
 def connect(ledger: Path) -> sqlite3.Connection:
-    """Open a ledger; where nobody may write, as it is.
+    """Open a ledger; read-only where nobody may write.
 
     Raises
     ------
     sqlite3.Error
-        If that cannot be done.
+        If that fails.
     """
     if not os.access(ledger.parent, os.W_OK):
         return _connect_as_it_is(ledger)
-    db = sqlite3.connect(ledger, timeout=30)
+    db = sqlite3.connect(ledger, timeout=30, factory=Connection)
+    db.folder = ledger.parent
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-    except sqlite3.Error:
+    except (sqlite3.Error, StoreError):
         db.close()
         raise
     return db
 
 
 def _connect_as_it_is(ledger: Path) -> sqlite3.Connection:
-    """Open a ledger without locks and without the files beside it, which one could not make."""
+    """Open a ledger without locks and without the files beside it, which cannot be made here."""
     beside = ledger.with_name(f"{ledger.name}-wal")
     if beside.exists() and beside.stat().st_size:
         raise sqlite3.OperationalError(
             "the folder is read-only, and its newest runs are not in the ledger yet"
         )
-    return sqlite3.connect(f"{ledger.absolute().as_uri()}?immutable=1", uri=True)
+    db = sqlite3.connect(f"{ledger.absolute().as_uri()}?immutable=1", uri=True, factory=Connection)
+    db.folder = ledger.parent
+    return db
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Be the only process that makes or mends a ledger in a folder; wait for others."""
+    """Be the only process that makes or mends a ledger in a folder. Wait for others."""
     place = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(place, fcntl.LOCK_EX)
@@ -97,12 +85,12 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def nothing_else(folder: Path) -> bool:
-    """Tell whether a folder is empty but for a ledger that was never finished."""
+    """Tell whether a folder is empty, apart from an unfinished ledger."""
     return all(path.name.startswith(UNFINISHED) for path in folder.iterdir())
 
 
 def create(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
-    """Make an empty ledger; the caller moves it to its place when it is complete."""
+    """Make an empty ledger. The caller moves it to its place when it is complete."""
     for name in (path.name, f"{path.name}-journal"):
         path.with_name(name).unlink(missing_ok=True)
     db = sqlite3.connect(path)
@@ -116,3 +104,32 @@ def create(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
         path.unlink(missing_ok=True)
         raise
     return db
+
+
+def faults(db: sqlite3.Connection) -> str:
+    """Say what is wrong with an open ledger by SQLite's own check and by its tables; or nothing.
+
+    Tables, indices and the types of all cells are looked at. A stale index is found too: it hides
+    rows from whoever searches by it.
+    """
+    found = [row[0] for row in db.execute("PRAGMA integrity_check(1)")]
+    if found != ["ok"]:
+        return str(found[0]).strip().splitlines()[-1]
+    expected = sqlite3.connect(":memory:")
+    try:
+        expected.executescript(SCHEMA)
+        for name, text in expected.execute("SELECT name, sql FROM sqlite_master"):
+            row = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+            if row is None or row[0] != text:
+                return f"{name} is missing or is another"
+    finally:
+        expected.close()
+    for what, table, key in (("setting", "cells", "key"), ("provenance", "provenance", "id")):
+        column = "cell" if table == "cells" else table
+        (lost,) = db.execute(
+            f"SELECT count(*) FROM runs WHERE state = 'done' AND {column} IS NOT NULL "
+            f"AND {column} NOT IN (SELECT {key} FROM {table})"
+        ).fetchone()
+        if lost:
+            return f"the {what} of {lost} runs is missing"
+    return ""

@@ -1,4 +1,4 @@
-"""A run as it was, moment by moment: what every vCPU did, who held mmu_lock, what there was."""
+"""A run moment by moment: what every vCPU did, who held mmu_lock, and the gauges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmusim.vocabulary.causes import USEFUL_CAUSES
 GUEST: Final = "guest"
 """The state of a vCPU that spends its time on something useful."""
 MAX_SLICES: Final = 400_000
-"""Records that a timeline holds unless told otherwise: some 60 MB of trace events."""
+"""Default number of records of a timeline: about 60 MB of trace events."""
 _APART_NS: Final = 5_000  # gauges are read no more often, except by the host
 
 
@@ -58,7 +58,7 @@ class Timeline:
     holds: tuple[Hold, ...]  # of mmu_lock, in the order in which they ended
     readings: tuple[Reading, ...]
     phases: tuple[PhaseTrace, ...]  # of the host thread
-    left_out: str = ""  # what there was no room for, in words
+    left_out: str = ""  # a description of what was left out for lack of room
 
 
 def state_of(causes: Iterable[str]) -> str:
@@ -68,7 +68,7 @@ def state_of(causes: Iterable[str]) -> str:
 
 
 class Recorder(Probe):
-    """Keeps what happens between two instants, as long as there is room."""
+    """Keeps what happens between two instants, while there is room."""
 
     def __init__(self, vcpus: int, start_ns: int, end_ns: int | None, most: int) -> None:
         """Keep what overlaps `start_ns` to `end_ns` (None: the end), at most `most` records."""
@@ -114,22 +114,17 @@ class Recorder(Probe):
 def record(
     plan: Plan, *, start_ns: int = 0, end_ns: int | None = None, most: int = MAX_SLICES
 ) -> Timeline:
-    """Simulate a plan and write down what happens between two instants.
+    """Simulate a plan and record what happens between two instants.
 
     Parameters
     ----------
     plan : Plan
-        What to run; all of it is run.
+        The plan. All of it is run.
     start_ns, end_ns : int
-        What lies between is kept; `end_ns` None is the end of the run.
+        The recorded interval; `end_ns` None is the end of the run.
     most : int
-        At most so many slices, holds and readings are kept; what begins after there is no room
-        left is left out, and `left_out` says so.
-
-    Raises
-    ------
-    MmusimError
-        As :func:`~mmusim.engine.simulate.simulate`.
+        Largest number of slices, holds and readings. Later ones are left out, and `left_out` says
+        so.
     """
     recorder = Recorder(plan.vcpus, start_ns, end_ns, most)
     trace = simulate(plan, probe=recorder)
@@ -168,7 +163,7 @@ class Held(NamedTuple):
 
 
 def held(holds: Iterable[Hold]) -> Iterator[Held]:
-    """Yield when mmu_lock was held: readers whose holds overlap are one, so no two overlap."""
+    """Yield when mmu_lock was held. Overlapping holds of readers count as one, so none overlap."""
     readers: list[Hold] = []
     until = 0
     for hold in sorted(holds, key=lambda h: (h.got_ns, h.released_ns)):

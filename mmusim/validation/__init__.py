@@ -1,4 +1,4 @@
-"""The model against measurements: published times, and a live machine's.
+"""The model against measurements: published times, and those of a live machine.
 
 May import ``kvm``, ``experiment`` and what is below.
 """

@@ -1,9 +1,9 @@
-"""Unit costs from the few published rows that may be used for that.
+"""Unit costs from the few published rows that may be used for fitting.
 
-Time is linear in unit costs, the waiting apart: a run says how much of a phase each cost is. So
-the costs follow from a few rounds of simulating, decomposing and solving least squares of the
-logarithms. A robust loss keeps a row that contradicts the others from bending their costs, and a
-weak pull towards the profile keeps costs that the rows do not determine where they were.
+Apart from waits, time is linear in unit costs: a run says how much of a phase each cost is. So a
+few rounds of simulating, decomposing and solving least squares of the logarithms give the costs. A
+robust loss keeps contradictory rows from bending the costs. A weak pull towards the profile keeps
+costs that the rows do not determine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FREE: Final = (
     "t_hit_2M", "t_write", "t_walk_4K", "c_pml_log", "c_fault_slow", "c_fault_fast",
     "c_tdp_split_2M", "c_split_2M", "c_head", "c_wclear", "c_dclear",
 )  # fmt: skip
-"""What the rows determine. All else stays at the profile's value, the law of contention too."""
+"""Costs that the rows determine. All others keep the profile's value, also those of contention."""
 
 CAUSE_OF: Final = {
     "walk_4k": "t_walk_4K", "fault_slow": "c_fault_slow", "fault_fast": "c_fault_fast",
@@ -32,7 +32,7 @@ CAUSE_OF: Final = {
 ROUNDS: Final = 3
 GHZ: Final = 2.7  # of skylake-2021
 FLUSHES: Final = "remote TLB flushes"
-TOUCHED: Final = 32  # small runs do: a row at 2 vCPUs hardly waits
+TOUCHED: Final = 32  # small runs suffice: a row at 2 vCPUs hardly waits
 PULL: Final = 0.03
 LOOSE: Final = 0.05  # residuals of the logarithm that are ordinary
 
@@ -94,11 +94,11 @@ def fit(
 
 
 def by_itself(figures: Sequence[Figure], profile: HostProfile) -> dict[str, float]:
-    """Return the factors of costs that a figure gives alone.
+    """Return the factors of costs that one figure alone determines.
 
-    An exit and an entry are a hypercall of K1, at the frequency of the profile's host. What a flush
-    costs beyond its start is shared by the vCPUs that it waits for: G2 counted flushes and took the
-    time with a flush a region and with one in all.
+    An exit and an entry are a hypercall of K1, at the frequency of the profile's host. The vCPUs
+    that a flush waits for share its cost beyond the start: G2 counted flushes and took the time
+    with one flush per region and with one in all.
     """
     means = {name: cost.distribution().mean() for name, cost in profile.costs.items()}
     factors: dict[str, float] = {}
@@ -123,7 +123,7 @@ def solve(
     means: Mapping[str, float],
     factors: Mapping[str, float],
 ) -> dict[str, float]:
-    """Return by which factors the costs have to change for the rows to come true."""
+    """Return the factors by which the costs must change to match the rows."""
     from scipy.optimize import least_squares
 
     parts = np.array([[_part(row, t, name, means) for name in FREE]
@@ -142,7 +142,7 @@ def solve(
 
 
 def _part(row: Figure, times: Times, cost: str, means: Mapping[str, float]) -> float:
-    """Return the part of a phase's time that a cost makes up, in ns."""
+    """Return the part of a phase's time that is due to a cost, in ns."""
     assert row.run is not None
     if cost in ("t_hit_2M", "t_write"):
         hits = times.parts.get("hits", 0.0)

@@ -1,4 +1,4 @@
-"""How long a simulation takes beside the machine that it models, at full size."""
+"""The time of a simulation beside the time of the machine that it models, at full size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Speed(NamedTuple):
 
     @property
     def lock_bound(self) -> bool:
-        """Whether the phase is faults that queue for mmu_lock held for write."""
+        """Whether the phase consists of faults that queue for mmu_lock held for write."""
         exclusive = "legacy" in self.run.policy or "shadow" in self.run.policy
         drops = "lazy-drop" in self.run.policy and self.run.backing == "1GiB"
         first = self.phase == "iteration 1 dirty memory" and not self.run.all_set
@@ -48,7 +48,7 @@ class Speed(NamedTuple):
 def full_size(
     figures: Iterable[Figure], costs: Costs, tell: Callable[[str], None] = lambda words: None
 ) -> list[Speed]:
-    """Simulate every published run of 1 GiB a vCPU with the compiled engine, one after the other.
+    """Simulate every published run of 1 GiB per vCPU with the compiled engine, one after the other.
 
     Parameters
     ----------
@@ -56,12 +56,7 @@ def full_size(
     costs : mapping
         Costs that replace those of the profile.
     tell : callable
-        Told of each run before it is made.
-
-    Raises
-    ------
-    ConfigError
-        If there is no compiled engine here.
+        Called with each run before it starts.
     """
     published: dict[Run, dict[str, list[float]]] = {}
     for figure in figures:
@@ -80,9 +75,9 @@ def full_size(
 
 
 def phase_seconds(run: Run, costs: Costs, regions: int) -> dict[str, float]:
-    """Simulate a run in which each vCPU touches so many regions; return what its phases took.
+    """Simulate a run in which each vCPU touches this many regions; return the times of its phases.
 
-    By the selftest's names, in seconds of wall time.
+    The keys are the selftest's names, the values seconds of wall time.
     """
     simulation = Simulation(
         make_plan(setting_of(run, costs, regions), run.policy, SEED), engine=COMPILED

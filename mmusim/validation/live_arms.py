@@ -1,7 +1,7 @@
-"""Experiments whose arms differ in what the host does, measured on a machine and predicted for it.
+"""Experiments whose arms differ in the host's actions: measured on a machine and predicted for it.
 
-A file of arms has a question, a guest and for each arm the phases of a driver. Every arm is run on
-the machine's own KVM and simulated with the machine's profile, on the same accesses.
+A file of arms has a question, a guest, and for each arm the phases of a driver. Every arm runs on
+the machine's own KVM and in the simulator with the machine's profile, on the same accesses.
 """
 
 from __future__ import annotations

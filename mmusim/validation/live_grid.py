@@ -1,8 +1,8 @@
 """The settings in which simulated and measured latencies are compared.
 
 Nothing is fitted to them: `mmusim probe` measures other sequences on other sizes. A setting is one
-guest: it populates its memory, logging is switched on, a *first* pass finds what that left, the log
-is read, and a *steady* pass goes on, beside gets at intervals if there are any.
+guest. It populates its memory, and logging is enabled. A *first* pass runs, and the host reads the
+log. A *steady* pass follows, with reads of the log at intervals if the setting says so.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class GridSetting(Strict):
         return max(3, math.ceil(busy / (self.every + 100_000)))
 
     def phases(self, *, loop_ns: float, late_ns: float) -> list[dict[str, Any]]:
-        """Return the driver's phases; what a real guest and host do by themselves is given."""
+        """Return the driver's phases, without what a real guest and host do by themselves."""
         pages = self.memory // PAGE
         touch = {
             "do": "touch", "writes": f"{self.writes * 100:.15g}%", "order": self.order,

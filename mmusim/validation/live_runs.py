@@ -55,7 +55,7 @@ def measure_all(
 ) -> list[RunOf]:  # fmt: skip
     """Run every setting `repeats` times on this machine, all settings once in each round.
 
-    Rounds are in random order, so that a drift of the machine is in the spread of every setting.
+    Rounds are in random order, so that a drift of the machine adds to the spread of every setting.
     """
     rng = np.random.default_rng(seed)
     runs: list[RunOf] = []

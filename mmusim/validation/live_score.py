@@ -1,4 +1,6 @@
-"""How like the machine the simulator is: counts, times, distributions, and who could tell."""
+"""The distance between simulator and machine: counts, times, distributions, and a test for
+sceptics.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ METRICS: Final[dict[str, Callable[[RunOf], float]]] = {
     "p99.9": lambda run: run.latencies.quantile(0.999),
 }
 TOLERANCES: Final = {"total": 0.15, "p50": 0.10, "p90": 0.15, "p99": 0.25, "p99.9": 0.25}
-"""How far the median over simulated runs may lie from that over measured runs, relatively."""
+"""How far the median of simulated runs may lie from that of measured runs, relatively."""
 TARGETS: Final = ("total", "p50", "p99")
 SHARE: Final = 0.90
 """Of the passes that should meet a target."""
@@ -64,7 +66,7 @@ class Compared(NamedTuple):
 
 
 class Sceptic(NamedTuple):
-    """Whether somebody who sees runs could tell which are simulated."""
+    """Whether somebody who sees runs could tell the simulated ones."""
 
     between: float  # mean KS distance of a simulated and a measured run
     within: float  # mean KS distance of two measured runs
@@ -137,8 +139,8 @@ def counts(
 ) -> tuple[bool | None, tuple[str, ...]]:
     """Compare the kernel's counters of runs of one seed, which make the same accesses.
 
-    What happens beside a pass at intervals depends on timing; so does what is left in the rings
-    of two vCPUs.
+    Everything beside a pass at intervals depends on timing, and so does the rest in the rings of
+    two vCPUs.
     """
     if setting.every is not None and which == "steady":
         return None, ()
@@ -161,12 +163,12 @@ def counts(
 
 
 def sceptic(measured: Sequence[RunOf], simulated: Sequence[RunOf], seed: int = 1) -> Sceptic:
-    """Test whether simulated and measured runs can be told apart by their latencies.
+    """Test whether latencies distinguish simulated from measured runs.
 
     The statistic is an energy distance with the Kolmogorov-Smirnov distance of two runs as metric:
-    twice the mean distance between the groups less the mean distances within them. It is compared
-    with that of random partitions of all runs. The run is the unit: accesses of a run share its
-    moment (Szekely and Rizzo, 2013).
+    twice the mean distance between the groups minus the mean distances within them. It is compared
+    with that of random partitions of all runs. The run is the unit, because the accesses of a run
+    are not independent (Szekely and Rizzo, 2013).
     """
     distance = ks_matrix([run.latencies for run in (*measured, *simulated)])
     n, total = len(measured), len(distance)
@@ -243,12 +245,12 @@ def summarise(scores: Sequence[PassScore]) -> Summary:
 
 
 def misses(scores: Sequence[PassScore]) -> list[tuple[PassScore, Compared]]:
-    """Return what lies neither within the tolerance nor within the machine's own spread."""
+    """Return the misses: outside the tolerance and outside the machine's own spread."""
     return [(s, c) for s in scores for c in s.compared if not c.met]
 
 
 def cause(score: PassScore, miss: Compared) -> str:
-    """Say what a miss most likely comes from, by where it lies."""
+    """Name the most likely cause of a miss, by its place."""
     fast = miss.measured < 2_000 and miss.metric in ("p50", "p90", "p99", "p99.9", "total")
     if miss.metric == "total" and score.of("p50").measured < 2_000 and score.of("p50").met:
         return "rare interruptions: a short pass has none or some, and each is as long as the pass"

@@ -1,4 +1,4 @@
-"""Why predictions miss: what the model lacks, by which rows show it."""
+"""Causes of misses: what the model lacks, and the rows that show it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ CAUSES: Final[tuple[tuple[str, Applies], ...]] = (
         lambda f: f.id == "A1",
     ),
 )
-"""Cause, and the figures that it explains if they miss; the first that applies."""
+"""Cause, and the figures that it explains if they miss. The first match applies."""
 
 
 def _vcpus(figure: Figure) -> int:
@@ -82,5 +82,5 @@ def _policy(figure: Figure) -> str:
 
 
 def cause(figure: Figure) -> str:
-    """Return why a prediction of this figure misses, as far as that is known."""
+    """Return the known cause of a miss of this figure."""
     return next((text for text, applies in CAUSES if applies(figure)), "not explained")

@@ -1,9 +1,9 @@
 """Times of dirty_log_perf_test at full size, from runs over a part of the memory.
 
 Every cost of a pass and of a log operation is paid once (set-up), per page or per region, and
-contention is the same in each part of memory. So the time of a phase is affine in how much memory
-is touched, and two small runs give it at full size: ``T(M) = T(m) + (T(2m) - T(m)) (M - m) / m``.
-The tests check the claim against runs of other sizes.
+contention is the same in each part of memory. So the time of a phase is affine in the touched
+memory, and two small runs give it at full size: ``T(M) = T(m) + (T(2m) - T(m)) (M - m) / m``. The
+tests check the claim against runs of other sizes.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from mmusim.validation.published import Run
 
 REGIONS: Final = BYTES["GiB"] // BYTES["MiB"] // 2  # in a GiB
 TOUCHED: Final = 128
-"""Regions that all vCPUs touch together in the larger of two runs; two at least for each vCPU."""
+"""Regions that all vCPUs touch together in the larger of two runs; at least two for each vCPU."""
 SEED: Final = 1
 
 Parts = dict[str, float]
 Costs = Mapping[str, Any]
-"""Costs that replace those of the profile, as a file has them."""
+"""Costs that replace those of the profile, in the spelling of files."""
 PROFILE: Final = "skylake-2021"
 
 
 class Times(NamedTuple):
-    """What a phase of a run takes, and of what that is made."""
+    """The time of a phase of a run, and its parts."""
 
     ns: float
     parts: Parts  # ledger causes (mean over vCPUs) or parts of log operations -> ns
@@ -88,7 +88,9 @@ def times(run: Run, costs: Costs, touched: int = TOUCHED) -> dict[str, Times]:
 
 
 def phases(run: Run, costs: Costs, regions: int) -> dict[str, Times]:
-    """Simulate a run in which each vCPU touches so many regions; return what its phases took."""
+    """Simulate a run in which each vCPU touches this many regions; return the times of its
+    phases.
+    """
     trace = simulate(make_plan(setting_of(run, costs, regions), run.policy, SEED))
     return {phase.name: _times(phase, run.vcpus) for phase in trace.phases if phase.name}
 
@@ -101,10 +103,10 @@ def _times(phase: PhaseTrace, vcpus: int) -> Times:
 
 
 def setting_of(run: Run, costs: Costs, regions: int) -> Setting:
-    """Return the setting of a run of which each vCPU touches so many 2 MiB regions.
+    """Return the setting of a run of which each vCPU touches this many 2 MiB regions.
 
-    A part of a GiB cannot be a 1 GiB page, so with such backing all memory is there and the first
-    regions of each vCPU's are touched; else there is no more memory than is touched.
+    A part of a GiB cannot be a 1 GiB page. So with such backing all memory exists, and each vCPU
+    touches the first regions of its part. Otherwise the memory has only the touched regions.
     """
     whole = run.gib * REGIONS
     regions = min(regions, whole)

@@ -1,8 +1,8 @@
-"""Published times: each figure of the table, and the run of the simulator that it is about.
+"""Published times: each figure of the table, with the simulated run that it describes.
 
-The table has one line for a pair of values, before and after a change. Setups are written as their
-authors wrote them; :func:`read` understands those of dirty_log_perf_test and says of all others why
-they are not predicted.
+The table has one line for a pair of values, before and after a change. Setups are in the words of
+their authors. :func:`read` understands those of dirty_log_perf_test, and gives the reason why all
+others are not predicted.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ COLUMNS: Final = (
     "id", "metric", "setup", "policy_before", "value_before", "policy_after", "value_after", "unit",
 )  # fmt: skip
 BEFORE_TDP_MMU: Final = "2020-12"
-"""Linux 5.10 brought it; who posted earlier and does not say so had none."""
+"""Linux 5.10 brought it. Earlier postings without a mention did not have it."""
 TABLE: Final = Path(__file__).with_name("published.csv")
 SECONDS: Final = {"s": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
 class Run(NamedTuple):
-    """What has to be simulated for a figure: a setting of dirty_log_perf_test and a policy."""
+    """The run that a figure describes: a setting of dirty_log_perf_test and a policy."""
 
     policy: str
     vcpus: int
@@ -125,7 +125,7 @@ def phase_of(metric: str) -> str:
 
 
 def _not_ours(setup: str, variant: str, metric: str, phase: str, unit: str) -> str:
-    """Say why a figure is not predicted; nothing if it is."""
+    """Return the reason why a figure is not predicted; empty if it is."""
     if re.search(r"Kunpeng|Ampere", setup):
         return "an Arm host"
     if metric == "writing to idle memory":
@@ -138,9 +138,10 @@ def _not_ours(setup: str, variant: str, metric: str, phase: str, unit: str) -> s
 
 
 def run_of(setup: str, variant: str, metric: str, date: str = "") -> Run:
-    """Understand a setup and the name of a policy as they were published, and when.
+    """Understand a setup and the name of a policy as published, and their date.
 
-    What is not said is the test's default, or what the reading guide of the table says.
+    Unmentioned options have the test's defaults, or the values that the reading guide of the table
+    gives.
     """
     mmu = _mmu(setup, variant, date)
     pml = mmu != "shadow" and "pml=N" not in setup
@@ -178,7 +179,7 @@ def _mmu(setup: str, variant: str, date: str) -> str:
 
 
 def _policy(setup: str, variant: str, mmu: str) -> str:
-    """The kernel of that time, the MMU, and what becomes of large sptes."""
+    """The kernel of that time, the MMU, and the treatment of large sptes."""
     eager = "eager_page_split=Y" in variant or "eager split in ioctl" in variant
     if mmu == "shadow":
         return "linux-5.17+shadow+lazy-drop"  # which does not split eagerly
@@ -201,7 +202,7 @@ def _policy(setup: str, variant: str, mmu: str) -> str:
 
 
 def _backing(setup: str, variant: str, metric: str) -> str:
-    """1 GiB unless it is said, or a command line that is quoted in full says nothing."""
+    """1 GiB, unless the text gives it or quotes a full command line."""
     text = f"{setup} {variant}"
     if "hugetlb_2mb" in text or "memslot" in setup:
         return "2MiB"
@@ -211,7 +212,7 @@ def _backing(setup: str, variant: str, metric: str) -> str:
 
 
 def _by_default_all_set(setup: str, metric: str) -> bool:
-    """The test asks for it; first passes without it say so by being in a table of both."""
+    """The test asks for it. First passes without it stand in a table of both."""
     if "clear dirty log" in metric.lower():
         return True
     whole_test = re.search(r"160 vCPU|hugetlb_2mb", setup) is not None

@@ -1,4 +1,4 @@
-"""How close predictions come to what was published, and where they do not."""
+"""The distance between predictions and published times, and the misses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmusim.validation.predict import Times
 from mmusim.validation.published import Figure, Run
 
 CLOSE: Final = 1.5
-"""A prediction within this factor is counted as one."""
+"""A prediction within this factor counts as close."""
 KNEE: Final = 1.5
 """A series leaves its plateau where it exceeds its first time by this factor."""
 
@@ -42,7 +42,7 @@ class Score(NamedTuple):
     close: float  # share of the rows within CLOSE
     repeatability: float  # of the published figures: 90 % of repetitions differ by less
     pairs: int  # pairs of policies that differ by more than the repeatability
-    disordered: Sequence[tuple[Row, Row]]  # of these, those that come in another order
+    disordered: Sequence[tuple[Row, Row]]  # of these, those in the wrong order
     knees: Sequence[Knee]
     points: Mapping[str, Sequence[Point]]  # by series, what a figure shows
 

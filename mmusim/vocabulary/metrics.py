@@ -44,7 +44,10 @@ QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "p9999": 0.9999, "p9
 WINDOWS: Final = {"100us": 100_000, "1ms": 1_000_000, "10ms": 10_000_000, "100ms": 100_000_000}
 """Windows of the worst utilisation in ns, by the last part of their names."""
 _LATENCY = ("mean", *QUANTILES, "max")
-_STALL = tuple(statistic for statistic in _LATENCY if statistic != "p99999")
+STALL_STATISTICS: Final = tuple(part for part in _LATENCY if part != "p99999")
+"""What is given of stalls, by the first part of the names."""
+MIN_BEYOND: Final = 10
+"""Fewer times beyond a quantile say little of it: p99.9 of 150 requests is their maximum."""
 _LOWER, _HIGHER, _NEITHER = Better.LOWER, Better.HIGHER, Better.NEITHER
 _PHASE, _MIGRATION, _RUN = Scope.PHASE, Scope.MIGRATION, Scope.RUN
 
@@ -180,7 +183,11 @@ _distribution("read", "as latency, of reads", "who pays for dropped large sptes"
 _distribution("write", "as latency, of writes", "who pays for tracking", _LATENCY)
 _metric("lost_time", "ns", _LOWER, _PHASE, "sum of the lost causes, all vCPUs", "how much is lost")
 _metric("stalls", "", _LOWER, _PHASE, "stretches outside the guest", "how often the guest stalls")
-_distribution("stall", "length of a stretch outside the guest", "how long a stall is", _STALL)
+_distribution(
+    "stall", "length of a stretch outside the guest", "how long a stall is", STALL_STATISTICS
+)
+_metric("read_count", "", _NEITHER, _PHASE, "reads of all vCPUs", "how well reads are known")
+_metric("write_count", "", _NEITHER, _PHASE, "writes of all vCPUs", "how well writes are known")
 _metric(
     " ".join(f"worst_utilisation_{window}" for window in WINDOWS), "", _HIGHER, _PHASE,
     "min over vCPUs and all windows [t, t + W] of 1 - lost(t, W) / W",

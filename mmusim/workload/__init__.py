@@ -1,5 +1,5 @@
-"""Who accesses what: one file per access pattern.
+"""Workloads: one file per access pattern.
 
-A pattern is a frozen value with parameters and units; it turns a vCPU's share of memory and a
+A pattern is a frozen value with parameters and units. It turns a vCPU's share of memory and a
 stream of random numbers into gfns and writes.
 """

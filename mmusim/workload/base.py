@@ -13,7 +13,7 @@ Uniforms = Callable[[str, int, int], NDArray[np.float64]]
 
 
 class Requests(NamedTuple):
-    """Which request each access belongs to, for guests that serve requests as they come in."""
+    """The request of each access, for guests that serve requests as they arrive."""
 
     due: NDArray[np.int64]  # (accesses,) when its request arrives, ns from the start; ascending
     last: NDArray[np.bool_]  # (accesses,) it completes its request
@@ -32,7 +32,7 @@ class Pattern(Protocol):
     """A workload of one vCPU: a frozen value."""
 
     def length(self, pages: int) -> int:
-        """Return how many accesses a vCPU with `pages` pages makes."""
+        """Return the number of accesses of a vCPU with `pages` pages."""
 
     def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
         """Return the accesses of a vCPU that owns `pages` pages from `base_gfn`."""

@@ -1,4 +1,4 @@
-"""Hot and cold pages, those of reads apart from those of writes."""
+"""Hot and cold pages, separate for reads and writes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mmusim.workload.uniform import PerPage, count_of
 
 
 class HotCold(Strict):
-    """Independent accesses; reads and writes each have hot pages of their own.
+    """Independent accesses. Reads and writes each have their own hot pages.
 
-    The H = `hot` N first pages are hot for reads. As many are hot for writes, and begin where they
-    share a part `overlap` with the former: at page (1 - overlap) H. A read goes to its hot set
-    with probability `hot_reads`, uniformly within, and otherwise to any other page, uniformly;
-    writes likewise with `hot_writes`. So a page hot for reads is read hot_reads (1 - writes) / H
-    times per access. Source: the hot and cold sets of Rosenblum and Ousterhout (SOSP 1991), for
-    reads and writes apart.
+    The first H = `hot` N pages are hot for reads. As many are hot for writes; they begin at page (1
+    - overlap) H, so the two sets share the part `overlap`. A read goes to its hot set with
+    probability `hot_reads`, uniformly within, and otherwise to any other page, uniformly. Writes do
+    the same with `hot_writes`. So a page hot for reads is read hot_reads (1 - writes) / H times per
+    access. Source: the hot and cold sets of Rosenblum and Ousterhout (SOSP 1991), here separate for
+    reads and writes.
     """
 
     pattern: Annotated[Literal["hot-cold"], shown("hot-cold")]
@@ -54,7 +54,7 @@ class HotCold(Strict):
         return count_of(self.accesses_per_page, pages)
 
     def hot_sets(self, pages: int) -> tuple[int, int]:
-        """Return how many pages each hot set has, and where that of writes begins."""
+        """Return the size of each hot set, and the first page of that of writes."""
         size = min(pages, max(1, round(self.hot * pages)))
         return size, min(round((1 - self.overlap) * size), pages - size)
 
@@ -77,6 +77,6 @@ def _page(
     hot: int,
     pages: int,
 ) -> NDArray[np.int64]:
-    """Count from the start of the hot set; the cold pages are those behind it, round the end."""
+    """Count from the start of the hot set. The cold pages follow it, around the end of memory."""
     offset = np.where(is_hot, where * hot, hot + where * (pages - hot)).astype(np.int64)
     return (start + offset) % pages

@@ -19,7 +19,7 @@ class PagePass:
     """Every page once, or the share `pages` of them that is first in the order."""
 
     writes: float
-    """The share of the accesses that are writes, drawn access by access; 0 and 1 are no lottery."""
+    """The share of the accesses that are writes, drawn access by access. 0 and 1 draw nothing."""
     pages: float = 1.0
     order: Order = "sequential"
     """`permuted` is one fixed order, that of the recorded kernel counters; `random` is a fresh

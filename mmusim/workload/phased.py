@@ -1,4 +1,4 @@
-"""Working sets that change: a program that goes from one task to the next."""
+"""Working sets that change, as in a program that goes from one task to the next."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mmusim.workload.uniform import PerPage, count_of
 
 
 class Phased(Strict):
-    """For `phase_length` accesses one working set, then another: phases and transitions.
+    """One working set for `phase_length` accesses, then another: phases and transitions.
 
-    Phase p works on `working_set` N neighbouring pages, uniformly; they begin at a page drawn per
+    Phase p works on `working_set` N neighbouring pages, uniformly. They begin at a page drawn per
     phase and wrap at the end of memory. A share `strays` of the accesses goes to the set of the
     phase before. Source: the phase-transition behaviour of Denning, Working Sets Past and Present
     (IEEE TSE 1980), in the form of Madison and Batson (CACM 1976): disjoint localities held for

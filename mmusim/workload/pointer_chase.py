@@ -1,4 +1,4 @@
-"""A linked list through memory: where the next access goes is known when the last one is done."""
+"""A linked list through memory: an access reveals the place of the next one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mmusim.workload.base import Accesses, Uniforms
 class PointerChase(Strict):
     """One random cycle through a share of the pages, followed `cycles` times.
 
-    Each page holds the address of the next, so every page is touched once a cycle, in an order that
-    is the same in every cycle: pages in the order of independent uniform keys, a uniformly random
-    cyclic order as Sattolo's algorithm (Inf. Process. Lett. 22, 1986) makes it. Each node is
-    one of those that every visit writes with probability `updated`; visits to the others read.
-    Source: the latency test of lmbench (McVoy and Staelin, USENIX 1996).
+    Each page holds the address of the next. So a cycle touches every page once, and every cycle has
+    the same order: pages by independent uniform keys, a uniformly random cyclic order like that of
+    Sattolo's algorithm (Inf. Process. Lett. 22, 1986). Each node is written at every visit with
+    probability `updated`, decided once per node; visits to the others read. Source: the latency
+    test of lmbench (McVoy and Staelin, USENIX 1996).
     """
 
     pattern: Annotated[Literal["pointer-chase"], shown("pointer-chase")]

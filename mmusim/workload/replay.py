@@ -1,4 +1,4 @@
-"""What a real program did, page by page, once more."""
+"""Replay of a recorded program, page by page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.trace_file import PageTrace, read_trace
 
 MOST_NS: Final = 100 * 365 * 86_400 * 10**9
-"""Within 63 bits, with room for what else a run does."""
+"""Within 63 bits, with room for the rest of a run."""
 
 
 class Replay(Strict):
-    """Every vCPU replays a recorded trace on its own pages, as a program of its own.
+    """Every vCPU replays a recorded trace on its own pages, as a separate program.
 
-    Record r of the trace is access r, and the guest works `instruction_time` for each instruction
-    between one record and the next: think time, in whole nanoseconds that add up. A trace that is
+    Record r of the trace is access r. The guest works `instruction_time` for each instruction
+    between two records: think time, in whole nanoseconds whose sum is exact. A trace that is
     shorter than `records` starts again.
     """
 

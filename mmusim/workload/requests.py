@@ -1,4 +1,4 @@
-"""An open system: requests come when they come, however late the guest is."""
+"""An open system: requests arrive on their own schedule, however late the guest is."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Interval = Annotated[Time, Field(gt=0, le=1e12)]
 
 
 class OpenLoopRequests(Strict):
-    """Each vCPU serves requests in the order in which they arrive; each touches `touches` pages.
+    """Each vCPU serves requests in the order of arrival; each request touches `touches` pages.
 
     The latency of a request is the completion of its last access minus its intended arrival. So a
-    stall of the guest delays every request that arrives in it, as it does for users, and none is
-    left out because the guest was not there to issue it (coordinated omission: Tene, How NOT to
-    Measure Latency, 2013; open and closed systems: Schroeder et al., NSDI 2006).
+    stall of the guest delays every request that arrives in it, as users would see it (no
+    coordinated omission: Tene, How NOT to Measure Latency, 2013; open and closed systems: Schroeder
+    et al., NSDI 2006).
 
     Arrivals, all with the mean interval `interarrival`: `regular`; `poisson`, exponential gaps
     -ln(u) times the mean; `bursty`, a two-state Markov-modulated Poisson process (Fischer and
-    Meier-Hellstern, Perform. Eval. 18, 1993) that is in bursts for a share `in_bursts` of the time,
-    exponential times of mean `burst` each, with `peak` times the mean rate, and at the rate that
-    keeps the mean otherwise. It is sampled by stretching time: the n-th event of a Poisson process
-    of rate 1 happens when the integral of the rate reaches its time.
+    Meier-Hellstern, Perform. Eval. 18, 1993). It is in bursts for a share `in_bursts` of the time,
+    exponential times of mean `burst` each, with `peak` times the mean rate. Outside bursts it has
+    the rate that keeps the mean. It is sampled by stretching time: the n-th event of a Poisson
+    process of rate 1 happens when the integral of the rate reaches its time.
     """
 
     pattern: Annotated[Literal["open-loop-requests"], shown("open-loop-requests")]

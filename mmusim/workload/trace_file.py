@@ -1,9 +1,9 @@
-"""Page-level traces of real programs: what a file holds, read and written.
+"""Page-level traces of real programs: the file format, read and written.
 
-A file is an .xz stream (standard library `lzma`) of a line that names the format and its version, a
-line of JSON with the facts, and three columns of `records` numbers: page, write, and instructions
-since the record before. Pages are numbered from 0 in the order of their addresses; neither
-addresses nor contents of memory are kept.
+A file is an .xz stream (standard library `lzma`): a line with the format and its version, a line of
+JSON with the facts, and three columns of `records` numbers: page, write, and instructions since the
+record before. Pages have numbers from 0 in the order of their addresses. The file keeps neither
+addresses nor contents of memory.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MOST: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PageTrace:
-    """Which pages a program read and wrote, and when, counted in instructions."""
+    """The pages that a program read and wrote, and when, counted in instructions."""
 
     page: NDArray[np.int64]  # (records,), 0 to footprint - 1
     write: NDArray[np.bool_]  # (records,)
@@ -86,12 +86,12 @@ def write_trace(trace: PageTrace, path: Path) -> None:
 
 
 def read_trace(path: str | Path) -> PageTrace:
-    """Read a trace file; the same file is read once.
+    """Read a trace file. The same file is read once.
 
     Raises
     ------
     ConfigError
-        If it cannot be read, is cut short, is none, or is of a newer format.
+        If it cannot be read, is cut short, is no trace, or has a newer format.
     """
     try:
         changed_ns = Path(path).stat().st_mtime_ns
@@ -178,7 +178,7 @@ def _unfolded(number: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _planes(numbers: NDArray[np.int64]) -> bytes:
-    """Return the lowest bytes of all numbers, then the next: equal bytes lie together."""
+    """Return the lowest bytes of all numbers, then the next: equal bytes stand together."""
     return numbers.astype("<u4").view(np.uint8).reshape(-1, 4).T.tobytes()
 
 

@@ -1,4 +1,4 @@
-"""Reads, and now and then many writes at once: checkpoints, flushes, garbage collection."""
+"""Reads with occasional bursts of writes: checkpoints, flushes, garbage collection."""
 
 from __future__ import annotations
 

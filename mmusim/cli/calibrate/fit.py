@@ -33,7 +33,7 @@ def fit(
         str, typer.Option(help="Profile whose values stand for all other costs.")
     ] = "skylake-2021",
     implausible: Annotated[
-        bool, typer.Option("--implausible", help="Take times that no host is known to need.")
+        bool, typer.Option("--implausible", help="Accept times that no known host needs.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

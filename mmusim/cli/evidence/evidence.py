@@ -59,7 +59,9 @@ def evidence(
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Write what speaks for the model, and every miss: counts, published times, a live machine."""
+    """Write the evidence for the model, with every miss: counts, published times, a live
+    machine.
+    """
     from mmusim import plots
     from mmusim.plots import live as live_plots
 

@@ -29,10 +29,10 @@ def import_(
     kernel: Annotated[str, typer.Option(help="Of the source host, e.g. linux-6.13.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
-    """Write an experiment file that repeats a migration, from the log that a tool made of it.
+    """Write an experiment file that repeats a migration, from the log of the migration.
 
     Reads QMP query-migrate, info migrate, virsh domjobinfo, and the logs of Cloud Hypervisor and
-    Proxmox. What the log does not say is assumed and marked, or asked for by name.
+    Proxmox. mmusim assumes and marks what the log lacks, or asks for it by name.
     """
     from mmusim.base.errors import ConfigError
     from mmusim.base.files import whole

@@ -35,7 +35,7 @@ def warm_up(
     setting: SettingName = "",
     as_json: AsJson = False,
 ) -> None:
-    """Find how much of one run's beginning is warm-up, and what the rest is like (MSER-5)."""
+    """Find how much of one run's beginning is warm-up, and describe the rest (MSER-5)."""
     if bool(window) == bool(lap):
         raise ConfigError.of(
             "warm-up", "--window", window or None, "or --lap must be given, and not both",

@@ -45,7 +45,7 @@ def check(
     costs: Costs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge the claims of experiments; exit status 1 if one is refuted that is not known to be."""
+    """Judge the claims of experiments; exit status 1 if a claim is refuted unexpectedly."""
     files = experiment_files(places)
     notice(engine)
     checked: list[Checked] = []
@@ -121,6 +121,8 @@ def _settings(judged: Judged, like: int) -> str:
 def _measured(verdict: Verdict | None) -> str:
     if verdict is None:
         return ""
+    if verdict.reason:
+        return verdict.reason
     m = verdict.measured
     return f"{show_number(m.estimate)} [{m.span(show_number, ', ')}]"
 
@@ -175,6 +177,7 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
                 "expected": [None if math.isinf(bound) else bound for bound in v.expected],
                 "verdict": v.outcome,
                 "over_hosts": None if v.over_hosts is None else asdict(v.over_hosts),
+                "reason": v.reason,
             }
             for v in judged.verdicts
         ],

@@ -36,12 +36,12 @@ def run(
     scheduler: Scheduler = None,
     engine: Engine = AUTO,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run again what failed.")
+        bool, typer.Option("--retry-failed", help="Repeat failed runs.")
     ] = False,
     costs: Costs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run an experiment, or what is missing of it; print the answer and write a report."""
+    """Make the missing runs of an experiment, print the answer and write a report."""
     out = out or default_folder(experiment)
     notice(engine)
     if workers is None or scheduler is None:  # both together are refused first
@@ -79,7 +79,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             "measured": v.measured.estimate,
             "interval": v.measured.span(show_number),
             "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
-            "verdict": v.outcome,
+            "verdict": f"{v.outcome}: {v.reason}" if v.reason else v.outcome,
         }
         | ({"holds": "" if v.over_hosts is None else v.over_hosts.holds.estimate} if hosts else {})
         for v in outcome.verdicts

@@ -52,7 +52,7 @@ RENAMED = {
 
 def select(
     experiment: ExperimentFile,
-    metric: Annotated[str, typer.Option(help="What they compete in.")] = "phase_time",
+    metric: Annotated[str, typer.Option(help="The metric that decides.")] = "phase_time",
     delta: Annotated[str, typer.Option(help="Smallest difference worth detecting.")] = "2%",
     confidence: Annotated[float, typer.Option(help="Probability of correct selection.")] = 0.95,
     among: Annotated[

@@ -63,7 +63,7 @@ def sensitivity(
     experiment: ExperimentFile,
     metric: Annotated[str, typer.Option(help="Which metric.")] = "phase_time",
     policy: Annotated[
-        str, typer.Option(help='Whose, or a ratio "A / B" [the baseline].', show_default=False)
+        str, typer.Option(help='A policy, or a ratio "A / B" [the baseline].', show_default=False)
     ] = "",
     setting: SettingName = "",
     samples: Annotated[int, typer.Option(help="Sobol points, a power of 2.")] = 64,

@@ -27,7 +27,7 @@ def export(
     try:
         with whole(to) as unfinished:
             if to.suffix == ".csv":
-                data.to_csv(unfinished, index=False)
+                data.map(_no_formula).to_csv(unfinished, index=False)
             else:
                 data.to_parquet(unfinished, index=False)
     except ImportError:
@@ -35,3 +35,9 @@ def export(
             "--to", str(to), None, "needs pyarrow", "install mmusim[parquet], or write .csv"
         ) from None
     typer.echo(f"{len(data)} runs: {to}")
+
+
+def _no_formula(value: object) -> object:
+    """Return what a table program shows as it is: text that it would compute gets an apostrophe."""
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value

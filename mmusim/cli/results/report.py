@@ -12,4 +12,8 @@ from mmusim.cli.shared.run_folders import default_folder, written_report
 def report(experiment: ExperimentFile, out: Out = None) -> None:
     """Write the report of stored runs; nothing is run."""
     out = out or default_folder(experiment)
-    typer.echo(f"report: {written_report(load(experiment, out), out)}")
+    outcome = load(experiment, out)
+    for failure in outcome.failures:
+        typer.echo(f"failed: {failure}")
+    typer.echo(f"report: {written_report(outcome, out)}")
+    raise typer.Exit(1 if outcome.failures else 0)

@@ -31,7 +31,7 @@ def table(
     `at_most` is how many columns the table takes at most, however wide the terminal is.
     """
     if as_json:
-        typer.echo(json.dumps(_finite({"rows": list(rows), **more}), indent=1, allow_nan=False))
+        typer.echo(json.dumps(_as_json({"rows": list(rows), **more}), indent=1))
         return
     if not rows:
         return
@@ -64,16 +64,16 @@ def width() -> int:
     return console.width if console.is_terminal else PIPED
 
 
+def _as_json(value: Any) -> Any:
+    """Return data in which what is no number is null: JSON has neither NaN nor infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _as_json(part) for key, part in value.items()}
+    return [_as_json(part) for part in value] if isinstance(value, list | tuple) else value
+
+
 def _cell_text(value: Any) -> str:
     if isinstance(value, float):
         return show_number(value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _finite(value: Any) -> Any:
-    """Return data that JSON can hold: a bound that there is not, infinite or nan, is null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    return [_finite(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -11,7 +11,7 @@ from typing import Final
 
 import typer
 
-from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, resolve
+from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, numba_trouble, resolve
 from mmusim.execution.progress import Progress, Standing
 
 LONG_S: Final = 20.0
@@ -19,11 +19,11 @@ LONG_S: Final = 20.0
 
 
 def notice(engine: str) -> None:
-    """Say it when `auto` cannot take the compiled engine."""
+    """Say it when `auto` cannot take the compiled engine, and why."""
     free = engine == AUTO and os.environ.get(VARIABLE, AUTO) == AUTO
     if free and resolve(engine) == SIMPY:
         typer.echo(
-            "mmusim: Numba is not installed, so the SimPy engine runs: the same results, slower; "
+            f"mmusim: Numba {numba_trouble()}, so the SimPy engine runs: the same results, slower; "
             "install mmusim[compiled]",
             err=True,
         )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numba
 
-from mmusim.engine.code_cache import BOUNDS, use_cache
+from mmusim.engine.code_cache import BOUNDS, seal, use_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +27,7 @@ def entry(signature: str) -> Callable[[F], F]:
         compiled: F = numba.njit(
             signature, _nrt=False, error_model="numpy", boundscheck=BOUNDS, nogil=True, cache=True
         )(function)
+        seal()
         return compiled
 
     return decorate

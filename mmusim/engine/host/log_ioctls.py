@@ -94,7 +94,7 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
     yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
     owed = yield from walk_slot(vm, host.spent, protect, shared=vm.tdp)
-    yield from unlock_and_flush(vm, host, owed)
+    yield from unlock_and_flush(vm, host, owed or plan.kernel.flushes_at_enable())
     send_slot(vm)  # the first pass sends everything
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from mmusim.base.units import PAGE
+from mmusim.base.units import PAGE, PAGES_PER_REGION
 from mmusim.config.driver import Clear, Phase, Sync
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
@@ -22,7 +22,7 @@ from mmusim.engine.processes.flush import kick_all
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import walk as walks
-from mmusim.mmu.spte import CHILD, LOGGED, STALE
+from mmusim.mmu.spte import CHILD, LOGGED, PRESENT, STALE
 from mmusim.mmu.upper_levels import protect_tables
 from mmusim.policies import Large, Reporting
 from mmusim.trace.records import HOST
@@ -70,8 +70,11 @@ def report(vm: Vm, gfns: Ints, record: dict[str, Any]) -> None:
 
 
 def drain_buffers(vm: Vm, host: Host) -> Steps:
-    """Kick the vCPUs so that PML buffers drain (kvm_arch_sync_dirty_log); nobody waits for it."""
-    if vm.pml:
+    """Kick the vCPUs so that PML buffers drain (kvm_arch_sync_dirty_log); nobody waits for it.
+
+    Some kernels kick them without PML too.
+    """
+    if vm.pml or vm.plan.kernel.kicks_before_reports():
         yield vm.spend(host.pay(log_operations.kick(kick_all(vm))))
 
 
@@ -102,7 +105,10 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
     yield from drain_buffers(vm, host)
     yield from hold_mmu_lock(vm, HOST, host.spent)
     gfns: Ints = asked[(vm.table.page[asked] & LOGGED) != 0]
-    yield from clear_and_rearm(vm, host, gfns, size)
+    if splits_as_it_clears(vm) and vm.plan.kernel.drops_lock_to_split():
+        yield from clear_region_by_region(vm, host, gfns, size)
+    else:
+        yield from clear_and_rearm(vm, host, gfns, size)
     return gfns
 
 
@@ -113,12 +119,9 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
     walk over everything.
     """
     plan, choices = vm.plan, vm.plan.choices
-    mmu.clear_dirty(vm.table, gfns)
-    large = split_1g = split_2m = 0
-    if pages is not None:
-        large, split_1g, split_2m = arm_large_over(vm, gfns)
-    unmapped = len(gfns) - walks.present(vm.table.page[gfns])
     if pages is None:
+        mmu.clear_dirty(vm.table, gfns)
+        unmapped = len(gfns) - walks.present(vm.table.page[gfns])
         walk = plan.policy.get_walk or plan.kernel.get_walk()
         tables = int(np.count_nonzero(vm.table.region[plan.slot.regions] & CHILD))
         counts = log_operations.rearm_walk(
@@ -127,16 +130,58 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
         if log_operations.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
             yield from rearm_everything(vm, host, counts)
             return
+        changed = mmu.rearm(vm.table, gfns, vm.pml) > 0
     else:
-        counts = log_operations.rearm(
-            choices, pages, len(gfns),
-            unmapped=unmapped, large=large, split_2m=split_2m, split_1g=split_1g,
-        )  # fmt: skip
-    needed = mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0
-    if needed:
+        changed, counts = rearm_some(vm, gfns, pages)
+    if changed:
         vm.revoke(gfns, EVERYTHING)
     yield vm.spend(host.pay(counts))
+    needed = len(gfns) > 0 if plan.kernel.flushes_by_bits() else changed
     yield from unlock_and_flush(vm, host, needed)
+
+
+def splits_as_it_clears(vm: Vm) -> bool:
+    """Tell whether the first clear of an all-set bitmap splits what is large."""
+    choices = vm.plan.choices
+    return choices.reporting is Reporting.ALL_SET and choices.large is Large.EAGER_SPLIT
+
+
+def clear_region_by_region(vm: Vm, host: Host, gfns: Ints, size: int) -> Steps:
+    """With mmu_lock held: as :func:`clear_and_rearm`, but drop the lock before each split.
+
+    The table page is allocated without the lock, and whoever waits for it comes in
+    (kvm_arch_mmu_enable_log_dirty_pt_masked for each word of the bitmap; tdp_mmu_alloc_sp).
+    """
+    regions = gfns >> 9
+    large = (vm.table.region[regions] & PRESENT) | (vm.table.giant[gfns >> 18] & PRESENT)
+    for region in np.unique(regions[large != 0]).tolist():
+        vm.lock.release(HOST)
+        vm.lock.breaks += 1
+        yield vm.spend(host.pay({"c_yield": 1.0}))
+        yield from hold_mmu_lock(vm, HOST, host.spent)
+        first, end = np.searchsorted(gfns, [region << 9, (region + 1) << 9])
+        changed, counts = rearm_some(vm, gfns[first:end], PAGES_PER_REGION)
+        if changed:
+            vm.revoke(gfns[first:end], EVERYTHING)
+        yield vm.spend(host.pay(counts))
+    rest = gfns[large == 0]
+    changed, counts = rearm_some(vm, rest, max(0, size - (len(gfns) - len(rest))))
+    if changed:
+        vm.revoke(rest, EVERYTHING)
+    yield vm.spend(host.pay(counts))
+    yield from unlock_and_flush(vm, host, len(gfns) > 0)
+
+
+def rearm_some(vm: Vm, gfns: Ints, pages: int) -> tuple[bool, log_operations.Counts]:
+    """Clear bits of a range of `pages` pages and re-arm; whether sptes changed, and the costs."""
+    mmu.clear_dirty(vm.table, gfns)
+    large, split_1g, split_2m = arm_large_over(vm, gfns)
+    counts = log_operations.rearm(
+        vm.plan.choices, pages, len(gfns),
+        unmapped=len(gfns) - walks.present(vm.table.page[gfns]),
+        large=large, split_2m=split_2m, split_1g=split_1g,
+    )  # fmt: skip
+    return mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0, counts
 
 
 def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:

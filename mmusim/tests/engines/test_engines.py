@@ -204,7 +204,7 @@ def test_without_numba_auto_is_simpy_and_compiled_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(choice.VARIABLE, raising=False)
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    monkeypatch.setattr(choice, "numba_trouble", lambda: "is not installed")
     assert resolve() == SIMPY
     with pytest.raises(ConfigError, match=r"needs Numba.*install mmusim\[compiled\]"):
         resolve(COMPILED)

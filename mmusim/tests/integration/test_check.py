@@ -212,16 +212,20 @@ def test_inconclusive_is_no_failure_unless_one_is_strict(
     assert mmusim(*arguments, "--strict")[0] == 1
 
 
-def test_what_cannot_be_judged_stops_no_other(
+def test_what_cannot_be_judged_is_inconclusive_and_stops_no_other(
     tmp_path: Path, mmusim: Callable[..., tuple[int, str, str]]
 ) -> None:
-    missing = '[[claims]]\nsays = "?"\nmetric = "p99_request"\norder = "lazy-drop < eager-drop"\n'
-    write(tmp_path / "e", "a", "?", "[1, 1e6]", missing)
+    """No vCPU runs for as long as the window, which nobody can know before."""
+    claim = 'metric = "worst_utilisation_100ms"\norder = "lazy-drop < eager-drop"\n'
+    write(tmp_path / "e", "a", "?", "[1, 1e6]", f'[[claims]]\nsays = "?"\n{claim}')
     write(tmp_path / "e", "b", "?", "[1, 1e6]")
-    status, text, _ = mmusim("check", tmp_path / "e", "--out", tmp_path / "out", "--workers", 1)
-    assert status == 2
-    assert "p99_request is not defined in the run" in text
-    assert "2 claims: 2 supported" in text
+    arguments = ("check", tmp_path / "e", "--out", tmp_path / "out", "--workers", 1)
+    status, text, said = mmusim(*arguments)
+    assert status == 0, said
+    assert "1 inconclusive" in text
+    told = json.loads(mmusim(*arguments, "--json")[1])
+    (reason,) = {s["reason"] for row in told["rows"] for s in row["settings"] if s["reason"]}
+    assert "which has no vCPU that ran for as long as the window" in reason
 
 
 def test_wrong_input_is_found_before_anything_runs(

@@ -22,6 +22,7 @@ from mmusim.cli import app
 from mmusim.cli.results.export import export
 from mmusim.execution import workers
 from mmusim.execution.workers import RunEnd, Task
+from mmusim.experiment.claims import judged as judged_claims
 from mmusim.experiment.run import run_experiment
 from mmusim.plan.make import make_plan
 from mmusim.store import LEDGER, Store
@@ -155,22 +156,19 @@ def test_a_run_that_kills_its_worker_fails_and_stops_nothing_else(
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Mortal)
     monkeypatch.setattr(Mortal, "deadly", (2,))
     outcome = run_experiment(tiny, tmp_path / "out", workers=2, engine="simpy")
-    assert sorted(outcome.failures) == [
-        f"{policy} seed 2: the process that ran it died twice (killed, or out of memory)"
-        for policy in ("eager-drop", "lazy-drop")
-    ]
+    told = "the process that ran it died twice (killed, or out of memory)"
+    assert [failure.partition(": ")[0] for failure in outcome.failures] == [
+        "eager-drop seed 2", "lazy-drop seed 2",
+    ]  # fmt: skip
+    assert all(told in failure for failure in outcome.failures)
+    assert [run.seed for run in outcome.settings[0].runs["eager-drop"]] == [1, 3, 4]
     store = Store.open(tmp_path / "out")
-    assert store.states() == {"queued": 0, "running": 0, "done": 6, "failed": 2}
+    assert store.states() == {"queued": 2, "running": 0, "done": 6, "failed": 0}, "no result"
     store.close()
-
-    again = run_experiment(tiny, tmp_path / "out", workers=2, engine="simpy")
-    assert again.failures == outcome.failures, "what failed is told, and not tried again"
     monkeypatch.setattr(Mortal, "deadly", ())
-    asked = run_experiment(
-        tiny, tmp_path / "out", workers=2, engine="simpy", retry_failed=True
-    )  # fmt: skip
-    assert asked.failures == []
-    assert len(asked.settings[0].runs["lazy-drop"]) == 4
+    again = run_experiment(tiny, tmp_path / "out", workers=2, engine="simpy")
+    assert again.failures == []
+    assert len(again.settings[0].runs["lazy-drop"]) == 4
 
 
 def test_any_exception_of_a_run_is_that_runs_only(
@@ -231,3 +229,89 @@ def test_every_result_carries_its_provenance(tiny: Path, tmp_path: Path) -> None
     assert (facts["host_profile"], len(facts["host_profile_hash"])) == ("skylake-2021", 16)
     assert {"config", "model_version", "commit", "python", "numpy", "simpy"} <= set(facts)
     assert os.uname().machine in facts["platform"]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, **how: Exception) -> None:
+    """Let runs of one policy, or of one seed, fail; named ``lazy_drop_2``."""
+    real = make_plan
+
+    def plan(setting: Any, policy: str, seed: int) -> Any:
+        name = f"{policy.replace('-', '_')}_{seed}"
+        if name in how:
+            raise how[name]
+        return real(setting, policy, seed)
+
+    monkeypatch.setattr(workers, "make_plan", plan)
+
+
+CLAIM = """
+[[claims]]
+says = "lazy drop is the quicker"
+order = "lazy-drop < eager-drop"
+"""
+
+
+def test_a_failed_run_is_listed_and_the_others_are_evaluated_on_the_seeds_they_share(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, lazy_drop_2=ZeroDivisionError("of a policy from outside"))
+    out = tmp_path / "out"
+    command = ["run", str(tiny), "--out", str(out), "--workers", "1", "--engine", "simpy"]
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 1
+    assert "failed: lazy-drop seed 2: ZeroDivisionError" in told.output
+    repeat = f"mmusim trace {tiny} --policy lazy-drop --seed 2"
+    assert repeat in told.output
+    outcome = run_experiment(tiny, out, workers=1, engine="simpy")
+    assert {tuple(r.seed for r in rows) for rows in outcome.settings[0].runs.values()} == {
+        (1, 3, 4)
+    }
+    assert outcome.settings[0].comparisons["phase_time"][0].difference.seeds == 3
+    reported = CliRunner().invoke(app, ["report", str(tiny), "--out", str(out)])
+    assert reported.exit_code == 1
+    assert repeat in (out / "report.html").read_text()
+
+
+def test_claims_that_lack_seeds_are_inconclusive_and_say_why(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write_text(tiny.read_text() + CLAIM)
+    wrong = {f"lazy_drop_{seed}": ValueError("no") for seed in (1, 2, 3)}
+    failing(monkeypatch, **wrong)
+    out = tmp_path / "out"
+    command = ["run", str(tiny), "--out", str(out), "--workers", "1", "--engine", "simpy"]
+    told = CliRunner().invoke(app, [*command, "--json"])
+    assert told.exit_code == 1
+    facts = json.loads(told.stdout)
+    (claim,) = facts["claims"]
+    assert claim["verdict"] == (
+        "inconclusive: 3 runs failed, and of every policy there are runs on 1 seeds; 2 are needed"
+    )
+    assert claim["measured"] is None
+    assert len(facts["failures"]) == 3
+    outcome = run_experiment(tiny, out, workers=1, engine="simpy")
+    assert [judged.outcome for judged in judged_claims(outcome)] == ["inconclusive"]
+    monkeypatch.undo()
+    repaired = run_experiment(tiny, out, workers=1, engine="simpy", retry_failed=True)
+    assert repaired.failures == []
+    assert repaired.verdicts[0].reason == ""
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no memory"), OSError(28, "No space left"), ImportError("no library")]
+)
+def test_what_the_machine_does_is_never_stored(
+    error: Exception, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, lazy_drop_2=error)
+    outcome = run_experiment(tiny, tmp_path / "out", workers=1, engine="simpy")
+    (failure,) = outcome.failures
+    assert "lazy-drop seed 2" in failure
+    assert "the machine is at fault, so nothing is stored" in failure
+    store = Store.open(tmp_path / "out")
+    assert store.states() == {"queued": 1, "running": 0, "done": 7, "failed": 0}
+    store.close()
+    monkeypatch.undo()
+    again = run_experiment(tiny, tmp_path / "out", workers=1, engine="simpy")
+    assert again.failures == []
+    assert len(again.settings[0].runs["lazy-drop"]) == 4

@@ -68,7 +68,7 @@ def test_an_engine_that_is_not_there_is_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(ConfigError, match=r"--engine.*'fast': is no engine; choose one of"):
         run_experiment(tiny, tmp_path / "out", engine="fast")
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    monkeypatch.setattr(choice, "numba_trouble", lambda: "is not installed")
     with pytest.raises(ConfigError, match="needs Numba, which is not installed"):
         run_experiment(tiny, tmp_path / "out", engine="compiled")
     assert not (tmp_path / "out").exists()
@@ -77,7 +77,8 @@ def test_an_engine_that_is_not_there_is_refused_before_anything_is_written(
 def test_the_command_line_says_when_auto_falls_back(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    monkeypatch.setattr(choice, "numba_trouble", lambda: "is not installed")
+    monkeypatch.setattr("mmusim.cli.shared.progress.numba_trouble", lambda: "is not installed")
     monkeypatch.delenv(choice.VARIABLE)
     args = ["run", str(tiny), "--out", str(tmp_path / "out"), "--workers", "1"]
     told = CliRunner().invoke(app, args)

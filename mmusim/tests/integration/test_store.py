@@ -244,9 +244,14 @@ def test_a_ledger_of_format_2_is_brought_up_to_date(tmp_path: Path) -> None:
 def test_a_file_that_is_no_ledger_is_named(store: Store) -> None:
     store.close()
     (store.folder / LEDGER).write_bytes(b"not a database, whatever its name says" * 100)
-    for opened in (Store.open, lambda folder: Store.open_for(folder, "one", {})):
-        with pytest.raises(StoreError, match=r"out: cannot be used .*not a database"):
-            opened(store.folder)
+    with pytest.raises(
+        StoreError, match=r"out: the ledger is damaged .*not a database.*mmusim run"
+    ):
+        Store.open(store.folder)
+    anew = Store.open_for(store.folder, "one", {})
+    assert "could not be read" in anew.mended()[0]
+    assert (store.folder / f"{LEDGER}.damaged").read_bytes().startswith(b"not a database")
+    anew.close()
 
 
 def test_a_result_that_changed_is_found_and_only_that_is_queued_again(store: Store) -> None:
@@ -259,7 +264,7 @@ def test_a_result_that_changed_is_found_and_only_that_is_queued_again(store: Sto
     ledger.write_bytes(whole.replace(good, good[:40] + bytes([good[40] ^ 1]) + good[41:]))
 
     reader = Store.open(store.folder)
-    with pytest.raises(StoreError, match=r"cell k, lazy-drop, seed 2 \(simpy\) is damaged.*again"):
+    with pytest.raises(StoreError, match=r"damaged .*cell k, lazy-drop, seed 2 \(simpy\)"):
         list(reader.results())
     reader.close()
     mended = Store.open_for(store.folder, "one", {})

@@ -171,7 +171,7 @@ def test_moved_work_by_hand() -> None:
     background = dataclasses.replace(before, end_ns=before.start_ns, guest_end_ns=101)
     beside = jitter.moved_work(trace(background, get, after))
     assert beside["fault_work"] == 5_200, "in the background it was not over"
-    assert jitter.moved_work(trace(before)) == {}, "no log operation"
+    assert jitter.moved_work(trace(before)) == {"fault_work": 0, "protect_work": 0}
 
 
 def test_moved_work_tells_policies_apart() -> None:
@@ -200,7 +200,13 @@ def test_figures_of_the_lock_by_hand() -> None:
     assert (values["max_shared_hold"], values["max_shared_wait"]) == (20, 50)
     assert (values["lock_shared_utilisation"], values["lock_exclusive_utilisation"]) == (0.025, 0.1)
     assert (values["lock_shared_queue"], values["lock_exclusive_queue"]) == (0.08, 0.2)
-    assert jitter.lock(IDLE_LOCK, 1_000) == {"lock_breaks": 0}
+    idle = jitter.lock(IDLE_LOCK, 1_000)
+    assert set(idle.values()) == {0}, "a lock that nobody took has values, and they are 0"
+    assert set(idle) == {
+        name
+        for name in values
+        if "lock_" in name or "_hold" in name or name in ("max_shared_wait", "max_exclusive_wait")
+    }
 
 
 # --- names ---------------------------------------------------------------------------------------

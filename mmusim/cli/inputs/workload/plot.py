@@ -17,7 +17,7 @@ def plot(
     names: Annotated[list[str], typer.Argument(help="Patterns, workload files or trace files.")],
     to: ToFigure,
 ) -> None:
-    """Draw the writable working set against window length, of programs recorded or made up."""
+    """Draw the writable working set of workloads and recorded programs against window length."""
     from mmusim import plots
 
     uses = {Path(name).name.partition(".")[0]: use_of(name, "64MiB", 1) for name in names}

@@ -30,7 +30,7 @@ def record(
     ] = 0,
     note: Note = "",
 ) -> None:
-    """Run a program under valgrind and write which pages it touches, as it goes."""
+    """Run a program under valgrind and record the pages that it touches."""
     if not to.parent.is_dir():  # known before hours of recording
         raise ConfigError.of("trace", str(to), None, "the folder does not exist", "make it first")
     if shutil.which(command[0]) is None:

@@ -1,0 +1,42 @@
+"""Claims of which the runs cannot say anything."""
+
+from __future__ import annotations
+
+import math
+
+from mmusim.comparison.verdicts import Verdict
+from mmusim.config.claims import Claim
+from mmusim.config.settings import Setting
+from mmusim.stats import Interval
+from mmusim.stats.significance import ALPHA
+
+
+def undecided(claim: Claim, setting: Setting, reason: str, seeds: int) -> Verdict:
+    """Return an inconclusive verdict that says why; what is measured is no number.
+
+    Parameters
+    ----------
+    claim, setting
+        What is claimed, and where.
+    reason : str
+        Why the runs do not say, as a sentence without its full stop.
+    seeds : int
+        How many seeds there are.
+    """
+    nothing = Interval(
+        estimate=math.nan, low=math.nan, high=math.nan, confidence=1 - ALPHA, seeds=seeds
+    )
+    low, high = claim.expect or (math.nan, math.nan)
+    return Verdict(
+        says=claim.says,
+        setting=setting.name,
+        metric=claim.metric,
+        what=" / ".join(claim.sides),
+        measured=nothing,
+        expected=(low, high),
+        outcome="inconclusive",
+        origin=claim.origin,
+        source=claim.source,
+        refuted=claim.refuted,
+        reason=reason,
+    )

@@ -1,0 +1,80 @@
+"""Why a run may lack a metric, and which of its quantiles rest on too few times."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mmusim.metrics.measure import Metrics
+from mmusim.vocabulary.metrics import MIN_BEYOND, QUANTILES
+
+_LACKS: Final = {
+    "p99999": f"fewer than {MIN_BEYOND * 100_000:,} times",
+    "request": "no requests: the workload has none",
+    "read": "no reads",
+    "write": "no writes",
+    "latency": "no accesses",
+    "fault_free_pages": "no large spte that was dropped",
+    "faults_until_progress": "no progress: its store ended in a livelock",
+    "moved_work": "no log operation, or no work for one",
+    "worst_utilisation": "no vCPU that ran for as long as the window",
+}
+"""End or beginning of a metric's name -> what a run without it has."""
+_LOGGED: Final = ("enable_time", "get_time", "clear_time", "disable_time")
+
+
+def why_undefined(metric: str) -> str:
+    """Say why a run may lack a metric, after "a run has"."""
+    if metric in _LOGGED:
+        return "no such log operation"
+    for part, reason in _LACKS.items():
+        if metric.startswith(part) or metric.endswith(f"_{part}"):
+            return reason
+    return "nothing that it is measured by: no migration, or no store to a page table"
+
+
+def few_beyond(run: Metrics, metric: str) -> str:
+    """Say how few times lie beyond a quantile, if they are fewer than ten; else return nothing.
+
+    Of n times n (1 - q) lie beyond quantile q. With fewer than ten the value is one of the largest
+    few times, which other seeds need not have.
+
+    Parameters
+    ----------
+    run : Metrics
+        A run with the metric.
+    metric : str
+        Any metric; what is no quantile above the median is never marked.
+    """
+    part, _, of = metric.partition("_")
+    q = QUANTILES.get(part, 0.0)
+    times = _counts(run).get(of)
+    if q <= 0.5 or times is None:
+        return ""
+    beyond = times * (1 - q)
+    if beyond >= MIN_BEYOND - 1e-9:
+        return ""
+    return (
+        f"{metric} is a quantile of {times:,} times, beyond which {beyond:.2g} lie; "
+        f"{MIN_BEYOND} are needed"
+    )
+
+
+def _counts(run: Metrics) -> dict[str, int]:
+    values = run.values
+    counts = {
+        "latency": run.latency.count,
+        "request": 0 if run.requests is None else run.requests.count,
+    }
+    for of, name in (("read", "read_count"), ("write", "write_count"), ("stall", "stalls")):
+        if name in values:
+            counts[of] = int(values[name])
+    return counts
+
+
+def least_known(runs: list[Metrics] | tuple[Metrics, ...], metric: str) -> str:
+    """Return :func:`few_beyond` of the run that has fewest times, or nothing."""
+    said = [(text, run) for run in runs if (text := few_beyond(run, metric))]
+    if not said:
+        return ""
+    of = metric.partition("_")[2]
+    return min(said, key=lambda one: _counts(one[1])[of])[0]

@@ -1,0 +1,108 @@
+"""A connection to a ledger whose every error is told in one sentence with a remedy.
+
+Whoever reads a ledger reads it through this, so there is one place that explains damage.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from mmusim.base.errors import MmusimError
+
+_DAMAGED: Final = ("CORRUPT", "NOTADB", "FORMAT", "MISMATCH", "CONSTRAINT", "SCHEMA")
+"""What SQLite's names of errors contain where the file is at fault."""
+_SAYS_DAMAGED: Final = (
+    "no such table",
+    "no such column",
+    "not decode",
+    "malformed",
+    "has no column",
+)
+MENDS: Final = (
+    "run `mmusim run` with its experiment file: what can be read is kept, the rest is run"
+)
+
+
+class StoreError(MmusimError):
+    """The run directory cannot be used: it is full, read-only, damaged or locked."""
+
+
+class DamagedError(StoreError):
+    """The ledger is not as it was written."""
+
+    @classmethod
+    def of(cls, place: Path, what: object) -> DamagedError:
+        """Build the error for a folder or a file, and what is wrong with it."""
+        return cls(f"{place}: the ledger is damaged ({what}); {MENDS}")
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn trouble with files and with SQLite into one message with a remedy.
+
+    Raises
+    ------
+    DamagedError
+        If the ledger is not as it was written.
+    StoreError
+        If it cannot be used for another reason.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        if is_damage(error):
+            raise DamagedError.of(folder, error) from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StoreError(
+            f"{folder}: cannot be used as a run directory: {reason}; free space or choose another "
+            "folder with --out, then run again: finished runs are kept"
+        ) from None
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell whether an error says that the file is at fault, and not the disk or the rights."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    return isinstance(error, sqlite3.Error) and (
+        any(part in name for part in _DAMAGED) or any(part in str(error) for part in _SAYS_DAMAGED)
+    )
+
+
+class Connection(sqlite3.Connection):
+    """A connection to the ledger of a folder."""
+
+    folder = Path()
+
+    def cursor(self, factory: Any = None) -> Any:
+        """Return a cursor whose errors are explained."""
+        del factory
+        return super().cursor(_Cursor)
+
+
+class _Cursor(sqlite3.Cursor):
+    """Executes and fetches; what goes wrong is explained."""
+
+    connection: Connection
+
+    def execute(self, *args: Any) -> Any:
+        with explained(self.connection.folder):
+            return super().execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        with explained(self.connection.folder):
+            return super().executemany(*args)
+
+    def fetchone(self) -> Any:
+        with explained(self.connection.folder):
+            return super().fetchone()
+
+    def fetchall(self) -> Any:
+        with explained(self.connection.folder):
+            return super().fetchall()
+
+    def __next__(self) -> Any:
+        with explained(self.connection.folder):
+            return super().__next__()

@@ -1,0 +1,107 @@
+"""Ways in which a ledger can be damaged, by a seed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+
+Random = np.random.Generator
+
+
+def a_bit(path: Path, rng: Random) -> None:
+    """One bit is another, anywhere."""
+    data = bytearray(path.read_bytes())
+    data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+    path.write_bytes(data)
+
+
+def a_page(path: Path, rng: Random) -> None:
+    """A page has been overwritten with zeros or with noise."""
+    data = bytearray(path.read_bytes())
+    first = int(rng.integers(len(data) // 4096)) * 4096
+    data[first : first + 4096] = rng.bytes(4096) if rng.random() < 0.5 else bytes(4096)
+    path.write_bytes(data)
+
+
+def a_cut(path: Path, rng: Random) -> None:
+    """The end is missing; sometimes everything is."""
+    data = path.read_bytes()
+    path.write_bytes(data[: 0 if rng.random() < 0.1 else int(rng.integers(len(data)))])
+
+
+def a_foreign_file(path: Path, rng: Random) -> None:
+    """Something else stands in its place."""
+    path.write_bytes(rng.choice([b"hello\n", b"PK\x03\x04" + bytes(99), rng.bytes(9_999)]))
+
+
+def _sql(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        for statement in statements:
+            with suppress(sqlite3.Error):
+                db.execute(statement)
+
+
+def a_missing_table(path: Path, rng: Random) -> None:
+    """A table is gone."""
+    _sql(path, f"DROP TABLE {rng.choice(['about', 'cells', 'provenance', 'owners', 'runs'])}")
+
+
+def a_stale_index(path: Path, rng: Random) -> None:
+    """An index does not hold what its table holds: rows are there and are not found."""
+    table = rng.choice(["runs", "about", "cells"])
+    name = f"sqlite_autoindex_{table}_1"
+    row = "SELECT rowid FROM runs ORDER BY random() LIMIT 1"
+    _sql(
+        path,
+        f"UPDATE sqlite_master SET sql = replace(sql, 'UNIQUE', 'CHECK (1) --') "
+        f"WHERE name = '{name}'",
+    )
+    with closing(sqlite3.connect(path)) as db, db, suppress(sqlite3.Error):
+        (page,) = db.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)
+        ).fetchone()
+        db.execute(row)
+    data = bytearray(path.read_bytes())
+    at = (page - 1) * 4096
+    data[at + 3 : at + 5] = (max(0, int.from_bytes(data[at + 3 : at + 5], "big") - 1)).to_bytes(
+        2, "big"
+    )  # one entry fewer
+    path.write_bytes(data)
+
+
+def a_cell(path: Path, rng: Random) -> None:
+    """A value is another, or of another type."""
+    table, column = rng.choice(
+        [
+            ("about", "value"), ("about", "key"), ("cells", "key"), ("cells", "config"),
+            ("cells", "host"), ("provenance", "facts"), ("provenance", "id"), ("runs", "cell"),
+            ("runs", "policy"), ("runs", "seed"), ("runs", "version"), ("runs", "state"),
+            ("runs", "result"), ("runs", "checksum"), ("runs", "provenance"), ("runs", "seconds"),
+            ("runs", "engine"), ("runs", "error"),
+        ]
+    )  # fmt: skip
+    value = rng.choice(
+        ["NULL", "''", "'x'", "x'00ff'", "-1", "'done'", "9e99", "CAST(x'ff' AS TEXT)"]
+    )
+    _sql(
+        path,
+        "PRAGMA ignore_check_constraints = ON",
+        f"UPDATE {table} SET {column} = {value} WHERE rowid = "
+        f"(SELECT rowid FROM {table} ORDER BY rowid LIMIT 1 OFFSET {rng.integers(4)})",
+    )
+
+
+def rows_missing(path: Path, rng: Random) -> None:
+    """Some rows are gone."""
+    table = rng.choice(["about", "cells", "provenance", "runs"])
+    _sql(path, f"DELETE FROM {table} WHERE rowid % 3 = {rng.integers(3)}")
+
+
+DAMAGES: tuple[Callable[[Path, Random], None], ...] = (
+    a_bit, a_page, a_cut, a_foreign_file, a_missing_table, a_stale_index, a_cell, rows_missing,
+)  # fmt: skip
