@@ -28,6 +28,10 @@ class DeadlockError(InvariantError):
     """No event is left, and some process has not finished."""
 
 
+class WindowError(MmusimError):
+    """A window that is to be measured does not begin or end in a run."""
+
+
 class EngineError(InvariantError):
     """The compiled engine is wrong: something happened to a vCPU where it cannot."""
 

@@ -10,9 +10,12 @@ from pydantic import AfterValidator, Field, model_validator
 from mmusim.base.errors import nearest
 from mmusim.base.quantities import Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_bytes
+from mmusim.config import schedule, windows
 from mmusim.config.migrate import Migrate, Migration
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase, Named
+from mmusim.config.schedule import Scheduled
+from mmusim.config.windows import Window
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
 from mmusim.policies import Reporting
 from mmusim.workload.page_pass import Order
@@ -69,9 +72,11 @@ class Run(GuestPhase):
     """The kind of phase."""
     workload: Annotated[str, shown("my-service")]
     """Name of the workload that each vCPU runs."""
+    shared: Annotated[Share, shown("25%")] = 0.0
+    """Share of the memory that all vCPUs use together. Each has its part of the rest to itself."""
 
 
-class Log(Named):
+class Log(Scheduled):
     """A log operation on the slot, by the host thread."""
 
     do: Annotated[
@@ -81,7 +86,7 @@ class Log(Named):
     """The log operation on the slot."""
 
 
-class Recreate(Named):
+class Recreate(Scheduled):
     """The slot is deleted and made again, with logging enabled unless told otherwise."""
 
     do: Annotated[Literal["recreate-slot"], shown("recreate-slot")]
@@ -100,7 +105,7 @@ Chunk = Annotated[Size | None, AfterValidator(_whole_words)]
 """Guest memory per KVM_CLEAR_DIRTY_LOG; all of it by default."""
 
 
-class Clear(Named):
+class Clear(Scheduled):
     """KVM_CLEAR_DIRTY_LOG over the slot, with the bitmap of the last get, in chunks."""
 
     do: Annotated[Literal["clear-dirty-log"], shown("clear-dirty-log")]
@@ -111,7 +116,7 @@ class Clear(Named):
     """
 
 
-class Sync(Named):
+class Sync(Scheduled):
     """Read the log and re-arm, in the policy's way of reporting: get, get and clear in chunks, or
     harvest of the rings.
     """
@@ -169,8 +174,17 @@ class Driver(Strict):
     """
     migration: Annotated[Migration, shown({})] = Field(default_factory=Migration)
     """Parameters of the phases `migrate`."""
+    windows: Annotated[
+        list[Window],
+        shown([{"name": "first pass", "from": "end of enable-logging", "lasts": "100ms"}]),
+    ] = Field(default_factory=list)
+    """Stretches of the run that are measured. A workload in the background goes on, lap after lap,
+    until the windows that began beside it have ended.
+    """
     measure: Annotated[str, shown("first pass")] = "last"
-    """The guest phase whose time and latencies are compared: `last`, or the name of a phase."""
+    """The window or guest phase whose time and latencies are compared: its name, or `last` for the
+    last guest phase.
+    """
     phases: Annotated[
         list[Phase],
         Field(min_length=1, max_length=4096),
@@ -182,15 +196,20 @@ class Driver(Strict):
     def _makes_sense(self) -> Self:
         guest = [phase for phase in self.phases if isinstance(phase, GuestPhase)]
         names = [phase.name for phase in guest if phase.name]
-        if self.measure == "last":
-            if not guest:
-                raise ValueError("phases let the guest do nothing; add a read, write or run phase")
-        elif self.measure not in names:
+        if not guest and (self.measure == "last" or self.windows):
+            raise ValueError("phases let the guest do nothing; add a read, write or run phase")
+        names += [window.name for window in self.windows]
+        windows_too = " and no window" if self.windows else ""
+        if self.measure != "last" and self.measure not in names:
             raise ValueError(
-                f"measure = {self.measure!r} names no guest phase; "
+                f"measure = {self.measure!r} names no guest phase{windows_too}; "
                 + (nearest(self.measure, [*names, "last"]))
             )
         self._check_order()
+        for wrong in schedule.contradictions(self.phases):
+            raise ValueError(wrong)
+        for wrong in windows.contradictions(self.windows, schedule.in_turns(self.phases)):
+            raise ValueError(wrong)
         return self
 
     def _check_order(self) -> None:
@@ -251,10 +270,19 @@ class Driver(Strict):
         del reporting
         return self
 
+    def in_turns(self) -> Driver:
+        """Return the script with each operation as often as it is done."""
+        return self.model_copy(update={"phases": schedule.in_turns(self.phases)})
+
+    @property
+    def window(self) -> str:
+        """The window that is compared; empty: it is a phase."""
+        return self.measure if self.measure in [w.name for w in self.windows] else ""
+
     @property
     def measured(self) -> int:
-        """Index of the measured phase."""
+        """Index of the measured phase; where a window is measured, of the last guest phase."""
         guest = [i for i, phase in enumerate(self.phases) if isinstance(phase, GuestPhase)]
-        if self.measure == "last":
+        if self.measure == "last" or self.window:
             return guest[-1]
         return next(i for i in guest if self.phases[i].name == self.measure)

@@ -30,6 +30,8 @@ class Migrate(GuestPhase):
     workload: Annotated[str, shown("my-service")] = ""
     """Name of the workload that each vCPU runs during the migration. Without one the guest is idle.
     """
+    shared: Annotated[Share, shown("25%")] = 0.0
+    """Share of the memory that all vCPUs use together. Each has its part of the rest to itself."""
 
     @model_validator(mode="after")
     def _in_the_foreground(self) -> Self:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mmusim.base.quantities import Share, Strict, shown
 from mmusim.config.driver import Driver, ManualProtect, RingSize
+from mmusim.config.windows import Window
 from mmusim.policies import Reporting
 
 DIRTY: Final = "iteration {} dirty memory"
@@ -42,8 +43,13 @@ class PerfTest(Strict):
     """Share of each vCPU's memory that the test touches: the first part. Log operations cover all
     memory.
     """
+    windows: Annotated[
+        list[Window],
+        shown([{"name": "enabling", "from": "enable-logging", "to": "end of enable-logging"}]),
+    ] = Field(default_factory=list)
+    """Stretches of the run that are measured, as in a script."""
     measure: Annotated[str, shown("iteration 2 dirty memory")] = DIRTY.format(1)
-    """The guest phase whose time and latencies are compared."""
+    """The window or guest phase whose time and latencies are compared."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -79,6 +85,7 @@ class PerfTest(Strict):
             {
                 "manual_protect": self.manual_protect,
                 "dirty-ring-size": self.dirty_ring_size,
+                "windows": self.windows,
                 "measure": self.measure,
                 "phases": phases,
             }

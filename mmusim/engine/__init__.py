@@ -1,4 +1,4 @@
-"""Time: vCPUs, the host thread and mmu_lock as SimPy processes. This engine is the definition."""
+"""Time: vCPUs, the host thread and mmu_lock as SimPy processes. This engine defines a run."""
 
 from mmusim.engine.simulate import simulate
 

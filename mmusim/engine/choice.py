@@ -63,10 +63,10 @@ def numba_trouble() -> str:
 
 
 def prepare(engine: str = AUTO) -> str:
-    """Have an engine ready and return its name, as :func:`resolve` does.
+    """Prepare an engine and return its name, as :func:`resolve` does.
 
-    The compiled one is compiled when it is first used on a machine, and after each change of the
-    model's code. Do this before starting processes that use it, or each does it by itself.
+    The compiled engine is compiled when it is first used on a machine, and after each change of the
+    model's code. Call this before starting processes that use it, or each of them compiles it.
     """
     engine = resolve(engine)
     if engine == COMPILED:

@@ -13,17 +13,20 @@ from mmusim.config.driver import Phase, Run, Sleep
 from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
+from mmusim.config.schedule import Scheduled
+from mmusim.config.windows import READS_LOG, SYNC, titles
 from mmusim.costs.distributions import Gamma
 from mmusim.engine.host import log_ioctls, log_reports
 from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.windows import Stretch
 from mmusim.engine.kinds import Kind
 from mmusim.engine.migration.migration import Migration
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.processes.soft_vcpu import soft_vcpu
 from mmusim.engine.processes.user_space import port_io
 from mmusim.engine.state import invariants
-from mmusim.engine.state.phase_recorder import PhaseRecorder
-from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.engine.state.phase_recorder import PhaseRecorder, together
+from mmusim.engine.state.vm import Outcome, Steps, Vcpu, Vm
 from mmusim.plan.make import Program
 from mmusim.trace.records import HOST, PhaseTrace
 
@@ -32,7 +35,12 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
     """Go through the phases, one after the other."""
     lossy = invariants.may_lose(vm)  # then each phase is looked at, to name the one that loses
     for number, phase in enumerate(vm.plan.driver.phases):
+        late = 0
+        if isinstance(phase, Scheduled):
+            host.waits_for = f"the time of phase {number + 1} ({phase.do})"
+            late = yield from until_due(vm, host, phase)
         record: dict[str, Any] = {"do": phase.do, "name": phase.name, "start_ns": vm.now}
+        record["late_ns"] = late
         record["before"] = vm.counters()
         host.phases.append(record)
         host.began_s.append(time.perf_counter())
@@ -44,66 +52,98 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
         elif isinstance(phase, GuestPhase):
             yield from start_guest(vm, host, kind, number, phase)
         else:
-            yield from OPERATIONS[phase.do](vm, host, phase, record)
-        record["end_ns"] = vm.now
+            steps = OPERATIONS[phase.do](vm, host, phase, record)
+            also = SYNC if phase.do in READS_LOG else ""
+            yield from host.windows.operation(
+                phase.do, steps, name=phase.name, late_ns=late, also=also
+            )
+        record["end_ns"] = host.ended_ns[""] = host.ended_ns[phase.name] = vm.now
         if lossy and vm.tracked and not any(process.is_alive for process in host.running):
             invariants.check(vm, f"phase {number + 1} ({phase.name or phase.do})")
         vm.changed(HOST)
         vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
-    yield from join(vm, host)
+    yield from host.windows.through()
+    yield from wait_for_guest(vm, host)
+    host.windows.check()
     host.began_s.append(time.perf_counter())
     host.waits_for = ""
 
 
+def until_due(vm: Vm, host: Host, phase: Scheduled) -> Outcome:
+    """Wait until an operation is to begin; return by how much it is late then."""
+    if not phase.turn:
+        host.series_ns = vm.now
+        if phase.at is not None:
+            host.series_ns = host.clock_ns + round(phase.at)
+        elif phase.after is not None:
+            host.series_ns = host.ended_ns[phase.of] + round(phase.after)
+    due = host.series_ns + round(phase.turn * (phase.every or 0.0))
+    if due > vm.now:
+        yield vm.spend(due - vm.now)
+    return vm.now - due
+
+
 def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) -> Steps:
     """Let every vCPU run its program of this phase; wait for them unless told not to."""
-    yield from join(vm, host)  # a vCPU runs one program at a time
-    record = host.phases[-1]
-    record["stretch"] = [vm.counters(), vm.counters()]  # when the guest begins, when it is over
+    yield from wait_for_guest(vm, host)  # a vCPU runs one program at a time
+    host.clock_ns = vm.now
+    host.windows.happens("start", titles(phase))
     recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
+    stretch = host.stretches[number] = host.windows.guest_begins(recorder, titles(phase))
+    host.goes_on = phase.repeat or isinstance(phase, Run)
     if isinstance(phase, Run) and number == vm.plan.driver.measured:
         recorder.touched = np.zeros(vm.plan.pages, np.uint8)
     for v in vm.vcpus:
         v.recorder = recorder
         if isinstance(phase, WritePageTable):
             soft = soft_vcpu(vm, v, number, phase, host.phases[-1])
-            process = vm.env.process(soft)
+            run_on(vm, host, kind, v, vm.env.process(soft), stretch)
         else:
-            more = laps(vm, v, number, lambda: not host.joining) if phase.repeat else ()
+            more = laps(vm, v, number, lambda: goes_on(host, phase))
             process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
-        process.callbacks.append(lambda _: over(vm, record))
-        run_on(vm, host, kind, v, process)
+            run_on(vm, host, kind, v, process, stretch)
     if not phase.background:
         yield from join(vm, host)
 
 
-def over(vm: Vm, record: dict[str, Any]) -> None:
-    """A vCPU has come to its end: what is counted so far belongs to the guest's stretch."""
-    record["stretch"][1] = vm.counters()
+def goes_on(host: Host, phase: GuestPhase) -> bool:
+    """Tell whether a vCPU that is through with its program begins another lap."""
+    windows = phase.background and isinstance(phase, Run) and host.windows.pending()
+    return not host.joining and (phase.repeat or windows)
 
 
-def run_on(vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process) -> None:
+def run_on(
+    vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process, stretch: Stretch
+) -> None:
     """Note the process that a vCPU goes through, and let the host interfere with it."""
     v.process = process
     host.running.append(process)
+    host.windows.runs(process, stretch)
     for source in range(len(vm.plan.interference)):
         kind.interfere(vm, v, source)
 
 
 def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Steps:
     """Let every vCPU run its workload lap after lap beside the migration thread."""
-    yield from join(vm, host)
+    yield from wait_for_guest(vm, host)
+    host.clock_ns = vm.now
+    host.windows.happens("start", titles(phase))
     recorder, record = PhaseRecorder(vm.plan.slot.npages), host.phases[-1]
     host.recorder[number] = recorder
+    stretch = host.stretches[number] = host.windows.guest_begins(recorder, set())
+    host.goes_on = False
     migration = Migration(vm, host, number, phase)
     for v in migration.vcpus:
         v.recorder = recorder
         more = laps(vm, v, number, lambda: migration.active)
         process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
-        run_on(vm, host, kind, v, process)
+        run_on(vm, host, kind, v, process, stretch)
     start_port_io(vm, migration)
     yield from migration.thread()
     yield from join(vm, host)
+    if not migration.vcpus:
+        host.windows.end(stretch)
+    host.windows.happens("end", titles(phase))
     vm.vmm = vm.unsent = None
     for v in vm.vcpus:
         v.queued_work.clear()
@@ -128,6 +168,17 @@ def start_port_io(vm: Vm, migration: Migration) -> None:
         vm.env.process(port_io(vm, v, gaps, lambda: migration.active))
 
 
+def wait_for_guest(vm: Vm, host: Host) -> Steps:
+    """Join a guest in the background: once the windows that have begun have ended, it ends too."""
+    if host.windows.guests:
+        yield from host.windows.through()
+    if host.goes_on and host.windows.parted:
+        for v in vm.vcpus:
+            if v.process is not None and v.process.is_alive:
+                v.stop(vm.now)
+    yield from join(vm, host)
+
+
 def join(vm: Vm, host: Host) -> Steps:
     """Wait until no vCPU is running a program; who repeats one ends with this lap."""
     host.joining = True
@@ -141,7 +192,7 @@ def join(vm: Vm, host: Host) -> Steps:
 def wait(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
     """Join the vCPUs that run in the background."""
     del phase, record
-    yield from join(vm, host)
+    yield from wait_for_guest(vm, host)
 
 
 def sleep(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
@@ -156,9 +207,13 @@ def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
     after = [record["before"] for record in host.phases[1:]] + [vm.counters()]
     traces = []
     for number, (record, end) in enumerate(zip(host.phases, after, strict=True)):
-        before, end = record.pop("stretch", (record.pop("before"), end))
+        before, stretch = record.pop("before"), host.stretches.get(number)
+        if stretch is not None and record["do"] != "migrate":  # what the guest met, however long
+            before, end = stretch.counters, stretch.after  # the host went on meanwhile
         recorder = host.recorder.get(number)
-        facts: dict[str, Any] = {} if recorder is None else recorder.facts()
+        facts: dict[str, Any] = {}
+        if recorder is not None:
+            facts = together(recorder.parts()).facts() | host.stretches[number].facts()
         counters = record.pop("soft_counters", {}) | {n: end[n] - before[n] for n in end}
         traces.append(PhaseTrace(**record, guest=recorder is not None, counters=counters, **facts))
     return tuple(traces)

@@ -119,6 +119,11 @@ class Simulation:
             counters=vm.counters(),
             lock=vm.lock.stats(vm.waits_for_lock()),
             fingerprint=vm.fingerprint.digest(),
+            windows=host.windows.traces(),
+            window=plan.driver.window,
+            operations=tuple(host.windows.operations),
+            logs=plan.policy.tracks,
+            vcpus=plan.vcpus,
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
+from mmusim.comparison.exposure import no_verdict
 from mmusim.comparison.pairing import MIN_SEEDS, UnlikeRunsError, on_shared_seeds
 from mmusim.comparison.undecided import undecided
 from mmusim.config.experiment import Experiment
@@ -35,7 +36,8 @@ from mmusim.experiment.stopping import asked_for, current_analysis, fixed
 from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
-from mmusim.vocabulary.metrics import USUAL
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metrics import USUAL, Scope
 
 
 def run_experiment(
@@ -235,14 +237,29 @@ def _comparisons(
 
 
 def _as_families(results: Sequence[SettingResult]) -> list[SettingResult]:
-    """Correct the comparisons of each metric, over all settings and policies, as a family."""
+    """Correct the comparisons of each metric, over all settings and policies, as a family.
+
+    Of what the guest noticed there is no outcome where a policy never met the log.
+    """
     after = {
         metric: iter(corrected([made for r in results for made in r.comparisons.get(metric, ())]))
         for metric in dict.fromkeys(name for r in results for name in r.comparisons)
     }
+
+    def told(result: SettingResult, made: Comparison) -> Comparison:
+        of_the_guest = METRICS[made.metric].scope is Scope.PHASE
+        sides = made.baseline, made.candidate
+        why = no_verdict(result.runs, *sides) if of_the_guest else ""
+        return (
+            replace(made, answer=replace(made.answer, outcome="unknown", why=why)) if why else made
+        )
+
     return [
         replace(
-            r, comparisons={m: [next(after[m]) for _ in made] for m, made in r.comparisons.items()}
+            r,
+            comparisons={
+                m: [told(r, next(after[m])) for _ in made] for m, made in r.comparisons.items()
+            },
         )
         for r in results
     ]
@@ -257,7 +274,9 @@ def _verdicts(
         for r in about:
             compared = r.compared
             runs = [run for side in claim.sides for run in compared[side]]
-            few = least_known(runs, claim.metric)
+            of_the_guest = METRICS[claim.metric].scope is Scope.PHASE
+            unmet = no_verdict(compared, *claim.sides) if of_the_guest else ""
+            few = least_known(runs, claim.metric) or unmet
             if few:
                 verdicts.append(undecided(claim, r.setting, few, len(r.look.seeds)))
                 continue

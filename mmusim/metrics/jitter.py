@@ -17,6 +17,8 @@ Values = dict[str, float]
 
 WAITS: Final = ("mmu_lock_wait", "slots_lock_wait", "srcu_wait")
 """Parts of log operations that are waits and not work."""
+GRACE: Final = ("c_srcu", "srcu_wait")
+"""Parts of log operations that are SRCU grace periods, drawn or waited for."""
 
 
 def latencies(times: Histogram, of: str) -> Values:
@@ -48,6 +50,8 @@ def lost(phase: PhaseTrace) -> Values:
       [t, t + W] within the time of the vCPU of 1 - lost(t, W) / W, with lost(t, W) the time of
       stalls in the window. Idle time is not lost: the guest could have used it. A window that no
       vCPU ran for has no value.
+    * ``lost_share``: lost_time over the time of the vCPUs; ``worst_lost_share_W``: 1 -
+      worst_utilisation_W. Where a utilisation is near 0, their ratios still mean something.
     """
     values: Values = {
         "lost_time": sum(phase.ledger.get(cause, 0) for cause in LOST_CAUSES),
@@ -58,6 +62,9 @@ def lost(phase: PhaseTrace) -> Values:
     for window, ns in WINDOWS.items():
         if ns in phase.worst_loss:
             values[f"worst_utilisation_{window}"] = 1 - phase.worst_loss[ns] / ns
+            values[f"worst_lost_share_{window}"] = phase.worst_loss[ns] / ns
+    if phase.vcpu_ns:
+        values["lost_share"] = values["lost_time"] / phase.vcpu_ns
     return values
 
 

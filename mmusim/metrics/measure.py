@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.settings import Setting
 from mmusim.metrics import jitter
+from mmusim.metrics.exposure import Exposure, exposures, to_plain
 from mmusim.policies import Reporting
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Trace
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
@@ -35,6 +36,10 @@ class Metrics:
     story: tuple[str, ...] = ()  # of these: what happened, line by line
     rounds: tuple[Round, ...] = ()  # of a migration
     requests: Histogram | None = None  # latencies of requests, where the workload has them
+    windows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Values of each window, where the driver has some."""
+    exposures: Mapping[str, Exposure] = field(default_factory=dict)
+    """What each window met, and under "" what is measured."""
 
 
 def measure(trace: Trace) -> Metrics:
@@ -45,33 +50,30 @@ def measure(trace: Trace) -> Metrics:
     nanosecond. A run lacks metrics of what it does not have: a run without a migration has no
     downtime. See :data:`mmusim.vocabulary.METRICS`.
     """
-    phase = trace.phases[trace.measured]
-    latency = Histogram()
-    latency.merge(phase.reads)
-    latency.merge(phase.writes)
+    phase = trace.compared
+    latency = _all_accesses(phase)
     values: dict[str, float] = {
-        "phase_time": max(phase.end_ns, phase.guest_end_ns) - phase.start_ns,
-        "faults": phase.counters["pf_taken"],
         "reported_dirty": sum(p.dirty or 0 for p in trace.phases),
         "false_dirty": sum(p.false_dirty or 0 for p in trace.phases),
         "protect_time": sum(sum(p.spent.values()) for p in trace.phases),
+        "protect_time_without_grace": sum(map(_without_grace, trace.phases)),
     }
-    values |= {"read_count": phase.reads.count, "write_count": phase.writes.count}
     values |= _grace(trace)
-    values |= jitter.latencies(latency, "latency")
-    values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")
-    values |= jitter.lost(phase) | jitter.moved_work(trace) | jitter.lock(trace.lock, trace.end_ns)
-    if phase.requests.count:
-        values |= jitter.latencies(phase.requests, "request")
-        values["request_count"] = phase.requests.count
+    values |= _of_guest(phase, latency)
+    values |= jitter.moved_work(trace) | jitter.lock(trace.lock, trace.end_ns)
     for metric, operations in _OPERATIONS.items():
         own = [p.end_ns - p.start_ns for p in trace.phases if p.do in operations]
         if own:
             values[metric] = sum(own)
+    enabling = [_without_grace(p) for p in trace.phases if p.do == "enable-logging"]
+    if enabling:
+        values["enable_time_without_grace"] = sum(enabling)
     if phase.read_before_drop:
         values["fault_free_pages"] = sum(phase.read_before_drop) / len(phase.read_before_drop)
-    if phase.migration is not None:
-        values |= _migration(phase, phase.migration)
+    migrations = [p for p in trace.phases if p.migration is not None]
+    ends = migrations[-1] if phase.do == "window" and migrations else phase
+    if ends.migration is not None:
+        values |= _migration(ends, ends.migration)
     elif phase.outcome:
         done = phase.outcome == "progress"
         values |= {"laps": phase.counters["laps"], "progress": float(done)}
@@ -85,10 +87,12 @@ def measure(trace: Trace) -> Metrics:
         operation_times=_operation_times(trace),
         latency=latency,
         fingerprint=trace.fingerprint,
-        outcome=phase.outcome,
-        story=phase.story,
-        rounds=() if phase.migration is None else phase.migration.rounds,
+        outcome=ends.outcome,
+        story=ends.story,
+        rounds=() if ends.migration is None else ends.migration.rounds,
         requests=phase.requests if phase.requests.count else None,
+        windows={w.name: _of_guest(w, _all_accesses(w)) for w in trace.windows},
+        exposures=exposures(trace),
     )
 
 
@@ -105,6 +109,35 @@ def _grace(trace: Trace) -> dict[str, float]:
         "grace_time": sum(p.spent["c_srcu"] for p in with_grace),
         "grace_periods": sum(GRACE_PERIODS[p.do] for p in with_grace),
     }
+
+
+def _without_grace(phase: PhaseTrace) -> int:
+    return sum(ns for line, ns in phase.spent.items() if line not in jitter.GRACE)
+
+
+def _all_accesses(phase: PhaseTrace) -> Histogram:
+    """Return the latencies of all accesses of a phase or window."""
+    latency = Histogram()
+    latency.merge(phase.reads)
+    latency.merge(phase.writes)
+    return latency
+
+
+def _of_guest(phase: PhaseTrace, latency: Histogram) -> dict[str, float]:
+    """Return what the guest noticed in a phase or window."""
+    values: dict[str, float] = {
+        "phase_time": max(phase.end_ns, phase.guest_end_ns) - phase.start_ns,
+        "faults": phase.counters["pf_taken"],
+        "read_count": phase.reads.count,
+        "write_count": phase.writes.count,
+    }
+    values |= jitter.latencies(latency, "latency")
+    values |= jitter.latencies(phase.reads, "read") | jitter.latencies(phase.writes, "write")
+    values |= jitter.lost(phase)
+    if phase.requests.count:
+        values |= jitter.latencies(phase.requests, "request")
+        values["request_count"] = phase.requests.count
+    return values
 
 
 def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
@@ -180,6 +213,8 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
         "outcome": metrics.outcome,
         "story": metrics.story,
         "rounds": metrics.rounds,
+        "windows": {name: dict(values) for name, values in metrics.windows.items()},
+        "exposures": {name: to_plain(one) for name, one in metrics.exposures.items()},
     } | ({} if metrics.requests is None else {"requests": metrics.requests.sparse()})
 
 
@@ -197,4 +232,6 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         story=tuple(record["story"]),
         rounds=tuple(Round(*row) for row in record["rounds"]),
         requests=Histogram.from_sparse(record["requests"]) if "requests" in record else None,
+        windows=record.get("windows", {}),
+        exposures={name: Exposure(**one) for name, one in record.get("exposures", {}).items()},
     )

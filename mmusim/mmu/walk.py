@@ -92,6 +92,14 @@ def present(entries: Bytes) -> int:
     return int(np.count_nonzero(entries & PRESENT))
 
 
+def mapped_pages(t: PageTable, slot: MemSlot) -> int:
+    """Count the pages of the slot that a leaf of any size maps."""
+    page, reach = t.page[slot.pages] & PRESENT, reachable_pages(t, slot)
+    small = int(np.count_nonzero(page if reach is None else page[reach[: len(page)]]))
+    large = present(t.region[slot.regions]) * PAGES_PER_REGION
+    return min(slot.npages, small + large + present(t.giant[slot.giants]) * PAGES_PER_REGION**2)
+
+
 def split_slot(t: PageTable, slot: MemSlot, gfns: Gfns | None = None) -> tuple[int, int]:
     """Split the large leaves of the slot, or those over `gfns`, down to 4 KiB.
 

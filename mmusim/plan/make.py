@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
 from mmusim.config.cost import distribution
@@ -102,8 +104,13 @@ class Plan:
             return uniforms(self.draws.key(f"{purpose}{name}", cpu), first, count)
 
         think = distribution(spec.think)
+        accesses = pattern.accesses(base_gfn, pages, numbers)
+        common = self._common(phase)
+        if common:  # the first pages are those of all; a vCPU's own lie behind them
+            own = np.where(accesses.gfn - base_gfn < common, 0, cpu * (pages - common))
+            accesses = accesses._replace(gfn=accesses.gfn + own)
         return Program(
-            pattern.accesses(base_gfn, pages, numbers),
+            accesses,
             first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
         )
@@ -113,7 +120,20 @@ class Plan:
         spec = self.driver.phases[phase]
         if isinstance(spec, Touch) and spec.overlap:
             return self.slot.base_gfn, self.slot.npages
+        common = self._common(phase)
+        if common:
+            share = (self.slot.npages - common) // self.vcpus
+            return self.slot.base_gfn, common + share
         return self.slot.part(cpu, self.vcpus)
+
+    def overlaps(self, phase: int) -> bool:
+        """Tell whether vCPUs touch the same pages in a phase."""
+        spec = self.driver.phases[phase]
+        return getattr(spec, "overlap", False) or self._common(phase) > 0
+
+    def _common(self, phase: int) -> int:
+        """How many pages all vCPUs share in a phase, apart from passes that overlap."""
+        return round(getattr(self.driver.phases[phase], "shared", 0.0) * self.slot.npages)
 
     def accesses(self) -> int | None:
         """Return the number of accesses of all vCPUs; None if the number of laps is unknown."""
@@ -144,7 +164,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         chosen = e.chosen(policy)
     except MisfitError as misfit:
         raise misfit.complaint(e.id) from None
-    driver = e.driver.script(chosen.choices.reporting)
+    driver = e.driver.script(chosen.choices.reporting).in_turns()
     rings = chosen.choices.reporting is Reporting.DIRTY_RING
     pages = e.vm.memory // PAGE
     least = MemSlot(0, pages).part(e.vm.vcpus - 1, e.vm.vcpus)[1]

@@ -9,6 +9,7 @@ from typing import Any, Final
 from mmusim.analysis.answers import compared
 from mmusim.base.units import show_ns, show_number
 from mmusim.comparison.compare import Comparison
+from mmusim.experiment.exposure import refusal
 from mmusim.experiment.run import Outcome
 from mmusim.stats import Interval
 from mmusim.vocabulary import METRICS
@@ -31,6 +32,16 @@ def answers(outcome: Outcome) -> list[str]:
     metric = outcome.experiment.answer_by
     by_setting = compared(outcome, metric)
     found = [(name, c) for name, rows in by_setting.items() for c in rows]
+    refused = [
+        f"{where + ': ' if where else ''}There is no verdict on {c.candidate}: {why}"
+        for where, c in found
+        if (why := _refusal(outcome, where, c.candidate))
+    ]
+    found = [(name, c) for name, c in found if not _refusal(outcome, name, c.candidate)]
+    if refused:
+        few = refused[:MOST_SENTENCES]
+        more = [f"Nor in {len(refused) - len(few)} more comparisons"] if few != refused else []
+        return [*few, *more, *(_sentence(name, c) for name, c in found[:MOST_SENTENCES])]
     if not found:
         return [f"No setting has runs that all have {metric}"] if outcome.settings else []
     caveats = [c.caveat for _, c in found if c.caveat]
@@ -43,6 +54,12 @@ def answers(outcome: Outcome) -> list[str]:
     if len(found) <= MOST_SENTENCES:
         return [*summaries[:1], *(_sentence(name, c) for name, c in found), *marks]
     return [*summaries, *marks]
+
+
+def _refusal(outcome: Outcome, name: str, candidate: str) -> str:
+    """Say why there is no verdict on a policy in the setting of that name; empty: there is one."""
+    result = next(r for r in outcome.settings if (r.setting.name or "") == name)
+    return refusal(result, candidate)
 
 
 def _sentence(name: str, c: Comparison) -> str:

@@ -1,4 +1,4 @@
-"""Warm-up of a steady-state series: MSER-5 says how much of its beginning to leave out."""
+"""Warm-up of a steady-state series: MSER-5 decides how much of the beginning to leave out."""
 
 from __future__ import annotations
 
@@ -25,24 +25,19 @@ class SteadyState:
 def mser5(series: ArrayLike) -> SteadyState:
     """Find the warm-up by the marginal standard error rule, on batches of five (White 1997).
 
-    Of the means z of consecutive batches of 5, the first d are left out, where d minimises
-    sum((z_j - mean)^2) / (n - d)^2 over the batches that are left: the squared standard error of
-    their mean. Leaving out a biased beginning makes it smaller, leaving out good data larger.
+    Let z be the means of consecutive batches of 5. The rule leaves out the first d, where d
+    minimises sum((z_j - mean)^2) / (n - d)^2 over the remaining batches: the squared standard error
+    of their mean. Leaving out a biased beginning makes it smaller, leaving out good data makes it
+    larger.
 
-    For one run that goes on in a steady state: laps, rounds or windows of equal length. Runs that
+    The rule is for one run in a steady state: laps, rounds or windows of equal length. Runs that
     begin and end (a pass over memory, a migration) have no steady state, and their beginning is
-    what one asks about.
+    what the question asks about.
 
     Parameters
     ----------
     series : array_like, shape (values,)
-        In the order of time, in any unit. What does not fill a batch at the end is left out.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than 10 batches, or the minimum lies in the second half: then the
-        series has not settled, and nothing in it can be taken for the steady state.
+        In the order of time, in any unit. An incomplete batch at the end is left out.
     """
     x = np.asarray(series, float)
     if x.ndim != 1 or len(x) < BATCH * LEAST_BATCHES:

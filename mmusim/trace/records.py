@@ -65,9 +65,22 @@ class MigrationTrace:
         return (*lines, end + downtime)
 
 
+class Operation(NamedTuple):
+    """A log operation on the slot, in a phase of its own or as a part of a migration."""
+
+    do: str
+    name: str
+    start_ns: int
+    end_ns: int
+    late_ns: int  # behind its schedule, when it began
+    armed: int  # pages whose next write is noticed because of it
+    dirty: int  # pages that it reported, and
+    false_dirty: int  # of these, not written since they were last copied
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseTrace:
-    """One phase of the driver."""
+    """One phase of the driver, or a window of the run that is measured (`do` is "window")."""
 
     do: str
     name: str
@@ -92,6 +105,9 @@ class PhaseTrace:
     worst_loss: Mapping[int, int] = field(default_factory=dict)
     """Window in ns -> most ns that a vCPU lost within any window of that length; a window that no
     vCPU ran for is missing (:mod:`mmusim.trace.stall_windows`)."""
+    late_ns: int = 0  # scheduled operations: how long after its time it began
+    lock_busy_ns: int = 0  # of guest phases and windows: mmu_lock was held exclusively or handed on
+    leftover_faults: int = 0  # of the same: faults on what operations before it had left behind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +167,18 @@ class Trace:
     counters: Mapping[str, int]  # at the end
     lock: LockStats
     fingerprint: str  # hash of the trajectory: every fault, host operation and counter
+    windows: tuple[PhaseTrace, ...] = ()  # that are measured, in the order of the driver
+    window: str = ""  # the one that the experiment compares; empty: the measured phase
+    operations: tuple[Operation, ...] = ()  # log operations in the order of their ends
+    logs: bool = True  # the policy logs dirty pages
+    vcpus: int = 0
+
+    @property
+    def compared(self) -> PhaseTrace:
+        """The window or phase that the experiment compares."""
+        if self.window:
+            return next(window for window in self.windows if window.name == self.window)
+        return self.phases[self.measured]
 
 
 class Fingerprint:

@@ -32,11 +32,15 @@ class Stalls:
     windows.
     """
 
-    __slots__ = ("_begin", "_ends", "_seen", "_starts", "_waiting", "lengths", "worst")
+    __slots__ = ("_before", "_begin", "_ends", "_seen", "_starts", "_waiting", "lengths", "worst")
 
-    def __init__(self, begin_ns: int, lengths: Histogram) -> None:
-        """Begin at `begin_ns`. The length of each stall is added to `lengths`."""
+    def __init__(self, begin_ns: int, lengths: Histogram, before: Histogram | None = None) -> None:
+        """Begin at `begin_ns`. The length of each stall is added to `lengths`.
+
+        To `before`, if it began before that: then what lies behind is looked at here.
+        """
         self._begin = self._seen = begin_ns  # what ended up to _seen has been looked at
+        self._before = before
         self._waiting: list[int] = []  # start, end, start, end ... not yet looked at
         self._starts: Ints = np.zeros(0, np.int64)
         self._ends: Ints = np.zeros(0, np.int64)
@@ -46,6 +50,10 @@ class Stalls:
     def add(self, start_ns: int, end_ns: int) -> None:
         """Record a stall. It must not begin before the previous one ended."""
         if start_ns == end_ns:
+            return
+        if start_ns < self._begin and self._before is not None:
+            self._before.add([end_ns - start_ns])
+            self._part(self._begin, end_ns)
             return
         waiting = self._waiting
         waiting += (start_ns, end_ns)
@@ -60,14 +68,28 @@ class Stalls:
                 self._try(window, np.array([end_ns - window], np.int64))
         return self.worst
 
-    def _look(self, now: int) -> None:
+    def cut(self, now: int, open_since: int | None) -> Mapping[int, int]:
+        """Close as :meth:`close` does, where a stall may be open; its length is not added."""
+        if open_since is not None and open_since < now:
+            self._part(max(open_since, self._begin), now)
+        return self.close(now)
+
+    def _part(self, start_ns: int, end_ns: int) -> None:
+        """Look at a part of a stall; its length is not added."""
+        if start_ns < end_ns:
+            self._look(start_ns)
+            self._waiting += (start_ns, end_ns)
+            self._look(end_ns, adds=False)
+
+    def _look(self, now: int, adds: bool = True) -> None:
         """Look at every window that ends after those seen, up to `now`, and at an edge of a stall.
 
         No stall may be open, so that everything until `now` is known.
         """
         new = np.array(self._waiting, np.int64)
         self._waiting.clear()
-        self.lengths.add(new[1::2] - new[::2])
+        if adds:
+            self.lengths.add(new[1::2] - new[::2])
         self._starts = np.concatenate([self._starts, new[::2]])
         self._ends = np.concatenate([self._ends, new[1::2]])
         for window in WINDOWS:

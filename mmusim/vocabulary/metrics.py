@@ -114,6 +114,11 @@ _metric(
     "what the caller of an ioctl waits for", "B.0, G.1",
 )  # fmt: skip
 _metric(
+    "protect_time_without_grace enable_time_without_grace", "ns", _LOWER, _RUN,
+    "protect_time and enable_time without SRCU grace periods (`c_srcu`, `srcu_wait`)",
+    "what the host needs, without the draw that makes up most of its variance", "B.0, H.3",
+)  # fmt: skip
+_metric(
     "fault_free_pages", "pages", _HIGHER, _PHASE,
     "mean over dropped large sptes of the distinct pages that were read without a fault before the "
     "first write dropped the spte",
@@ -182,6 +187,10 @@ _metric(
 _distribution("read", "as latency, of reads", "who pays for dropped large sptes", _LATENCY)
 _distribution("write", "as latency, of writes", "who pays for tracking", _LATENCY)
 _metric("lost_time", "ns", _LOWER, _PHASE, "sum of the lost causes, all vCPUs", "how much is lost")
+_metric(
+    "lost_share", "", _LOWER, _PHASE, "lost_time / time of the vCPUs",
+    "what is lost of the guest's time; in the place of ratios of utilisations near 0",
+)  # fmt: skip
 _metric("stalls", "", _LOWER, _PHASE, "stretches outside the guest", "how often the guest stalls")
 _distribution(
     "stall", "length of a stretch outside the guest", "how long a stall is", STALL_STATISTICS
@@ -192,6 +201,11 @@ _metric(
     " ".join(f"worst_utilisation_{window}" for window in WINDOWS), "", _HIGHER, _PHASE,
     "min over vCPUs and all windows [t, t + W] of 1 - lost(t, W) / W",
     "how little a deadline of W can count on; exact over all positions of the window",
+)  # fmt: skip
+_metric(
+    " ".join(f"worst_lost_share_{window}" for window in WINDOWS), "", _LOWER, _PHASE,
+    "1 - worst_utilisation of the same window",
+    "how much of a deadline of W can be lost; its ratio is defined where all may be lost",
 )  # fmt: skip
 _metric(
     "fault_work", "ns", _LOWER, _RUN,

@@ -1,6 +1,6 @@
 """The reference pages of the vocabularies, in Markdown.
 
-``mmusim vocabulary --pages docs/reference`` writes them.
+``mmusim vocabulary --to docs/reference`` writes them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mmusim.vocabulary.metrics import METRICS, Metric, Scope
 from mmusim.vocabulary.terms import Better, Term, Vocabulary
 
 GENERATED: Final = (
-    "<!-- Generated from mmusim/vocabulary; print it with mmusim vocabulary --pages. -->"
+    "<!-- Generated from mmusim/vocabulary; print it with mmusim vocabulary --to FOLDER. -->"
 )
 
 VOCABULARIES: Final[Mapping[str, Vocabulary[Any]]] = {

@@ -14,8 +14,8 @@ from mmusim.workload.base import Accesses, Uniforms
 from mmusim.workload.uniform import PerPage, count_of
 
 
-class HotCold(Strict):
-    """Independent accesses. Reads and writes each have their own hot pages.
+class HotSets(Strict):
+    """Reads and writes each have hot pages of their own.
 
     The first H = `hot` N pages are hot for reads. As many are hot for writes; they begin at page (1
     - overlap) H, so the two sets share the part `overlap`. A read goes to its hot set with
@@ -25,12 +25,6 @@ class HotCold(Strict):
     reads and writes.
     """
 
-    pattern: Annotated[Literal["hot-cold"], shown("hot-cold")]
-    """Name of the access pattern."""
-    accesses_per_page: Annotated[PerPage, shown(4.0, "accesses per page")] = 4.0
-    """Number of accesses, as a multiple of the number of pages of the vCPU."""
-    writes: Annotated[Share, shown("20%")] = 0.2
-    """Share of the accesses that are writes."""
     hot: Annotated[Share, Field(gt=0), shown("10%")] = 0.1
     """Share of the pages that is hot for reads, and the same share for writes."""
     hot_reads: Annotated[Share, shown("90%")] = 0.9
@@ -49,25 +43,42 @@ class HotCold(Strict):
             )  # fmt: skip
         return self
 
-    def length(self, pages: int) -> int:
-        """Return accesses per page times pages."""
-        return count_of(self.accesses_per_page, pages)
-
     def hot_sets(self, pages: int) -> tuple[int, int]:
         """Return the size of each hot set, and the first page of that of writes."""
         size = min(pages, max(1, round(self.hot * pages)))
         return size, min(round((1 - self.overlap) * size), pages - size)
 
-    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
-        """Return independent accesses to the pages from `base_gfn`."""
-        count = self.length(pages)
-        write = uniforms("write?", 0, count) < self.writes
+    def touched(
+        self, write: NDArray[np.bool_], pages: int, uniforms: Uniforms
+    ) -> NDArray[np.int64]:
+        """Return which of the pages each access touches, from 0; `write` says which are writes."""
+        count = len(write)
         where = uniforms("where", 0, count)
         hot, written_from = self.hot_sets(pages)
         is_hot = uniforms("hot?", 0, count) < np.where(write, self.hot_writes, self.hot_reads)
         is_hot |= hot == pages
         start = np.where(write, written_from, 0)
-        return Accesses(base_gfn + _page(where, is_hot, start, hot, pages), write)
+        return _page(where, is_hot, start, hot, pages)
+
+
+class HotCold(HotSets):
+    """Independent accesses, most of them to hot pages."""
+
+    pattern: Annotated[Literal["hot-cold"], shown("hot-cold")]
+    """Name of the access pattern."""
+    accesses_per_page: Annotated[PerPage, shown(4.0, "accesses per page")] = 4.0
+    """Number of accesses, as a multiple of the number of pages of the vCPU."""
+    writes: Annotated[Share, shown("20%")] = 0.2
+    """Share of the accesses that are writes."""
+
+    def length(self, pages: int) -> int:
+        """Return accesses per page times pages."""
+        return count_of(self.accesses_per_page, pages)
+
+    def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
+        """Return independent accesses to the pages from `base_gfn`."""
+        write = uniforms("write?", 0, self.length(pages)) < self.writes
+        return Accesses(base_gfn + self.touched(write, pages, uniforms), write)
 
 
 def _page(

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Count, Share, Strict, Time, shown
 from mmusim.workload.base import Accesses, Requests, Uniforms
+from mmusim.workload.locality import Locality
 from mmusim.workload.zipf import Exponent, ranks
 
 MOST_BURSTS: Final = 10**7
@@ -51,11 +52,20 @@ class OpenLoopRequests(Strict):
     """Pages that a request touches, with one access each."""
     exponent: Annotated[Exponent, shown(0.99, "exponent")] = 0.0
     """Exponent of Zipf's law over the pages, with scattered ranks. 0 is uniform."""
+    locality: Annotated[Locality | None, shown({"kind": "hot-cold", "hot": "10%"})] = None
+    """Which pages the requests touch, by `kind`: `uniform`, `zipf`, `hot-cold` or `each-once`.
+    Without it, `exponent` decides.
+    """
     writes: Annotated[Share, shown("20%")] = 0.2
     """Share of the accesses that are writes."""
 
     @model_validator(mode="after")
     def _mean_is_possible(self) -> Self:
+        if self.locality is not None and self.exponent:
+            raise MisfitError(
+                "exponent", self.exponent, "and locality both say which pages are touched",
+                'drop it, or write locality = { kind = "zipf", exponent = ... }',
+            )  # fmt: skip
         if self.peak * self.in_bursts > 1:
             raise MisfitError(
                 "peak", self.peak,
@@ -78,12 +88,15 @@ class OpenLoopRequests(Strict):
     def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
         """Return the accesses of all requests, in the order of their arrivals."""
         count = self.length(pages)
-        page = ranks(uniforms("where", 0, count), pages, self.exponent)
-        if self.exponent:
-            page = np.argsort(uniforms("rank", 0, pages), kind="stable")[page]
+        write = uniforms("write?", 0, count) < self.writes
+        if self.locality is not None:
+            page = self.locality.touched(write, pages, uniforms)
+        else:
+            page = ranks(uniforms("where", 0, count), pages, self.exponent)
+            if self.exponent:
+                page = np.argsort(uniforms("rank", 0, pages), kind="stable")[page]
         due = np.repeat(self.arrivals_ns(uniforms), self.touches)
         last = np.arange(1, count + 1) % self.touches == 0
-        write = uniforms("write?", 0, count) < self.writes
         return Accesses(base_gfn + page, write, requests=Requests(due, last))
 
     def arrivals_ns(self, uniforms: Uniforms) -> NDArray[np.int64]:

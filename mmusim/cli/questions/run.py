@@ -65,12 +65,13 @@ def run(
 
 
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
+    from mmusim.experiment.exposure import warnings
     from mmusim.field.beside import assumptions, beside
     from mmusim.report import mean_ledger
     from mmusim.report.answers import answers
     from mmusim.report.outcome_table import answer_data, answer_rows, notes
 
-    ends, reported = _ends(outcome), beside(outcome)
+    ends, reported, warned = _ends(outcome), beside(outcome), warnings(outcome)
     hosts = any(v.over_hosts for v in outcome.verdicts)
     claims = [
         {
@@ -101,6 +102,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             failures=outcome.failures,
             report=written,
             reported=reported,
+            warnings=warned,
         )
         return
     table(f"Answer by {outcome.experiment.answer_by}", answer_rows(outcome), False, at_most=100)
@@ -113,6 +115,8 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         typer.echo(assumed)
     for failure in outcome.failures:
         typer.echo(f"failed: {failure}")
+    for warning in warned:
+        typer.echo(f"warning: {warning}")
     for answer in answers(outcome):
         typer.echo(f"{answer}.")
     if outcome.experiment.notes:

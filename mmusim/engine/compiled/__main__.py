@@ -1,4 +1,4 @@
-"""Compile the engine for this machine, unless that has been done: ``python -m``."""
+"""Compile the engine for this machine, unless it is compiled already: ``python -m``."""
 
 from mmusim.engine.choice import COMPILED, prepare
 

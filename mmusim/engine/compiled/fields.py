@@ -28,6 +28,8 @@ VCPU: Final = (
     "at", "waits", "program_no", "alive",
     "in_guest", "left_ns", "accesses", "flush_requested", "handling", "graces", "queued_work",
     "stolen_ns", "recorder", "started_ns", "length",
+    # What is booked: up to when, the last two bookings, and how many recorders time is owed to.
+    "booked_ns", "last_cause", "last_ns", "cause_before", "owed_n",
     # Kicks: numbers of those sent and answered; whom the answer is for, if that is Python.
     "kick_sent", "kick_answered", "ack_slot", "ack_for",
     # How often it has paid for what is counted.
@@ -79,6 +81,8 @@ ARRAYS: Final = {
     "handoff": ("int64", 1),  # (waiters + 1,) ns
     # Books.
     "ledger": ("int64", 2),  # (books, causes)
+    "since": ("int64", 1),  # (recorders,) when each took over from the one before it; 0: the first
+    "owed": ("int64", 3),  # (vCPUs, edges, 2): a recorder, the time that it gets of what comes
     "bins": ("int64", 2),  # (histograms, bins)
     "exact": ("int64", 2),  # (histograms, 4): count, sum, least, most
     "prints": ("int64", 1),  # of the trajectory, not hashed yet

@@ -1,4 +1,4 @@
-"""How functions are compiled: no bounds checks unless asked for, no reference counts, cached."""
+"""How functions are compiled: no bounds checks unless requested, no reference counts, cached."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def entry(signature: str) -> Callable[[F], F]:
 
 
 def compile_all(module: ModuleType, *names: str, **others: Any) -> list[Any]:
-    """Compile functions of a module as they are; calls among them are compiled too.
+    """Compile functions of a module without a change, with the calls among them.
 
     `others` are functions of other modules that they call, already compiled.
     """

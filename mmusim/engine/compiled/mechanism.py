@@ -1,4 +1,4 @@
-"""Functions of :mod:`mmusim.mmu`, compiled as they are."""
+"""Functions of :mod:`mmusim.mmu`, compiled without a change."""
 
 from __future__ import annotations
 

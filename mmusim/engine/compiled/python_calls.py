@@ -12,7 +12,7 @@ from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import WAITS
 from mmusim.engine.compiled.fields import VCPU
 from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
-from mmusim.engine.compiled.vcpus import CompiledVcpu
+from mmusim.engine.compiled.vcpus import CompiledVcpu, known_windows
 from mmusim.engine.processes.guest_mode import ring_full
 from mmusim.engine.processes.page_fault import under
 from mmusim.engine.processes.user_space import to_user_space
@@ -20,7 +20,6 @@ from mmusim.engine.processes.vcpu import no_progress
 from mmusim.engine.state.vm import Steps
 from mmusim.engine.state.vmm import GuestGoneError
 from mmusim.mmu.slot import flushed
-from mmusim.trace.stall_windows import WINDOWS
 
 
 class PythonCalls:
@@ -116,8 +115,7 @@ class PythonCalls:
 
     def _program_ends(self, v: CompiledVcpu) -> int:
         vm = self._vm
-        row = self._memory["worst"][v.number].tolist()
-        worst = {window: lost for window, lost in zip(WINDOWS, row, strict=True) if lost >= 0}
+        worst = known_windows(self._memory["worst"][v.number])
         v.recorder.close_vcpu(worst, v.started_ns, vm.now)
         vm.fingerprint.add(vm.now, v.number, v.length)
         v.alive = False

@@ -14,6 +14,7 @@ from mmusim.base.histogram import BITS
 from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
 from mmusim.engine.compiled.jit import jit
 from mmusim.trace.stall_windows import WINDOWS
+from mmusim.vocabulary.causes import HITS, PML_LOG, WALK_4K
 
 _SHIFT: Final = 52 - BITS
 _BASE: Final = (1023 + BITS) << BITS
@@ -23,8 +24,70 @@ _LONGEST: Final = max(WINDOWS)
 
 @jit
 def book(s: Any, v: int, cause: int, ns: int) -> None:
-    """Book time of a vCPU."""
+    """Book time of a vCPU, as :meth:`mmusim.engine.state.virtual_cpu.Vcpu.book` does."""
     s.ledger[s.recorder[v], cause] += ns
+    s.booked_ns[v] += ns
+    s.cause_before[v] = s.last_cause[v]
+    s.last_cause[v], s.last_ns[v] = cause, ns
+    if s.owed_n[v]:
+        _pay_owed(s, v, cause, ns)
+
+
+@jit
+def _pay_owed(s: Any, v: int, cause: int, ns: int) -> None:
+    """Give those recorders their part that were in use before edges of windows."""
+    owed, n = s.owed[v], s.owed_n[v]
+    paid = 0
+    while paid < n and ns:
+        part = min(owed[paid, 1], ns)
+        s.ledger[s.recorder[v], cause] -= part
+        s.ledger[owed[paid, 0], cause] += part
+        owed[paid, 1] -= part
+        ns -= part
+        if owed[paid, 1]:
+            break
+        paid += 1
+    for i in range(paid, n):
+        owed[i - paid, 0], owed[i - paid, 1] = owed[i, 0], owed[i, 1]
+    s.owed_n[v] = n - paid
+
+
+@jit
+def recorder_at(s: Any, v: int, ns: int) -> int:
+    """Return the number of the recorder of what began at `ns` in a vCPU's phase."""
+    number = s.recorder[v]
+    while ns < s.since[number]:
+        number -= 1
+    return number
+
+
+@jit
+def histogram_of(recorder: int, histogram: int) -> int:
+    """Return the number of a histogram of a recorder."""
+    return LOCK_HISTOGRAMS + 4 * recorder + histogram
+
+
+@jit
+def part_with(s: Any, v: int, recorder: int, spent_ns: int, log: int, walk: int, hit: int) -> None:
+    """Give away what lies behind edges of windows of a run that `recorder` has whole.
+
+    See :meth:`mmusim.engine.state.phase_recorder.PhaseRecorder.part_with`.
+    """
+    owed, n = s.owed[v], s.owed_n[v]
+    due = spent_ns
+    for i in range(n):
+        due -= owed[i, 1]
+    to = s.recorder[v]
+    for i in range(n, 0, -1):
+        in_log = min(due, log)
+        in_walk = min(due - in_log, walk)
+        in_hit = min(due - in_log - in_walk, hit)
+        log, walk, hit = log - in_log, walk - in_walk, hit - in_hit
+        for cause, ns in ((PML_LOG, in_log), (WALK_4K, in_walk), (HITS, in_hit)):
+            s.ledger[recorder, cause] -= ns
+            s.ledger[to, cause] += ns
+        to, due = owed[i - 1, 0], owed[i - 1, 1]
+    s.owed_n[v] = 0
 
 
 @jit
@@ -51,12 +114,6 @@ def tally(s: Any, histogram: int, ns: int) -> None:
     """Add a time to a histogram."""
     s.bins[histogram, bin_of(ns)] += 1
     sum_up(s, histogram, 1, ns, ns, ns)
-
-
-@jit
-def of_books(s: Any, v: int, histogram: int) -> int:
-    """Return the number of a histogram of the phase that a vCPU is in."""
-    return LOCK_HISTOGRAMS + 4 * s.recorder[v] + histogram
 
 
 @jit
@@ -116,7 +173,23 @@ def stalled(s: Any, v: int, from_ns: int, to_ns: int) -> None:
     """A stall of a vCPU has ended."""
     if from_ns == to_ns:
         return
-    tally(s, of_books(s, v, STALLS), to_ns - from_ns)
+    tally(s, histogram_of(recorder_at(s, v, from_ns), STALLS), to_ns - from_ns)
+    if to_ns > s.stall_begin[v]:
+        _keep(s, v, max(from_ns, s.stall_begin[v]), to_ns)
+
+
+@jit
+def cut_stalls(s: Any, v: int) -> None:
+    """An edge of a window: look at the windows up to now; a stall may be open."""
+    since = max(s.left_ns[v], s.stall_begin[v])
+    if not s.in_guest[v] and since < s.now:
+        _keep(s, v, since, s.now)
+    last_window(s, v, s.now)
+
+
+@jit
+def _keep(s: Any, v: int, from_ns: int, to_ns: int) -> None:
+    """Keep a stall for the windows that end behind it."""
     n = s.stall_n[v]
     before = 0
     if n:

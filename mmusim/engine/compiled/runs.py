@@ -7,26 +7,20 @@ from typing import Any
 from mmusim.engine.compiled.chance import cost, drawn, hit_ns, of_shape, walk_ns
 from mmusim.engine.compiled.fields import (
     C_PML_LOG,
-    READS,
-    REQUESTS,
     T_HIT,
     T_THINK,
     T_WALK,
     T_WRITE,
-    WRITES,
 )
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
-from mmusim.engine.compiled.peek import peek_bool, peek_long, peek_word
+from mmusim.engine.compiled.peek import peek_long, peek_word
 from mmusim.engine.compiled.places import FINISHING, TOUCHING
-from mmusim.engine.compiled.recording import bin_of, book, of_books, sum_up, tally
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import STALE
-from mmusim.vocabulary.causes import HITS, IDLE, PML_LOG, THINK, WALK_4K
 
 WRITE_BIT = 31
 GFN = (1 << WRITE_BIT) - 1
-NEVER_NS = 1 << 62  # ns
 
 
 @jit
@@ -174,7 +168,7 @@ def cut(s: Any, v: int, offset: int) -> tuple[int, int]:
 
 
 @jit
-def _log(s: Any, v: int, gfn: int) -> None:
+def log_write(s: Any, v: int, gfn: int) -> None:
     """The processor sets D, and logs the page."""
     if set_dirty(s, gfn) and s.pml and s.tracked:
         s.buffered[v, s.pml_n[v]] = gfn
@@ -195,93 +189,8 @@ def settle(s: Any) -> None:
             if code >> WRITE_BIT:
                 s.page[code & GFN] |= STALE
                 if s.logs[v, i] >= 0:
-                    _log(s, v, code & GFN)
+                    log_write(s, v, code & GFN)
             if touched:
                 s.touched[code & GFN] = 1
             i += 1
         s.marked[v] = i
-
-
-@jit
-def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
-    """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
-    ended = s.ends[v, done - 1] if done else 0
-    think, idle = spent_ns - ended, 0
-    if think:
-        idle = min(s.idles[v, done], think)
-        think -= idle
-    if done == 0:
-        book(s, v, IDLE, idle)
-        book(s, v, THINK, think)
-        s.think_left[v] -= think
-        return
-    busy = _commit_accesses(s, v, done, start_ns)
-    if s.due[v]:
-        idle += _commit_requests(s, v, done, start_ns)
-    book(s, v, IDLE, idle)
-    book(s, v, THINK, spent_ns - busy - idle)
-    s.k[v] += done
-    s.accesses[v] += done
-    if has_lead(s, v):
-        s.think_left[v] = think_before(s, v, s.k[v]) - think
-
-
-@jit
-def _commit_accesses(s: Any, v: int, done: int, start_ns: int) -> int:
-    """Book and mark the accesses; return the time spent in them."""
-    k, hits, walks, page = s.k[v], s.hits[v], s.walks[v], s.page
-    code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
-    read_bins = s.bins[of_books(s, v, READS)]
-    write_bins = s.bins[of_books(s, v, WRITES)]
-    marked = s.marked[v]
-    marks = len(s.touched) > 0 and s.recorder[v] == s.measured_books
-    logs = s.logs[v]
-    first = hits[0] + walks[0] + max(logs[0], 0)
-    if s.began[v] >= 0:
-        first = start_ns + s.ends[v, 0] - s.began[v]
-        s.began[v] = -1
-    hit_sum = walk_sum = log_sum = reads = read_sum = write_sum = read_most = write_most = 0
-    read_least = write_least = NEVER_NS
-    for i in range(done):
-        code = peek_word(code_at, k + i) if code_at else (sequential + k + i) | writes
-        gfn, hit, walk = code & GFN, hits[i], walks[i]
-        hit_sum += hit
-        walk_sum += walk
-        latency = hit + walk if i else first
-        if code >> WRITE_BIT:
-            if logs[i] >= 0:
-                log_sum += logs[i]
-                latency += logs[i] if i else 0
-                if i >= marked:
-                    _log(s, v, gfn)
-            if i >= marked:
-                page[gfn] |= STALE
-            write_bins[bin_of(latency)] += 1
-            write_sum += latency
-            write_least, write_most = min(write_least, latency), max(write_most, latency)
-        else:
-            reads += 1
-            read_bins[bin_of(latency)] += 1
-            read_sum += latency
-            read_least, read_most = min(read_least, latency), max(read_most, latency)
-        if marks and i >= marked:
-            s.touched[gfn] = 1
-    sum_up(s, of_books(s, v, READS), reads, read_sum, read_least, read_most)
-    sum_up(s, of_books(s, v, WRITES), done - reads, write_sum, write_least, write_most)
-    book(s, v, HITS, hit_sum)
-    book(s, v, WALK_4K, walk_sum)
-    book(s, v, PML_LOG, log_sum)
-    return hit_sum + walk_sum + log_sum
-
-
-@jit
-def _commit_requests(s: Any, v: int, done: int, start_ns: int) -> int:
-    """Book the requests that were completed; return how long was waited for them."""
-    idle = 0
-    for i in range(done):
-        idle += s.idles[v, i]
-        k = s.k[v] + i
-        if peek_bool(s.last[v], k):
-            latency = start_ns + s.ends[v, i] - peek_long(s.due[v], k)
-            tally(s, of_books(s, v, REQUESTS), latency)
-    return idle

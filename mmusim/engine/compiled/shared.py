@@ -229,6 +229,15 @@ class CompiledLock:
             raise RuntimeError(f"actor {who} releases {self.name}, which {held_by} holds")
         call(self._address, RELEASE, who, 0, 0)
 
+    def busy_ns(self) -> int:
+        """Return how long nobody else could have it by now: held exclusively, or handed on."""
+        held = int(self.memory["exact"][HOLDS_EXCLUSIVE, 1]) + self.handoff_ns
+        if self.holders and not self.memory.get("read"):
+            rows = self.memory["holders"]
+            got = int(rows[np.flatnonzero(rows[:, 0])[0], 2])
+            held += self.memory.get("now") - got
+        return int(held)
+
     def count_readers(self) -> int:
         """Change the reader count; return for how long its cache line makes the caller wait."""
         return int(call(self._address, COUNT_READERS, 0, 0, 0))

@@ -6,13 +6,14 @@ from typing import Any
 
 from mmusim.engine.compiled import guest_mode, kicks, mapping, page_fault, places
 from mmusim.engine.compiled.chance import cost
+from mmusim.engine.compiled.commits import commit
 from mmusim.engine.compiled.events import wait, wait_in_guest
 from mmusim.engine.compiled.fields import T_PASS
 from mmusim.engine.compiled.guest_mode import answer_kick, drain_pml, enter_guest, left_guest
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import permits
 from mmusim.engine.compiled.recording import book, last_window, note, stalled
-from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, commit, cut, plan, plan_logged
+from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, cut, plan, plan_logged
 from mmusim.engine.processes.page_fault import LOST_RACE
 from mmusim.engine.processes.vcpu import PATIENCE
 from mmusim.mmu.dirty_ring import PML_ENTRIES
@@ -22,11 +23,13 @@ from mmusim.vocabulary.causes import PASS
 @jit
 def start(s: Any, v: int) -> int:
     """Begin a program, in the host."""
-    s.started_ns[v] = s.stall_begin[v] = s.stall_seen[v] = s.left_ns[v] = s.now
+    s.started_ns[v] = s.stall_begin[v] = s.stall_seen[v] = s.booked_ns[v] = s.now
+    s.owed_n[v] = 0
     s.stall_n[v] = s.stall_kept[v] = 0
     for w in range(s.worst.shape[1]):
         s.worst[v, w] = -1
     ns = cost(s, v, T_PASS, s.first[v] + s.k[v])
+    s.left_ns[v] = s.now + ns  # it is no stall
     if ns:
         book(s, v, PASS, ns)
         return wait(s, v, ns, places.PASSED)
@@ -36,7 +39,6 @@ def start(s: Any, v: int) -> int:
 @jit
 def passed(s: Any, v: int) -> int:
     """Enter for the first time."""
-    s.left_ns[v] = s.now
     return enter_guest(s, v, 0, PASS, s.first[v] + s.k[v], places.LOOKS)
 
 

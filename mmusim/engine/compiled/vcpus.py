@@ -11,7 +11,7 @@ import simpy
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import T_THINK, VCPU
-from mmusim.engine.compiled.loop import PUSH, call
+from mmusim.engine.compiled.loop import BOOK, CUT_STALLS, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
 from mmusim.engine.compiled.shapes import Shapes
@@ -20,6 +20,7 @@ from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb import WorkingSet
 from mmusim.engine.state.vm import Vcpu
 from mmusim.plan.make import Plan, Program
+from mmusim.trace.stall_windows import WINDOWS
 
 
 class VmOfVcpus(Protocol):
@@ -70,6 +71,7 @@ class CompiledVcpu(Vcpu):
     length = field("length")
     alive = field("alive", bool)
     program_no = field("program_no")
+    booked_ns = field("booked_ns")
 
     def __init__(self, vm: VmOfVcpus, plan: Plan, number: int) -> None:
         """Start in user space, with nothing in the TLB."""
@@ -170,6 +172,56 @@ class CompiledVcpu(Vcpu):
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)
 
+    def book(self, cause: int, ns: int) -> None:
+        """Book the time that follows what is booked, under one cause."""
+        call(self.of.memory.address, BOOK, self.number, cause, ns)
+
+    def change_recorder(self, recorder: PhaseRecorder, now: int) -> None:
+        """Write into another recorder from now on."""
+        memory, row = self.of.memory, self.row
+        before, number = self.recorder, int(row[_FIELD["recorder"]])
+        self.recorder = recorder
+        if self.at == places.START:
+            return
+        call(memory.address, CUT_STALLS, self.number, 0, 0)
+        worst = memory["worst"][self.number]
+        before.close_vcpu(known_windows(worst), self.started_ns, now)
+        worst[:] = -1
+        for name, value in (("stall_n", 0), ("stall_kept", 0), ("stall_seen", now)):
+            self._set(name, value)
+        self._set("stall_begin", now)
+        self.started_ns = now
+        over = self.booked_ns - now
+        if over > 0:
+            last = min(over, int(row[_FIELD["last_ns"]]))
+            for name, ns in (("last_cause", last), ("cause_before", over - last)):
+                ledger, cause = memory["ledger"], row[_FIELD[name]]
+                ledger[number, cause] -= ns
+                ledger[int(row[_FIELD["recorder"]]), cause] += ns
+        else:
+            owed, n = memory["owed"][self.number], int(row[_FIELD["owed_n"]])
+            owed[n] = number, -over - owed[:n, 1].sum()
+            self._set("owed_n", n + 1)
+        self.look_again()
+
+    def stop(self, now: int) -> None:
+        """End the program: with what is under way, and the requests that have arrived."""
+        if self.at == places.START:
+            return
+        row, memory = self.row, self.of.memory
+        done = int(row[_FIELD["began"]] >= 0)
+        if self.at in (places.TOUCHING, places.FINISHING):
+            offset, count = now - int(row[_FIELD["run_start"]]), int(row[_FIELD["count"]])
+            ends = memory["ends"][self.number, :count]
+            done = int(np.searchsorted(ends, offset))
+            if done < count:
+                parts = (memory[name][self.number, done] for name in ("hits", "walks", "logs"))
+                done += offset > ends[done] - sum(max(int(part), 0) for part in parts)
+        due = self.arrays[2]
+        arrived = 0 if due is None else int(np.searchsorted(due, now, side="right"))
+        self.length = min(self.length, max(int(row[_FIELD["k"]]) + done, arrived))
+        self.look_again()
+
     def access(self) -> tuple[int, bool]:
         """Return gfn and kind of the access it is at."""
         k = int(self.row[_FIELD["k"]])
@@ -186,6 +238,11 @@ class CompiledVcpu(Vcpu):
 
     def _set(self, name: str, value: int) -> None:
         self.row[_FIELD[name]] = value
+
+
+def known_windows(worst: Any) -> dict[int, int]:
+    """Return what was lost at most in the windows that the vCPU ran for."""
+    return {w: lost for w, lost in zip(WINDOWS, worst.tolist(), strict=True) if lost >= 0}
 
 
 def _counts_up(gfn: Any) -> bool:

@@ -27,8 +27,8 @@ from mmusim.engine.compiled.shared import (
     histogram,
 )
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
-from mmusim.engine.processes.flush import REPLAN
 from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import Edit
@@ -111,10 +111,13 @@ class CompiledVm(Vm):
 
     def _allocate(self, plan: Plan) -> None:
         cpus, put = plan.vcpus, self.memory.put
-        recorder = 1 + sum(isinstance(p, GuestPhase) for p in plan.driver.phases)
+        edges = 2 * len(plan.driver.windows)
+        recorders = 1 + edges + sum(isinstance(p, GuestPhase) for p in plan.driver.phases)
         sources = len(plan.interference)
-        histograms = fields.LOCK_HISTOGRAMS + 4 * recorder
-        put("ledger", np.zeros((recorder, len(CAUSES)), np.int64))
+        histograms = fields.LOCK_HISTOGRAMS + 4 * recorders
+        put("ledger", np.zeros((recorders, len(CAUSES)), np.int64))
+        put("since", np.zeros(recorders, np.int64))
+        put("owed", np.zeros((cpus, edges, 2), np.int64))
         put("bins", np.zeros((histograms, BINS), np.int64))
         put("exact", np.zeros((histograms, 4), np.int64))
         put("prints", np.zeros(PRINTS, np.int64))
@@ -189,7 +192,7 @@ class CompiledVm(Vm):
             "writes_cost": self.vcpus[0].t_write is not None, "refills": bool(self.refills),
             "run_limit": self.run_limit, "buffer": BUFFER,
             "bundles": self.pml and plan.draws.pairing is not Pairing.BY_OCCURRENCE
-            and not any(getattr(phase, "overlap", False) for phase in plan.driver.phases),
+            and not any(plan.overlaps(number) for number in range(len(plan.driver.phases))),
             "ring_size": 0 if ring is None else ring.size,
             "ring_soft": 0 if ring is None else ring.soft_limit,
             "measured_books": -1,
@@ -223,6 +226,7 @@ class CompiledVm(Vm):
             return 0
         if not any(recorder is known for known in self._books):
             self._books.append(recorder)
+            self.memory["since"][len(self._books)] = recorder.since_ns
             if recorder.touched is not None:
                 self.memory.put("touched", recorder.touched)
                 self.memory.set("measured_books", len(self._books))

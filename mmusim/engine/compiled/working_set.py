@@ -1,4 +1,4 @@
-"""What a vCPU has to walk again after a flush, as in :mod:`mmusim.engine.state.tlb`."""
+"""The mappings that a vCPU must walk again after a flush, as in :mod:`mmusim.engine.state.tlb`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SLOTS: Final = 4096
 
 @jit
 def _place(table: Any, page: int) -> int:
-    """Return where a page is in the table, or where it would be."""
+    """Return the place of a page in the table, or the place for it."""
     i = ((page * 0x9E3779B1) & 0xFFFFFFFF) >> (32 - 12)
     while table[i] >= 0 and table[i] != page:
         i = (i + 1) & (SLOTS - 1)

@@ -16,6 +16,7 @@ from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine.host.lock_break import Done, walk_slot
+from mmusim.engine.host.windows import Stretch, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state import invariants
@@ -51,9 +52,16 @@ class Host:
         self.recorder: dict[int, PhaseRecorder] = {}
         self.running: list[Any] = []  # vCPU processes in the background
         self.joining = False  # the thread waits for them
+        self.goes_on = False  # they run a workload, which a window may end
         self.bitmap: Ints = np.zeros(0, np.int64)  # gfns that the last get returned
         self.spent: dict[str, int] = {}  # of this phase
         self.waits_for = ""
+        self.armed = self.reported = self.false = 0  # pages, by log operations up to now
+        self.windows = Windows(vm, self)
+        self.stretches: dict[int, Stretch] = {}  # guest phases
+        self.clock_ns = 0  # when the last guest phase began, from which schedules count
+        self.series_ns = 0  # when the first of the operations that are repeated was due
+        self.ended_ns = {"": 0}  # when operations ended, by name; the last one has none
         self._streams: dict[str, Stream] = {}
         self._paid: dict[str, int] = {}
 
@@ -86,6 +94,8 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     if all_set:
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
         return
+
+    host.armed += walks.mapped_pages(vm.table, slot)
 
     def protect(part: MemSlot) -> Done:
         walk = arm(vm, part, enabling=True)

@@ -52,7 +52,7 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     if clears:
         yield from hold_mmu_lock(vm, HOST, host.spent)
     gfns = mmu.fetch_dirty(vm.table, slot)
-    report(vm, gfns, record)
+    report(vm, host, gfns, record)
     if clears:
         yield from clear_and_rearm(vm, host, gfns)
     else:
@@ -62,11 +62,13 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         send(vm, gfns)
 
 
-def report(vm: Vm, gfns: Ints, record: dict[str, Any]) -> None:
+def report(vm: Vm, host: Host, gfns: Ints, record: dict[str, Any]) -> None:
     """Write down what the guest is said to have written, and what of that it has not."""
     vm.settle()
     record["dirty"] = len(gfns)
     record["false_dirty"] = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
+    host.reported += record["dirty"]
+    host.false += record["false_dirty"]
 
 
 def drain_buffers(vm: Vm, host: Host) -> Steps:
@@ -105,6 +107,7 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
     yield from drain_buffers(vm, host)
     yield from hold_mmu_lock(vm, HOST, host.spent)
     gfns: Ints = asked[(vm.table.page[asked] & LOGGED) != 0]
+    host.armed += len(gfns)
     if splits_as_it_clears(vm) and vm.plan.kernel.drops_lock_to_split():
         yield from clear_region_by_region(vm, host, gfns, size)
     else:
@@ -128,8 +131,10 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
             choices, walk, plan.slot.npages, tables, len(gfns), unmapped
         )
         if log_operations.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
+            host.armed += walks.mapped_pages(vm.table, plan.slot)
             yield from rearm_everything(vm, host, counts)
             return
+        host.armed += len(gfns)
         changed = mmu.rearm(vm.table, gfns, vm.pml) > 0
     else:
         changed, counts = rearm_some(vm, gfns, pages)
@@ -217,7 +222,8 @@ def harvest_ring(
     if vm.pml and vm.tracked:
         yield from drain_buffers(vm, host)
     gfns = mmu.fetch_dirty(vm.table, vm.plan.slot)
-    report(vm, gfns, record)
+    report(vm, host, gfns, record)
     mmu.clear_dirty(vm.table, gfns)
     record["dirty"] = yield from reap(vm, who, vm.vcpus[0], host.spent)
+    host.armed += record["dirty"]
     send(vm, gfns)

@@ -1,4 +1,4 @@
-"""The way to the destination: a network whose rate changes, the threads that feed it, a limit.
+"""The way to the destination: a network with a changing rate, the threads that feed it, a limit.
 
 Sources: QEMU ``migration_rate_exceeded``, ``migration_update_counters``; ``domain`` F.1 and H.5.
 """
@@ -22,12 +22,13 @@ HEADER: Final = 8
 ZERO_PAGE_BYTES: Final = HEADER + 1
 """Bytes of a page that is all zeros."""
 WINDOW_NS: Final = 100 * NS["ms"]
-"""BUFFER_DELAY: bandwidth is limited and measured, and here it changes, by windows of that length.
+"""BUFFER_DELAY: the length of the windows in which QEMU limits and measures bandwidth. Here the
+rate of the network changes by these windows too.
 """
 RATE_AUTOCORRELATION: Final = 0.8
 """Autocorrelation of the network's rate from one window to the next."""
 MIN_RATE_SHARE: Final = 0.1
-"""Of the mean rate, which no window falls below."""
+"""Share of the mean rate below which no window falls."""
 
 
 class Noise:
@@ -62,11 +63,11 @@ class Noise:
 
 
 def processor_ns(vm: Vm, spec: Migration) -> tuple[float, float]:
-    """Return what a page and a zero page take on the processors, in ns, the network apart.
+    """Return the processor time of a page and of a zero page, in ns, without the network.
 
-    Without multifd the migration thread does all. With it that thread finds the pages and
-    `channels` senders copy them; who looks for zero pages depends on the release of QEMU. Threads
-    work side by side, so the slower of the two counts.
+    Without multifd the migration thread does everything. With it that thread finds the pages and
+    `channels` senders copy them. The release of QEMU decides which thread looks for zero pages.
+    Threads work side by side, so the slower of the two counts.
     """
     names = ("c_zero_check", "c_send_page", "c_zero_page", "c_zero_fault", "c_find_page")
     check, copy, zero, fault, find = (vm.plan.costs[name].mean() for name in names)
@@ -82,7 +83,7 @@ def processor_ns(vm: Vm, spec: Migration) -> tuple[float, float]:
 
 
 class Channel:
-    """Pages become time here. A page that has begun is sent at the rate at which it began."""
+    """Converts pages to time. A page is sent at the rate at which it began."""
 
     def __init__(self, vm: Vm, spec: Migration, number: int) -> None:
         """Open the channel now, for phase `number`."""
@@ -91,24 +92,25 @@ class Channel:
         self._bandwidth = spec.bandwidth
         self._noise = Noise(vm.plan.draws.key(f"bandwidth{number}", HOST), spec.bandwidth_cv)
         self._cpu = np.array(processor_ns(vm, spec))  # of a page, of a zero page
-        self._rest = 0.0  # of a nanosecond, that pages took longer than was waited
+        self._rest = 0.0  # of a nanosecond: time of pages beyond the waited time
         self._limit = spec.max_bandwidth * WINDOW_NS // NS["s"]  # bytes in a window; 0: none
         self._window_from = vm.now, 0  # when this window began, and bytes sent before it
         self.sent_bytes = self.sent_pages = self.zero_pages = 0
         self.measured = 0.0  # bytes per second in the last window
 
     def room(self) -> float:
-        """Return how many bytes may still be sent in this window."""
+        """Return the number of bytes that may still be sent in this window."""
         if not self._limit:
             return math.inf
         return self._window_from[1] + self._limit - self.sent_bytes
 
     def window_end(self) -> int:
-        """Return when the window is over that the limit is about."""
+        """Return the end of the window of the limit."""
         return self._window_from[0] + WINDOW_NS
 
     def update_counters(self) -> bool:
-        """After at least a window measure the bandwidth and begin a new one; tell whether it was.
+        """After at least a window, measure the bandwidth and begin a new one; return whether that
+        happened.
 
         migration_update_counters.
         """
@@ -121,7 +123,7 @@ class Channel:
         return True
 
     def rate_changes(self) -> int:
-        """Return when the rate of the network will be another."""
+        """Return when the rate of the network changes next."""
         return self._vm.now - (self._vm.now - self._opened_ns) % WINDOW_NS + WINDOW_NS
 
     def page_ns(self) -> NDArray[np.float64]:
@@ -132,17 +134,17 @@ class Channel:
         return np.asarray(np.maximum(network, self._cpu), np.float64)
 
     def most(self, until_ns: int) -> int:
-        """Return how many pages that are not zero may begin before `until_ns`, or more."""
+        """Return the number of pages, not zero pages, that may begin before `until_ns`, or more."""
         horizon = min(until_ns, self.rate_changes()) - self._vm.now
         return int(max(0, horizon) / self.page_ns()[0]) + 2
 
     def ends(
         self, zero: NDArray[np.bool_], until_ns: int, room: float = math.inf
     ) -> NDArray[np.float64]:
-        """Return when each of the next pages is through, in ns from now.
+        """Return when each of the next pages has arrived, in ns from now.
 
-        As many of them as begin before `until_ns`, before the rate changes, and while fewer than
-        `room` bytes are sent; at least one.
+        The pages are those that begin before `until_ns`, before the rate changes, and while fewer
+        than `room` bytes are sent; at least one.
         """
         ends = self._rest + np.cumsum(self.page_ns()[zero.astype(np.int64)])
         horizon = min(until_ns, self.rate_changes()) - self._vm.now

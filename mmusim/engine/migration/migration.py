@@ -40,7 +40,7 @@ class Migration:
     def __init__(self, vm: Vm, host: Host, number: int, phase: Migrate) -> None:
         """Ask for the migration now; `number` is that of the phase."""
         self.vm, self.host, self.spec = vm, host, vm.plan.driver.migration
-        self.number, self.phase = number, phase
+        self.number, self.phase, self.windows = number, phase, host.windows
         self.qemu = vm.plan.qemu
         self.vmm = vm.vmm = Vmm(vm.env)
         self.vcpus = vm.vcpus if phase.workload else []
@@ -93,7 +93,8 @@ class Migration:
     def setup(self) -> Steps:
         """ram_save_setup: switch logging on and read the log, all under the big lock."""
         yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.book.timed("enable", self.log.ioctl(enable_logging, {}))
+        enable = self.log.ioctl(enable_logging, {})
+        yield from self.book.timed("enable", self.windows.operation("enable-logging", enable))
         yield from self.log.read()
         self.vmm.bql.release(HOST)
         self.log.next_round()
@@ -148,7 +149,8 @@ class Migration:
         chunk = first // self.ram.chunk
         if self.ram.uncleared[chunk]:
             self.ram.uncleared[chunk] = False
-            yield from self.book.timed("clear", self.clear(chunk))
+            clear = self.windows.operation("clear-dirty-log", self.clear(chunk))
+            yield from self.book.timed("clear", clear)
         most = self.channel.most(until_ns)
         while True:
             pages = self.ram.following(first, most)
@@ -203,6 +205,7 @@ class Migration:
     def stop_guest(self) -> Steps:
         """Stop the vCPUs and read the log for the last time; ends with the big lock held."""
         yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        self.windows.happens("start", {"switch-over"})
         self.stopped, self.stopped_ns = True, self.vm.now
         yield from self.book.timed("stop", stop_vcpus(self.vm, self.vcpus))
         yield from self.book.timed("stop", pause(self.vm, self.once("c_stop_vcpus")))
@@ -243,6 +246,7 @@ class Migration:
         if self.throttle is not None:
             self.throttle.stop()
         self.downtime_ns = self.vm.now - self.stopped_ns
+        self.windows.happens("end", {"switch-over"})
         go_to_destination(self.vm)
         self.vmm.bql.release(HOST)
         self.vmm.resumed.succeed()
@@ -253,7 +257,8 @@ class Migration:
         if self.throttle is not None:
             self.throttle.stop()
         yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
-        yield from self.book.timed("disable", self.log.ioctl(disable_logging, {}))
+        disable = self.log.ioctl(disable_logging, {})
+        yield from self.book.timed("disable", self.windows.operation("disable-logging", disable))
         self.vmm.bql.release(HOST)
         self.ended_ns = self.vm.now
 

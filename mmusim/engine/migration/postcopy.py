@@ -1,4 +1,4 @@
-"""Post-copy: the guest runs at the destination and waits for the pages that it misses.
+"""Post-copy: the guest runs at the destination and waits for missing pages.
 
 Sources: QEMU ``postcopy_start``, ``ram_save_queue_pages``, ``get_queued_page``; userfaultfd;
 ``domain`` F.5.
@@ -25,13 +25,13 @@ NO_PAGES: Ints = np.zeros(0, np.int64)
 
 
 class Postcopy:
-    """The pages that are not there yet, who waits for them, and those on their way."""
+    """The missing pages, the vCPUs that wait for them, and the pages in transit."""
 
     def __init__(
         self, vm: Vm, ram: RamBlock, channel: Channel, spec: Migration,
         clear: Callable[[int], Steps],
     ) -> None:  # fmt: skip
-        """From now on the guest is at the destination, which maps its memory by small pages.
+        """Move the guest to the destination, which maps its memory by small pages.
 
         `clear` clears the log of a chunk at the source, before its first page is sent.
         """
@@ -44,7 +44,7 @@ class Postcopy:
         self._channel = channel
         self._queue: deque[int] = deque()  # pages that vCPUs asked for
         self._waiting: dict[int, simpy.Event] = {}  # page -> its arrival
-        self._asked = vm.env.event()  # while pages are sent that nobody asked for
+        self._asked = vm.env.event()  # set while unrequested pages are sent
         self._flight: tuple[Ints, NDArray[np.int64]] = NO_PAGES, NO_PAGES  # pages, when they arrive
         self._disallowed = vm.table.disallow_lpage, vm.table.disallow_1g
         for counts in self._disallowed:  # no large page may stand for small ones that are missing
@@ -52,7 +52,9 @@ class Postcopy:
         vm.postcopy = self
 
     def send_the_rest(self) -> Steps:
-        """ram_save_iterate in post-copy: what was asked for first, the rest in order behind it."""
+        """ram_save_iterate in post-copy: requested pages first, then the rest in order
+        behind them.
+        """
         while self._ram.dirty:
             if self._queue:
                 pages = np.array([self._queue.popleft()])
@@ -75,8 +77,8 @@ class Postcopy:
             yield from self._clear(chunk)
 
     def _send_asked(self, pages: Ints) -> Steps:
-        """Send a page that was asked for. What follows is what lies behind it, or behind what was
-        sent last; by the release and by whether the page had a channel of its own.
+        """Send a requested page. The source then continues behind it, or behind the page sent last;
+        this depends on the release and on whether the page had a channel of its own.
         """
         before = self._ram.cursor
         yield from self._send(pages, urgent=True)
@@ -84,7 +86,7 @@ class Postcopy:
             self._ram.cursor = before
 
     def _send(self, pages: Ints, *, urgent: bool) -> Steps:
-        """Send pages; a request cuts what nobody asked for behind the page that is on its way."""
+        """Send pages. A request stops unrequested pages behind the page in transit."""
         zero = self._ram.is_zero(pages)
         ends = self._channel.ends(zero, self._channel.rate_changes())
         at = self._vm.now + ends.astype(np.int64)
@@ -103,7 +105,7 @@ class Postcopy:
         self._channel.book(zero[:count], ends[:count])
 
     def _settle(self) -> None:
-        """Let the pages arrive that are through by now."""
+        """Deliver the pages that have arrived by now."""
         pages, at = self._flight
         count = int(np.searchsorted(at, self._vm.now, side="right"))
         if not count:
@@ -118,7 +120,7 @@ class Postcopy:
         return bool(self._ram.unsent[page])
 
     def fault(self, v: Vcpu, gfn: int, index: int) -> Steps:
-        """Get a page from the source if it is not there: half the way, the queue, half the way."""
+        """Get a missing page from the source: half the way, the queue, half the way."""
         page = gfn - self._vm.plan.slot.base_gfn
         if not self._absent(page):
             return
@@ -133,7 +135,7 @@ class Postcopy:
                 if not self._asked.triggered:
                     self._asked.succeed()
             yield self._waiting[page]
-            if self._ahead_ns:  # the socket holds pages that nobody asked for before this one
+            if self._ahead_ns:  # the socket holds unrequested pages before this one
                 yield self._vm.spend(self._ahead_ns)
         yield self._vm.spend(ns - ns // 2)
         v.waits_for = ""

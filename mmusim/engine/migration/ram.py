@@ -1,4 +1,4 @@
-"""What of the guest's memory is still to be sent: QEMU's RAM block and its bitmaps.
+"""The part of the guest's memory still to send: QEMU's RAM block and its bitmaps.
 
 Sources: QEMU ``migration_bitmap_find_dirty``, ``migration_clear_memory_region_dirty_bitmap``.
 """
@@ -19,9 +19,9 @@ from mmusim.policies import Reporting
 from mmusim.trace.records import HOST
 
 LOOK: Final = 1 << 14
-"""Pages that a search for dirty ones looks at first."""
+"""Number of pages that a search for dirty ones checks first."""
 IS_ZERO, IS_SENT = 1, 2
-BLOCK: Final = 1 << 20  # pages for which chance is drawn at once
+BLOCK: Final = 1 << 20  # number of pages whose random numbers are drawn at once
 MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
 
 
@@ -29,12 +29,12 @@ class RamBlock:
     """The slot as the migration thread sees it. Pages are offsets in the slot."""
 
     def __init__(self, vm: Vm, clear_chunk: int, zero_pages: float) -> None:
-        """All of it is to be sent: the destination has nothing."""
+        """Mark all pages as to be sent, because the destination has nothing."""
         pages = vm.plan.slot.npages
         self._vm = vm
         vm.table.page[vm.plan.slot.pages] |= np.uint8(STALE)
         vm.unsent = self.unsent = np.ones(pages, np.bool_)
-        self.dirty = pages  # how many are to be sent
+        self.dirty = pages  # number of pages to send
         self.chunk = min(clear_chunk // PAGE, pages)
         self.uncleared = np.zeros(-(-pages // self.chunk), np.bool_)  # chunks, since the last sync
         self._facts = np.zeros(pages, np.uint8)  # of each page: ZERO, SENT
@@ -45,11 +45,11 @@ class RamBlock:
         self.cursor = 0
 
     def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
-        """Tell which pages are zero, and are sent as a header only; shape of `pages`."""
+        """Tell which pages are zero and go as a header only; shape of `pages`."""
         return np.asarray((self._facts[pages] & IS_ZERO) != 0)
 
     def synced(self) -> int:
-        """Take note of a sync of the log; return how many pages it added.
+        """Record a sync of the log; return the number of pages that it added.
 
         With manual protect the log is cleared later, a chunk before its first page is sent.
         """
@@ -58,14 +58,15 @@ class RamBlock:
         return self.dirty - before
 
     def first(self) -> int:
-        """Return the next page to be sent, going round at the end; there must be one."""
+        """Return the next page to send, wrapping at the end. There must be one."""
         found = self._search(self.cursor, len(self.unsent), 1)
         return int((found if len(found) else self._search(0, self.cursor, 1))[0])
 
     def following(self, first: int, most: int) -> Ints:
-        """Return `first` and what is to be sent after it, at most `most` pages.
+        """Return `first` and the pages to send after it, at most `most` pages.
 
-        Not beyond the end of the block, nor into a chunk that is not cleared yet.
+        The pages do not reach beyond the end of the block, nor into a chunk that is not cleared
+        yet.
         """
         later = self.uncleared[first // self.chunk + 1 :]
         chunks = int(np.argmax(later)) if later.any() else len(later)
@@ -87,7 +88,9 @@ class RamBlock:
         return int(np.count_nonzero(self._facts & IS_SENT))
 
     def sent(self, pages: Ints) -> None:
-        """The destination receives pages as they are now; what comes next lies behind them."""
+        """Record that the destination received the pages in their present state. The next page lies
+        behind them.
+        """
         self.unsent[pages] = False
         self._facts[pages] = IS_SENT
         self.dirty -= len(pages)

@@ -1,4 +1,4 @@
-"""The switch-over: from the next access on the guest runs at the destination."""
+"""The switch-over: from the next access on, the guest runs at the destination."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ EVERYTHING = slice(None)
 
 
 def go_to_destination(vm: Vm) -> None:
-    """Nothing is mapped there yet, nothing is in a TLB, and nobody logs."""
+    """Reset the state: at the destination nothing is mapped, no TLB holds anything, and nobody
+    logs.
+    """
     walks.zap_all(vm.table, vm.plan.backing)
     if vm.guest is not None:
         vm.guest.zap(vm.table, EVERYTHING)

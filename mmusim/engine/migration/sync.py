@@ -80,7 +80,11 @@ class LogSync:
         self._vm.slots_lock.release(who)
 
     def read(self, who: int = HOST) -> Steps:
-        """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again).
+        """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again)."""
+        yield from self._host.windows.operation("sync-dirty-log", self._read(who))
+
+    def _read(self, who: int) -> Steps:
+        """Read the log.
 
         The kernel's log goes into the bitmaps of user space first, then, under bitmap_mutex, into
         that of the pages to be sent. With rings every vCPU has to come out before that.

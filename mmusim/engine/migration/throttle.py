@@ -1,4 +1,4 @@
-"""Slowing the guest down so that a migration converges: auto-converge and dirty-limit.
+"""Throttles that slow the guest down so that a migration converges: auto-converge, dirty-limit.
 
 Sources: QEMU ``migration_trigger_throttle``, ``cpu_throttle_set``, ``cpu_throttle_thread``,
 ``dirtylimit_adjust_throttle``; ``domain`` F.5.
@@ -19,20 +19,20 @@ from mmusim.trace.records import RATE_THREAD
 TIMESLICE_NS: Final = 10 * NS["ms"]
 """CPU_THROTTLE_TIMESLICE_NS: how long a vCPU runs between two sleeps."""
 PERIOD_NS: Final = NS["s"]
-"""Over which dirtying is judged, by the migration thread and by dirty-limit."""
+"""Period over which the migration thread and dirty-limit judge dirtying."""
 TOLERANCE: Final = 25 * BYTES["MiB"]
 """Bytes per second by which dirtying may miss its limit (DIRTYLIMIT_TOLERANCE_RANGE)."""
 LINEAR: Final = 0.5
 """Dirtying is far from its limit if it misses it by more than this share of the larger."""
 MOST_RINGS: Final = 99
-"""A vCPU sleeps at most so many times as long as its ring takes to fill."""
+"""Longest sleep of a vCPU, as a multiple of the time in which its ring fills."""
 
 
 class Throttle(Protocol):
     """One way to slow the guest down."""
 
     def guest_down(self, dirty: float, allowed: float) -> None:
-        """The guest dirtied more bytes than allowed: throttle, or throttle more."""
+        """The guest dirtied more bytes than allowed: start the throttle, or increase it."""
 
     def stop(self) -> None:
         """Let the guest run as it likes."""
@@ -41,9 +41,9 @@ class Throttle(Protocol):
 class Trigger:
     """migration_trigger_throttle: notices that the guest dirties more than is sent.
 
-    Judged at syncs at least a second apart. Where more is dirty than the threshold's share of what
-    was sent, the sync is bad. After some bad syncs (:meth:`mmusim.vmm.Qemu.bad_syncs`), good ones
-    between or not, the guest is slowed down.
+    It judges at syncs at least a second apart. A sync is bad if more is dirty than the threshold's
+    share of what was sent. After some bad syncs (:meth:`mmusim.vmm.Qemu.bad_syncs`), with or
+    without good ones in between, it slows the guest down.
     """
 
     def __init__(self, vm: Vm, threshold: float, throttle: Throttle | None) -> None:
@@ -78,12 +78,12 @@ class AutoConverge:
         self._vm = vm
         self._vcpus = vcpus
         self._spec = spec
-        self._scheduled: set[int] = set()  # vCPUs that have not slept since they were told to
+        self._scheduled: set[int] = set()  # vCPUs that have not slept since the last request
         self.share = 0.0
         self.history: list[tuple[int, float]] = []
 
     def guest_down(self, dirty: float, allowed: float) -> None:
-        """mig_throttle_guest_down; with tailslow by no more than what is dirty too much."""
+        """mig_throttle_guest_down; with tailslow only by the excess of dirtying."""
         spec, began = self._spec, not self.share
         step = spec.cpu_throttle_increment
         if spec.cpu_throttle_tailslow:
@@ -99,7 +99,7 @@ class AutoConverge:
         self.history.append((self._vm.now, share))
 
     def stop(self) -> None:
-        """cpu_throttle_stop: who sleeps wakes up by itself."""
+        """cpu_throttle_stop: sleeping vCPUs wake up by themselves."""
         if self.share:
             self._set(0.0)
 
@@ -139,7 +139,7 @@ class DirtyLimit:
         self.history: list[tuple[int, int, int]] = []
 
     def guest_down(self, dirty: float, allowed: float) -> None:
-        """migration_dirty_limit_guest: from now on, and once for all."""
+        """migration_dirty_limit_guest: limit the vCPUs from now on."""
         del dirty, allowed
         assert self._vm.vmm is not None
         if not self._on:

@@ -1,4 +1,4 @@
-"""What other threads of QEMU do beside a migration: the sync timer and the ring reaper.
+"""Other threads of QEMU during a migration: the sync timer and the ring reaper.
 
 Sources: QEMU ``cpu_throttle_dirty_sync_timer_tick``, ``kvm_dirty_ring_reaper_thread``; ``domain``
 K.2 Q8 and Q21.
@@ -24,7 +24,7 @@ REAP_EVERY_NS: Final = NS["s"]
 
 
 class Migration(Protocol):
-    """What the threads beside it see of a migration."""
+    """The view that these threads have of a migration."""
 
     vm: Vm
     vmm: Vmm
@@ -35,11 +35,11 @@ class Migration(Protocol):
 
     @property
     def active(self) -> bool:
-        """Whether it has neither ended nor been given up."""
+        """Whether it is still in progress."""
 
 
 def start_timers(migration: Migration) -> None:
-    """Start what this release of QEMU runs beside the migration thread."""
+    """Start the threads that this release of QEMU runs beside the migration thread."""
     env = migration.vm.env
     if migration.spec.auto_converge and migration.qemu.has_sync_timer():
         env.process(sync_timer(migration))
@@ -55,7 +55,7 @@ def goes_on(migration: Migration) -> bool:
 def sync_timer(migration: Migration) -> Steps:
     """Every 5 s read the log, if no sync came in between; not in the first pass over memory.
 
-    The main loop holds the big lock all the while, also while it waits for bitmap_mutex.
+    The main loop holds the big lock all the time, also while it waits for bitmap_mutex.
     """
     before = 0
     while True:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import simpy
 
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.slot import flushed
 from mmusim.vocabulary.causes import FLUSH_WAIT
 from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
-
-REPLAN: Final = "replan"
-"""Cause of an interrupt that is no exit: what a planned run will meet has changed."""
 
 
 def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
@@ -67,6 +62,5 @@ def kick_all(vm: Vm) -> int:
 def replan(vm: Vm, by: Vcpu) -> None:
     """Let other vCPUs in the guest look again at what they will meet; costs them nothing."""
     for v in vm.vcpus:
-        if v is not by and v.in_guest:
-            assert v.process is not None
-            v.process.interrupt(REPLAN)
+        if v is not by:
+            v.look_again()

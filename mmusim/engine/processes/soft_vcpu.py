@@ -13,9 +13,10 @@ import simpy
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.cost import distribution
 from mmusim.config.page_table_write import WritePageTable
-from mmusim.engine.processes.flush import REPLAN, flush_remote
+from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.guest_mode import answer_kick, enter_guest
 from mmusim.engine.processes.vcpu import PATIENCE
+from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.soft import Access, LargeLeaf, Outcome, SoftMmu, attempt, tell
 from mmusim.mmu.soft import events as happened
@@ -35,8 +36,7 @@ def soft_vcpu(
     vm: Vm, v: Vcpu, number: int, phase: WritePageTable, record: dict[str, Any]
 ) -> Steps:  # fmt: skip
     """Run one vCPU through a write-page-table phase: vCPU 0 writes, the others are bystanders."""
-    started = vm.now
-    v.begin(started)
+    v.begin(vm.now)
     if v.number == 0:
         yield from Writer(vm, v, number, phase).run(record)
     else:
@@ -44,7 +44,7 @@ def soft_vcpu(
     if not v.in_guest:
         v.stalls.add(v.left_ns, vm.now)
     v.in_guest = False
-    v.recorder.end(v.stalls, started, vm.now)
+    v.recorder.end(v.stalls, v.started_ns, vm.now)
 
 
 def bystander(vm: Vm, v: Vcpu) -> Steps:

@@ -1,7 +1,7 @@
-"""vCPU threads in user space: the VMM's big lock, what it wants done on them, port I/O.
+"""vCPU threads in user space: the VMM's big lock, its requests to them, port I/O.
 
-Sources: QEMU ``kvm_cpu_exec``, ``qemu_wait_io_event``, ``async_run_on_cpu``,
-``pause_all_vcpus``, ``vm_stop``; ``domain`` A.11 and F.6.
+Sources: QEMU ``kvm_cpu_exec``, ``qemu_wait_io_event``, ``async_run_on_cpu``, ``pause_all_vcpus``,
+``vm_stop``; ``domain`` A.11 and F.6.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def hold(lock: SpinLock, who: int) -> Steps:
 
 
 def run_on_cpu(vm: Vm, v: Vcpu, work_item: WorkItem) -> None:
-    """Have something done on a vCPU's thread before it enters the guest again."""
+    """Request work on a vCPU's thread before it enters the guest again."""
     v.queued_work.append(work_item)
     if v.in_guest:
         kick(vm, v)
 
 
 def to_user_space(vm: Vm, v: Vcpu) -> Steps:
-    """Return from KVM_RUN and do under the big lock what is to be done on this thread."""
+    """Return from KVM_RUN and do the requested work on this thread under the big lock."""
     assert vm.vmm is not None
     exit_ns = v.c_user_exit.at(v.user_exits)
     v.user_exits += 1
@@ -63,7 +63,9 @@ def to_user_space(vm: Vm, v: Vcpu) -> Steps:
 
 
 def asleep(vm: Vm, v: Vcpu, ns: int, wakes: bool) -> Steps:
-    """Sleep without the big lock until the time is over; if it `wakes`, or the VM is stopped."""
+    """Sleep without the big lock until the time is over; if it `wakes`, or until the VM is
+    stopped.
+    """
     assert vm.vmm is not None
     began = vm.now
     v.waits_for = "the end of its sleep"
@@ -74,7 +76,7 @@ def asleep(vm: Vm, v: Vcpu, ns: int, wakes: bool) -> Steps:
 
 
 def stop_vcpus(vm: Vm, vcpus: Iterable[Vcpu]) -> Steps:
-    """vm_stop: with the big lock held, wait until no vCPU is in the guest or will be."""
+    """vm_stop: with the big lock held, wait until no vCPU is in the guest or will enter it."""
     assert vm.vmm is not None
     vm.vmm.stopping.succeed()
     parked = []
@@ -104,12 +106,12 @@ def _park(parked: simpy.Event) -> WorkItem:
 
 
 def run_on_all(vm: Vm, vcpus: Iterable[Vcpu], who: int) -> Steps:
-    """kvm_cpu_synchronize_kick_all: with the big lock held, have each vCPU come out in its turn.
+    """kvm_cpu_synchronize_kick_all: with the big lock held, let each vCPU come out in turn.
 
-    Each leaves the guest, takes the big lock and gives it back, while `who` waits without it.
+    Each leaves the guest, takes the big lock and returns it, while `who` waits without it.
     """
     assert vm.vmm is not None
-    if vm.vmm.stopping.triggered:  # they stand still in user space
+    if vm.vmm.stopping.triggered:  # they wait in user space
         return
     for v in vcpus:
         if v.process is None or not v.process.is_alive:
@@ -131,7 +133,7 @@ def _come_out(came: simpy.Event) -> WorkItem:
 
 
 def port_io(vm: Vm, v: Vcpu, gaps: Stream, goes_on: Callable[[], bool]) -> Steps:
-    """Let a vCPU exit for port I/O now and then: the device is emulated under the big lock."""
+    """Let a vCPU exit for port I/O from time to time. The device is emulated under the big lock."""
     done = vm.env.event()
 
     def emulate(vm: Vm, v: Vcpu) -> Steps:

@@ -12,10 +12,10 @@ from typing import Final
 import simpy
 
 from mmusim.base.errors import LivelockError
-from mmusim.engine.processes.flush import REPLAN
 from mmusim.engine.processes.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
 from mmusim.engine.processes.page_fault import LOST_RACE, page_fault
 from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.engine.state.vmm import GuestGoneError
 from mmusim.mmu.dirty_ring import PML_ENTRIES
@@ -35,9 +35,9 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     v.begin(started)
     v.run = run = GuestRun(vm, v, program, started)
     pass_ns = v.t_pass.at(run.index)
+    v.left_ns = started + pass_ns  # it is no stall
     if pass_ns:
         yield vm.spend_on(v, PASS, pass_ns)
-    v.left_ns = vm.now
     with suppress(GuestGoneError):
         yield from enter_guest(vm, v, 0, PASS, run.index)
         yield from go_through(vm, v, run)
@@ -51,7 +51,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     if v.pml:
         yield from drain_pml(vm, v, run.index)
     v.stalls.add(v.left_ns, vm.now)
-    v.recorder.end(v.stalls, started, vm.now)
+    v.recorder.end(v.stalls, v.started_ns, vm.now)
     vm.fingerprint.add(vm.now, v.number, run.length)
 
 

@@ -1,4 +1,4 @@
-"""State that processes share: the VM, its vCPUs, locks, and what a run writes down.
+"""State that processes share: the VM, its vCPUs, locks, and the records of a run.
 
 Nobody waits here. May import :mod:`mmusim.mmu`, policies, costs, plans and trace records.
 """

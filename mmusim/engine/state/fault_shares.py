@@ -6,16 +6,16 @@ from mmusim.plan.make import Plan
 
 
 class FaultShares:
-    """How one draw of a whole fault parts into handler, locked section and entry.
+    """How one draw of a whole fault is divided into handler, locked section and entry.
 
-    The exit is drawn by itself, because it is paid before the path is known. The other parts share
-    what is left in proportion to the means of the profile.
+    The exit has a draw of its own, because it is paid before the path is known. The other parts
+    share the rest in proportion to the means of the profile.
     """
 
     __slots__ = ("after_exit", "entry", "locked")
 
     def __init__(self, plan: Plan, whole: str, locked: str | None) -> None:
-        """Part the cost `whole`; `locked` is the cost under mmu_lock, if there is one."""
+        """Divide the cost `whole`; `locked` is the cost under mmu_lock, if there is one."""
 
         def share(name: str) -> float:
             total = plan.costs[whole].mean()

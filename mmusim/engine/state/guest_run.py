@@ -17,6 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.run_bookings import First, book_few, book_many
 from mmusim.engine.state.run_slices import run_slices
 from mmusim.engine.state.think_and_idle import ThinkAndIdle
 from mmusim.engine.state.tlb import WorkingSet
@@ -25,7 +27,7 @@ from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import hit_level, hit_levels
 from mmusim.mmu.spte import STALE
 from mmusim.plan.make import Program
-from mmusim.vocabulary.causes import HITS, IDLE, PML_LOG, THINK, WALK_4K
+from mmusim.vocabulary.causes import IDLE, PML_LOG, THINK
 
 Ints = NDArray[np.int64]
 
@@ -179,6 +181,13 @@ class GuestRun:
         self.start_ns = self._vm.now
         return self.start_ns
 
+    def stop(self, now: int) -> None:
+        """End the program with what is under way, and the requests that have arrived by `now`."""
+        under_way = self._marked >= 0
+        done = self.cut(now - self.start_ns)[0] if under_way else int(self._began >= 0)
+        arrived = 0 if self._lead is None else self._lead.arrived(now)
+        self.length = min(self.length, max(self.k + done, arrived))
+
     def settle(self) -> None:
         """Mark what the run under way has touched by now, for who looks at it from outside."""
         if self._marked >= 0:
@@ -198,7 +207,9 @@ class GuestRun:
         """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
         start_ns, marked = self.start_ns, self._marked
         self._marked = -1
-        ledger = self._v.recorder.ledger
+        recorder = self._v.recorder.at(start_ns)
+        ledger = recorder.ledger
+        self._v.booked_ns += spent_ns
         if self._vm.probe is not None:
             self._report(done, spent_ns, start_ns)
         ended = int(self._ends[done - 1]) if done else 0
@@ -210,21 +221,22 @@ class GuestRun:
             ledger[IDLE] += idle
             ledger[THINK] += think_ns
             self._think_left -= think_ns
+            self._v.owed.clear()
             return
-        first = int(self._ends[0] - self._starts[0])
-        if self._began >= 0:
-            first = start_ns + int(self._ends[0]) - self._began
-            self._began = -1
-        commit = self._commit_few if done <= FEW else self._commit_many
-        busy = commit(done, first, marked)
+        began = self._began if self._began >= 0 else start_ns + int(self._starts[0])
+        first = start_ns + int(self._ends[0]) - began, recorder.at(began)
+        self._began = -1
+        busy = self._book(recorder, done, first, marked)
         if self.logs:
-            busy += self._commit_log()
+            busy += self._commit_log(recorder)
         if self._lead is not None:
             idle += self._lead.commit(
                 self._v.recorder, self.k, start_ns, self._ends[:done], self._idles
             )
         ledger[IDLE] += idle
         ledger[THINK] += spent_ns - busy - idle
+        if self._v.owed:
+            self._across_edges(recorder, done - 1, spent_ns)
         if self._vm.probe is not None:
             gfns, writes = (a[self.k : self.k + done].tolist() for a in self._arrays[:2])
             self._vm.probe.accessed(self._v.number, gfns, writes, start_ns + ended)
@@ -242,51 +254,34 @@ class GuestRun:
         for start, end, causes in parts:
             self._vm.probe.spent(self._v.number, start_ns + start, start_ns + end, causes)
 
-    def _commit_log(self) -> int:
+    def _book(self, recorder: PhaseRecorder, done: int, first: First, marked: int) -> int:
+        """Book and mark the accesses of the run; return the time spent in them."""
+        here = slice(self.k, self.k + done)
+        hits, walks = self._hits[:done], self._walks[:done]
+        if done <= FEW:
+            page, gfns = self._vm.view.page, self.gfn[here]
+            return book_few(recorder, page, gfns, self.write[here], hits, walks, first, marked)
+        busy = book_many(recorder, self._arrays.write[here], hits, walks, first)
+        self._marked = marked
+        self._mark(done)
+        self._marked = -1
+        return busy
+
+    def _across_edges(self, recorder: PhaseRecorder, last: int, spent_ns: int) -> None:
+        """Part the time of an access, the last of the run, in which edges of windows lie."""
+        hit, walk = int(self._hits[last]), int(self._walks[last])
+        log = int(self._ends[last] - self._starts[last]) - hit - walk
+        recorder.part_with(self._v.owed, self._v.recorder, spent_ns, (log, walk, hit))
+        self._v.owed.clear()
+
+    def _commit_log(self, recorder: PhaseRecorder) -> int:
         """The processor set D and logged the page; return what that took."""
         log = int(self._ends[0] - self._hits[0] - self._walks[0])
-        self._v.recorder.ledger[PML_LOG] += log
+        recorder.ledger[PML_LOG] += log
         gfn = self.gfn[self.k]
         if set_dirty(self._vm.view, gfn) and self._vm.pml and self._vm.tracked:
             self._v.pml.append(gfn)
         return log
-
-    def _commit_few(self, done: int, first_latency: int, marked: int) -> int:
-        """Book and mark a short run access by access; return the time spent in accesses."""
-        recorder, page, hits, walks = self._v.recorder, self._vm.view.page, self._hits, self._walks
-        latencies, touched, latency, busy = recorder.latencies, recorder.touched, first_latency, 0
-        for i in range(done):
-            gfn, write = self.gfn[self.k + i], self.write[self.k + i]
-            hit, walk = int(hits[i]), int(walks[i])
-            recorder.ledger[HITS] += hit
-            recorder.ledger[WALK_4K] += walk
-            busy += hit + walk
-            latencies[write].append(latency if i == 0 else hit + walk)
-            if i >= marked:
-                if write:
-                    page[gfn] |= STALE
-                if touched is not None:
-                    touched[gfn] = 1
-        if len(latencies[0]) + len(latencies[1]) > RUN_LIMIT:
-            recorder.close()
-        return busy
-
-    def _commit_many(self, done: int, first_latency: int, marked: int) -> int:
-        """Book and mark a long run at once; return the time spent in accesses."""
-        recorder = self._v.recorder
-        hits, walks = np.asarray(self._hits[:done]), np.asarray(self._walks[:done])
-        write = self._arrays.write[self.k : self.k + done]
-        hit_ns, walk_ns = int(hits.sum()), int(walks.sum())
-        recorder.ledger[HITS] += hit_ns
-        recorder.ledger[WALK_4K] += walk_ns
-        latencies = hits + walks
-        latencies[0] = first_latency
-        recorder.reads.add(latencies[~write])
-        recorder.writes.add(latencies[write])
-        self._marked = marked
-        self._mark(done)
-        self._marked = -1
-        return hit_ns + walk_ns
 
     def faulted(self, began_ns: int) -> None:
         """Access k faulted; its latency counts from its first attempt."""

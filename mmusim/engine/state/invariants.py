@@ -1,4 +1,4 @@
-"""What must hold in every run: legality, no lost write, and an end."""
+"""The rules of every run: legality, no lost write, and an end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmusim.mmu.spte import STALE, Edit
 
 
 def may_lose(vm: Vm) -> bool:
-    """Tell whether the policy's tables make a large spte writable that must not be.
+    """Tell whether the policy's tables make a large spte writable against the rule.
 
     One bit of the log cannot stand for the 512 pages that the guest may then write.
     """
@@ -22,7 +22,7 @@ def may_lose(vm: Vm) -> bool:
 
 
 def culprit(vm: Vm) -> str:
-    """Say which of the policy's tables let a write through."""
+    """Name the policy's tables that let a write through."""
     if vm.policy.protect_large == Edit.KEEP:
         return "its table protect let them through: it leaves large sptes writable"
     if may_lose(vm):
@@ -40,21 +40,14 @@ def check(vm: Vm, phase: str = "") -> None:
     """Check the slot at an instant at which nobody changes it; `phase` is for messages.
 
     A write counter per page at the source and at the destination would differ exactly where the
-    page's STALE bit is set: it is set by each write and cleared when the page is copied.
-
-    Raises
-    ------
-    LostWriteError
-        If a page was written since it was last copied, and the log does not say so.
-    InvariantError
-        If the guest could write a page that the log does not know (domain, A.4).
+    page's STALE bit is set: each write sets it, and a copy of the page clears it.
     """
     policy = vm.plan.policy.name
     buffered = [
         gfn for v in vm.vcpus for gfn in v.pml
     ]  # logged by the processor, not yet in the log
     lost = np.setdiff1d(lost_writes(vm.table, vm.plan.slot), buffered)
-    if vm.unsent is not None:  # a migration knows what it has not sent yet
+    if vm.unsent is not None:  # a migration knows the pages that it has not sent yet
         lost = lost[~vm.unsent[lost - vm.plan.slot.base_gfn]]
     if len(lost):
         raise LostWriteError(
@@ -71,15 +64,10 @@ def check(vm: Vm, phase: str = "") -> None:
 
 
 def check_arrival(vm: Vm, missing: NDArray[np.bool_] | None = None) -> None:
-    """Check that the destination has the newest content of every page, or knows that it has not.
+    """Check that the destination has the newest content of every page, or knows that it lacks it.
 
-    Every page's write counter there equals the source's, those of `missing` pages apart; shape
-    (pages of the slot,).
-
-    Raises
-    ------
-    LostWriteError
-        If the guest at the destination would go on with an old version of a page.
+    Every page's write counter there equals the source's, apart from `missing` pages; shape (pages
+    of the slot,).
     """
     old = (vm.table.page[vm.plan.slot.pages] & STALE) != 0
     if missing is not None:

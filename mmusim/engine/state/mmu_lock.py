@@ -145,6 +145,15 @@ class SpinLock:
         self._line_free_ns = now + waits + self._count_ns
         return waits
 
+    def busy_ns(self) -> int:
+        """Return how long nobody else could have it by now: held exclusively, or handed on."""
+        now = int(self._env.now)
+        held = self._holds[0].total_ns + sum(self._held_ns[0]) + self.handoff_ns
+        if self._held and not self._read:
+            ((_, got),) = self._held.values()
+            held += now - got  # less than nothing while it is handed on, which is booked above
+        return held
+
     def _account(self, now: int) -> None:
         passed = now - self._changed_ns
         for mode, waiting in enumerate(self._waiting):

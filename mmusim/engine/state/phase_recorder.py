@@ -1,22 +1,29 @@
-"""What the vCPUs of a guest phase write down, for its trace."""
+"""What the vCPUs of a guest phase write down, for its trace.
+
+Where a window that is measured begins or ends, a new recorder takes over: the phase is all of them
+together, a window those between its edges.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from mmusim.base.histogram import Histogram
 from mmusim.trace.stall_windows import Stalls, worst_of
-from mmusim.vocabulary.causes import CAUSES
+from mmusim.vocabulary.causes import CAUSES, HITS, PML_LOG, WALK_4K
 
 
 class PhaseRecorder:
-    """What the vCPUs of one guest phase write down."""
+    """What the vCPUs of one guest phase write down, or of its part behind an edge of a window."""
 
-    def __init__(self, npages: int) -> None:
-        """Start empty, for a slot of `npages` pages."""
+    def __init__(
+        self, npages: int, since_ns: int = 0, earlier: PhaseRecorder | None = None
+    ) -> None:
+        """Start empty, for a slot of `npages` pages; `earlier` is that of the part before."""
+        self.since_ns, self.earlier = since_ns, earlier
         self.ledger = [0] * len(CAUSES)
         self.vcpu_ns = self.guest_end_ns = 0
         self.stalls = Histogram()
@@ -27,6 +34,23 @@ class PhaseRecorder:
         self.touched: NDArray[Any] | None = None  # (npages,) of the slot, where it is asked for
         self.read_before_drop: list[int] = []
         self.npages = npages
+
+    def at(self, ns: int) -> PhaseRecorder:
+        """Return the recorder, this or an earlier one, of what began at `ns`."""
+        recorder = self
+        while ns < recorder.since_ns and recorder.earlier is not None:
+            recorder = recorder.earlier
+        return recorder
+
+    def next(self, now: int) -> PhaseRecorder:
+        """Return a new recorder for what begins from `now` on."""
+        recorder = PhaseRecorder(self.npages, now, self)
+        recorder.touched = self.touched
+        return recorder
+
+    def parts(self) -> list[PhaseRecorder]:
+        """Return the recorders of the phase up to this one, the first first."""
+        return [*(self.earlier.parts() if self.earlier else ()), self]
 
     def close(self) -> None:
         """Add what is still in lists to the histograms."""
@@ -46,6 +70,39 @@ class PhaseRecorder:
         self.guest_end_ns = now
         self.worst_loss = worst_of([self.worst_loss, worst])
 
+    def part_with(
+        self,
+        owed: Sequence[tuple[PhaseRecorder, int]],
+        rest: PhaseRecorder,
+        ns: int,
+        access: tuple[int, int, int],
+    ) -> None:
+        """Give away what lies behind edges of windows of a run that is booked here whole.
+
+        It took `ns`. Of that `owed` lie before the edges, first what is this recorder's own, and
+        what remains is that of `rest`. All edges lie in its last access, which took `access`:
+        logging, the walk and the hit, from its end to its beginning.
+        """
+        behind = [(rest, ns - sum(due for _, due in owed)), *reversed(owed[1:])]
+        left = dict(zip((PML_LOG, WALK_4K, HITS), access, strict=True))
+        for recorder, due in behind:
+            for cause in left:
+                part = min(due, left[cause])
+                left[cause] -= part
+                due -= part
+                self.ledger[cause] -= part
+                recorder.ledger[cause] += part
+
+    def merge(self, part: PhaseRecorder) -> None:
+        """Add what another part has."""
+        part.close()
+        self.vcpu_ns += part.vcpu_ns
+        self.guest_end_ns = max(self.guest_end_ns, part.guest_end_ns)
+        self.ledger = [a + b for a, b in zip(self.ledger, part.ledger, strict=True)]
+        for name in ("reads", "writes", "requests", "stalls"):
+            getattr(self, name).merge(getattr(part, name))
+        self.read_before_drop += part.read_before_drop
+
     def facts(self) -> dict[str, Any]:
         """Return the fields of a :class:`~mmusim.trace.records.PhaseTrace` that these books
         fill.
@@ -61,3 +118,19 @@ class PhaseRecorder:
             "worst_loss": self.worst_loss,
             "read_before_drop": tuple(self.read_before_drop),
         }
+
+
+def together(parts: Sequence[PhaseRecorder]) -> PhaseRecorder:
+    """Return what several parts have as one.
+
+    The worst stall windows of a phase that was parted are not known: they may lie across an edge.
+    """
+    if len(parts) == 1:
+        parts[0].close()
+        return parts[0]
+    whole = PhaseRecorder(0)
+    for part in parts:
+        whole.merge(part)
+    if not any(part.earlier in parts for part in parts if part.earlier is not None):
+        whole.worst_loss = worst_of([part.worst_loss for part in parts])
+    return whole

@@ -1,4 +1,4 @@
-"""What a run of hits was, stretch by stretch: work of the guest, and waits for requests between."""
+"""The periods of a run of hits: work of the guest, and waits for requests in between."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ RunSlice = tuple[int, int, Mapping[str, int]]
 def run_slices(
     spent_ns: int, ends: Any, hits: Any, walks: Any, idles: Any, logs: bool
 ) -> Iterator[RunSlice]:
-    """Yield the stretches of a run that took `spent_ns`.
+    """Yield the periods of a run that took `spent_ns`.
 
     Parameters
     ----------
     spent_ns : int
-        From the start of the run; what lies behind the last access is waiting, then guest work.
+        From the start of the run. The time behind the last access is waiting, then guest work.
     ends, hits, walks : sequences of int, shape (accesses,)
-        When each access ended; what it took through a 2 MiB mapping, and longer because of 4 KiB.
+        End of each access; its time through a 2 MiB mapping, and the extra time through 4 KiB.
     idles : sequence of int, at most (accesses + 1,)
-        Wait before each access, and before the one that was not begun.
+        Wait before each access, and before the one that has not begun.
     logs : bool
         The run is one access that the processor logged.
     """

@@ -12,4 +12,4 @@ Steps: TypeAlias = Generator[simpy.Event, Any, None]
 Outcome: TypeAlias = Generator[simpy.Event, Any, int]
 """A part of a process that returns a number."""
 WorkItem: TypeAlias = Callable[[Any, Any], Steps]
-"""Something that a vCPU's thread does in user space, with the big lock held: VM, vCPU -> steps."""
+"""Work of a vCPU's thread in user space, with the big lock held: VM, vCPU -> steps."""

@@ -60,6 +60,12 @@ class ThinkAndIdle:
         """Return when the last request arrives, or arrived; `now` if there are none."""
         return now if self._due is None else int(self._due[-1])
 
+    def arrived(self, now: int) -> int:
+        """Return how many accesses belong to requests that have arrived by `now`."""
+        if self._requests is None:
+            return 0
+        return int(np.searchsorted(self._requests.due, now, side="right"))
+
     def ends(self, k: int, spent: Ints, think_left: int, now: int) -> tuple[Ints, Ints]:
         """Return when accesses from k on end that take `spent`, and the waits before each.
 
@@ -88,10 +94,16 @@ class ThinkAndIdle:
             return 0
         done = len(ends)
         if isinstance(ends, list):
-            recorder.completed += [
-                start_ns + end - self._due[k + i] for i, end in enumerate(ends) if self._last[k + i]
-            ]
+            for i, end in enumerate(ends):
+                if self._last[k + i]:
+                    due = self._due[k + i]
+                    recorder.at(due).completed.append(start_ns + end - due)
             return sum(waits[:done])
-        late = start_ns + ends - self._requests.due[k : k + done]
-        recorder.requests.add(late[self._requests.last[k : k + done]])
+        last = self._requests.last[k : k + done]
+        due = self._requests.due[k : k + done][last]
+        late = start_ns + ends[last] - due
+        for part in reversed(recorder.parts()):  # each request belongs to the part it arrived in
+            own = due >= part.since_ns if part.earlier else np.ones(len(due), np.bool_)
+            part.requests.add(late[own])
+            late, due = late[~own], due[~own]
         return int(waits[:done].sum())

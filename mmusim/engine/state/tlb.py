@@ -1,4 +1,4 @@
-"""What a vCPU has to walk again after its TLB was flushed."""
+"""The mappings that a vCPU must walk again after a flush of its TLB."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import PRESENT
 
 REACH: Final = 1536
-"""Entries of a second-level TLB (Skylake): how far back an access can have left one."""
+"""Entries of a second-level TLB (Skylake): the number of accesses that it remembers."""
 GRAIN: Final = 256
-"""The working set is looked at every so many accesses."""
+"""Number of accesses between two looks at the working set."""
 
 
 class WorkingSet:
-    """Which pages an access program needs again, seen from any place in it."""
+    """The pages that an access program needs again, from any place in it."""
 
     def __init__(self, gfn: Ints) -> None:
         """Look at a program of accesses; `gfn` has shape (accesses,)."""
@@ -42,7 +42,7 @@ class Refill(NamedTuple):
 
 
 def refill(t: PageTable, pages: Ints) -> Refill:
-    """Count the mappings of `pages` that are there: a large one once, however many pages use it."""
+    """Count the present mappings of `pages`; a large one counts once, however many pages use it."""
     giant = (t.giant[pages >> 18] & PRESENT) != 0
     large = (t.region[pages >> 9] & PRESENT) != 0
     small = np.count_nonzero(((t.page[pages] & PRESENT) != 0) & ~large & ~giant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import simpy
@@ -19,9 +19,15 @@ from mmusim.plan.make import Plan
 from mmusim.policies import Tracking
 from mmusim.trace.stall_windows import Stalls
 
+REPLAN: Final = "replan"
+"""Cause of an interrupt that is no exit: what a planned run will meet has changed."""
+
 
 class UnderWay(Protocol):
     """A vCPU's way through its program."""
+
+    def stop(self, now: int) -> None:
+        """End the program with what is under way, and the requests that have arrived by `now`."""
 
     def settle(self) -> None:
         """Mark what the run of hits under way has touched by now."""
@@ -33,6 +39,8 @@ class Vcpu:
     __slots__ = (
         "accesses",
         "ack",
+        "ahead",
+        "booked_ns",
         "c_ack",
         "c_alloc_table",
         "c_entry",
@@ -61,6 +69,7 @@ class Vcpu:
         "kicks",
         "left_ns",
         "number",
+        "owed",
         "pml",
         "process",
         "queued_work",
@@ -70,6 +79,7 @@ class Vcpu:
         "run",
         "sleep_per_full_ring",
         "stalls",
+        "started_ns",
         "stolen_ns",
         "t_hit",
         "t_pass",
@@ -112,6 +122,10 @@ class Vcpu:
         self.recorder = PhaseRecorder(0)
         self.stalls = Stalls(0, self.recorder.stalls)  # of this phase
         self.process: simpy.Process | None = None
+        self.started_ns = 0  # when its program began, or its part behind an edge of a window
+        self.booked_ns = 0  # up to when its time is booked
+        self.ahead = (0, 0), (0, 0)  # cause, ns of the last two bookings
+        self.owed: list[tuple[PhaseRecorder, int]] = []  # time before edges that is not booked yet
         self.in_guest = False
         self.left_ns = 0  # when it left the guest last
         self.accesses = 0  # that it has completed
@@ -142,7 +156,60 @@ class Vcpu:
     def begin(self, now: int) -> None:
         """Begin a program, in the host."""
         self.stalls = Stalls(now, self.recorder.stalls)
-        self.left_ns = now
+        self.left_ns = self.started_ns = self.booked_ns = now
+        self.owed.clear()
+
+    def book(self, cause: int, ns: int) -> None:
+        """Book the time that follows what is booked, under one cause; it may lie ahead of now."""
+        self.recorder.ledger[cause] += ns
+        self.booked_ns += ns
+        self.ahead = self.ahead[1], (cause, ns)
+        while self.owed and ns:
+            recorder, due = self.owed[0]
+            part = min(due, ns)
+            self.recorder.ledger[cause] -= part
+            recorder.ledger[cause] += part
+            ns -= part
+            if part < due:
+                self.owed[0] = recorder, due - part
+            else:
+                del self.owed[0]
+
+    def change_recorder(self, recorder: PhaseRecorder, now: int) -> None:
+        """Write into another recorder from now on: an edge of a window. The guest goes on.
+
+        Time is cut here: what was booked ahead of now is booked again, what is not booked yet is
+        owed to the recorder before. A run of hits goes on to the end of the access in flight and
+        is planned anew there, which changes nothing.
+        """
+        before, self.recorder = self.recorder, recorder
+        if self.run is None:  # its program has not begun
+            return
+        worst = self.stalls.cut(now, None if self.in_guest else self.left_ns)
+        before.close_vcpu(worst, self.started_ns, now)
+        self.stalls = Stalls(now, recorder.stalls, before.at(self.left_ns).stalls)
+        self.started_ns = now
+        over = self.booked_ns - now
+        if over > 0:
+            (earlier, _), (last, most) = self.ahead
+            for cause, ns in ((last, min(over, most)), (earlier, over - min(over, most))):
+                before.ledger[cause] -= ns
+                recorder.ledger[cause] += ns
+        else:
+            self.owed.append((before, -over - sum(ns for _, ns in self.owed)))
+        self.look_again()
+
+    def stop(self, now: int) -> None:
+        """End the program: with what is under way, and the requests that have arrived."""
+        if self.run is not None:
+            self.run.stop(now)
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Plan anew what comes behind the access in flight, if it is in the guest."""
+        if self.in_guest:
+            assert self.process is not None
+            self.process.interrupt(REPLAN)
 
     def hit_ns(self, index: int, write: bool) -> int:
         """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""

@@ -131,14 +131,14 @@ class Vm:
 
     def spend_on(self, v: Vcpu, cause: int, ns: int) -> simpy.Event:
         """Let time pass in the host and book it for a vCPU."""
-        v.recorder.ledger[cause] += ns
+        v.book(cause, ns)
         if self.probe is not None and ns:
             self.probe.spent(v.number, self.now, self.now + ns, {_CAUSES[cause]: ns})
         return self.env.timeout(ns)
 
     def book(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
         """Book time of a vCPU for which nothing else waits, or no longer."""
-        v.recorder.ledger[cause] += end_ns - start_ns
+        v.book(cause, end_ns - start_ns)
         if self.probe is not None and end_ns > start_ns:
             self.probe.spent(v.number, start_ns, end_ns, {_CAUSES[cause]: end_ns - start_ns})
 

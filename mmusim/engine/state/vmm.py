@@ -1,4 +1,4 @@
-"""What the VMM adds to KVM while it migrates a VM."""
+"""The VMM's part in a migration, beyond KVM."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from mmusim.engine.state.mmu_lock import SpinLock
 
 
 class GuestGoneError(Exception):
-    """The guest runs elsewhere now: nothing remains for a vCPU to do here."""
+    """The guest runs elsewhere now: a vCPU has nothing more to do here."""
 
 
 class Vmm:
-    """What QEMU adds to KVM while it migrates a VM."""
+    """The state that QEMU adds to KVM while it migrates a VM."""
 
     def __init__(self, env: simpy.Environment) -> None:
         """Nobody holds the big lock, the vCPUs run."""
         self.bql = SpinLock(env, "the big lock")
-        self.stopping = env.event()  # the vCPUs are asked to stop
+        self.stopping = env.event()  # request to the vCPUs to stop
         self.resumed = env.event()  # the guest runs again, or
         self.gone = False  # it is no longer here
         self.limits_dirtying = False

@@ -25,9 +25,10 @@ from mmusim.engine.processes import (
     user_space,
     vcpu,
 )
-from mmusim.engine.processes.flush import REPLAN, flush_remote, kick
+from mmusim.engine.processes.flush import flush_remote, kick
 from mmusim.engine.processes.user_space import run_on_cpu
 from mmusim.engine.simulate import Simulation
+from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.engine.state.vmm import Vmm
 from mmusim.plan.make import Plan, make_plan

@@ -329,3 +329,52 @@ def test_two_policies_see_the_same_arrivals() -> None:
     assert b.requests is not None
     assert (a.requests.due == b.requests.due).all()
     assert (a.gfn == b.gfn).all()
+
+
+# --- localities ----------------------------------------------------------------------------------
+
+
+def pages_of(locality: dict[str, Any] | None, requests: int = 512, **more: Any) -> Accesses:
+    made = workload(requests=requests, touches=4, locality=locality, writes="50%", **more)
+    return made.accesses(100, 1024, numbers(1))
+
+
+def test_requests_touch_each_page_once_and_then_each_once_more() -> None:
+    for order in ("random", "sequential"):
+        gfn = pages_of({"kind": "each-once", "order": order}, 768).gfn
+        assert sorted(gfn[:1024]) == sorted(gfn[1024:2048]) == list(range(100, 1124))
+        assert len(set(gfn[2048:])) == 1024
+        assert (list(gfn[:1024]) == list(gfn[1024:2048])) == (order == "sequential")
+    assert len(set(pages_of(None).gfn[:1024])) < 1024, "control: uniform accesses come twice"
+
+
+def test_requests_have_hot_sets_of_reads_and_of_writes() -> None:
+    access = pages_of({"kind": "hot-cold", "hot": "10%", "hot_writes": "100%"}, 4096)
+    hot = access.gfn[access.write] - 100
+    assert hot.min() >= 102
+    assert hot.max() < 204
+    reads = access.gfn[~access.write] - 100
+    assert np.mean(reads < 102) == pytest.approx(0.9, abs=0.02)
+
+
+def test_the_locality_of_requests_is_zipf_as_the_exponent_is() -> None:
+    one = pages_of({"kind": "zipf", "exponent": 0.9})
+    other = pages_of(None, exponent=0.9)
+    assert (one.gfn == other.gfn).all()
+    assert (pages_of({"kind": "uniform"}).gfn == pages_of(None).gfn).all()
+
+
+@pytest.mark.parametrize(
+    ("locality", "more", "words"),
+    [
+        ({"kind": "hot-cold", "hot": "60%"}, {}, "no room for both hot sets"),
+        ({"kind": "zipf"}, {"exponent": 0.5}, "both say which pages"),
+        ({"kind": "nowhere"}, {}, "nowhere"),
+        ({"kind": "zipf", "exponent": 11}, {}, "less than or equal to 10"),
+    ],
+)
+def test_localities_that_cannot_be_are_refused(
+    locality: dict[str, Any], more: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        pages_of(locality, **more)

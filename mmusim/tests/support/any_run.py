@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from mmusim.base.errors import ConfigError
-from mmusim.config.settings import Setting
+from mmusim.config.settings import Setting, resolved, settings_of
 from mmusim.policies import Reporting, choose
+from mmusim.tests.support.places import ROOT
 from mmusim.tests.support.settings import CONSTANT, SOUND, kernel_of, only, setting
 
 MANUAL = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
@@ -179,3 +181,40 @@ def runs(draw: st.DrawFn) -> tuple[str, Setting]:
             "pairing": draw(one_of("by-access", "by-access", "by-occurrence", "independent"))
         },
     )
+
+
+@st.composite
+def windows(draw: st.DrawFn, phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Windows that begin and end with phases or after a time; they may overlap."""
+
+    def moment(number: int, edge: str) -> str:
+        do = phases[number]["do"]
+        before = sum(phase["do"] == do for phase in phases[: number + 1])
+        return f"{edge} of {do} {before}"
+
+    made = []
+    for number in range(draw(st.integers(1, 4))):
+        first = draw(st.integers(0, len(phases) - 1))
+        window = {"name": f"w{number}", "from": moment(first, draw(one_of("start", "end")))}
+        if draw(st.booleans()):
+            window["lasts"] = f"{draw(st.integers(1, 90_000))}ns"
+            window["after"] = f"{draw(one_of(0, 0, 700, 20_000))}ns"
+        else:
+            last = draw(st.integers(first, len(phases) - 1))
+            window["to"] = moment(last, "end")
+        made.append(window)
+    return made
+
+
+@st.composite
+def windowed_runs(draw: st.DrawFn) -> tuple[str, Setting, Setting]:
+    """A policy, a setting that it fits in with windows, and the same without."""
+    policy, without = draw(runs())
+    data = resolved(without)
+    phases = data["driver"]["phases"]
+    data["driver"]["windows"] = draw(windows(phases))
+    try:
+        (made,) = settings_of(data, "test", ROOT)
+    except ConfigError:
+        assume(False)
+    return policy, made, without

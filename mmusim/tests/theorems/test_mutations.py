@@ -178,9 +178,9 @@ MUTANTS = {
     ),
     "the switch-over reads the log once more": Mutant(
         "engine/migration/migration.py",
-        "        yield from self.bitmap_sync()\n        self.next_round()\n"
+        "        yield from self.log.read()\n        self.log.next_round()\n"
         "        invariants.check",
-        "        self.next_round()\n        invariants.check",
+        "        self.log.next_round()\n        invariants.check",
         COUNTERS + "[constant costs-linux-6.13+pml]",
     ),
 }

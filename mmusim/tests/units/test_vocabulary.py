@@ -99,7 +99,7 @@ def test_metrics_in_claims_are_those_of_the_vocabulary() -> None:
 def test_reference_pages_are_what_the_vocabulary_gives(page: str) -> None:
     file = ROOT / "docs" / "reference" / page
     assert file.read_text(encoding="utf-8") == PAGES[page](), (
-        f"docs are behind: mmusim vocabulary --pages {file.parent.relative_to(ROOT)}"
+        f"docs are behind: mmusim vocabulary --to {file.parent.relative_to(ROOT)}"
     )
 
 

@@ -1,0 +1,66 @@
+"""The verb that tells work that moves from work that vanishes, of stored runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mmusim.cli.shared.options import AsJson, ExperimentFile, Out
+
+if TYPE_CHECKING:
+    from mmusim.comparison.decomposition import Decomposition
+
+
+def decompose(experiment: ExperimentFile, out: Out = None, as_json: AsJson = False) -> None:
+    """Tell work that moved between host and guest from work that vanished, by cause and payer."""
+    from mmusim.analysis.answers import load
+    from mmusim.cli.shared.output import table
+    from mmusim.comparison.decomposition import mean_decomposition
+
+    outcome = load(Path(experiment), out)
+    baseline = outcome.experiment.policies.baseline
+    found = [
+        (result.setting.name, mean_decomposition(result.runs[baseline], result.runs[name]))
+        for result in outcome.settings
+        for name in outcome.experiment.policies.compare
+    ]
+    rows = [row for name, one in found for row in _rows(name, one)]
+    if as_json:
+        table("", rows, True)
+        return
+    shown = [{key: _shown(value) for key, value in row.items()} for row in rows]
+    table("Against the baseline, means over seeds", shown, False)
+    for name, one in found:
+        typer.echo(f"{name + ': ' if name else ''}{_sentence(one)}")
+
+
+def _rows(setting: str, one: Decomposition) -> list[dict[str, Any]]:
+    where = {"setting": setting, "policy": one.candidate}
+    rows: list[dict[str, Any]] = [
+        where
+        | {
+            "work": part.kind, "host_ns": part.host_ns, "guest_ns": part.guest_ns,
+            "moved_to_guest_ns": part.moved_ns, "new_ns": part.net_ns,
+        }
+        for part in one.parts
+    ]  # fmt: skip
+    total = {"host_ns": one.host_ns, "guest_ns": one.guest_ns, "moved_to_guest_ns": one.moved_ns}
+    return [*rows, where | {"work": "all"} | total | {"new_ns": one.host_ns + one.guest_ns}]
+
+
+def _shown(value: Any) -> str:
+    from mmusim.base.units import show_ns
+
+    if isinstance(value, str):
+        return value
+    return ("-" if value < 0 else "") + show_ns(abs(value))
+
+
+def _sentence(one: Decomposition) -> str:
+    way = "from the host to the guest" if one.moved_ns >= 0 else "from the guest to the host"
+    return (
+        f"{one.candidate} against {one.baseline}: {_shown(abs(one.moved_ns))} moved {way}, "
+        f"{_shown(one.vanished_ns)} vanished, {_shown(one.new_ns)} is new."
+    )

@@ -1,0 +1,50 @@
+"""The verb that prints what the measured windows of stored runs met."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mmusim.cli.shared.options import AsJson, ExperimentFile, Out
+
+
+def exposure(experiment: ExperimentFile, out: Out = None, as_json: AsJson = False) -> None:
+    """Print what each window of stored runs met: operations, pages, accesses, requests, locks."""
+    from mmusim.analysis.answers import load
+    from mmusim.cli.shared.output import table
+    from mmusim.experiment.exposure import rows, warnings
+
+    outcome = load(Path(experiment), out)
+    met = rows(outcome)
+    if as_json:
+        table("", met, True)
+    else:
+        table("Exposure, means over seeds", [shown(row) for row in met], False)
+        for line in warnings(outcome):
+            typer.echo(f"warning: {line}")
+
+
+def shown(row: dict[str, Any]) -> dict[str, str]:
+    """Return a row of exposures as people read it."""
+    from mmusim.base.units import show_ns, show_number
+
+    def count(name: str) -> str:
+        return show_number(row[name])
+
+    return {
+        "setting": row["setting"],
+        "window": row["window"],
+        "policy": row["policy"],
+        "length": show_ns(row["length"]),
+        "logging_on": show_ns(row["time_with_logging_on"]),
+        "operations": f"{count('operations_begun')} begun, {count('operations_ended')} ended",
+        "armed": count("pages_armed"),
+        "dirty": count("pages_reported_truly_dirty"),
+        "falsely": count("pages_reported_falsely_dirty"),
+        "accesses": count("accesses"),
+        "requests": count("requests"),
+        "mmu_lock": f"{row['lock_share']:.0%}",
+        "left_over": count("leftover_faults"),
+    }

@@ -1,0 +1,154 @@
+"""Whether the runs of several policies met the same, and can answer the question at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from mmusim.base.units import show_ns, show_number
+from mmusim.comparison.pairing import Runs
+from mmusim.metrics.exposure import Exposure
+from mmusim.metrics.measure import Metrics
+
+APART: Final = 0.10
+"""Exposures that differ by more are said."""
+SATURATED: Final = 0.70
+"""From this share of its capacity on, waits for mmu_lock hide what policies differ in."""
+RAN: Final = 0.99
+"""A guest that ran for less of a window has left it early."""
+
+COUNTED: Final[dict[str, Callable[[Exposure], float]]] = {
+    "length": lambda e: e.length_ns,
+    "time with logging on": lambda e: e.logged_ns,
+    "operations begun": lambda e: e.begun,
+    "operations ended": lambda e: e.ended,
+    "pages armed": lambda e: e.armed,
+    "pages reported truly dirty": lambda e: e.reported,
+    "pages reported falsely dirty": lambda e: e.false,
+    "accesses": lambda e: e.accesses,
+    "requests": lambda e: e.requests,
+}
+"""What is compared, by its name."""
+TIMES: Final = ("length", "time with logging on")
+
+
+class Objection(NamedTuple):
+    """Something in the runs of a policy that speaks against comparing them as they are."""
+
+    policy: str
+    text: str
+    forbids: bool  # there can be no verdict
+
+
+def objections(runs: Runs, baseline: str, window: str = "") -> tuple[Objection, ...]:
+    """Return what speaks against comparing the policies of one setting.
+
+    Parameters
+    ----------
+    runs : mapping
+        Runs by policy.
+    baseline : str
+        The policy with which the others are compared.
+    window : str
+        The window they are compared in; by default what the experiment measures.
+
+    Returns
+    -------
+    tuple of Objection
+        First what forbids a verdict. Exposures are means over seeds; runs that were stored without
+        exposures have none.
+    """
+    met = {policy: _of(rows, window) for policy, rows in runs.items()}
+    met = {policy: rows for policy, rows in met.items() if rows}
+    found = [*_missed(met)]
+    for policy, rows in met.items():
+        found += _alone(policy, rows)
+    if baseline in met:
+        found += _apart(met, baseline)
+    return tuple(sorted(found, key=lambda o: not o.forbids))
+
+
+def no_verdict(runs: Runs, *policies: str, window: str = "") -> str:
+    """Say why there can be no verdict on these policies (all by default); empty: there can."""
+    met = {name: _of(runs[name], window) for name in policies or runs}
+    return "; ".join(o.text for o in _missed({name: rows for name, rows in met.items() if rows}))
+
+
+def _of(runs: Sequence[Metrics], window: str) -> list[Exposure]:
+    return [run.exposures[window] for run in runs if window in run.exposures]
+
+
+def _missed(met: dict[str, list[Exposure]]) -> Iterator[Objection]:
+    for policy, rows in met.items():
+        if all(e.missed_the_log for e in rows):
+            text = f"{policy} never met the log: what is measured was over before logging began"
+            yield Objection(policy, text + ", or logging was never on in it", True)
+        elif not any(e.accesses for e in rows) and any(e.has_log for e in rows):
+            yield Objection(policy, f"under {policy} no access began in what is measured", True)
+
+
+def _alone(policy: str, rows: list[Exposure]) -> Iterator[Objection]:
+    """Yield what speaks against the runs of one policy by themselves."""
+
+    def some(count: int) -> str:
+        return f"{count} of {len(rows)} runs"
+
+    cut = sum(e.unfinished > 0 for e in rows)
+    if cut:
+        yield Objection(
+            policy, f"{policy}: in {some(cut)} an operation had not ended with the window", False
+        )
+    busy = max(e.lock_share for e in rows)
+    if busy > SATURATED:
+        text = f"{policy}: mmu_lock is busy for {busy:.0%} of the window; beyond {SATURATED:.0%} "
+        yield Objection(policy, text + "queueing hides what policies differ in", False)
+    left = sum(e.leftover_faults > 0 for e in rows)
+    if left:
+        mean = sum(e.leftover_faults for e in rows) / len(rows)
+        yield Objection(
+            policy,
+            f"{policy}: the guest had not settled: {show_number(mean)} faults a run, in "
+            f"{some(left)}, are on pages as they were left long before the window",
+            False,
+        )
+    late = sum(e.late for e in rows)
+    if late:
+        worst = max(e.latest_ns for e in rows)
+        total = sum(e.begun for e in rows)
+        yield Objection(
+            policy,
+            f"{policy}: {late} of {total} operations began late, by up to {show_ns(worst)}: the "
+            "schedule is denser than they take; make every longer",
+            False,
+        )
+    early = sum(e.guest_ns < RAN * e.length_ns for e in rows)
+    if early:
+        share = min(e.guest_ns / e.length_ns for e in rows if e.length_ns)
+        text = f"{policy}: in {some(early)} vCPUs ran for as little as {share:.0%} of the window"
+        yield Objection(policy, text + "; give them more to do", False)
+
+
+def _apart(met: dict[str, list[Exposure]], baseline: str) -> Iterator[Objection]:
+    """Yield what policies met that differs from what the baseline met."""
+    for policy, rows in met.items():
+        if policy == baseline or not rows[0].logs or not met[baseline][0].logs:
+            continue
+        parts = []
+        for name, count in COUNTED.items():
+            mine, base = mean(rows, count), mean(met[baseline], count)
+            if differ(mine, base):
+                show = show_ns if name in TIMES else show_number
+                parts.append(f"{name} {show(mine)} against {show(base)}")
+        if parts:
+            text = f"{policy} and {baseline} met different things: {', '.join(parts)}"
+            yield Objection(policy, text, False)
+
+
+def mean(rows: Sequence[Exposure], count: Callable[[Exposure], float]) -> float:
+    """Return the mean of a count over runs."""
+    return sum(map(count, rows)) / len(rows)
+
+
+def differ(one: float, other: float) -> bool:
+    """Tell whether two exposures differ by more than a tenth of the smaller."""
+    return abs(one - other) > APART * min(one, other)

@@ -1,0 +1,270 @@
+"""The windows of a run that are measured: opened and closed as their events happen.
+
+At an edge of a window every vCPU changes its recorder and goes on. Nobody waits for that, nothing
+is drained and nothing costs time, so a run with windows is the run without them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from mmusim.base.errors import WindowError
+from mmusim.config.windows import OF_MIGRATIONS, SYNC, Event, Window, titles
+from mmusim.engine.state.phase_recorder import PhaseRecorder, together
+from mmusim.engine.state.vm import Steps, Vm
+from mmusim.trace.records import Operation, PhaseTrace
+
+LOG_OPERATIONS: Final = (
+    "enable-logging", "get-dirty-log", "clear-dirty-log", SYNC, "harvest-ring", "disable-logging",
+    "recreate-slot",
+)  # fmt: skip
+PF_TAKEN: Final = "pf_taken"
+
+
+class Thread(Protocol):
+    """What is to be known of the host thread."""
+
+    armed: int  # pages, by log operations up to now
+    reported: int
+    false: int
+    recorder: dict[int, PhaseRecorder]  # of each guest phase, by its number
+
+
+@dataclass(slots=True, eq=False)
+class Stretch:
+    """A guest phase or a window, while it lasts and afterwards."""
+
+    start_ns: int
+    counters: dict[str, int]  # when it began
+    lock_ns: int  # likewise: how long mmu_lock had been busy
+    settled: bool  # no operation is under way, and the guest has run since the last
+    first_operation: int | None = None  # faults when the first operation within it began
+    end_ns: int = 0
+    after: dict[str, int] = field(default_factory=dict)
+    lock_after_ns: int = 0
+    parts: list[PhaseRecorder] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields of a trace that it knows by itself."""
+        faults = self.after[PF_TAKEN] if self.first_operation is None else self.first_operation
+        return {
+            "lock_busy_ns": self.lock_after_ns - self.lock_ns,
+            "leftover_faults": faults - self.counters[PF_TAKEN] if self.settled else 0,
+        }
+
+
+class Windows:
+    """The windows of one run, and what happens in it as far as they need it."""
+
+    def __init__(self, vm: Vm, host: Thread) -> None:
+        """Nothing has happened."""
+        self._vm, self._host = vm, host
+        driver = vm.plan.driver
+        known = {title for phase in driver.phases for title in titles(phase)} | set(OF_MIGRATIONS)
+        self._to_come = [(window, *window.events(known)) for window in driver.windows]
+        self._to_end: list[tuple[Window, Event]] = []
+        self._ends_ns = 0  # when the last ends of those that end by time, as far as is known
+        self._timed = 0  # how many of them have not ended
+        self.parted = False  # an edge lay in the guest phase that is under way
+        self.made: dict[str, Stretch] = {}  # by the names of windows that have begun
+        self._open: list[Stretch] = []  # windows and guest phases
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self.operations: list[Operation] = []
+        self._under_way = 0  # operations
+        self._rested_ns = -1  # when the last operation ended, if the guest has not run since
+        self._ran_ns = -1  # when a vCPU last came to the end of a program
+        self.guests = 0  # vCPUs that run programs
+        self._guest: set[str] = set()  # titles of what they do
+
+    # --- what happens -------------------------------------------------------------------------
+
+    def operation(
+        self, do: str, steps: Steps, *, name: str = "", late_ns: int = 0, also: str = ""
+    ) -> Steps:
+        """Carry out an operation of the host, as an event with these titles."""
+        vm, host, began = self._vm, self._host, self._vm.now
+        before = host.armed, host.reported, host.false
+        titles = {do, name, also} - {""}
+        self.happens("start", titles)
+        logs = do in LOG_OPERATIONS
+        if logs:
+            self._under_way += 1
+            for stretch in self._open:
+                if stretch.first_operation is None:
+                    stretch.first_operation = vm.counters()[PF_TAKEN]
+        yield from steps
+        if logs:
+            self._under_way -= 1
+            self._rested_ns = vm.now
+            armed, reported, false = host.armed, host.reported, host.false
+            counts = armed - before[0], reported - before[1], false - before[2]
+            self.operations.append(Operation(do, name, began, vm.now, late_ns, *counts))
+        self.happens("end", titles)
+
+    def happens(self, edge: str, what: set[str]) -> None:
+        """Take note of an event: windows that it ends are closed, then those it begins opened."""
+        if not self._to_come and not self._to_end:
+            return
+        for title in what:
+            self._counts[edge, title] += 1
+        now = {Event(edge, title, self._counts[edge, title]) for title in what}
+        for one in [one for one in self._to_end if one[1] in now]:
+            self._to_end.remove(one)
+            self._close(one[0].name)
+        for window, begins, ends in [w for w in self._to_come if w[1] in now]:
+            self._to_come.remove((window, begins, ends))
+            if window.lasts is not None:
+                until = self._vm.now + round(window.after) + round(window.lasts)
+                self._ends_ns = max(self._ends_ns, until)
+                self._timed += 1
+            if window.after:
+                self._later(round(window.after), lambda w=window, e=ends: self._begin(w, e))
+            else:
+                self._begin(window, ends)
+
+    def _later(self, ns: int, do: Any) -> None:
+        event: Any = self._vm.spend(ns)
+        event.callbacks.append(lambda _: do())
+
+    def _begin(self, window: Window, ends: Event | None) -> None:
+        self._edge()
+        self.made[window.name] = stretch = self._new()
+        recorder = self._recorder()
+        if recorder is not None:
+            stretch.parts.append(recorder)
+        self._open.append(stretch)
+        if ends is not None:
+            self._to_end.append((window, ends))
+        else:
+            assert window.lasts is not None
+            self._later(round(window.lasts), lambda: self._time_is_up(window.name))
+
+    def _time_is_up(self, name: str) -> None:
+        self._timed -= 1
+        self._close(name)
+
+    def _close(self, name: str) -> None:
+        window = self.made[name]
+        self.end(window)
+        self._edge()
+        while window.parts and window.parts[-1].since_ns == self._vm.now:
+            window.parts.pop()  # of another window that begins now
+
+    def _edge(self) -> None:
+        """Let every vCPU that runs a program write into another recorder from now on."""
+        before = self._recorder()
+        now = self._vm.now
+        if before is None or before.since_ns == now:
+            return
+        recorder = before.next(now)
+        self._host.recorder[max(self._host.recorder)] = recorder
+        self.parted = True
+        for v in self._vm.vcpus:
+            if v.process is not None and v.process.is_alive:
+                v.change_recorder(recorder, now)
+        for stretch in self._open:
+            if before in stretch.parts:
+                stretch.parts.append(recorder)
+
+    def _recorder(self) -> PhaseRecorder | None:
+        """Return the recorder that is written into; None: no vCPU runs a program."""
+        if not self.guests:
+            return None
+        return self._host.recorder[max(self._host.recorder)]
+
+    # --- stretches ----------------------------------------------------------------------------
+
+    def _new(self) -> Stretch:
+        vm = self._vm
+        settled = not self._under_way and vm.now > self._rested_ns
+        return Stretch(vm.now, vm.counters(), vm.lock.busy_ns(), settled and self._ran())
+
+    def _ran(self) -> bool:
+        """Tell whether the guest has run since the last operation ended."""
+        return self.guests > 0 or self._rested_ns < self._ran_ns
+
+    def end(self, stretch: Stretch) -> None:
+        """A guest phase or a window has ended."""
+        vm = self._vm
+        stretch.end_ns, stretch.after = vm.now, vm.counters()
+        stretch.lock_after_ns = vm.lock.busy_ns()
+        if stretch in self._open:
+            self._open.remove(stretch)
+
+    def guest_begins(self, recorder: PhaseRecorder, what: set[str]) -> Stretch:
+        """A guest phase of these titles begins: windows that are open include it."""
+        for stretch in self._open:
+            stretch.parts.append(recorder)
+        self.parted, self._guest = False, what
+        phase = self._new()
+        self._open.append(phase)
+        return phase
+
+    def runs(self, process: Any, phase: Stretch) -> None:
+        """A vCPU runs a program of a guest phase; the phase ends with the last of them."""
+        self.guests += 1
+
+        def ended(event: Any) -> None:
+            del event
+            self.guests -= 1
+            self._ran_ns = self._vm.now
+            self.end(phase)
+            if not self.guests:
+                self.happens("end", self._guest)
+
+        process.callbacks.append(ended)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def pending(self) -> bool:
+        """Tell whether a window is to begin yet, or to end."""
+        return bool(self._to_come or self._to_end or self._timed)
+
+    def through(self) -> Steps:
+        """Wait until the windows that end by time have ended, as far as they have begun."""
+        while self._timed:  # what ends at the same instant may come behind
+            yield self._vm.spend(max(0, self._ends_ns - self._vm.now))
+
+    def check(self) -> None:
+        """See that every window has begun and ended.
+
+        Raises
+        ------
+        WindowError
+            If one has not.
+        """
+        for window, begins, _ in self._to_come:
+            raise WindowError(
+                f"window {window.name!r} never begins: in this run there was no {begins}; begin it "
+                "with something that happens under every policy and seed"
+            )
+        for window, ends in self._to_end:
+            raise WindowError(
+                f"window {window.name!r} never ends: in this run there was no {ends} after it "
+                'began; end it by time, e.g. lasts = "100ms"'
+            )
+
+    def traces(self) -> tuple[PhaseTrace, ...]:
+        """Return what the windows were, in the order of the driver."""
+        return tuple(
+            self._trace(window.name, self.made[window.name])
+            for window in self._vm.plan.driver.windows
+        )
+
+    def _trace(self, name: str, stretch: Stretch) -> PhaseTrace:
+        facts = together(stretch.parts).facts() if stretch.parts else PhaseRecorder(0).facts()
+        ended = [o for o in self.operations if stretch.start_ns < o.end_ns <= stretch.end_ns]
+        return PhaseTrace(
+            do="window",
+            name=name,
+            start_ns=stretch.start_ns,
+            end_ns=stretch.end_ns,
+            guest=True,
+            counters={n: stretch.after[n] - before for n, before in stretch.counters.items()},
+            dirty=sum(o.dirty for o in ended),
+            false_dirty=sum(o.false_dirty for o in ended),
+            **facts | {"guest_end_ns": min(facts["guest_end_ns"], stretch.end_ns)},
+            **stretch.facts(),
+        )

@@ -1,0 +1,100 @@
+"""What the windows of an experiment's runs met, and what that says about its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.comparison.exposure import COUNTED, mean, no_verdict, objections
+from mmusim.experiment.run import Outcome, SettingResult
+from mmusim.metrics.exposure import Exposure
+from mmusim.metrics.measure import Metrics
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metrics import Scope
+
+MOST_WARNINGS: Final = 6
+
+
+def in_window(outcome: Outcome, window: str) -> Outcome:
+    """Return an outcome whose runs have the metrics of another window than the measured one.
+
+    Only what the guest noticed is that of the window; what is of a whole run stays.
+
+    Raises
+    ------
+    ConfigError
+        If the driver has no such window.
+    """
+    known = [w.name for w in outcome.experiment.driver.windows]
+    if window not in known:
+        raise ConfigError.of(
+            outcome.experiment.id, "--window", window, "is no window of the driver",
+            nearest(window, known),
+        )  # fmt: skip
+
+    def seen(run: Metrics) -> Metrics:
+        rest = {n: value for n, value in run.values.items() if METRICS[n].scope is not Scope.PHASE}
+        return replace(run, values=rest | dict(run.windows[window]))
+
+    return replace(
+        outcome,
+        settings=[
+            replace(
+                r, runs={policy: [seen(run) for run in runs] for policy, runs in r.runs.items()}
+            )
+            for r in outcome.settings
+        ],
+    )
+
+
+def refusal(result: SettingResult, candidate: str) -> str:
+    """Say why there can be no verdict on a policy against the baseline; empty: there can."""
+    baseline = result.setting.experiment.policies.baseline
+    return no_verdict(result.runs, baseline, candidate)
+
+
+def warnings(outcome: Outcome) -> list[str]:
+    """Return what speaks against comparing the runs as they are: a line each, the gravest first."""
+    found = []
+    for result in outcome.settings:
+        where = f"{result.setting.name}: " if result.setting.name else ""
+        baseline = outcome.experiment.policies.baseline
+        found += [
+            (not o.forbids, f"{where}{o.text}") for o in objections(result.runs, baseline)
+        ]  # fmt: skip
+    lines = [text for _, text in sorted(found, key=lambda one: one[0])]
+    if len(lines) > MOST_WARNINGS:
+        rest = f"and {len(lines) - MOST_WARNINGS} more; see mmusim exposure"
+        lines = [*lines[:MOST_WARNINGS], rest]
+    return lines
+
+
+def rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return one row a setting, window and policy: means over seeds of what was met."""
+    return [row for result in outcome.settings for row in _rows(result)]
+
+
+def _rows(result: SettingResult) -> Iterator[dict[str, Any]]:
+    driver = result.setting.experiment.driver
+    names = [w.name for w in driver.windows] or [""]
+    for window in names:
+        for policy, runs in result.runs.items():
+            met: list[Exposure] = [r.exposures[window] for r in runs if window in r.exposures]
+            if not met:
+                continue
+            counts = {name.replace(" ", "_"): mean(met, count) for name, count in COUNTED.items()}
+            yield {
+                "setting": result.setting.name,
+                "window": window or driver.measure,
+                "policy": policy,
+                **counts,
+                "unfinished": mean(met, lambda e: e.unfinished),
+                "lock_share": max(e.lock_share for e in met),
+                "leftover_faults": mean(met, lambda e: e.leftover_faults),
+                "latest_ns": max(e.latest_ns for e in met),
+                "objections": "; ".join(
+                    o.text for o in objections(result.runs, policy, window) if o.policy == policy
+                ),
+            }

@@ -1,0 +1,218 @@
+"""What measured windows met: recorded and compared; no verdict where nothing met the log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from typer.testing import CliRunner
+
+from mmusim.base.errors import ConfigError
+from mmusim.cli import app
+from mmusim.comparison.exposure import differ, no_verdict, objections
+from mmusim.engine import simulate
+from mmusim.experiment.contrasts import contrasts
+from mmusim.experiment.exposure import in_window, rows, warnings
+from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.metrics.exposure import Exposure
+from mmusim.metrics.measure import Metrics, measure
+from mmusim.plan.make import make_plan
+from mmusim.report.answers import answers
+from mmusim.tests.support.settings import setting
+
+FAR = {"at": "100us"}
+
+
+def experiment(at: str, folder: Path, **driver: Any) -> Path:
+    """Ten requests a vCPU, for some 200 us, and logging that begins at some time."""
+    data: dict[str, Any] = {
+        "schema": 1,
+        "id": "exposed",
+        "question": "Which is better?",
+        "answer_by": "max_request",
+        "vm": {"vcpus": 2, "memory": "8MiB", "kernel": "linux-6.8"},
+        "host": {"profile": "skylake-2021"},
+        "policies": {"baseline": "eager_page_split", "compare": ["split-on-fault"]},
+        "driver": {
+            "measure": "requests",
+            "phases": [
+                {"do": "write"},
+                {"do": "run", "workload": "requests", "name": "requests", "background": True},
+                {"do": "enable-logging", "at": at},
+                {"do": "sync-dirty-log", "after": "50us"},
+                {"do": "wait"},
+            ],
+        }
+        | driver,
+        "workloads": {
+            "requests": {
+                "pattern": "open-loop-requests", "requests": 10, "interarrival": "20us",
+                "arrivals": "regular", "touches": 4, "writes": "50%",
+            },
+        },
+        "replications": {"seeds": 5},
+        "claims": [
+            {"says": "no slower", "metric": "max_request", "expect": [0.0, 100.0],
+             "ratio": "split-on-fault / eager_page_split"},
+            {"says": "enabling is cheaper", "metric": "enable_time",
+             "ratio": "split-on-fault / eager_page_split", "expect": [0.0, 1.0]},
+        ],
+    }  # fmt: skip
+    path = folder / "experiment.toml"
+    path.write_text(tomli_w.dumps(data))
+    return path
+
+
+def outcome(at: str, folder: Path, **driver: Any) -> Outcome:
+    path = experiment(at, folder, **driver)
+    return run_experiment(path, folder / "out", workers=1, engine="simpy")
+
+
+def test_there_is_no_verdict_where_requests_were_over_before_logging_began(
+    tmp_path: Path,
+) -> None:
+    made = outcome("5ms", tmp_path)
+    (result,) = made.settings
+    for runs in result.runs.values():
+        for run in runs:
+            assert run.exposures[""].missed_the_log
+            assert run.exposures[""].requests == 20
+    (answer,) = answers(made)
+    assert "no verdict on split-on-fault" in answer
+    assert "never met the log" in answer
+    assert "never met the log" in warnings(made)[0]
+    guest, host = made.verdicts
+    assert guest.outcome == "inconclusive"
+    assert host.outcome == "supported", "what the host does is measured wherever the guest is"
+
+
+def test_a_run_that_met_the_log_is_answered(tmp_path: Path) -> None:
+    """Control."""
+    made = outcome("30us", tmp_path)
+    (result,) = made.settings
+    assert not any(run.exposures[""].missed_the_log for run in result.runs["eager_page_split"])
+    assert "no verdict" not in " ".join(answers(made))
+    assert not any("never met" in line for line in warnings(made))
+    assert made.verdicts[0].outcome != "inconclusive"
+
+
+def test_every_window_has_its_exposure_and_can_be_compared_by_itself(tmp_path: Path) -> None:
+    windows = [
+        {"name": "before", "from": "requests", "to": "enable-logging"},
+        {"name": "after", "from": "end of enable-logging", "lasts": "400us"},
+    ]
+    made = outcome("100us", tmp_path, windows=windows, measure="after")
+    table = {(row["window"], row["policy"]): row for row in rows(made)}
+    assert len(table) == 4
+    assert table["after", "eager_page_split"]["operations_ended"] == 1
+    assert table["after", "eager_page_split"]["time_with_logging_on"] == 400_000
+    assert table["before", "eager_page_split"]["operations_begun"] == 0
+    assert "never met the log" in table["before", "eager_page_split"]["objections"]
+    assert table["after", "eager_page_split"]["requests"] == 40
+    (one,) = contrasts(in_window(made, "before"), ["max_request"])
+    assert one.comparison.difference.estimate == 0, "nothing differs before logging begins"
+    (two,) = contrasts(made, ["max_request"])
+    assert two.comparison.difference.estimate != 0
+    with pytest.raises(ConfigError, match="did you mean 'before'"):
+        in_window(made, "befor")
+
+
+def test_the_command_line_says_what_was_met(tmp_path: Path) -> None:
+    path = experiment("5ms", tmp_path)
+    runner = CliRunner()
+    ran = runner.invoke(
+        app,
+        ["run", str(path), "--out", str(tmp_path / "out"), "--engine", "simpy", "--workers", "1"],
+    )
+    assert ran.exit_code == 0, ran.output
+    assert "warning: eager_page_split never met the log" in ran.output
+    assert "There is no verdict on split-on-fault" in ran.output
+    said = runner.invoke(app, ["exposure", str(path), "--out", str(tmp_path / "out")])
+    assert said.exit_code == 0
+    assert "1 begun, 1 ended" not in said.output
+    assert "0 begun, 0 ended" in said.output
+
+
+# --- objections ----------------------------------------------------------------------------------
+
+PLAIN = Exposure(
+    length_ns=1000, logged_ns=800, guest_ns=1000, begun=3, ended=3, unfinished=0, armed=100,
+    reported=50, false=0, accesses=1000, requests=100, lock_busy_ns=100, leftover_faults=0, late=0,
+    latest_ns=0, has_log=True, logs=True,
+)  # fmt: skip
+
+
+def run_of(policy: str, exposure: Exposure) -> Metrics:
+    trace = simulate(make_plan(setting([{"do": "write"}], memory="2MiB"), "lazy-drop", 1))
+    return replace(measure(trace), policy=policy, exposures={"": exposure})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"logged_ns": 0}, "never met the log"),
+        ({"unfinished": 1}, "1 of 1 runs an operation had not ended"),
+        ({"lock_busy_ns": 710}, "busy for 71%"),
+        ({"leftover_faults": 3}, "had not settled: 3 faults"),
+        ({"late": 2, "latest_ns": 5000}, "2 of 3 operations began late, by up to 5 us"),
+        ({"guest_ns": 500}, "as little as 50% of the window"),
+        ({"requests": 111}, "requests 111 against 100"),
+        ({"accesses": 880}, "accesses 880 against 1,000"),
+        ({"ended": 2}, "operations ended 2 against 3"),
+        ({"armed": 120}, "pages armed 120 against 100"),
+        ({"false": 1}, "falsely dirty 1 against 0"),
+        ({"length_ns": 1500, "guest_ns": 1500}, "length 1.5 us against 1 us"),
+    ],
+)
+def test_each_objection_is_made_by_name(changes: dict[str, Any], words: str) -> None:
+    runs = {"a": [run_of("a", PLAIN)], "b": [run_of("b", replace(PLAIN, **changes))]}
+    made = objections(runs, "a")
+    assert any(words in o.text and o.policy == "b" for o in made), made
+    assert bool(no_verdict(runs)) == ("logged_ns" in changes)
+
+
+def test_there_is_no_objection_where_there_is_nothing_to_object_to() -> None:
+    """Control: what is within a tenth, and policies that log nothing."""
+    for other in (
+        PLAIN,
+        replace(PLAIN, requests=109, accesses=920, lock_busy_ns=690),
+        replace(PLAIN, logs=False, logged_ns=0, armed=0, reported=0),
+    ):
+        runs = {"a": [run_of("a", PLAIN)], "b": [run_of("b", other)]}
+        assert objections(runs, "a") == ()
+
+
+def test_a_tenth_is_the_bound() -> None:
+    assert not differ(100, 91)
+    assert not differ(0, 0)
+    assert differ(100, 89)
+    assert differ(0, 1)
+
+
+def test_a_guest_that_has_not_touched_all_its_memory_has_not_settled() -> None:
+    """Six accesses a page leave 0.25 % of the pages; what they fault on is left over."""
+
+    def leftover(accesses_per_page: float) -> int:
+        made = setting(
+            [
+                {"do": "write"},
+                {"do": "enable-logging"},
+                {"do": "run", "workload": "settle"},
+                {"do": "run", "workload": "steady", "name": "steady"},
+            ],
+            memory="16MiB",
+            driver={"measure": "steady"},
+            workloads={
+                "settle": {"pattern": "uniform", "accesses_per_page": accesses_per_page,
+                           "writes": "0%"},
+                "steady": {"pattern": "uniform", "accesses_per_page": 4.0, "writes": "0%"},
+            },
+        )  # fmt: skip
+        return measure(simulate(make_plan(made, "eager-drop", 1))).exposures[""].leftover_faults
+
+    few = leftover(6.0)
+    assert 1 <= few <= 40
+    assert leftover(14.0) == 0
