@@ -27,6 +27,8 @@ FOLDER: Final = "hosts"
 """In a run directory: the runs with other costs, a run directory of its own."""
 LEAST_HOSTS: Final = 8
 """Fewer say nothing about a share."""
+NAMING: Final = 16
+"""Fewer cannot tell some fifty costs apart, so none is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +183,7 @@ def _over(
         low=back(low),
         high=back(high),
         input_share=1 - noise / whole if whole > 0 else 0.0,
-        costs=tuple(strongest(inputs, figures, names)[:2]),
+        costs=tuple(strongest(inputs, figures, names)[:2]) if len(pairs) >= NAMING else (),
     )
 
 

@@ -13,7 +13,7 @@ from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.stats.hosts import OverHosts
-from mmusim.stats.marks import EXPLAINED
+from mmusim.stats.marks import EXPLAINED, unseen_share
 from mmusim.stats.outcomes import Answer
 from mmusim.vocabulary import METRICS
 
@@ -118,8 +118,8 @@ def notes(outcome: Outcome) -> Iterator[str]:
     seeds = min(c.baseline_mean.seeds for c in found)
     if seeds >= 5:
         yield (
-            f"Intervals are over {seeds} paired seeds; what fewer than 1 of {max(1, seeds // 3)} "
-            "seeds do may be unseen."
+            f"Intervals are over {seeds} paired seeds; what up to {100 * unseen_share(seeds):.0f} % "
+            "of seeds do may be unseen."
         )
     harmed = [c for c in found if c.pairing is not None and c.pairing > 1]
     ratios = [c.pairing for c in found if c.pairing is not None]
