@@ -21,15 +21,17 @@ class Scheduled(Named):
     """
 
     at: Annotated[Time | None, shown("100ms")] = None
-    """Time of its beginning, counted from the beginning of the last guest phase; without one, from
-    that of the run.
+    """Time of its beginning, counted from the beginning of the last guest phase, or of the run.
+    Without it, the end of the operation before decides.
     """
     after: Annotated[Time | None, shown("50ms")] = None
-    """Time of its beginning, counted from the end of another operation."""
+    """Time of its beginning, counted from the end of another operation. Without it, it begins at
+    once.
+    """
     of: Annotated[str, shown("first sync")] = ""
     """Name of the operation that `after` counts from. Without it, the one before."""
     every: Annotated[Annotated[Time, Field(gt=0)] | None, shown("200ms")] = None
-    """Time from one beginning to the next, with `times`."""
+    """Time from one beginning to the next, with `times`. Without it, it is done once."""
     times: Annotated[Count, Field(le=MOST_TURNS), shown(5, "operations")] = 1
     """How often the operation is done."""
     _turn: int = PrivateAttr(default=0)

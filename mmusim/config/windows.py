@@ -74,9 +74,9 @@ class Window(Strict):
     after: Annotated[Time, shown("10ms")] = 0.0
     """Time from that event to its beginning."""
     to: Annotated[Moment | None, shown("sync-dirty-log 2")] = None
-    """Event that it ends with."""
+    """Event that it ends with. Without it, `lasts` ends it."""
     lasts: Annotated[Annotated[Time, Field(gt=0)] | None, shown("100ms")] = None
-    """Length of the window, where no event ends it."""
+    """Length of the window. Without it, the event `to` ends it."""
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:

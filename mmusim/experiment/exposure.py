@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.exposure import COUNTED, mean, no_verdict, objections
+from mmusim.config.driver import Driver
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.exposure import Exposure
 from mmusim.metrics.measure import Metrics
@@ -61,6 +62,7 @@ def warnings(outcome: Outcome) -> list[str]:
     for result in outcome.settings:
         where = f"{result.setting.name}: " if result.setting.name else ""
         baseline = outcome.experiment.policies.baseline
+        found += [(True, f"{where}{text}") for text in _idle_limit(result)]
         found += [
             (not o.forbids, f"{where}{o.text}") for o in objections(result.runs, baseline)
         ]  # fmt: skip
@@ -69,6 +71,20 @@ def warnings(outcome: Outcome) -> list[str]:
         rest = f"and {len(lines) - MOST_WARNINGS} more; see mmusim exposure"
         lines = [*lines[:MOST_WARNINGS], rest]
     return lines
+
+
+def _idle_limit(result: SettingResult) -> Iterator[str]:
+    """Say it where a dirty limit was set and never acted."""
+    driver = result.setting.experiment.driver
+    if not isinstance(driver, Driver) or not driver.migration.vcpu_dirty_limit:
+        return
+    for policy, runs in result.runs.items():
+        sleeps = [run.values.get("longest_ring_sleep", 0) for run in runs]
+        if not any(sleeps):
+            yield (
+                f"{policy}: the dirty limit never acted in {len(runs)} runs: no vCPU had to sleep; "
+                "it begins when the guest has dirtied too much at two syncs a second apart"
+            )
 
 
 def rows(outcome: Outcome) -> list[dict[str, Any]]:

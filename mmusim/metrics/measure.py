@@ -151,6 +151,7 @@ def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
         "log_time": sum(m.spent.get(part, 0) for part in ("enable", "sync", "clear", "disable")),
         "limited_time": m.spent.get("rate_limit", 0),
         "highest_throttle": max((share for _, share in m.throttle), default=0.0),
+        "longest_ring_sleep": max((ns for _, _, ns in m.dirty_limit), default=0),
     }
     if over:
         values["downtime"] = m.downtime_ns

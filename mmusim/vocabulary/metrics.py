@@ -181,6 +181,11 @@ _metric(
     "how hard the guest is slowed down", "F.5",
 )  # fmt: skip
 _metric(
+    "longest_ring_sleep", "ns", _LOWER, _MIGRATION,
+    "longest sleep that the dirty limit set for a full ring; 0: it never acted",
+    "how hard a dirty limit slows the guest down", "F.5",
+)  # fmt: skip
+_metric(
     "guest_share", "", _HIGHER, _MIGRATION, "(`hits` + `think` + `idle`) / time of the vCPUs",
     "what is left for the guest",
 )  # fmt: skip

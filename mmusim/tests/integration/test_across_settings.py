@@ -1,0 +1,112 @@
+"""Settings against settings: strategies of one migration, with runs that did not converge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from mmusim.base.errors import ConfigError
+from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
+from mmusim.experiment.exposure import warnings
+from mmusim.experiment.run import Outcome, run_experiment
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five seeds of a migration that converges, that does not, and under an idle dirty limit."""
+    made = tmp_path_factory.mktemp("strategies")
+    data: dict[str, Any] = {
+        "schema": 1,
+        "id": "strategies",
+        "question": "Which strategy has the shortest downtime?",
+        "answer_by": "downtime",
+        "vm": {"vcpus": 1, "memory": "4MiB", "kernel": "linux-6.13"},
+        "host": {"profile": "skylake-2021"},
+        "policies": {"baseline": "linux-6.13+dirty-ring", "compare": ["linux-6.13+pml+dirty-ring"]},
+        "driver": {
+            "phases": [{"do": "write"}, {"do": "migrate", "workload": "busy", "think": "20us"}],
+            "migration": {
+                "bandwidth": "2GB/s", "max-bandwidth": "0B/s", "downtime-limit": "1ms",
+                "max_rounds": 100_000, "max_time": "130ms",
+            },
+        },
+        "workloads": {
+            "busy": {"pattern": "uniform", "accesses_per_page": 0.5, "writes": "100%"},
+        },
+        "replications": {"seeds": 5},
+        "variants": {
+            "fast": {"driver.migration.bandwidth": "20GB/s"},
+            "slow": {"driver.migration.bandwidth": "100MB/s"},
+            "limited": {
+                "driver.migration.bandwidth": "20GB/s",
+                "driver.migration.vcpu-dirty-limit": "1MB/s",
+            },
+        },
+    }  # fmt: skip
+    (made / "experiment.toml").write_text(tomli_w.dumps(data))
+    return made
+
+
+@pytest.fixture(scope="module")
+def outcome(folder: Path) -> Outcome:
+    return run_experiment(folder / "experiment.toml", folder / "out", workers=1, engine="simpy")
+
+
+def against_fast(outcome: Outcome, metric: str, setting: str) -> SettingContrast:
+    found = setting_contrasts(outcome, metric, policy="linux-6.13+dirty-ring")
+    return next(one for one in found if one.candidate == setting)
+
+
+def test_a_downtime_that_some_runs_do_not_have_is_worse_than_any(outcome: Outcome) -> None:
+    one = against_fast(outcome, "downtime", "slow")
+    assert one.censored
+    assert (one.baseline_known, one.candidate_known, one.seeds) == (5, 0, 5)
+    assert one.candidate_median == float("inf")
+    assert one.baseline_median < 10e6
+    assert one.better.estimate == 0.0
+    assert one.comparison is None
+
+
+def test_settings_in_which_all_runs_have_it_are_compared_as_policies_are(outcome: Outcome) -> None:
+    """Control: a limit that never acts changes nothing, on equal seeds to the nanosecond."""
+    one = against_fast(outcome, "downtime", "limited")
+    assert not one.censored
+    assert one.better.estimate == 0.5, "all are ties"
+    assert one.comparison is not None
+    assert one.comparison.difference.estimate == 0
+    more = against_fast(outcome, "migrated", "slow")
+    assert more.better.estimate == 0.0, "higher is better, and slow migrates nothing"
+
+
+def test_a_dirty_limit_that_never_acts_is_said(outcome: Outcome) -> None:
+    said = [line for line in warnings(outcome) if "dirty limit never acted" in line]
+    assert said
+    assert all(line.startswith("limited: ") for line in said), "control: nor of the others"
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ({"metric": "downtim"}, "did you mean 'downtime'"),
+        ({"metric": "downtime", "baseline": "fats"}, "did you mean 'fast'"),
+        ({"metric": "downtime", "policy": "none"}, "is not a policy"),
+    ],
+)
+def test_what_does_not_exist_is_refused(outcome: Outcome, key: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        setting_contrasts(outcome, **key)
+
+
+def test_the_verb_prints_medians_and_who_has_none(
+    folder: Path, outcome: Outcome, mmusim: Callable[..., tuple[int, str, str]]
+) -> None:
+    args = ("settings", str(folder / "experiment.toml"), "--out", str(folder / "out"))
+    status, out, _ = mmusim(*args)
+    assert status == 0
+    assert "none" in out
+    assert "5 and 0 of 5" in out
+    assert "count as worse" in out
