@@ -118,8 +118,8 @@ def notes(outcome: Outcome) -> Iterator[str]:
     seeds = min(c.baseline_mean.seeds for c in found)
     if seeds >= 5:
         yield (
-            f"Intervals are over {seeds} paired seeds; what up to {100 * unseen_share(seeds):.0f} % "
-            "of seeds do may be unseen."
+            f"Intervals are over {seeds} paired seeds; what up to "
+            f"{100 * unseen_share(seeds):.0f} % of seeds do may be unseen."
         )
     harmed = [c for c in found if c.pairing is not None and c.pairing > 1]
     ratios = [c.pairing for c in found if c.pairing is not None]
@@ -219,7 +219,7 @@ def _about_hosts(found: Sequence[OverHosts]) -> Iterator[str]:
         f"{100 * lowest.low:.0f} to {100 * lowest.high:.0f} %."
     )
     share = median(h.input_share for h in found)
-    yield f"What is not known of the host is behind {100 * share:.0f} % of the variance of a run."
+    yield f"What is not known of the host is behind {100 * share:.0f} % of a run's variance."
     votes: Counter[str] = Counter()
     for h in found:
         votes.update({cost: len(h.costs) - rank for rank, cost in enumerate(h.costs)})
