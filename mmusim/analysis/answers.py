@@ -10,7 +10,9 @@ from mmusim.analysis.labels import Row, every_run, frame, setting
 from mmusim.base.errors import ConfigError
 from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.config.settings import load_settings
-from mmusim.experiment.run import Outcome, evaluate
+from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
+from mmusim.experiment.run import Outcome, evaluate, over_hosts
+from mmusim.experiment.scheduler import Campaign
 from mmusim.stats import Answer, Interval, PValue
 from mmusim.store import Store
 from mmusim.store.run_table import metric_columns
@@ -37,6 +39,15 @@ def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
         outcome = evaluate(config, settings, store)
     finally:
         store.close()
+    hosts = int(outcome.about.get("costs", "0"))
+    if outcome.settings and hosts and folder_of(folder).is_dir():
+        store = Store.open(folder_of(folder))
+        try:
+            made = settings_of_hosts(settings, hosts)
+            elsewhere = Campaign(experiment=config, settings=made, store=store, engine=None)
+            outcome = over_hosts(outcome, settings, elsewhere, hosts)
+        finally:
+            store.close()
     if not outcome.settings and not outcome.lacking:
         raise ConfigError.of(
             str(folder), "runs", None,
@@ -94,9 +105,8 @@ def known(metric: str) -> str:
 def compared(outcome: Outcome, metric: str) -> dict[str, list[Comparison]]:
     """Return each policy against the baseline by a metric, by the name of the setting.
 
-    The metrics that an experiment is evaluated by are one family with all settings and policies:
-    their p-values are adjusted for the number of all of these (Holm). Any other metric is a family
-    of its own. A setting where a run lacks the metric has no comparison.
+    Each metric is a family with all settings and policies: its p-values are adjusted for the number
+    of these (Holm). A setting where a run lacks the metric has no comparison.
 
     Raises
     ------
@@ -105,16 +115,18 @@ def compared(outcome: Outcome, metric: str) -> dict[str, list[Comparison]]:
     """
     found: dict[str, list[Comparison]] = {r.setting.name: [] for r in outcome.settings}
     policies, fresh = outcome.experiment.policies, []
+    matters = outcome.experiment.replications.matters
     for r in outcome.settings:
         if metric in r.comparisons:
             found[r.setting.name] = r.comparisons[metric]
         elif all(known(metric) in run.values for runs in r.runs.values() for run in runs):
-            base = r.runs[policies.baseline]
+            runs = r.compared
+            base = runs[policies.baseline]
             fresh += [
-                (r, compare(base, r.runs[policy], metric, alpha=r.look.alpha))
+                (r, compare(base, runs[policy], metric, alpha=r.look.alpha, matters=matters))
                 for policy in policies.compare
             ]
-    after = corrected([(made, r.runs) for r, made in fresh])
+    after = corrected([made for _, made in fresh])
     for (r, _), comparison in zip(fresh, after, strict=True):
         found[r.setting.name].append(comparison)
     return found
@@ -126,8 +138,9 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
     Columns: ``setting``, labels, ``metric``, ``unit``, ``baseline``, ``candidate`` and the fields
     of :class:`~mmusim.comparison.compare.Comparison`; an interval is three columns (``ratio``,
     ``ratio_low``, ``ratio_high``). Means, medians and ``difference`` are in the unit that
-    ``unit`` names. ``adjusted_p`` and ``answer`` (significant, not significant, not enough seeds,
-    with ``seeds_needed``) are those of a ``family`` of so many comparisons. ``seeds`` is the number
+    ``unit`` names. ``adjusted_p`` and ``answer`` (better, worse, equivalent, unknown; with
+    ``is_small`` and ``seeds_needed``) are those of a ``family`` of so many comparisons. ``pairing``
+    is the variance of the comparison over that of an unpaired one. ``seeds`` is the number
     of pairs, ``confidence`` that of each interval by itself. Without names, the metrics that the
     experiment is evaluated by.
 
@@ -163,7 +176,11 @@ def flat(record: Any) -> Row:
         elif isinstance(value, PValue):
             row[field.name] = value.p
         elif isinstance(value, Answer):
-            row |= {field.name: value.outcome, "seeds_needed": value.needed}
+            row |= {
+                field.name: value.outcome,
+                "is_small": value.small,
+                "seeds_needed": value.needed,
+            }
         elif not is_dataclass(value) and not isinstance(value, (tuple, list, dict)):
             row[field.name] = value
     return row

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from mmusim.analysis.moments import utilisation as at_instants
-from mmusim.stats.intervals import Floats
+from mmusim.stats.studentized import Floats
 from mmusim.timeline.record import Timeline
 from mmusim.trace.records import Trace
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -26,13 +28,21 @@ from mmusim.stats import (
     holm,
     mean_interval,
     paired_difference,
+    paired_p_value,
     paired_ratio,
     sign_flip,
     superiority,
+    variance_ratio,
 )
+from mmusim.stats.hosts import OverHosts
+from mmusim.stats.marks import Mark
+from mmusim.stats.outcomes import MATTERS
 from mmusim.stats.shift import Shift, shift_function
 from mmusim.stats.significance import ALPHA
 from mmusim.vocabulary import METRICS
+
+MODES_ELSEWHERE: Final = 2
+"""In so many settings a rare mode is no accident of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +56,19 @@ class Comparison:
     candidate_mean: Interval
     baseline_median: float
     candidate_median: float
-    ratio: Interval | None  # candidate / baseline; None where a value is zero
-    correlation: float | None  # over seeds: the effect of pairing
+    ratio: Interval | None  # candidate / baseline; None where a figure is zero
+    correlation: float | None  # over seeds; what pairing achieved
+    pairing: float | None  # variance of the paired comparison over that of an unpaired one
     difference: Interval  # candidate - baseline, in the metric's unit
-    p_value: PValue  # probability of such a difference by chance, for this comparison alone
+    spread: float  # standard deviation of that over seeds
+    p_value: float  # of equal means, of this comparison alone
+    symmetry: PValue  # that differences are symmetric about zero, by sign flips
     effect: float | None  # Cohen's d_z; None where the differences do not vary
     superiority: Interval  # probability that the candidate is better on a seed
     adjusted_p: float  # over the family
     family: int  # number of comparisons in the family, this one included
     answer: Answer
+    over_hosts: OverHosts | None = None  # where the costs of the host were drawn
     caveat: str = ""  # why the metric says little: a quantile with few times beyond it
 
 
@@ -64,13 +78,24 @@ def compare(
     metric: str,
     *,
     alpha: float = ALPHA,
+    matters: float = MATTERS,
 ) -> Comparison:
     """Compare two policies on one metric.
 
-    The comparison is a family of its own. Pass several to :func:`corrected`. `alpha` is the error
-    of its intervals. In an interim analysis it is the error of that analysis
-    (:mod:`mmusim.experiment.stopping`), and the adjusted p-value is scaled by 0.05 / `alpha`, so
-    that values up to 0.05 are significant here too.
+    The comparison is a family of its own; where there are more, pass all to :func:`corrected`.
+
+    Parameters
+    ----------
+    baseline, candidate : sequence of Metrics, length seeds
+        Runs of one setting on equal seeds.
+    metric : str
+        By name.
+    alpha : float
+        Error of the intervals. Of a look at growing data it is the look's own
+        (:mod:`mmusim.experiment.stopping`), and the adjusted p-value is scaled by 0.05 / `alpha`,
+        so that here too up to 0.05 is significant.
+    matters : float
+        The smallest difference of interest, as a share of the baseline.
 
     Raises
     ------
@@ -83,46 +108,71 @@ def compare(
     a, b = column(baseline, metric), column(candidate, metric)
     confidence = 1 - alpha
     differences = np.subtract(b, a)
-    mean, p = mean_interval(a, confidence), sign_flip(differences)
-    difference = paired_difference(a, b, confidence=confidence)
-    at_this_look = min(1.0, p.p * ALPHA / alpha)
+    p = paired_p_value(a, b)
     positive = min(a) > 0 and min(b) > 0
-    return Comparison(
+    made = Comparison(
         metric=metric,
         baseline=baseline[0].policy,
         candidate=candidate[0].policy,
-        baseline_mean=mean,
+        baseline_mean=mean_interval(a, confidence),
         candidate_mean=mean_interval(b, confidence),
         baseline_median=float(np.median(a)),
         candidate_median=float(np.median(b)),
         ratio=paired_ratio(a, b, confidence=confidence) if positive else None,
         correlation=correlation(a, b),
-        difference=difference,
+        pairing=variance_ratio(a, b),
+        difference=paired_difference(a, b, confidence=confidence),
+        spread=float(differences.std(ddof=1)),
         p_value=p,
+        symmetry=sign_flip(differences),
         effect=cohens_d(a, b),
         superiority=superiority(
             a, b, more_is_better=METRICS[metric].higher_is_better, confidence=confidence
         ),
-        adjusted_p=at_this_look,
+        adjusted_p=min(1.0, p * ALPHA / alpha),
         family=1,
-        answer=answer(differences, (difference.low, difference.high), mean.estimate, at_this_look),
+        answer=Answer(outcome="unknown", matters=matters),
         caveat=least_known([*baseline, *candidate], metric),
     )
+    return _answered(made)
 
 
-def corrected(family: Sequence[tuple[Comparison, Runs]]) -> list[Comparison]:
-    """Correct a family of fresh comparisons for their number (Holm), each with its setting's runs.
+def corrected(family: Sequence[Comparison]) -> list[Comparison]:
+    """Correct a family of fresh comparisons for their number (Holm).
 
-    The adjusted p-value and the answer change; everything else stays.
+    The adjusted p-value and the answer change. Where two comparisons or more of a metric and a
+    policy show a rare mode, the others are marked too; everything else stays.
     """
-    adjusted = holm([made.adjusted_p for made, _ in family])
-    results = []
-    for (made, runs), p in zip(family, adjusted, strict=True):
-        a, b = (column(runs[side], made.metric) for side in (made.baseline, made.candidate))
-        bounds = made.difference.low, made.difference.high
-        said = answer(np.subtract(b, a), bounds, made.baseline_mean.estimate, p, family=len(family))
-        results.append(replace(made, adjusted_p=p, family=len(family), answer=said))
-    return results
+    adjusted = holm([made.adjusted_p for made in family])
+    apart = Counter((c.metric, c.candidate) for c in family if _shown(c).mark == "seeds set apart")
+    corrected_ = []
+    for made, p in zip(family, adjusted, strict=True):
+        if not _shown(made).mark and apart[made.metric, made.candidate] >= MODES_ELSEWHERE:
+            mark: Mark = "seeds set apart elsewhere"
+            ratio = made.ratio and replace(made.ratio, mark=mark)
+            made = replace(made, ratio=ratio, difference=replace(made.difference, mark=mark))
+        corrected_.append(_answered(replace(made, adjusted_p=p, family=len(family))))
+    return corrected_
+
+
+def _shown(made: Comparison) -> Interval:
+    """Return the interval that answers: of the ratio, or where there is none of the difference."""
+    return made.ratio or made.difference
+
+
+def _answered(made: Comparison) -> Comparison:
+    """Return a comparison with the answer that its interval and adjusted p-value give."""
+    said = answer(
+        _shown(made),
+        made.baseline_mean.estimate,
+        made.adjusted_p,
+        is_ratio=made.ratio is not None,
+        spread=made.spread,
+        more_is_better=METRICS[made.metric].higher_is_better,
+        family=made.family,
+        matters=made.answer.matters,
+    )
+    return replace(made, answer=said)
 
 
 def shift(baseline: Sequence[Metrics], candidate: Sequence[Metrics], of: str = "latency") -> Shift:

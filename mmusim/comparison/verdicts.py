@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmusim.comparison.pairing import Runs, UnlikeRunsError, column, paired
@@ -11,10 +11,9 @@ from mmusim.config.claims import Claim
 from mmusim.config.settings import Setting
 from mmusim.metrics.measure import Metrics, theory
 from mmusim.stats import Interval, mean_interval, paired_difference, paired_ratio
+from mmusim.stats.hosts import OverHosts
 from mmusim.stats.significance import ALPHA
 from mmusim.vocabulary import METRICS
-
-"""Error rate of an interval, or of a family of intervals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +30,7 @@ class Verdict:
     origin: str  # origin of the claim, see mmusim.config.claims.Origin
     source: str
     refuted: str  # why the runs are known to refute it; empty: they are not
+    over_hosts: OverHosts | None = None  # where the costs of the host were drawn
     reason: str = ""  # why nothing can be said; then what is measured is no number
 
     @property
@@ -48,6 +48,11 @@ def judge(
     Inconclusive: neither of the two. A theory is refuted if its value does not lie in the interval.
     It is supported if it does and the interval is no wider than the value.
 
+    A claim about several settings is refuted if it is in one of them, so there the interval has the
+    confidence 1 - 0.05 / settings (Bonferroni): a true claim is refuted anywhere 5 times of 100 at
+    most. It is supported if it is in all, which needs no correction. Where fewer than five seeds or
+    a mark on the interval leave its coverage open, the claim is inconclusive.
+
     The ratio of two policies decides an order, or their difference where a value is zero. The best
     of k policies is compared with each other policy by an interval of confidence 1 - 0.05 / (k - 1)
     (Bonferroni). The reported measurement is the ratio or difference with the rival that is nearest
@@ -58,8 +63,8 @@ def judge(
     claim, setting, runs
         The claim, the setting, and its runs.
     family : int
-        Number of settings in which a theory is tested. Its confidence is 1 - 0.05 / family
-        (Bonferroni), so that a true theory passes in all of them 95 times of 100.
+        How many settings the claim is about. Of a theory the confidence is 1 - 0.05 / family, so
+        that a true one passes in all of them 95 times of 100.
     alpha : float
         Error of the intervals, in place of 0.05: that of an interim analysis
         (:mod:`mmusim.experiment.stopping`).
@@ -69,29 +74,15 @@ def judge(
     UnlikeRunsError
         If a run does not have the metric, or a ratio of a zero metric is claimed.
     """
-    what = " / ".join(claim.sides)
-    if claim.ratio is not None:
-        assert claim.expect is not None
-        for side in reversed(claim.sides):
-            _need_positive(claim, setting, runs[side])
-        top, bottom = claim.sides
-        measured = paired_ratio(*_columns(claim, runs, bottom, top), confidence=1 - alpha)
-        expected = claim.expect[0], claim.expect[1]
-    elif claim.difference is not None:
-        assert claim.expect is not None
-        top, bottom = claim.sides
-        measured = paired_difference(*_columns(claim, runs, bottom, top), confidence=1 - alpha)
-        what, expected = f"{top} - {bottom}", (claim.expect[0], claim.expect[1])
-    elif claim.order is not None:
-        one, other = claim.sides
-        measured, what, expected = _against(
-            claim, runs, one, other, alpha, higher=">" in claim.order
-        )  # fmt: skip
-    elif claim.best is not None:
-        measured, what, expected = _best(claim, runs, alpha)
-    else:
-        measured, expected = _mean(claim, setting, runs, family, alpha)
-    is_order = claim.order is not None or claim.best is not None
+    measured, what, expected = _measured(claim, setting, runs, family, alpha)
+    is_open = claim.order is not None or claim.best is not None
+    outcome = _outcome(measured, expected, is_theory=claim.theory, open_=is_open)
+    if outcome == "refuted" and family > 1 and not claim.theory:
+        wide, _, expected_of_wide = _measured(claim, setting, runs, family, alpha / family)
+        if _outcome(wide, expected_of_wide, open_=is_open) != "refuted":
+            outcome = "inconclusive"
+    if measured.mark not in ("", "identical"):
+        outcome = "inconclusive"
     return Verdict(
         says=claim.says,
         setting=setting.name,
@@ -99,11 +90,65 @@ def judge(
         what=what,
         measured=measured,
         expected=expected,
-        outcome=_outcome(measured, expected, is_theory=claim.theory, open_=is_order),
+        outcome=outcome,
         origin=claim.origin,
         source=claim.source,
         refuted=claim.refuted,
     )
+
+
+def _measured(
+    claim: Claim, setting: Setting, runs: Runs, family: int, alpha: float
+) -> tuple[Interval, str, tuple[float, float]]:
+    """Return the interval that a claim is judged by, what it is of, and where it must lie."""
+    if claim.ratio is not None or claim.difference is not None:
+        assert claim.expect is not None
+        top, bottom = claim.sides
+        expected = claim.expect[0], claim.expect[1]
+        if claim.difference is not None:
+            rows = _columns(claim, runs, bottom, top)
+            return paired_difference(*rows, confidence=1 - alpha), f"{top} - {bottom}", expected
+        for side in reversed(claim.sides):
+            _need_positive(claim, setting, runs[side])
+        rows = _columns(claim, runs, bottom, top)
+        return paired_ratio(*rows, confidence=1 - alpha), f"{top} / {bottom}", expected
+    if claim.order is not None:
+        one, other = claim.sides
+        return _against(claim, runs, one, other, alpha, higher=">" in claim.order)
+    if claim.best is not None:
+        return _best(claim, runs, alpha)
+    measured, expected = _mean(claim, setting, runs, family, alpha)
+    return measured, claim.sides[0], expected
+
+
+def point_of(claim: Claim, what: str, runs: Mapping[str, Metrics]) -> float | None:
+    """Return the figure that a claim is judged by, of one run of each policy.
+
+    Parameters
+    ----------
+    claim : Claim
+        What is claimed.
+    what : str
+        Of what the verdict is, as :class:`Verdict` has it: a ratio, a difference or a policy.
+    runs : mapping
+        A run by policy.
+
+    Returns
+    -------
+    float or None
+        None where a run does not have the metric, or there is no ratio.
+    """
+    for separator in (" / ", " - "):
+        top, found, bottom = what.partition(separator)
+        if not found:
+            continue
+        b, a = (runs[side].values.get(claim.metric) for side in (top, bottom))
+        if a is None or b is None:
+            return None
+        if separator == " - ":
+            return b - a
+        return b / a if a > 0 and b > 0 else None
+    return runs[what].values.get(claim.metric)
 
 
 def _columns(claim: Claim, runs: Runs, first: str, second: str) -> tuple[list[float], list[float]]:

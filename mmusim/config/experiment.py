@@ -49,9 +49,9 @@ AnyDriver = Annotated[
 
 
 class Reduced(Strict):
-    """A smaller version of the experiment, for every change: fewer seeds, fewer settings."""
+    """A smoke test of the experiment, small enough for every change: few seeds, few settings."""
 
-    seeds: Annotated[int, Field(ge=2), shown(4, "seeds")] = 4
+    seeds: Annotated[int, Field(ge=2), shown(5, "seeds")] = 5
     """Number of seeds of the reduced run."""
     where: Annotated[dict[str, list[Any]], shown({"vm.vcpus": [1, 4]})] = Field(
         default_factory=dict

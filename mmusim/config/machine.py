@@ -190,6 +190,14 @@ class Replications(Strict):
     """How policies share random numbers: `by-access`, the same access pays the same; `by-
     occurrence`, the n-th payment of a kind pays the same; `independent`, nothing is shared.
     """
+    matters: Annotated[Share, Field(gt=0), shown("5%")] = 0.05
+    """The smallest difference of interest, as a share of the baseline: the margin within which two
+    policies are called equivalent.
+    """
+    costs: Annotated[int, Field(ge=0, le=1000), shown(32, "hosts")] = 0
+    """Number of hosts on which mmusim tries the verdicts beside the profile's own. It draws the
+    costs of these hosts from what is known about each cost. 32 are enough for a probability.
+    """
     precision: Annotated[Share | None, shown("5%")] = None
     """mmusim adds seeds until half the interval of each ratio is at most this share of the ratio.
     Without it, `seeds` is final.
@@ -198,6 +206,13 @@ class Replications(Strict):
     """Largest number of seeds that `precision` may use. Without it, `seeds` is final."""
     precise: Annotated[MetricName, shown("p99_latency")] = "phase_time"
     """The metric whose ratios to the baseline must be that precise."""
+
+    @field_validator("costs")
+    @classmethod
+    def _enough_hosts(cls, costs: int) -> int:
+        if 0 < costs < 8:
+            raise ValueError("is too few for a probability; write 0, or 8 and more, e.g. 32")
+        return costs
 
     @model_validator(mode="after")
     def _sequential(self) -> Self:
@@ -210,10 +225,10 @@ class Replications(Strict):
             return self
         if self.precision == 0:
             raise ValueError('precision must be above 0; write e.g. "5%"')
-        if not 2 <= self.seeds <= self.max_seeds:
+        if not 5 <= self.seeds <= self.max_seeds:
             raise ValueError(
                 f"begins with {self.seeds} seeds and ends with {self.max_seeds}; begin with at "
-                "least 2 and no more than max_seeds"
+                "least 5, fewer give no interval, and no more than max_seeds"
             )
         return self
 

@@ -100,6 +100,7 @@ def check(
     scheduler: str | None = None,
     engine: str = AUTO,
     progress: Progress | None = None,
+    costs: int | None = None,
 ) -> Iterator[Checked]:
     """Make the missing runs of experiments and judge all their claims, file by file.
 
@@ -117,8 +118,9 @@ def check(
         Number of seeds that replaces those of the files.
     reduced : bool
         Make the runs that `[reduced]` keeps, with its number of seeds.
-    workers, scheduler, engine, progress
-        As for :func:`mmusim.experiment.run.run_experiment`.
+    workers, scheduler, engine, progress, costs
+        As for :func:`mmusim.experiment.run.run_experiment`; at reduced size `costs` are none unless
+        they are asked for.
 
     Raises
     ------
@@ -132,6 +134,7 @@ def check(
             outcome = run_experiment(
                 path, out / experiment.id, seeds=number, workers=workers, scheduler=scheduler,
                 engine=engine, progress=progress,
+                costs=0 if reduced and costs is None else costs,
                 rounds=_reduced(number) if reduced and number is not None else None,
             )  # fmt: skip
         except MmusimError as error:

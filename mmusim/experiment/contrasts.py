@@ -59,7 +59,16 @@ def contrasts(
             )
     base = baseline or policies.baseline
     made = [
-        (result, compare(result.runs[base], result.runs[name], metric, alpha=result.look.alpha))
+        (
+            result,
+            compare(
+                result.compared[base],
+                result.compared[name],
+                metric,
+                alpha=result.look.alpha,
+                matters=outcome.experiment.replications.matters,
+            ),
+        )
         for result in outcome.settings
         if not setting or result.setting.name == setting
         for metric in metrics
@@ -67,7 +76,7 @@ def contrasts(
         for name in policies.all
         if name != base
     ]
-    family = corrected([(comparison, result.runs) for result, comparison in made])
+    family = corrected([comparison for _, comparison in made])
     return [
         Contrast(setting=result, comparison=comparison)
         for (result, _), comparison in zip(made, family, strict=True)

@@ -4,72 +4,40 @@ it ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import tomli_w
 
 from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
 from mmusim.comparison.exposure import no_verdict
 from mmusim.comparison.pairing import MIN_SEEDS, UnlikeRunsError, on_shared_seeds
 from mmusim.comparison.undecided import undecided
 from mmusim.config.experiment import Experiment
-from mmusim.config.settings import Setting, load_settings, resolved
-from mmusim.engine.choice import AUTO, resolve
+from mmusim.config.settings import Setting
+from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
+from mmusim.experiment.opening import opened as opened
+from mmusim.experiment.outcome import Lacking as Lacking
+from mmusim.experiment.outcome import Outcome as Outcome
+from mmusim.experiment.outcome import SettingResult as SettingResult
+from mmusim.experiment.over_hosts import (
+    compared_over_hosts,
+    folder_of,
+    host_runs,
+    jobs_of_hosts,
+    judged_over_hosts,
+    settings_of_hosts,
+)
 from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
-from mmusim.experiment.stopping import InterimAnalysis, asked_for, current_analysis, fixed
+from mmusim.experiment.stopping import asked_for, current_analysis, fixed
 from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
-from mmusim.store.provenance import profile_hash, provenance
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.metrics import USUAL, Scope
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingResult:
-    """What the runs of one setting say."""
-
-    setting: Setting
-    runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed
-    comparisons: dict[str, list[Comparison]]  # by metric: baseline against each other policy
-    look: InterimAnalysis  # which seeds these are, and the error that an interim analysis may make
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lacking:
-    """A setting that cannot be evaluated, because runs of it failed."""
-
-    setting: Setting
-    seeds: int  # that every policy has a run of
-    failed: int  # runs
-
-    @property
-    def reason(self) -> str:
-        """Say why nothing is known of it."""
-        return (
-            f"{self.failed} runs failed, and of every policy there are runs on {self.seeds} seeds; "
-            f"{MIN_SEEDS} are needed"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The answer of an experiment."""
-
-    experiment: Experiment
-    settings: list[SettingResult]
-    lacking: list[Lacking]  # settings that failed runs leave without an answer
-    verdicts: list[Verdict]
-    about: dict[str, str]
-    failures: list[str]
-    notices: tuple[str, ...] = ()  # repairs of the run directory
 
 
 def run_experiment(
@@ -84,6 +52,7 @@ def run_experiment(
     rounds: RunsToMake | None = None,
     scheduler: str | None = None,
     retry_failed: bool = False,
+    costs: int | None = None,
 ) -> Outcome:
     """Make the missing runs of an experiment and evaluate all of it.
 
@@ -111,6 +80,10 @@ def run_experiment(
         Address of a Dask cluster, ``tcp://host:port``, that runs the jobs.
     retry_failed : bool
         Repeat runs that failed under this model version. Another version repeats them in any case.
+    costs : int, optional
+        On how many hosts, with costs drawn from what is known about them, the verdicts are tried
+        too, in place of the file's number (`[replications] costs`); 0: on none. Their runs are kept
+        in the folder ``hosts`` of `out`.
 
     Raises
     ------
@@ -130,42 +103,68 @@ def run_experiment(
             campaign.experiment, campaign.settings, campaign.store, jobs=jobs, seeds=seeds,
             failures=campaign.failures, engine=campaign.engine,
         )  # fmt: skip
-        return replace(outcome, notices=campaign.store.mended())
+        outcome = replace(outcome, notices=campaign.store.mended())
+        count = campaign.experiment.replications.costs if costs is None else costs
+        campaign.store.describe({"costs": str(count)})
+        if not count or not outcome.settings:
+            return outcome
+        own = campaign.settings
+
+        def on_hosts(_: Sequence[Setting]) -> Sequence[Setting]:
+            return settings_of_hosts(own, count)
+
+        with opened(path, folder_of(out), engine, settings=on_hosts) as elsewhere:
+            jobs = jobs_of_hosts(elsewhere, count, _seeds(outcome, own))
+            in_rounds(elsewhere, lambda _: jobs, pool, progress, retry_failed=retry_failed)
+            return over_hosts(outcome, own, elsewhere, count)
 
 
-@contextmanager
-def opened(
-    path: str | Path,
-    out: str | Path,
-    engine: str = AUTO,
-    settings: Callable[[Sequence[Setting]], Sequence[Setting]] = lambda of_the_file: of_the_file,
-) -> Iterator[Campaign]:
-    """Open an experiment's run directory to make runs, and close it at the end.
+def _seeds(outcome: Outcome, settings: Sequence[Setting]) -> dict[int, list[int]]:
+    """Return the seeds that each setting has runs of, by its number."""
+    numbers = {id(setting): number for number, setting in enumerate(settings)}
+    return {
+        numbers[id(result.setting)]: [run.seed for run in next(iter(result.runs.values()))]
+        for result in outcome.settings
+    }
 
-    `settings` may replace the settings of the file by others that belong to the same question.
 
-    Raises
-    ------
-    ConfigError
-        If the file is wrong, `out` belongs to something else or there is no such engine here.
-    StoreError
-        If `out` cannot be written.
+def over_hosts(
+    outcome: Outcome, settings: Sequence[Setting], elsewhere: Campaign, hosts: int
+) -> Outcome:
+    """Return an outcome whose comparisons and verdicts say on how many hosts they hold.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of the profile's own costs.
+    settings : sequence of Setting
+        All settings of the file.
+    elsewhere : Campaign
+        Open on the runs with other costs.
+    hosts : int
+        How many each setting has.
     """
-    experiment, of_the_file = load_settings(path)
-    engine, made = resolve(engine), settings(of_the_file)
-    store = Store.open_for(Path(out), experiment.id, provenance())
-    try:
-        store.describe({"file": str(path), "text": Path(path).read_text(encoding="utf-8")})
-        store.add_settings(map(_row, made))
-        yield Campaign(experiment=experiment, settings=made, store=store, engine=engine)
-    finally:
-        store.close()
-
-
-def _row(setting: Setting) -> tuple[str, str, str, str, str]:
-    profile = setting.profile
-    config = tomli_w.dumps(resolved(setting))
-    return setting.key(), setting.name, config, profile.name, profile_hash(profile)
+    numbers = {id(setting): number for number, setting in enumerate(settings)}
+    runs = {numbers[id(result.setting)]: result.compared for result in outcome.settings}
+    found = host_runs(elsewhere, settings, hosts, runs)
+    results = []
+    for result in outcome.settings:
+        there = found.get(numbers[id(result.setting)])
+        made = {
+            metric: [compared_over_hosts(one, there) if there else one for one in comparisons]
+            for metric, comparisons in result.comparisons.items()
+        }
+        results.append(replace(result, comparisons=made))
+    by_name = {r.setting.name: found.get(numbers[id(r.setting)]) for r in outcome.settings}
+    verdicts = []
+    left = iter(outcome.verdicts)
+    for claim in outcome.experiment.claims:
+        for result in outcome.settings:
+            if claim.concerns(result.setting.labels):
+                verdict, there = next(left), by_name[result.setting.name]
+                verdicts.append(judged_over_hosts(verdict, claim, there) if there else verdict)
+        verdicts += [next(left) for one in outcome.lacking if claim.concerns(one.setting.labels)]
+    return replace(outcome, settings=results, verdicts=verdicts, hosts=hosts)
 
 
 def evaluate(
@@ -181,8 +180,8 @@ def evaluate(
     """Compare stored runs setting by setting and judge the claims.
 
     `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
-    number in its place. `engine` is who made them; by default whoever did. The comparisons of all
-    settings and metrics are one family.
+    number in its place. `engine` is who made them; by default whoever did. The comparisons of a
+    metric in all settings are one family.
 
     A run that failed is a result: it is listed, with `failures` that this process knows of, and
     policies are compared on the seeds that they share. A claim about a setting that has fewer than
@@ -208,9 +207,10 @@ def evaluate(
                 lacking.append(Lacking(setting=setting, seeds=len(runs[names[0]]), failed=lost))
         else:
             look = fixed(setting, seeds) if seeds else current_analysis(setting, runs)
-            made = _comparisons(experiment, runs, look.alpha)
-            results.append(SettingResult(setting=setting, runs=runs, comparisons=made, look=look))
-    results = _as_one_family(results)
+            made = SettingResult(setting=setting, runs=runs, comparisons={}, look=look)
+            found = _comparisons(experiment, made.compared, look.alpha)
+            results.append(replace(made, comparisons=found))
+    results = _as_families(results)
     return Outcome(
         experiment=experiment,
         settings=results,
@@ -226,19 +226,40 @@ def _comparisons(
 ) -> dict[str, list[Comparison]]:
     common = set.intersection(*(set(run.values) for rows in runs.values() for run in rows))
     baseline, others = runs[experiment.policies.baseline], experiment.policies.compare
+    matters = experiment.replications.matters
     return {
-        metric: [compare(baseline, runs[name], metric, alpha=alpha) for name in others]
+        metric: [
+            compare(baseline, runs[name], metric, alpha=alpha, matters=matters) for name in others
+        ]
         for metric in dict.fromkeys((*USUAL, experiment.answer_by))
         if metric in common
     }
 
 
-def _as_one_family(results: Sequence[SettingResult]) -> list[SettingResult]:
-    every = [(c, r.runs) for r in results for made in r.comparisons.values() for c in made]
-    after = iter(corrected(every))
+def _as_families(results: Sequence[SettingResult]) -> list[SettingResult]:
+    """Correct the comparisons of each metric, over all settings and policies, as a family.
+
+    Of what the guest noticed there is no outcome where a policy never met the log.
+    """
+    after = {
+        metric: iter(corrected([made for r in results for made in r.comparisons.get(metric, ())]))
+        for metric in dict.fromkeys(name for r in results for name in r.comparisons)
+    }
+
+    def told(result: SettingResult, made: Comparison) -> Comparison:
+        of_the_guest = METRICS[made.metric].scope is Scope.PHASE
+        sides = made.baseline, made.candidate
+        why = no_verdict(result.runs, *sides) if of_the_guest else ""
+        return (
+            replace(made, answer=replace(made.answer, outcome="unknown", why=why)) if why else made
+        )
+
     return [
         replace(
-            r, comparisons={m: [next(after) for _ in made] for m, made in r.comparisons.items()}
+            r,
+            comparisons={
+                m: [told(r, next(after[m])) for _ in made] for m, made in r.comparisons.items()
+            },
         )
         for r in results
     ]
@@ -251,15 +272,16 @@ def _verdicts(
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.setting.labels)]
         for r in about:
-            runs = [run for side in claim.sides for run in r.runs[side]]
+            compared = r.compared
+            runs = [run for side in claim.sides for run in compared[side]]
             of_the_guest = METRICS[claim.metric].scope is Scope.PHASE
-            unmet = no_verdict(r.runs, *claim.sides) if of_the_guest else ""
+            unmet = no_verdict(compared, *claim.sides) if of_the_guest else ""
             few = least_known(runs, claim.metric) or unmet
             if few:
                 verdicts.append(undecided(claim, r.setting, few, len(r.look.seeds)))
                 continue
             try:
-                found = judge(claim, r.setting, r.runs, len(about), alpha=r.look.alpha)
+                found = judge(claim, r.setting, compared, len(about), alpha=r.look.alpha)
             except UnlikeRunsError as error:
                 found = undecided(claim, r.setting, str(error), len(r.look.seeds))
             verdicts.append(found)

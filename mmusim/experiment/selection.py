@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import numpy as np
 
@@ -18,64 +18,18 @@ from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
-from mmusim.experiment.run import opened
+from mmusim.experiment.contest import Competitor as Competitor
+from mmusim.experiment.contest import Contest as Contest
+from mmusim.experiment.contest import Rules as Rules
+from mmusim.experiment.contest import best_over_hosts, jobs_on_hosts
+from mmusim.experiment.opening import opened
+from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
 from mmusim.experiment.scheduler import Campaign, in_rounds
-from mmusim.stats.selection import FIRST, Selection, select_best
+from mmusim.stats.selection import Selection, select_best
 from mmusim.vocabulary import METRICS
 
 GROWTH: Final = 1.25
 """Factor of the number of seeds from one round to the next. It wastes few seeds."""
-
-
-class Competitor(NamedTuple):
-    """A policy in a setting."""
-
-    setting: int
-    policy: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contest:
-    """Competitors, and which of them is the best."""
-
-    title: str  # the setting in which policies compete, or the policy whose settings compete
-    names: tuple[str, ...]
-    metric: str
-    selection: Selection | None  # None: too few runs, because some failed
-    limit: int  # seeds
-
-    def __str__(self) -> str:
-        """Say what is known, and how sure it is."""
-        found, where = self.selection, f"{self.title}: " if self.title else ""
-        most = "highest" if METRICS[self.metric].higher_is_better else "lowest"
-        if found is None:
-            return f"{where}not selected, because runs failed"
-        zone = f"{found.delta:.4g} {METRICS[self.metric].unit}".strip()
-        left = ", ".join(self.names[i] for i in found.alive)
-        if not found.selected:
-            return (
-                f"{where}not selected within {found.seeds} seeds (at most {found.needed:,} are "
-                f"needed); left: {left}; with probability {found.confidence:.4g} or more the one "
-                f"with the {most} {self.metric} is among them, if it is better than every other "
-                f"by {zone} or more"
-            )
-        if len(found.alive) > 1:
-            return f"{where}equal in every seed: {left}"
-        return (
-            f"{where}{left} has the {most} {self.metric}, with probability {found.confidence:.4g} "
-            f"or more if it is better than every other by {zone} or more ({found.seeds} seeds)"
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """How a selection is made."""
-
-    metric: str
-    delta: float  # smallest difference worth detecting, as a share of the best first mean
-    confidence: float = 0.95
-    first: int = FIRST
-    limit: int = 200
 
 
 def select(
@@ -90,6 +44,7 @@ def select(
     engine: str = AUTO,
     scheduler: str | None = None,
     progress: Progress | None = None,
+    costs: int | None = None,
 ) -> tuple[list[Contest], list[str]]:
     """Select the best of an experiment's policies or settings, with as many seeds as necessary.
 
@@ -109,6 +64,9 @@ def select(
         Only this setting or policy.
     workers, engine, scheduler, progress
         As for :func:`mmusim.experiment.run.run_experiment`.
+    costs : int, optional
+        On how many hosts with drawn costs, one seed each, it is tried whether the selected one is
+        the best there too; by default the file's number (`[replications] costs`).
 
     Returns
     -------
@@ -148,6 +106,18 @@ def select(
             )
             for title, group in groups
         ]  # fmt: skip
+        count = campaign.experiment.replications.costs if costs is None else costs
+        if count:
+            with opened(
+                path, folder_of(out), engine,
+                settings=lambda _: settings_of_hosts(campaign.settings, count),
+            ) as elsewhere:  # fmt: skip
+                jobs = jobs_on_hosts(elsewhere, groups, count, rules)
+                in_rounds(elsewhere, lambda _: jobs, pool, progress)
+                made = [
+                    replace(contest, holds=best_over_hosts(elsewhere, contest, group, count, rules))
+                    for contest, (_, group) in zip(made, groups, strict=True)
+                ]
         return made, campaign.told(campaign.failures)
 
 

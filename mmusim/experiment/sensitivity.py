@@ -20,8 +20,8 @@ from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import opened
 from mmusim.experiment.scheduler import Campaign, in_rounds
-from mmusim.stats.intervals import Floats
 from mmusim.stats.sobol import Index, sobol
+from mmusim.stats.studentized import Floats
 from mmusim.vocabulary import COSTS, METRICS
 
 MATTERS: Final = 0.05

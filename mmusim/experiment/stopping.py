@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from mmusim.config.settings import Setting
 from mmusim.execution.workers import Job
 from mmusim.experiment.scheduler import Campaign, seeds_of
 from mmusim.metrics.measure import Metrics
-from mmusim.stats import paired_ratio
-from mmusim.stats.sequential import analysis_sizes, is_narrow, levels
+from mmusim.stats.sequential import stop_when_precise
 from mmusim.stats.significance import ALPHA
 
 
@@ -40,26 +41,27 @@ def current_analysis(setting: Setting, runs: Mapping[str, Sequence[Metrics]]) ->
     if wanted.precision is None or wanted.max_seeds is None:
         return fixed(setting)
     policies = setting.experiment.policies
-    at = analysis_sizes(wanted.seeds, wanted.max_seeds)
-    by_seed = {
-        name: {run.seed: run.values.get(wanted.precise, 0.0) for run in runs.get(name, ())}
-        for name in policies.all
-    }
-    for number, (seeds, alpha) in enumerate(zip(at, levels(at), strict=True), 1):
-        counted = seeds_of(setting, seeds)
-        look = InterimAnalysis(seeds=counted, alpha=alpha, number=number, precise=False)
-        if any(seed not in there for there in by_seed.values() for seed in counted):
-            return look
-        rows = {name: [there[seed] for seed in counted] for name, there in by_seed.items()}
-        base = rows[policies.baseline]
-        precise = all(
-            min(*base, *rows[name]) <= 0
-            or is_narrow(paired_ratio(base, rows[name], confidence=1 - alpha), wanted.precision)
-            for name in policies.compare
-        )
-        if precise or seeds == at[-1]:
-            return InterimAnalysis(seeds=counted, alpha=alpha, number=number, precise=precise)
-    raise AssertionError("the last look returns")
+    counted = seeds_of(setting, wanted.max_seeds)
+    rows = {}
+    for name in policies.all:
+        by_seed = {run.seed: run.values.get(wanted.precise, 0.0) for run in runs.get(name, ())}
+        rows[name] = np.array([*_without_gap(by_seed, counted)])
+    found = stop_when_precise(
+        rows[policies.baseline], [rows[name] for name in policies.compare], wanted.precision,
+        wanted.seeds, wanted.max_seeds,
+    )  # fmt: skip
+    return InterimAnalysis(
+        seeds=seeds_of(setting, found.seeds), alpha=found.alpha, number=found.number,
+        precise=found.is_precise,
+    )  # fmt: skip
+
+
+def _without_gap(by_seed: Mapping[int, float], seeds: range) -> Iterator[float]:
+    """Yield the figures of these seeds in their order, up to the first that is missing."""
+    for seed in seeds:
+        if seed not in by_seed:
+            return
+        yield by_seed[seed]
 
 
 def standings(campaign: Campaign, seeds: int | None = None) -> list[InterimAnalysis]:

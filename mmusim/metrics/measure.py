@@ -58,6 +58,7 @@ def measure(trace: Trace) -> Metrics:
         "protect_time": sum(sum(p.spent.values()) for p in trace.phases),
         "protect_time_without_grace": sum(map(_without_grace, trace.phases)),
     }
+    values |= _grace(trace)
     values |= _of_guest(phase, latency)
     values |= jitter.moved_work(trace) | jitter.lock(trace.lock, trace.end_ns)
     for metric, operations in _OPERATIONS.items():
@@ -93,6 +94,21 @@ def measure(trace: Trace) -> Metrics:
         windows={w.name: _of_guest(w, _all_accesses(w)) for w in trace.windows},
         exposures=exposures(trace),
     )
+
+
+GRACE_PERIODS: Final = {"enable-logging": 1, "disable-logging": 1, "recreate-slot": 2}
+"""SRCU grace periods of one log operation that changes a memory slot."""
+
+
+def _grace(trace: Trace) -> dict[str, float]:
+    """Return what grace periods took and how many there were, where their number is known."""
+    with_grace = [p for p in trace.phases if "c_srcu" in p.spent]
+    if any(p.do not in GRACE_PERIODS for p in with_grace):
+        return {}
+    return {
+        "grace_time": sum(p.spent["c_srcu"] for p in with_grace),
+        "grace_periods": sum(GRACE_PERIODS[p.do] for p in with_grace),
+    }
 
 
 def _without_grace(phase: PhaseTrace) -> int:

@@ -34,7 +34,7 @@ def across(outcome: Outcome, metric: str) -> Figure:
         ]
         ax.errorbar(
             [x for x, _ in points], [mean.estimate for _, mean in points],
-            yerr=np.array([[m.estimate - m.low, m.high - m.estimate] for _, m in points]).T,
+            yerr=np.abs(np.array([m.drawn for _, m in points]).T - [m.estimate for _, m in points]),
             fmt=look.mark, capsize=3, color=look.colour, label=policy,
         )  # fmt: skip
     ax.set_xticks(range(len(settings)), settings)

@@ -22,8 +22,8 @@ def phase_diagram(outcome: Outcome, metric: str, policy: str) -> Figure:
     """Draw a metric of `policy` relative to the baseline over the settings.
 
     Columns are the values of the first swept key, rows all other labels. Purple is better than the
-    baseline, orange and a dot in the corner worse. Without colour the difference is not significant
-    in the family of all settings and policies (n.s.), or there are not enough seeds to tell. A
+    baseline, orange and a dot in the corner worse. Without colour the two are equivalent in the
+    family of all settings and policies, the difference is too small to matter, or nobody knows. A
     setting in which a figure is zero or missing has no number.
 
     Raises
@@ -52,7 +52,7 @@ def phase_diagram(outcome: Outcome, metric: str, policy: str) -> Figure:
     ax.set_xlabel(axis)
     ax.set_title(f"{metric}: {policy} / {baseline}", loc="left")
     figure.supxlabel(
-        "purple: better than the baseline; orange, dotted: worse; n.s.: not significant",
+        "purple: better than the baseline; orange, dotted: worse; no colour: neither is known",
         fontsize="small",
     )
     return figure

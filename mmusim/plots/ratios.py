@@ -42,10 +42,10 @@ def ratios(
 ) -> Figure:
     """Draw a forest plot: the ratio of each policy to the baseline, its interval, a row a setting.
 
-    Intervals are each by itself; a mark is filled where the difference is significant in the family
-    of all rows (Holm), and hollow where it is not (n.s.) or the seeds are too few to tell (few
-    seeds). What an experiment claims about the metric is shaded. Settings in which a figure is zero
-    or missing have no row.
+    Intervals are each by itself; a mark is filled where one policy is better or worse in the family
+    of all rows (Holm). It is hollow where they are equivalent, where nobody knows, and where the
+    difference is too small to matter. What an experiment claims about the metric is shaded.
+    Settings in which a figure is zero or missing have no row.
     """
     shown = outcome.settings if results is None else results
     by_setting = compared(outcome, metric)
@@ -66,7 +66,7 @@ def ratios(
         _interval(ax, y, c, look.get(name, look[only]), name if name in look else "")
     _claimed(ax, outcome, metric)
     ax.axvline(1, color=INK, linewidth=1)
-    _ratio_axis(ax, [v for _, c in lines if c.ratio for v in (c.ratio.low, c.ratio.high)])
+    _ratio_axis(ax, [v for _, c in lines if c.ratio for v in c.ratio.drawn])
     ax.set_yticks(places, [name for name, _ in lines])
     ax.set_ylim(max(places, default=0) + 0.6, -0.6)
     headed(ax, headings)
@@ -81,9 +81,13 @@ def ratios(
 
 
 def said(comparison: Comparison) -> str:
-    """Return the remark of a figure beside a ratio that is not significant."""
-    words = {"not significant": "n.s.", "not enough seeds": "few seeds"}
-    return words.get(comparison.answer.outcome, "")
+    """Return what a figure says beside a ratio that is neither better nor worse, or hardly."""
+    answer = comparison.answer
+    if answer.outcome == "equivalent":
+        return "equivalent"
+    if answer.outcome == "unknown":
+        return "unknown"
+    return "small" if answer.small else ""
 
 
 def _interval(ax: Axes, y: float, c: Comparison, look: LineStyle, label: str) -> None:
@@ -92,11 +96,11 @@ def _interval(ax: Axes, y: float, c: Comparison, look: LineStyle, label: str) ->
     if label in ax.get_legend_handles_labels()[1]:
         label = ""
     ax.errorbar(
-        r.estimate, y, xerr=[[r.estimate - r.low], [r.high - r.estimate]], fmt=look.mark,
+        r.estimate, y, xerr=[[r.estimate - r.drawn[0]], [r.drawn[1] - r.estimate]], fmt=look.mark,
         capsize=3, color=look.colour, markerfacecolor=PAPER if said(c) else look.colour,
         label=label,
     )  # fmt: skip
-    text = f"{r.estimate:.4g} [{r.low:.4g}, {r.high:.4g}] {said(c)}".rstrip()
+    text = f"{r.estimate:.4g} [{r.span('{:.4g}'.format, ', ')}] {said(c)}".rstrip()
     ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize="small")
 
 
@@ -150,10 +154,10 @@ def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
         x, own = [at for at, _ in points], look[name]
         ax.plot(x, [r.estimate for _, r in points], linestyle=own.line, marker=own.mark,
                 markersize=5, label=name, color=own.colour)  # fmt: skip
-        low, high = [r.low for _, r in points], [r.high for _, r in points]
+        low, high = zip(*(r.drawn for _, r in points), strict=True)
         ax.fill_between(x, low, high, alpha=0.2, color=own.colour, linewidth=0)
     ax.axhline(1, color=INK, linewidth=1)
-    _ratio_axis(ax, [v for ps in lines.values() for _, r in ps for v in (r.low, r.high)], "y")
+    _ratio_axis(ax, [v for ps in lines.values() for _, r in ps for v in r.drawn], "y")
     places = {number(r.setting.labels[axis]): str(r.setting.labels[axis]) for r in outcome.settings}
     if min(places) > 0 and max(places) / min(places) > 20:
         ax.set_xscale("log")

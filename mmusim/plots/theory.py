@@ -20,7 +20,7 @@ def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
     ax: Axes = axes[0, 0]
     for result in outcome.settings:
         measured = mean_interval(column(result.runs[policy], metric))
-        error = [[measured.estimate - measured.low], [measured.high - measured.estimate]]
+        error = [[measured.estimate - measured.drawn[0]], [measured.drawn[1] - measured.estimate]]
         expected = theory(metric, result.setting)
         ax.errorbar(
             expected,

@@ -70,11 +70,12 @@ def _sentence(name: str, c: Comparison) -> str:
         d = c.difference
         spread = f"{amount(c.metric, d.low)} to {amount(c.metric, d.high)} at "
         spread += f"{100 * d.confidence:.4g} %"
+        spread = spread if d.exists else "no interval"
         return (
             f"{where}{c.metric} of {c.candidate} differs from that of {c.baseline} by "
-            f"{amount(c.metric, d.estimate)} ({spread}; {_answer(c)}, {seeds})"
+            f"{amount(c.metric, d.estimate)} ({spread}; {c.answer}, {seeds})"
         )
-    change = f"{(c.ratio.estimate - 1) * 100:+.1f} %, {_answer(c)}, {seeds}"
+    change = f"{(c.ratio.estimate - 1) * 100:+.1f} %, {c.answer}, {seeds}"
     if c.metric == "phase_time":
         verb = f"{c.candidate} takes {_span(c.ratio)} times as long as {c.baseline}"
         return f"{where}{verb} ({change})"
@@ -84,13 +85,9 @@ def _sentence(name: str, c: Comparison) -> str:
     )
 
 
-def _answer(c: Comparison) -> str:
-    """Say whether there is a difference. If seeds are lacking, name the number of comparisons."""
-    few = c.answer.outcome == "not enough seeds" and c.family > 1
-    return c.answer.outcome + (f" among {c.family} comparisons" if few else "")
-
-
 def _span(ratio: Interval) -> str:
+    if not ratio.exists:
+        return f"{ratio.estimate:.4g}"
     sure = f"{100 * ratio.confidence:.4g} %"
     return f"{ratio.estimate:.4g} ({ratio.low:.4g} to {ratio.high:.4g} at {sure})"
 
@@ -114,14 +111,15 @@ def _summary(mine: Sequence[Found]) -> str:
 
 
 def _direction(c: Comparison) -> str:
-    """Return in which direction a comparison points, if it is significant."""
-    if c.answer.outcome != "significant":
-        words = {"not significant": "not different by what matters",
-                 "not enough seeds": "left open by too few seeds"}  # fmt: skip
-        return words[c.answer.outcome]
-    more = c.difference.estimate > 0
-    better = more == METRICS[c.metric].higher_is_better
-    return f"significantly {'higher' if more else 'lower'} ({'better' if better else 'worse'})"
+    """Return what a comparison says, with the direction if it has one."""
+    said = c.answer
+    margin = f"{100 * said.matters:.3g} %"
+    if said.outcome == "unknown":
+        return "unknown"
+    if said.outcome == "equivalent":
+        return f"equivalent within {margin}"
+    way = "higher" if c.difference.estimate > 0 else "lower"
+    return f"{way} ({said.outcome}{f', by less than {margin}' if said.small else ''})"
 
 
 def amount(metric: str, value: float) -> str:

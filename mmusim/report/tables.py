@@ -12,6 +12,7 @@ from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval
+from mmusim.stats.marks import EXPLAINED
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.causes import CAUSES
 from mmusim.vocabulary.metrics import MIN_BEYOND
@@ -52,11 +53,9 @@ def interval(i: Interval | None, metric: str = "") -> Cell:
     """Return a cell with an estimate and its interval, in the metric's unit if there is one."""
     if i is None:
         return NOTHING
-    if metric and METRICS[metric].unit == "ns":
-        texts = [show_ns(v) for v in (i.estimate, i.low, i.high)]
-    else:
-        texts = [show_number(float(f"{v:.4g}")) for v in (i.estimate, i.low, i.high)]
-    return Cell(f"{texts[0]} [{texts[1]}, {texts[2]}]", i.estimate)
+    is_time = bool(metric) and METRICS[metric].unit == "ns"
+    show = show_ns if is_time else lambda value: show_number(float(f"{value:.4g}"))
+    return Cell(f"{show(i.estimate)} [{i.span(show, ', ')}]", i.estimate)
 
 
 def claims(outcome: Outcome) -> Table:
@@ -66,7 +65,7 @@ def claims(outcome: Outcome) -> Table:
         low, high = v.expected
         because = v.reason or (f"known: {v.refuted}" if v.refuted else "")
         said = Cell(f"{v.outcome} ({because})" if because else v.outcome, kind=v.outcome)
-        measured = f"[{show_number(v.measured.low)}, {show_number(v.measured.high)}]"
+        measured = f"[{v.measured.span(show_number, ', ')}]"
         rows.append(
             [
                 Cell(v.says), said, Cell(v.setting or "all"), Cell(f"{v.metric} of {v.what}"),
@@ -81,10 +80,11 @@ def claims(outcome: Outcome) -> Table:
     return Table(
         id="claims-table", caption="Claims and verdicts", columns=columns, rows=rows,
         note="Supported: the whole interval lies in what is expected. Refuted: they do not meet. "
-        "Inconclusive: anything else. Intervals cover 95 %, those of theories and of the best of "
-        "several more (Bonferroni). Times are in nanoseconds. Origin: published, a closed form "
-        "(theory), what the model does (mechanism), our hypothesis before the runs, or observed in "
-        "runs and pinned.",
+        "Inconclusive: anything else, and where an interval is marked (*). Intervals cover 95 %, "
+        "those of theories and of the best of several more (Bonferroni); a claim about several "
+        "settings is refuted by intervals that cover all at once. Times are in nanoseconds. "
+        "Origin: published, a closed form (theory), what the model does (mechanism), our "
+        "hypothesis before the runs, or observed in runs and pinned.",
     )  # fmt: skip
 
 
@@ -110,16 +110,17 @@ def comparisons(outcome: Outcome) -> Table:
     columns = [
         ("setting", False), ("metric", False), ("policy", False), ("baseline’s mean", True),
         ("policy’s mean", True), ("ratio", True), ("difference", True), ("adjusted p", True),
-        ("answer", False), ("better on a seed", True), ("effect", True), ("correlation", True),
+        ("answer", False), ("better on a seed", True), ("effect", True), ("pairing", True),
     ]  # fmt: skip
     baseline = outcome.experiment.policies.baseline
     return Table(
         id="comparisons-table", caption=f"Policies against {baseline}", columns=columns, rows=rows,
-        note="Estimates with intervals over paired seeds, each by itself. p: sign-flip test, "
-        "adjusted for the number of comparisons in this table (Holm). Better on a seed: "
+        note="Estimates with intervals over paired seeds, each by itself. p: of equal means, "
+        "adjusted for the number of comparisons of its metric (Holm). Better on a seed: "
         "probability that the policy beats the baseline. Effect: mean over standard deviation "
-        "of the differences (Cohen’s "
-        "d_z). Correlation: what common random numbers achieved. –: a figure is zero, or nothing "
+        "of the differences (Cohen’s d_z). Pairing: variance of the paired comparison over that of "
+        "an unpaired one; above 1 common random numbers do harm. *: the interval may not cover, "
+        f"because {_marks()}. –: a figure is zero, or nothing "
         f"varies. {FEW}: fewer than {MIN_BEYOND} times lie beyond this quantile in some run, so it "
         "says little, and no claim rests on it.",
     )  # fmt: skip
@@ -137,7 +138,11 @@ def _comparison(setting: str, c: Comparison) -> Iterator[Cell]:
     yield Cell(str(c.answer))
     yield interval(c.superiority)
     yield number(c.effect, "" if c.effect is None else f"{c.effect:.3g}")
-    yield number(c.correlation, "" if c.correlation is None else f"{c.correlation:.2f}")
+    yield number(c.pairing, "" if c.pairing is None else f"{c.pairing:.2f}")
+
+
+def _marks() -> str:
+    return "; or ".join(why for mark, why in EXPLAINED.items() if mark != "few seeds")
 
 
 def ledger(outcome: Outcome) -> Table:

@@ -5,15 +5,17 @@ seeds. Accesses within a run are never pooled as if they were independent. What 
 and what is guaranteed: ``docs/reference/statistics.md``.
 """
 
-from mmusim.stats.effect import cohens_d, superiority
+from mmusim.stats.effect import cohens_d, superiority, variance_ratio
 from mmusim.stats.intervals import (
     Interval,
     correlation,
     mean_interval,
     paired_difference,
+    paired_p_value,
     paired_ratio,
 )
-from mmusim.stats.significance import Answer, PValue, answer, holm, seeds_needed, sign_flip
+from mmusim.stats.outcomes import Answer, answer
+from mmusim.stats.significance import PValue, holm, seeds_needed, sign_flip
 
 __all__ = [
     "Answer",
@@ -25,8 +27,10 @@ __all__ = [
     "holm",
     "mean_interval",
     "paired_difference",
+    "paired_p_value",
     "paired_ratio",
     "seeds_needed",
     "sign_flip",
     "superiority",
+    "variance_ratio",
 ]

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-RESAMPLES: Final = 9_999
-"""Bootstrap samples of an interval."""
+from mmusim.stats.marks import Mark, mark_of, unseen_share
+from mmusim.stats.studentized import (
+    RESAMPLES,
+    Estimate,
+    Floats,
+    log_ratio_estimate,
+    mean_estimate,
+)
+
+LEAST_SEEDS: Final = 5
+"""Fewer seeds give no interval: it is without bounds."""
+RESOLUTION: Final = 0.001
+"""No interval over seeds that differ is narrower than this share of the baseline to either side.
+Paired runs show smaller differences, but costs known to a few per cent do not bear them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +35,23 @@ class Interval:
     high: float
     confidence: float
     seeds: int
+    mark: Mark = ""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there are enough seeds for bounds."""
+        return self.seeds >= LEAST_SEEDS
+
+    @property
+    def drawn(self) -> tuple[float, float]:
+        """The bounds for a picture: where there are none, the estimate itself."""
+        return (self.low, self.high) if self.exists else (self.estimate, self.estimate)
+
+    def span(self, show: Callable[[float], str], apart: str = " .. ") -> str:
+        """Write the bounds, each by `show`; `none` where there are too few seeds."""
+        if not self.exists:
+            return f"none of {self.seeds} seeds"
+        return f"{show(self.low)}{apart}{show(self.high)}{'*' if self.mark else ''}"
 
     def __contains__(self, value: float) -> bool:
         """Tell whether a value lies in the interval, bounds included."""
@@ -30,14 +59,19 @@ class Interval:
 
     def __str__(self) -> str:
         """Write it for people."""
+        if not self.exists:
+            return f"{self.estimate:.4g} ({self.seeds} seeds: no interval)"
+        marked = f"; {self.mark}" if self.mark else ""
         return (
             f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}] "
-            f"({self.confidence:.4g} confidence, {self.seeds} seeds)"
+            f"({self.confidence:.4g} confidence, {self.seeds} seeds{marked})"
         )
 
 
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Mean with Student's interval.
+def mean_interval(
+    values: ArrayLike, confidence: float = 0.95, *, seed: int = 0, resamples: int = RESAMPLES
+) -> Interval:
+    """Mean over seeds with its interval (:mod:`mmusim.stats.studentized`).
 
     Parameters
     ----------
@@ -45,20 +79,17 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
         One figure per seed.
     confidence : float in (0, 1)
         Coverage of the interval.
+    seed, resamples : int
+        Of the bootstrap.
 
     Raises
     ------
     ValueError
         If there are fewer than two seeds.
     """
-    from scipy.stats import t
-
     x = row(values)
-    half = t.ppf((1 + confidence) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
-    mean = float(x.mean())
-    return Interval(
-        estimate=mean, low=mean - half, high=mean + half, confidence=confidence, seeds=len(x)
-    )
+    found = mean_estimate(x, seed, resamples)
+    return _interval(found, found.bounds(confidence), confidence, mark_of(x))
 
 
 def paired_difference(
@@ -69,7 +100,7 @@ def paired_difference(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Mean of candidate - baseline over seeds, with a BCa bootstrap interval.
+    """Mean of candidate - baseline over seeds, with its interval.
 
     Parameters are those of :func:`paired_ratio`; figures may be of any sign, and so may the
     difference, which has their unit.
@@ -80,7 +111,11 @@ def paired_difference(
         If the shapes differ or there are fewer than two seeds.
     """
     a, b = pair(baseline, candidate)
-    return _bootstrapped(_mean, (b - a,), confidence, seed, resamples)
+    found = mean_estimate(b - a, seed, resamples)
+    if are_identical(a, b):
+        return _identical(found, _largest_difference(a), confidence)
+    bounds = _resolved(found, found.bounds(confidence), RESOLUTION * abs(float(a.mean())))
+    return _interval(found, bounds, confidence, mark_of(b - a, b - a))
 
 
 def paired_ratio(
@@ -91,14 +126,20 @@ def paired_ratio(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Ratio of means, candidate / baseline, with a BCa bootstrap interval over seeds.
+    """Ratio of means, candidate / baseline, with its interval over seeds.
+
+    The interval is that of the logarithm (:func:`~mmusim.stats.studentized.log_ratio_estimate`).
+    Below :data:`LEAST_SEEDS` seeds it has no bounds (minus and plus infinity). Where all pairs are
+    identical, the rule of three stands in: a share 1 - (1 - confidence)^(1/n) of seeds may differ
+    unseen, and if those differed as much as the two most different seeds of one policy do (by the
+    mean, if all seeds are alike), the ratio would lie within the bounds.
 
     Parameters
     ----------
     baseline, candidate : array_like, shape (seeds,), > 0
         One figure per seed in one unit; element i of both comes from seed i.
     confidence : float in (0, 1)
-        Coverage of the interval (Efron 1987, as in :func:`scipy.stats.bootstrap`).
+        Coverage of the interval.
     seed : int
         Of the resampling, so that a published interval can be recomputed.
     resamples : int
@@ -112,7 +153,41 @@ def paired_ratio(
     a, b = pair(baseline, candidate)
     if not (np.all(a > 0) and np.all(b > 0)):
         raise ValueError("a ratio needs positive figures; compare a metric that never is zero")
-    return _bootstrapped(_ratio, (a, b), confidence, seed, resamples)
+    found = log_ratio_estimate(a, b, seed, resamples)
+    ratio = Estimate(
+        value=float(b.mean() / a.mean()), error=found.error, seeds=len(a), draws=found.draws
+    )
+    if are_identical(a, b):
+        return _identical(ratio, _largest_difference(a) / float(a.mean()), confidence)
+    low, high = (_exp(bound) for bound in found.bounds(confidence))
+    mark = mark_of(b / b.mean() - a / a.mean(), b - a)
+    return _interval(ratio, _resolved(ratio, (low, high), RESOLUTION), confidence, mark)
+
+
+def paired_p_value(
+    baseline: ArrayLike, candidate: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES
+) -> float:
+    """Return the two-sided p-value of equal means, from the source of the intervals.
+
+    It is at most 1 - confidence where the interval of the ratio (where a figure is not positive,
+    of the difference) leaves 1 (0) out, so that the two never contradict each other.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are fewer than two seeds.
+    """
+    a, b = pair(baseline, candidate)
+    if len(a) < LEAST_SEEDS or are_identical(a, b):
+        return 1.0
+    positive = bool(np.all(a > 0) and np.all(b > 0))
+    made = log_ratio_estimate(a, b, seed, resamples) if positive else None
+    return (made or mean_estimate(b - a, seed, resamples)).p_value()
+
+
+def are_identical(baseline: Floats, candidate: Floats) -> bool:
+    """Tell whether two policies have the same figure in every seed."""
+    return bool(np.array_equal(baseline, candidate))
 
 
 def correlation(baseline: ArrayLike, candidate: ArrayLike) -> float | None:
@@ -151,33 +226,29 @@ def pair(baseline: ArrayLike, candidate: ArrayLike) -> tuple[Floats, Floats]:
     return a, b
 
 
-def _mean(x: Floats, axis: int = -1) -> Any:
-    return x.mean(axis=axis)
-
-
-def _ratio(x: Floats, y: Floats, axis: int = -1) -> Any:
-    return y.mean(axis=axis) / x.mean(axis=axis)
-
-
-def _bootstrapped(
-    statistic: Callable[..., Any],
-    rows: tuple[Floats, ...],
-    confidence: float,
-    seed: int,
-    resamples: int,
-) -> Interval:
-    from scipy.stats import bootstrap
-
-    estimate = float(statistic(*rows))
-    jackknife = [statistic(*(np.delete(x, i) for x in rows)) for i in range(len(rows[0]))]
-    scale = max(float(np.abs(x).max()) for x in rows) if len(rows) == 1 else abs(estimate)
-    low = high = estimate
-    if np.ptp(jackknife) > 1e-12 * scale:  # else nothing varies: the interval is a point
-        found = bootstrap(
-            rows, statistic, paired=True, vectorized=True, confidence_level=confidence,
-            n_resamples=resamples, method="BCa", rng=np.random.default_rng(seed),
-        ).confidence_interval  # fmt: skip
-        low, high = float(found.low), float(found.high)
+def _interval(of: Estimate, bounds: tuple[float, float], confidence: float, mark: Mark) -> Interval:
+    low, high = bounds if of.seeds >= LEAST_SEEDS else (-math.inf, math.inf)
     return Interval(
-        estimate=estimate, low=low, high=high, confidence=confidence, seeds=len(rows[0])
-    )
+        estimate=of.value, low=low, high=high, confidence=confidence, seeds=of.seeds,
+        mark=mark if of.seeds >= LEAST_SEEDS else "few seeds",
+    )  # fmt: skip
+
+
+def _resolved(of: Estimate, bounds: tuple[float, float], half: float) -> tuple[float, float]:
+    if of.error == 0:  # nothing is random here
+        return bounds
+    return min(bounds[0], of.value - half), max(bounds[1], of.value + half)
+
+
+def _identical(of: Estimate, size: float, confidence: float) -> Interval:
+    half = unseen_share(of.seeds, confidence) * size
+    return _interval(of, (of.value - half, of.value + half), confidence, "identical")
+
+
+def _largest_difference(figures: Floats) -> float:
+    """Return how far the two most different seeds lie apart; the mean, if all are alike."""
+    return float(np.ptp(figures)) or abs(float(figures.mean()))
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, 700.0))

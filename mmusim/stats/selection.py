@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmusim.stats.intervals import Floats
+from mmusim.stats.studentized import Floats
 
 FIRST: Final = 10
 """Seeds that all competitors run before any is dropped, and from which variances are estimated."""

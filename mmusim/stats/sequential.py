@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from mmusim.stats.intervals import Interval
+from mmusim.stats.intervals import Interval, paired_ratio
+from mmusim.stats.studentized import RESAMPLES, Floats
 
 GROWTH: Final = 1.5
 """Each look has so many times the seeds of the one before."""
@@ -63,3 +65,57 @@ def levels(at: tuple[int, ...], alpha: float = 0.05) -> tuple[float, ...]:
 def is_narrow(interval: Interval, precision: float) -> bool:
     """Tell whether half the width of an interval is at most a share of the estimate."""
     return (interval.high - interval.low) / 2 <= precision * abs(interval.estimate)
+
+
+class Stop(NamedTuple):
+    """Where sampling stands: at which look, with what error, and whether it may end there."""
+
+    number: int  # of the look, from 1
+    seeds: int
+    alpha: float
+    is_precise: bool
+    is_missing: bool  # the seeds of this look are not there yet
+
+
+def stop_when_precise(
+    baseline: Floats,
+    candidates: Sequence[Floats],
+    precision: float,
+    first: int,
+    limit: int,
+    *,
+    resamples: int = RESAMPLES,
+) -> Stop:
+    """Return the first look at which all ratios to the baseline are precise, or the last one, or
+    the first for which seeds are missing.
+
+    A ratio that does not exist, because a figure is not positive, cannot get more precise and asks
+    for no more.
+
+    Parameters
+    ----------
+    baseline, candidates : array, shape (seeds so far,)
+        Element i of all comes from seed i.
+    precision : float
+        Half the width of each interval, as a share of the ratio (:func:`is_narrow`).
+    first, limit : int
+        Seeds at the first look and at most.
+    resamples : int
+        Of the bootstrap behind the intervals.
+    """
+    at = analysis_sizes(first, limit)
+    there = min(len(row) for row in (baseline, *candidates))
+    for number, (seeds, alpha) in enumerate(zip(at, levels(at), strict=True), 1):
+        if seeds > there:
+            return Stop(number, seeds, alpha, is_precise=False, is_missing=True)
+        base, rows = baseline[:seeds], [row[:seeds] for row in candidates]
+        precise = all(
+            min(base.min(), row.min()) <= 0
+            or is_narrow(
+                paired_ratio(base, row, confidence=1 - alpha, resamples=resamples), precision
+            )
+            for row in rows
+        )
+        if precise or seeds == limit:
+            return Stop(number, seeds, alpha, is_precise=precise, is_missing=False)
+    raise AssertionError("the last look returns")

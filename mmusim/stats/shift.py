@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from mmusim.base.histogram import Histogram
-from mmusim.stats.intervals import Floats
+from mmusim.stats.studentized import Floats
 
 QUANTILES: Final = (
     0.01, 0.05, *(round(0.1 * i, 1) for i in range(1, 10)), 0.95, 0.99, 0.999, 0.9999,

@@ -1,29 +1,28 @@
-"""Is a difference more than chance, and would we have seen it: p-values, families, answers."""
+"""Is a difference more than chance, and would we have seen it: tests, families, power."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmusim.stats.intervals import RESAMPLES, row
+from mmusim.stats.intervals import LEAST_SEEDS, row
+from mmusim.stats.studentized import RESAMPLES, SPENT
 
 ALPHA: Final = 0.05
 """A family of comparisons calls something significant by chance this often at most."""
 POWER: Final = 0.8
 """How often a difference that matters is found with the number of seeds that is recommended."""
-MATTERS: Final = 0.05
-"""A difference smaller than this share of the baseline does not matter, unless told otherwise."""
 MOST_SEEDS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PValue:
-    """How often chance alone gives a difference as large, whichever policy is better."""
+    """How often figures that are symmetric about zero have a mean as far from it."""
 
     p: float
     exact: bool  # over all sign flips; else over a random sample of them
@@ -37,10 +36,12 @@ class PValue:
 def sign_flip(differences: ArrayLike, *, flips: int = RESAMPLES, seed: int = 0) -> PValue:
     """Test whether paired differences are symmetric about zero (Fisher 1935, Pitman 1937).
 
-    If the policy makes no difference, each seed's difference could as well have had the other
-    sign. Two-sided. Exact where all differences have one sign, p = 2^(1 - n), and where there are
-    no more than `flips` assignments of signs; else by a random sample of so many, which is valid
-    too (:func:`scipy.stats.permutation_test`).
+    It is no test of a mean of zero: skewed differences with that mean are not symmetric, and it
+    says so. Outcomes rest on :func:`mmusim.stats.intervals.paired_p_value`.
+
+    Two-sided. Exact where all differences have one sign, p = 2^(1 - n), and where there are no more
+    than `flips` assignments of signs; else by a random sample of so many, which is valid too
+    (:func:`scipy.stats.permutation_test`).
 
     Parameters
     ----------
@@ -86,8 +87,9 @@ def seeds_needed(
 ) -> int:
     """Return how many seeds find a mean difference of `effect` with the given power.
 
-    The power is that of the paired t test with the standard deviation seen so far, and no fewer
-    seeds than can give a p-value of `alpha` at all (2^(1 - n)).
+    The power is that of the paired t test with the standard deviation seen so far, at the share of
+    `alpha` at which intervals are made (:data:`mmusim.stats.studentized.SPENT`); it is an estimate,
+    as that deviation is. Never fewer than an interval needs.
 
     Parameters
     ----------
@@ -103,19 +105,32 @@ def seeds_needed(
     ValueError
         If there are fewer than two seeds or the effect is not positive.
     """
+    spread = float(row(differences).std(ddof=1))
+    return seeds_to_find(effect, spread, alpha=alpha, power=power)
+
+
+def seeds_to_find(
+    effect: float, spread: float, *, alpha: float = ALPHA, power: float = POWER
+) -> int:
+    """Return the same of differences with a standard deviation of `spread` over seeds.
+
+    Raises
+    ------
+    ValueError
+        If the effect is not positive.
+    """
     from statsmodels.stats.power import TTestPower
 
-    spread = float(row(differences).std(ddof=1))
     if not effect > 0:
         raise ValueError(f"an effect of {effect} cannot be found; give one above 0")
-    least = max(2, math.ceil(1 - math.log2(alpha)))
+    least, alpha = LEAST_SEEDS, alpha * SPENT
     size = effect / spread if spread > 0 else math.inf
     if size >= 8:  # certain at any number
         return least
     chance = TTestPower().power
 
-    def enough(seeds: int) -> bool:
-        return bool(chance(size, seeds, alpha) >= power)
+    def enough(seeds: int) -> bool:  # the union of two intervals is wider by about 1 / seeds
+        return bool(chance(size / (1 + 1 / seeds), seeds, alpha) >= power)
 
     high = least
     while not enough(high):
@@ -129,64 +144,11 @@ def seeds_needed(
     return high
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Whether two policies differ, in words."""
-
-    outcome: Literal["significant", "not significant", "not enough seeds"]
-    needed: int | None = None  # seeds, where there are not enough
-
-    def __str__(self) -> str:
-        """Write it for people."""
-        if self.needed is None:
-            return self.outcome
-        more = f"over {self.needed:,}" if self.needed >= MOST_SEEDS else f"{self.needed:,}"
-        return f"{self.outcome} ({more} needed)"
+def smallest_p_value(resamples: int = RESAMPLES) -> float:
+    """Return the smallest p-value that the bootstrap of so many samples can give."""
+    return 2 / (resamples + 1) / SPENT
 
 
-def answer(
-    differences: ArrayLike,
-    interval: tuple[float, float],
-    baseline: float,
-    p: float,
-    *,
-    family: int = 1,
-    matters: float = MATTERS,
-    alpha: float = ALPHA,
-) -> Answer:
-    """Say whether a difference is significant, or none that matters, or cannot be told yet.
-
-    * significant: the adjusted p-value is at most `alpha`;
-    * not significant: it is not, and the whole interval of the difference lies within `matters` x
-      baseline of zero, so if there is a difference it is too small to matter;
-    * not enough seeds: neither; with the number that would find a difference of that size, or of
-      the nearer end of the interval if that is farther from zero, 80 times of 100, at the level
-      `alpha` / `family` that is the strictest of Holm's.
-
-    Parameters
-    ----------
-    differences : array_like, shape (seeds,)
-        Candidate - baseline.
-    interval : (float, float)
-        Of their mean.
-    baseline : float
-        Mean of the baseline.
-    p : float
-        Adjusted for the family.
-    family : int
-        How many comparisons are in it.
-    matters : float
-        Smallest difference of interest, as a share of the baseline.
-    alpha : float
-        Level of the family.
-    """
-    d = row(differences)
-    if p <= alpha:
-        return Answer(outcome="significant")
-    small = matters * abs(baseline)
-    if -small <= interval[0] and interval[1] <= small:
-        return Answer(outcome="not significant")
-    apart = min(map(abs, interval)) if interval[0] * interval[1] > 0 else 0.0
-    effect = max(small, apart) or float(np.abs(d).mean())
-    needed = seeds_needed(d, effect, alpha=alpha / family)
-    return Answer(outcome="not enough seeds", needed=max(needed, len(d) + 1))
+def largest_family(alpha: float = ALPHA, resamples: int = RESAMPLES) -> int:
+    """Return how many comparisons a family may have, so that one of them can be significant."""
+    return int(alpha / smallest_p_value(resamples))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmusim.stats.intervals import Floats
+from mmusim.stats.studentized import Floats
 
 RESAMPLES: Final = 499
 

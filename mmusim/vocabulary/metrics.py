@@ -99,6 +99,15 @@ _metric(
     "what the host needs",
 )  # fmt: skip
 _metric(
+    "grace_time", "ns", _LOWER, _RUN,
+    "what SRCU grace periods take of protect_time (`c_srcu`); not defined for migrations",
+    "the heaviest tail of host metrics, and what they are freed from by a control variate",
+)  # fmt: skip
+_metric(
+    "grace_periods", "", _NEITHER, _RUN, "changes of a memory slot outside migrations",
+    "how many draws are in grace_time",
+)  # fmt: skip
+_metric(
     "enable_time get_time clear_time disable_time", "ns", _LOWER, _RUN,
     "duration of the phases enable-logging; get-dirty-log, sync-dirty-log and harvest-ring; "
     "clear-dirty-log; disable-logging",

@@ -12,7 +12,7 @@ import typer
 
 from mmusim.base.errors import InterruptedRunError
 from mmusim.base.units import show_number
-from mmusim.cli.shared.options import AsJson, Engine, Scheduler, Seeds, Workers
+from mmusim.cli.shared.options import AsJson, Costs, Engine, Scheduler, Seeds, Workers
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import written_report
@@ -31,7 +31,9 @@ def check(
         typer.Option("--out", help="Folder of the stored runs, a folder for each experiment."),
     ] = Path("results"),
     seeds: Seeds = None,
-    reduced: Annotated[bool, typer.Option("--reduced", help="What [reduced] keeps.")] = False,
+    reduced: Annotated[
+        bool, typer.Option("--reduced", help="A smoke test: what [reduced] keeps.")
+    ] = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
     engine: Engine = AUTO,
@@ -40,6 +42,7 @@ def check(
         bool, typer.Option("--strict", help="Exit status 1 unless every claim is supported.")
     ] = False,
     reports: Annotated[bool, typer.Option("--reports", help="Write the reports too.")] = False,
+    costs: Costs = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge the claims of experiments; exit status 1 if a claim is refuted unexpectedly."""
@@ -50,7 +53,7 @@ def check(
         with show_progress() as progress:
             for one in check_claims(
                 files, out, seeds=seeds, reduced=reduced, workers=workers, engine=engine,
-                scheduler=scheduler, progress=progress,
+                scheduler=scheduler, progress=progress, costs=costs,
             ):  # fmt: skip
                 checked.append(one)
                 if reports and one.outcome is not None:
@@ -62,6 +65,12 @@ def check(
     claims = [(one, judged) for one in checked for judged in one.judged]
     failures = [failure for one in checked if one.outcome for failure in one.outcome.failures]
     problems = [f"{one.path}: {one.problem}" for one in checked if one.problem]
+    if reduced:
+        typer.echo(
+            "mmusim: a smoke test: few seeds of few settings, on the profile's own costs; what it "
+            "supports is no evidence, what it refutes is worth a look",
+            err=True,
+        )
     if as_json:
         rows = [_as_data(one, judged) for one, judged in claims]
         table("", rows, True, failures=failures, problems=problems)
@@ -93,9 +102,16 @@ def _rows(claims: Sequence[tuple[Checked, Judged]], every_setting: bool) -> list
                     "measured": _measured(verdict),
                     "expected": "" if verdict is None else show_range(verdict.expected),
                     "verdict": _verdict(judged, verdict if every_setting else None),
+                    "holds": _holds([verdict] if every_setting else judged.verdicts),
                 }
             )
     return rows
+
+
+def _holds(verdicts: Sequence[Verdict | None]) -> str:
+    """Write on what share of hosts a claim holds: the lowest of its settings."""
+    found = [v.over_hosts.holds.estimate for v in verdicts if v is not None and v.over_hosts]
+    return f"{100 * min(found):.0f} %" if found else ""
 
 
 def _settings(judged: Judged, like: int) -> str:
@@ -108,7 +124,7 @@ def _measured(verdict: Verdict | None) -> str:
     if verdict.reason:
         return verdict.reason
     m = verdict.measured
-    return f"{show_number(m.estimate)} [{show_number(m.low)}, {show_number(m.high)}]"
+    return f"{show_number(m.estimate)} [{m.span(show_number, ', ')}]"
 
 
 def show_range(bounds: tuple[float, float]) -> str:
@@ -160,6 +176,7 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
                 "measured": asdict(v.measured),
                 "expected": [None if math.isinf(bound) else bound for bound in v.expected],
                 "verdict": v.outcome,
+                "over_hosts": None if v.over_hosts is None else asdict(v.over_hosts),
                 "reason": v.reason,
             }
             for v in judged.verdicts

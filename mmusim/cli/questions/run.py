@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mmusim.base.errors import InterruptedRunError
-from mmusim.base.units import show_ns, show_number
-from mmusim.cli.shared.options import AsJson, Engine, ExperimentFile, Out, Scheduler, Seeds, Workers
+from mmusim.base.units import show_number
+from mmusim.cli.shared.options import (
+    AsJson,
+    Costs,
+    Engine,
+    ExperimentFile,
+    Out,
+    Scheduler,
+    Seeds,
+    Workers,
+)
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder, written_report
+from mmusim.config.settings import load_settings
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.run import Outcome, run_experiment
 
@@ -28,16 +38,19 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Repeat failed runs.")
     ] = False,
+    costs: Costs = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the missing runs of an experiment, print the answer and write a report."""
     out = out or default_folder(experiment)
     notice(engine)
+    if workers is None or scheduler is None:  # both together are refused first
+        _expect(experiment, seeds)
     try:
         with show_progress() as progress:
             outcome = run_experiment(
                 experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine,
-                scheduler=scheduler, retry_failed=retry_failed,
+                scheduler=scheduler, retry_failed=retry_failed, costs=costs,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -54,41 +67,35 @@ def run(
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.experiment.exposure import warnings
     from mmusim.field.beside import assumptions, beside
-    from mmusim.report import answers, mean_ledger
+    from mmusim.report import mean_ledger
+    from mmusim.report.answers import answers
+    from mmusim.report.outcome_table import answer_data, answer_rows, notes
 
-    rows = [
-        {
-            "setting": result.setting.name,
-            "policy": policy,
-            "mean_ns": row.baseline_mean.estimate if first else row.candidate_mean.estimate,
-            "median_ns": row.baseline_median if first else row.candidate_median,
-            "ratio": 1.0 if first or row.ratio is None else row.ratio.estimate,
-            "95%_interval": ""
-            if first or row.ratio is None
-            else f"{row.ratio.low:.4g} .. {row.ratio.high:.4g}",
-            "correlation": "" if first or row.correlation is None else f"{row.correlation:.2f}",
-            "where_the_time_went": _shares(mean_ledger(result, policy)),
-        }
-        for result in outcome.settings
-        for row, first, policy in _sides(result.comparisons["phase_time"])
-    ]
     ends, reported, warned = _ends(outcome), beside(outcome), warnings(outcome)
+    hosts = any(v.over_hosts for v in outcome.verdicts)
     claims = [
         {
             "claim": v.says,
             "setting": v.setting,
             "measured": v.measured.estimate,
-            "interval": f"{show_number(v.measured.low)} .. {show_number(v.measured.high)}",
+            "interval": v.measured.span(show_number),
             "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
             "verdict": f"{v.outcome}: {v.reason}" if v.reason else v.outcome,
         }
+        | ({"holds": "" if v.over_hosts is None else v.over_hosts.holds.estimate} if hosts else {})
         for v in outcome.verdicts
     ]
     if as_json:
+        rows = answer_data(outcome)
+        by_name = {result.setting.name: result for result in outcome.settings}
+        for row in rows:
+            row["ledger_ns"] = mean_ledger(by_name[row["setting"]], row["policy"])
         table(
             "",
             rows,
             True,
+            says=answers(outcome),
+            notes=list(notes(outcome)),
             ends=ends,
             claims=claims,
             about=outcome.about,
@@ -98,7 +105,9 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             warnings=warned,
         )
         return
-    table("Time of the measured phase", rows, False)
+    table(f"Answer by {outcome.experiment.answer_by}", answer_rows(outcome), False, at_most=100)
+    for note in notes(outcome):
+        typer.echo(note)
     table("How it ended", ends, False)
     table("Claims", claims, False)
     table("Reported beside simulated", reported, False)
@@ -131,12 +140,11 @@ def _ends(outcome: Outcome) -> list[dict[str, Any]]:
     ]
 
 
-def _sides(comparisons: list[Any]) -> Iterator[tuple[Any, bool, str]]:
-    yield comparisons[0], True, comparisons[0].baseline
-    for comparison in comparisons:
-        yield comparison, False, comparison.candidate
+def _expect(experiment: Path, seeds: int | None) -> None:
+    """Say before running what so many seeds cannot show."""
+    from mmusim.report.outcome_table import before_running
 
-
-def _shares(ledger: dict[str, float]) -> str:
-    parts = sorted(ledger.items(), key=lambda item: -item[1])
-    return ", ".join(f"{cause} {show_ns(ns)}" for cause, ns in parts if ns)
+    asked, settings = load_settings(experiment)
+    fewest = seeds or min(s.experiment.replications.seeds for s in settings)
+    for line in before_running(len(settings), len(asked.policies.all), fewest):
+        typer.echo(f"mmusim: {line}", err=True)

@@ -11,6 +11,7 @@ from mmusim.base.errors import ConfigError, InterruptedRunError
 from mmusim.base.units import parse_fraction
 from mmusim.cli.shared.options import (
     AsJson,
+    Costs,
     Engine,
     ExperimentFile,
     Out,
@@ -65,6 +66,7 @@ def select(
     workers: Workers = None,
     scheduler: Scheduler = None,
     engine: Engine = AUTO,
+    costs: Costs = None,
     as_json: AsJson = False,
 ) -> None:
     """Run seeds until the best policy or setting is known; exit status 1 if it is not."""
@@ -81,7 +83,7 @@ def select(
         with show_progress() as progress:
             made, failures = select_best(
                 experiment, out, rules, among=cast(Any, among), setting=setting, policy=policy,
-                workers=workers, engine=engine, scheduler=scheduler, progress=progress,
+                workers=workers, engine=engine, scheduler=scheduler, progress=progress, costs=costs,
             )  # fmt: skip
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -129,4 +131,5 @@ def _as_data(contest: Contest) -> dict[str, Any]:
         "names": list(contest.names),
         "metric": contest.metric,
         "selection": None if found is None else asdict(found),
+        "holds": None if contest.holds is None else asdict(contest.holds),
     }

@@ -37,9 +37,7 @@ def compare(
             "A": made.baseline_mean.estimate,
             "B": made.candidate_mean.estimate,
             "B/A": None if made.ratio is None else made.ratio.estimate,
-            "95%_interval": ""
-            if made.ratio is None
-            else f"{made.ratio.low:.4g} .. {made.ratio.high:.4g}",
+            "95%_interval": "" if made.ratio is None else made.ratio.span("{:.4g}".format),
             "seeds": made.baseline_mean.seeds,
         }
         for setting, policy, made in found.rows
@@ -51,8 +49,10 @@ def compare(
     if found.values:
         title = f"Across {across}: {found.values[0]!r} in A, {found.values[1]!r} in B"
     if as_json:
-        more = {"common": found.common, "only": found.only, "identical": found.identical}
-        table("", rows, True, notes=found.notes, across=across, values=found.values, **more)
+        table(
+            "", rows, True, notes=found.notes, across=across, values=found.values,
+            common=found.common, only=found.only, identical=found.identical,
+        )  # fmt: skip
     else:
         table(title, rows, False)
         typer.echo(_summary(found))

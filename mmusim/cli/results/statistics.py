@@ -62,7 +62,8 @@ def statistics(
         typer.echo(
             f"{len(found)} comparisons are one family: p is adjusted for their number (Holm). "
             "Intervals are of each comparison alone. d is Cohen's d_z; better is the probability "
-            "that the policy beats the baseline on a seed; r what pairing achieved."
+            "that the policy beats the baseline on a seed; pairing is the variance of the "
+            "comparison over that of an unpaired one: below 1 pairing helps."
         )
 
 
@@ -77,13 +78,13 @@ def _row(one: Contrast) -> dict[str, Any]:
         "p": f"{c.adjusted_p:.2g}",
         "d": "" if c.effect is None else f"{c.effect:.2f}",
         "better": f"{c.superiority.estimate:.2f}",
-        "r": "" if c.correlation is None else f"{c.correlation:.2f}",
+        "pairing": "" if c.pairing is None else f"{c.pairing:.2f}",
         "answer": str(c.answer),
     }
 
 
 def _interval(i: Interval) -> str:
-    return f"{show_number(i.estimate)} [{show_number(i.low)}, {show_number(i.high)}]"
+    return f"{show_number(i.estimate)} [{i.span(show_number, ', ')}]"
 
 
 def _as_data(one: Contrast) -> dict[str, Any]:

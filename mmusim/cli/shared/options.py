@@ -79,3 +79,10 @@ Record = Annotated[
 Grid = Annotated[
     Path | None, typer.Option(help="Settings to compare in [those shipped].", show_default=False)
 ]
+Costs = Annotated[
+    int | None,
+    typer.Option(
+        "--costs", min=0, show_default=False,
+        help="Hosts with drawn costs on which verdicts are tried, 0 for none [the file's].",
+    ),
+]  # fmt: skip

@@ -19,8 +19,17 @@ PIPED: Final = 200
 """Columns of a table that nobody sees on a terminal, unless COLUMNS says otherwise."""
 
 
-def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any) -> None:
-    """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only."""
+def table(
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    as_json: bool,
+    at_most: int | None = None,
+    **more: Any,
+) -> None:
+    """Print rows of equal keys; numbers are aligned right. `more` goes into the JSON only.
+
+    `at_most` is how many columns the table takes at most, however wide the terminal is.
+    """
     if as_json:
         typer.echo(json.dumps(_as_json({"rows": list(rows), **more}), indent=1))
         return
@@ -29,7 +38,7 @@ def table(title: str, rows: Sequence[dict[str, Any]], as_json: bool, **more: Any
     texts = {
         key: [key.replace("_", " "), *(_cell_text(row[key]) for row in rows)] for key in rows[0]
     }
-    wide = width()
+    wide = width() if at_most is None else min(width(), at_most)
     chosen = layout(texts, wide)
     drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for key, characters in chosen.widths.items():

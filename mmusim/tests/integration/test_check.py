@@ -252,7 +252,7 @@ def test_wrong_input_is_found_before_anything_runs(
 
 
 def test_reduced_runs_less_and_the_rest_is_not_judged(tmp_path: Path) -> None:
-    more = '[reduced]\nseeds = 2\nwhere = { "vm.vcpus" = [1] }\n'
+    more = '[reduced]\nseeds = 5\nwhere = { "vm.vcpus" = [1] }\n'
     path = write(tmp_path, "small", "?", "[1, 1e6]", 'where = { "vm.vcpus" = [2] }\n' + more)
     text = path.read_text().replace(
         '"vm.vcpus" = [1]\n[[', '"vm.vcpus" = [1, 2]\n"vm.memory" = ["4MiB"]\n[['
@@ -261,7 +261,7 @@ def test_reduced_runs_less_and_the_rest_is_not_judged(tmp_path: Path) -> None:
     (one,) = check([path], tmp_path / "out", reduced=True, workers=1)
     assert one.outcome is not None
     assert [c.outcome for c in one.judged] == ["supported", "not judged"]
-    assert [len(r.runs["lazy-drop"]) for r in one.outcome.settings] == [2]
+    assert [len(r.runs["lazy-drop"]) for r in one.outcome.settings] == [5]
     (one,) = check([path], tmp_path / "out", workers=1)
     assert [c.outcome for c in one.judged] == ["supported", "supported"]
 

@@ -46,7 +46,7 @@ def test_run_answers_reports_and_resumes(small: Path, tmp_path: Path) -> None:
 
     more = mmusim("run", small, "--seeds", 6, cwd=tmp_path)
     assert "12/12 runs" in more.stderr
-    assert "8/12" not in more.stderr, "finished runs are not repeated"
+    assert "10/12" not in more.stderr, "finished runs are not repeated"
 
 
 def test_one_process_and_two_give_the_same_runs(small: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_one_process_and_two_give_the_same_runs(small: Path, tmp_path: Path) -> 
         fingerprints.append(rows)
         store.close()
     assert fingerprints[0] == fingerprints[1]
-    assert len(fingerprints[0]) == 8
+    assert len(fingerprints[0]) == 10
 
 
 def test_a_refuted_claim_is_exit_status_1(small: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_export_writes_one_row_a_run(small: Path, tmp_path: Path) -> None:
         done = mmusim_here("export", tmp_path / "out", "--to", tmp_path / name)
         assert done.returncode == 0, done.stderr
     csv = pd.read_csv(tmp_path / "runs.csv")
-    assert len(csv) == 8
+    assert len(csv) == 10
     assert {"policy", "seed", "phase_time_ns", "faults", "ledger_hits_ns"} <= set(csv.columns)
     assert (
         pd.read_parquet(tmp_path / "runs.parquet")["phase_time_ns"].tolist()
@@ -154,7 +154,7 @@ def test_wrong_input_is_one_message_and_status_2(what: str, small: Path, tmp_pat
 
 
 def test_all_errors_of_a_file_are_told_at_once(small: Path, tmp_path: Path) -> None:
-    text = SMALL.replace('"4MiB"', '"3MiB"').replace("seeds = 4", "seeds = 0\nsedes = 3")
+    text = SMALL.replace('"4MiB"', '"3MiB"').replace("seeds = 5", "seeds = 0\nsedes = 3")
     small.write_text(text.replace("xiao-2012-r1", "x"))
     done = mmusim_here("run", small, "--out", tmp_path / "out")
     assert len(done.stderr.splitlines()) == 3
@@ -221,7 +221,7 @@ LONG_S = 300.0
 @pytest.mark.parametrize("runs", [0, 3])
 def test_ctrl_c_keeps_what_was_finished(runs: int, small: Path, tmp_path: Path) -> None:
     """As a terminal sends it, to all processes of the group: those that are still starting too."""
-    small.write_text(SMALL.replace("seeds = 4", "seeds = 2000"))
+    small.write_text(SMALL.replace("seeds = 5", "seeds = 2000"))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "mmusim", "run", str(small), "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -304,4 +304,4 @@ def test_a_failed_run_is_named_and_stops_nothing_else(small: Path, tmp_path: Pat
     assert done.returncode == 1
     assert "lazy-2013 seed 1: policy 'lazy-2013' lost writes" in done.stdout
     assert "in phase 3 (write): its table fast_path let them through" in done.stdout
-    assert finished_runs(out) == 8
+    assert finished_runs(out) == 10

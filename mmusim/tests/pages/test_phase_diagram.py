@@ -81,7 +81,7 @@ def test_with_few_seeds_there_is_no_colour(experiment: Path, tmp_path: Path) -> 
     ax = plots.phase_diagram(few, "phase_time", "eager-drop").axes[0]
     (image,) = ax.collections
     assert (np.asarray(image.get_array()) == 0).all()
-    assert all(t.get_text().endswith(" (few seeds)") for t in ax.texts)
+    assert all(t.get_text().endswith(" (unknown)") for t in ax.texts)
 
 
 def test_without_a_sweep_there_is_no_map(experiment: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from mmusim.tests.support.experiment_files import SMALL
 from mmusim.tests.support.settings import busy_setting
 from mmusim.timeline.record import record
 
-SWEPT = SMALL.replace("seeds = 4", "seeds = 9").replace('"read" }]', '"read" }, { do = "write" }]')
+SWEPT = SMALL.replace("seeds = 5", "seeds = 9").replace('"read" }]', '"read" }, { do = "write" }]')
 SWEPT += '[sweep]\n"host.costs.c_fault_slow" = ["3us", "30us"]\n'
 
 
@@ -80,11 +80,11 @@ def test_the_forest_has_the_intervals_of_the_frame(outcome: Outcome) -> None:
 
 
 def test_what_is_not_significant_is_hollow(folder: Path, tmp_path: Path) -> None:
-    """Negative control: three seeds cannot be significant."""
+    """Negative control: three seeds have no interval."""
     few = run_experiment(folder / "experiment.toml", tmp_path / "out", seeds=3, workers=1)
     ax = plots.ratios(few, "phase_time").axes[0]
     assert {c.lines[0].get_markerfacecolor() for c in list[Any](ax.containers)} == {PAPER}
-    assert all(t.get_text().endswith("few seeds") for t in ax.texts)
+    assert all(t.get_text().endswith("[none of 3 seeds] unknown") for t in ax.texts)
     with pytest.raises(ValueError, match="at least 4 seeds"):
         plots.shift(few)
 

@@ -50,7 +50,7 @@ SMALL = experiment_text(
     vm='memory = "4MiB"\nkernel = "linux-3.7"',
     profile="xiao-2012-r1",
     more="""[replications]
-seeds = 4
+seeds = 5
 [[claims]]
 says = "it is"
 ratio = "lazy-drop / eager-drop"

@@ -9,7 +9,7 @@ from mmusim.report import write_report
 from mmusim.tests.support.experiment_files import SMALL
 
 SWEPT = (
-    SMALL.replace("seeds = 4", "seeds = 10")
+    SMALL.replace("seeds = 5", "seeds = 10")
     + '\n[sweep]\n"vm.memory" = ["2MiB", "4MiB"]\n"host.costs.c_lock_section" = ["50ns", "90ns"]\n'
 )
 

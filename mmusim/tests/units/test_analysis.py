@@ -52,7 +52,7 @@ def busy() -> tuple[Trace, Timeline]:
 
 def test_runs_are_those_of_the_run_directory(folder: Path, outcome: Outcome) -> None:
     runs = analysis.runs(outcome)
-    assert len(runs) == 2 * 2 * 4
+    assert len(runs) == 2 * 2 * 5
     assert set(runs["vm.memory"]) == {"2MiB", "4MiB"}
     assert set(runs["memory_bytes"]) == {2 << 20, 4 << 20}
     stored = frame(folder / "out")
@@ -78,7 +78,7 @@ def test_metrics_are_long(outcome: Outcome) -> None:
     assert list(tidy.columns) == [
         "setting", "vm.memory", "policy", "seed", "metric", "unit", "value",
     ]  # fmt: skip
-    assert len(tidy) == 2 * 2 * 4 * 2
+    assert len(tidy) == 2 * 2 * 5 * 2
     assert set(tidy[["metric", "unit"]].apply(tuple, axis=1)) == {
         ("phase_time", "ns"),
         ("faults", ""),
@@ -101,7 +101,7 @@ def test_comparisons_have_their_intervals(outcome: Outcome) -> None:
     assert (row["ratio"], row["ratio_low"], row["ratio_high"]) == (
         ratio.estimate, ratio.low, ratio.high,
     )  # fmt: skip
-    assert (row["seeds"], row["candidate"], row["unit"]) == (4, "lazy-drop", "ns")
+    assert (row["seeds"], row["candidate"], row["unit"]) == (5, "lazy-drop", "ns")
     assert analysis.comparisons(outcome, "downtime").empty
     assert "ratio" in analysis.comparisons(outcome, "downtime").columns
 
@@ -154,7 +154,7 @@ def test_rounds_of_a_migration(tmp_path: Path) -> None:
         SMALL.replace('"read" }]', '"migrate", workload = "w" }]\n[driver.migration]\n'
                       'bandwidth = "400MB/s"\nmax-bandwidth = "0B/s"\n'
                       '[workloads.w]\npattern = "uniform"\nwrites = "20%"\naccesses_per_page = 1.0')
-        .replace('{ do = "enable-logging" }, ', "").replace("seeds = 4", "seeds = 2")
+        .replace('{ do = "enable-logging" }, ', "").replace("seeds = 5", "seeds = 2")
     )  # fmt: skip
     outcome = run_experiment(path, tmp_path / "out", workers=1)
     assert not outcome.failures

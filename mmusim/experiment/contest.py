@@ -1,0 +1,113 @@
+"""Competitors, the rules by which they compete, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mmusim.execution.workers import Job
+from mmusim.experiment.scheduler import Campaign
+from mmusim.stats import Interval
+from mmusim.stats.hosts import share_that_holds
+from mmusim.stats.selection import FIRST, Selection
+from mmusim.vocabulary import METRICS
+
+
+class Competitor(NamedTuple):
+    """A policy in a setting."""
+
+    setting: int
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """Competitors, and which of them is the best."""
+
+    title: str  # the setting in which policies compete, or the policy whose settings do
+    names: tuple[str, ...]
+    metric: str
+    selection: Selection | None  # None: there are too few runs, because some failed
+    limit: int  # seeds
+    holds: Interval | None = None  # share of hosts, with drawn costs, on which it is the best too
+
+    def __str__(self) -> str:
+        """Say what is known, and how sure it is."""
+        if self.holds is None:
+            return self._of_seeds()
+        h = self.holds
+        return (
+            f"{self._of_seeds()}; it has the best figure on {100 * h.estimate:.0f} % of {h.seeds} "
+            f"hosts with costs drawn from what is known ({100 * h.low:.0f} to {100 * h.high:.0f} %)"
+        )
+
+    def _of_seeds(self) -> str:
+        found, where = self.selection, f"{self.title}: " if self.title else ""
+        most = "highest" if METRICS[self.metric].higher_is_better else "lowest"
+        if found is None:
+            return f"{where}not selected, because runs failed"
+        zone = f"{found.delta:.4g} {METRICS[self.metric].unit}".strip()
+        left = ", ".join(self.names[i] for i in found.alive)
+        if not found.selected:
+            return (
+                f"{where}not selected within {found.seeds} seeds (at most {found.needed:,} are "
+                f"needed); left: {left}; with probability {found.confidence:.4g} or more the one "
+                f"with the {most} {self.metric} is among them, if it is better than every other "
+                f"by {zone} or more"
+            )
+        if len(found.alive) > 1:
+            return f"{where}equal in every seed: {left}"
+        return (
+            f"{where}{left} has the {most} {self.metric}, with probability {found.confidence:.4g} "
+            f"or more if it is better than every other by {zone} or more ({found.seeds} seeds)"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How a selection is made."""
+
+    metric: str
+    delta: float  # smallest difference worth detecting, as a share of the best first mean
+    confidence: float = 0.95
+    first: int = FIRST
+    limit: int = 200
+
+
+Groups = Sequence[tuple[str, list[Competitor]]]
+
+
+def jobs_on_hosts(campaign: Campaign, groups: Groups, hosts: int, rules: Rules) -> list[Job]:
+    """Return a run of every competitor on each host; host k has one of the first seeds."""
+    first = campaign.experiment.replications.first_seed
+    return [
+        Job(one.setting * hosts + k, one.policy, first + k % rules.first)
+        for _, group in groups
+        for one in group
+        for k in range(hosts)
+    ]
+
+
+def best_over_hosts(
+    campaign: Campaign, contest: Contest, group: Sequence[Competitor], hosts: int, rules: Rules
+) -> Interval | None:
+    """Return on what share of hosts the selected one is the best."""
+    found = contest.selection
+    if found is None or not found.selected or len(found.alive) > 1:
+        return None
+    stored, better = campaign.runs(), max if METRICS[rules.metric].higher_is_better else min
+    holds = []
+    for k in range(hosts):
+        seed = campaign.experiment.replications.first_seed + k % rules.first
+        figures = [
+            run.values[rules.metric]
+            for one in group
+            for run in stored.get((one.setting * hosts + k, one.policy), ())
+            if run.seed == seed and rules.metric in run.values
+        ]
+        if len(figures) == len(group):
+            holds.append(figures[found.best] == better(figures))
+    return share_that_holds(np.array(holds)) if holds else None

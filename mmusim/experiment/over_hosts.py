@@ -1,0 +1,202 @@
+"""Verdicts over hosts: the same comparisons with costs drawn from what is known about them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mmusim.comparison.compare import Comparison
+from mmusim.comparison.controls import controlled
+from mmusim.comparison.verdicts import Verdict, point_of
+from mmusim.config.claims import Claim
+from mmusim.config.cost_ranges import with_factors
+from mmusim.config.cost_vectors import cost_vectors
+from mmusim.config.settings import Setting
+from mmusim.execution.workers import Job
+from mmusim.experiment.scheduler import Campaign
+from mmusim.metrics.measure import Metrics
+from mmusim.stats.hosts import OverHosts, share_that_holds, spread_of, strongest
+from mmusim.stats.studentized import Floats
+
+FOLDER: Final = "hosts"
+"""In a run directory: the runs with other costs, a run directory of its own."""
+LEAST_HOSTS: Final = 8
+"""Fewer say nothing about a share."""
+NAMING: Final = 16
+"""Fewer cannot tell some fifty costs apart, so none is named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRuns:
+    """The runs of one setting on several hosts, each with one seed."""
+
+    factors: tuple[Mapping[str, float], ...]  # of the costs of each host
+    there: Mapping[str, Sequence[Metrics]]  # by policy: a run of each host
+    here: Mapping[str, Sequence[Metrics]]  # the runs of the same seeds with the profile's costs
+
+
+def settings_of_hosts(settings: Sequence[Setting], hosts: int) -> list[Setting]:
+    """Return every setting with the costs of each host; those of one setting in a row."""
+    return [
+        with_factors(setting, vector)
+        for setting in settings
+        for vector in cost_vectors(setting, hosts)
+    ]
+
+
+def jobs_of_hosts(campaign: Campaign, hosts: int, seeds: Mapping[int, Sequence[int]]) -> list[Job]:
+    """Return a run of every policy on each host, host k with the k-th seed of its setting.
+
+    `seeds` are those that each setting has runs of, by its number; others are left out.
+    """
+    return [
+        Job(number * hosts + k, policy, there[k % len(there)])
+        for number, there in seeds.items()
+        for k in range(hosts)
+        for policy in campaign.experiment.policies.all
+    ]
+
+
+def host_runs(
+    campaign: Campaign,
+    settings: Sequence[Setting],
+    hosts: int,
+    runs: Mapping[int, Mapping[str, Sequence[Metrics]]],
+) -> dict[int, HostRuns]:
+    """Return what is stored of each setting on all hosts, by the setting's number.
+
+    A host of which a policy's run failed is left out.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        Of the settings of all hosts (:func:`settings_of_hosts`).
+    settings, hosts
+        The settings of the experiment, and how many hosts each has.
+    runs : mapping
+        The runs with the profile's costs: number of the setting -> policy -> runs.
+    """
+    stored = campaign.runs()
+    found: dict[int, HostRuns] = {}
+    for number, by_policy in runs.items():
+        seeds = [run.seed for run in next(iter(by_policy.values()))]
+        here = {policy: {run.seed: run for run in made} for policy, made in by_policy.items()}
+        vectors, kept = cost_vectors(settings[number], hosts), []
+        for k, vector in enumerate(vectors):
+            seed = seeds[k % len(seeds)]
+            host = campaign.settings[number * hosts + k]
+            there = {
+                policy: controlled(host, [run])[0]
+                for policy in by_policy
+                for run in stored.get((number * hosts + k, policy), ())
+                if run.seed == seed
+            }
+            if len(there) == len(by_policy) and all(seed in known for known in here.values()):
+                kept.append((vector, there, {p: known[seed] for p, known in here.items()}))
+        if len(kept) >= LEAST_HOSTS:
+            found[number] = HostRuns(
+                factors=tuple(vector for vector, _, _ in kept),
+                there={p: [one[p] for _, one, _ in kept] for p in by_policy},
+                here={p: [one[p] for _, _, one in kept] for p in by_policy},
+            )
+    return found
+
+
+def compared_over_hosts(made: Comparison, hosts: HostRuns) -> Comparison:
+    """Return a comparison with what holds of it over hosts, if its figures exist there.
+
+    It holds on a host if the policy differs there in the same direction (of equivalence: lies
+    within the margin).
+    """
+    equal, margin = (1.0 if made.ratio else 0.0), made.answer.matters
+    shown = made.ratio or made.difference
+    margin *= 1.0 if made.ratio else abs(made.baseline_mean.estimate)
+    up = shown.estimate > equal
+
+    def holds(value: float) -> bool:
+        if made.answer.outcome == "equivalent":
+            return abs(value - equal) <= margin
+        return value > equal if up else value < equal
+
+    def point(runs: Mapping[str, Metrics]) -> float | None:
+        a, b = (runs[side].values.get(made.metric) for side in (made.baseline, made.candidate))
+        if a is None or b is None:
+            return None
+        if made.ratio is None:
+            return b - a
+        return b / a if a > 0 and b > 0 else None
+
+    return replace(
+        made, over_hosts=_over(hosts, point, shown.estimate, holds, made.ratio is not None)
+    )
+
+
+def judged_over_hosts(verdict: Verdict, claim: Claim, hosts: HostRuns) -> Verdict:
+    """Return a verdict with the share of hosts whose figure lies where the claim expects it."""
+    if claim.theory or verdict.reason:
+        return verdict
+    low, high = verdict.expected
+
+    def point(runs: Mapping[str, Metrics]) -> float | None:
+        return point_of(claim, verdict.what, runs)
+
+    found = _over(
+        hosts, point, verdict.measured.estimate, lambda value: low <= value <= high,
+        " / " in verdict.what,
+    )  # fmt: skip
+    return replace(verdict, over_hosts=found)
+
+
+def _over(
+    hosts: HostRuns,
+    point: Callable[[Mapping[str, Metrics]], float | None],
+    estimate: float,
+    holds: Callable[[float], bool],
+    is_ratio: bool,
+) -> OverHosts | None:
+    """Evaluate a figure on every host, without what the seed adds to it on the profile's host."""
+    there = [point({p: runs[k] for p, runs in hosts.there.items()}) for k in _numbers(hosts)]
+    here = [point({p: runs[k] for p, runs in hosts.here.items()}) for k in _numbers(hosts)]
+    pairs = [
+        (k, a, b)
+        for k, a, b in zip(_numbers(hosts), there, here, strict=True)
+        if a is not None and b is not None
+    ]
+    if len(pairs) < LEAST_HOSTS or (is_ratio and estimate <= 0):
+        return None
+    to, back = (math.log, math.exp) if is_ratio else (float, float)
+    seeds = np.array([to(b) - to(estimate) for _, _, b in pairs])
+    figures = np.array([to(a) for _, a, _ in pairs])
+    with_seed, figures = figures, _without_seed(figures, seeds)
+    low, high = spread_of(figures)
+    names = sorted(set().union(*(hosts.factors[k] for k, _, _ in pairs)))
+    inputs = np.log([[hosts.factors[k][name] for name in names] for k, _, _ in pairs])
+    whole = float(with_seed.var(ddof=1))
+    noise = min(float(seeds.var(ddof=1)), whole)
+    return OverHosts(
+        holds=share_that_holds(np.array([holds(back(value)) for value in figures])),
+        low=back(low),
+        high=back(high),
+        input_share=1 - noise / whole if whole > 0 else 0.0,
+        costs=tuple(strongest(inputs, figures, names)[:2]) if len(pairs) >= NAMING else (),
+    )
+
+
+def _without_seed(figures: Floats, seeds: Floats) -> Floats:
+    """Take from each figure what its seed adds: a control variate, where it makes them steadier."""
+    controlled = figures - seeds
+    return controlled if controlled.var() < figures.var() else figures
+
+
+def _numbers(hosts: HostRuns) -> range:
+    return range(len(hosts.factors))
+
+
+def folder_of(out: str | Path) -> Path:
+    """Return where a run directory keeps the runs with other costs."""
+    return Path(out) / FOLDER

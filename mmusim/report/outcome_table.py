@@ -1,0 +1,227 @@
+"""The answer of an experiment as a table of no more than 100 columns, and the lines below it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Any, Final
+
+from mmusim.analysis.answers import compared
+from mmusim.base.units import show_bytes, show_ns, show_number
+from mmusim.comparison.compare import Comparison
+from mmusim.experiment.run import Outcome, SettingResult
+from mmusim.metrics.measure import Metrics
+from mmusim.stats.hosts import OverHosts
+from mmusim.stats.marks import EXPLAINED, unseen_share
+from mmusim.stats.outcomes import Answer
+from mmusim.vocabulary import METRICS
+
+FAMILIES: Final = ("latency", "request", "read", "write", "stall")
+"""Distributions of which a run has quantiles and a maximum."""
+GOOD_ENDS: Final = ("completed", "postcopy", "progress")
+
+
+def amount(metric: str, value: float) -> str:
+    """Write a value of a metric for people, with its unit."""
+    unit = METRICS[metric].unit
+    if unit == "ns":
+        return show_ns(value)
+    if unit == "bytes":
+        return show_bytes(round(value))
+    return f"{show_number(float(f'{value:.4g}'))} {unit}".strip()
+
+
+def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
+    """Return a row a setting and policy: the metric that was asked for, its extreme, the verdict.
+
+    The extreme is the largest single request, access or stall of all seeds where the metric is a
+    mean or a quantile of these, else the worst seed; runs that did not end well are counted there.
+    """
+    metric = outcome.experiment.answer_by
+    rows = []
+    for result, found in _compared(outcome, metric):
+        for number, (policy, runs) in enumerate(result.runs.items()):
+            c = next((c for c in found if c.candidate == policy), None)
+            mean = found[0].baseline_mean if c is None else c.candidate_mean
+            rows.append(
+                {
+                    "setting": (result.setting.name or "all") if number == 0 else "",
+                    "policy": policy,
+                    metric: amount(metric, mean.estimate),
+                    "worst": _extreme(metric, runs),
+                    "ratio": "1" if c is None else _estimate(c),
+                    "95 %": "" if c is None else _bounds(c),
+                    "outcome": "baseline" if c is None else _short(c.answer),
+                    "holds": "" if c is None or c.over_hosts is None else _holds(c.over_hosts),
+                }
+            )
+    if all(not row["holds"] for row in rows):
+        for row in rows:
+            del row["holds"]
+    return rows
+
+
+def answer_data(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return the same as plain data: numbers in the metric's unit, shares from 0 to 1."""
+    metric = outcome.experiment.answer_by
+    rows: list[dict[str, Any]] = []
+    for result, found in _compared(outcome, metric):
+        for policy in result.runs:
+            c = next((c for c in found if c.candidate == policy), None)
+            of = found[0] if c is None else c
+            mean = of.baseline_mean if c is None else of.candidate_mean
+            row: dict[str, Any] = {
+                "setting": result.setting.name, "policy": policy, "metric": metric,
+                "unit": METRICS[metric].unit, "seeds": mean.seeds, "mean": mean.estimate,
+                "mean_low": mean.low, "mean_high": mean.high,
+                "median": of.baseline_median if c is None else of.candidate_median,
+            }  # fmt: skip
+            if c is not None:
+                shown = c.ratio or c.difference
+                row |= {
+                    "ratio": None if c.ratio is None else c.ratio.estimate,
+                    "difference": c.difference.estimate, "low": shown.low, "high": shown.high,
+                    "mark": shown.mark, "p": c.adjusted_p, "family": c.family,
+                    "pairing": c.pairing, "outcome": c.answer.outcome, "small": c.answer.small,
+                    "needed": c.answer.needed, "says": str(c.answer),
+                }  # fmt: skip
+            if c is not None and c.over_hosts is not None:
+                h = c.over_hosts
+                row |= {
+                    "hosts": h.holds.seeds, "holds": h.holds.estimate, "holds_low": h.holds.low,
+                    "holds_high": h.holds.high, "hosts_low": h.low, "hosts_high": h.high,
+                    "input_share": h.input_share, "measure": list(h.costs),
+                }  # fmt: skip
+            rows.append(row)
+    return rows
+
+
+def notes(outcome: Outcome) -> Iterator[str]:
+    """Yield the lines below the table: marks, pairing, what is assumed about the host."""
+    metric = outcome.experiment.answer_by
+    found = [c for _, made in _compared(outcome, metric) for c in made]
+    if not found:
+        return
+    marks = {(c.ratio or c.difference).mark for c in found} - {""}
+    for mark in sorted(marks):
+        star = "" if mark == "few seeds" else "*: "
+        yield f"{star}{EXPLAINED[mark]}."
+    margin = f"{100 * found[0].answer.matters:.3g} %"
+    if any(c.answer.small for c in found):
+        yield f"small: the difference is real, but below what matters ({margin})."
+    for why in dict.fromkeys(c.answer.why for c in found if c.answer.why):
+        if why not in EXPLAINED.values():
+            yield f"unknown: {why}."
+    for caveat in dict.fromkeys(c.caveat for c in found if c.caveat):
+        yield f"{caveat}."
+    seeds = min(c.baseline_mean.seeds for c in found)
+    if seeds >= 5:
+        yield (
+            f"Intervals are over {seeds} paired seeds; what up to "
+            f"{100 * unseen_share(seeds):.0f} % of seeds do may be unseen."
+        )
+    harmed = [c for c in found if c.pairing is not None and c.pairing > 1]
+    ratios = [c.pairing for c in found if c.pairing is not None]
+    if ratios:
+        yield (
+            f"Pairing: the variance is {median(ratios):.2g} of that of unpaired runs (median)"
+            + (f"; in {len(harmed)} of {len(found)} comparisons it does harm." if harmed else ".")
+        )
+    yield from _about_hosts([c.over_hosts for c in found if c.over_hosts is not None])
+
+
+def before_running(settings: int, policies: int, seeds: int) -> Iterator[str]:
+    """Yield what so many seeds cannot show, whatever comes out: said before the first run.
+
+    Parameters
+    ----------
+    settings, policies : int
+        How many are compared; each policy but the baseline in each setting is one comparison.
+    seeds : int
+        Of each.
+    """
+    from mmusim.stats.intervals import LEAST_SEEDS
+    from mmusim.stats.outcomes import LEAST_EQUIVALENT
+    from mmusim.stats.significance import largest_family
+
+    family = settings * (policies - 1)
+    if seeds < LEAST_SEEDS:
+        yield (
+            f"{seeds} seeds are a smoke test: below {LEAST_SEEDS} there is no interval, so nothing "
+            "can be better, worse or equivalent, and no claim supported or refuted"
+        )
+    elif seeds < LEAST_EQUIVALENT:
+        yield f"with {seeds} seeds nothing can be called equivalent; that takes {LEAST_EQUIVALENT}"
+    if family > largest_family():
+        yield (
+            f"among {family} comparisons nothing can be called better or worse; compare fewer than "
+            f"{largest_family()}"
+        )
+
+
+def _compared(
+    outcome: Outcome, metric: str
+) -> Iterator[tuple[SettingResult, Sequence[Comparison]]]:
+    by_setting = compared(outcome, metric)
+    for result in outcome.settings:
+        if by_setting[result.setting.name]:
+            yield result, by_setting[result.setting.name]
+
+
+def _extreme(metric: str, runs: Sequence[Metrics]) -> str:
+    family = metric.rpartition("_")[2]
+    name = f"max_{family}" if family in FAMILIES else metric
+    values = [run.values[name] for run in runs if name in run.values]
+    parts = []
+    if values:
+        worst = min if METRICS[name].higher_is_better else max
+        parts.append(amount(name, worst(values)))
+    ends = Counter(run.outcome for run in runs if run.outcome and run.outcome not in GOOD_ENDS)
+    parts += [f"{count} of {len(runs)} {end}" for end, count in ends.items()]
+    return ", ".join(parts)
+
+
+def _estimate(c: Comparison) -> str:
+    if c.ratio is not None:
+        return f"{c.ratio.estimate:.4g}"
+    return f"{'+' if c.difference.estimate > 0 else ''}{amount(c.metric, c.difference.estimate)}"
+
+
+def _short(answer: Answer) -> str:
+    """Write an outcome in a word or two; the reasons stand below the table."""
+    if answer.outcome == "unknown":
+        return "unknown" + (f", {answer.needed:,} seeds" if answer.needed else "")
+    return answer.outcome + (", small" if answer.small else "")
+
+
+def _bounds(c: Comparison) -> str:
+    if c.ratio is not None:
+        return c.ratio.span("{:.4g}".format)
+    return c.difference.span(lambda value: amount(c.metric, value))
+
+
+def _holds(h: OverHosts) -> str:
+    return f"{100 * h.holds.estimate:.0f} %"
+
+
+def _about_hosts(found: Sequence[OverHosts]) -> Iterator[str]:
+    if not found:
+        yield (
+            "The costs of the host are taken as they are: nothing is said of other hosts "
+            "(--costs 32 tries as many)."
+        )
+        return
+    lowest = min((h.holds for h in found), key=lambda share: share.estimate)
+    yield (
+        f"Holds: share of {found[0].holds.seeds} hosts, with costs drawn from what is known about "
+        "them, on which the outcome is the same. The lowest has the 95 % interval "
+        f"{100 * lowest.low:.0f} to {100 * lowest.high:.0f} %."
+    )
+    share = median(h.input_share for h in found)
+    yield f"What is not known of the host is behind {100 * share:.0f} % of a run's variance."
+    votes: Counter[str] = Counter()
+    for h in found:
+        votes.update({cost: len(h.costs) - rank for rank, cost in enumerate(h.costs)})
+    if votes:
+        yield f"Measure these first: {', '.join(cost for cost, _ in votes.most_common(2))}."

@@ -1,0 +1,71 @@
+"""What `run` prints: the metric that was asked for, with units, in 100 columns."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mmusim.cli.shared.output import table
+from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.report.outcome_table import answer_data, answer_rows, before_running, notes
+from mmusim.tests.support.experiment_files import SMALL
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    folder = tmp_path_factory.mktemp("answer")
+    path = folder / "experiment.toml"
+    text = SMALL.replace('id = "small"', 'id = "small"\nanswer_by = "p99_latency"')
+    path.write_text(text.replace("seeds = 5", "seeds = 5\ncosts = 8"))
+    return run_experiment(path, folder / "out", workers=1, engine="simpy")
+
+
+def test_the_table_answers_by_the_metric_that_was_asked_for(outcome: Outcome) -> None:
+    baseline, candidate = answer_rows(outcome)
+    (c,) = outcome.settings[0].comparisons["p99_latency"]
+    assert c.ratio is not None
+    assert baseline["p99_latency"].split()[1] in ("ns", "us"), "with its unit"
+    assert candidate["ratio"] == f"{c.ratio.estimate:.4g}"
+    assert candidate["95 %"].startswith(f"{c.ratio.low:.4g} .. {c.ratio.high:.4g}")
+    assert candidate["outcome"].startswith(c.answer.outcome)
+    assert "%" in candidate["holds"]
+    worst = max(r.values["max_latency"] for r in outcome.settings[0].runs["lazy-drop"])
+    assert float(candidate["worst"].split()[0].replace(",", "")) == pytest.approx(
+        worst / {"ns": 1, "us": 1e3, "ms": 1e6}[candidate["worst"].split()[1]], rel=0.01
+    )
+
+
+def test_the_printed_table_has_no_more_than_100_columns(
+    outcome: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table("Answer", answer_rows(outcome), False, at_most=100)
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert "Not shown" not in text
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_same_is_there_as_data(outcome: Outcome) -> None:
+    baseline, candidate = answer_data(outcome)
+    assert baseline["policy"] == "eager-drop"
+    assert "ratio" not in baseline
+    assert candidate["hosts"] == 8
+    assert 0 <= candidate["holds_low"] <= candidate["holds"] <= candidate["holds_high"] <= 1
+    assert candidate["outcome"] in ("better", "worse", "equivalent", "unknown")
+    json.dumps(candidate)
+
+
+def test_what_the_figures_rest_on_is_said_below(outcome: Outcome) -> None:
+    said = "\n".join(notes(outcome))
+    assert "Intervals are over 5 paired seeds" in said
+    assert "Pairing: the variance is" in said
+    assert "Holds: share of 8 hosts" in said
+    assert "What is not known of the host is behind" in said
+
+
+def test_what_cannot_come_out_is_said_before_running() -> None:
+    assert "smoke test" in next(before_running(12, 3, 3))
+    assert "nothing can be called equivalent; that takes 29" in next(before_running(12, 3, 20))
+    assert list(before_running(12, 3, 30)) == []
+    assert "among 400 comparisons nothing" in next(before_running(200, 3, 30))

@@ -1,0 +1,139 @@
+"""How sure a verdict is when host costs are not: known responses, and experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from mmusim.analysis.answers import load
+from mmusim.config.cost_ranges import factors, provenance_of
+from mmusim.config.cost_vectors import cost_vectors
+from mmusim.experiment.over_hosts import HostRuns, compared_over_hosts
+from mmusim.experiment.run import run_experiment
+from mmusim.metrics.measure import Metrics
+from mmusim.stats.hosts import share_that_holds, spread_of, strongest
+from mmusim.tests.support.experiment_files import SMALL, changed, only
+from mmusim.tests.support.made_up_runs import run, runs
+from mmusim.tests.support.settings import setting
+
+RNG = np.random.default_rng
+
+
+def response(x: np.ndarray) -> np.ndarray:
+    """Logarithm of a ratio by four of its inputs, with an interaction and a bend."""
+    return np.asarray(
+        0.1 + 0.5 * x[:, 0] - 0.3 * x[:, 1] + 0.15 * x[:, 0] * x[:, 1] + 0.1 * x[:, 2] ** 2
+    )
+
+
+def test_the_share_of_hosts_is_covered_on_a_known_response() -> None:
+    rng = RNG(0)
+    truth = float((response(rng.normal(size=(200_000, 6))) < 0).mean())
+    hits = wrong = 0
+    for _ in range(200):
+        figures = response(rng.normal(size=(32, 6))) + rng.normal(0, 0.05, 32)
+        hits += truth in share_that_holds(figures < 0)
+        wrong += truth in share_that_holds(figures < 0.6)
+    assert binomtest(hits, 200, 0.95, alternative="less").pvalue > 0.001
+    assert wrong < 20, "negative control: another statement"
+    certain = share_that_holds(np.ones(32, bool))
+    assert certain.high == 1
+    assert certain.low == pytest.approx(0.025 ** (1 / 32)), "32 of 32 hosts are not all hosts"
+
+
+def test_nineteen_of_twenty_further_hosts_lie_in_the_spread() -> None:
+    rng, inside = RNG(1), 0
+    for _ in range(400):
+        low, high = spread_of(rng.normal(3, 2, 32))
+        inside += low <= rng.normal(3, 2) <= high
+    assert binomtest(inside, 400, 0.95).pvalue > 0.001
+
+
+def test_the_two_costs_that_matter_are_named_and_no_others() -> None:
+    rng, found = RNG(2), 0
+    names = [f"c{i}" for i in range(40)]
+    for _ in range(50):
+        x = rng.normal(size=(32, 40))
+        found += strongest(x, response(x) + rng.normal(0, 0.05, 32), names)[:2] == ["c0", "c1"]
+    assert found >= 45
+    assert strongest(rng.normal(size=(32, 5)), np.ones(32), names[:5]) == []
+
+
+def test_hosts_lie_in_the_ranges_of_their_provenance() -> None:
+    made = setting([{"do": "write"}])
+    ranges, vectors = factors(made), cost_vectors(made, 64)
+    for name, (low, high) in ranges.items():
+        values = np.array([vector[name] for vector in vectors])
+        if provenance_of(made, name) == "assumed":
+            assert low <= values.min()
+            assert values.max() <= high
+            assert np.log(values).std() > 0.5 * np.log(high), "log-uniform"
+        else:
+            assert ((low <= values) & (values <= high)).mean() > 0.85
+    assert cost_vectors(made, 64) == vectors, "settings with the same costs get the same hosts"
+    assumed = [n for n in ranges if provenance_of(made, n) == "assumed"]
+    logs = np.log([[vector[n] for n in assumed] for vector in vectors])
+    between = np.corrcoef(logs.T)[np.triu_indices(len(assumed), 1)]
+    assert 0.3 < between.mean() < 0.6, "a host is slow or fast as a whole"
+
+
+def hosts_of(effect: float, spread: float) -> HostRuns:
+    """16 hosts on which a cost decides the ratio, with seeds that both policies share."""
+    rng = RNG(3)
+    seeds, x = rng.lognormal(0, 0.3, 16), np.linspace(-1, 1, 16)
+    there: Mapping[str, list[Metrics]] = {
+        "a": [run("a", k, phase_time=float(100 * s)) for k, s in enumerate(seeds)],
+        "b": [
+            run("b", k, phase_time=float(100 * s * np.exp(effect + spread * z)))
+            for k, (s, z) in enumerate(zip(seeds, x, strict=True))
+        ],
+    }
+    here = {
+        "a": there["a"],
+        "b": [run("b", k, phase_time=float(100 * s * np.exp(effect))) for k, s in enumerate(seeds)],
+    }
+    return HostRuns(
+        factors=tuple({"c_x": float(np.exp(z)), "c_y": 1.0} for z in x), there=there, here=here
+    )
+
+
+@pytest.mark.parametrize(("spread", "share"), [(0.0, 1.0), (0.1, 1.0), (1.0, 12 / 16)])
+def test_a_verdict_holds_on_the_hosts_on_which_the_sign_is_the_same(
+    spread: float, share: float
+) -> None:
+    from mmusim.comparison.compare import compare
+
+    a = RNG(4).lognormal(0, 0.02, 30)
+    made = compare(runs("a", 100 * a), runs("b", 100 * a * np.exp(0.4)), "phase_time")
+    found = compared_over_hosts(made, hosts_of(0.4, spread)).over_hosts
+    assert found is not None
+    assert found.holds.estimate == pytest.approx(share, abs=0.08)
+    if spread:
+        assert found.low < np.exp(0.4 - 0.5 * spread) < np.exp(0.4 + 0.5 * spread) < found.high
+        assert found.costs == ("c_x",)
+
+
+def test_an_experiment_says_on_how_many_hosts_its_verdicts_hold(tmp_path: Path) -> None:
+    path, out = tmp_path / "experiment.toml", tmp_path / "out"
+    path.write_text(SMALL.replace("seeds = 5", "seeds = 5\ncosts = 8"))
+    made = run_experiment(path, out, workers=1, engine="simpy")
+    (comparison,) = made.settings[0].comparisons["phase_time"]
+    assert comparison.over_hosts is not None
+    assert comparison.over_hosts.holds.seeds == 8
+    assert comparison.over_hosts.low < comparison.over_hosts.high
+    (verdict,) = made.verdicts
+    assert verdict.over_hosts is not None
+    again = load(path, out)
+    assert again.settings[0].comparisons == made.settings[0].comparisons, "what is stored says it"
+    none = run_experiment(path, out, workers=1, engine="simpy", costs=0)
+    assert none.settings[0].comparisons["phase_time"][0].over_hosts is None
+    assert none.hosts == 0
+    assert load(path, out).hosts == 0
+
+
+def test_too_few_hosts_are_refused() -> None:
+    assert "too few for a probability" in only(changed("replications", {"costs": 3})).rule
