@@ -90,7 +90,15 @@ def test_completion_lists_verbs_and_imports_nothing_heavy() -> None:
     code += "    app(prog_name='mmusim')"
     ask = {"_MMUSIM_COMPLETE": "complete_bash", "COMP_WORDS": "mmusim s", "COMP_CWORD": "1"}
     said, loaded = run_and_list(code, **ask)
-    assert said.split() == ["select", "sensitivity", "statistics", "status", "schema", "show"]
+    assert said.split() == [
+        "select",
+        "sensitivity",
+        "settings",
+        "statistics",
+        "status",
+        "schema",
+        "show",
+    ]
     assert not loaded & HEAVY - {"pydantic"}, "typer reads values by it"
     ask |= {"COMP_WORDS": "mmusim run --wo", "COMP_CWORD": "2"}
     assert run_and_list(code, **ask)[0].split() == ["--workers"]
