@@ -175,12 +175,15 @@ def test_a_table_of_all_claims_and_the_exit_status_tells(
     assert status == 1
     assert "4 claims: 3 supported, 1 refuted" in text
 
-    status, text, _ = mmusim("check", folder, *out, "--json", "--seeds", 3)
+    status, text, _ = mmusim("check", folder, *out, "--json")
     data = json.loads(text)
     assert status == 1
     assert [row["verdict"] for row in data["rows"]] == ["supported"] * 3 + ["refuted"]
-    assert data["rows"][3]["settings"][0]["measured"]["seeds"] == 3
+    assert data["rows"][3]["settings"][0]["measured"]["seeds"] == 5
     assert data["rows"][3]["surprises"]
+    status, text, _ = mmusim("check", folder, *out, "--json", "--seeds", 3)
+    assert status == 0, "below five seeds there is no interval, so nothing is refuted"
+    assert {row["verdict"] for row in json.loads(text)["rows"]} == {"inconclusive"}
 
 
 def test_a_claim_that_is_known_to_be_refuted_stays_and_fails_only_when_it_is_not(
