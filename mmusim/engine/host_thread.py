@@ -64,6 +64,7 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
         vm.fingerprint.add(vm.now, HOST, number, record.get("dirty", -1))
     yield from host.windows.through()
     yield from wait_for_guest(vm, host)
+    yield from host.windows.through()  # those that the end of the guest began
     host.windows.check()
     host.began_s.append(time.perf_counter())
     host.waits_for = ""
