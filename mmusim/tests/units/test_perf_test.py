@@ -160,7 +160,7 @@ def test_g_switches_manual_protect_off() -> None:
         ("pin", "0,1,2,3", "names 4 processors for 2 vCPUs"),
         ("offset", "here", "-p = 'here': is not an address; write e.g. 0x40000000"),
         ("policy", "linux-6.13+lazzy", "is not a policy"),
-        ("policy", "linux-6.1+split-on-fault", "splitting in the fault came in 6.2"),
+        ("policy", "linux-6.13+shadow+eager_page_split", "this MMU has no eager page splitting"),
     ],
 )
 def test_an_option_without_counterpart_is_refused(option: str, value: Any, says: str) -> None:
