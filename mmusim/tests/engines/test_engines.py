@@ -279,8 +279,8 @@ from mmusim.tests.support.settings import setting
 from mmusim.engine.simulate import Simulation
 from mmusim.plan.make import make_plan
 
-forever = [{"do": "write"}, *[{"do": "read"}] * 20_000]
-plan = make_plan(setting(forever, vcpus=2, memory="64MiB"), "none", 1)
+forever = [{"do": "write"}, *[{"do": "read"}] * 4_000]
+plan = make_plan(setting(forever, vcpus=2, memory="512MiB"), "none", 1)
 simulation = Simulation(plan, engine="compiled")
 threading.Timer(0.3, lambda: print("runs", flush=True)).start()
 try:
