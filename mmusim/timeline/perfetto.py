@@ -101,6 +101,8 @@ def _host(timeline: Timeline) -> Iterator[Event]:
                 yield _slice(
                     HOST_PID, THREAD_TID, "waits for mmu_lock", hold.asked_ns, hold.got_ns, {}
                 )  # fmt: skip
+            if hold.released_ns == hold.got_ns:
+                continue  # taken and given back within the instant
             mode = "for read" if hold.shared else "for write"
             yield _slice(
                 HOST_PID, THREAD_TID, f"mmu_lock {mode}", hold.got_ns, hold.released_ns, {}
