@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from mmusim.stats.sobol import Index, sobol
 from mmusim.tests.support.experiment_files import MINIMAL
 from mmusim.vocabulary import COSTS
 
-E = float(np.e)
+E = math.e
 
 
 def ishigami(x: np.ndarray) -> np.ndarray:
