@@ -52,6 +52,7 @@ def looks(s: Any, v: int) -> int:
     if plan(s, v):
         s.run_start[v], s.marked[v] = s.now, 0
         return wait_in_guest(s, v, s.total_ns[v], places.TOUCHING)
+    k = s.k[v]  # accesses by rate that needed nobody are made
     code = code_of(s, v, k)
     if code >> WRITE_BIT and permits(s, code & GFN, True):
         if s.pml_n[v] == PML_ENTRIES:

@@ -11,16 +11,18 @@ import simpy
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import T_THINK, VCPU
-from mmusim.engine.compiled.loop import BOOK, CUT_STALLS, PUSH, call
+from mmusim.engine.compiled.loop import BOOK, CUT_STALLS, LOOK_AT_ALL, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
-from mmusim.engine.compiled.shapes import Shapes
+from mmusim.engine.compiled.shapes import Laws, Shapes
 from mmusim.engine.compiled.shared import CompiledRing, SyncedList
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb import WorkingSet
 from mmusim.engine.state.vm import Vcpu
 from mmusim.plan.make import Plan, Program
 from mmusim.trace.stall_windows import WINDOWS
+from mmusim.workload.points import NEVER
+from mmusim.workload.rates import Points
 
 
 class VmOfVcpus(Protocol):
@@ -28,6 +30,8 @@ class VmOfVcpus(Protocol):
 
     memory: Memory
     shapes: Shapes
+    laws: Laws
+    plan: Plan
     env: simpy.Environment
     keeps_working_sets: bool
     refills: Any
@@ -130,9 +134,13 @@ class CompiledVcpu(Vcpu):
 
     def load(self, program: Program, began_ns: int) -> None:
         """Put a program into memory; requests arrive from `began_ns` on."""
+        if program.points is not None:
+            self._load_points(program, program.points)
+            return
         accesses = program.accesses
         gfn, write = accesses.gfn, accesses.write
         self.length = len(gfn)
+        self._set("leaves", 0)
         code: Any = None
         self._set("repeats", 0)
         self._set("private", 1)
@@ -171,6 +179,30 @@ class CompiledVcpu(Vcpu):
         self._set("think_left", self._first_think(program))
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)
+
+    def _load_points(self, program: Program, points: Points) -> None:
+        """Put a program of rates into memory, and look for its first accesses that matter."""
+        self.of.needs_idles()
+        kinds, blocks = points.rates.law.shape
+        half = 1 << max(kinds * blocks - 1, 1).bit_length()
+        self.of.laws.let_have(self.number, points.rates, half, self.of.plan.vcpus)
+        self.arrays = None, None, None, None
+        self.last_due = None
+        self.first, self.length = program.first, NEVER
+        facts = {
+            "leaves": kinds * blocks, "blocks": blocks, "base": points.base_gfn,
+            "own_pages": points.pages, "tree_half": half, "guest_ns": 0, "past": -1, "leaf": 0,
+            "lasts_ns": points.rates.lasts_ns, "point": NEVER, "first_point": program.first,
+            "points_key": int(np.uint64(points.key).astype(np.int64)),
+            "code": 0, "sequential": points.base_gfn, "writes": 1, "extra": 0, "due": 0, "last": 0,
+            "think": -1, "repeats": 0, "private": 0, "set_at": -1, "think_left": 0,
+            "k": 0, "began": -1, "stuck_at": -1, "faults": 0,
+        }  # fmt: skip
+        for name, value in facts.items():
+            self._set(name, value)
+        if self.of.keeps_working_sets:
+            self.working_set = None
+        call(self.of.memory.address, LOOK_AT_ALL, self.number, 0, 0)
 
     def book(self, cause: int, ns: int) -> None:
         """Book the time that follows what is booked, under one cause."""

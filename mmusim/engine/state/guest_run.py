@@ -76,6 +76,11 @@ class GuestRun:
         return self.program.first + self.k
 
     @property
+    def access(self) -> tuple[int, bool]:
+        """Return gfn and kind of the next access."""
+        return self.gfn[self.k], self.write[self.k]
+
+    @property
     def over_ns(self) -> int:
         """When the next lap begins: now, or at its last arrival if the program has requests."""
         return self._vm.now if self._lead is None else self._lead.last_arrival(self._vm.now)
@@ -193,6 +198,9 @@ class GuestRun:
         if self._marked >= 0:
             passed = self._vm.now - self.start_ns
             self._mark(int(np.searchsorted(self._ends[: self.count], passed)))
+
+    def look_at(self, ranges: list[tuple[int, int]]) -> None:
+        """Do nothing: every access is looked at."""
 
     def _mark(self, done: int) -> None:
         """Mark what the first `done` accesses of the run have touched, each once."""

@@ -50,6 +50,7 @@ class Vm:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
         self.plan = plan
         self.run_limit = run_limit
+        self.by_rates = plan.has_rates
         self.probe = probe
         self.env = self.make_env()
         self.table = PageTable.empty(plan.pages, plan.backing)
@@ -201,6 +202,12 @@ class Vm:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
         if v.ring is not None:
             v.ring.push(gfn)
+
+    def look_at(self, ranges: list[tuple[int, int]]) -> None:
+        """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
+        for v in self.vcpus:
+            if v.run is not None:
+                v.run.look_at(ranges)
 
     def settle(self) -> None:
         """Mark what the runs of hits under way have touched by now.
