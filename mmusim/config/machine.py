@@ -13,6 +13,7 @@ from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
 from mmusim.config.measured import Interference, load_of
+from mmusim.config.topology import Machine
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
 from mmusim.vocabulary import COSTS
@@ -133,6 +134,10 @@ class Host(Strict):
         default_factory=dict
     )
     """Costs that replace those of the profile."""
+    machine: Annotated[Machine | None, shown({"cores": 56, "nodes": 2})] = None
+    """Processors and memory under load; replaces that of the profile. Without it, the profile
+    decides.
+    """
     need_resched: Annotated[Time | None, shown("4ms")] = None
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.

@@ -26,7 +26,8 @@ from mmusim.base.errors import (
 )
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import BYTES, REGION, show_bytes
-from mmusim.config.settings import Setting, load_settings, resolved, settings_of
+from mmusim.config.resolved import resolved
+from mmusim.config.settings import Setting, load_settings, settings_of
 from mmusim.engine import choice, code_cache
 from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
 from mmusim.engine.compiled import places

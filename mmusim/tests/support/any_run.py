@@ -9,7 +9,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from mmusim.base.errors import ConfigError
-from mmusim.config.settings import Setting, resolved, settings_of
+from mmusim.config.resolved import resolved
+from mmusim.config.settings import Setting, settings_of
 from mmusim.policies import Reporting, choose
 from mmusim.tests.support.places import ROOT
 from mmusim.tests.support.settings import CONSTANT, SOUND, kernel_of, only, setting
