@@ -68,7 +68,7 @@ def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -
 
 def rmap_heads(pages: int) -> int:
     """Heads of the three levels: N + N2 + N1G."""
-    return pages + pages // PAGES_PER_REGION + -(-pages // PAGES_PER_REGION**2)
+    return pages + -(-pages // PAGES_PER_REGION) + -(-pages // PAGES_PER_REGION**2)
 
 
 def fill_bitmap(pages: int) -> Counts:
