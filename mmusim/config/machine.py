@@ -13,6 +13,7 @@ from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
 from mmusim.config.measured import Interference, load_of
+from mmusim.config.tlb import UNLIMITED, TlbSpec
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
 from mmusim.vocabulary import COSTS
@@ -131,6 +132,11 @@ class Host(Strict):
     need_resched: Annotated[Time | None, shown("4ms")] = None
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.
+    """
+    tlb: Annotated[TlbSpec, shown(1536, "entries")] = UNLIMITED
+    """Translations of each size that the TLB of a vCPU keeps; the one that was used longest ago
+    falls out. A right that was taken back stays usable until the flush only where the TLB still
+    keeps it. `unlimited` keeps all until the flush: the TLB of an adversary.
     """
     interference: Annotated[list[Interference], shown([{"every": "4ms", "lasts": "20us"}])] = Field(
         default_factory=list

@@ -14,6 +14,7 @@ from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
 from mmusim.config.migrate import Migrate
 from mmusim.config.settings import Setting
+from mmusim.config.tlb import TlbSizes, reach_of
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.random_streams import Draws, Stream, uniforms
@@ -66,6 +67,7 @@ class Plan:
     prefaulted: bool = True  # the host has memory for all pages before the guest touches them
     preemptible: bool = False  # the kernel notices waiters and gives mmu_lock to them
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
+    tlb: tuple[int, int, int] | None = None  # entries for 4 KiB, 2 MiB, 1 GiB; None: no limit
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
     qemu: Qemu = NEWEST_QEMU
 
@@ -188,9 +190,21 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         prefaulted=e.vm.prefaulted,
         preemptible=e.vm.preemption == "full",
         need_resched_ns=round(e.host.need_resched or 0),
+        tlb=_reach(e.host.tlb, pages),
         executable=e.vm.kept_small,
         qemu=e.qemu,
     )
+
+
+def _reach(spec: int | str | TlbSizes, pages: int) -> tuple[int, int, int] | None:
+    """Return the entries of a TLB for each size, no more than the VM has mappings of that size."""
+    reach = reach_of(spec)
+    if reach is None:
+        return None
+    small, large, giant = (
+        min(n, -(-pages // size)) for n, size in zip(reach, (1, 512, 512**2), strict=True)
+    )
+    return small, large, giant
 
 
 def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | None:

@@ -28,6 +28,7 @@ from mmusim.engine.compiled.shared import (
 )
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
 from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
@@ -46,6 +47,7 @@ class CompiledVm(Vm):
     """State shared by compiled vCPUs and the host's processes."""
 
     interferers = scalar("interferers")
+    epoch = scalar("epoch")
 
     def __init__(self, plan: Plan, run_limit: int) -> None:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
@@ -139,6 +141,19 @@ class CompiledVm(Vm):
         put("paid", np.zeros(FIRST + 2 * sources, np.int64))
         put("shape", np.zeros(FIRST + 2 * sources, np.int64))
 
+    def _make_tlbs(self, plan: Plan) -> None:
+        """Make room for what TLBs hold that let translations go."""
+        if plan.tlb is None:
+            return
+        cpus, entries, put = plan.vcpus, sum(plan.tlb), self.memory.put
+        put("tlb_first", np.cumsum([0, *plan.tlb], dtype=np.int64))
+        put("tlb_ends", np.zeros((cpus, 1 + len(plan.tlb), 3), np.int64))
+        for name in ("tlb_key", "tlb_epoch", "tlb_newer", "tlb_older", "tlb_chain"):
+            put(name, np.zeros((cpus, entries), np.int64))
+        put("tlb_bucket", np.zeros((cpus, 2 << entries.bit_length()), np.int64))
+        put("tlb_uses", np.zeros((cpus, AHEAD, 5), np.int64))
+        put("revoked", self.revoked)
+
     def needs_idles(self) -> None:
         """Make room for what comes before accesses, if there is none yet."""
         if not self.memory["idles"].size:
@@ -170,6 +185,7 @@ class CompiledVm(Vm):
 
             memory.put("working", np.zeros((plan.vcpus, REACH), np.int64))
             memory.put("last_seen", np.zeros(SLOTS, np.int32))
+        self._make_tlbs(plan)
         small_ns, large_ns = self.refills or (0.0, 0.0)
         slow, fast = self.slow, self.fast
         reals = (
@@ -195,7 +211,7 @@ class CompiledVm(Vm):
             and not any(plan.overlaps(number) for number in range(len(plan.driver.phases))),
             "ring_size": 0 if ring is None else ring.size,
             "ring_soft": 0 if ring is None else ring.soft_limit,
-            "measured_books": -1,
+            "measured_books": -1, "has_tlb": plan.tlb is not None,
         }  # fmt: skip
         for name, value in facts.items():
             memory.set(name, int(value))
