@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.quantities import Share, Size, Strict, Time, known_name, shown
 from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
+from mmusim.config.actors import MOST_ACTORS, ActorTable
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
 from mmusim.config.measured import Interference, load_of
@@ -136,6 +137,12 @@ class Host(Strict):
         default_factory=list
     )
     """What else the host does on the processors of the vCPUs. The profile may add more."""
+    actors: Annotated[
+        list[ActorTable], Field(max_length=MOST_ACTORS), shown([{"name": "write-protector"}])
+    ] = Field(default_factory=list)
+    """Threads of the host that installed packages define. They run beside the guest and the log
+    operations, from the start of a run to its end.
+    """
 
     @field_validator("interference")
     @classmethod

@@ -73,6 +73,8 @@ class Setting:
             "need_resched": e.host.need_resched,
             "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
         }
+        if e.host.actors:
+            facts["actors"] = [table.facts() for table in e.host.actors]
         return hashlib.blake2b(
             json.dumps(facts, sort_keys=True).encode(), digest_size=10
         ).hexdigest()
