@@ -14,6 +14,7 @@ from mmusim.config.actors import MOST_ACTORS, ActorTable
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
 from mmusim.config.measured import Interference, load_of
+from mmusim.config.topology import Machine
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
 from mmusim.vocabulary import COSTS
@@ -50,10 +51,12 @@ class Vm(Strict):
 
     vcpus: Annotated[int, Field(ge=1, le=4096), shown(4, "vCPUs")] = 1
     """Number of vCPUs."""
-    memory: Annotated[Size, shown("4GiB")] = BYTES["GiB"]
-    """Guest memory in one slot. Each vCPU owns an equal part, in whole regions of 2 MiB."""
     backing: Annotated[Literal["4KiB", "2MiB", "1GiB"], shown("4KiB")] = "2MiB"
     """Page size of the host memory behind the guest. It bounds the level of sptes."""
+    memory: Annotated[Size, shown("4GiB")] = BYTES["GiB"]
+    """Guest memory in one slot: whole pages with a backing of `4KiB`, else whole regions of 2 MiB.
+    Each vCPU owns an equal part, in whole regions where there is one for each, else in pages.
+    """
     mmu: Annotated[Literal["legacy", "tdp", "shadow", "nested"] | None, shown("tdp")] = None
     """The MMU code that runs. Without it, the policy or the kernel decides."""
     kernel: Annotated[KernelName, shown("linux-6.1")] = DEFAULT_KERNEL
@@ -77,13 +80,16 @@ class Vm(Strict):
 
     @field_validator("memory")
     @classmethod
-    def _whole_regions(cls, memory: int, info: ValidationInfo) -> int:
-        del info
-        nearest_size = max(1, (memory + REGION // 2) // REGION) * REGION
-        if memory % REGION or not memory:
+    def _whole_units(cls, memory: int, info: ValidationInfo) -> int:
+        backing = info.data.get("backing", "4KiB")
+        unit = PAGE if backing == "4KiB" else REGION
+        if memory % unit or not memory:
+            nearest_size = show_bytes(max(1, (memory + unit // 2) // unit) * unit)
+            what = "pages of 4 KiB" if unit == PAGE else "2 MiB regions"
+            other = "" if unit == PAGE else ', or backing = "4KiB"'
             raise ValueError(
-                "must be a whole number of 2 MiB regions, the largest backing; "
-                f'the nearest is "{show_bytes(nearest_size)}"'
+                f'must be a whole number of {what} with backing = "{backing}"; write '
+                f'"{nearest_size}"{other}'
             )
         if memory > MOST_MEMORY:
             raise ValueError(
@@ -102,7 +108,7 @@ class Vm(Strict):
         """Regions that the NX mitigation keeps at 4 KiB."""
         if not self.nx_huge_pages:
             return ()
-        share, count = self.executable, self.memory // REGION
+        share, count = self.executable, -(-self.memory // REGION)
         return tuple(i for i in range(count) if int((i + 1) * share) > int(i * share))
 
     @model_validator(mode="after")
@@ -129,6 +135,10 @@ class Host(Strict):
         default_factory=dict
     )
     """Costs that replace those of the profile."""
+    machine: Annotated[Machine | None, shown({"cores": 56, "nodes": 2})] = None
+    """Processors and memory under load; replaces that of the profile. Without it, the profile
+    decides.
+    """
     need_resched: Annotated[Time | None, shown("4ms")] = None
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.

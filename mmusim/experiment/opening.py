@@ -8,7 +8,8 @@ from pathlib import Path
 
 import tomli_w
 
-from mmusim.config.settings import Setting, load_settings, resolved
+from mmusim.config.resolved import resolved
+from mmusim.config.settings import Setting, load_settings
 from mmusim.engine.choice import AUTO, resolve
 from mmusim.experiment.scheduler import Campaign
 from mmusim.store import Store

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from mmusim.base.units import PAGE, PAGES_PER_REGION
 from mmusim.config.driver import Clear, Phase, Sync
@@ -57,7 +58,11 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         yield from clear_and_rearm(vm, host, gfns)
     else:
         host.bitmap = gfns
-    yield vm.spend(host.pay(log_operations.copy(slot.npages)))
+    copied = host.pay(log_operations.copy(slot.npages))
+    if not host.has_bitmap and host.follows("bitmaps"):
+        copied += host.pay(log_operations.fault_in_bitmap(slot.npages))
+    host.has_bitmap = True
+    yield vm.spend(copied)
     if clears:
         send(vm, gfns)
 
@@ -137,7 +142,7 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
         host.armed += len(gfns)
         changed = mmu.rearm(vm.table, gfns, vm.pml) > 0
     else:
-        changed, counts = rearm_some(vm, gfns, pages)
+        changed, counts = rearm_some(vm, host, gfns, pages)
     if changed:
         vm.revoke(gfns, EVERYTHING)
     yield vm.spend(host.pay(counts))
@@ -157,36 +162,44 @@ def clear_region_by_region(vm: Vm, host: Host, gfns: Ints, size: int) -> Steps:
     The table page is allocated without the lock, and whoever waits for it comes in
     (kvm_arch_mmu_enable_log_dirty_pt_masked for each word of the bitmap; tdp_mmu_alloc_sp).
     """
-    regions = gfns >> 9
-    large = (vm.table.region[regions] & PRESENT) | (vm.table.giant[gfns >> 18] & PRESENT)
-    for region in np.unique(regions[large != 0]).tolist():
+    large = is_large(vm, gfns)
+    for region in np.unique(gfns[large] >> 9).tolist():
         vm.lock.release(HOST)
         vm.lock.breaks += 1
         yield vm.spend(host.pay({"c_yield": 1.0}))
         yield from hold_mmu_lock(vm, HOST, host.spent)
         first, end = np.searchsorted(gfns, [region << 9, (region + 1) << 9])
-        changed, counts = rearm_some(vm, gfns[first:end], PAGES_PER_REGION)
+        changed, counts = rearm_some(vm, host, gfns[first:end], PAGES_PER_REGION)
         if changed:
             vm.revoke(gfns[first:end], EVERYTHING)
         yield vm.spend(host.pay(counts))
-    rest = gfns[large == 0]
-    changed, counts = rearm_some(vm, rest, max(0, size - (len(gfns) - len(rest))))
+    rest = gfns[~large]
+    changed, counts = rearm_some(vm, host, rest, max(0, size - (len(gfns) - len(rest))))
     if changed:
         vm.revoke(rest, EVERYTHING)
     yield vm.spend(host.pay(counts))
     yield from unlock_and_flush(vm, host, len(gfns) > 0)
 
 
-def rearm_some(vm: Vm, gfns: Ints, pages: int) -> tuple[bool, log_operations.Counts]:
+def rearm_some(vm: Vm, host: Host, gfns: Ints, pages: int) -> tuple[bool, log_operations.Counts]:
     """Clear bits of a range of `pages` pages and re-arm; whether sptes changed, and the costs."""
     mmu.clear_dirty(vm.table, gfns)
+    in_cache = not vm.tdp and host.follows("fresh-leaves")
+    to_split = gfns[is_large(vm, gfns)] if in_cache else gfns[:0]
     large, split_1g, split_2m = arm_large_over(vm, gfns)
+    fresh = int(np.count_nonzero(~is_large(vm, to_split)))
     counts = log_operations.rearm(
         vm.plan.choices, pages, len(gfns),
         unmapped=len(gfns) - walks.present(vm.table.page[gfns]),
-        large=large, split_2m=split_2m, split_1g=split_1g,
+        large=large, split_2m=split_2m, split_1g=split_1g, fresh=fresh,
     )  # fmt: skip
     return mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0, counts
+
+
+def is_large(vm: Vm, gfns: Ints) -> NDArray[np.bool_]:
+    """Tell of each page whether a large leaf maps it."""
+    large = (vm.table.region[gfns >> 9] & PRESENT) | (vm.table.giant[gfns >> 18] & PRESENT)
+    return np.asarray(large != 0)
 
 
 def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from mmusim.actors import Actor, Machine, Share, Steps
 from mmusim.base.errors import ConfigError, DeadlockError
-from mmusim.config.settings import Setting, resolved, settings_of
+from mmusim.config.resolved import resolved
+from mmusim.config.settings import Setting, settings_of
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.simulate import simulate
 from mmusim.plan.make import make_plan

@@ -496,8 +496,8 @@ def test_a_memory_that_is_no_multiple_of_2_mib_is_answered_with_the_nearest_that
         "x.toml",
         "vm.memory",
         memory,
-        "must be a whole number of 2 MiB regions, the largest backing",
-        f'the nearest is "{nearest}"',
+        'must be a whole number of 2 MiB regions with backing = "2MiB"',
+        f'write "{nearest}", or backing = "4KiB"',
     )
     assert the_setting(changed("vm.memory", nearest))
 
