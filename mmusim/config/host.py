@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -100,26 +99,19 @@ def without_machine(
     return costs | dict.fromkeys(unpaid, Constant(0.0))
 
 
-def check_machine(machine: Machine | None, vcpus: int, own: Iterable[str], source: str) -> None:
-    """Check that a machine can take the vCPUs, and that it is there if its costs are given.
+def check_machine(machine: Machine | None, vcpus: int, source: str) -> None:
+    """Check that a machine can take the vCPUs.
 
     Raises
     ------
     ConfigError
-        If more vCPUs share its cores than is sensible, or the experiment gives, in `own`, costs of
-        a machine that nobody describes.
+        If more vCPUs share its cores than prices hold.
     """
     rule = None if machine is None else machine.law_of(vcpus)
     if rule is not None:
         raise ConfigError.of(
             source, "vm.vcpus", vcpus, rule, "lower it, or raise cores of the machine"
         )
-    unpaid = [] if machine is not None else [name for name in own if name in MACHINE_COSTS]
-    if unpaid:
-        raise ConfigError.of(
-            source, f"host.costs.{unpaid[0]}", None, "is paid only on a machine that is described",
-            "describe it in [host.machine], or remove the cost",
-        )  # fmt: skip
 
 
 def shipped_profiles() -> dict[str, Path]:

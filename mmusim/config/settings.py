@@ -281,7 +281,7 @@ def _setting(
     costs = profile.distributions(experiment.order, vm.memory // vm.vcpus)
     costs |= {name: distribution(spec) for name, spec in host.costs.items()}
     machine = host.machine or profile.machine
-    check_machine(machine, vm.vcpus, host.costs, source)
+    check_machine(machine, vm.vcpus, source)
     costs = without_machine(costs, machine)
     if host.variance == "none":
         costs = {name: Constant(cost.mean()) for name, cost in costs.items()}

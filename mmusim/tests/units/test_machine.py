@@ -169,7 +169,6 @@ def test_a_profile_may_describe_its_machine(tmp_path: Path) -> None:
         ({"cores": 1, "laws": ["gravity"]}, {}, "host.machine.laws[1]", "not one of the choices"),
         ({"cores": 1, "threads_per_core": 1}, {"vcpus": 65, "memory": "130MiB"}, "vm.vcpus",
          "more than 64 times slower"),
-        (None, {"t_line": "1ns"}, "host.costs.t_line", "only on a machine that is described"),
     ],
 )  # fmt: skip
 def test_a_wrong_machine_is_told_with_key_and_rule(
