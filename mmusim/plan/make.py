@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from mmusim.actors import Actor
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
 from mmusim.config.cost import distribution
@@ -65,6 +66,7 @@ class Plan:
     seed: int
     ring_entries: int = 0  # of each vCPU's dirty ring; 0 is a bitmap
     interference: tuple[Interference, ...] = ()
+    actors: tuple[Actor, ...] = ()  # threads of the host that other packages define
     prefaulted: bool = True  # the host has memory for all pages before the guest touches them
     preemptible: bool = False  # the kernel notices waiters and gives mmu_lock to them
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
@@ -189,6 +191,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
             Interference(distribution(rare.every), distribution(rare.lasts))
             for rare in e.host.interference
         ),
+        actors=tuple(table.actor() for table in e.host.actors),
         prefaulted=e.vm.prefaulted,
         preemptible=e.vm.preemption == "full",
         need_resched_ns=round(e.host.need_resched or 0),

@@ -35,11 +35,13 @@ from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import Edit
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu
+from mmusim.trace.records import FIRST_ACTOR
 from mmusim.trace.stall_windows import WINDOWS
 from mmusim.vocabulary.causes import CAUSES
 
 BUFFER: Final = 1 << 11  # accesses in a planned run, at most
 PRINTS: Final = 1 << 16  # numbers of the trajectory that wait to be hashed
+HOST_THREADS: Final = 2  # that may wait for mmu_lock, besides actors
 STALLS: Final = 1 << 9  # stalls that a vCPU holds at first
 
 
@@ -77,7 +79,8 @@ class CompiledVm(Vm):
 
     def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> Any:
         """Return mmu_lock; what passing it on takes is tabulated by how many wait."""
-        times = [round(handoff_ns * math.log2(1 + n)) for n in range(plan.vcpus + 3)]
+        threads = HOST_THREADS + len(plan.actors)
+        times = [round(handoff_ns * math.log2(1 + n)) for n in range(plan.vcpus + threads + 1)]
         self.memory.put("handoff", np.array(times, np.int64))
         self.memory.set("count_ns", round(count_ns))
         self.memory.set("shareable", plan.choices.lock is Lock.RWLOCK)
@@ -130,8 +133,9 @@ class CompiledVm(Vm):
         put("hits", np.zeros((cpus, BUFFER), np.int64))
         put("walks", np.zeros((cpus, BUFFER), np.int64))
         put("logs", np.zeros((cpus, BUFFER), np.int64))
-        put("queue", np.zeros((cpus + 2, 4), np.int64))
-        put("holders", np.zeros((cpus + 1, 3), np.int64))
+        threads = HOST_THREADS + len(plan.actors)
+        put("queue", np.zeros((cpus + threads, 4), np.int64))
+        put("holders", np.zeros((cpus - FIRST_ACTOR + len(plan.actors), 3), np.int64))
         put("acks", np.zeros((cpus, 2 * cpus), np.int64))
         put("taken", np.zeros((8, 4), np.int64))
         put("buffered", np.zeros((cpus, PML_ENTRIES), np.int64))
