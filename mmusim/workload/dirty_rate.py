@@ -122,15 +122,13 @@ class DirtyRate(Strict):
     """Name of the access pattern."""
     dirty_rate: Annotated[Rate | None, shown("100MB/s")] = None
     """Memory of the guest that becomes dirty per second, each page counted once within `over`.
-    100MB/s if neither this nor `classes` is given.
+    Without it and without `classes`, 100MB/s.
     """
     over: Annotated[Time, Field(ge=1e3, le=1e12), shown("1s")] = 1e9
     """Time over which the dirty rate was measured."""
     working_set: Annotated[Share, Field(gt=0), shown("25%")] = 1.0
     """Share of the memory that is written, in whole blocks of 64 pages."""
-    spread: Annotated[Spread, shown({"kind": "hot-cold", "hot": "10%"})] = Field(
-        default_factory=lambda: Evenly(kind="uniform")
-    )
+    spread: Annotated[Spread, shown({"kind": "hot-cold", "hot": "10%"})] = Evenly(kind="uniform")
     """How the writes spread over the working set, by `kind`: `uniform`, `hot-cold` or `zipf`."""
     reads: Annotated[PerSecond, shown(1.0, "reads per page and second")] = 0.0
     """Reads of each page of the memory in a second of guest time, with `dirty_rate`."""

@@ -11,8 +11,9 @@ import simpy
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import T_THINK, VCPU
-from mmusim.engine.compiled.loop import BOOK, CUT_STALLS, LOOK_AT_ALL, PUSH, call
+from mmusim.engine.compiled.loop import BOOK, CUT_STALLS, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
+from mmusim.engine.compiled.rate_programs import load_points
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
 from mmusim.engine.compiled.shapes import Laws, Shapes
 from mmusim.engine.compiled.shared import CompiledRing, SyncedList
@@ -21,8 +22,6 @@ from mmusim.engine.state.tlb import WorkingSet
 from mmusim.engine.state.vm import Vcpu
 from mmusim.plan.make import Plan, Program
 from mmusim.trace.stall_windows import WINDOWS
-from mmusim.workload.points import NEVER
-from mmusim.workload.rates import Points
 
 
 class VmOfVcpus(Protocol):
@@ -81,6 +80,7 @@ class CompiledVcpu(Vcpu):
         """Start in user space, with nothing in the TLB."""
         self.of, self.row = vm, vm.memory.vcpus[number]
         self.laps: Iterator[Program] = iter(())
+        self.arrays: tuple[Any, ...] = ()
         super().__init__(plan, number)
         self.grace = SyncedList(self.row, _FIELD["graces"])
         self.queued_work = SyncedList(self.row, _FIELD["queued_work"])
@@ -135,10 +135,11 @@ class CompiledVcpu(Vcpu):
     def load(self, program: Program, began_ns: int) -> None:
         """Put a program into memory; requests arrive from `began_ns` on."""
         if program.points is not None:
-            self._load_points(program, program.points)
+            load_points(self, program, program.points)
             return
         accesses = program.accesses
         gfn, write = accesses.gfn, accesses.write
+        self.keep_last_program()
         self.length = len(gfn)
         self._set("leaves", 0)
         code: Any = None
@@ -180,29 +181,18 @@ class CompiledVcpu(Vcpu):
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)
 
-    def _load_points(self, program: Program, points: Points) -> None:
-        """Put a program of rates into memory, and look for its first accesses that matter."""
-        self.of.needs_idles()
-        kinds, blocks = points.rates.law.shape
-        half = 1 << max(kinds * blocks - 1, 1).bit_length()
-        self.of.laws.let_have(self.number, points.rates, half, self.of.plan.vcpus)
-        self.arrays = None, None, None, None
-        self.last_due = None
-        self.first, self.length = program.first, NEVER
-        facts = {
-            "leaves": kinds * blocks, "blocks": blocks, "base": points.base_gfn,
-            "own_pages": points.pages, "tree_half": half, "guest_ns": 0, "past": -1, "leaf": 0,
-            "lasts_ns": points.rates.lasts_ns, "point": NEVER, "first_point": program.first,
-            "points_key": int(np.uint64(points.key).astype(np.int64)),
-            "code": 0, "sequential": points.base_gfn, "writes": 1, "extra": 0, "due": 0, "last": 0,
-            "think": -1, "repeats": 0, "private": 0, "set_at": -1, "think_left": 0,
-            "k": 0, "began": -1, "stuck_at": -1, "faults": 0,
-        }  # fmt: skip
-        for name, value in facts.items():
-            self._set(name, value)
-        if self.of.keeps_working_sets:
-            self.working_set = None
-        call(self.of.memory.address, LOOK_AT_ALL, self.number, 0, 0)
+    def keep_last_program(self) -> None:
+        """Remember the program that ends: its accesses tell what the TLB holds in the next."""
+        if self.row[_FIELD["leaves"]]:  # it had rates; the one before counts
+            return
+        self.arrays_before = self.arrays
+        for last, now in (("code", "code"), ("sequential", "sequential"), ("n", "k")):
+            self._set(f"before_{last}", int(self.row[_FIELD[now]]))
+
+    def flushes_tlb(self) -> None:
+        """Forget all translations."""
+        self._set("tlb_live", 0)
+        self._set("flushed_at", self.accesses)
 
     def book(self, cause: int, ns: int) -> None:
         """Book the time that follows what is booked, under one cause."""

@@ -212,6 +212,7 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
         host={
             "interference": draw(one_of([], [], [TICK], [TICK, RARE])),
             "need_resched": draw(one_of("0ns", "20us")),
+            "tlb": draw(one_of("unlimited", "unlimited", 1, 5, {"4KiB": 60, "2MiB": 2}, 1536)),
         },
         driver=driver,
         workloads={"mixed": draw(rated() if by_rates else workloads())},
