@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.run_bookings import First, book_few, book_many
@@ -29,8 +28,6 @@ from mmusim.mmu.page_table import hit_level, hit_levels, leaf
 from mmusim.mmu.spte import STALE
 from mmusim.plan.make import Program
 from mmusim.vocabulary.causes import IDLE, PML_LOG, THINK
-
-Ints = NDArray[np.int64]
 
 FEW: Final = 8  # up to here one by one: most runs between faults are short
 RUN_LIMIT: Final = 1 << 16
@@ -69,8 +66,7 @@ class GuestRun:
         self._idles: Any = []  # waits for a request before each of them, and before the next
         self.start_ns = 0  # when the run began that is under way
         self._marked = -1  # accesses of it that are marked already; -1: none is under way
-        self.count = 0  # accesses in the planned run
-        self.total_ns = 0
+        self.count = self.total_ns = 0  # accesses in the planned run, and its length
         self.logs = False  # the run is one write that sets D
 
     @property
@@ -214,9 +210,6 @@ class GuestRun:
         if self._marked >= 0:
             passed = self._vm.now - self.start_ns
             self._mark(int(np.searchsorted(self._ends[: self.count], passed)))
-
-    def look_at(self, ranges: list[tuple[int, int]]) -> None:
-        """Do nothing: every access is looked at."""
 
     def _mark(self, done: int) -> None:
         """Mark what the first `done` accesses of the run have touched, each once."""

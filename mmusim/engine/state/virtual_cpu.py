@@ -33,9 +33,6 @@ class UnderWay(Protocol):
     def settle(self) -> None:
         """Mark what the run of hits under way has touched by now."""
 
-    def look_at(self, ranges: list[tuple[int, int]]) -> None:
-        """Accesses to these ranges of gfns may matter now, which did not."""
-
 
 class Vcpu:
     """A virtual CPU and where it is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import simpy
@@ -25,6 +25,14 @@ from mmusim.policies import Lock, Mmu, Tracking
 from mmusim.trace.records import Fingerprint, Probe
 from mmusim.vocabulary.causes import CAUSES, MMU_LOCK_WAIT
 from mmusim.vocabulary.counters import COUNTERS
+
+
+@runtime_checkable
+class ByRates(Protocol):
+    """A way through a program of rates."""
+
+    def look_at(self, ranges: list[tuple[int, int]]) -> None:
+        """Accesses to these ranges of gfns may matter now, which did not."""
 
 
 class MissingPages(Protocol):
@@ -222,7 +230,7 @@ class Vm:
     def look_at(self, ranges: list[tuple[int, int]]) -> None:
         """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
         for v in self.vcpus:
-            if v.run is not None:
+            if isinstance(v.run, ByRates):
                 v.run.look_at(ranges)
 
     def settle(self) -> None:

@@ -1,4 +1,4 @@
-"""Programs of rates, put into the run's memory."""
+"""Programs of vCPUs, as they are put into the run's memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from mmusim.engine.compiled.fields import VCPU
 from mmusim.engine.compiled.loop import LOOK_AT_ALL, call
+from mmusim.engine.compiled.runs import GFN
 from mmusim.plan.make import Program
 from mmusim.workload.points import NEVER
 from mmusim.workload.rates import Points
@@ -39,3 +40,14 @@ def load_points(v: Any, program: Program, points: Points) -> None:
     if v.of.keeps_working_sets:
         v.working_set = None
     call(v.of.memory.address, LOOK_AT_ALL, v.number, 0, 0)
+
+
+def counts_up(gfn: Any) -> bool:
+    """Tell whether each page follows the one before."""
+    return bool(gfn[-1] - gfn[0] == len(gfn) - 1 and (np.diff(gfn) == 1).all())
+
+
+def repeats(pages: Any) -> bool:
+    """Tell whether a page comes twice."""
+    ordered = np.sort(pages & np.uint32(GFN))
+    return bool((ordered[1:] == ordered[:-1]).any())
