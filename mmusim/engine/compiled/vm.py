@@ -104,6 +104,12 @@ class CompiledVm(Vm):
         self.memory.set("tracked", int(tracked))
 
     @property
+    def stalled_ns(self) -> int:
+        """Time of all stalls that have ended, of all vCPUs in ns."""
+        of_stalls = slice(fields.LOCK_HISTOGRAMS + fields.STALLS, None, 4)
+        return int(self.memory["exact"][of_stalls, 1].sum())
+
+    @property
     def postcopy(self) -> Any:
         """Post-copy, while pages are missing."""
         return self._postcopy

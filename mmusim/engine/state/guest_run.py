@@ -55,8 +55,7 @@ class GuestRun:
         v.past = self
         self._tlb: TlbContents | None = None  # the planned run depends on what it holds
         self._began = -1  # when access k was first tried, if it has been
-        # None: every access follows the one before at once
-        self._lead = ThinkAndIdle.of(program, began_ns)
+        self._lead = ThinkAndIdle.of(program, began_ns)  # None: accesses follow at once
         self._think_left = self._think_before(0)
         self._ahead = FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:

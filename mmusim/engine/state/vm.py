@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol
 
 import numpy as np
 import simpy
@@ -25,14 +25,6 @@ from mmusim.policies import Lock, Mmu, Tracking
 from mmusim.trace.records import Fingerprint, Probe
 from mmusim.vocabulary.causes import CAUSES, MMU_LOCK_WAIT
 from mmusim.vocabulary.counters import COUNTERS
-
-
-@runtime_checkable
-class ByRates(Protocol):
-    """A way through a program of rates."""
-
-    def look_at(self, ranges: list[tuple[int, int]]) -> None:
-        """Accesses to these ranges of gfns may matter now, which did not."""
 
 
 class MissingPages(Protocol):
@@ -59,6 +51,7 @@ class Vm:
         self.plan = plan
         self.run_limit = run_limit
         self.by_rates = plan.has_rates
+        self._stalled_ns = 0
         self.probe = probe
         self.env = self.make_env()
         self.table = PageTable.empty(plan.pages, plan.backing)
@@ -162,6 +155,7 @@ class Vm:
     def in_guest_again(self, v: Vcpu) -> None:
         """A stall of a vCPU has ended."""
         v.in_guest = True
+        self._stalled_ns += self.env._now - v.left_ns  # type: ignore[assignment]
         v.stalls.add(v.left_ns, self.env._now)  # type: ignore[arg-type]
 
     def spend_in_guest(self, ns: int, v: Vcpu) -> simpy.Event:
@@ -227,11 +221,17 @@ class Vm:
         if v.ring is not None:
             v.ring.push(gfn)
 
+    @property
+    def stalled_ns(self) -> int:
+        """Time of all stalls that have ended, of all vCPUs in ns."""
+        return self._stalled_ns
+
     def look_at(self, ranges: list[tuple[int, int]]) -> None:
         """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
         for v in self.vcpus:
-            if isinstance(v.run, ByRates):
-                v.run.look_at(ranges)
+            look_at = getattr(v.run, "look_at", None)  # of a way through a program of rates
+            if look_at is not None:
+                look_at(ranges)
 
     def settle(self) -> None:
         """Mark what the runs of hits under way have touched by now.

@@ -125,7 +125,7 @@ def test_rates_equal_accesses_that_are_drawn_one_by_one() -> None:
         phases, vcpus=1, memory="8MiB", workloads={"it": drawn}, host={"costs": nothing},
         policies={"baseline": "write-protect", "compare": ["lazy-drop"]},
     )  # fmt: skip
-    seeds = 150
+    seeds = 100
     one = dirty(by_access, "write-protect", range(seeds))
     two = dirty(
         rated("write-protect", workloads={"it": by_rate(1.0)}), "write-protect",
