@@ -31,13 +31,17 @@ def seen(**facts: Any) -> Seen:
 
 
 def test_a_ramp_grows_by_steps_to_its_end() -> None:
-    rule = DowntimeRamp(rule="downtime-ramp", least=1e8, most=3e8, step=1e8, every=S)
+    rule = DowntimeRamp.model_validate(
+        {"rule": "downtime-ramp", "least": "100ms", "most": "300ms", "step": "100ms", "every": "1s"}
+    )
     limits = [rule.may_be_left(seen(now_ns=int(t * S))) / MB for t in (0, 0.9, 1, 2.5, 9)]
     assert limits == [100, 100, 200, 300, 300]
 
 
 def test_a_stall_is_a_window_without_an_improvement_and_ends_at_a_minimum() -> None:
-    rule = StallDetection(rule="stall-detection", window=10 * S, margin=0.05, then="post-copy")
+    rule = StallDetection.model_validate(
+        {"rule": "stall-detection", "window": "10s", "margin": "5%", "then": "post-copy"}
+    )
     syncs = [(1 * S, 90), (4 * S, 50), (9 * S, 49), (14 * S, 60), (15 * S, 50)]
     thens = [
         rule.after_sync(seen(now_ns=now, left=left, syncs=tuple(syncs[: n + 1])))
@@ -51,7 +55,7 @@ def test_rounds_and_time_end_a_migration() -> None:
     one, two = ((S, 90),), ((S, 90), (2 * S, 80))
     assert by_rounds.after_sync(seen(syncs=one)) is Then.GO_ON
     assert by_rounds.after_sync(seen(syncs=two)) is Then.SWITCH_OVER
-    by_time = AfterRounds(rule="after-rounds", time=5.0 * S, then="give-up")
+    by_time = AfterRounds.model_validate({"rule": "after-rounds", "time": "5s", "then": "give-up"})
     assert not by_time.is_due(seen(now_ns=5 * S - 1))
     assert by_time.is_due(seen(now_ns=5 * S))
     assert by_time.after_sync(seen(now_ns=5 * S, syncs=one)) is Then.GIVE_UP
@@ -139,7 +143,7 @@ def test_the_ledger_of_a_migration_is_the_same_on_both_engines() -> None:
     assert one.rounds[1].in_vain <= one.rounds[1].dirty_pages
     assert sum(ns for ns, _ in one.seconds) <= one.end_ns - one.start_ns
     assert all(0 < share <= 1 for _, share in one.seconds)
-    assert set(one.waits_for_log) >= {"sync-dirty-log", "clear-dirty-log"}
+    assert set(one.waits_for_log) >= {"sync-dirty-log", "enable-logging"}
     assert 0 < one.blocktime_ns <= min(one.vcpu_blocktime)
     assert sum(one.vcpu_blocktime) == one.blocked.total_ns
     assert one.blocked.count > 10
