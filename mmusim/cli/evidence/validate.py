@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mmusim.cli.shared import full_size as full
-from mmusim.cli.shared import live_validation, published_times
+from mmusim.cli.shared import live_validation, published_migrations, published_times
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import (
     AsJson,
@@ -36,6 +36,9 @@ def validate(
     full_size: Annotated[
         bool, typer.Option("--full-size", help="Time each published run at its full size.")
     ] = False,
+    migrations: Annotated[
+        bool, typer.Option("--migrations", help="Predict published migrations.")
+    ] = False,
     live: Annotated[bool, typer.Option("--live", help="Compare with this machine's KVM.")] = False,
     recorded: Recorded = None,
     host: Annotated[
@@ -53,6 +56,13 @@ def validate(
 ) -> None:
     """Predict published times from few of them; with --live, this machine's latencies."""
     of_machines = {"--host": host, "--record": record, "--grid": grid, "--repeats": repeats}
+    if migrations:
+        other: dict[str, object] = {"PUBLISHED": published, "--live": live, "--recorded": recorded}
+        other |= {"--full-size": full_size, "--scheduler": scheduler}
+        fixed = {key: value for key, value in of_machines.items() if key != "--repeats"}
+        refuse_ignored("validate", "with --migrations", other | fixed)
+        published_migrations.validate(to, repeats, workers, as_json)
+        return
     if full_size:
         other = {"--live": live, "--recorded": recorded}
         where = {"--workers": workers, "--scheduler": scheduler}
