@@ -196,7 +196,8 @@ class Experiment(Strict):
 
     def _reporting(self, name: str, chosen: Chosen) -> Iterator[MisfitError]:
         """Yield complaints about phases that do not go with a policy's way of reporting."""
-        policy, _, choices = chosen
+        policy, kernel, choices = chosen
+        yield from self.vm.misfits(kernel, name)
         if not policy.tracks:
             for number, phase in enumerate(self.script(policy).phases, 1):
                 if isinstance(phase, Migrate):

@@ -12,6 +12,7 @@ from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
+from mmusim.config.machine import Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.settings import Setting
 from mmusim.config.workloads import WorkloadFile
@@ -186,11 +187,17 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
             for rare in e.host.interference
         ),
         prefaulted=e.vm.prefaulted,
-        preemptible=e.vm.preemption == "full",
+        preemptible=preemptible(e.vm, chosen.kernel),
         need_resched_ns=round(e.host.need_resched or 0),
         executable=e.vm.kept_small,
         qemu=e.qemu,
     )
+
+
+def preemptible(vm: Vm, kernel: Kernel) -> bool:
+    """Tell whether walks over a slot give mmu_lock to waiters."""
+    usual, *_ = kernel.preemptions()
+    return kernel.gives_way_to_waiters(vm.preemption or usual, vm.preempt_dynamic)
 
 
 def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | None:

@@ -8,7 +8,7 @@ each 2 MiB, or at each GiB where the backing is that large. Gets and clears neve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 import simpy
@@ -21,7 +21,7 @@ from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import LEVEL_1G
 from mmusim.trace.records import HOST
-from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
+from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH_REQUESTS
 
 
 class Done(NamedTuple):
@@ -30,18 +30,25 @@ class Done(NamedTuple):
     changed: bool  # TLBs may hold more than the tables allow
     counts: log_operations.Counts
     flushes: int = 0  # that it needs on the way, with mmu_lock held
+    replaced: Sequence[tuple[int, int]] = ()  # entries (level, index), each frozen for its flush
 
 
 def walk_slot(
-    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Done], *, shared: bool
+    vm: Vm,
+    spent: dict[str, int],
+    work: Callable[[MemSlot], Done],
+    *,
+    shared: bool,
+    entry_by_entry: bool = False,
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot with mmu_lock held, part by part; tell whether a flush is still owed.
 
-    `spent` takes what is spent. Each part is done at once when it is reached.
+    `spent` takes what is spent. Each part is done at once when it is reached; the parts are the
+    ranges of large entries if the walk may yield, or if what it does must be seen `entry_by_entry`.
     """
     owed = False
     vm.scheduled_ns = vm.now
-    parts = parts_of(vm)
+    parts = parts_of(vm, entry_by_entry)
     for number, part in enumerate(parts, 1):
         done = work(part)
         owed = owed or done.changed
@@ -52,10 +59,10 @@ def walk_slot(
     return owed
 
 
-def parts_of(vm: Vm) -> list[MemSlot]:
+def parts_of(vm: Vm, entry_by_entry: bool) -> list[MemSlot]:
     """Return the parts between which the walk may yield; all of the slot if it never does."""
     slot = vm.plan.slot
-    if not vm.breaks_locks:
+    if not vm.breaks_locks and not entry_by_entry:
         return [slot]
     size = PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1)
     ends = range(slot.base_gfn, slot.base_gfn + slot.npages, size)
@@ -65,20 +72,29 @@ def parts_of(vm: Vm) -> list[MemSlot]:
 def spend_and_flush(vm: Vm, spent: dict[str, int], done: Done) -> Steps:
     """Let the time of a part pass, evenly between the flushes that it needs.
 
-    Where nobody is in the guest a flush is only asked for, and all are paid together.
+    Where nobody is in the guest a flush is only asked for, and all are paid together. An entry that
+    is replaced is frozen until its flush is over; what was below it is processed before the flush,
+    and after it since 6.10 (tdp_mmu_zap_spte_atomic).
     """
     ns = pay(vm, done.counts, spent)
     if not any(v.in_guest for v in vm.vcpus):
-        for counter in (REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS):
-            vm.table.stat[counter] += done.flushes
+        vm.table.stat[REMOTE_TLB_FLUSH_REQUESTS] += done.flushes
         ns += pay(vm, log_operations.paid({"c_flush_init": done.flushes}), spent)
     else:
         started, left = vm.now, ns
-        for flushes in range(done.flushes, 0, -1):
-            step = left // flushes
+        first = vm.plan.kernel.flushes_before_processing()
+        for entry in done.replaced:
+            vm.freeze(*entry, on=True)
+        for number in range(done.flushes):
+            step = left // (done.flushes - number)
             left -= step
-            yield vm.spend(step)
+            if not first:
+                yield vm.spend(step)
             yield from flush_remote(vm, vm.vcpus[0], recorder=False)
+            for entry in done.replaced[number : number + 1]:
+                vm.freeze(*entry, on=False)
+            if first:
+                yield vm.spend(step)
         note(spent, "flush", vm.now - started - (ns - left))
         ns = left
     yield vm.spend(ns)

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.host.lock_break import Done, walk_slot
+from mmusim.engine.host.lock_break import Done, give_way, should_yield, walk_slot
 from mmusim.engine.host.windows import Stretch, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
@@ -27,12 +28,13 @@ from mmusim.mmu import upper_levels
 from mmusim.mmu import walk as walks
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import MemSlot
-from mmusim.mmu.spte import STALE, Edit
+from mmusim.mmu.spte import LEVEL_1G, STALE, TABLE, Edit
 from mmusim.mmu.walk import Walk
 from mmusim.policies import Disable, Reporting
 from mmusim.trace.records import HOST
 
 EVERYTHING = slice(None)
+BATCH_TABLES = 10  # BATCH_ZAP_PAGES
 
 COLLAPSE: dict[Disable, Callable[[PageTable, MemSlot, int], Walk]] = {
     Disable.ZAP_SMALL: walks.zap_collapsible,
@@ -116,7 +118,7 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
     if enabling and policy.zaps_all_at_enable:
         walk = walks.zap_all(vm.table, vm.plan.backing)
     else:
-        walk = walks.protect_slot(vm.table, slot, Edit(vm.policy.protect_large), vm.pml)
+        walk = walks.protect_slot(vm.table, slot, Edit(vm.policy.protect_large), vm.pml, vm.tdp)
     if walk.changed:
         vm.revoke(EVERYTHING, EVERYTHING)
     return walk
@@ -137,7 +139,11 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
     if way is Disable.KEEP_SMALL:
         return
 
+    each_flushes = plan.kernel.flushes_while_disabling(plan.choices.mmu) == "table"
+    runs = any(v.process is not None for v in vm.vcpus)
+
     def collapse(part: MemSlot) -> Done:
+        linked = linked_tables(vm, part) if each_flushes and runs else set()
         walk = COLLAPSE[way](vm.table, part, plan.backing)
         if vm.guest is not None and plan.backing > 1:
             allowed = walks.may_be_large(vm.table, part, plan.backing)
@@ -145,11 +151,25 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
         if walk.changed:
             vm.revoke(part.pages, part.regions)
         counts, flushes = log_operations.disable(plan.kernel, plan.choices, walk)
-        return Done(walk.changed, counts, flushes)
+        replaced = sorted(linked - linked_tables(vm, part), reverse=True)[:flushes]
+        return Done(walk.changed, counts, flushes, replaced)
 
     yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.spent, collapse, shared=vm.tdp)
+    owed = yield from walk_slot(
+        vm, host.spent, collapse, shared=vm.tdp, entry_by_entry=each_flushes and runs
+    )
     yield from unlock_and_flush(vm, host, owed)
+
+
+def linked_tables(vm: Vm, part: MemSlot) -> set[tuple[int, int]]:
+    """Return level and index of the entries of a part that point to tables."""
+    found: set[tuple[int, int]] = set()
+    for level, entries, where in (
+        (2, vm.table.region, part.regions), (LEVEL_1G, vm.table.giant, part.giants)
+    ):  # fmt: skip
+        first = where.start or 0
+        found |= {(level, first + int(i)) for i in np.flatnonzero(entries[where] & TABLE)}
+    return found
 
 
 def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
@@ -158,7 +178,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     assert isinstance(phase, Recreate)
     if vm.tracked:
         invariants.check(vm)
-    slot = vm.plan.slot
+    plan, slot = vm.plan, vm.plan.slot
     yield vm.spend(host.once("c_srcu"))
     yield from hold_mmu_lock(vm, HOST, host.spent)
     walk = walks.zap_all(vm.table, vm.plan.backing)
@@ -166,13 +186,36 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         vm.guest.zap(vm.table, EVERYTHING)
     if walk.changed:
         vm.revoke(EVERYTHING, EVERYTHING)
-    yield vm.spend(host.pay(log_operations.zap_all(walk)))
-    yield from unlock_and_flush(vm, host, walk.changed)
+    owed = log_operations.zap_all(plan.choices, walk)
+    if vm.tdp:  # the roots are invalid now; who zaps them holds the lock for read
+        yield from unlock_and_flush(vm, host, walk.changed)
+        yield from hold_mmu_lock(vm, HOST, host.spent, shared=True)
+        yield vm.spend(host.pay(owed))
+        vm.lock.release(HOST)
+    else:
+        yield from zap_in_batches(vm, host, owed, walk.zapped_4k)
+        yield from unlock_and_flush(vm, host, walk.changed)
     yield vm.spend(host.once("c_srcu"))
     vm.tracked = phase.logging and vm.plan.policy.tracks
     all_set = vm.plan.choices.reporting is Reporting.ALL_SET
     mmu.set_log(vm.table, slot, ones=vm.tracked and all_set)
     send_slot(vm)
+
+
+def zap_in_batches(vm: Vm, host: Host, owed: log_operations.Counts, leaves: int) -> Steps:
+    """Pay for zapping shadow pages under mmu_lock; every ten of them others may have the lock.
+
+    kvm_zap_obsolete_pages, BATCH_ZAP_PAGES. Kernels that never break a walk do not yield here.
+    """
+    batches = -(-leaves // (BATCH_TABLES * PAGES_PER_REGION)) if vm.breaks_locks else 1
+    vm.scheduled_ns = vm.now
+    left = host.pay(owed)
+    for number in range(max(1, batches)):
+        step = left // (max(1, batches) - number)
+        left -= step
+        yield vm.spend(step)
+        if number + 1 < batches and should_yield(vm):
+            yield from give_way(vm, host.spent, owed=False, shared=False)
 
 
 def synchronize_srcu(vm: Vm, host: Host) -> Steps:

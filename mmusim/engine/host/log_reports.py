@@ -16,6 +16,7 @@ from mmusim.base.units import PAGE, PAGES_PER_REGION
 from mmusim.config.driver import Clear, Phase, Sync
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
+from mmusim.engine.host.lock_break import give_way, should_yield
 from mmusim.engine.host.log_ioctls import EVERYTHING, Host, arm, send, unlock_and_flush
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
 from mmusim.engine.processes.flush import kick_all
@@ -108,7 +109,7 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
     yield from hold_mmu_lock(vm, HOST, host.spent)
     gfns: Ints = asked[(vm.table.page[asked] & LOGGED) != 0]
     host.armed += len(gfns)
-    if splits_as_it_clears(vm) and vm.plan.kernel.drops_lock_to_split():
+    if splits_as_it_clears(vm) and (vm.plan.kernel.drops_lock_to_split() or vm.breaks_locks):
         yield from clear_region_by_region(vm, host, gfns, size)
     else:
         yield from clear_and_rearm(vm, host, gfns, size)
@@ -128,7 +129,7 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
         walk = plan.policy.get_walk or plan.kernel.get_walk()
         tables = int(np.count_nonzero(vm.table.region[plan.slot.regions] & CHILD))
         counts = log_operations.rearm_walk(
-            choices, walk, plan.slot.npages, tables, len(gfns), unmapped
+            plan.kernel, choices, walk, plan.slot.npages, tables, len(gfns), unmapped
         )
         if log_operations.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
             host.armed += walks.mapped_pages(vm.table, plan.slot)
@@ -152,18 +153,20 @@ def splits_as_it_clears(vm: Vm) -> bool:
 
 
 def clear_region_by_region(vm: Vm, host: Host, gfns: Ints, size: int) -> Steps:
-    """With mmu_lock held: as :func:`clear_and_rearm`, but drop the lock before each split.
+    """With mmu_lock held: as :func:`clear_and_rearm`, but give the lock up before a split.
 
-    The table page is allocated without the lock, and whoever waits for it comes in
-    (kvm_arch_mmu_enable_log_dirty_pt_masked for each word of the bitmap; tdp_mmu_alloc_sp).
+    Sources: kvm_arch_mmu_enable_log_dirty_pt_masked for each word of the bitmap,
+    tdp_mmu_split_huge_pages_root. Since 6.11 the lock is dropped before each split, because the
+    table page is allocated without it; before, where a walk would yield.
     """
+    always = vm.plan.kernel.drops_lock_to_split()
+    vm.scheduled_ns = vm.now
     regions = gfns >> 9
     large = (vm.table.region[regions] & PRESENT) | (vm.table.giant[gfns >> 18] & PRESENT)
     for region in np.unique(regions[large != 0]).tolist():
-        vm.lock.release(HOST)
-        vm.lock.breaks += 1
-        yield vm.spend(host.pay({"c_yield": 1.0}))
-        yield from hold_mmu_lock(vm, HOST, host.spent)
+        for _ in range(1 + (int(vm.table.giant[region >> 9]) & PRESENT)):  # a table for each level
+            if always or should_yield(vm):
+                yield from give_way(vm, host.spent, owed=False, shared=False)
         first, end = np.searchsorted(gfns, [region << 9, (region + 1) << 9])
         changed, counts = rearm_some(vm, gfns[first:end], PAGES_PER_REGION)
         if changed:
@@ -182,7 +185,7 @@ def rearm_some(vm: Vm, gfns: Ints, pages: int) -> tuple[bool, log_operations.Cou
     mmu.clear_dirty(vm.table, gfns)
     large, split_1g, split_2m = arm_large_over(vm, gfns)
     counts = log_operations.rearm(
-        vm.plan.choices, pages, len(gfns),
+        vm.plan.kernel, vm.plan.choices, pages, len(gfns),
         unmapped=len(gfns) - walks.present(vm.table.page[gfns]),
         large=large, split_2m=split_2m, split_1g=split_1g,
     )  # fmt: skip

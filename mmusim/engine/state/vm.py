@@ -197,6 +197,13 @@ class Vm:
         """Note that TLBs may hold more of these entries than the tables allow, until a flush."""
         self.taken_back.append((pages, regions))
 
+    def freeze(self, level: int, index: int, *, on: bool) -> None:
+        """The host thread replaces an entry (REMOVED_SPTE, FROZEN_SPTE), or has done so."""
+        if on:
+            self.frozen.add((level, index))
+        else:
+            self.frozen.discard((level, index))
+
     def mark_dirty(self, v: Vcpu, gfn: int) -> None:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
         if v.ring is not None:
