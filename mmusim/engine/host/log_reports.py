@@ -7,12 +7,13 @@ Sources: ``kvm_get_dirty_log_protect``, ``kvm_clear_dirty_log_protect``,
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import simpy
 
-from mmusim.base.units import PAGE, PAGES_PER_REGION
+from mmusim.base.units import PAGE
 from mmusim.config.driver import Clear, Phase, Sync
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
@@ -110,7 +111,7 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
     gfns: Ints = asked[(vm.table.page[asked] & LOGGED) != 0]
     host.armed += len(gfns)
     if splits_as_it_clears(vm) and (vm.plan.kernel.drops_lock_to_split() or vm.breaks_locks):
-        yield from clear_region_by_region(vm, host, gfns, size)
+        yield from clear_split_by_split(vm, host, gfns, first, size)
     else:
         yield from clear_and_rearm(vm, host, gfns, size)
     return gfns
@@ -152,31 +153,33 @@ def splits_as_it_clears(vm: Vm) -> bool:
     return choices.reporting is Reporting.ALL_SET and choices.large is Large.EAGER_SPLIT
 
 
-def clear_region_by_region(vm: Vm, host: Host, gfns: Ints, size: int) -> Steps:
+def clear_split_by_split(vm: Vm, host: Host, gfns: Ints, first: int, size: int) -> Steps:
     """With mmu_lock held: as :func:`clear_and_rearm`, but give the lock up before a split.
 
     Sources: kvm_arch_mmu_enable_log_dirty_pt_masked for each word of the bitmap,
     tdp_mmu_split_huge_pages_root. Since 6.11 the lock is dropped before each split, because the
-    table page is allocated without it; before, where a walk would yield.
+    table page is allocated without it; before, where a walk would yield. A hold goes on up to the
+    next split.
     """
     always = vm.plan.kernel.drops_lock_to_split()
     vm.scheduled_ns = vm.now
     regions = gfns >> 9
     large = (vm.table.region[regions] & PRESENT) | (vm.table.giant[gfns >> 18] & PRESENT)
-    for region in np.unique(regions[large != 0]).tolist():
-        for _ in range(1 + (int(vm.table.giant[region >> 9]) & PRESENT)):  # a table for each level
+    splits = np.unique(regions[large != 0]).tolist()
+    starts = [max(first, region << 9) for region in splits]
+    if not starts or starts[0] > first:
+        starts.insert(0, first)
+    for start, end in pairwise([*starts, first + size]):
+        region = start >> 9
+        tables = (vm.table.region[region] & PRESENT) + (vm.table.giant[region >> 9] & PRESENT) * 2
+        for _ in range(min(2, int(tables))):  # 1 GiB needs one for each of two levels
             if always or should_yield(vm):
                 yield from give_way(vm, host.spent, owed=False, shared=False)
-        first, end = np.searchsorted(gfns, [region << 9, (region + 1) << 9])
-        changed, counts = rearm_some(vm, gfns[first:end], PAGES_PER_REGION)
+        some = gfns[slice(*np.searchsorted(gfns, [start, end]))]
+        changed, counts = rearm_some(vm, some, end - start)
         if changed:
-            vm.revoke(gfns[first:end], EVERYTHING)
+            vm.revoke(some, EVERYTHING)
         yield vm.spend(host.pay(counts))
-    rest = gfns[large == 0]
-    changed, counts = rearm_some(vm, rest, max(0, size - (len(gfns) - len(rest))))
-    if changed:
-        vm.revoke(rest, EVERYTHING)
-    yield vm.spend(host.pay(counts))
     yield from unlock_and_flush(vm, host, len(gfns) > 0)
 
 
