@@ -71,8 +71,9 @@ def with_factors(setting: Setting, by: Mapping[str, float]) -> Setting:
     for name, factor in by.items():
         costs[name] = scaled(costs[name], factor)
     ends = costs["c_exit"].mean() + costs["c_entry"].mean()
+    section = costs["c_lock_section"].mean() + costs["c_lock_indirect"].mean()
     for whole, parts in (
-        ("c_fault_slow", ends + costs["c_lock_section"].mean()), ("c_fault_fast", ends),
+        ("c_fault_slow", ends + section), ("c_fault_fast", ends),
     ):  # fmt: skip
         mean = costs[whole].mean()
         if 0 < mean < parts:

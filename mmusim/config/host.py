@@ -6,7 +6,7 @@ import logging
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -15,12 +15,12 @@ from mmusim.base.quantities import Strict
 from mmusim.config.cost import CostSpec, distribution
 from mmusim.config.load import load
 from mmusim.config.measured import Certainty, Interference, Measurement, hits_for
-from mmusim.costs.distributions import Distribution
+from mmusim.config.topology import Machine, Provenance
+from mmusim.costs.distributions import Constant, Distribution
 from mmusim.vocabulary import COSTS
+from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
 _LOG = logging.getLogger("mmusim")
-
-Provenance = Literal["measured", "published", "derived", "assumed"]
 
 
 class Cost(Strict):
@@ -57,6 +57,8 @@ class HostProfile(Strict):
     interference: list[Interference] = Field(default_factory=list)
     """What else this host does on the vCPUs' processors. Experiments may add to it."""
     measurement: Measurement | None = None
+    machine: Machine | None = None
+    """Its processors and the laws of load that it follows. Without it there is no load."""
 
     @field_validator("costs")
     @classmethod
@@ -69,7 +71,11 @@ class HostProfile(Strict):
     @property
     def defaulted(self) -> tuple[str, ...]:
         """Costs that the profile does not give; they have the default of the vocabulary."""
-        return tuple(name for name, cost in self.costs.items() if cost == default_cost(name))
+        return tuple(
+            name
+            for name, cost in self.costs.items()
+            if cost == default_cost(name) and (self.machine or name not in MACHINE_COSTS)
+        )
 
     def distributions(self, order: str, memory: int) -> dict[str, Distribution]:
         """Return every cost for guests that touch `memory` bytes per vCPU in this order.
@@ -83,6 +89,29 @@ class HostProfile(Strict):
             costs["t_hit_2M"] = distribution(near.t_hit_2M)
             costs["t_walk_4K"] = distribution(near.t_walk_4K)
         return costs
+
+
+def without_machine(
+    costs: dict[str, Distribution], machine: Machine | None
+) -> dict[str, Distribution]:
+    """Return costs in which those of laws that a host does not follow are zero."""
+    unpaid = (name for name in MACHINE_COSTS if machine is None or not machine.pays(name))
+    return costs | dict.fromkeys(unpaid, Constant(0.0))
+
+
+def check_machine(machine: Machine | None, vcpus: int, source: str) -> None:
+    """Check that a machine can take the vCPUs.
+
+    Raises
+    ------
+    ConfigError
+        If more vCPUs share its cores than prices hold.
+    """
+    rule = None if machine is None else machine.law_of(vcpus)
+    if rule is not None:
+        raise ConfigError.of(
+            source, "vm.vcpus", vcpus, rule, "lower it, or raise cores of the machine"
+        )
 
 
 def shipped_profiles() -> dict[str, Path]:

@@ -13,6 +13,7 @@ from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
 from mmusim.config.measured import Interference, load_of
+from mmusim.config.topology import Machine
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, Kernel, kernel_named, policy_named
 from mmusim.vocabulary import COSTS
@@ -49,10 +50,12 @@ class Vm(Strict):
 
     vcpus: Annotated[int, Field(ge=1, le=4096), shown(4, "vCPUs")] = 1
     """Number of vCPUs."""
-    memory: Annotated[Size, shown("4GiB")] = BYTES["GiB"]
-    """Guest memory in one slot. Each vCPU owns an equal part, in whole regions of 2 MiB."""
     backing: Annotated[Literal["4KiB", "2MiB", "1GiB"], shown("4KiB")] = "2MiB"
     """Page size of the host memory behind the guest. It bounds the level of sptes."""
+    memory: Annotated[Size, shown("4GiB")] = BYTES["GiB"]
+    """Guest memory in one slot: whole pages with a backing of `4KiB`, else whole regions of 2 MiB.
+    Each vCPU owns an equal part, in whole regions where there is one for each, else in pages.
+    """
     mmu: Annotated[Literal["legacy", "tdp", "shadow", "nested"] | None, shown("tdp")] = None
     """The MMU code that runs. Without it, the policy or the kernel decides."""
     kernel: Annotated[KernelName, shown("linux-6.1")] = DEFAULT_KERNEL
@@ -80,13 +83,16 @@ class Vm(Strict):
 
     @field_validator("memory")
     @classmethod
-    def _whole_regions(cls, memory: int, info: ValidationInfo) -> int:
-        del info
-        nearest_size = max(1, (memory + REGION // 2) // REGION) * REGION
-        if memory % REGION or not memory:
+    def _whole_units(cls, memory: int, info: ValidationInfo) -> int:
+        backing = info.data.get("backing", "4KiB")
+        unit = PAGE if backing == "4KiB" else REGION
+        if memory % unit or not memory:
+            nearest_size = show_bytes(max(1, (memory + unit // 2) // unit) * unit)
+            what = "pages of 4 KiB" if unit == PAGE else "2 MiB regions"
+            other = "" if unit == PAGE else ', or backing = "4KiB"'
             raise ValueError(
-                "must be a whole number of 2 MiB regions, the largest backing; "
-                f'the nearest is "{show_bytes(nearest_size)}"'
+                f'must be a whole number of {what} with backing = "{backing}"; write '
+                f'"{nearest_size}"{other}'
             )
         if memory > MOST_MEMORY:
             raise ValueError(
@@ -114,7 +120,7 @@ class Vm(Strict):
         """Regions that the NX mitigation keeps at 4 KiB."""
         if not self.nx_huge_pages:
             return ()
-        share, count = self.executable, self.memory // REGION
+        share, count = self.executable, -(-self.memory // REGION)
         return tuple(i for i in range(count) if int((i + 1) * share) > int(i * share))
 
     @model_validator(mode="after")
@@ -141,6 +147,10 @@ class Host(Strict):
         default_factory=dict
     )
     """Costs that replace those of the profile."""
+    machine: Annotated[Machine | None, shown({"cores": 56, "nodes": 2})] = None
+    """Processors and memory under load; replaces that of the profile. Without it, the profile
+    decides.
+    """
     need_resched: Annotated[Time | None, shown("4ms")] = None
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.
@@ -186,8 +196,22 @@ class Policies(Strict):
 
 MOST_SEED: Final = 1 << 53
 MOST_SEEDS: Final = 100_000
+MOST_HOSTS: Final = 1000
 Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
 """Runs of a policy in a setting."""
+
+
+def enough_hosts(hosts: int) -> int:
+    """Check on how many hosts verdicts are tried; 0 is none.
+
+    Raises
+    ------
+    ValueError
+        If a share of them says nothing.
+    """
+    if 0 < hosts < 8:
+        raise ValueError("is too few for a probability; write 0, or 8 and more, e.g. 32")
+    return hosts
 
 
 class Replications(Strict):
@@ -207,7 +231,9 @@ class Replications(Strict):
     """The smallest difference of interest, as a share of the baseline: the margin within which two
     policies are called equivalent.
     """
-    costs: Annotated[int, Field(ge=0, le=1000), shown(32, "hosts")] = 0
+    costs: Annotated[
+        int, Field(ge=0, le=MOST_HOSTS), AfterValidator(enough_hosts), shown(32, "hosts")
+    ] = 0
     """Number of hosts on which mmusim tries the verdicts beside the profile's own. It draws the
     costs of these hosts from what is known about each cost. 32 are enough for a probability.
     """
@@ -219,13 +245,6 @@ class Replications(Strict):
     """Largest number of seeds that `precision` may use. Without it, `seeds` is final."""
     precise: Annotated[MetricName, shown("p99_latency")] = "phase_time"
     """The metric whose ratios to the baseline must be that precise."""
-
-    @field_validator("costs")
-    @classmethod
-    def _enough_hosts(cls, costs: int) -> int:
-        if 0 < costs < 8:
-            raise ValueError("is too few for a probability; write 0, or 8 and more, e.g. 32")
-        return costs
 
     @model_validator(mode="after")
     def _sequential(self) -> Self:

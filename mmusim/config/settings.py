@@ -18,11 +18,12 @@ from mmusim.base.units import PAGE
 from mmusim.config.answerable import unanswerable
 from mmusim.config.cost import distribution
 from mmusim.config.experiment import Experiment
-from mmusim.config.host import Cost, HostProfile, load_profile
+from mmusim.config.host import HostProfile, check_machine, load_profile, without_machine
 from mmusim.config.load import check
 from mmusim.config.machine import MOST_LOAD
 from mmusim.config.measured import load_of
 from mmusim.config.sweep import Point, Sweep
+from mmusim.config.topology import Machine
 from mmusim.config.workloads import Workload, inlined
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.mmu.slot import MemSlot
@@ -49,6 +50,12 @@ class Setting:
     profile: HostProfile
 
     @property
+    def machine(self) -> Machine | None:
+        """Processors and memory of the host, if they are described and follow a law."""
+        machine = self.experiment.host.machine or self.profile.machine
+        return machine if machine is not None and machine.laws else None
+
+    @property
     def name(self) -> str:
         """The labels as text: ``R1, memory=1GiB``; empty if there is only one setting."""
         last = [key.rpartition(".")[2] for key in self.labels]
@@ -73,6 +80,8 @@ class Setting:
             "need_resched": e.host.need_resched,
             "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
         }
+        if self.machine is not None:
+            facts["machine"] = self.machine.facts()
         return hashlib.blake2b(
             json.dumps(facts, sort_keys=True).encode(), digest_size=10
         ).hexdigest()
@@ -269,6 +278,9 @@ def _setting(
     profile = profiles[host.profile]
     costs = profile.distributions(experiment.order, vm.memory // vm.vcpus)
     costs |= {name: distribution(spec) for name, spec in host.costs.items()}
+    machine = host.machine or profile.machine
+    check_machine(machine, vm.vcpus, source)
+    costs = without_machine(costs, machine)
     if host.variance == "none":
         costs = {name: Constant(cost.mean()) for name, cost in costs.items()}
     elif profile.interference:
@@ -281,13 +293,3 @@ def _setting(
         changed = host.model_copy(update={"interference": both})
         experiment = experiment.model_copy(update={"host": changed})
     return Setting(labels, experiment, costs, profile)
-
-
-def resolved(setting: Setting) -> dict[str, Any]:
-    """Return a setting as plain TOML data with all defaults and costs."""
-    data = setting.experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
-    data["host"]["costs"] = {
-        name: Cost.model_dump(cost, mode="json", exclude_none=True)["value"]
-        for name, cost in setting.profile.costs.items()
-    } | data["host"]["costs"]
-    return data

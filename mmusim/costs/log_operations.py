@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from mmusim.base.units import BYTES, PAGES_PER_REGION
+from mmusim.base.units import BYTES, PAGE, PAGES_PER_REGION
 from mmusim.mmu.walk import Walk
 from mmusim.policies import Choices, Disable, EnableWalk, GetWalk, Kernel, Mmu, Policy
 
@@ -77,7 +77,7 @@ def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -
 
 def rmap_heads(pages: int) -> int:
     """Heads of the three levels: N + N2 + N1G."""
-    return pages + pages // PAGES_PER_REGION + -(-pages // PAGES_PER_REGION**2)
+    return pages + -(-pages // PAGES_PER_REGION) + -(-pages // PAGES_PER_REGION**2)
 
 
 def fill_bitmap(pages: int) -> Counts:
@@ -85,6 +85,16 @@ def fill_bitmap(pages: int) -> Counts:
     period.
     """
     return {"c_memset": bitmap_mib(pages)}
+
+
+def allocate_bitmaps(pages: int) -> Counts:
+    """Counts of allocating the bitmap of a slot and its second buffer, page by page."""
+    return {"c_bitmap_alloc": bitmap_mib(pages)}
+
+
+def fault_in_bitmap(pages: int) -> Counts:
+    """Counts of the page faults of a first copy to a bitmap of user space."""
+    return {"c_user_page": -(-pages // (8 * PAGE))}
 
 
 def rearm(
@@ -97,17 +107,19 @@ def rearm(
     large: int = 0,
     split_2m: int = 0,
     split_1g: int = 0,
+    fresh: int = 0,
 ) -> Counts:
     """Counts of clearing and re-arming `dirty` pages in a range of `pages` pages, under mmu_lock.
 
     This is the locked part of t_GET(clears) and of t_CLEAR(chunk). `unmapped` of the dirty pages
     have no small leaf: the kernel visits their rmap head, or walks down the tree once for each of
     their masks. `large` is the number of large leaves that the first clear of an all-set bitmap
-    makes read-only or splits.
+    makes read-only or splits. `fresh` of the dirty pages have a leaf that this clear has just made.
     """
     counts: Counter[str] = Counter()
     counts["c_word"] = -(-pages // WORD)
-    counts[rearm_cost(kernel, c)] = dirty - unmapped
+    counts[rearm_cost(kernel, c)] = dirty - unmapped - fresh
+    counts["c_dclear"] = fresh
     if c.mmu is Mmu.TDP:
         counts["c_large_clear"] = -(-unmapped // PAGES_PER_REGION)
     else:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.units import PAGE
+from mmusim.base.units import PAGE, PAGES_PER_REGION, show_bytes
 from mmusim.config.driver import Clear, Pass, Phase, Recreate, Run, Sleep, Sync, Touch
 from mmusim.config.phase import GuestPhase
 from mmusim.costs.distributions import Constant
@@ -95,6 +95,12 @@ def run_live(plan: Plan, *, pin: bool = True) -> LiveTrace:
 
 def check(plan: Plan) -> None:
     """Refuse what cannot be run for real."""
+    if plan.pages % PAGES_PER_REGION:
+        raise ConfigError.of(
+            "live run", "vm.memory", show_bytes(plan.pages * PAGE),
+            "is no whole number of 2 MiB regions, in which the live guest maps its memory",
+            "round it",
+        )  # fmt: skip
     for number, phase in enumerate(plan.driver.phases, 1):
         key = f"driver.phases[{number}]"
         if isinstance(phase, GuestPhase):

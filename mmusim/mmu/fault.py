@@ -158,10 +158,16 @@ def prefetch_small(t: PageTable, gfn: int, resident: Any, bits: int = LEAF) -> N
 
     The kernel prefetches no writable spte in a tracked slot. It prefetches no page that is not
     `resident` (empty: all are), because a prefetch does not make the host find memory
-    (get_user_page_fast_only).
+    (get_user_page_fast_only). It leaves out the neighbours that follow the last present one where
+    the group reaches beyond the end of memory (gfn_to_page_many_atomic).
     """
     first = gfn & ~(PREFETCH - 1)
-    for neighbour in range(first, first + PREFETCH):
+    end = first + PREFETCH
+    if end > len(t.page):
+        end = len(t.page)
+        while not t.page[end - 1] & PRESENT:
+            end -= 1
+    for neighbour in range(first, end):
         byte = t.page[neighbour]
         if not byte & PRESENT and (not len(resident) or resident[neighbour]):
             t.page[neighbour] = byte | bits

@@ -35,7 +35,7 @@ def walk_guest(
     if not entry & CHILD:
         return LEAF, False
     held = TLB_READ if entry & TABLE else 0
-    for child in range(region << 9, (region + 1) << 9):
+    for child in range(region << 9, min((region + 1) << 9, len(t.page))):
         byte = t.page[child]
         if byte & PRESENT:
             orphans[region] += 1

@@ -38,8 +38,8 @@ class PageTable(NamedTuple):
 
     @classmethod
     def empty(cls, pages: int, level: int = 2) -> PageTable:
-        """Map nothing. `pages` is a multiple of 512, `level` the largest possible level."""
-        regions = pages // PAGES_PER_REGION
+        """Map nothing in a memory of `pages` pages; `level` is the largest possible level."""
+        regions = -(-pages // PAGES_PER_REGION)
         giants = -(-regions // PAGES_PER_REGION)
         table = cls(
             np.zeros(pages, np.uint8),
@@ -49,8 +49,10 @@ class PageTable(NamedTuple):
             np.zeros(giants, np.uint16),
             np.zeros(len(COUNTERS), np.int64),
         )
-        if regions % PAGES_PER_REGION:
-            table.disallow_1g[-1] += 1  # the tail of the slot does not fill the last GiB
+        if pages % PAGES_PER_REGION:
+            table.disallow_lpage[-1] += 1  # the tail of the slot does not fill the last region
+        if pages % PAGES_PER_REGION**2:
+            table.disallow_1g[-1] += 1  # nor the last GiB
         return table
 
     def views(self) -> PageTable:

@@ -34,7 +34,7 @@ TLB = TLB_READ | TLB_WRITE
 
 
 class MemSlot(NamedTuple):
-    """A range of guest memory with its own dirty log. It begins and ends at a multiple of 2 MiB."""
+    """A range of guest memory with its own dirty log. It begins at a multiple of 2 MiB."""
 
     base_gfn: int
     npages: int
@@ -47,7 +47,7 @@ class MemSlot(NamedTuple):
     @property
     def regions(self) -> slice:
         """The slot's part of ``PageTable.region``."""
-        return slice(self.base_gfn >> 9, (self.base_gfn + self.npages) >> 9)
+        return slice(self.base_gfn >> 9, -(-(self.base_gfn + self.npages) >> 9))
 
     @property
     def giants(self) -> slice:
@@ -57,10 +57,11 @@ class MemSlot(NamedTuple):
     def part(self, number: int, among: int) -> tuple[int, int]:
         """Return first gfn and pages of the part of vCPU `number`, from 0, of `among`.
 
-        Parts are whole 2 MiB regions if there is one for each vCPU, else whole pages. They differ
-        by at most one such unit; the first vCPUs have the larger parts.
+        Parts are whole 2 MiB regions if the slot is and there is one for each vCPU, else whole
+        pages. They differ by at most one such unit; the first vCPUs have the larger parts.
         """
-        unit = PAGES_PER_REGION if self.npages >= among * PAGES_PER_REGION else 1
+        regions, rest = divmod(self.npages, PAGES_PER_REGION)
+        unit = PAGES_PER_REGION if regions >= among and not rest else 1
         units, larger = divmod(self.npages // unit, among)
         first = number * units + min(number, larger)
         return self.base_gfn + first * unit, (units + (number < larger)) * unit
@@ -105,7 +106,7 @@ def reachable_pages(t: PageTable, slot: MemSlot) -> Which | None:
     region = t.region[slot.regions]
     if not ((region & (TABLE | CHILD)) == CHILD).any():
         return None
-    return np.repeat((region & TABLE) != 0, PAGES_PER_REGION)
+    return np.repeat((region & TABLE) != 0, PAGES_PER_REGION)[: slot.npages]
 
 
 def set_log(t: PageTable, slot: MemSlot, ones: bool) -> None:
@@ -188,7 +189,8 @@ def illegal(t: PageTable, slot: MemSlot) -> Gfns:
     linked = linked[: len(entry)]
     giant = np.repeat((t.giant[slot.giants] & need) == need, PAGES_PER_REGION)[: len(entry)]
     large = giant | (linked & ((entry & need) == need))
-    table = np.repeat(linked & ((entry & TABLE) != 0), PAGES_PER_REGION)
     page = t.page[slot.pages]
-    writable = np.repeat(large, PAGES_PER_REGION) | (table & ((page & need) == need))
+    table = np.repeat(linked & ((entry & TABLE) != 0), PAGES_PER_REGION)[: len(page)]
+    covered = np.repeat(large, PAGES_PER_REGION)[: len(page)]
+    writable = covered | (table & ((page & need) == need))
     return slot.base_gfn + np.flatnonzero(writable & ((page & LOGGED) == 0))

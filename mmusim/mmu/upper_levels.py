@@ -28,7 +28,7 @@ class UpperLevels(NamedTuple):
     @classmethod
     def empty(cls, pages: int) -> UpperLevels:
         """Nothing is protected."""
-        regions = pages // PAGES_PER_REGION
+        regions = -(-pages // PAGES_PER_REGION)
         giants = -(-regions // PAGES_PER_REGION)
         return cls(
             np.zeros(regions, np.bool_),
@@ -47,9 +47,9 @@ def forget(u: UpperLevels) -> None:
 
 def arm(u: UpperLevels, t: PageTable, slot: MemSlot) -> None:
     """Clear W of the root's entries (Xiao, 2017), before the leaves are write-protected."""
-    page = t.page[slot.pages]
-    small = ((page & (PRESENT | WRITABLE)) == PRESENT | WRITABLE).reshape(-1, PAGES_PER_REGION)
-    u.writable[slot.regions] += small.sum(axis=1)
+    small = (t.page[slot.pages] & (PRESENT | WRITABLE)) == PRESENT | WRITABLE
+    firsts = np.arange(0, slot.npages, PAGES_PER_REGION)
+    u.writable[slot.regions] += np.add.reduceat(small, firsts, dtype=np.int64)
     u.root[:] = True
 
 

@@ -102,7 +102,7 @@ def present(entries: Bytes) -> int:
 def mapped_pages(t: PageTable, slot: MemSlot) -> int:
     """Count the pages of the slot that a leaf of any size maps."""
     page, reach = t.page[slot.pages] & PRESENT, reachable_pages(t, slot)
-    small = int(np.count_nonzero(page if reach is None else page[reach[: len(page)]]))
+    small = int(np.count_nonzero(page if reach is None else page[reach]))
     large = present(t.region[slot.regions]) * PAGES_PER_REGION
     return min(slot.npages, small + large + present(t.giant[slot.giants]) * PAGES_PER_REGION**2)
 

@@ -17,6 +17,7 @@ from mmusim.config.migrate import Migrate
 from mmusim.config.settings import Setting
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
+from mmusim.costs.machine import Machine
 from mmusim.costs.random_streams import Draws, Stream, uniforms
 from mmusim.mmu.slot import MemSlot
 from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
@@ -69,6 +70,7 @@ class Plan:
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
     qemu: Qemu = NEWEST_QEMU
+    machine: Machine | None = None  # None: no vCPU slows another down
 
     @property
     def policy(self) -> Policy:
@@ -191,6 +193,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         need_resched_ns=round(e.host.need_resched or 0),
         executable=e.vm.kept_small,
         qemu=e.qemu,
+        machine=None if setting.machine is None else setting.machine.model(),
     )
 
 

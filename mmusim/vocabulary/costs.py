@@ -11,6 +11,7 @@ from typing import Final
 
 from mmusim.vocabulary import guest_costs as guest_costs
 from mmusim.vocabulary import host_costs as host_costs
+from mmusim.vocabulary import machine_costs as machine_costs
 from mmusim.vocabulary.cost import COSTS as COSTS
 
 VCPU_COSTS: Final = tuple(name for name, cost in COSTS.items() if cost.by_vcpu)

@@ -11,6 +11,7 @@ from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
 from mmusim.config.host import Cost, load_profile, shipped_profiles
 from mmusim.vocabulary import COSTS
+from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
 
 def hosts(
@@ -24,7 +25,8 @@ def hosts(
         table("Host profiles", rows, as_json)
         return
     profile = load_profile(name)
-    costs = [(key, profile.costs[key]) for key in COSTS]
+    machine = profile.machine
+    costs = [(key, profile.costs[key]) for key in COSTS if machine or key not in MACHINE_COSTS]
     rows = [
         {
             "cost": key,
@@ -38,6 +40,8 @@ def hosts(
         for key, cost in costs
     ]
     table(f"{name}: {profile.describes}", rows, as_json)
+    if machine is not None and not as_json:
+        table("machine", [machine.row()], as_json)
 
 
 def _interval(cost: Cost) -> str:

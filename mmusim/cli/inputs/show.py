@@ -6,7 +6,8 @@ import tomli_w
 import typer
 
 from mmusim.cli.shared.options import ExperimentFile
-from mmusim.config.settings import load_settings, resolved
+from mmusim.config.resolved import resolved
+from mmusim.config.settings import load_settings
 
 
 def show(experiment: ExperimentFile) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations
+from mmusim.costs.machine import Law
 from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine.host.lock_break import Done, give_way, should_yield, walk_slot
 from mmusim.engine.host.windows import Stretch, Windows
@@ -59,6 +60,7 @@ class Host:
         self.spent: dict[str, int] = {}  # of this phase
         self.waits_for = ""
         self.armed = self.reported = self.false = 0  # pages, by log operations up to now
+        self.has_bitmap = False  # user space has touched the pages of its own
         self.windows = Windows(vm, self)
         self.stretches: dict[int, Stretch] = {}  # guest phases
         self.clock_ns = 0  # when the last guest phase began, from which schedules count
@@ -77,6 +79,10 @@ class Host:
         note(self.spent, cost, ns)
         return ns
 
+    def follows(self, law: Law) -> bool:
+        """Tell whether the host is a described machine that follows a law."""
+        return self.vm.plan.machine is not None and self.vm.plan.machine.follows(law)
+
     def pay(self, owed: log_operations.Counts) -> int:
         """Return the time of many operations in a row."""
         return pay(self.vm, owed, self.spent)
@@ -91,7 +97,10 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     slot, all_set = plan.slot, plan.choices.reporting is Reporting.ALL_SET
     mmu.set_log(vm.table, slot, ones=all_set)
     vm.tracked = True
-    yield vm.spend(host.once("c_srcu") + host.pay(log_operations.fill_bitmap(slot.npages)))
+    bitmap = host.pay(log_operations.fill_bitmap(slot.npages))
+    if host.follows("bitmaps"):
+        bitmap += host.pay(log_operations.allocate_bitmaps(slot.npages))
+    yield vm.spend(host.once("c_srcu") + bitmap)
     yield from synchronize_srcu(vm, host)
     if all_set:
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet

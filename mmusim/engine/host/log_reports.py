@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from mmusim.base.units import PAGE
 from mmusim.config.driver import Clear, Phase, Sync
@@ -59,7 +60,11 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         yield from clear_and_rearm(vm, host, gfns)
     else:
         host.bitmap = gfns
-    yield vm.spend(host.pay(log_operations.copy(slot.npages)))
+    copied = host.pay(log_operations.copy(slot.npages))
+    if not host.has_bitmap and host.follows("bitmaps"):
+        copied += host.pay(log_operations.fault_in_bitmap(slot.npages))
+    host.has_bitmap = True
+    yield vm.spend(copied)
     if clears:
         send(vm, gfns)
 
@@ -139,7 +144,7 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
         host.armed += len(gfns)
         changed = mmu.rearm(vm.table, gfns, vm.pml) > 0
     else:
-        changed, counts = rearm_some(vm, gfns, pages)
+        changed, counts = rearm_some(vm, host, gfns, pages)
     if changed:
         vm.revoke(gfns, EVERYTHING)
     yield vm.spend(host.pay(counts))
@@ -163,36 +168,43 @@ def clear_split_by_split(vm: Vm, host: Host, gfns: Ints, first: int, size: int) 
     """
     always = vm.plan.kernel.drops_lock_to_split()
     vm.scheduled_ns = vm.now
-    regions = gfns >> 9
-    large = (vm.table.region[regions] & PRESENT) | (vm.table.giant[gfns >> 18] & PRESENT)
-    splits = np.unique(regions[large != 0]).tolist()
+    splits = dict.fromkeys(np.unique(gfns[is_large(vm, gfns)] >> 9).tolist())
     starts = [max(first, region << 9) for region in splits]
     if not starts or starts[0] > first:
         starts.insert(0, first)
     for start, end in pairwise([*starts, first + size]):
         region = start >> 9
-        tables = (vm.table.region[region] & PRESENT) + (vm.table.giant[region >> 9] & PRESENT) * 2
-        for _ in range(min(2, int(tables))):  # 1 GiB needs one for each of two levels
+        tables = 1 + bool(vm.table.giant[region >> 9] & PRESENT) if region in splits else 0
+        for _ in range(tables):  # a leaf of 1 GiB needs one for each of two levels
             if always or should_yield(vm):
                 yield from give_way(vm, host.spent, owed=False, shared=False)
         some = gfns[slice(*np.searchsorted(gfns, [start, end]))]
-        changed, counts = rearm_some(vm, some, end - start)
+        changed, counts = rearm_some(vm, host, some, end - start)
         if changed:
             vm.revoke(some, EVERYTHING)
         yield vm.spend(host.pay(counts))
     yield from unlock_and_flush(vm, host, len(gfns) > 0)
 
 
-def rearm_some(vm: Vm, gfns: Ints, pages: int) -> tuple[bool, log_operations.Counts]:
+def rearm_some(vm: Vm, host: Host, gfns: Ints, pages: int) -> tuple[bool, log_operations.Counts]:
     """Clear bits of a range of `pages` pages and re-arm; whether sptes changed, and the costs."""
     mmu.clear_dirty(vm.table, gfns)
+    in_cache = not vm.tdp and host.follows("fresh-leaves")
+    to_split = gfns[is_large(vm, gfns)] if in_cache else gfns[:0]
     large, split_1g, split_2m = arm_large_over(vm, gfns)
+    fresh = int(np.count_nonzero(~is_large(vm, to_split)))
     counts = log_operations.rearm(
         vm.plan.kernel, vm.plan.choices, pages, len(gfns),
         unmapped=len(gfns) - walks.present(vm.table.page[gfns]),
-        large=large, split_2m=split_2m, split_1g=split_1g,
+        large=large, split_2m=split_2m, split_1g=split_1g, fresh=fresh,
     )  # fmt: skip
     return mmu.rearm(vm.table, gfns, vm.pml) + large + split_2m > 0, counts
+
+
+def is_large(vm: Vm, gfns: Ints) -> NDArray[np.bool_]:
+    """Tell of each page whether a large leaf maps it."""
+    large = (vm.table.region[gfns >> 9] & PRESENT) | (vm.table.giant[gfns >> 18] & PRESENT)
+    return np.asarray(large != 0)
 
 
 def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 import simpy
 
 from mmusim.costs import log_operations
+from mmusim.costs.machine import remote_lines
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.dirty_ring import masks
@@ -54,6 +55,8 @@ def reap(
 def pay(vm: Vm, owed: log_operations.Counts, spent: dict[str, int]) -> int:
     """Return the time of many operations in a row, each cost its mean times the count, rounded."""
     total = 0
+    if vm.remote:
+        owed = {**owed, "t_line_remote": remote_lines(owed)}
     for cost, times in owed.items():
         ns = round(vm.plan.costs[cost].mean() * times)
         note(spent, cost, ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmusim.plan.make import Plan
+from mmusim.policies import Mmu
 
 
 class FaultShares:
@@ -17,10 +18,14 @@ class FaultShares:
     def __init__(self, plan: Plan, whole: str, locked: str | None) -> None:
         """Divide the cost `whole`; `locked` is the cost under mmu_lock, if there is one."""
 
-        def share(name: str) -> float:
+        def share(*names: str) -> float:
             total = plan.costs[whole].mean()
-            return plan.costs[name].mean() / total if total else 0.0
+            return sum(plan.costs[name].mean() for name in names) / total if total else 0.0
 
         self.after_exit = 1 - share("c_exit")
         self.entry = share("c_entry")
-        self.locked = share(locked) if locked else 0.0
+        self.locked = 0.0
+        if locked:
+            longer = plan.machine is not None and plan.machine.follows("indirect")
+            indirect = longer and plan.choices.mmu in (Mmu.SHADOW, Mmu.NESTED)
+            self.locked = share(locked, "c_lock_indirect") if indirect else share(locked)

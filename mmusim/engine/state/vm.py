@@ -60,6 +60,7 @@ class Vm:
         self.view = self.table.views()
         self.policy = plan.chosen.tables()
         choices = plan.choices
+        self.remote = plan.machine is not None and plan.machine.is_remote(plan.vcpus)
         self.pml = choices.tracking is Tracking.PML
         self.tdp = choices.mmu is Mmu.TDP
         self.shares = self.tdp and choices.lock is Lock.RWLOCK  # faults hold mmu_lock for read

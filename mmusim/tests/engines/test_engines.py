@@ -26,7 +26,8 @@ from mmusim.base.errors import (
 )
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import BYTES, REGION, show_bytes
-from mmusim.config.settings import Setting, load_settings, resolved, settings_of
+from mmusim.config.resolved import resolved
+from mmusim.config.settings import Setting, load_settings, settings_of
 from mmusim.engine import choice, code_cache
 from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
 from mmusim.engine.compiled import places
@@ -105,6 +106,25 @@ def test_engines_agree_on_every_preset_and_policy(policy: str, costs: dict[str, 
     """With constant costs simultaneous events are the rule."""
     kernel = policy if policy in {k.name for k in PRESETS} else kernel_of(policy)
     agree(busy_setting(costs, vm={"kernel": kernel}, policies=only(policy)), policy)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    ["linux-2.6.37", "linux-3.2", "linux-3.4", "linux-6.2", "linux-6.13+pml", "shadow", "nested",
+     "linux-6.13+pml+dirty-ring", "linux-6.13+initially-all-set", "linux-6.13+wp-all-root"],
+)  # fmt: skip
+def test_memory_that_ends_within_a_region_and_a_group_of_eight_pages(policy: str) -> None:
+    """8 MiB and five pages: all of them are written, logged and sent."""
+    kernel = policy.split("+")[0] if policy.startswith("linux") else kernel_of(policy)
+    vm = {"kernel": kernel, "backing": "4KiB", "memory": "8212KiB", "preemption": "full"}
+    busy = busy_setting(None, vm=vm, policies=only(policy))
+    agree(busy, policy)
+    written = setting(
+        [{"do": "write"}, {"do": "enable-logging"}, {"do": "write"}, {"do": "sync-dirty-log"}],
+        vcpus=3, vm=vm, policies=only(policy),
+    )  # fmt: skip
+    trace = agree(written, policy)
+    assert trace.phases[3].dirty == 2053
 
 
 @given(runs(), st.integers(0, 9999))

@@ -277,3 +277,13 @@ def test_what_the_host_has_no_memory_for_is_not_prefetched() -> None:
         trace = run("lazy-drop", phases, memory="2MiB", vm=vm)
         faults[prefaulted] = [trace.phases[i].counters["pf_taken"] for i in (0, 2)]
     assert faults == {True: [64, 64], False: [512, 64]}
+
+
+def test_no_group_is_prefetched_beyond_the_end_of_memory() -> None:
+    """Five pages of a group of eight: what follows the faulting one reaches beyond the end."""
+    vm = {"backing": "4KiB", "kernel": "linux-3.16"}
+    faults = {}
+    for memory in ("32KiB", "20KiB", "52KiB"):
+        trace = run("lazy-drop", [WRITE], memory=memory, vm=vm)
+        faults[memory] = trace.phases[0].counters["pf_taken"]
+    assert faults == {"32KiB": 1, "20KiB": 5, "52KiB": 1 + 5}

@@ -123,7 +123,7 @@ def test_conform_prints_a_table_and_says_when_something_differs(tmp_path: Path) 
 WRONG = {
     "unknown key": ('memory = "4MiB"', 'memry = "4MiB"', "vm.memry = '4MiB': is not a known key; did you mean 'memory'?"),
     "bad unit": ('"4MiB"', '"4 megs"', "vm.memory = '4 megs': must be a number and a unit of"),
-    "no multiple of the backing": ('"4MiB"', '"3MiB"', "must be a whole number of 2 MiB regions, the largest backing; the nearest is \"4MiB\""),
+    "no multiple of the backing": ('"4MiB"', '"3MiB"', "must be a whole number of 2 MiB regions with backing = \"2MiB\"; write \"4MiB\", or backing = \"4KiB\""),
     "unknown policy": ('["lazy-drop"]', '["lazy-drp"]', "policies.compare[1] = 'lazy-drp': is not a policy; did you mean 'lazy-drop'?"),
     "illegal combination": ("[driver]", '[driver]\nmanual_protect = "on"', "does not exist in linux-3.7 with policy 'eager-drop': KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 came in 5.2 (from linux-5.7); set vm.kernel = 'linux-5.7', or take the nearest legal combination"),
     "illegal choices": ('compare = ["lazy-drop"]', 'compare = ["lazy-drop", "eager_page_split"]', "this MMU has no eager page splitting, the module parameter does nothing there; set vm.kernel = 'linux-5.18', or take the nearest legal combination, which has large = 'zap'"),

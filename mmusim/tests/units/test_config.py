@@ -300,7 +300,8 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
         ("host.profile", "skylake", "",
          "is neither a shipped profile nor a .toml file; did you mean 'skylake-2021'?"),
         ("host.profile", "xyzzy", "", "is neither a shipped profile nor a .toml file; "
-         "known: emerald-rapids-pvm, skylake-2021, xiao-2012-r1, xiao-2012-r2, xiao-2012-r3"),
+         "known: emerald-rapids-pvm, server-2012, skylake-2021, xiao-2012-r1, xiao-2012-r2, "
+         "xiao-2012-r3"),
         ("host.variance", "non", "", "is not one of the choices; did you mean 'none'?"),
         ("policies.baseline", "eager", "", "is not a policy; did you mean 'eager-drop'?"),
         ("policies.compare", ["lazy"], "policies.compare[1]",
@@ -496,8 +497,8 @@ def test_a_memory_that_is_no_multiple_of_2_mib_is_answered_with_the_nearest_that
         "x.toml",
         "vm.memory",
         memory,
-        "must be a whole number of 2 MiB regions, the largest backing",
-        f'the nearest is "{nearest}"',
+        'must be a whole number of 2 MiB regions with backing = "2MiB"',
+        f'write "{nearest}", or backing = "4KiB"',
     )
     assert the_setting(changed("vm.memory", nearest))
 

@@ -26,7 +26,8 @@ import mmusim
 from mmusim.base.errors import ConfigError
 from mmusim.base.parsing import parse_toml, read_toml
 from mmusim.config.host import load_profile
-from mmusim.config.settings import load_settings, resolved
+from mmusim.config.resolved import resolved
+from mmusim.config.settings import load_settings
 from mmusim.config.workloads import load_workload
 from mmusim.conformance.kernel_cases import read_cases
 from mmusim.tests.support.places import DATA, ROOT

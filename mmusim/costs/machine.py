@@ -1,0 +1,101 @@
+"""Laws of the machine under KVM: what load, nodes and new memory do to the costs of a host.
+
+Seven laws, each a function of counts. A describes vCPUs that run at one time, and T threads.
+
+* **memory**: a line from memory takes ``t_line`` longer for each other vCPU that runs. A read that
+  misses the caches fetches one line; a write moves two, in, and back later.
+* **threads**: all work of vCPUs takes A / cap(A) times as long. cap(A) is A up to the number of
+  cores C, then C + g (min(A, T) - C), with g what a second thread adds.
+* **remote**: the rmap of a VM with more vCPUs than a node has threads is read from another node.
+* **first-touch**: who faults on a page without host memory passes two servers.
+* **bitmaps**: enabling allocates two bitmaps, and the first get faults user pages in.
+* **indirect**: an indirect MMU does more of a slow fault with ``mmu_lock`` held.
+* **fresh-leaves**: leaves that a clear has just made by a split are in the cache when it re-arms
+  them.
+
+Prices are whole numbers, so that both engines agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from mmusim.base.units import BYTES, PAGE
+
+Law = Literal[
+    "memory", "threads", "remote", "first-touch", "bitmaps", "indirect", "fresh-leaves"
+]  # fmt: skip
+LAWS: Final[tuple[Law, ...]] = get_args(Law)
+COSTS_OF: Final[Mapping[Law, tuple[str, ...]]] = {
+    "memory": ("t_line",),
+    "remote": ("t_line_remote",),
+    "first-touch": ("c_mmap_count", "c_clear_memory"),
+    "bitmaps": ("c_bitmap_alloc", "c_user_page"),
+    "indirect": ("c_lock_indirect",),
+}
+"""Costs that only one law pays."""
+
+BITS: Final = 12
+ONE: Final = 1 << BITS
+"""Prices are whole numbers of 1/4096."""
+LINES_OF: Final = {"c_head": 1 / 8, "c_wclear": 2 / 8, "c_split_2M": 128.0}
+"""Lines of KVM's metadata that an operation on the rmap reads: heads lie 8 in a line; a small leaf
+has a head and an spte; a split makes a table and 512 heads. The costs of the TDP MMU were read off
+large VMs and contain them.
+"""
+LINE: Final = 64
+"""Bytes of a cache line. An access to a page touches one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The processors of a host, and the laws that it follows."""
+
+    nodes: int
+    cores: int  # of all nodes
+    threads: int  # of all cores
+    smt_gain: float
+    private_cache: int  # bytes
+    laws: frozenset[Law]
+
+    def follows(self, law: Law) -> bool:
+        """Tell whether the machine follows a law."""
+        return law in self.laws
+
+    def stretch(self, running: int) -> int:
+        """Return what 1 ns of work takes, in ns / 4096, while so many vCPUs run."""
+        if not self.follows("threads") or running <= self.cores:
+            return ONE
+        second = min(running, self.threads) - self.cores
+        return round(ONE * running / (self.cores + self.smt_gain * second))
+
+    def line_extra(self, running: int, line_ns: float) -> int:
+        """Return how much longer a line from memory takes, in ns / 4096 of work, while so many
+        vCPUs run.
+        """
+        return round(ONE * line_ns * max(0, min(running, self.threads) - 1))
+
+    def misses(self, pages: int) -> bool:
+        """Tell whether a vCPU that touches so many pages finds their lines in no private cache."""
+        return pages * LINE > self.private_cache
+
+    def is_remote(self, vcpus: int) -> bool:
+        """Tell whether KVM's metadata of a VM lie on more than one node."""
+        return self.follows("remote") and vcpus * self.nodes > self.threads
+
+
+def remote_lines(counts: Mapping[str, float]) -> float:
+    """Return how many lines of the rmap such counts of operations read."""
+    return sum(LINES_OF[cost] * times for cost, times in counts.items() if cost in LINES_OF)
+
+
+def bytes_of(level: int) -> int:
+    """Return the size of a mapping of a level, 1 to 3."""
+    return PAGE << 9 * (level - 1)
+
+
+def clear_ns(level: int, mib_ns: float) -> int:
+    """Return how long clearing the host memory of a mapping keeps the memory busy."""
+    return round(bytes_of(level) / BYTES["MiB"] * mib_ns)

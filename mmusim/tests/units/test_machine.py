@@ -1,0 +1,181 @@
+"""Laws of the machine: prices in closed form, and lines of the bills of log operations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmusim.base.errors import ConfigError
+from mmusim.config.cost_ranges import factors
+from mmusim.config.host import load_profile
+from mmusim.config.resolved import resolved
+from mmusim.config.settings import Setting, settings_of
+from mmusim.costs.machine import LAWS, ONE, Machine
+from mmusim.engine import simulate
+from mmusim.plan.make import make_plan
+from mmusim.trace.records import Trace
+from mmusim.vocabulary.machine_costs import MACHINE_COSTS
+
+TWO_NODES = {"cores": 4, "nodes": 2}  # 4 threads each
+LEGACY = "linux-5.17+legacy+eager_page_split-legacy+initially-all-set"
+
+
+def described(
+    machine: dict[str, Any] | None, *, vcpus: int = 8, memory: str = "32MiB", **costs: str
+) -> dict[str, Any]:
+    host: dict[str, Any] = {"profile": "skylake-2021", "variance": "none", "costs": costs}
+    return {
+        "schema": 1, "id": "machine", "question": "What does load do?",
+        "vm": {"vcpus": vcpus, "memory": memory, "prefaulted": False, "kernel": "linux-5.17"},
+        "host": host | ({} if machine is None else {"machine": machine}),
+        "policies": {"baseline": LEGACY, "compare": ["none"]},
+        "driver": {"kind": "dirty-log-perf-test", "iterations": 2,
+                   "manual_protect": "initially-all-set"},
+    }  # fmt: skip
+
+
+def the_setting(data: dict[str, Any]) -> Setting:
+    (made,) = settings_of(data, "test", Path())
+    return made
+
+
+def traced(machine: dict[str, Any] | None, policy: str = LEGACY, **options: Any) -> Trace:
+    return simulate(make_plan(the_setting(described(machine, **options)), policy, 1))
+
+
+def spent(trace: Trace, phase: str) -> dict[str, int]:
+    (found,) = [p for p in trace.phases if p.name == phase]
+    return dict(found.spent)
+
+
+def model(**facts: Any) -> Machine:
+    usual: dict[str, Any] = {
+        "nodes": 2, "cores": 56, "threads": 112, "smt_gain": 0.1, "private_cache": 1 << 20,
+        "laws": frozenset(LAWS),
+    }  # fmt: skip
+    return Machine(**usual | facts)
+
+
+def test_work_is_stretched_by_the_share_of_a_core_that_each_vcpu_has() -> None:
+    assert [model().stretch(n) for n in (0, 1, 56)] == [ONE] * 3
+    assert model().stretch(112) == round(ONE * 112 / (56 + 0.1 * 56))
+    assert model().stretch(224) == round(ONE * 224 / (56 + 0.1 * 56)), "above threads: in turns"
+    assert model(smt_gain=0.0).stretch(112) == 2 * ONE
+    assert model(laws=frozenset({"memory"})).stretch(112) == ONE
+
+
+def test_a_line_takes_longer_by_each_other_vcpu_that_has_a_thread() -> None:
+    assert model().line_extra(1, 0.65) == model().line_extra(0, 0.65) == 0
+    assert model().line_extra(64, 0.5) == ONE * 63 // 2
+    assert model().line_extra(500, 0.5) == model().line_extra(112, 0.5)
+
+
+def test_a_vm_of_one_node_is_not_remote() -> None:
+    assert not model().is_remote(56)
+    assert model().is_remote(57)
+    assert not model(nodes=1).is_remote(112)
+
+
+def test_the_rmap_of_a_large_vm_is_billed_by_the_line() -> None:
+    small, large = ({"cores": 4, "nodes": n} for n in (1, 2))
+    near, far = (spent(traced(m), "iteration 2 clear dirty log") for m in (small, large))
+    pages = (32 << 20) // 4096
+    assert far.pop("t_line_remote") == round(26 * pages * 2 / 8)
+    assert far == near
+    first = spent(traced(large), "iteration 1 clear dirty log")
+    assert first["t_line_remote"] == 26 * 128 * 16, "16 splits, whose leaves are in the cache"
+
+
+def test_leaves_that_a_clear_has_just_made_are_in_the_cache() -> None:
+    pages = (32 << 20) // 4096
+    without = spent(traced(TWO_NODES | {"laws": ["remote"]}), "iteration 1 clear dirty log")
+    fresh = spent(traced(TWO_NODES | {"laws": ["fresh-leaves"]}), "iteration 1 clear dirty log")
+    again = spent(traced(TWO_NODES | {"laws": ["fresh-leaves"]}), "iteration 2 clear dirty log")
+    assert (without["c_wclear"], fresh["c_dclear"]) == (30 * pages, 15 * pages)
+    assert "c_wclear" not in fresh
+    assert again["c_wclear"] == 30 * pages
+
+
+def test_bitmaps_are_allocated_once_and_faulted_in_once() -> None:
+    trace = traced(TWO_NODES | {"laws": ["bitmaps"]})
+    assert spent(trace, "enabling dirty logging")["c_bitmap_alloc"] == round(7e5 / 1024)
+    assert spent(trace, "iteration 1 get dirty log")["c_user_page"] == 700
+    assert "c_user_page" not in spent(trace, "iteration 2 get dirty log")
+
+
+def test_indirect_mmus_hold_the_lock_longer_and_take_as_long() -> None:
+    shadow = "linux-5.17+shadow+lazy-drop"
+    short, long = (
+        traced({"cores": 64, "laws": [law]}, shadow, vcpus=1, memory="4MiB")
+        for law in ("remote", "indirect")
+    )
+    held = [trace.lock.exclusive.holds.total_ns for trace in (short, long)]
+    faults = short.counters["pf_taken"]
+    assert short.counters == long.counters
+    assert held[1] - held[0] == pytest.approx(210 * faults, rel=0.02)
+    assert short.end_ns == pytest.approx(long.end_ns, rel=1e-3)
+
+
+def test_a_machine_without_laws_is_no_machine() -> None:
+    off_machine: dict[str, Any] = TWO_NODES | {"laws": []}
+    for policy in (LEGACY, "linux-6.1"):
+        plain, off = (traced(m, policy) for m in (None, off_machine))
+        assert plain.fingerprint == off.fingerprint
+        assert [p.spent for p in plain.phases] == [p.spent for p in off.phases]
+    assert traced(TWO_NODES, LEGACY).fingerprint != traced(None, LEGACY).fingerprint
+
+
+def test_costs_of_laws_are_uncertain_only_where_they_are_paid() -> None:
+    paid = {name for name in factors(the_setting(described(TWO_NODES))) if name in MACHINE_COSTS}
+    assert paid == set(MACHINE_COSTS)
+    alone = TWO_NODES | {"laws": ["memory"]}
+    some = {name for name in factors(the_setting(described(alone))) if name in MACHINE_COSTS}
+    assert some == {"t_line"}
+    assert not set(factors(the_setting(described(None)))) & set(MACHINE_COSTS)
+
+
+def test_a_resolved_setting_says_its_machine_and_no_costs_that_nobody_pays() -> None:
+    for machine in (None, TWO_NODES):
+        setting = the_setting(described(machine))
+        again = the_setting(resolved(setting))
+        assert (again.machine, again.costs) == (setting.machine, setting.costs)
+        assert again.key() == setting.key()
+
+
+def test_a_profile_may_describe_its_machine(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'name = "mine"\ndescribes = "a host"\nsource = "me"\n[costs]\n'
+        '[machine]\ncores = 2\nnote = "lscpu"\nprovenance = "measured"\n'
+    )
+    profile = load_profile(str(path))
+    assert profile.machine is not None
+    assert profile.machine.threads == 4
+    assert "t_line" in profile.defaulted
+    assert "t_line" not in load_profile("skylake-2021").defaulted
+    data = described(None)
+    data["host"]["profile"] = str(path)
+    assert the_setting(data).machine == profile.machine
+
+
+@pytest.mark.parametrize(
+    ("machine", "options", "key", "rule"),
+    [
+        ({"cores": 0}, {}, "host.machine.cores", "greater than or equal to 1"),
+        ({}, {}, "host.machine.cores", "required"),
+        ({"cores": 1, "laws": ["memory", "memory"]}, {}, "host.machine", "twice"),
+        ({"cores": 1, "laws": ["gravity"]}, {}, "host.machine.laws[1]", "not one of the choices"),
+        ({"cores": 1, "threads_per_core": 1}, {"vcpus": 65, "memory": "130MiB"}, "vm.vcpus",
+         "more than 64 times slower"),
+    ],
+)  # fmt: skip
+def test_a_wrong_machine_is_told_with_key_and_rule(
+    machine: dict[str, Any] | None, options: dict[str, Any], key: str, rule: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        the_setting(described(machine, **options))
+    text = str(caught.value)
+    assert key in text
+    assert rule in text
