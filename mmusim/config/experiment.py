@@ -186,9 +186,9 @@ class Experiment(Strict):
         """Yield complaints about a policy that is illegal in this experiment."""
         for name in self.policies.all:
             try:
-                chosen = self.chosen(name)
-                chosen.tables()
-                yield from self._reporting(name, chosen)
+                (chosen := self.chosen(name)).tables()
+                kernels = self.vm.misfits(chosen.kernel, name)
+                yield from itertools.chain(kernels, self._reporting(name, chosen))
             except MisfitError as misfit:
                 yield misfit
             except ConfigError as error:
@@ -197,8 +197,7 @@ class Experiment(Strict):
 
     def _reporting(self, name: str, chosen: Chosen) -> Iterator[MisfitError]:
         """Yield complaints about phases that do not go with a policy's way of reporting."""
-        policy, kernel, choices = chosen
-        yield from self.vm.misfits(kernel, name)
+        policy, _, choices = chosen
         if not policy.tracks:
             for number, phase in enumerate(self.script(policy).phases, 1):
                 if isinstance(phase, Migrate):
