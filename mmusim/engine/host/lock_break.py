@@ -4,13 +4,17 @@
 kernel without full preemption does not notice waiting vCPUs: its walk ends first, unless the tick
 wants the processor for another task. The kernel asks at each rmap head, spte or split; the model at
 each 2 MiB, or at each GiB where the backing is that large. Gets and clears never ask.
+
+A walk that asks nobody is one step, unless TLBs let translations go: what a vCPU walks for again
+meets the entry as it is by then, so such a walk goes on in pieces, and takes the same time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final
 
+import numpy as np
 import simpy
 
 from mmusim.base.units import PAGES_PER_REGION
@@ -19,79 +23,117 @@ from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu.slot import MemSlot
-from mmusim.mmu.spte import LEVEL_1G
+from mmusim.mmu.spte import LEVEL_1G, TABLE
+from mmusim.mmu.walk import Walk
 from mmusim.trace.records import HOST
 from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH_REQUESTS
 
-
-class Done(NamedTuple):
-    """What a part of a walk did."""
-
-    changed: bool  # TLBs may hold more than the tables allow
-    counts: log_operations.Counts
-    flushes: int = 0  # that it needs on the way, with mmu_lock held
-    replaced: Sequence[tuple[int, int]] = ()  # entries (level, index), each frozen for its flush
+MOST_PIECES: Final = 512
+"""Of a walk that does not give way; a piece is at least 2 MiB."""
+Price = Callable[[int, Walk], tuple[log_operations.Counts, int]]
+"""What a walk over so many pages costs, and the flushes that it needs with mmu_lock held."""
 
 
 def walk_slot(
     vm: Vm,
     spent: dict[str, int],
-    work: Callable[[MemSlot], Done],
+    work: Callable[[MemSlot], Walk],
+    price: Price,
     *,
     shared: bool,
-    entry_by_entry: bool = False,
+    freezes: bool = False,
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot with mmu_lock held, part by part; tell whether a flush is still owed.
 
-    `spent` takes what is spent. Each part is done at once when it is reached; the parts are the
-    ranges of large entries if the walk may yield, or if what it does must be seen `entry_by_entry`.
+    `spent` takes what is spent. Each part is done at once when it is reached. With `freezes` every
+    entry that points to a table no longer is frozen for its flush.
     """
     owed = False
     vm.scheduled_ns = vm.now
-    parts = parts_of(vm, entry_by_entry)
+    if not vm.breaks_locks and not freezes:
+        return (yield from walk_on(vm, spent, work, price))
+    parts = parts_of(vm, PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1))
     for number, part in enumerate(parts, 1):
+        linked = linked_tables(vm, part) if freezes else set()
         done = work(part)
         owed = owed or done.changed
-        yield from spend_and_flush(vm, spent, done)
+        counts, flushes = price(part.npages, done)
+        gone = sorted(linked - linked_tables(vm, part), reverse=True) if freezes else []
+        yield from spend_and_flush(vm, spent, pay(vm, counts, spent), flushes, gone[:flushes])
         if number < len(parts) and should_yield(vm):
             yield from give_way(vm, spent, owed, shared)
             owed = False
     return owed
 
 
-def parts_of(vm: Vm, entry_by_entry: bool) -> list[MemSlot]:
-    """Return the parts between which the walk may yield; all of the slot if it never does."""
+def walk_on(
+    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price
+) -> Generator[simpy.Event, Any, bool]:
+    """Walk over the slot without giving way, in one piece or in several at the same price."""
+    whole, pages, flushed = Walk(), 0, 0
+    paid: dict[str, int] = {}
+    size = vm.plan.slot.npages
+    if vm.plan.tlb is not None and vm.upper is None:
+        size = max(PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1),
+                   -(-size // (MOST_PIECES * PAGES_PER_REGION)) * PAGES_PER_REGION)  # fmt: skip
+    for piece in parts_of(vm, size):
+        whole, pages = Walk(*map(sum, zip(whole, work(piece), strict=True))), pages + piece.npages
+        counts, flushes = price(pages, whole)
+        due: dict[str, int] = {}
+        pay(vm, counts, due)
+        ns = sum(due.values()) - sum(paid.values())
+        for cost in due | paid:
+            note(spent, cost, due.get(cost, 0) - paid.get(cost, 0))
+        paid = due
+        yield from spend_and_flush(vm, spent, ns, flushes - flushed)
+        flushed = flushes
+    return whole.changed
+
+
+def parts_of(vm: Vm, size: int) -> list[MemSlot]:
+    """Return the slot in parts of `size` pages."""
     slot = vm.plan.slot
-    if not vm.breaks_locks and not entry_by_entry:
-        return [slot]
-    size = PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1)
     ends = range(slot.base_gfn, slot.base_gfn + slot.npages, size)
     return [MemSlot(gfn, min(size, slot.base_gfn + slot.npages - gfn)) for gfn in ends]
 
 
-def spend_and_flush(vm: Vm, spent: dict[str, int], done: Done) -> Steps:
+def linked_tables(vm: Vm, part: MemSlot) -> set[tuple[int, int]]:
+    """Return level and index of the entries of a part that point to tables."""
+    found: set[tuple[int, int]] = set()
+    levels = (2, vm.table.region, part.regions), (LEVEL_1G, vm.table.giant, part.giants)
+    for level, entries, where in levels:
+        found |= {(level, where.start + int(i)) for i in np.flatnonzero(entries[where] & TABLE)}
+    return found
+
+
+def spend_and_flush(
+    vm: Vm,
+    spent: dict[str, int],
+    ns: int,
+    flushes: int,
+    replaced: Sequence[tuple[int, int]] = (),
+) -> Steps:
     """Let the time of a part pass, evenly between the flushes that it needs.
 
     Where nobody is in the guest a flush is only asked for, and all are paid together. An entry that
     is replaced is frozen until its flush is over; what was below it is processed before the flush,
     and after it since 6.10 (tdp_mmu_zap_spte_atomic).
     """
-    ns = pay(vm, done.counts, spent)
     if not any(v.in_guest for v in vm.vcpus):
-        vm.table.stat[REMOTE_TLB_FLUSH_REQUESTS] += done.flushes
-        ns += pay(vm, log_operations.paid({"c_flush_init": done.flushes}), spent)
+        vm.table.stat[REMOTE_TLB_FLUSH_REQUESTS] += flushes
+        ns += pay(vm, log_operations.paid({"c_flush_init": flushes}), spent)
     else:
         started, left = vm.now, ns
         first = vm.plan.kernel.flushes_before_processing()
-        for entry in done.replaced:
+        for entry in replaced:
             vm.freeze(*entry, on=True)
-        for number in range(done.flushes):
-            step = left // (done.flushes - number)
+        for number in range(flushes):
+            step = left // (flushes - number)
             left -= step
             if not first:
                 yield vm.spend(step)
             yield from flush_remote(vm, vm.vcpus[0], recorder=False)
-            for entry in done.replaced[number : number + 1]:
+            for entry in replaced[number : number + 1]:
                 vm.freeze(*entry, on=False)
             if first:
                 yield vm.spend(step)

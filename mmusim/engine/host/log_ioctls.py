@@ -17,7 +17,7 @@ from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations
 from mmusim.costs.machine import Law
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.host.lock_break import Done, give_way, should_yield, walk_slot
+from mmusim.engine.host.lock_break import give_way, should_yield, walk_slot
 from mmusim.engine.host.windows import Stretch, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
@@ -29,7 +29,7 @@ from mmusim.mmu import upper_levels
 from mmusim.mmu import walk as walks
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import MemSlot
-from mmusim.mmu.spte import LEVEL_1G, STALE, TABLE, Edit
+from mmusim.mmu.spte import STALE, Edit
 from mmusim.mmu.walk import Walk
 from mmusim.policies import Disable, Reporting
 from mmusim.trace.records import HOST
@@ -108,13 +108,14 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
     host.armed += walks.mapped_pages(vm.table, slot)
 
-    def protect(part: MemSlot) -> Done:
-        walk = arm(vm, part, enabling=True)
-        counts = log_operations.enable(plan.policy, plan.kernel, plan.choices, part.npages, walk)
-        return Done(walk.changed, counts)
+    def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
+        return log_operations.enable(plan.policy, plan.kernel, plan.choices, pages, walk), 0
+
+    def protect(part: MemSlot) -> Walk:
+        return arm(vm, part, enabling=True)
 
     yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.spent, protect, shared=vm.tdp)
+    owed = yield from walk_slot(vm, host.spent, protect, price, shared=vm.tdp)
     yield from unlock_and_flush(vm, host, owed or plan.kernel.flushes_at_enable())
     send_slot(vm)  # the first pass sends everything
 
@@ -128,8 +129,10 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
         walk = walks.zap_all(vm.table, vm.plan.backing)
     else:
         walk = walks.protect_slot(vm.table, slot, Edit(vm.policy.protect_large), vm.pml, vm.tdp)
-    if walk.changed:
+    if walk.changed and enabling and policy.zaps_all_at_enable:
         vm.revoke(EVERYTHING, EVERYTHING)
+    elif walk.changed:
+        vm.revoke(slot.pages, slot.regions)
     return walk
 
 
@@ -148,37 +151,24 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
     if way is Disable.KEEP_SMALL:
         return
 
-    each_flushes = plan.kernel.flushes_while_disabling(plan.choices.mmu) == "table"
-    runs = any(v.process is not None for v in vm.vcpus)
+    def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
+        del pages
+        return log_operations.disable(plan.kernel, plan.choices, walk)
 
-    def collapse(part: MemSlot) -> Done:
-        linked = linked_tables(vm, part) if each_flushes and runs else set()
+    def collapse(part: MemSlot) -> Walk:
         walk = COLLAPSE[way](vm.table, part, plan.backing)
         if vm.guest is not None and plan.backing > 1:
             allowed = walks.may_be_large(vm.table, part, plan.backing)
             vm.guest.zap(vm.table, part.regions, allowed)
         if walk.changed:
             vm.revoke(part.pages, part.regions)
-        counts, flushes = log_operations.disable(plan.kernel, plan.choices, walk)
-        replaced = sorted(linked - linked_tables(vm, part), reverse=True)[:flushes]
-        return Done(walk.changed, counts, flushes, replaced)
+        return walk
 
+    each_flushes = plan.kernel.flushes_while_disabling(plan.choices.mmu) == "table"
+    freezes = each_flushes and any(v.process is not None for v in vm.vcpus)
     yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(
-        vm, host.spent, collapse, shared=vm.tdp, entry_by_entry=each_flushes and runs
-    )
+    owed = yield from walk_slot(vm, host.spent, collapse, price, shared=vm.tdp, freezes=freezes)
     yield from unlock_and_flush(vm, host, owed)
-
-
-def linked_tables(vm: Vm, part: MemSlot) -> set[tuple[int, int]]:
-    """Return level and index of the entries of a part that point to tables."""
-    found: set[tuple[int, int]] = set()
-    for level, entries, where in (
-        (2, vm.table.region, part.regions), (LEVEL_1G, vm.table.giant, part.giants)
-    ):  # fmt: skip
-        first = where.start or 0
-        found |= {(level, first + int(i)) for i in np.flatnonzero(entries[where] & TABLE)}
-    return found
 
 
 def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
