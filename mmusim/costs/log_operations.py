@@ -85,7 +85,7 @@ def protect_range(c: Choices, pages: int, walk: Walk) -> Counts:
     visits = {"c_head": rmap_heads(pages)}
     if c.mmu is Mmu.TDP:
         visits = {"c_tdp_visit": walk.leaves + walk.tables}
-    return paid(visits | {rearm_cost(c): walk.protected_4k + walk.protected_large})
+    return paid(visits | {arm_cost(c): walk.protected_4k + walk.protected_large})
 
 
 def fill_bitmap(pages: int) -> Counts:

@@ -114,7 +114,7 @@ def test_who_gives_mmu_lock_to_waiters(
 ) -> None:
     """L4 to L6: a walk of the legacy MMU while vCPUs fault."""
     booted = {} if preemption is None else {"preemption": preemption}
-    phases = [
+    phases: list[dict[str, Any]] = [
         {"do": "write", "pages": "60%"},
         {"do": "write", "order": "random", "background": True},
         {"do": "sleep", "time": "20us"}, ENABLE, {"do": "wait"},
@@ -172,7 +172,8 @@ def test_of_many_that_split_a_gib_each_loser_pays_once() -> None:
 def test_faults_on_a_frozen_entry_retry_until_its_flush_is_over(kernel: str, lost: bool) -> None:
     """L9: 5.19 to 6.12 flush for each table, with the entry frozen."""
     reads = {"do": "read", "background": True, "order": "random", "think": "100ns"}
-    phases = [WRITE, ENABLE, WRITE, reads, {"do": "sleep", "time": "5us"}, DISABLE, {"do": "wait"}]
+    pause = {"do": "sleep", "time": "5us"}
+    phases: list[dict[str, Any]] = [WRITE, ENABLE, WRITE, reads, pause, DISABLE, {"do": "wait"}]
     slow = CONSTANT | {"c_flush_init": "20us"}
     trace = run(kernel, phases, memory="16MiB", costs=slow, more_vm={"vcpus": 4})
     counters = {
