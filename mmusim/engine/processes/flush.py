@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import simpy
 
+from mmusim.engine.state.rearmed import flush_ends
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.slot import flushed
 from mmusim.vocabulary.causes import FLUSH_WAIT
@@ -28,6 +29,7 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
             acks.append(kick(vm, v))
     if acks:
         vm.view.stat[REMOTE_TLB_FLUSH] += 1
+    flush_ends(vm, vm.taken_back)
     for pages, regions in vm.taken_back:
         flushed(vm.table, pages, regions)
     vm.taken_back.clear()
