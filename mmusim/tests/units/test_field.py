@@ -248,9 +248,10 @@ def test_reported_stands_beside_simulated(tmp_path: Path) -> None:
     run = mmusim_in("run", "ch.toml", "--seeds", "5", "--json")
     printed = json.loads(run.stdout)
     rows = {row["what"]: row for row in printed["reported"]}
-    for row in printed["dirtied"]:  # a guest that hardly stalls dirties what was asked of it
+    assert len(printed["dirtied"]) == 2
+    for row in printed["dirtied"]:  # less is found: stalls, and pages sent before they were armed
         asked, found = (float(row[key].split()[0].replace(",", "")) for key in ("asked", "found"))
-        assert found == pytest.approx(asked, rel=0.25)
+        assert 0.3 * asked < found < 1.05 * asked
     assert float(rows["round 0: time"]["ratio"]) == pytest.approx(1, abs=0.15)
     assert float(rows["round 1: to send"]["ratio"]) == pytest.approx(1, abs=0.2)
     assert run.returncode == 0
