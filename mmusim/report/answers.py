@@ -11,6 +11,7 @@ from mmusim.base.units import show_ns, show_number
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.exposure import refusal
 from mmusim.experiment.run import Outcome
+from mmusim.report.across_settings import CENSORED, contrasts_of, sentence
 from mmusim.stats import Interval
 from mmusim.vocabulary import METRICS
 
@@ -43,6 +44,10 @@ def answers(outcome: Outcome) -> list[str]:
         more = [f"Nor in {len(refused) - len(few)} more comparisons"] if few != refused else []
         return [*few, *more, *(_sentence(name, c) for name, c in found[:MOST_SENTENCES])]
     if not found:
+        across = contrasts_of(outcome)
+        if across:
+            marks = [CENSORED] if any(one.censored for one in across) else []
+            return [*(sentence(one) for one in across[:MOST_SENTENCES]), *marks]
         return [f"No setting has runs that all have {metric}"] if outcome.settings else []
     caveats = [c.caveat for _, c in found if c.caveat]
     marks = [f"Beware: {caveats[0]}"] if caveats else []
