@@ -7,9 +7,10 @@ from math import isinf
 from typing import Any, Final
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.units import show_number
+from mmusim.base.units import show_ns, show_number
 from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
 from mmusim.experiment.run import Outcome
+from mmusim.vocabulary import METRICS
 
 CENSORED: Final = "Runs that do not have the metric count as worse than all that do"
 
@@ -86,7 +87,11 @@ def _row(one: SettingContrast) -> dict[str, Any]:
     }
 
 
-def _amount(metric: str, value: float) -> str:
-    from mmusim.report.answers import amount
+def amount(metric: str, value: float) -> str:
+    """Write a value of a metric for people, with its unit."""
+    unit = METRICS[metric].unit
+    return show_ns(value) if unit == "ns" else f"{show_number(value)} {unit}".strip()
 
+
+def _amount(metric: str, value: float) -> str:
     return "none" if isinf(value) else amount(metric, value)
