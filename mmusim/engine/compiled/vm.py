@@ -32,7 +32,7 @@ from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
-from mmusim.mmu.spte import Edit
+from mmusim.mmu.spte import LEVEL_1G, Edit
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu
 from mmusim.trace.records import FIRST_ACTOR
@@ -118,6 +118,11 @@ class CompiledVm(Vm):
     def postcopy(self, postcopy: Any) -> None:
         self._postcopy = postcopy
         self.memory.set("postcopy", postcopy is not None)
+
+    def freeze(self, level: int, index: int, *, on: bool) -> None:
+        """The host thread replaces an entry, or has done so."""
+        self.memory["frozen_giant" if level == LEVEL_1G else "frozen_region"][index] = on
+        self.memory.set("frozen_n", self.memory.get("frozen_n") + (1 if on else -1))
 
     # --- memory -------------------------------------------------------------------------------
 

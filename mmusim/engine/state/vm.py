@@ -216,6 +216,13 @@ class Vm:
         for v in self.vcpus:
             v.look_again()
 
+    def freeze(self, level: int, index: int, *, on: bool) -> None:
+        """The host thread replaces an entry (REMOVED_SPTE, FROZEN_SPTE), or has done so."""
+        if on:
+            self.frozen.add((level, index))
+        else:
+            self.frozen.discard((level, index))
+
     def mark_dirty(self, v: Vcpu, gfn: int) -> None:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
         if v.ring is not None:
