@@ -34,6 +34,7 @@ class Program(NamedTuple):
     accesses: Accesses
     first: int  # index of its first access among all accesses of the vCPU
     think: Stream | None  # guest work before each access, by that index
+    pages: int = 0  # that it can touch, at most
 
 
 class Interference(NamedTuple):
@@ -115,6 +116,7 @@ class Plan:
             accesses,
             first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
+            min(pages, len(accesses.gfn)),
         )
 
     def _part(self, phase: int, cpu: int) -> tuple[int, int]:

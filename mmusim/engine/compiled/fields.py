@@ -20,6 +20,9 @@ SCALARS: Final = (
     "passed_ns", "queue_first", "queue_n", "changed_ns", "queue_exclusive_ns", "queue_shared_ns",
     "waiting_exclusive", "waiting_shared", "breaks",
     "print_n", "stalls_full",
+    # The described machine: whether there is one, the epoch and its prices, and first touches.
+    "loads", "running", "running_sum", "summed_ns", "epoch_ends", "stretch", "line",
+    "touches", "mmap_ns", "mmap_free_ns", "clear_ns", "clear_free_ns",
 )  # fmt: skip
 """Whole numbers of the run."""
 
@@ -38,6 +41,8 @@ VCPU: Final = (
     # Its program: addresses of arrays, or 0, and its first access among all of the vCPU.
     "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats", "private",
     "set_at", "set_n",
+    # Whether it runs on a described machine, and touches more than a cache holds.
+    "runs", "misses",
     # The planned run.
     "k", "count", "total_ns", "run_start", "marked", "began", "think_left",
     # The fault that is being handled.
@@ -105,6 +110,9 @@ ARRAYS: Final = {
     "stolen_times": ("int64", 2),  # (vCPUs, sources): how often
     "working": ("int64", 2),  # (vCPUs, entries): pages in use around `set_at`
     "last_seen": ("int32", 1),
+    # The described machine.
+    "stretches": ("int64", 1),  # (vCPUs + 1,) of 1 ns, in ns / 4096, by running vCPUs
+    "lines": ("int64", 1),  # of a line from memory
 }  # fmt: skip
 """Arrays: Numba type of the elements, dimensions."""
 

@@ -21,6 +21,7 @@ from mmusim.engine.compiled.events import (
 from mmusim.engine.compiled.interference import begin_interference, interfere
 from mmusim.engine.compiled.jit import entry, jit
 from mmusim.engine.compiled.lock import acquire, count_readers, release
+from mmusim.engine.compiled.machine_load import left, runs
 from mmusim.engine.compiled.memory import as_state
 from mmusim.engine.compiled.recording import book, cut_stalls
 from mmusim.engine.compiled.runs import settle
@@ -29,8 +30,8 @@ from mmusim.engine.state.vm import LAST_NS
 
 (
     ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE, BOOK,
-    CUT_STALLS,
-) = range(10)  # fmt: skip
+    CUT_STALLS, RUNS, LEFT,
+) = range(12)  # fmt: skip
 """What :func:`call` can do."""
 NUMBERS: Final = 64
 """Numbers of the trajectory that there must be room for before an event."""
@@ -113,5 +114,10 @@ def call(address: int, do: int, a: int, b: int, c: int) -> int:
     if do == CUT_STALLS:
         cut_stalls(s, a)
         return 0
+    if do == RUNS:
+        runs(s, a, b)
+        return 0
+    if do == LEFT:
+        return left(s)
     begin_interference(s, a, b)
     return 0

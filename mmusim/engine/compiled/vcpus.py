@@ -168,6 +168,7 @@ class CompiledVcpu(Vcpu):
         for name, value in (("k", 0), ("began", -1), ("stuck_at", -1), ("faults", 0)):
             self._set(name, value)
         self._set("set_at", -1)
+        self._set("misses", self.prices is not None and self.prices.misses(program.pages))
         self._set("think_left", self._first_think(program))
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)
@@ -234,7 +235,8 @@ class CompiledVcpu(Vcpu):
     def _first_think(self, program: Program) -> int:
         ns = 0 if program.think is None else int(program.think.slice(program.first, 1)[0])
         extra = program.accesses.think
-        return ns if extra is None else ns + int(extra[0])
+        ns += 0 if extra is None else int(extra[0])
+        return ns if self.prices is None else int(self.prices.work(ns))
 
     def _set(self, name: str, value: int) -> None:
         self.row[_FIELD[name]] = value

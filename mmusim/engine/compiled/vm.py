@@ -11,11 +11,13 @@ import simpy
 from mmusim.base.histogram import BINS
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
+from mmusim.costs.machine import Machine
 from mmusim.costs.random_streams import ByOccurrence, Pairing
 from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.interference import FIRST
-from mmusim.engine.compiled.loop import SETTLE, call
+from mmusim.engine.compiled.loop import RUNS, SETTLE, call
+from mmusim.engine.compiled.machine_load import describe
 from mmusim.engine.compiled.memory import Memory, scalar
 from mmusim.engine.compiled.python_calls import PythonCalls
 from mmusim.engine.compiled.shapes import Shapes
@@ -26,6 +28,7 @@ from mmusim.engine.compiled.shared import (
     TakenBack,
     histogram,
 )
+from mmusim.engine.compiled.shared_load import CompiledLoad
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.virtual_cpu import REPLAN
@@ -80,6 +83,14 @@ class CompiledVm(Vm):
         self.memory.set("count_ns", round(count_ns))
         self.memory.set("shareable", plan.choices.lock is Lock.RWLOCK)
         return CompiledLock(self.compiled_env, self.memory)
+
+    def make_load(self, plan: Plan, machine: Machine) -> CompiledLoad:
+        """Return the load of a machine, which compiled code counts."""
+        return CompiledLoad(machine, plan, self.env, self.memory)
+
+    def runs(self, v: Vcpu, runs: bool = True) -> None:
+        """A vCPU runs from now on, or waits."""
+        call(self.memory.address, RUNS, v.number, int(runs), 0)
 
     @property
     def tracked(self) -> bool:
@@ -199,6 +210,8 @@ class CompiledVm(Vm):
         }  # fmt: skip
         for name, value in facts.items():
             memory.set(name, int(value))
+        if plan.machine is not None:
+            describe(memory, plan, plan.machine, self.first_touch)
 
     def _hand_out_chance(self, plan: Plan) -> None:
         """Tabulate the distributions, and note the keys of every stream of a vCPU."""
@@ -216,7 +229,7 @@ class CompiledVm(Vm):
                 if isinstance(stream, ByOccurrence):
                     plan.draws.share(name, counted := Counted(stream, memory["paid"], number))
                     if name in Vcpu.__slots__:
-                        setattr(v, name, counted)
+                        setattr(v, name, self.at_price(name, counted))
 
     # --- books --------------------------------------------------------------------------------
 

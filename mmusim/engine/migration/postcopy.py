@@ -127,6 +127,7 @@ class Postcopy:
         began = self._vm.now
         v.waits_for = f"gfn {gfn} from the source of the migration"
         ns = v.c_postcopy_fault.at(index)
+        self._vm.rests(v)
         yield self._vm.spend(ns // 2)
         if self._absent(page):
             if page not in self._waiting:
@@ -139,4 +140,5 @@ class Postcopy:
                 yield self._vm.spend(self._ahead_ns)
         yield self._vm.spend(ns - ns // 2)
         v.waits_for = ""
+        self._vm.runs(v)
         self._vm.book(v, POSTCOPY_WAIT, began, self._vm.now)

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.engine.state.machine_load import NEVER_NS
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.run_bookings import First, book_few, book_many
 from mmusim.engine.state.run_slices import run_slices
@@ -39,9 +40,9 @@ class GuestRun:
     """A vCPU going through its program."""
 
     __slots__ = (
-        "_ahead", "_arrays", "_began", "_ends", "_hits", "_idles", "_lead", "_marked", "_starts",
-        "_think_left", "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program",
-        "start_ns", "total_ns", "write",
+        "_ahead", "_arrays", "_began", "_ends", "_hits", "_idles", "_lead", "_left", "_load",
+        "_marked", "_starts", "_think_left", "_v", "_vm", "_walks", "count", "gfn", "k", "length",
+        "logs", "program", "start_ns", "total_ns", "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
@@ -49,14 +50,14 @@ class GuestRun:
         self._vm, self._v, self.program = vm, v, program
         self._arrays = program.accesses
         v.working_set, v.first = WorkingSet(self._arrays.gfn), program.first
+        self._load, self._left = vm.load, NEVER_NS  # how long the prices of now hold
+        v.misses = vm.load is not None and vm.load.misses(program.pages)
         self.gfn: Any = np.ascontiguousarray(self._arrays.gfn).data
         self.write: Any = np.ascontiguousarray(self._arrays.write).data
         self.length = len(self._arrays.gfn)
         self.k = 0  # next access
         self._began = -1  # when access k was first tried, if it has been
-        self._lead = ThinkAndIdle.of(
-            program, began_ns
-        )  # None: every access follows the one before at once
+        self._lead = ThinkAndIdle.of(program, began_ns, vm.load)  # None: accesses in a row
         self._think_left = self._think_before(0)
         self._ahead = FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
@@ -87,8 +88,11 @@ class GuestRun:
         """Look ahead from access k; False if it exits and nothing is to be spent before that."""
         k = self.k
         self.logs = False
-        if not hit_level(self._vm.view, self.gfn[k], self.write[k], bool(self._vm.taken_back)):
-            idle = 0 if self._lead is None else self._lead.idle(k, self._vm.now)
+        idle = 0 if self._lead is None else self._lead.idle(k, self._vm.now)
+        hits = hit_level(self._vm.view, self.gfn[k], self.write[k], bool(self._vm.taken_back))
+        if self._load is not None:
+            self._left = self._load.left(self._vm.now)
+        if not hits or idle + self._think_left >= self._left:
             self._idles = [idle]
             self.count, self.total_ns, self._ahead = 0, idle + self._think_left, FEW
             return self.total_ns > 0
@@ -118,7 +122,7 @@ class GuestRun:
     def _plan_few(self, limit: int) -> None:
         v, view, first = self._v, self._vm.view, self.program.first
         gfn, write, unflushed = self.gfn, self.write, bool(self._vm.taken_back)
-        think_idle, began, now = self._lead, self._vm.now, 0
+        think_idle, began, now, lead = self._lead, self._vm.now, 0, 0
         starts: list[int] = []
         ends: list[int] = []
         hits: list[int] = []
@@ -131,7 +135,10 @@ class GuestRun:
             if not level:
                 break
             if think_idle is not None:
-                now += idles[-1] + (think_idle.think(i) if ends else self._think_left)
+                lead = idles[-1] + (think_idle.think(i) if ends else self._think_left)
+            if now + lead >= self._left:
+                break  # it has another price
+            now += lead
             hit = v.hit_ns(first + i, write[i])
             walk = v.t_walk.at(first + i) if level == 1 else 0
             starts.append(now)
@@ -159,8 +166,12 @@ class GuestRun:
             ends = np.cumsum(spent)
         else:
             ends, self._idles = self._lead.ends(k, spent, self._think_left, self._vm.now)
-        self._starts, self._ends, self._hits, self._walks = ends - spent, ends, hits, walks
-        self.count, self.total_ns = count, int(ends[-1])
+        starts = ends - spent
+        if starts[-1] >= self._left:  # the rest has another price
+            count = int(np.searchsorted(starts, self._left))
+            self._ahead = max(FEW, count // 2)
+        self._starts, self._ends, self._hits, self._walks = starts, ends, hits, walks
+        self.count, self.total_ns = count, int(ends[count - 1])
 
     def cut(self, offset: int) -> tuple[int, int]:
         """Return how many accesses of the run complete, and when the guest can be left.

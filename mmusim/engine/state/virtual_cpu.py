@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mmusim.costs.distributions import Constant
 from mmusim.costs.random_streams import Ints, Stream
+from mmusim.engine.state.machine_load import MachineLoad
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.steps import WorkItem
 from mmusim.engine.state.tlb import WorkingSet
@@ -68,15 +69,18 @@ class Vcpu:
         "interrupted",
         "kicks",
         "left_ns",
+        "misses",
         "number",
         "owed",
         "pml",
+        "prices",
         "process",
         "queued_work",
         "recorder",
         "ring",
         "ring_exits",
         "run",
+        "runs",
         "sleep_per_full_ring",
         "stalls",
         "started_ns",
@@ -146,6 +150,9 @@ class Vcpu:
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
         self.first = 0
         self.waits_for = ""
+        self.prices: MachineLoad | None = None
+        self.runs = False  # on a processor of a described machine
+        self.misses = False  # its program touches more than the cache of a processor holds
         self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
         writes_cost = plan.costs["t_write"] != Constant(0.0)
         self.t_write = stream("t_write") if writes_cost else None
@@ -214,11 +221,13 @@ class Vcpu:
     def hit_ns(self, index: int, write: bool) -> int:
         """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""
         hit = self.t_hit.at(index) or 1
-        return hit + self.t_write.at(index) if write and self.t_write is not None else hit
+        if write and self.t_write is not None:
+            hit += self.t_write.at(index)
+        return hit if self.prices is None else self.prices.hit(hit, self.misses * (1 + write))
 
     def hits_ns(self, first: int, write: NDArray[np.bool_]) -> Ints:
         """Return the same of many accesses from `first` on; shape of `write`."""
         hits = np.maximum(self.t_hit.slice(first, len(write)), 1)
         if self.t_write is not None and write.any():
             hits += np.where(write, self.t_write.slice(first, len(write)), 0)
-        return hits
+        return hits if self.prices is None else self.prices.hit(hits, self.misses * (1 + write))

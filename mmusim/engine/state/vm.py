@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from mmusim.base.errors import ClockError
 from mmusim.base.histogram import Histogram
+from mmusim.costs.machine import OWN_WORK, Machine
 from mmusim.engine.state.fault_shares import FaultShares
+from mmusim.engine.state.machine_load import FirstTouch, MachineLoad, Work
 from mmusim.engine.state.mmu_lock import RwLock, SpinLock
 from mmusim.engine.state.steps import Outcome as Outcome
 from mmusim.engine.state.steps import Steps as Steps
@@ -40,6 +42,8 @@ LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 LAST_NS: Final = 1 << 62
 """When the simulated clock ends: after 146 years."""
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
+SHORT: Final = {"t_walk_4K": "t_walk"}
+"""Streams of a vCPU that do not have the name of their cost."""
 _MANY: Final = 1 << 14  # times that wait to be counted together
 
 
@@ -61,6 +65,9 @@ class Vm:
         self.policy = plan.chosen.tables()
         choices = plan.choices
         self.remote = plan.machine is not None and plan.machine.is_remote(plan.vcpus)
+        self.load = None if plan.machine is None else self.make_load(plan, plan.machine)
+        follows = plan.machine is not None and plan.machine.follows("first-touch")
+        self.first_touch = FirstTouch(plan) if follows and self.resident else None
         self.pml = choices.tracking is Tracking.PML
         self.tdp = choices.mmu is Mmu.TDP
         self.shares = self.tdp and choices.lock is Lock.RWLOCK  # faults hold mmu_lock for read
@@ -74,6 +81,11 @@ class Vm:
         self.upper = UpperLevels.empty(plan.pages) if walks_up else None
         plan.draws.restart()
         self.vcpus = [self.make_vcpu(plan, number) for number in range(plan.vcpus)]
+        for v in self.vcpus if self.load is not None else ():
+            v.prices = self.load
+            for cost in OWN_WORK:
+                name = SHORT.get(cost, cost)
+                setattr(v, name, self.at_price(cost, getattr(v, name)))
         self.breaks_locks = plan.kernel.breaks_locks() and (
             plan.preemptible or plan.need_resched_ns > 0
         )
@@ -100,6 +112,28 @@ class Vm:
     def make_vcpu(self, plan: Plan, number: int) -> Vcpu:
         """Return a vCPU."""
         return Vcpu(plan, number)
+
+    def make_load(self, plan: Plan, machine: Machine) -> MachineLoad:
+        """Return the load of a machine and its prices."""
+        return MachineLoad(machine, plan, self.env)
+
+    def at_price(self, cost: str, stream: Any) -> Any:
+        """Return a stream of a vCPU as the machine lets the vCPU pay it."""
+        return Work(stream, self.load) if self.load is not None and cost in OWN_WORK else stream
+
+    def work(self, ns: int) -> int:
+        """Return what a vCPU's own work takes at the price of now."""
+        return ns if self.load is None else int(self.load.work(ns))
+
+    def runs(self, v: Vcpu, runs: bool = True) -> None:
+        """A vCPU runs from now on, or waits; to say it twice is to say it once."""
+        if self.load is not None and v.runs != runs:
+            v.runs = runs
+            self.load.count(self.now, 1 if runs else -1)
+
+    def rests(self, v: Vcpu) -> None:
+        """A vCPU waits from now on, or its program is over."""
+        self.runs(v, False)
 
     def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> SpinLock:
         """Return mmu_lock, with the times of its law of contention."""
@@ -175,12 +209,14 @@ class Vm:
         asked = self.now
         if v is not None:
             v.waits_for = "mmu_lock"
+            self.rests(v)
         shared = yield granted
         self._waited[shared].append(self.now - asked)
         if len(self._waited[shared]) >= _MANY:
             self.waits_for_lock()
         if v is not None:
             v.waits_for = ""
+            self.runs(v)
             self.book(v, MMU_LOCK_WAIT, asked, self.now)
 
     def waits_for_lock(self) -> tuple[Histogram, Histogram]:

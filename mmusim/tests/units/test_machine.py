@@ -6,16 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
 
-from mmusim.base.errors import ConfigError
+from mmusim.base.errors import ConfigError, MmusimError
 from mmusim.config.cost_ranges import factors
 from mmusim.config.host import load_profile
 from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, settings_of
 from mmusim.costs.machine import LAWS, ONE, Machine
 from mmusim.engine import simulate
+from mmusim.engine.choice import COMPILED, SIMPY
+from mmusim.engine.state.machine_load import EPOCH_NS
 from mmusim.plan.make import make_plan
+from mmusim.tests.support.any_run import runs
+from mmusim.tests.support.settings import setting
 from mmusim.trace.records import Trace
+from mmusim.vocabulary import COSTS
 from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
 TWO_NODES = {"cores": 4, "nodes": 2}  # 4 threads each
@@ -179,3 +185,98 @@ def test_a_wrong_machine_is_told_with_key_and_rule(
     text = str(caught.value)
     assert key in text
     assert rule in text
+
+
+# --- load: prices of guest time ----------------------------------------------------------------
+
+NO_COSTS = dict.fromkeys(COSTS, "0ns") | {"t_hit_2M": "100ns", "t_line": "0.5ns"}
+
+
+def hits_alone(machine: dict[str, Any] | None, vcpus: int, **costs: str) -> Setting:
+    """All vCPUs touch their memory once, which the first phase has mapped."""
+    return setting(
+        [{"do": "write"}, {"do": "read", "name": "hits"}], vcpus=vcpus, memory=f"{4 * vcpus}MiB",
+        costs=NO_COSTS | costs, host={} if machine is None else {"machine": machine},
+    )  # fmt: skip
+
+
+def time_of_hits(machine: dict[str, Any] | None, vcpus: int, engine: str = SIMPY) -> int:
+    trace = simulate(make_plan(hits_alone(machine, vcpus), "none", 1), engine=engine)
+    return trace.phases[-1].end_ns - trace.phases[-1].start_ns
+
+
+def test_hits_take_what_the_laws_say_to_the_nanosecond() -> None:
+    pages, crowd = 1024, {"cores": 2, "threads_per_core": 2, "smt_gain": 0.5, "private_cache": "0B"}
+    for engine in (SIMPY, COMPILED):
+        assert time_of_hits(None, 4, engine) == 100 * pages
+        alone = {**crowd, "cores": 64}
+        assert time_of_hits({**alone, "laws": ["threads"]}, 4, engine) == 100 * pages
+        assert time_of_hits({**alone, "laws": ["memory"]}, 4, engine) == round(101.5 + 0.01) * pages
+        stretched = round(100 * 4 / 3)
+        assert time_of_hits({**crowd, "laws": ["threads"]}, 4, engine) == stretched * pages
+        cached = {**alone, "laws": ["memory"], "private_cache": "64KiB"}
+        assert time_of_hits(cached, 4, engine) == 100 * pages, "1,024 lines fit"
+
+
+def test_without_a_gain_second_threads_add_nothing() -> None:
+    """The work of all together takes what it takes on as many processors as there are cores."""
+    crowd = {"cores": 2, "threads_per_core": 4, "smt_gain": 0.0, "laws": ["threads"]}
+    assert time_of_hits(crowd, 6) == 3 * time_of_hits(crowd, 2)
+
+
+def test_prices_follow_the_vcpus_that_still_run() -> None:
+    """One of two vCPUs has half as much to do. It ends in the second epoch, whose mean of 1.02
+    running vCPUs is the price of the third: 500 accesses of 200 ns in each of the first two, and 24
+    of 100 ns.
+    """
+    crowd = {"cores": 1, "threads_per_core": 2, "smt_gain": 0.0, "laws": ["threads"]}
+    for engine in (SIMPY, COMPILED):
+        uneven = setting(
+            [{"do": "write"}, {"do": "read"}], vcpus=2, memory="6MiB", costs=NO_COSTS,
+            host={"machine": crowd},
+        )  # fmt: skip
+        phase = simulate(make_plan(uneven, "none", 1), engine=engine).phases[-1]
+        assert phase.end_ns - phase.start_ns == 2 * EPOCH_NS + 24 * 100
+
+
+def test_who_waits_for_a_lock_does_not_slow_others_down() -> None:
+    """A pass that an exclusive lock bounds takes as long with a machine as without."""
+    times = {}
+    for name, machine in (
+        ("without", None),
+        ("with", {"cores": 6, "private_cache": "0B", "laws": ["memory", "threads"]}),
+    ):
+        bound = setting(
+            [{"do": "write"}], vcpus=16, memory="32MiB", vm={"backing": "4KiB", "mmu": "legacy"},
+            costs={"c_lock_section": "1us", "c_fault_slow": "1.6us"},
+            host={"variance": "none"} | ({"machine": machine} if machine else {}),
+        )  # fmt: skip
+        times[name] = simulate(make_plan(bound, "eager-drop", 1)).end_ns
+    assert times["with"] == pytest.approx(times["without"], rel=0.01)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(runs())
+def test_a_run_is_the_same_however_many_accesses_are_one_event(some: tuple[str, Setting]) -> None:
+    policy, made = some
+    assume(made.machine is not None)
+    plan = make_plan(made, policy, 1)
+    try:
+        bundled = simulate(plan, engine=SIMPY)
+    except MmusimError:
+        assume(False)
+    assert bundled == simulate(plan, engine=SIMPY, run_limit=1)
+    assert bundled == simulate(plan, engine=COMPILED, run_limit=7)
+
+
+def test_first_touches_queue_for_the_memory_of_the_host() -> None:
+    clears = {"cores": 64, "laws": ["first-touch"]}
+    fast, slow = (
+        traced(clears, vcpus=8, memory="64MiB", c_clear_memory=ns) for ns in ("1ns", "1ms")
+    )
+    (before, after) = (t.phases[0].end_ns - t.phases[0].start_ns for t in (fast, slow))
+    assert after >= 62 * 1_000_000 > before, "the first of 32 regions of 2 MiB waits for nobody"
+    waited = slow.phases[0].ledger
+    assert waited["clear_wait"] > 0
+    assert waited["mmap_wait"] + waited["clear_wait"] > fast.phases[0].ledger["mmap_wait"]
+    assert slow.phases[0].counters == fast.phases[0].counters
