@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from mmusim.base.errors import nearest
 from mmusim.base.quantities import Share, Strict, Time, shown
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metrics import Scope
 
 
 def _metric(name: str) -> str:
@@ -86,6 +87,8 @@ class Claim(Strict):
     """
     metric: Annotated[MetricName, shown("p99_latency")] = "phase_time"
     """The metric that the claim is about."""
+    window: Annotated[str, shown("first pass")] = ""
+    """The window of the driver that the claim is about. Without it, what the driver measures."""
     ratio: Annotated[str | None, shown("lazy-drop / eager-drop")] = None
     """Two policies; the first mean divided by the second must lie within `expect`. Without it, the
     claim is of another kind.
@@ -152,6 +155,13 @@ class Claim(Strict):
                 raise ValueError(f'{key} must name two policies; write e.g. "{example}"')
             if getattr(self, key) is not None and self.sides[0] == self.sides[1]:
                 raise ValueError(f"{key} holds a policy against itself; name two policies")
+        if self.window and METRICS[self.metric].scope is not Scope.PHASE:
+            raise ValueError(
+                f"has a window, and {self.metric} is of the whole run or of a migration; leave "
+                "window out, or claim something that the guest notices, e.g. p99_request"
+            )
+        if self.window and self.theory:
+            raise ValueError("has a window, and a closed form is of a phase; leave window out")
         if self.origin == "published" and not self.source:
             raise ValueError("a published claim needs a source; say who said it where")
         return self

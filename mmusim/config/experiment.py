@@ -147,9 +147,10 @@ class Experiment(Strict):
         labels = {"variant": list(self.variants), **self.sweep}
         for number, claim in enumerate(self.claims, 1):
             key = f"claims[{number}]"
-            what = "policy of this experiment"
-            yield from _unknown(key, what, claim.sides, self.policies.all)
+            yield from _unknown(key, "policy of this experiment", claim.sides, self.policies.all)
             yield from _unknown_labels(f"{key}.where", claim.where, labels)
+            windows = ["", *(w.name for w in self.driver.windows)]
+            yield from _unknown(f"{key}.window", "window of the driver", [claim.window], windows)
         yield from _unknown_labels("reduced.where", self.reduced.where, labels)
 
     def _days(self) -> Iterator[MisfitError]:

@@ -183,8 +183,22 @@ class Policies(Strict):
 
 MOST_SEED: Final = 1 << 53
 MOST_SEEDS: Final = 100_000
+MOST_HOSTS: Final = 1000
 Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
 """Runs of a policy in a setting."""
+
+
+def enough_hosts(hosts: int) -> int:
+    """Check on how many hosts verdicts are tried; 0 is none.
+
+    Raises
+    ------
+    ValueError
+        If a share of them says nothing.
+    """
+    if 0 < hosts < 8:
+        raise ValueError("is too few for a probability; write 0, or 8 and more, e.g. 32")
+    return hosts
 
 
 class Replications(Strict):
@@ -204,7 +218,9 @@ class Replications(Strict):
     """The smallest difference of interest, as a share of the baseline: the margin within which two
     policies are called equivalent.
     """
-    costs: Annotated[int, Field(ge=0, le=1000), shown(32, "hosts")] = 0
+    costs: Annotated[
+        int, Field(ge=0, le=MOST_HOSTS), AfterValidator(enough_hosts), shown(32, "hosts")
+    ] = 0
     """Number of hosts on which mmusim tries the verdicts beside the profile's own. It draws the
     costs of these hosts from what is known about each cost. 32 are enough for a probability.
     """
@@ -216,13 +232,6 @@ class Replications(Strict):
     """Largest number of seeds that `precision` may use. Without it, `seeds` is final."""
     precise: Annotated[MetricName, shown("p99_latency")] = "phase_time"
     """The metric whose ratios to the baseline must be that precise."""
-
-    @field_validator("costs")
-    @classmethod
-    def _enough_hosts(cls, costs: int) -> int:
-        if 0 < costs < 8:
-            raise ValueError("is too few for a probability; write 0, or 8 and more, e.g. 32")
-        return costs
 
     @model_validator(mode="after")
     def _sequential(self) -> Self:

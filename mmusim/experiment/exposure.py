@@ -11,9 +11,6 @@ from mmusim.comparison.exposure import COUNTED, mean, no_verdict, objections
 from mmusim.config.driver import Driver
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.exposure import Exposure
-from mmusim.metrics.measure import Metrics
-from mmusim.vocabulary import METRICS
-from mmusim.vocabulary.metrics import Scope
 
 MOST_WARNINGS: Final = 6
 
@@ -35,15 +32,14 @@ def in_window(outcome: Outcome, window: str) -> Outcome:
             nearest(window, known),
         )  # fmt: skip
 
-    def seen(run: Metrics) -> Metrics:
-        rest = {n: value for n, value in run.values.items() if METRICS[n].scope is not Scope.PHASE}
-        return replace(run, values=rest | dict(run.windows[window]))
-
     return replace(
         outcome,
         settings=[
             replace(
-                r, runs={policy: [seen(run) for run in runs] for policy, runs in r.runs.items()}
+                r,
+                runs={
+                    policy: [run.within(window) for run in runs] for policy, runs in r.runs.items()
+                },
             )
             for r in outcome.settings
         ],

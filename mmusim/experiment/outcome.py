@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mmusim.comparison.compare import Comparison, Verdict
 from mmusim.comparison.controls import controlled
 from mmusim.comparison.pairing import MIN_SEEDS
 from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting
+from mmusim.experiment.over_hosts import HostRuns
 from mmusim.experiment.stopping import InterimAnalysis
 from mmusim.metrics.measure import Metrics
 
@@ -57,3 +59,4 @@ class Outcome:
     failures: list[str]
     notices: tuple[str, ...] = ()  # repairs of the run directory
     hosts: int = 0  # with other costs on which the verdicts were tried
+    host_runs: Mapping[str, HostRuns] = field(default_factory=dict)  # by the name of the setting

@@ -39,6 +39,14 @@ class HostRuns:
     there: Mapping[str, Sequence[Metrics]]  # by policy: a run of each host
     here: Mapping[str, Sequence[Metrics]]  # the runs of the same seeds with the profile's costs
 
+    def within(self, window: str) -> HostRuns:
+        """Return the runs with what they met in a window."""
+        return replace(self, there=_within(self.there, window), here=_within(self.here, window))
+
+
+def _within(runs: Mapping[str, Sequence[Metrics]], window: str) -> dict[str, Sequence[Metrics]]:
+    return {policy: [run.within(window) for run in rows] for policy, rows in runs.items()}
+
 
 def settings_of_hosts(settings: Sequence[Setting], hosts: int) -> list[Setting]:
     """Return every setting with the costs of each host; those of one setting in a row."""
@@ -141,6 +149,7 @@ def judged_over_hosts(verdict: Verdict, claim: Claim, hosts: HostRuns) -> Verdic
     if claim.theory or verdict.reason:
         return verdict
     low, high = verdict.expected
+    hosts = hosts.within(claim.window) if claim.window else hosts
 
     def point(runs: Mapping[str, Metrics]) -> float | None:
         return point_of(claim, verdict.what, runs)

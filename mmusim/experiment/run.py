@@ -9,16 +9,16 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
-from mmusim.comparison.compare import Comparison, Verdict, compare, corrected, judge
+from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.comparison.exposure import no_verdict
-from mmusim.comparison.pairing import MIN_SEEDS, UnlikeRunsError, on_shared_seeds
-from mmusim.comparison.undecided import undecided
+from mmusim.comparison.pairing import MIN_SEEDS, on_shared_seeds
 from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
+from mmusim.experiment.judging import verdicts_of
 from mmusim.experiment.opening import opened as opened
 from mmusim.experiment.outcome import Lacking as Lacking
 from mmusim.experiment.outcome import Outcome as Outcome
@@ -33,7 +33,6 @@ from mmusim.experiment.over_hosts import (
 )
 from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
 from mmusim.experiment.stopping import asked_for, current_analysis, fixed
-from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
 from mmusim.vocabulary import METRICS
@@ -164,7 +163,10 @@ def over_hosts(
                 verdict, there = next(left), by_name[result.setting.name]
                 verdicts.append(judged_over_hosts(verdict, claim, there) if there else verdict)
         verdicts += [next(left) for one in outcome.lacking if claim.concerns(one.setting.labels)]
-    return replace(outcome, settings=results, verdicts=verdicts, hosts=hosts)
+    return replace(
+        outcome, settings=results, verdicts=verdicts, hosts=hosts,
+        host_runs={name: runs for name, runs in by_name.items() if runs},
+    )  # fmt: skip
 
 
 def evaluate(
@@ -215,7 +217,7 @@ def evaluate(
         experiment=experiment,
         settings=results,
         lacking=lacking,
-        verdicts=_verdicts(experiment, results, lacking),
+        verdicts=verdicts_of(experiment, results, lacking),
         about=store.about(),
         failures=campaign.told(failed),
     )
@@ -263,31 +265,3 @@ def _as_families(results: Sequence[SettingResult]) -> list[SettingResult]:
         )
         for r in results
     ]
-
-
-def _verdicts(
-    experiment: Experiment, results: Sequence[SettingResult], lacking: Sequence[Lacking]
-) -> list[Verdict]:
-    verdicts = []
-    for claim in experiment.claims:
-        about = [result for result in results if claim.concerns(result.setting.labels)]
-        for r in about:
-            compared = r.compared
-            runs = [run for side in claim.sides for run in compared[side]]
-            of_the_guest = METRICS[claim.metric].scope is Scope.PHASE
-            unmet = no_verdict(compared, *claim.sides) if of_the_guest else ""
-            few = least_known(runs, claim.metric) or unmet
-            if few:
-                verdicts.append(undecided(claim, r.setting, few, len(r.look.seeds)))
-                continue
-            try:
-                found = judge(claim, r.setting, compared, len(about), alpha=r.look.alpha)
-            except UnlikeRunsError as error:
-                found = undecided(claim, r.setting, str(error), len(r.look.seeds))
-            verdicts.append(found)
-        verdicts += [
-            undecided(claim, one.setting, one.reason, one.seeds)
-            for one in lacking
-            if claim.concerns(one.setting.labels)
-        ]
-    return verdicts

@@ -62,12 +62,15 @@ def few_beyond(run: Metrics, metric: str) -> str:
 def _counts(run: Metrics) -> dict[str, int]:
     values = run.values
     counts = {
-        "latency": run.latency.count,
-        "request": 0 if run.requests is None else run.requests.count,
-    }
-    for of, name in (("read", "read_count"), ("write", "write_count"), ("stall", "stalls")):
-        if name in values:
-            counts[of] = int(values[name])
+        of: int(values[name])
+        for of, name in (
+            ("read", "read_count"), ("write", "write_count"), ("stall", "stalls"),
+            ("request", "request_count"),
+        )
+        if name in values
+    }  # fmt: skip
+    if "read" in counts and "write" in counts:
+        counts["latency"] = counts["read"] + counts["write"]
     return counts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mmusim.base.histogram import Histogram
@@ -14,6 +14,8 @@ from mmusim.metrics import jitter
 from mmusim.metrics.exposure import Exposure, exposures, to_plain
 from mmusim.policies import Reporting
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Trace
+from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metrics import Scope
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 
 
@@ -40,6 +42,22 @@ class Metrics:
     """Values of each window, where the driver has some."""
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
     """What each window met, and under "" what is measured."""
+
+    def within(self, window: str) -> Metrics:
+        """Return the run with what the guest noticed in one of its windows.
+
+        What is of the whole run stays. Histograms stay those of what was measured.
+
+        Raises
+        ------
+        KeyError
+            If the run has no such window.
+        """
+        rest = {n: value for n, value in self.values.items() if METRICS[n].scope is not Scope.PHASE}
+        met = {"": self.exposures[window]} if window in self.exposures else {}
+        return replace(
+            self, values=rest | dict(self.windows[window]), exposures={**self.exposures, **met}
+        )
 
 
 def measure(trace: Trace) -> Metrics:

@@ -8,6 +8,7 @@ the figures that `mmusim plot` draws by name.
 from mmusim.plots.across import across
 from mmusim.plots.benchmarks import benchmarks
 from mmusim.plots.growth import growth
+from mmusim.plots.horizons import horizons
 from mmusim.plots.lanes import timeline
 from mmusim.plots.latencies import ecdf, latencies
 from mmusim.plots.ledger import decomposition
@@ -27,6 +28,7 @@ __all__ = [
     "decomposition",
     "ecdf",
     "growth",
+    "horizons",
     "latencies",
     "phase_diagram",
     "published_times",

@@ -52,6 +52,10 @@ FIGURES: Final = {
         "a phase diagram: the ratio of a metric over the swept settings",
         plots.phase_diagram,
     ),
+    "horizons": Named(
+        "a phase diagram by horizon: the ratio of a metric in each window of each setting",
+        plots.horizons,
+    ),
     "latencies": Named(
         "share of accesses that take longer than a time (CCDF)",
         lambda outcome, metric, policy: plots.latencies(outcome, of=_of(metric)),

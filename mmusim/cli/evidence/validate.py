@@ -54,7 +54,8 @@ def validate(
         bool, typer.Option("--ablation", help="Score each law of load alone, and without it.")
     ] = False,
     repeats: Annotated[
-        int | None, typer.Option(min=2, help="Runs of each setting [10].", show_default=False)
+        int | None,
+        typer.Option(min=2, max=1000, help="Runs of each setting [10].", show_default=False),
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,

@@ -34,8 +34,8 @@ def plot(
     figure: Annotated[
         str,
         typer.Argument(
-            help="Of an experiment: ratios, across, swept, phases, latencies, ecdf, shift, "
-            "decomposition, rounds, theory. Of one run: timeline, utilisation."
+            help="Of an experiment: ratios, across, swept, phases, horizons, latencies, ecdf, "
+            "shift, decomposition, rounds, theory. Of one run: timeline, utilisation."
         ),
     ],
     experiment: ExperimentFile,

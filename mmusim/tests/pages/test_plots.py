@@ -41,7 +41,9 @@ def outcome(folder: Path) -> Outcome:
     return analysis.load(folder / "experiment.toml", folder / "out")
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("theory", "rounds")])
+@pytest.mark.parametrize(
+    "name", [name for name in FIGURES if name not in ("theory", "rounds", "horizons")]
+)
 def test_every_figure_has_a_name_and_units(name: str, outcome: Outcome) -> None:
     figure = FIGURES[name].draw(outcome, "p99_latency", "lazy-drop")
     assert figure.axes

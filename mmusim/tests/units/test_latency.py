@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mmusim.config.host import load_profile, shipped_profiles
 from mmusim.costs.distributions import (
     CELLS,
+    LONGEST_NS,
     OCTAVES,
     Constant,
     Distribution,
@@ -134,7 +135,11 @@ def test_a_lognormal_fitted_to_mean_and_quantile_has_both_and_is_the_narrow_one(
     value = mean * math.exp(part * z * z / 2)  # part 1 is the largest there can be
     made = Lognormal.from_mean(mean, p, value)
 
-    assert made.mean() == pytest.approx(mean, rel=1e-9)
+    assert made.median * math.exp(made.sigma**2 / 2) == pytest.approx(mean, rel=1e-9)
+    beyond = scipy.stats.norm.sf(math.log(LONGEST_NS / made.median) / made.sigma - made.sigma)
+    assert made.mean() == pytest.approx(mean, rel=1e-9 + beyond), (
+        "no time is longer than the longest"
+    )
     assert float(made.quantile(p)) == pytest.approx(value, rel=1e-9)
     assert 0 < made.sigma <= z
     other = 2 * z - made.sigma  # the second root
