@@ -10,9 +10,11 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.quantities import Share, Size, Strict, Time, known_name, shown
 from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
+from mmusim.config.actors import MOST_ACTORS, ActorTable
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
 from mmusim.config.measured import Interference, load_of
+from mmusim.config.tlb import UNLIMITED, TlbSpec
 from mmusim.config.topology import Machine
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
@@ -142,10 +144,21 @@ class Host(Strict):
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.
     """
+    tlb: Annotated[TlbSpec, shown(1536, "entries")] = UNLIMITED
+    """Translations of each size that the TLB of a vCPU keeps; the one that was used longest ago
+    falls out. A right that was taken back stays usable until the flush only where the TLB still
+    keeps it. `unlimited` keeps all until the flush: the TLB of an adversary.
+    """
     interference: Annotated[list[Interference], shown([{"every": "4ms", "lasts": "20us"}])] = Field(
         default_factory=list
     )
     """What else the host does on the processors of the vCPUs. The profile may add more."""
+    actors: Annotated[
+        list[ActorTable], Field(max_length=MOST_ACTORS), shown([{"name": "write-protector"}])
+    ] = Field(default_factory=list)
+    """Threads of the host that installed packages define. They run beside the guest and the log
+    operations, from the start of a run to its end.
+    """
 
     @field_validator("interference")
     @classmethod

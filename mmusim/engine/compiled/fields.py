@@ -23,6 +23,8 @@ SCALARS: Final = (
     # The described machine: whether there is one, the epoch and its prices, and first touches.
     "loads", "running", "running_sum", "summed_ns", "epoch_ends", "stretch", "line",
     "touches", "mmap_ns", "mmap_free_ns", "clear_ns", "clear_free_ns",
+    # TLBs that let translations go: whether they do, and how often something was taken back.
+    "has_tlb", "epoch",
 )  # fmt: skip
 """Whole numbers of the run."""
 
@@ -51,6 +53,10 @@ VCPU: Final = (
     # Procedures it is in, and where they return to.
     "entry_ns", "entry_cause", "after_entry", "after_flush", "after_drain",
     "flush_ns", "acks_n", "acks_i",
+    # Its TLB: whether it is followed, accesses when it was flushed last, uses that are planned.
+    "tlb_live", "flushed_at", "tlb_planned",
+    # The program before: address or 0, first page, and how many accesses it made.
+    "before_code", "before_sequential", "before_n",
 )  # fmt: skip
 """Whole numbers of each vCPU."""
 
@@ -113,6 +119,17 @@ ARRAYS: Final = {
     # The described machine.
     "stretches": ("int64", 1),  # (vCPUs + 1,) of 1 ns, in ns / 4096, by running vCPUs
     "lines": ("int64", 1),  # of a line from memory
+    # TLBs that let translations go, or empty; a level's translations are a part of the entries.
+    "tlb_first": ("int64", 1),  # (levels + 1,): where the entries of each level begin
+    "tlb_ends": ("int64", 3),  # (vCPUs, levels, 3): entries in use, used last, used longest ago
+    "tlb_key": ("int64", 2),  # (vCPUs, entries)
+    "tlb_epoch": ("int64", 2),
+    "tlb_newer": ("int64", 2),  # the entry of its level that was used next after it; -1: none
+    "tlb_older": ("int64", 2),
+    "tlb_chain": ("int64", 2),  # the next entry in its bucket; -1: none
+    "tlb_bucket": ("int64", 2),  # (vCPUs, a power of two); -1: empty
+    "tlb_uses": ("int64", 3),  # (vCPUs, accesses ahead, 5): what a planned use has changed
+    "revoked": ("int64", 1),  # (regions,): epoch in which an entry was taken back last
 }  # fmt: skip
 """Arrays: Numba type of the elements, dimensions."""
 

@@ -77,6 +77,7 @@ class CompiledVcpu(Vcpu):
         """Start in user space, with nothing in the TLB."""
         self.of, self.row = vm, vm.memory.vcpus[number]
         self.laps: Iterator[Program] = iter(())
+        self.arrays: tuple[Any, ...] = ()
         super().__init__(plan, number)
         self.grace = SyncedList(self.row, _FIELD["graces"])
         self.queued_work = SyncedList(self.row, _FIELD["queued_work"])
@@ -132,6 +133,7 @@ class CompiledVcpu(Vcpu):
         """Put a program into memory; requests arrive from `began_ns` on."""
         accesses = program.accesses
         gfn, write = accesses.gfn, accesses.write
+        self._keep_last_program()
         self.length = len(gfn)
         code: Any = None
         self._set("repeats", 0)
@@ -165,13 +167,28 @@ class CompiledVcpu(Vcpu):
         if program.think is not None or extra is not None or due is not None:
             self.of.needs_idles()
         self.first = program.first
-        for name, value in (("k", 0), ("began", -1), ("stuck_at", -1), ("faults", 0)):
+        for name, value in (
+            ("k", 0),
+            ("began", -1),
+            ("stuck_at", -1),
+            ("faults", 0),
+            ("set_at", -1),
+        ):
             self._set(name, value)
-        self._set("set_at", -1)
         self._set("misses", self.prices is not None and self.prices.misses(program.pages))
         self._set("think_left", self._first_think(program))
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)
+
+    def _keep_last_program(self) -> None:  # its accesses tell what the TLB holds in the next
+        self.arrays_before = self.arrays
+        for last, now in (("code", "code"), ("sequential", "sequential"), ("n", "k")):
+            self._set(f"before_{last}", int(self.row[_FIELD[now]]))
+
+    def flushes_tlb(self) -> None:
+        """Forget all translations."""
+        self._set("tlb_live", 0)
+        self._set("flushed_at", self.accesses)
 
     def book(self, cause: int, ns: int) -> None:
         """Book the time that follows what is booked, under one cause."""
@@ -234,8 +251,8 @@ class CompiledVcpu(Vcpu):
 
     def _first_think(self, program: Program) -> int:
         ns = 0 if program.think is None else int(program.think.slice(program.first, 1)[0])
-        extra = program.accesses.think
-        ns += 0 if extra is None else int(extra[0])
+        if program.accesses.think is not None:
+            ns += int(program.accesses.think[0])
         return ns if self.prices is None else int(self.prices.work(ns))
 
     def _set(self, name: str, value: int) -> None:

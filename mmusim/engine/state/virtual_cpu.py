@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import simpy
@@ -15,6 +15,7 @@ from mmusim.engine.state.machine_load import MachineLoad
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.steps import WorkItem
 from mmusim.engine.state.tlb import WorkingSet
+from mmusim.engine.state.tlb_contents import TlbContents
 from mmusim.mmu.dirty_ring import DirtyRing
 from mmusim.plan.make import Plan
 from mmusim.policies import Tracking
@@ -72,6 +73,7 @@ class Vcpu:
         "misses",
         "number",
         "owed",
+        "past",
         "pml",
         "prices",
         "process",
@@ -89,6 +91,7 @@ class Vcpu:
         "t_pass",
         "t_walk",
         "t_write",
+        "tlb",
         "user_exits",
         "waits_for",
         "working_set",
@@ -147,6 +150,8 @@ class Vcpu:
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
         self.run: UnderWay | None = None  # while it goes through a program
+        self.past: Any = None  # the GuestRun that it is in, or was in last
+        self.tlb = None if plan.tlb is None else TlbContents(plan.tlb)  # None: it has no limit
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
         self.first = 0
         self.waits_for = ""
@@ -212,6 +217,11 @@ class Vcpu:
             self.run.stop(now)
             self.look_again()
 
+    def flushes_tlb(self) -> None:
+        """Forget all translations."""
+        if self.tlb is not None:
+            self.tlb.forget(self.accesses)
+
     def look_again(self) -> None:
         """Plan anew what comes behind the access in flight, if it is in the guest."""
         if self.in_guest:
@@ -224,6 +234,14 @@ class Vcpu:
         if write and self.t_write is not None:
             hit += self.t_write.at(index)
         return hit if self.prices is None else self.prices.hit(hit, self.misses * (1 + write))
+
+    def walks_ns(self, first: int, level: NDArray[np.int8]) -> Ints:
+        """Return what many accesses from `first` on take longer through 4 KiB; shape of `level`."""
+        walks = np.zeros(len(level), np.int64)
+        small = level == 1
+        if small.any():
+            walks[small] = self.t_walk.slice(first, len(level))[small]
+        return walks
 
     def hits_ns(self, first: int, write: NDArray[np.bool_]) -> Ints:
         """Return the same of many accesses from `first` on; shape of `write`."""
