@@ -136,8 +136,8 @@ class CompiledVcpu(Vcpu):
         self._keep_last_program()
         self.length = len(gfn)
         code: Any = None
-        self._set("repeats", 0)
-        self._set("private", 1)
+        for name, value in (("repeats", 0), ("private", 1), ("set_at", -1)):
+            self._set(name, value)
         if _counts_up(gfn) and (write.all() or not write.any()):
             self._set("code", 0)
             self._set("sequential", int(gfn[0]))
@@ -167,13 +167,7 @@ class CompiledVcpu(Vcpu):
         if program.think is not None or extra is not None or due is not None:
             self.of.needs_idles()
         self.first = program.first
-        for name, value in (
-            ("k", 0),
-            ("began", -1),
-            ("stuck_at", -1),
-            ("faults", 0),
-            ("set_at", -1),
-        ):
+        for name, value in (("k", 0), ("began", -1), ("stuck_at", -1), ("faults", 0)):
             self._set(name, value)
         self._set("misses", self.prices is not None and self.prices.misses(program.pages))
         self._set("think_left", self._first_think(program))

@@ -104,6 +104,18 @@ def test_leaves_that_a_clear_has_just_made_are_in_the_cache() -> None:
     assert again["c_wclear"] == 30 * pages
 
 
+def test_leaves_that_enabling_a_nested_guest_has_just_made_are_in_the_cache() -> None:
+    """A nested MMU write-protects what it has just split, where others clear D in a walk."""
+    pages, nested = (32 << 20) // 4096, "linux-6.0+nested+eager_page_split+manual-clear"
+    without, fresh = (
+        spent(traced(TWO_NODES | {"laws": [law]}, nested), "enabling dirty logging")
+        for law in ("indirect", "fresh-leaves")
+    )
+    assert (without["c_wclear"], fresh["c_dclear"]) == (30 * pages, 15 * pages)
+    assert "c_wclear" not in fresh
+    assert without["c_split_2M"] == fresh["c_split_2M"]
+
+
 def test_bitmaps_are_allocated_once_and_faulted_in_once() -> None:
     trace = traced(TWO_NODES | {"laws": ["bitmaps"]})
     assert spent(trace, "enabling dirty logging")["c_bitmap_alloc"] == round(7e5 / 1024)
