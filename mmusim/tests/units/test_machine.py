@@ -29,7 +29,12 @@ LEGACY = "linux-5.17+legacy+eager_page_split-legacy+initially-all-set"
 
 
 def described(
-    machine: dict[str, Any] | None, *, vcpus: int = 8, memory: str = "32MiB", **costs: str
+    machine: dict[str, Any] | None,
+    *,
+    vcpus: int = 8,
+    memory: str = "32MiB",
+    protect: str = "initially-all-set",
+    **costs: str,
 ) -> dict[str, Any]:
     host: dict[str, Any] = {"profile": "skylake-2021", "variance": "none", "costs": costs}
     return {
@@ -37,8 +42,7 @@ def described(
         "vm": {"vcpus": vcpus, "memory": memory, "prefaulted": False, "kernel": "linux-5.17"},
         "host": host | ({} if machine is None else {"machine": machine}),
         "policies": {"baseline": LEGACY, "compare": ["none"]},
-        "driver": {"kind": "dirty-log-perf-test", "iterations": 2,
-                   "manual_protect": "initially-all-set"},
+        "driver": {"kind": "dirty-log-perf-test", "iterations": 2, "manual_protect": protect},
     }  # fmt: skip
 
 
@@ -106,9 +110,9 @@ def test_leaves_that_a_clear_has_just_made_are_in_the_cache() -> None:
 
 def test_leaves_that_enabling_a_nested_guest_has_just_made_are_in_the_cache() -> None:
     """A nested MMU write-protects what it has just split, where others clear D in a walk."""
-    pages, nested = (32 << 20) // 4096, "linux-6.0+nested+eager_page_split+manual-clear"
+    pages, nested = (32 << 20) // 4096, "linux-6.0+nested+eager_page_split"
     without, fresh = (
-        spent(traced(TWO_NODES | {"laws": [law]}, nested), "enabling dirty logging")
+        spent(traced(TWO_NODES | {"laws": [law]}, nested, protect="off"), "enabling dirty logging")
         for law in ("indirect", "fresh-leaves")
     )
     assert (without["c_wclear"], fresh["c_dclear"]) == (30 * pages, 15 * pages)
