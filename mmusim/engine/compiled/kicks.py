@@ -21,6 +21,7 @@ from mmusim.engine.compiled.fields import C_FLUSH_INIT, C_FLUSH_TARGET
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.machine_load import runs
 from mmusim.engine.compiled.places import FLUSH_ACKNOWLEDGED, FLUSH_SENT, TAKEN_BACK
+from mmusim.engine.compiled.rates import flush_ends
 from mmusim.engine.compiled.recording import book
 from mmusim.mmu.spte import TLB_READ, TLB_WRITE
 from mmusim.vocabulary.causes import FLUSH_WAIT
@@ -67,6 +68,8 @@ def revoke(s: Any, page: int, page_end: int, region: int, region_end: int) -> No
 @jit
 def forget_taken(s: Any) -> None:
     """No TLB holds any more of what compiled code took back than the tables allow."""
+    if s.by_rates:
+        flush_ends(s)
     for i in range(s.taken_n):
         for page in range(s.taken[i, 0], s.taken[i, 1]):
             s.page[page] &= KEEP

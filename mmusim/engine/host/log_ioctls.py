@@ -20,7 +20,7 @@ from mmusim.engine.host.lock_break import walk_slot
 from mmusim.engine.host.windows import Stretch, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
-from mmusim.engine.state import invariants
+from mmusim.engine.state import invariants, rearmed
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
@@ -223,6 +223,8 @@ def send_slot(vm: Vm) -> None:
     slot = vm.plan.slot
     vm.settle()
     mmu.copied(vm.table, slot.pages)
+    if vm.by_rates:
+        vm.look_at(rearmed.EVERYTHING)
     if vm.probe is not None:
         vm.probe.copied(list(range(slot.base_gfn, slot.base_gfn + slot.npages)))
 
@@ -231,6 +233,7 @@ def copy_to_destination(vm: Vm, gfns: Ints) -> None:
     """The destination receives pages as they are now."""
     vm.settle()
     mmu.copied(vm.table, gfns)
+    rearmed.copied(vm, gfns)
     if vm.probe is not None:
         vm.probe.copied(gfns.tolist())
 

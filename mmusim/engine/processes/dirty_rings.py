@@ -84,4 +84,6 @@ def hold_mmu_lock(vm: Vm, who: int, spent: dict[str, int], shared: bool = False)
     queued = vm.lock.acquire(who, shared)
     if queued is not None:
         yield from vm.in_queue(None, queued)
+    if who == HOST:
+        vm.lock.host_got()
     note(spent, "mmu_lock_wait", vm.now - asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import simpy
 
+from mmusim.engine.state.rearmed import flush_ends
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.slot import flushed
 from mmusim.vocabulary.causes import FLUSH_WAIT
@@ -26,6 +27,7 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
         v.flush_requested = True
         if v.in_guest:
             acks.append(kick(vm, v))
+    flush_ends(vm, vm.taken_back)
     for pages, regions in vm.taken_back:
         flushed(vm.table, pages, regions)
     vm.taken_back.clear()

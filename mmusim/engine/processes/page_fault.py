@@ -10,6 +10,7 @@ from mmusim.base.units import PAGES_PER_REGION
 from mmusim.engine.processes.flush import flush_remote, replan
 from mmusim.engine.processes.guest_mode import drain_pml, enter_guest, leave_handler
 from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.rate_run import RateRun
 from mmusim.engine.state.vm import Outcome, Steps, Vcpu, Vm
 from mmusim.mmu import fault as mmu
 from mmusim.mmu.page_table import lacks_tables, leaf, permits, target_level
@@ -32,9 +33,9 @@ FAST, SLOW, SPURIOUS, LOST_RACE, NOT_FAST = range(5)  # outcomes of a fault, or 
 NO_PAGES = NO_REGIONS = slice(0, 0)
 
 
-def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
+def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
     """tdp_page_fault, kvm_tdp_page_fault: returning means that the guest retries the access."""
-    gfn, write, index = run.gfn[run.k], run.write[run.k], run.index
+    (gfn, write), index = run.access, run.index
     seen_present = leaf(vm.view, gfn)[1] & PRESENT  # the error code of the fault
     vm.left_guest(v)
     v.handling = True

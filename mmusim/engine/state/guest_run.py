@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmusim.engine.state.machine_load import NEVER_NS
 from mmusim.engine.state.phase_recorder import PhaseRecorder
@@ -30,8 +29,6 @@ from mmusim.mmu.page_table import hit_level, hit_levels, leaf
 from mmusim.mmu.spte import STALE
 from mmusim.plan.make import Program
 from mmusim.vocabulary.causes import IDLE, PML_LOG, THINK
-
-Ints = NDArray[np.int64]
 
 FEW: Final = 8  # up to here one by one: most runs between faults are short
 RUN_LIMIT: Final = 1 << 16
@@ -56,11 +53,10 @@ class GuestRun:
         self.gfn: Any = np.ascontiguousarray(self._arrays.gfn).data
         self.write: Any = np.ascontiguousarray(self._arrays.write).data
         self.length = len(self._arrays.gfn)
-        self.k = 0  # next access
+        self.k, self._began = 0, -1  # next access, and when it was first tried, if it has been
         self._before = () if v.past is None else v.past.gfn[: v.past.k]  # pages of the last program
         v.past = self
         self._tlb: TlbContents | None = None  # the planned run depends on what it holds
-        self._began = -1  # when access k was first tried, if it has been
         self._lead = ThinkAndIdle.of(program, began_ns, vm.load)  # None: accesses in a row
         self._think_left, self._ahead = self._think_before(0), FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
@@ -68,8 +64,7 @@ class GuestRun:
         self._hits: Any = []
         self._walks: Any = []
         self._idles: Any = []  # waits for a request before each of them, and before the next
-        self.start_ns = 0  # when the run began that is under way
-        self._marked = -1  # accesses of it that are marked already; -1: none is under way
+        self.start_ns, self._marked = 0, -1  # of the run under way; -1: none is
         self.count = self.total_ns = 0  # accesses in the planned run, and its length
         self.logs = False  # the run is one write that sets D
 
@@ -77,6 +72,11 @@ class GuestRun:
     def index(self) -> int:
         """Index of the next access among all accesses of the vCPU: the key of its costs."""
         return self.program.first + self.k
+
+    @property
+    def access(self) -> tuple[int, bool]:
+        """Return gfn and kind of the next access."""
+        return self.gfn[self.k], self.write[self.k]
 
     @property
     def over_ns(self) -> int:

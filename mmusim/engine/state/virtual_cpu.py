@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import simpy
 from numpy.typing import NDArray
 
 from mmusim.costs.distributions import Constant
+from mmusim.costs.machine import OWN_WORK
 from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine.state.machine_load import MachineLoad
 from mmusim.engine.state.phase_recorder import PhaseRecorder
@@ -21,6 +23,8 @@ from mmusim.plan.make import Plan
 from mmusim.policies import Tracking
 from mmusim.trace.stall_windows import Stalls
 
+SHORT: Final = {"t_walk_4K": "t_walk"}
+"""Streams of a vCPU that do not have the name of their cost."""
 REPLAN: Final = "replan"
 """Cause of an interrupt that is no exit: what a planned run will meet has changed."""
 
@@ -164,6 +168,13 @@ class Vcpu:
         for name in Vcpu.__slots__:
             if name.startswith("c_") or name == "t_pass":
                 setattr(self, name, stream(name))
+
+    def pay_at(self, load: MachineLoad | None, at_price: Callable[[str, Stream], Any]) -> None:
+        """Pay for the vCPU's own work at the prices of a described machine."""
+        self.prices = load
+        for cost in OWN_WORK:
+            name = SHORT.get(cost, cost)
+            setattr(self, name, at_price(cost, getattr(self, name)))
 
     def begin(self, now: int) -> None:
         """Begin a program, in the host."""

@@ -42,8 +42,6 @@ LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 LAST_NS: Final = 1 << 62
 """When the simulated clock ends: after 146 years."""
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
-SHORT: Final = {"t_walk_4K": "t_walk"}
-"""Streams of a vCPU that do not have the name of their cost."""
 _MANY: Final = 1 << 14  # times that wait to be counted together
 
 
@@ -54,6 +52,8 @@ class Vm:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
         self.plan = plan
         self.run_limit = run_limit
+        self.by_rates = plan.has_rates
+        self._stalled_ns = 0
         self.probe = probe
         self.env = self.make_env()
         self.table = PageTable.empty(plan.pages, plan.backing)
@@ -82,10 +82,7 @@ class Vm:
         plan.draws.restart()
         self.vcpus = [self.make_vcpu(plan, number) for number in range(plan.vcpus)]
         for v in self.vcpus if self.load is not None else ():
-            v.prices = self.load
-            for cost in OWN_WORK:
-                name = SHORT.get(cost, cost)
-                setattr(v, name, self.at_price(cost, getattr(v, name)))
+            v.pay_at(self.load, self.at_price)
         self.breaks_locks = plan.kernel.breaks_locks() and (
             plan.preemptible or plan.need_resched_ns > 0
         )
@@ -187,6 +184,7 @@ class Vm:
     def in_guest_again(self, v: Vcpu) -> None:
         """A stall of a vCPU has ended."""
         v.in_guest = True
+        self._stalled_ns += self.env._now - v.left_ns  # type: ignore[assignment]
         v.stalls.add(v.left_ns, self.env._now)  # type: ignore[arg-type]
 
     def spend_in_guest(self, ns: int, v: Vcpu) -> simpy.Event:
@@ -253,6 +251,18 @@ class Vm:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
         if v.ring is not None:
             v.ring.push(gfn)
+
+    @property
+    def stalled_ns(self) -> int:
+        """Time of all stalls that have ended, of all vCPUs in ns."""
+        return self._stalled_ns
+
+    def look_at(self, ranges: list[tuple[int, int]]) -> None:
+        """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
+        for v in self.vcpus:
+            look_at = getattr(v.run, "look_at", None)  # of a way through a program of rates
+            if look_at is not None:
+                look_at(ranges)
 
     def settle(self) -> None:
         """Mark what the runs of hits under way have touched by now.
