@@ -17,6 +17,7 @@ from mmusim.costs.machine import LAWS, ONE, Machine
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.state.machine_load import EPOCH_NS
+from mmusim.kvm.topology import topology
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.any_run import runs
 from mmusim.tests.support.settings import setting
@@ -296,3 +297,30 @@ def test_first_touches_queue_for_the_memory_of_the_host() -> None:
     assert waited["clear_wait"] > 0
     assert waited["mmap_wait"] + waited["clear_wait"] > fast.phases[0].ledger["mmap_wait"]
     assert slow.phases[0].counters == fast.phases[0].counters
+
+
+# --- what a host shows -------------------------------------------------------------------------
+
+
+def test_a_host_shows_nodes_cores_threads_and_caches(tmp_path: Path) -> None:
+    """Two nodes of two cores with two threads, as sysfs numbers them."""
+    assert topology(tmp_path) is None
+    for cpu in range(8):
+        folder = tmp_path / f"cpu/cpu{cpu}"
+        (folder / "topology").mkdir(parents=True)
+        (folder / "topology/thread_siblings_list").write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
+        for level, size in ((1, 48), (2, 1280), (3, 33792)):
+            cache = folder / f"cache/index{level}"
+            cache.mkdir(parents=True)
+            (cache / "level").write_text(f"{level}\n")
+            (cache / "size").write_text(f"{size}K\n")
+    for node in range(2):
+        (tmp_path / f"node/node{node}").mkdir(parents=True)
+    shown = {"nodes": 2, "cores": 4, "threads_per_core": 2, "private_cache": "1280KiB"}
+    assert topology(tmp_path) == shown
+
+
+def test_siblings_may_be_a_range(tmp_path: Path) -> None:
+    (tmp_path / "cpu/cpu0/topology").mkdir(parents=True)
+    (tmp_path / "cpu/cpu0/topology/thread_siblings_list").write_text("0-3\n")
+    assert topology(tmp_path) == {"nodes": 1, "cores": 1, "threads_per_core": 4}
