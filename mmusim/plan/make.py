@@ -13,6 +13,7 @@ from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
+from mmusim.config.machine import Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.settings import Setting
 from mmusim.config.tlb import TlbSizes, reach_of
@@ -212,13 +213,19 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         ),
         actors=tuple(table.actor() for table in e.host.actors),
         prefaulted=e.vm.prefaulted,
-        preemptible=e.vm.preemption == "full",
+        preemptible=preemptible(e.vm, chosen.kernel),
         need_resched_ns=round(e.host.need_resched or 0),
         tlb=_reach(e.host.tlb, pages),
         executable=e.vm.kept_small,
         qemu=e.qemu,
         machine=None if setting.machine is None else setting.machine.model(),
     )
+
+
+def preemptible(vm: Vm, kernel: Kernel) -> bool:
+    """Tell whether walks over a slot give mmu_lock to waiters."""
+    usual, *_ = kernel.preemptions()
+    return kernel.gives_way_to_waiters(vm.preemption or usual, vm.preempt_dynamic)
 
 
 def _reach(spec: int | str | TlbSizes, pages: int) -> tuple[int, int, int] | None:

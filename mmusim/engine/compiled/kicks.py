@@ -87,7 +87,6 @@ def flush_remote(s: Any, v: int, then: int) -> int:
     s.after_flush[v] = then
     s.flush_ns[v] = s.now
     s.stat[REMOTE_TLB_FLUSH_REQUESTS] += 1
-    s.stat[REMOTE_TLB_FLUSH] += 1
     n = 0
     for other in range(s.cpus):
         s.flush_requested[other] = 1
@@ -96,6 +95,8 @@ def flush_remote(s: Any, v: int, then: int) -> int:
             s.ack_for[other] = v
             s.acks[v, 2 * n], s.acks[v, 2 * n + 1] = other, s.kick_sent[other]
             n += 1
+    if n:
+        s.stat[REMOTE_TLB_FLUSH] += 1
     s.acks_n[v] = n
     s.acks_i[v] = 0
     forget_taken(s)

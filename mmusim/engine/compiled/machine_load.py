@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mmusim.costs.machine import BITS, ONE, OWN_WORK, Machine
+from mmusim.costs.machine import BITS, ONE, OWN_WORK
 from mmusim.engine.compiled.fields import PURPOSES
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.memory import Memory
@@ -18,9 +18,11 @@ STRETCHED: Final = sum(1 << n for n, name in enumerate(PURPOSES) if name in OWN_
 """A bit for each purpose that is a vCPU's own work."""
 
 
-def describe(memory: Memory, plan: Plan, machine: Machine, touch: FirstTouch | None) -> None:
-    """Write down a machine."""
-    stretch, line = price_tables(machine, plan)
+def describe(memory: Memory, plan: Plan, touch: FirstTouch | None) -> None:
+    """Write down the machine of a plan, if it is described."""
+    if plan.machine is None:
+        return
+    stretch, line = price_tables(plan.machine, plan)
     memory.put("stretches", stretch)
     memory.put("lines", line)
     facts = {"loads": 1, "stretch": ONE, "epoch_ends": EPOCH_NS}

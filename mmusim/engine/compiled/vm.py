@@ -30,12 +30,13 @@ from mmusim.engine.compiled.shared import (
 )
 from mmusim.engine.compiled.shared_load import CompiledLoad
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
+from mmusim.engine.state.machine_load import at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
-from mmusim.mmu.spte import Edit
+from mmusim.mmu.spte import LEVEL_1G, Edit
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu
 from mmusim.trace.records import FIRST_ACTOR
@@ -130,6 +131,11 @@ class CompiledVm(Vm):
         self._postcopy = postcopy
         self.memory.set("postcopy", postcopy is not None)
 
+    def freeze(self, level: int, index: int, *, on: bool) -> None:
+        """The host thread replaces an entry, or has done so."""
+        self.memory["frozen_giant" if level == LEVEL_1G else "frozen_region"][index] = on
+        self.memory.set("frozen_n", self.memory.get("frozen_n") + (1 if on else -1))
+
     # --- memory -------------------------------------------------------------------------------
 
     def _allocate(self, plan: Plan) -> None:
@@ -222,9 +228,8 @@ class CompiledVm(Vm):
             "keep_child": plan.keep_child, "is_tdp": choices.mmu is Mmu.TDP, "shares": self.shares,
             "pml": self.pml, "fast_faults": self.fast_faults,
             "fast_at_target_only": plan.kernel.fast_fault_at_target_level_only(),
-            "blocked_splits": self.policy.blocked == Edit.SPLIT,
-            "has_guest": self.guest is not None, "has_upper": self.upper is not None,
-            "protects_root": plan.policy.protects_root,
+            "blocked_splits": self.policy.blocked == Edit.SPLIT, "has_guest": self.guest is not None,
+            "has_upper": self.upper is not None, "protects_root": plan.policy.protects_root,
             "protects_tables": plan.policy.protects_tables,
             "by_occurrence": plan.draws.pairing is Pairing.BY_OCCURRENCE,
             "writes_cost": self.vcpus[0].t_write is not None, "refills": bool(self.refills),
@@ -237,8 +242,7 @@ class CompiledVm(Vm):
         }  # fmt: skip
         for name, value in facts.items():
             memory.set(name, int(value))
-        if plan.machine is not None:
-            describe(memory, plan, plan.machine, self.first_touch)
+        describe(memory, plan, self.first_touch)
 
     def _hand_out_chance(self, plan: Plan) -> None:
         """Tabulate the distributions, and note the keys of every stream of a vCPU."""
@@ -256,7 +260,7 @@ class CompiledVm(Vm):
                 if isinstance(stream, ByOccurrence):
                     plan.draws.share(name, counted := Counted(stream, memory["paid"], number))
                     if name in Vcpu.__slots__:
-                        setattr(v, name, self.at_price(name, counted))
+                        setattr(v, name, at_price(self.load, name, counted))
 
     # --- books --------------------------------------------------------------------------------
 

@@ -202,9 +202,7 @@ class Migration:
         """The same in post-copy, where nobody writes at the source any more: it only takes time."""
         first, pages = chunk * self.ram.chunk, self.ram.chunk
         dirty = int(np.count_nonzero(self.ram.unsent[first : first + pages]))
-        owed = log_operations.rearm(
-            self.vm.plan.choices, pages, dirty, unmapped=0, large=0, split_2m=0, split_1g=0
-        )
+        owed = log_operations.rearm(self.vm.plan.kernel, self.vm.plan.choices, pages, dirty)
         ns = (
             self.host.once("c_get_floor")
             + self.host.pay(log_operations.copy(pages))

@@ -41,7 +41,8 @@ def reap(
             gfns = np.unique(np.array(mask, np.int64))
             if rearm(vm.table, gfns, vm.pml):
                 vm.revoke(gfns, NO_REGIONS)
-            yield vm.spend(pay(vm, log_operations.reset_mask(vm.plan.choices, len(mask)), spent))
+            owed = log_operations.reset_mask(vm.plan.kernel, vm.plan.choices, len(mask))
+            yield vm.spend(pay(vm, owed, spent))
             vm.lock.release(locks_as)
     if count:
         started = vm.now

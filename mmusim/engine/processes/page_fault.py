@@ -6,6 +6,11 @@ Sources: ``direct_page_fault``, ``kvm_tdp_page_fault``, ``fast_page_fault``, ``_
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
+import simpy
+
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.engine.processes.flush import flush_remote, replan
 from mmusim.engine.processes.guest_mode import drain_pml, enter_guest, leave_handler
@@ -167,7 +172,9 @@ def map_page(
             vm.revoke(under(vm, gfn, 2), NO_REGIONS)
             yield from flush_remote(vm, v)
     if blocking_level(vm, gfn, level):
-        yield from make_room(vm, v, gfn, level, index)
+        made = yield from make_room(vm, v, gfn, level, index)
+        if not made:
+            return LOST_RACE
     alloc_ns = lacks_tables(view, gfn, level) * v.c_alloc_table.at(index)
     push_ns = 0
     if vm.upper is not None and write and vm.plan.policy.protects_root:
@@ -230,16 +237,25 @@ def blocking_level(vm: Vm, gfn: int, level: int) -> int:
     return 2 if level == 1 and vm.view.region[gfn >> 9] & PRESENT else 0
 
 
-def make_room(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
-    """Drop or split the large sptes that are in the way of a mapping at `level`."""
+def make_room(
+    vm: Vm, v: Vcpu, gfn: int, level: int, index: int
+) -> Generator[simpy.Event, Any, bool]:
+    """Drop or split the large sptes that are in the way of a mapping at `level`.
+
+    A drop freezes the entry until its flush is over. A split does not: it fills a table of its own,
+    and fails if the entry has changed by then. Tell whether there is room.
+    """
     while blocking := blocking_level(vm, gfn, level):
+        if vm.policy.blocked == Edit.SPLIT:
+            split = yield from split_large_spte(vm, v, gfn, blocking, index)
+            if not split:
+                return False
+            continue
         entry = blocking, gfn >> 9 * (blocking - 1)
         vm.frozen.add(entry)
-        if vm.policy.blocked == Edit.SPLIT:
-            yield from split_large_spte(vm, v, gfn, blocking, index)
-        else:
-            yield from drop_large_spte(vm, v, gfn, blocking, index)
+        yield from drop_large_spte(vm, v, gfn, blocking, index)
         vm.frozen.discard(entry)
+    return True
 
 
 def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
@@ -255,12 +271,20 @@ def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
     yield from flush_remote(vm, v)
 
 
-def split_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
+def split_large_spte(
+    vm: Vm, v: Vcpu, gfn: int, level: int, index: int
+) -> Generator[simpy.Event, Any, bool]:
     """Put a table of 512 small sptes in the place of a large one; nobody needs to flush.
 
-    Only the TDP MMU does this in a fault.
+    Only the TDP MMU does this in a fault (tdp_mmu_split_huge_page). Tell whether the
+    compare-exchange of the large spte succeeded; who comes second has filled a table for nothing.
     """
+    before = leaf(vm.view, gfn)[1] & LEAF
     split_ns = (v.c_split_1G if level == LEVEL_1G else v.c_tdp_split_2M).at(index)
     yield vm.spend_on(v, SPLIT_LARGE, split_ns)
+    level_now, now = leaf(vm.view, gfn)
+    if level_now != level or now & LEAF != before:
+        return False
     mmu.split_large(vm.view, gfn, level)
     replan(vm, v)
+    return True

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import simpy
 
-from mmusim.costs.machine import BITS, ONE, Machine, clear_ns
+from mmusim.costs.machine import BITS, ONE, OWN_WORK, Machine, clear_ns
 from mmusim.costs.random_streams import Ints, Stream
 from mmusim.plan.make import Plan
 
@@ -108,6 +108,17 @@ class Work:
     def slice(self, first: int, count: int) -> Ints:
         """Return the costs with indices `first` to ``first + count`` in nanoseconds."""
         return np.asarray(self._load.work(self._of.slice(first, count)))
+
+
+def at_price(load: MachineLoad | None, cost: str, stream: Any) -> Any:
+    """Return a stream of a vCPU as it is paid on a host with this load."""
+    return Work(stream, load) if load is not None and cost in OWN_WORK else stream
+
+
+def first_touch(plan: Plan) -> FirstTouch | None:
+    """Return the servers that first touches pass; None if there are none on this host."""
+    follows = plan.machine is not None and plan.machine.follows("first-touch")
+    return FirstTouch(plan) if follows and not plan.prefaulted else None
 
 
 class FirstTouch:

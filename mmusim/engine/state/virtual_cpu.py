@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from mmusim.costs.distributions import Constant
 from mmusim.costs.machine import OWN_WORK
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.state.machine_load import MachineLoad
+from mmusim.engine.state.machine_load import MachineLoad, at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.steps import WorkItem
 from mmusim.engine.state.tlb import WorkingSet
@@ -169,12 +168,12 @@ class Vcpu:
             if name.startswith("c_") or name == "t_pass":
                 setattr(self, name, stream(name))
 
-    def pay_at(self, load: MachineLoad | None, at_price: Callable[[str, Stream], Any]) -> None:
+    def pay_at(self, load: MachineLoad | None) -> None:
         """Pay for the vCPU's own work at the prices of a described machine."""
         self.prices = load
         for cost in OWN_WORK:
             name = SHORT.get(cost, cost)
-            setattr(self, name, at_price(cost, getattr(self, name)))
+            setattr(self, name, at_price(load, cost, getattr(self, name)))
 
     def begin(self, now: int) -> None:
         """Begin a program, in the host."""

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mmusim.base.errors import ClockError
 from mmusim.base.histogram import Histogram
-from mmusim.costs.machine import OWN_WORK, Machine
+from mmusim.costs.machine import Machine
 from mmusim.engine.state.fault_shares import FaultShares
-from mmusim.engine.state.machine_load import FirstTouch, MachineLoad, Work
+from mmusim.engine.state.machine_load import MachineLoad, first_touch
 from mmusim.engine.state.mmu_lock import RwLock, SpinLock
 from mmusim.engine.state.steps import Outcome as Outcome
 from mmusim.engine.state.steps import Steps as Steps
@@ -66,8 +66,7 @@ class Vm:
         choices = plan.choices
         self.remote = plan.machine is not None and plan.machine.is_remote(plan.vcpus)
         self.load = None if plan.machine is None else self.make_load(plan, plan.machine)
-        follows = plan.machine is not None and plan.machine.follows("first-touch")
-        self.first_touch = FirstTouch(plan) if follows and self.resident else None
+        self.first_touch = first_touch(plan)
         self.pml = choices.tracking is Tracking.PML
         self.tdp = choices.mmu is Mmu.TDP
         self.shares = self.tdp and choices.lock is Lock.RWLOCK  # faults hold mmu_lock for read
@@ -82,7 +81,7 @@ class Vm:
         plan.draws.restart()
         self.vcpus = [self.make_vcpu(plan, number) for number in range(plan.vcpus)]
         for v in self.vcpus if self.load is not None else ():
-            v.pay_at(self.load, self.at_price)
+            v.pay_at(self.load)
         self.breaks_locks = plan.kernel.breaks_locks() and (
             plan.preemptible or plan.need_resched_ns > 0
         )
@@ -115,10 +114,6 @@ class Vm:
     def make_load(self, plan: Plan, machine: Machine) -> MachineLoad:
         """Return the load of a machine and its prices."""
         return MachineLoad(machine, plan, self.env)
-
-    def at_price(self, cost: str, stream: Any) -> Any:
-        """Return a stream of a vCPU as the machine lets the vCPU pay it."""
-        return Work(stream, self.load) if self.load is not None and cost in OWN_WORK else stream
 
     def work(self, ns: int) -> int:
         """Return what a vCPU's own work takes at the price of now."""
@@ -246,6 +241,13 @@ class Vm:
             )
         for v in self.vcpus:
             v.look_again()
+
+    def freeze(self, level: int, index: int, *, on: bool) -> None:
+        """The host thread replaces an entry (REMOVED_SPTE, FROZEN_SPTE), or has done so."""
+        if on:
+            self.frozen.add((level, index))
+        else:
+            self.frozen.discard((level, index))
 
     def mark_dirty(self, v: Vcpu, gfn: int) -> None:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
