@@ -190,8 +190,10 @@ class Policies(Strict):
 
     baseline: Annotated[PolicyName, shown("linux-6.2")]
     """The policy that the others are compared with."""
-    compare: Annotated[list[PolicyName], Field(min_length=1), shown(["linux-6.2+split-on-fault"])]
-    """The other policies, each once."""
+    compare: Annotated[list[PolicyName], shown(["linux-6.2+split-on-fault"])] = Field(
+        default_factory=list
+    )
+    """The other policies, each once. Without any, settings are compared with the first setting."""
 
     @field_validator("compare")
     @classmethod

@@ -214,8 +214,7 @@ class CompiledVm(Vm):
             memory.put("working", np.zeros((plan.vcpus, REACH), np.int64))
             memory.put("last_seen", np.zeros(SLOTS, np.int32))
         self._make_tlbs(plan)
-        small_ns, large_ns = self.refills or (0.0, 0.0)
-        slow, fast = self.slow, self.fast
+        (small_ns, large_ns), slow, fast = self.refills or (0.0, 0.0), self.slow, self.fast
         reals = (
             slow.after_exit, slow.entry, slow.locked, fast.after_exit, fast.entry,
             small_ns, large_ns, plan.costs["c_wclear"].mean(),
