@@ -90,6 +90,7 @@ class Operation(NamedTuple):
     dirty: int  # pages that it reported, and
     false_dirty: int  # of these, not written since they were last copied
     waited_ns: int = 0  # by vCPUs for mmu_lock, while it held it
+    spent: Mapping[str, int] = {}  # cost or wait -> ns, as far as it is known of this operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
