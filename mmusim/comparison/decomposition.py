@@ -56,7 +56,7 @@ class Part(NamedTuple):
 
     @property
     def moved_ns(self) -> float:
-        """What moved: to the guest if positive, to the host if negative."""
+        """Time that moved: to the guest if positive, to the host if negative."""
         if self.host_ns * self.guest_ns >= 0:
             return 0
         most = min(abs(self.host_ns), abs(self.guest_ns))
@@ -64,7 +64,7 @@ class Part(NamedTuple):
 
     @property
     def net_ns(self) -> float:
-        """What vanished if negative, what is new if positive."""
+        """Time that vanished if negative, that is new if positive."""
         return self.host_ns + self.guest_ns
 
 
@@ -78,12 +78,12 @@ class Decomposition:
 
     @property
     def host_ns(self) -> float:
-        """What the host spends more in log operations, waits included."""
+        """Additional time of the host in log operations, waits included."""
         return sum(part.host_ns for part in self.parts)
 
     @property
     def guest_ns(self) -> float:
-        """What the vCPUs' time is longer in the measured window or phase."""
+        """Additional time of the vCPUs in the measured window or phase."""
         return sum(part.guest_ns for part in self.parts)
 
     @property
@@ -93,12 +93,12 @@ class Decomposition:
 
     @property
     def vanished_ns(self) -> float:
-        """Work that nobody does any more, over the kinds in which there is less in all."""
+        """Work that vanished: the sum over the kinds of work that became less."""
         return -sum(part.net_ns for part in self._work() if part.net_ns < 0)
 
     @property
     def new_ns(self) -> float:
-        """Work that nobody did before, over the kinds in which there is more in all."""
+        """New work: the sum over the kinds of work that became more."""
         return sum(part.net_ns for part in self._work() if part.net_ns > 0)
 
     def _work(self) -> Iterable[Part]:

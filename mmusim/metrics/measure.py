@@ -50,7 +50,7 @@ class Metrics:
     windows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Values of each window, where the driver has some."""
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
-    """What each window met, and under "" what is measured."""
+    """The exposure of each window; "" is that of what the driver measures."""
     books: Mapping[str, Books] = field(default_factory=dict)
     """Who paid for what in each window."""
 
