@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mmusim.analysis.answers import compared
-from mmusim.base.units import show_ns, show_number
+from mmusim.base.units import show_bytes, show_ns, show_number
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.exposure import refusal
 from mmusim.experiment.run import Outcome
@@ -125,7 +125,11 @@ def _direction(c: Comparison) -> str:
 def amount(metric: str, value: float) -> str:
     """Write a value of a metric for people, with its unit."""
     unit = METRICS[metric].unit
-    return show_ns(value) if unit == "ns" else f"{show_number(value)} {unit}".strip()
+    if unit == "ns":
+        return show_ns(value)
+    if unit == "bytes":
+        return show_bytes(round(value))
+    return f"{show_number(float(f'{value:.4g}'))} {unit}".strip()
 
 
 def verdict_counts(outcome: Outcome) -> dict[str, int]:

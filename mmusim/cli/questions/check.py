@@ -173,6 +173,7 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
             {
                 "setting": v.setting,
                 "what": v.what,
+                "window": v.window,
                 "measured": asdict(v.measured),
                 "expected": [None if math.isinf(bound) else bound for bound in v.expected],
                 "verdict": v.outcome,

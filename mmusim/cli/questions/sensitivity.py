@@ -26,7 +26,6 @@ from mmusim.engine.choice import AUTO
 from mmusim.experiment.sensitivity import Sensitivity, Study
 from mmusim.experiment.sensitivity import sensitivity as rank_costs
 from mmusim.stats.sobol import Index
-from mmusim.vocabulary import METRICS
 
 
 def study(
@@ -106,14 +105,15 @@ def sensitivity(
         ) from None
     if as_json:
         rows = [asdict(one) | {"advice": one.advice} for one in found.influences]
-        about = {k: v for k, v in asdict(found).items() if k != "influences"}
+        about = {k: v for k, v in asdict(found).items() if k != "influences"} | {"unit": found.unit}
         table("", rows, True, **about, says=str(found))
         return
     table(f"What decides {found.metric} of {found.what}", _rows(found), False)
-    unit = METRICS[found.metric].unit
+    unit = f" {found.unit}" if found.unit else ""
+    of = f"{found.metric} of {found.what}"
     typer.echo(
-        f"{found.metric}: {show_number(found.mean)} {unit} on average over the ranges, standard "
-        f"deviation {show_number(found.spread)}; {found.runs:,} runs."
+        f"{of}: {show_number(found.mean)}{unit} on average over the ranges, standard deviation "
+        f"{show_number(found.spread)}{unit}; {found.runs:,} runs."
     )
     typer.echo(f"Not paid here: {', '.join(found.unpaid) or 'none'}.")
     typer.echo(f"{found}.")
