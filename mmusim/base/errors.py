@@ -88,10 +88,14 @@ class ConfigError(MmusimError, ValueError):
 
     def __init__(self, complaints: Sequence[Complaint]) -> None:
         self.complaints = tuple(complaints)
+        super().__init__(self.complaints)  # SimPy makes the exception of a process again from these
+
+    def __str__(self) -> str:
+        """Return a line for each complaint."""
         shown = list(map(str, self.complaints[:MOST_SHOWN]))
         if len(self.complaints) > MOST_SHOWN:
             shown.append(f"and {len(self.complaints) - MOST_SHOWN:,} complaints more")
-        super().__init__("\n".join(shown))
+        return "\n".join(shown)
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[Sequence[Complaint]]]:
         """Travel between processes whole."""

@@ -10,9 +10,11 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.quantities import Share, Size, Strict, Time, known_name, shown
 from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
+from mmusim.config.actors import MOST_ACTORS, ActorTable
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
 from mmusim.config.measured import Interference, load_of
+from mmusim.config.tlb import UNLIMITED, TlbSpec
 from mmusim.config.topology import Machine
 from mmusim.costs.random_streams import Pairing
 from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
@@ -142,10 +144,21 @@ class Host(Strict):
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.
     """
+    tlb: Annotated[TlbSpec, shown(1536, "entries")] = UNLIMITED
+    """Translations of each size that the TLB of a vCPU keeps; the one that was used longest ago
+    falls out. A right that was taken back stays usable until the flush only where the TLB still
+    keeps it. `unlimited` keeps all until the flush: the TLB of an adversary.
+    """
     interference: Annotated[list[Interference], shown([{"every": "4ms", "lasts": "20us"}])] = Field(
         default_factory=list
     )
     """What else the host does on the processors of the vCPUs. The profile may add more."""
+    actors: Annotated[
+        list[ActorTable], Field(max_length=MOST_ACTORS), shown([{"name": "write-protector"}])
+    ] = Field(default_factory=list)
+    """Threads of the host that installed packages define. They run beside the guest and the log
+    operations, from the start of a run to its end.
+    """
 
     @field_validator("interference")
     @classmethod
@@ -183,8 +196,22 @@ class Policies(Strict):
 
 MOST_SEED: Final = 1 << 53
 MOST_SEEDS: Final = 100_000
+MOST_HOSTS: Final = 1000
 Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
 """Runs of a policy in a setting."""
+
+
+def enough_hosts(hosts: int) -> int:
+    """Check on how many hosts verdicts are tried; 0 is none.
+
+    Raises
+    ------
+    ValueError
+        If a share of them says nothing.
+    """
+    if 0 < hosts < 8:
+        raise ValueError("is too few for a probability; write 0, or 8 and more, e.g. 32")
+    return hosts
 
 
 class Replications(Strict):
@@ -204,7 +231,9 @@ class Replications(Strict):
     """The smallest difference of interest, as a share of the baseline: the margin within which two
     policies are called equivalent.
     """
-    costs: Annotated[int, Field(ge=0, le=1000), shown(32, "hosts")] = 0
+    costs: Annotated[
+        int, Field(ge=0, le=MOST_HOSTS), AfterValidator(enough_hosts), shown(32, "hosts")
+    ] = 0
     """Number of hosts on which mmusim tries the verdicts beside the profile's own. It draws the
     costs of these hosts from what is known about each cost. 32 are enough for a probability.
     """
@@ -216,13 +245,6 @@ class Replications(Strict):
     """Largest number of seeds that `precision` may use. Without it, `seeds` is final."""
     precise: Annotated[MetricName, shown("p99_latency")] = "phase_time"
     """The metric whose ratios to the baseline must be that precise."""
-
-    @field_validator("costs")
-    @classmethod
-    def _enough_hosts(cls, costs: int) -> int:
-        if 0 < costs < 8:
-            raise ValueError("is too few for a probability; write 0, or 8 and more, e.g. 32")
-        return costs
 
     @model_validator(mode="after")
     def _sequential(self) -> Self:

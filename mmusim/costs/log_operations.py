@@ -71,6 +71,14 @@ def rmap_heads(pages: int) -> int:
     return pages + -(-pages // PAGES_PER_REGION) + -(-pages // PAGES_PER_REGION**2)
 
 
+def protect_range(c: Choices, pages: int, walk: Walk) -> Counts:
+    """Counts of clearing W of every leaf in a range, under mmu_lock, by another thread."""
+    visits = {"c_head": rmap_heads(pages)}
+    if c.mmu is Mmu.TDP:
+        visits = {"c_tdp_visit": walk.leaves + walk.tables}
+    return paid(visits | {rearm_cost(c): walk.protected_4k + walk.protected_large})
+
+
 def fill_bitmap(pages: int) -> Counts:
     """Counts of making a bitmap: all that enabling costs with initially-all-set, without the grace
     period.

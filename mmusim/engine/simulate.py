@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mmusim.base.errors import DeadlockError
 from mmusim.engine.choice import AUTO
+from mmusim.engine.host.actors import start_actors
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host_thread import host_thread, phase_traces
 from mmusim.engine.kinds import kind_of
@@ -14,7 +15,7 @@ from mmusim.engine.state import invariants
 from mmusim.engine.state.guest_run import RUN_LIMIT
 from mmusim.engine.state.vm import Vm
 from mmusim.plan.make import Plan
-from mmusim.trace.records import HOST, Probe, Trace
+from mmusim.trace.records import FIRST_ACTOR, HOST, Probe, Trace
 
 
 def simulate(
@@ -92,6 +93,7 @@ class Simulation:
         plan, vm = self._vm.plan, self._vm
         host = self._host = Host(vm)
         thread = vm.env.process(host_thread(vm, host, self._kind))
+        start_actors(vm)
         try:
             vm.env.run(until=thread)
         except RuntimeError as error:
@@ -131,6 +133,11 @@ def deadlock(vm: Vm, host: Host) -> str:
     """Say who waits for what, and who holds mmu_lock."""
     waiting = [f"vCPU {v.number} waits for {v.waits_for}" for v in vm.vcpus if v.waits_for]
     waiting.append(f"the host thread waits for {host.waits_for}")
-    names = ["the host thread" if who == HOST else f"vCPU {who}" for who in vm.lock.holders]
-    holders = " and ".join(names) or "nobody"
+    holders = " and ".join(_name(vm, who) for who in vm.lock.holders) or "nobody"
     return f"deadlock at {vm.now} ns: {'; '.join(waiting)}; mmu_lock is held by {holders}"
+
+
+def _name(vm: Vm, who: int) -> str:
+    if who <= FIRST_ACTOR:
+        return f"the actor {vm.plan.actors[FIRST_ACTOR - who].kind}"
+    return "the host thread" if who == HOST else f"vCPU {who}"

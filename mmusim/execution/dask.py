@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
@@ -131,20 +133,61 @@ class _Dask(WorkerPool):
 
 
 def _reach(distributed: Any, address: str) -> Any:
-    """Connect. First check that the scheduler answers, before the client starts its threads."""
+    """Connect. First check that a scheduler answers."""
     host, port = _parted(address)
     if not host or not port:
         raise ConfigError.of(
             "--scheduler", "", address, "is no address of a scheduler", "write tcp://host:port"
         )
+    remedy = "start it with `dask scheduler`, or leave --scheduler out to run on this machine"
     try:
         socket.create_connection((host, port), TIMEOUT_S).close()
-        return distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False)
+        kind = _within(TIMEOUT_S, lambda: asyncio.run(_kind(distributed, address)))
+        if kind != "Scheduler":
+            raise ClusterError(f"--scheduler = {address!r}: is no scheduler but a {kind}; {remedy}")
+        return _within(
+            2 * TIMEOUT_S,
+            lambda: distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False),
+        )
+    except ClusterError:
+        raise
     except OSError:
         raise ClusterError(
-            f"--scheduler = {address!r}: does not answer within {TIMEOUT_S:.0f} s; start it with "
-            "`dask scheduler`, or leave --scheduler out to run on this machine"
+            f"--scheduler = {address!r}: does not answer within {TIMEOUT_S:.0f} s; {remedy}"
         ) from None
+    except Exception:  # what another program says there can end in any error
+        raise ClusterError(
+            f"--scheduler = {address!r}: does not answer as a scheduler of Dask does; {remedy}"
+        ) from None
+
+
+async def _kind(distributed: Any, address: str) -> str:
+    """Ask who answers. A client that cannot be made leaves threads behind; a question does not."""
+    async with distributed.rpc(address, timeout=TIMEOUT_S) as peer:
+        return str((await peer.identity())["type"])
+
+
+def _within(seconds: float, work: Callable[[], Any]) -> Any:
+    """Return what `work` returns, or raise what it raises.
+
+    The client of Dask waits without end for a peer that is mute. So it works in a thread that does
+    not keep the process alive.
+
+    Raises
+    ------
+    TimeoutError
+        If that takes longer than `seconds`.
+    """
+    ended: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            ended.set_result(work())
+        except BaseException as error:  # raised again where it is waited for
+            ended.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return ended.result(seconds)
 
 
 def _parted(address: str) -> tuple[str, int]:
@@ -161,7 +204,9 @@ def _parted(address: str) -> tuple[str, int]:
 def _check_workers(client: Any, address: str) -> None:
     """Refuse a cluster without workers, and workers with another model."""
     try:
-        found: dict[str, str] = client.run(model_version, on_error="return")
+        found: dict[str, str] = _within(
+            PATIENCE_S, lambda: client.run(model_version, on_error="return")
+        )
     except OSError as error:
         raise ClusterError(f"--scheduler = {address!r}: was lost ({error}); run again") from None
     if not found:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import tomli_w
 
+from mmusim.base.inputs import read_text
+from mmusim.base.parsing import MOST_TOML
 from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, load_settings
 from mmusim.engine.choice import AUTO, resolve
@@ -38,7 +40,7 @@ def opened(
     engine, made = resolve(engine), settings(of_the_file)
     store = Store.open_for(Path(out), experiment.id, provenance())
     try:
-        store.describe({"file": str(path), "text": Path(path).read_text(encoding="utf-8")})
+        store.describe({"file": str(path), "text": read_text(path, MOST_TOML)})
         store.add_settings(map(_row, made))
         yield Campaign(experiment=experiment, settings=made, store=store, engine=engine)
     finally:

@@ -13,6 +13,7 @@ import numpy as np
 from mmusim.base.errors import ConfigError, MmusimError, nearest
 from mmusim.comparison.pairing import column
 from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
+from mmusim.config.machine import MOST_SEEDS
 from mmusim.config.settings import Setting, load_settings
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
@@ -24,6 +25,9 @@ from mmusim.stats.sobol import Index, sobol
 from mmusim.stats.studentized import Floats
 from mmusim.vocabulary import COSTS, METRICS
 
+MOST_SAMPLES: Final = 1 << 14
+"""Sobol points of which the indices are known to about 0.01; each is a run of every cost."""
+MOST_FACTOR: Final = 1e3
 MATTERS: Final = 0.05
 """A cost with a smaller share of the variance does not matter."""
 
@@ -202,16 +206,23 @@ def sensitivity(
 def _check(study: Study) -> list[str]:
     """Return the policies that are asked about, the numerator first."""
     METRICS.require(study.metric, "sensitivity", "--metric")
-    if study.samples < 4 or study.samples & (study.samples - 1):
+    if not 4 <= study.samples <= MOST_SAMPLES or study.samples & (study.samples - 1):
+        within = min(max(4, study.samples), MOST_SAMPLES)
         raise ConfigError.of(
-            "sensitivity", "--samples", study.samples, "is no power of 2 of at least 4",
-            f"take {2 ** max(2, round(math.log2(max(4, study.samples))))}",
+            "sensitivity", "--samples", study.samples,
+            f"is no power of 2 from 4 to {MOST_SAMPLES:,}", f"take {2 ** round(math.log2(within))}",
+        )  # fmt: skip
+    if not 1 <= study.seeds <= MOST_SEEDS:
+        raise ConfigError.of(
+            "sensitivity", "--seeds", study.seeds, f"is not between 1 and {MOST_SEEDS:,}",
+            "give a number in this range",
         )  # fmt: skip
     for provenance, factor in (study.wide or {}).items():
-        if provenance not in FACTORS or not factor > 1:
+        if provenance not in FACTORS or not 1 < factor <= MOST_FACTOR:
             raise ConfigError.of(
                 "sensitivity", "--range", f"{provenance}={factor:g}",
-                "is no provenance with a factor above 1", "write e.g. assumed=3",
+                f"is no provenance with a factor above 1 and up to {MOST_FACTOR:g}",
+                "write e.g. assumed=3",
             )  # fmt: skip
     sides = [side.strip() for side in study.policy.split("/") if side.strip()]
     if len(sides) > 2:

@@ -96,8 +96,11 @@ def clear_d(entries: Bytes, reachable: Which | None = None) -> int:
 
 def _clear(entries: Bytes, bit: int, need: int, reachable: Which | None) -> int:
     armed = (entries & need) == need
+    stale = armed if reachable is None else armed & reachable
+    # A TLB that has cached D as clear walks again before it writes, and meets the new entry.
+    held = np.where(entries[stale] & np.uint8(DIRTY), np.uint8(TLB), np.uint8(TLB_READ))
     entries[armed] &= np.uint8(0xFF ^ bit)
-    entries[armed if reachable is None else armed & reachable] |= np.uint8(TLB)
+    entries[stale] |= held
     return int(np.count_nonzero(armed))
 
 

@@ -8,12 +8,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from mmusim.actors import Actor
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
 from mmusim.config.migrate import Migrate
 from mmusim.config.settings import Setting
+from mmusim.config.tlb import TlbSizes, reach_of
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.machine import Machine
@@ -64,9 +66,11 @@ class Plan:
     seed: int
     ring_entries: int = 0  # of each vCPU's dirty ring; 0 is a bitmap
     interference: tuple[Interference, ...] = ()
+    actors: tuple[Actor, ...] = ()  # threads of the host that other packages define
     prefaulted: bool = True  # the host has memory for all pages before the guest touches them
     preemptible: bool = False  # the kernel notices waiters and gives mmu_lock to them
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
+    tlb: tuple[int, int, int] | None = None  # entries for 4 KiB, 2 MiB, 1 GiB; None: no limit
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
     qemu: Qemu = NEWEST_QEMU
     machine: Machine | None = None  # None: no vCPU slows another down
@@ -187,13 +191,26 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
             Interference(distribution(rare.every), distribution(rare.lasts))
             for rare in e.host.interference
         ),
+        actors=tuple(table.actor() for table in e.host.actors),
         prefaulted=e.vm.prefaulted,
         preemptible=e.vm.preemption == "full",
         need_resched_ns=round(e.host.need_resched or 0),
+        tlb=_reach(e.host.tlb, pages),
         executable=e.vm.kept_small,
         qemu=e.qemu,
         machine=None if setting.machine is None else setting.machine.model(),
     )
+
+
+def _reach(spec: int | str | TlbSizes, pages: int) -> tuple[int, int, int] | None:
+    """Return the entries of a TLB for each size, no more than the VM has mappings of that size."""
+    reach = reach_of(spec)
+    if reach is None:
+        return None
+    small, large, giant = (
+        min(n, -(-pages // size)) for n, size in zip(reach, (1, 512, 512**2), strict=True)
+    )
+    return small, large, giant
 
 
 def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | None:

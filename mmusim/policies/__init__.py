@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 
 from mmusim.policies.axes import AXES, Choices, Large, Lock, Mmu, Reporting, Tracking
-from mmusim.policies.base import Policy, policies, policy_named
+from mmusim.policies.base import Policy, load_outside, policies, policy_named
 from mmusim.policies.choices import ASSUMED, Chosen, choose, legal, nearest_legal
 from mmusim.policies.kernel import (
     DEFAULT_KERNEL,
@@ -20,7 +20,6 @@ from mmusim.policies.kernel import (
     Kernel,
     kernel_named,
 )
-from mmusim.policies.outside import load_outside
 from mmusim.policies.tables import Tables, tabulate
 
 for _module in pkgutil.iter_modules(__path__):

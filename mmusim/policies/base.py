@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.packages import failures, load_group
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis
 from mmusim.policies.kernel import GetWalk, Kernel, kernel_named
-from mmusim.policies.packages import failures
 
 
 class Policy:
@@ -97,6 +97,8 @@ class Policy:
         return spte.mmu_writable and (spte.level == Level.SMALL or not tracked)
 
 
+GROUP: Final = "mmusim.policies"
+"""The group of entry points through which other packages add policies."""
 RENAMED: Final = {
     "eager-split": "eager_page_split", "eager-split-legacy": "eager_page_split-legacy",
     "init-all-set": "initially-all-set",
@@ -112,6 +114,11 @@ def decides(policy: Policy) -> bool:
 def policies() -> dict[str, type[Policy]]:
     """Return every registered policy by name."""
     return dict(sorted(Policy._registry.items()))
+
+
+def load_outside() -> None:
+    """Load the policies of other packages."""
+    load_group(GROUP, Policy, Policy._registry.values)
 
 
 def policy_named(name: str) -> Policy:
@@ -138,8 +145,9 @@ def _part(name: str) -> Policy:
         rule = f"is called {RENAMED[name]} now (the kernel's own name)"
         raise ConfigError.of("policies", "name", name, rule, f"write {RENAMED[name]}")
     remedy = nearest(name, Policy._registry)
-    if failures():
-        remedy += f". Left out: {'. '.join(failures())}"
+    left_out = failures(GROUP)
+    if left_out:
+        remedy += f". Left out: {'. '.join(left_out)}"
     raise ConfigError.of("policies", "name", name, "is not a policy", remedy)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.packages import raising, source_of
 from mmusim.mmu.spte import ACCESS, Edit, Level, Spte
 from mmusim.policies.base import Policy
-from mmusim.policies.packages import described, source_of
 
 
 class Tables(NamedTuple):
@@ -45,11 +45,8 @@ def ask(policy: Policy, hook: str, *about: object) -> Any:
         raise
     except Exception as error:
         raise ConfigError.of(
-            key, hook, None, f"raises {described(error)}; it is of {source_of(function)}".replace(
-                "; ", ", "
-            ),
-            "mend the policy, or leave it out",
-        ) from None  # fmt: skip
+            key, hook, None, raising(error, function), "mend the policy, or leave it out"
+        ) from None
     if not isinstance(answer, expected):
         rule = f"returns no {expected.__name__}, of {source_of(function)}"
         raise ConfigError.of(

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
+from mmusim.base.inputs import read_text
 from mmusim.report.answers import VERDICTS
 from mmusim.report.page import environment
 from mmusim.report.tables import Cell, Table
@@ -59,9 +60,9 @@ def write_index(folder: Path) -> Path:
 def summary(report: Path) -> dict[str, Any] | None:
     """Return what a report says of itself; None if it is not one of ours."""
     try:
-        match = _SUMMARY.search(report.read_text(encoding="utf-8"))
+        match = _SUMMARY.search(read_text(report))
         facts = json.loads(match[1]) if match else None
-    except (OSError, ValueError):
+    except (ConfigError, ValueError):
         return None
     return facts if isinstance(facts, dict) and _is_ours(facts) else None
 

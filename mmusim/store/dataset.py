@@ -6,13 +6,15 @@ what mmusim needs to evaluate the runs again, histograms included.
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import json
 import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.inputs import read_text
+from mmusim.base.parsing import MOST_TOML, parse_json
 from mmusim.store.schema import FORMAT, SCHEMA, StoreError
 
 MANIFEST: Final = "manifest.json"
@@ -40,18 +42,35 @@ def manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, Any] = parse_json(read_text(path), str(path), "manifest")
         found = data["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ConfigError, KeyError, TypeError) as error:
+        reason = error.complaints[0].rule if isinstance(error, ConfigError) else "no format in it"
         raise StoreError(
-            f"{path}: cannot be read ({error}); publish the run directory again"
+            f"{path}: cannot be read ({reason}); publish the run directory again"
         ) from None
     if found != DATASET_FORMAT:
         raise ConfigError.of(
             str(path), "format", found, f"is not {DATASET_FORMAT}, the format of this mmusim",
             "read it with the mmusim it names, or publish the run directory again",
         )  # fmt: skip
+    if not _is_whole(data):
+        raise StoreError(f"{path}: is incomplete; publish the run directory again")
     return data
+
+
+def _is_whole(data: dict[str, Any]) -> bool:
+    """Tell whether a manifest has what :func:`load` needs, and names files of its own folder."""
+    files, about = data.get("files"), data.get("about")
+    return (
+        isinstance(data.get("model_version"), str)
+        and isinstance(about, dict)
+        and all(isinstance(value, str) for value in about.values())
+        and isinstance(files, dict)
+        and {EXPERIMENT, *(f"{name}.parquet" for name in TABLES)} <= files.keys()
+        and all(Path(name).name == name for name in files)
+        and all(isinstance(facts, dict) and "sha256" in facts for facts in files.values())
+    )
 
 
 def load(folder: Path) -> tuple[sqlite3.Connection, str]:
@@ -71,7 +90,7 @@ def load(folder: Path) -> tuple[sqlite3.Connection, str]:
     db.executescript(SCHEMA)
     with db:
         facts = {**about["about"], "format": str(FORMAT)}
-        facts["text"] = (folder / EXPERIMENT).read_text(encoding="utf-8")
+        facts["text"] = read_text(folder / EXPERIMENT, MOST_TOML)
         db.executemany("INSERT INTO about VALUES (?, ?)", facts.items())
         for name, table in TABLES.items():
             _fill(db, table, folder / f"{name}.parquet")
@@ -97,7 +116,9 @@ def parquet() -> Any:
 
 
 def sha256(path: Path) -> str:
-    """Return the hash of a file."""
+    """Return the hash of a regular file."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no regular file")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

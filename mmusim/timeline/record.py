@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from mmusim.base.units import show_ns
 from mmusim.engine import simulate
 from mmusim.plan.make import Plan
-from mmusim.trace.records import HOST, PhaseTrace, Probe
+from mmusim.trace.records import FIRST_ACTOR, HOST, PhaseTrace, Probe
 from mmusim.vocabulary.causes import USEFUL_CAUSES
 
 GUEST: Final = "guest"
@@ -200,4 +200,6 @@ def queue_lengths(holds: Iterable[Hold]) -> Iterator[tuple[int, int]]:
 
 def name_of(who: int) -> str:
     """Return what an actor is called."""
+    if who <= FIRST_ACTOR:
+        return f"actor {FIRST_ACTOR - who + 1}"
     return "host thread" if who == HOST else f"vCPU {who}"

@@ -18,6 +18,8 @@ MAIN_LOOP: Final = -2
 REAPER: Final = -3
 RATE_THREAD: Final = -4
 """The actor numbers of three other threads of QEMU, in its own locks and in slots_lock."""
+FIRST_ACTOR: Final = -5
+"""The actor number of the first actor of other packages; those of the next ones lie below it."""
 
 
 class Round(NamedTuple):

@@ -12,6 +12,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.cli.shared.measured_costs import cost_rows
 from mmusim.cli.shared.options import AsJson, ToProfile
 from mmusim.cli.shared.output import table
+from mmusim.config.machine import MOST_SEED
 
 RENAMED = {
     "--out": "--to",
@@ -21,8 +22,12 @@ RENAMED = {
 
 def probe(
     to: ToProfile = Path("myhost.toml"),
-    seconds: Annotated[float, typer.Option(min=5, help="About how long to measure.")] = 60.0,
-    seed: Annotated[int, typer.Option(help="Of the order of the measures.")] = 1,
+    seconds: Annotated[
+        float, typer.Option(min=5, max=3600, help="About how long to measure.")
+    ] = 60.0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Of the order of the measures.")
+    ] = 1,
     keep_samples: Annotated[
         bool, typer.Option("--keep-samples/--no-samples", help="Keep the samples beside it.")
     ] = True,

@@ -16,6 +16,7 @@ from mmusim.base.files import whole
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson, Record
 from mmusim.cli.shared.output import table
+from mmusim.config.machine import MOST_SEED
 from mmusim.conformance.kernel_cases import Case, as_line, read_cases
 from mmusim.conformance.replay import Result, replay
 from mmusim.conformance.replay import conform as replay_all
@@ -31,9 +32,12 @@ def conform(
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Ask this machine's KVM.")] = False,
     record: Record = None,
-    random: Annotated[int, typer.Option(min=0, help="With --live: so many random scripts.")] = 0,
+    random: Annotated[
+        int, typer.Option(min=0, max=100_000, help="With --live: so many random scripts.")
+    ] = 0,
     seed: Annotated[
-        int | None, typer.Option(help="Of the random scripts [1].", show_default=False)
+        int | None,
+        typer.Option(min=0, max=MOST_SEED, help="Of the random scripts [1].", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -14,7 +14,9 @@ SEEDS: Final = (5, 10, 20, 30)
 
 
 def coverage(
-    trials: Annotated[int, typer.Option(min=100, help="Samples of each population.")] = 1000,
+    trials: Annotated[
+        int, typer.Option(min=100, max=1_000_000, help="Samples of each population.")
+    ] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Measure how often the intervals that this program shows cover the truth."""

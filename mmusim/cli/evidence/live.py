@@ -31,7 +31,7 @@ def live(
     record: Record = None,
     to: ToFolder = None,
     repeats: Annotated[
-        int | None, typer.Option(min=2, help="Runs of each arm [10].", show_default=False)
+        int | None, typer.Option(min=2, max=1000, help="Runs of each arm [10].", show_default=False)
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,

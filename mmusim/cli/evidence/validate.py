@@ -44,7 +44,8 @@ def validate(
     record: Record = None,
     grid: Grid = None,
     repeats: Annotated[
-        int | None, typer.Option(min=2, help="Runs of each setting [10].", show_default=False)
+        int | None,
+        typer.Option(min=2, max=1000, help="Runs of each setting [10].", show_default=False),
     ] = None,
     workers: Workers = None,
     scheduler: Scheduler = None,

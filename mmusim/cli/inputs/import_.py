@@ -19,7 +19,7 @@ def import_(
         Path | None,
         typer.Option("--to", help="The experiment file to write [NAME.toml].", show_default=False),
     ] = None,
-    vcpus: Annotated[int | None, typer.Option(min=1, help="vCPUs of the guest.")] = None,
+    vcpus: Annotated[int | None, typer.Option(min=1, max=4096, help="vCPUs of the guest.")] = None,
     memory: Annotated[str, typer.Option(help="The guest's memory, e.g. 64GiB.")] = "",
     bandwidth: Annotated[str, typer.Option(help="Of the network, e.g. 10Gbit/s.")] = "",
     dirty_rate: Annotated[

@@ -76,23 +76,33 @@ class Options:
 
 
 def dirty_log_perf_test(
-    vcpus: Annotated[int, typer.Option("-v", min=1, help="vCPUs.")] = 1,
+    vcpus: Annotated[int, typer.Option("-v", min=1, max=4096, help="vCPUs.")] = 1,
     memory: Annotated[str, typer.Option("-b", help="Memory of each vCPU: 512M, 1G.")] = "1G",
     backing: Annotated[str, typer.Option("-s", help="Backing source.")] = "anonymous",
     iterations: Annotated[
-        int | None, typer.Option("-i", help="Rounds [2, or those of --measured].")
+        int | None,
+        typer.Option("-i", min=0, max=1 << 20, help="Rounds [2, or those of --measured]."),
     ] = None,
-    write_percent: Annotated[int, typer.Option("-w", help="Percentage of writes.")] = 100,
+    write_percent: Annotated[
+        int, typer.Option("-w", min=0, max=100, help="Percentage of writes.")
+    ] = 100,
     random_access: Annotated[bool, typer.Option("-a", help="Pages in random order.")] = False,
     overlap: Annotated[bool, typer.Option("-o", help="vCPUs share all memory.")] = False,
     nested: Annotated[bool, typer.Option("-n", help="Run as a nested guest.")] = False,
     run_vcpus: Annotated[bool, typer.Option("-e", help="vCPUs run while disabling.")] = False,
     no_manual_protect: Annotated[bool, typer.Option("-g", help="No manual protect.")] = False,
     random_seed: Annotated[
-        int | None, typer.Option("-r", help="Random seed [1, or that of --measured].")
+        int | None,
+        typer.Option(
+            "-r", min=0, max=(1 << 32) - 1, help="Random seed [1, or that of --measured]."
+        ),
     ] = None,
-    memslots: Annotated[int, typer.Option("-x", help="Memory slots; only 1 is modelled.")] = 1,
-    guest_mode: Annotated[int, typer.Option("-m", help="Guest mode; only 0 is modelled.")] = 0,
+    memslots: Annotated[
+        int, typer.Option("-x", min=1, max=1 << 15, help="Memory slots; only 1 is modelled.")
+    ] = 1,
+    guest_mode: Annotated[
+        int, typer.Option("-m", min=0, max=99, help="Guest mode; only 0 is modelled.")
+    ] = 0,
     pin: Annotated[
         str, typer.Option("-c", help="Processors, e.g. 0,1: no difference, all have their own.")
     ] = "",

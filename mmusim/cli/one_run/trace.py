@@ -29,7 +29,7 @@ def trace(
     start: From = "",
     end: Until = "",
     max_records: Annotated[
-        int | None, typer.Option(min=1, help="Most records kept.", show_default=False)
+        int | None, typer.Option(min=1, max=10**8, help="Most records kept.", show_default=False)
     ] = None,
     to: Annotated[
         Path | None,

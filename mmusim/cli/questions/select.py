@@ -22,6 +22,7 @@ from mmusim.cli.shared.options import (
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder
+from mmusim.config.machine import MOST_SEEDS
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.selection import Contest, Rules
 from mmusim.experiment.selection import select as select_best
@@ -54,14 +55,18 @@ def select(
     experiment: ExperimentFile,
     metric: Annotated[str, typer.Option(help="The metric that decides.")] = "phase_time",
     delta: Annotated[str, typer.Option(help="Smallest difference worth detecting.")] = "2%",
-    confidence: Annotated[float, typer.Option(help="Probability of correct selection.")] = 0.95,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.9999, help="Probability of correct selection.")
+    ] = 0.95,
     among: Annotated[
         str, typer.Option(help="policies of each setting, settings of each policy, or all.")
     ] = "policies",
     setting: SettingName = "",
     policy: Annotated[str, typer.Option(help="Only this policy [all].", show_default=False)] = "",
-    min_seeds: Annotated[int, typer.Option(help="Seeds before any is dropped.")] = 10,
-    max_seeds: Annotated[int, typer.Option(help="Most seeds.")] = 200,
+    min_seeds: Annotated[
+        int, typer.Option(min=3, max=MOST_SEEDS, help="Seeds before any is dropped.")
+    ] = 10,
+    max_seeds: Annotated[int, typer.Option(min=3, max=MOST_SEEDS, help="Most seeds.")] = 200,
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,

@@ -22,8 +22,9 @@ from mmusim.cli.shared.options import (
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder
+from mmusim.config.machine import MOST_SEEDS
 from mmusim.engine.choice import AUTO
-from mmusim.experiment.sensitivity import Sensitivity, Study
+from mmusim.experiment.sensitivity import MOST_SAMPLES, Sensitivity, Study
 from mmusim.experiment.sensitivity import sensitivity as rank_costs
 from mmusim.stats.sobol import Index
 
@@ -65,8 +66,12 @@ def sensitivity(
         str, typer.Option(help='A policy, or a ratio "A / B" [the baseline].', show_default=False)
     ] = "",
     setting: SettingName = "",
-    samples: Annotated[int, typer.Option(help="Sobol points, a power of 2.")] = 64,
-    seeds: Annotated[int, typer.Option(min=1, help="Replications of each point.")] = 1,
+    samples: Annotated[
+        int, typer.Option(min=4, max=MOST_SAMPLES, help="Sobol points, a power of 2.")
+    ] = 64,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=MOST_SEEDS, help="Replications of each point.")
+    ] = 1,
     ranges: Annotated[
         list[str] | None,
         typer.Option("--range", help="Factor of a provenance: assumed=3.", show_default=False),

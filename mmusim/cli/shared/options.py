@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mmusim.config.machine import MOST_SEEDS
+from mmusim.config.machine import MOST_HOSTS, MOST_SEED, MOST_SEEDS, enough_hosts
 
 ExperimentFile = Annotated[
     Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")
@@ -40,7 +40,7 @@ Seeds = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Local processes [one per processor].", show_default=False),
+    typer.Option(min=1, max=1024, help="Local processes [one per processor].", show_default=False),
 ]
 Scheduler = Annotated[
     str | None,
@@ -51,7 +51,12 @@ Engine = Annotated[
 ]
 
 Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
-Seed = Annotated[int | None, typer.Option(help="The seed [the first].", show_default=False)]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        min=-MOST_SEED, max=MOST_SEED, help="The seed [the first].", show_default=False
+    ),
+]  # fmt: skip
 SettingName = Annotated[
     str, typer.Option("--setting", help="The setting [the only one].", show_default=False)
 ]
@@ -79,10 +84,20 @@ Record = Annotated[
 Grid = Annotated[
     Path | None, typer.Option(help="Settings to compare in [those shipped].", show_default=False)
 ]
+
+
+def _hosts(count: int | None) -> int | None:
+    """Check `--costs` as the file's number is checked."""
+    try:
+        return None if count is None else enough_hosts(count)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 Costs = Annotated[
     int | None,
     typer.Option(
-        "--costs", min=0, show_default=False,
+        "--costs", min=0, max=MOST_HOSTS, callback=_hosts, show_default=False,
         help="Hosts with drawn costs on which verdicts are tried, 0 for none [the file's].",
     ),
 ]  # fmt: skip

@@ -49,7 +49,9 @@ def bench(
     ] = None,
     faults: Annotated[
         int | None,
-        typer.Option(min=1 << 13, help="With --scale: at most [4,194,304].", show_default=False),
+        typer.Option(
+            min=1 << 13, max=1 << 26, help="With --scale: at most [4,194,304].", show_default=False
+        ),
     ] = None,
     append: Annotated[
         Path | None,

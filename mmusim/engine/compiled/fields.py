@@ -20,6 +20,8 @@ SCALARS: Final = (
     "passed_ns", "queue_first", "queue_n", "changed_ns", "queue_exclusive_ns", "queue_shared_ns",
     "waiting_exclusive", "waiting_shared", "breaks",
     "print_n", "stalls_full",
+    # TLBs that let translations go: whether they do, and how often something was taken back.
+    "has_tlb", "epoch",
 )  # fmt: skip
 """Whole numbers of the run."""
 
@@ -46,6 +48,10 @@ VCPU: Final = (
     # Procedures it is in, and where they return to.
     "entry_ns", "entry_cause", "after_entry", "after_flush", "after_drain",
     "flush_ns", "acks_n", "acks_i",
+    # Its TLB: whether it is followed, accesses when it was flushed last, uses that are planned.
+    "tlb_live", "flushed_at", "tlb_planned",
+    # The program before: address or 0, first page, and how many accesses it made.
+    "before_code", "before_sequential", "before_n",
 )  # fmt: skip
 """Whole numbers of each vCPU."""
 
@@ -105,6 +111,17 @@ ARRAYS: Final = {
     "stolen_times": ("int64", 2),  # (vCPUs, sources): how often
     "working": ("int64", 2),  # (vCPUs, entries): pages in use around `set_at`
     "last_seen": ("int32", 1),
+    # TLBs that let translations go, or empty; a level's translations are a part of the entries.
+    "tlb_first": ("int64", 1),  # (levels + 1,): where the entries of each level begin
+    "tlb_ends": ("int64", 3),  # (vCPUs, levels, 3): entries in use, used last, used longest ago
+    "tlb_key": ("int64", 2),  # (vCPUs, entries)
+    "tlb_epoch": ("int64", 2),
+    "tlb_newer": ("int64", 2),  # the entry of its level that was used next after it; -1: none
+    "tlb_older": ("int64", 2),
+    "tlb_chain": ("int64", 2),  # the next entry in its bucket; -1: none
+    "tlb_bucket": ("int64", 2),  # (vCPUs, a power of two); -1: empty
+    "tlb_uses": ("int64", 3),  # (vCPUs, accesses ahead, 5): what a planned use has changed
+    "revoked": ("int64", 1),  # (regions,): epoch in which an entry was taken back last
 }  # fmt: skip
 """Arrays: Numba type of the elements, dimensions."""
 

@@ -73,6 +73,7 @@ def stolen_given(s: Any, v: int) -> int:
     """Flush if somebody asked for it."""
     if s.flush_requested[v]:
         s.flush_requested[v] = 0
+        s.tlb_live[v], s.flushed_at[v] = 0, s.accesses[v]
         flush, refill_ns = cost(s, v, C_TLB_FLUSH, s.index[v]), walk_again(s, v, s.index[v])
         if flush + refill_ns:
             book(s, v, TLB_FLUSH, flush)

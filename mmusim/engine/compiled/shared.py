@@ -15,7 +15,7 @@ from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE, HOLDS_SHARED
 from mmusim.engine.compiled.loop import ACQUIRE, COUNT_READERS, RELEASE, call
 from mmusim.engine.compiled.memory import Memory, scalar
 from mmusim.mmu.dirty_ring import reserve
-from mmusim.trace.records import HOST, Fingerprint, LockStats, ModeStats
+from mmusim.trace.records import Fingerprint, LockStats, ModeStats
 
 
 def histogram(memory: Memory, number: int) -> Histogram:
@@ -195,8 +195,8 @@ class CompiledLock:
     def holders(self) -> tuple[int, ...]:
         """Who holds the lock."""
         held = np.flatnonzero(self.memory["holders"][:, 0])
-        actors = len(self.memory["holders"])
-        return tuple(HOST if who == actors - 1 else int(who) for who in held)
+        rows, cpus = len(self.memory["holders"]), self.memory.get("cpus")
+        return tuple(int(who) if who < cpus else int(who) - rows for who in held)
 
     def acquire(self, who: int, shared: bool = False) -> simpy.Event | None:
         """Take the lock if that is possible and return None; else return the event of its grant.

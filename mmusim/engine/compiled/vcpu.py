@@ -14,6 +14,7 @@ from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import permits
 from mmusim.engine.compiled.recording import book, last_window, note, stalled
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, cut, plan, plan_logged
+from mmusim.engine.compiled.tlb import happened, plan_through, use_logged
 from mmusim.engine.processes.page_fault import LOST_RACE
 from mmusim.engine.processes.vcpu import PATIENCE
 from mmusim.mmu.dirty_ring import PML_ENTRIES
@@ -49,7 +50,8 @@ def looks(s: Any, v: int) -> int:
     if k >= s.length[v]:
         s.at[v] = places.THROUGH
         return places.NEXT_PROGRAM
-    if plan(s, v):
+    through = s.has_tlb != 0 and s.taken_n + s.taken_python > 0
+    if plan_through(s, v) if through else plan(s, v):
         s.run_start[v], s.marked[v] = s.now, 0
         return wait_in_guest(s, v, s.total_ns[v], places.TOUCHING)
     code = code_of(s, v, k)
@@ -58,6 +60,8 @@ def looks(s: Any, v: int) -> int:
             _faulted(s, v)
             return guest_mode.pml_full(s, v)
         plan_logged(s, v)
+        if through:
+            use_logged(s, v, code & GFN)
         s.run_start[v], s.marked[v] = s.now, 0
         return wait_in_guest(s, v, s.total_ns[v], places.TOUCHING)
     if k != s.stuck_at[v]:
@@ -78,8 +82,15 @@ def _faulted(s: Any, v: int) -> None:
 @jit
 def touching(s: Any, v: int) -> int:
     """The planned run is over."""
-    commit(s, v, s.count[v], s.total_ns[v], s.run_start[v])
+    _commit(s, v)
     return places.LOOKS
+
+
+@jit
+def _commit(s: Any, v: int) -> None:
+    if s.tlb_planned[v]:
+        happened(s, v, s.count[v])
+    commit(s, v, s.count[v], s.total_ns[v], s.run_start[v])
 
 
 @jit
@@ -98,7 +109,7 @@ def kicked(s: Any, v: int) -> int:
 @jit
 def finishing(s: Any, v: int) -> int:
     """What was cut is committed, and the kick answered."""
-    commit(s, v, s.count[v], s.total_ns[v], s.run_start[v])
+    _commit(s, v)
     return answer_kick(s, v)
 
 

@@ -77,6 +77,7 @@ class CompiledVcpu(Vcpu):
         """Start in user space, with nothing in the TLB."""
         self.of, self.row = vm, vm.memory.vcpus[number]
         self.laps: Iterator[Program] = iter(())
+        self.arrays: tuple[Any, ...] = ()
         super().__init__(plan, number)
         self.grace = SyncedList(self.row, _FIELD["graces"])
         self.queued_work = SyncedList(self.row, _FIELD["queued_work"])
@@ -132,6 +133,7 @@ class CompiledVcpu(Vcpu):
         """Put a program into memory; requests arrive from `began_ns` on."""
         accesses = program.accesses
         gfn, write = accesses.gfn, accesses.write
+        self._keep_last_program()
         self.length = len(gfn)
         code: Any = None
         self._set("repeats", 0)
@@ -171,6 +173,16 @@ class CompiledVcpu(Vcpu):
         self._set("think_left", self._first_think(program))
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)
+
+    def _keep_last_program(self) -> None:  # its accesses tell what the TLB holds in the next
+        self.arrays_before = self.arrays
+        for last, now in (("code", "code"), ("sequential", "sequential"), ("n", "k")):
+            self._set(f"before_{last}", int(self.row[_FIELD[now]]))
+
+    def flushes_tlb(self) -> None:
+        """Forget all translations."""
+        self._set("tlb_live", 0)
+        self._set("flushed_at", self.accesses)
 
     def book(self, cause: int, ns: int) -> None:
         """Book the time that follows what is booked, under one cause."""

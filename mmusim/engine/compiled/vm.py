@@ -28,17 +28,20 @@ from mmusim.engine.compiled.shared import (
 )
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
 from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import Edit
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu
+from mmusim.trace.records import FIRST_ACTOR
 from mmusim.trace.stall_windows import WINDOWS
 from mmusim.vocabulary.causes import CAUSES
 
 BUFFER: Final = 1 << 11  # accesses in a planned run, at most
 PRINTS: Final = 1 << 16  # numbers of the trajectory that wait to be hashed
+HOST_THREADS: Final = 2  # that may wait for mmu_lock, besides actors
 STALLS: Final = 1 << 9  # stalls that a vCPU holds at first
 
 
@@ -46,6 +49,7 @@ class CompiledVm(Vm):
     """State shared by compiled vCPUs and the host's processes."""
 
     interferers = scalar("interferers")
+    epoch = scalar("epoch")
 
     def __init__(self, plan: Plan, run_limit: int) -> None:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
@@ -75,7 +79,8 @@ class CompiledVm(Vm):
 
     def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> Any:
         """Return mmu_lock; what passing it on takes is tabulated by how many wait."""
-        times = [round(handoff_ns * math.log2(1 + n)) for n in range(plan.vcpus + 3)]
+        threads = HOST_THREADS + len(plan.actors)
+        times = [round(handoff_ns * math.log2(1 + n)) for n in range(plan.vcpus + threads + 1)]
         self.memory.put("handoff", np.array(times, np.int64))
         self.memory.set("count_ns", round(count_ns))
         self.memory.set("shareable", plan.choices.lock is Lock.RWLOCK)
@@ -128,8 +133,9 @@ class CompiledVm(Vm):
         put("hits", np.zeros((cpus, BUFFER), np.int64))
         put("walks", np.zeros((cpus, BUFFER), np.int64))
         put("logs", np.zeros((cpus, BUFFER), np.int64))
-        put("queue", np.zeros((cpus + 2, 4), np.int64))
-        put("holders", np.zeros((cpus + 1, 3), np.int64))
+        threads = HOST_THREADS + len(plan.actors)
+        put("queue", np.zeros((cpus + threads, 4), np.int64))
+        put("holders", np.zeros((cpus - FIRST_ACTOR + len(plan.actors), 3), np.int64))
         put("acks", np.zeros((cpus, 2 * cpus), np.int64))
         put("taken", np.zeros((8, 4), np.int64))
         put("buffered", np.zeros((cpus, PML_ENTRIES), np.int64))
@@ -138,6 +144,19 @@ class CompiledVm(Vm):
         put("keys", np.zeros((cpus, FIRST + 2 * sources), np.uint64))
         put("paid", np.zeros(FIRST + 2 * sources, np.int64))
         put("shape", np.zeros(FIRST + 2 * sources, np.int64))
+
+    def _make_tlbs(self, plan: Plan) -> None:
+        """Make room for what TLBs hold that let translations go."""
+        if plan.tlb is None:
+            return
+        cpus, entries, put = plan.vcpus, sum(plan.tlb), self.memory.put
+        put("tlb_first", np.cumsum([0, *plan.tlb], dtype=np.int64))
+        put("tlb_ends", np.zeros((cpus, 1 + len(plan.tlb), 3), np.int64))
+        for name in ("tlb_key", "tlb_epoch", "tlb_newer", "tlb_older", "tlb_chain"):
+            put(name, np.zeros((cpus, entries), np.int64))
+        put("tlb_bucket", np.zeros((cpus, 2 << entries.bit_length()), np.int64))
+        put("tlb_uses", np.zeros((cpus, AHEAD, 5), np.int64))
+        put("revoked", self.revoked)
 
     def needs_idles(self) -> None:
         """Make room for what comes before accesses, if there is none yet."""
@@ -170,6 +189,7 @@ class CompiledVm(Vm):
 
             memory.put("working", np.zeros((plan.vcpus, REACH), np.int64))
             memory.put("last_seen", np.zeros(SLOTS, np.int32))
+        self._make_tlbs(plan)
         small_ns, large_ns = self.refills or (0.0, 0.0)
         slow, fast = self.slow, self.fast
         reals = (
@@ -195,7 +215,7 @@ class CompiledVm(Vm):
             and not any(plan.overlaps(number) for number in range(len(plan.driver.phases))),
             "ring_size": 0 if ring is None else ring.size,
             "ring_soft": 0 if ring is None else ring.soft_limit,
-            "measured_books": -1,
+            "measured_books": -1, "has_tlb": plan.tlb is not None,
         }  # fmt: skip
         for name, value in facts.items():
             memory.set(name, int(value))

@@ -4,12 +4,15 @@
 kernel without full preemption does not notice waiting vCPUs: its walk ends first, unless the tick
 wants the processor for another task. The kernel asks at each rmap head, spte or split; the model at
 each 2 MiB, or at each GiB where the backing is that large. Gets and clears never ask.
+
+A walk that asks nobody is one step, unless TLBs let translations go: what a vCPU walks for again
+meets the entry as it is by then, so such a walk goes on in pieces, and takes the same time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import simpy
 
@@ -20,20 +23,18 @@ from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import LEVEL_1G
+from mmusim.mmu.walk import Walk
 from mmusim.trace.records import HOST
 from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
 
-
-class Done(NamedTuple):
-    """What a part of a walk did."""
-
-    changed: bool  # TLBs may hold more than the tables allow
-    counts: log_operations.Counts
-    flushes: int = 0  # that it needs on the way, with mmu_lock held
+MOST_PIECES: Final = 512
+"""Of a walk that does not give way; a piece is at least 2 MiB."""
+Price = Callable[[int, Walk], tuple[log_operations.Counts, int]]
+"""What a walk over so many pages costs, and the flushes that it needs with mmu_lock held."""
 
 
 def walk_slot(
-    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Done], *, shared: bool
+    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price, *, shared: bool
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot with mmu_lock held, part by part; tell whether a flush is still owed.
 
@@ -41,41 +42,64 @@ def walk_slot(
     """
     owed = False
     vm.scheduled_ns = vm.now
-    parts = parts_of(vm)
+    if not vm.breaks_locks:
+        return (yield from walk_on(vm, spent, work, price))
+    parts = parts_of(vm, PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1))
     for number, part in enumerate(parts, 1):
         done = work(part)
         owed = owed or done.changed
-        yield from spend_and_flush(vm, spent, done)
+        counts, flushes = price(part.npages, done)
+        yield from spend_and_flush(vm, spent, pay(vm, counts, spent), flushes)
         if number < len(parts) and should_yield(vm):
             yield from give_way(vm, spent, owed, shared)
             owed = False
     return owed
 
 
-def parts_of(vm: Vm) -> list[MemSlot]:
-    """Return the parts between which the walk may yield; all of the slot if it never does."""
+def walk_on(
+    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price
+) -> Generator[simpy.Event, Any, bool]:
+    """Walk over the slot without giving way, in one piece or in several at the same price."""
+    whole, pages, flushed = Walk(), 0, 0
+    paid: dict[str, int] = {}
+    size = vm.plan.slot.npages
+    if vm.plan.tlb is not None and vm.upper is None:
+        size = max(PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1),
+                   -(-size // (MOST_PIECES * PAGES_PER_REGION)) * PAGES_PER_REGION)  # fmt: skip
+    for piece in parts_of(vm, size):
+        whole, pages = Walk(*map(sum, zip(whole, work(piece), strict=True))), pages + piece.npages
+        counts, flushes = price(pages, whole)
+        due: dict[str, int] = {}
+        pay(vm, counts, due)
+        ns = sum(due.values()) - sum(paid.values())
+        for cost in due | paid:
+            note(spent, cost, due.get(cost, 0) - paid.get(cost, 0))
+        paid = due
+        yield from spend_and_flush(vm, spent, ns, flushes - flushed)
+        flushed = flushes
+    return whole.changed
+
+
+def parts_of(vm: Vm, size: int) -> list[MemSlot]:
+    """Return the slot in parts of `size` pages."""
     slot = vm.plan.slot
-    if not vm.breaks_locks:
-        return [slot]
-    size = PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1)
     ends = range(slot.base_gfn, slot.base_gfn + slot.npages, size)
     return [MemSlot(gfn, min(size, slot.base_gfn + slot.npages - gfn)) for gfn in ends]
 
 
-def spend_and_flush(vm: Vm, spent: dict[str, int], done: Done) -> Steps:
+def spend_and_flush(vm: Vm, spent: dict[str, int], ns: int, flushes: int) -> Steps:
     """Let the time of a part pass, evenly between the flushes that it needs.
 
     Where nobody is in the guest a flush is only asked for, and all are paid together.
     """
-    ns = pay(vm, done.counts, spent)
     if not any(v.in_guest for v in vm.vcpus):
         for counter in (REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS):
-            vm.table.stat[counter] += done.flushes
-        ns += pay(vm, log_operations.paid({"c_flush_init": done.flushes}), spent)
+            vm.table.stat[counter] += flushes
+        ns += pay(vm, log_operations.paid({"c_flush_init": flushes}), spent)
     else:
         started, left = vm.now, ns
-        for flushes in range(done.flushes, 0, -1):
-            step = left // flushes
+        for to_come in range(flushes, 0, -1):
+            step = left // to_come
             left -= step
             yield vm.spend(step)
             yield from flush_remote(vm, vm.vcpus[0], recorder=False)

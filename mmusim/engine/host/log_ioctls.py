@@ -16,7 +16,7 @@ from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations
 from mmusim.costs.machine import Law
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.host.lock_break import Done, walk_slot
+from mmusim.engine.host.lock_break import walk_slot
 from mmusim.engine.host.windows import Stretch, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
@@ -106,13 +106,14 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
     host.armed += walks.mapped_pages(vm.table, slot)
 
-    def protect(part: MemSlot) -> Done:
-        walk = arm(vm, part, enabling=True)
-        counts = log_operations.enable(plan.policy, plan.kernel, plan.choices, part.npages, walk)
-        return Done(walk.changed, counts)
+    def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
+        return log_operations.enable(plan.policy, plan.kernel, plan.choices, pages, walk), 0
+
+    def protect(part: MemSlot) -> Walk:
+        return arm(vm, part, enabling=True)
 
     yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.spent, protect, shared=vm.tdp)
+    owed = yield from walk_slot(vm, host.spent, protect, price, shared=vm.tdp)
     yield from unlock_and_flush(vm, host, owed or plan.kernel.flushes_at_enable())
     send_slot(vm)  # the first pass sends everything
 
@@ -126,8 +127,10 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
         walk = walks.zap_all(vm.table, vm.plan.backing)
     else:
         walk = walks.protect_slot(vm.table, slot, Edit(vm.policy.protect_large), vm.pml)
-    if walk.changed:
+    if walk.changed and enabling and policy.zaps_all_at_enable:
         vm.revoke(EVERYTHING, EVERYTHING)
+    elif walk.changed:
+        vm.revoke(slot.pages, slot.regions)
     return walk
 
 
@@ -146,18 +149,21 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
     if way is Disable.KEEP_SMALL:
         return
 
-    def collapse(part: MemSlot) -> Done:
+    def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
+        del pages
+        return log_operations.disable(plan.kernel, plan.choices, walk)
+
+    def collapse(part: MemSlot) -> Walk:
         walk = COLLAPSE[way](vm.table, part, plan.backing)
         if vm.guest is not None and plan.backing > 1:
             allowed = walks.may_be_large(vm.table, part, plan.backing)
             vm.guest.zap(vm.table, part.regions, allowed)
         if walk.changed:
             vm.revoke(part.pages, part.regions)
-        counts, flushes = log_operations.disable(plan.kernel, plan.choices, walk)
-        return Done(walk.changed, counts, flushes)
+        return walk
 
     yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.spent, collapse, shared=vm.tdp)
+    owed = yield from walk_slot(vm, host.spent, collapse, price, shared=vm.tdp)
     yield from unlock_and_flush(vm, host, owed)
 
 

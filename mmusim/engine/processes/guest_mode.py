@@ -30,6 +30,7 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
             yield vm.spend_on(v, INTERFERENCE, stolen)
         if v.flush_requested:
             v.flush_requested = False
+            v.flushes_tlb()
             flush, refill_ns = v.c_tlb_flush.at(index), walk_again(vm, v, index)
             if flush + refill_ns:
                 vm.book(v, TLB_FLUSH, vm.now, vm.now + flush)

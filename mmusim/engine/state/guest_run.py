@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.run_bookings import First, book_few, book_many
-from mmusim.engine.state.run_slices import run_slices
+from mmusim.engine.state.run_slices import cut_at, run_slices
 from mmusim.engine.state.think_and_idle import ThinkAndIdle
 from mmusim.engine.state.tlb import WorkingSet
+from mmusim.engine.state.tlb_contents import AHEAD, TlbContents, key_of
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
-from mmusim.mmu.page_table import hit_level, hit_levels
+from mmusim.mmu.page_table import hit_level, hit_levels, leaf
 from mmusim.mmu.spte import STALE
 from mmusim.plan.make import Program
 from mmusim.vocabulary.causes import IDLE, PML_LOG, THINK
@@ -39,9 +40,9 @@ class GuestRun:
     """A vCPU going through its program."""
 
     __slots__ = (
-        "_ahead", "_arrays", "_began", "_ends", "_hits", "_idles", "_lead", "_marked", "_starts",
-        "_think_left", "_v", "_vm", "_walks", "count", "gfn", "k", "length", "logs", "program",
-        "start_ns", "total_ns", "write",
+        "_ahead", "_arrays", "_before", "_began", "_ends", "_hits", "_idles", "_lead", "_marked",
+        "_starts", "_think_left", "_tlb", "_v", "_vm", "_walks", "count", "gfn", "k", "length",
+        "logs", "program", "start_ns", "total_ns", "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
@@ -53,10 +54,12 @@ class GuestRun:
         self.write: Any = np.ascontiguousarray(self._arrays.write).data
         self.length = len(self._arrays.gfn)
         self.k = 0  # next access
+        self._before = () if v.past is None else v.past.gfn[: v.past.k]  # pages of the last program
+        v.past = self
+        self._tlb: TlbContents | None = None  # the planned run depends on what it holds
         self._began = -1  # when access k was first tried, if it has been
-        self._lead = ThinkAndIdle.of(
-            program, began_ns
-        )  # None: every access follows the one before at once
+        # None: every access follows the one before at once
+        self._lead = ThinkAndIdle.of(program, began_ns)
         self._think_left = self._think_before(0)
         self._ahead = FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
@@ -87,6 +90,9 @@ class GuestRun:
         """Look ahead from access k; False if it exits and nothing is to be spent before that."""
         k = self.k
         self.logs = False
+        self._tlb = self._v.tlb if self._vm.taken_back else None
+        if self._tlb is not None:
+            return self._plan_through(self._tlb)
         if not hit_level(self._vm.view, self.gfn[k], self.write[k], bool(self._vm.taken_back)):
             idle = 0 if self._lead is None else self._lead.idle(k, self._vm.now)
             self._idles = [idle]
@@ -102,9 +108,23 @@ class GuestRun:
             self._ahead = FEW
         return True
 
+    def _plan_through(self, tlb: TlbContents) -> bool:
+        """Look ahead while rights wait for their flush, with a TLB that lets translations go."""
+        made = self.gfn[: self.k], self._before
+        tlb.begin_plan(self._vm.view, made, self._v.accesses)
+        self._ahead = FEW
+        self._plan_few(min(AHEAD, self._vm.run_limit, self.length - self.k))
+        if not self.count:
+            self._idles = self._idles or [0]
+            self.total_ns = self._idles[0] + self._think_left
+        return self.total_ns > 0
+
     def plan_logged(self) -> None:
         """Plan access k alone: a write to an armed page, which the processor logs on the way."""
         v, index = self._v, self.index
+        if self._tlb is not None:
+            level, _ = leaf(self._vm.view, self.gfn[self.k])
+            self._tlb.use(key_of(self.gfn[self.k], level), self._vm.epoch)
         hit, walk = v.hit_ns(index, True), v.t_walk.at(index)
         log = v.c_pml_log.at(index) if self._vm.pml and self._vm.tracked else 0
         self.logs, self.count, self.total_ns = True, 1, hit + walk + log
@@ -116,9 +136,9 @@ class GuestRun:
         self.count, self.total_ns = self.cut(offset)
 
     def _plan_few(self, limit: int) -> None:
-        v, view, first = self._v, self._vm.view, self.program.first
-        gfn, write, unflushed = self.gfn, self.write, bool(self._vm.taken_back)
-        think_idle, began, now = self._lead, self._vm.now, 0
+        v, vm, view, first, tlb = self._v, self._vm, self._vm.view, self.program.first, self._tlb
+        gfn, write, unflushed = self.gfn, self.write, bool(vm.taken_back)
+        think_idle, began, now = self._lead, vm.now, 0
         starts: list[int] = []
         ends: list[int] = []
         hits: list[int] = []
@@ -127,7 +147,10 @@ class GuestRun:
         for i in range(self.k, self.k + limit):
             if think_idle is not None:
                 idles.append(think_idle.idle(i, began + now))
-            level = hit_level(view, gfn[i], write[i], unflushed)
+            if tlb is None:
+                level = hit_level(view, gfn[i], write[i], unflushed)
+            else:
+                level = tlb.level(view, vm.revoked, vm.epoch, gfn[i], write[i])
             if not level:
                 break
             if think_idle is not None:
@@ -163,17 +186,8 @@ class GuestRun:
         self.count, self.total_ns = count, int(ends[-1])
 
     def cut(self, offset: int) -> tuple[int, int]:
-        """Return how many accesses of the run complete, and when the guest can be left.
-
-        `offset` is when the kick arrives, counted from the start of the run. An access that is in
-        flight completes; one that would begin at this instant does not.
-        """
-        if not self.count:  # it was all think time
-            return 0, offset
-        done = int(np.searchsorted(self._ends[: self.count], offset))
-        if done < self.count and offset > self._starts[done]:
-            return done + 1, int(self._ends[done])
-        return done, offset
+        """Return how many accesses of the run complete, and when the guest can be left."""
+        return cut_at(offset, self._starts, self._ends[: self.count])
 
     def begin(self) -> int:
         """The planned run begins; return when."""
@@ -187,6 +201,8 @@ class GuestRun:
         done = self.cut(now - self.start_ns)[0] if under_way else int(self._began >= 0)
         arrived = 0 if self._lead is None else self._lead.arrived(now)
         self.length = min(self.length, max(self.k + done, arrived))
+        if self._v.working_set is not None:
+            self._v.working_set.end = self.length
 
     def settle(self) -> None:
         """Mark what the run under way has touched by now, for who looks at it from outside."""
@@ -210,8 +226,13 @@ class GuestRun:
         recorder = self._v.recorder.at(start_ns)
         ledger = recorder.ledger
         self._v.booked_ns += spent_ns
+        if self._tlb is not None:
+            self._tlb.commit(done)
         if self._vm.probe is not None:
-            self._report(done, spent_ns, start_ns)
+            idles, ends = self._idles if self._lead is not None else (), self._ends[:done]
+            parts = run_slices(spent_ns, ends, self._hits, self._walks, idles, self.logs)
+            for start, end, causes in parts:
+                self._vm.probe.spent(self._v.number, start_ns + start, start_ns + end, causes)
         ended = int(self._ends[done - 1]) if done else 0
         think_ns, idle = spent_ns - ended, 0  # between the last access and where the guest is now
         if think_ns:
@@ -245,15 +266,6 @@ class GuestRun:
         if self._lead is not None:
             self._think_left = self._think_before(self.k) - think_ns
 
-    def _report(self, done: int, spent_ns: int, start_ns: int) -> None:
-        idles = self._idles if self._lead is not None else ()
-        parts = run_slices(
-            spent_ns, self._ends[:done], self._hits, self._walks, idles, self.logs
-        )  # fmt: skip
-        assert self._vm.probe is not None
-        for start, end, causes in parts:
-            self._vm.probe.spent(self._v.number, start_ns + start, start_ns + end, causes)
-
     def _book(self, recorder: PhaseRecorder, done: int, first: First, marked: int) -> int:
         """Book and mark the accesses of the run; return the time spent in them."""
         here = slice(self.k, self.k + done)
@@ -285,5 +297,4 @@ class GuestRun:
 
     def faulted(self, began_ns: int) -> None:
         """Access k faulted; its latency counts from its first attempt."""
-        if self._began < 0:
-            self._began = began_ns
+        self._began = began_ns if self._began < 0 else self._began

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 RunSlice = tuple[int, int, Mapping[str, int]]
 """Start and end in ns from the start of the run; causes, which sum to the length."""
 
@@ -44,3 +46,16 @@ def run_slices(
                 begun, first = waits_from + waited, i
                 yield waits_from, begun, {"idle": waited}
     yield from work(count, spent_ns)
+
+
+def cut_at(offset: int, starts: Any, ends: Any) -> tuple[int, int]:
+    """Return how many accesses of a run complete that a kick cuts, and when the guest can be left.
+
+    `offset` is when the kick arrives, counted from the start of the run; `starts` and `ends` are
+    those of its accesses, none if it was all think time. An access that is in flight completes; one
+    that would begin at this instant does not.
+    """
+    done = int(np.searchsorted(ends, offset))
+    if done < len(ends) and offset > starts[done]:
+        return done + 1, int(ends[done])
+    return done, offset

@@ -22,6 +22,7 @@ class WorkingSet:
     def __init__(self, gfn: Ints) -> None:
         """Look at a program of accesses; `gfn` has shape (accesses,)."""
         self._gfn = gfn
+        self.end = len(gfn)  # of what is accessed: a program may be stopped
         self._at = -1
         self._pages: Ints = gfn[:0]
 
@@ -29,7 +30,8 @@ class WorkingSet:
         """Return pages used both in the `REACH` accesses before access `k` and in those after."""
         at = k // GRAIN * GRAIN
         if at != self._at:
-            before, after = self._gfn[max(0, at - REACH) : at], self._gfn[at : at + REACH]
+            gfn = self._gfn[: self.end]
+            before, after = gfn[max(0, at - REACH) : at], gfn[at : at + REACH]
             self._at, self._pages = at, np.intersect1d(before, after)
         return self._pages
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import simpy
@@ -14,6 +14,7 @@ from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.steps import WorkItem
 from mmusim.engine.state.tlb import WorkingSet
+from mmusim.engine.state.tlb_contents import TlbContents
 from mmusim.mmu.dirty_ring import DirtyRing
 from mmusim.plan.make import Plan
 from mmusim.policies import Tracking
@@ -70,6 +71,7 @@ class Vcpu:
         "left_ns",
         "number",
         "owed",
+        "past",
         "pml",
         "process",
         "queued_work",
@@ -85,6 +87,7 @@ class Vcpu:
         "t_pass",
         "t_walk",
         "t_write",
+        "tlb",
         "user_exits",
         "waits_for",
         "working_set",
@@ -143,6 +146,8 @@ class Vcpu:
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
         self.run: UnderWay | None = None  # while it goes through a program
+        self.past: Any = None  # the GuestRun that it is in, or was in last
+        self.tlb = None if plan.tlb is None else TlbContents(plan.tlb)  # None: it has no limit
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
         self.first = 0
         self.waits_for = ""
@@ -204,6 +209,11 @@ class Vcpu:
         if self.run is not None:
             self.run.stop(now)
             self.look_again()
+
+    def flushes_tlb(self) -> None:
+        """Forget all translations."""
+        if self.tlb is not None:
+            self.tlb.forget(self.accesses)
 
     def look_again(self) -> None:
         """Plan anew what comes behind the access in flight, if it is in the guest."""

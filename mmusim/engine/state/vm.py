@@ -81,6 +81,8 @@ class Vm:
         self.interferers = 0  # processes that interrupt vCPUs
         self.tracked = False  # the slot logs dirty pages
         self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing
+        self.revoked = np.zeros(0 if plan.tlb is None else len(self.table.region), np.int64)
+        self.epoch = 0  # how often something was taken back, up to now and from each region
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.vmm: Vmm | None = None  # while QEMU migrates the VM
         self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
@@ -197,6 +199,19 @@ class Vm:
     def revoke(self, pages: Any, regions: slice) -> None:
         """Note that TLBs may hold more of these entries than the tables allow, until a flush."""
         self.taken_back.append((pages, regions))
+        if self.plan.tlb is None:
+            return
+        self.epoch += 1
+        if not isinstance(pages, slice):
+            self.revoked[pages >> 9] = self.epoch
+        elif pages == slice(None):
+            self.revoked[:] = self.epoch
+        else:
+            self.revoked[regions] = self.revoked[pages.start >> 9 : -(-pages.stop >> 9)] = (
+                self.epoch
+            )
+        for v in self.vcpus:
+            v.look_again()
 
     def mark_dirty(self, v: Vcpu, gfn: int) -> None:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""

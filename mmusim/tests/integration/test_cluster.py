@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,40 @@ def test_a_cluster_without_workers_is_waited_for_and_then_given_up() -> None:
     workers["tcp://3"] = 1
     clock[0] += cluster.LOOK_S
     assert pool.room == 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (None, "does not answer within"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not answer as a scheduler of Dask does; start it"),
+        (bytes(4096), "does not answer as a scheduler of Dask does; start it"),
+    ],
+    ids=["mute", "ssh", "zeros"],
+)
+def test_another_program_at_the_port_is_refused_soon(
+    answer: bytes | None, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "TIMEOUT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peers = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    peers.append(server.accept()[0])
+                    if answer is not None:
+                        peers[-1].sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        began = time.monotonic()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=says), worker_pool(scheduler=address):
+            pass
+        assert time.monotonic() - began < 20
+        server.shutdown(socket.SHUT_RDWR)
+        for peer in peers:
+            peer.close()
 
 
 @pytest.mark.parametrize("address", ["nonsense://x", "tcp://nowhere.invalid:1", "tcp://127.0.0.1"])

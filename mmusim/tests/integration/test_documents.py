@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -132,10 +133,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def of_documents(language: str) -> list[Any]:
-    """All blocks of a document in one; README's is a package of its own, see below."""
+    """All blocks of a document in one; policies and actors are packages of their own, see below."""
     texts: dict[Path, list[str]] = {}
     for block in blocks(language):
-        if "(Policy, name=" not in block.text:
+        if "(Policy, name=" not in block.text and "(Actor, name=" not in block.text:
             texts.setdefault(block.document, []).append(block.text)
     return [
         pytest.param("\n".join(parts), id=str(document.relative_to(ROOT)))
@@ -233,6 +234,29 @@ def test_policies_that_fail_are_named_all_at_once(tmp_path: Path) -> None:
     assert f"{tmp_path}/site/bad.py:6" in raising
     assert "policies.q.protect = 'zap': returns no Edit" in answering
     assert f"{tmp_path}/site/bad.py:10" in answering
+
+
+def test_the_actor_of_the_documents_works_as_printed(tmp_path: Path) -> None:
+    """In a package of its own, by name, in worker processes; without it the file is refused."""
+    (code,) = (b.text for b in blocks("python") if "(Actor, name=" in b.text)
+    (points,) = (b.text for b in blocks("toml") if "mmusim.actors" in b.text)
+    (text,) = (b.text for b in blocks("toml") if "write-protector" in b.text and "schema" in b.text)
+    package(tmp_path / "site", "write_protector", code, points)
+    file = tmp_path / "aging.toml"
+    file.write_text(text.replace("seeds = 5", "seeds = 2").replace("16MiB", "4MiB"))
+    search = f"{tmp_path}/site:{ROOT}"
+    listed = mmusim("actors", "--json", PYTHONPATH=search)
+    (told,) = json.loads(listed.stdout)["rows"]
+    assert told["actor"] == "write-protector"
+    assert "every = 10ms: Mean time" in told["parameters"]
+    assert f"{tmp_path}/site/write_protector.py:" in told["from"]
+    command = ("run", file, "--out", tmp_path / "out", "--engine", "simpy")
+    done = mmusim(*command, PYTHONPATH=search)
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in done.stderr
+    refused = mmusim(*command)
+    assert refused.returncode == 2
+    assert "is not an actor; no installed package has one" in refused.stderr
 
 
 UNLOADABLE = {

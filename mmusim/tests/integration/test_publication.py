@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,37 @@ def test_another_format_and_a_broken_manifest_are_refused(made: Path, tmp_path: 
         frame(tmp_path / "d")
     manifest.write_text(text[:40])
     with pytest.raises(StoreError, match=r"manifest\.json: cannot be read"):
+        frame(tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts.pop("model_version"),
+        lambda facts: facts.update(about=[]),
+        lambda facts: facts.update(files=["runs.parquet"]),
+        lambda facts: facts["files"].pop("records.parquet"),
+        lambda facts: facts["files"].update({"../runs.parquet": {"sha256": "0"}}),
+        lambda facts: facts["files"].update({"runs.parquet": "0"}),
+    ],
+)
+def test_a_manifest_that_lacks_something_is_refused(
+    change: Callable[[dict[str, Any]], Any], made: Path, tmp_path: Path
+) -> None:
+    publish(made / "out", tmp_path / "d")
+    manifest = tmp_path / "d" / MANIFEST
+    facts = json.loads(manifest.read_text())
+    change(facts)
+    manifest.write_text(json.dumps(facts))
+    with pytest.raises(StoreError, match=r"manifest\.json: is incomplete; publish"):
+        frame(tmp_path / "d")
+
+
+def test_a_pipe_in_a_dataset_is_not_waited_for(made: Path, tmp_path: Path) -> None:
+    publish(made / "out", tmp_path / "d")
+    (tmp_path / "d" / "runs.parquet").unlink()
+    os.mkfifo(tmp_path / "d" / "runs.parquet")
+    with pytest.raises(StoreError, match=r"runs\.parquet: cannot be read \(no regular file\)"):
         frame(tmp_path / "d")
 
 
@@ -291,7 +324,9 @@ def test_another_host_is_one_key_and_another_model_is_refused_by_name(
     store.close()
     status, told = mmusim("compare", made / "out", b)
     assert status == 2
-    assert re.search(r"model_version: '0\.1\.0\+\w+' in .*/out, '0\.0\.9\+ffff' in .*/b: ", told)
+    assert re.search(
+        r"model_version: '\d+\.\d+\.\d+\+\w+' in .*/out, '0\.0\.9\+ffff' in .*/b: ", told
+    )
 
 
 def test_experiments_without_a_common_run_are_refused(made: Path, tmp_path: Path) -> None:

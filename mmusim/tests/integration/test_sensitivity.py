@@ -181,13 +181,16 @@ def test_every_shape_scales() -> None:
     ("arguments", "message"),
     [
         (["--metric", "phase_tme"], "did you mean 'phase_time'?"),
-        (["--samples", "60"], "is no power of 2 of at least 4; take 64"),
+        (["--samples", "60"], "is no power of 2 from 4 to 16,384; take 64"),
         (["--policy", "lazydrop"], "did you mean 'lazy-drop'?"),
         (["--policy", "a / b / c"], "more than two policies"),
         (["--setting", "R1"], "is not a setting"),
         (["--range", "assumed"], "write e.g. assumed=3"),
         (["--range", "guessed=3"], "write e.g. assumed=3"),
         (["--range", "assumed=1"], "above 1"),
+        (["--range", "assumed=inf"], "above 1 and up to 1000"),
+        (["--samples", "32768"], "less than or equal to 16384"),
+        (["--seeds", "100001"], "less than or equal to 100000"),
     ],
 )
 def test_wrong_studies_are_refused(

@@ -177,6 +177,7 @@ def runs(draw: st.DrawFn) -> tuple[str, Setting]:
         host={
             "interference": draw(one_of([], [], [TICK], [TICK, RARE])),
             "need_resched": draw(one_of("0ns", "20us")),
+            "tlb": draw(one_of("unlimited", "unlimited", 1, 5, {"4KiB": 60, "2MiB": 2}, 1536)),
         },
         driver=driver,
         workloads={"mixed": draw(workloads())},

@@ -19,7 +19,7 @@ FLOORS = [
     ["base"],
     ["vocabulary"],
     ["mmu", "workload", "trace", "stats", "examples"],
-    ["policies", "vmm"],
+    ["policies", "vmm", "actors"],
     ["costs"],
     ["config"],
     ["plan", "metrics"],

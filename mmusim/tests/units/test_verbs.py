@@ -155,6 +155,23 @@ def test_an_option_means_the_same_everywhere(option: str, meaning: str) -> None:
         assert meaning in parameter.help or other.get(verb) == parameter.help, verb
 
 
+NUMBERS = [
+    (f"{verb} {parameter.opts[0]}", parameter)
+    for verb, command in COMMANDS.items()
+    for parameter in command.params
+    if parameter.type_descriptor.annotation in (int, float)
+]
+
+
+@pytest.mark.parametrize("parameter", [p for _, p in NUMBERS], ids=[name for name, _ in NUMBERS])
+def test_every_number_on_the_command_line_has_two_bounds(parameter: Any) -> None:
+    assert None not in (parameter.min, parameter.max)
+
+
+def test_numbers_on_the_command_line_are_found() -> None:
+    assert len(NUMBERS) > 30
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     path = tmp_path / "experiment.toml"

@@ -26,7 +26,7 @@ def record(
     to: ToTrace,
     quantum: Quantum = 1000,
     instructions: Annotated[
-        int, typer.Option(min=0, help="Stop soon after so many; 0 runs to the end.")
+        int, typer.Option(min=0, max=1 << 53, help="Stop soon after so many; 0 runs to the end.")
     ] = 0,
     note: Note = "",
 ) -> None:

@@ -11,12 +11,13 @@ from mmusim.base.units import PAGE, show_bytes, show_ns
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.workload_views import use_of, working_sets
+from mmusim.config.machine import MOST_SEED
 
 
 def show(
     name: Annotated[str, typer.Argument(help="A pattern, a workload file or a trace file.")],
     memory: Annotated[str, typer.Option(help="Memory of one vCPU.")] = "64MiB",
-    seed: Annotated[int, typer.Option(min=0, help="The seed.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="The seed.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Show parameters, footprint, write share, and the writable working set by window length."""

@@ -1,0 +1,23 @@
+"""Threads of the host that other packages add to a run.
+
+An installed package adds actors through the entry point group ``mmusim.actors``. They are SimPy
+processes in both engines.
+"""
+
+from mmusim.actors.base import GROUP, Actor, Machine, Steps, actor_named, actors, load_outside
+from mmusim.base.quantities import Count, Share, Size, Time
+
+load_outside()
+
+__all__ = [
+    "GROUP",
+    "Actor",
+    "Count",
+    "Machine",
+    "Share",
+    "Size",
+    "Steps",
+    "Time",
+    "actor_named",
+    "actors",
+]

@@ -1,0 +1,100 @@
+"""What other packages add through entry points: loaded, with what is wrong with it as text."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import traceback
+from collections.abc import Callable, Collection
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any, Final
+
+_LOG = logging.getLogger("mmusim")
+_packages: dict[str, str] = {}  # module -> its package and entry point
+_failures: dict[str, list[str]] = {}  # by the group of the entry point
+_ROOT: Final = str(Path(__file__).parents[1])
+
+
+def load_group(group: str, base: type, registered: Callable[[], Collection[Any]]) -> None:
+    """Load every installed entry point of a group; record and report each failure.
+
+    A package that fails to load causes a warning. Everything that does not need it goes on.
+
+    Parameters
+    ----------
+    group : str
+        Such as ``mmusim.policies``; its last word is what the entry points bring.
+    base : type
+        The class whose subclasses with a name they define.
+    registered : callable
+        Returns the classes with a name that there are.
+    """
+    for entry in entry_points(group=group):
+        package = "a package" if entry.dist is None else f"package {entry.dist.name!r}"
+        source = f"{package}, entry point {entry.name!r} ({entry.value})"
+        _packages.setdefault(entry.module, source)
+        problem = _load(entry, base, registered)
+        if problem:
+            _failures.setdefault(group, []).append(f"{source}: {problem}")
+            if (
+                multiprocessing.parent_process() is None
+            ):  # worker processes would repeat the warning
+                what = group.rpartition(".")[2]
+                _LOG.warning("%s: %s; its %s are left out", source, problem, what)
+
+
+def _load(entry: EntryPoint, base: type, registered: Callable[[], Collection[Any]]) -> str:
+    """Load an entry point; return the error, or nothing."""
+    try:
+        loaded = entry.load()
+    except (Exception, SystemExit) as error:
+        return f"cannot be loaded: {described(error)}"
+    kind = base.__name__
+    remedy = f"write class {kind[0]}({kind}, name=...)"
+    if isinstance(loaded, ModuleType):
+        modules = (f"{cls.__module__}." for cls in registered())
+        if not any(module.startswith(f"{loaded.__name__}.") for module in modules):
+            file = getattr(loaded, "__file__", None) or loaded.__name__
+            return f"has no {kind} with a name ({file}); {remedy}"
+        return ""
+    if isinstance(loaded, type) and issubclass(loaded, base):
+        if loaded in registered():
+            return ""
+        return f"its class {loaded.__name__} has no name; {remedy}"
+    return f"is a {type(loaded).__name__} and no {kind}; name a module or a subclass of {kind}"
+
+
+def failures(group: str) -> tuple[str, ...]:
+    """Return a sentence for each package of a group that could not be loaded."""
+    return tuple(_failures.get(group, ()))
+
+
+def source_of(function: object) -> str:
+    """Return package, entry point, file and line of a function that other packages may define."""
+    module = f"{getattr(function, '__module__', '')}."
+    found = [source for name, source in _packages.items() if module.startswith(f"{name}.")]
+    if not isinstance(function, FunctionType):
+        return ", ".join(found)
+    code = function.__code__
+    return ", ".join([*found, f"{code.co_filename}:{code.co_firstlineno}"])
+
+
+def raising(error: BaseException, function: object) -> str:
+    """Return the rule of a complaint about a function that raises, on one line."""
+    return f"raises {described(error)}; it is of {source_of(function)}".replace("; ", ", ")
+
+
+def described(error: BaseException) -> str:
+    """Return an exception with the file and line that raised it, on one line."""
+    text = f"{type(error).__name__}: {error}".replace("\n", " ")
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{text} ({error.filename}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [frame for frame in frames if not _is_ours(frame.filename)]
+    return f"{text} ({outside[-1].filename}:{outside[-1].lineno})" if outside else text
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(("<frozen", _ROOT)) or "importlib" in file

@@ -1,0 +1,50 @@
+"""Tables of experiment files that put actors of other packages beside the guest."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from mmusim.actors import Actor, actor_named
+from mmusim.base.quantities import Strict, shown
+from mmusim.config.load import check
+
+MOST_ACTORS: Final = 100
+
+
+class ActorTable(Strict):
+    """A thread of the host that an installed package defines; parameters stand beside `name`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    __pydantic_extra__: dict[str, Any]
+
+    name: Annotated[str, Field(max_length=100), shown("write-protector")]
+    """The name of the actor. `mmusim actors` lists those that are installed."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        self.actor()
+        return self
+
+    def actor(self) -> Actor:
+        """Return the actor with its parameters.
+
+        Raises
+        ------
+        ConfigError
+            With every complaint about the name and the parameters.
+        """
+        given = self.__pydantic_extra__ or {}
+        return check(given, actor_named(self.name), f"host.actors.{self.name}")
+
+    def facts(self) -> dict[str, Any]:
+        """Return what decides the actor: name, parameters, a hash of the file that defines it."""
+        actor = self.actor()
+        file = inspect.getsourcefile(type(actor))
+        code = Path(file).read_bytes() if file and Path(file).is_file() else b""
+        digest = hashlib.blake2b(code, digest_size=8).hexdigest()
+        return {"name": self.name, "code": digest, **actor.model_dump(mode="json")}

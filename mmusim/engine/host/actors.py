@@ -1,0 +1,211 @@
+"""Actors of other packages: their processes, and the machine as they see it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Final
+
+import simpy
+
+from mmusim.actors import Actor
+from mmusim.base.errors import ConfigError, MmusimError, nearest
+from mmusim.base.packages import raising, source_of
+from mmusim.base.units import PAGES_PER_REGION, show_ns
+from mmusim.costs import log_operations
+from mmusim.costs.distributions import Gamma
+from mmusim.engine.processes.dirty_rings import hold_mmu_lock, pay
+from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.processes.interference import only_interference_is_left
+from mmusim.engine.state.vm import LAST_NS, Steps, Vm
+from mmusim.mmu import walk as walks
+from mmusim.mmu.slot import MemSlot
+from mmusim.mmu.spte import Edit
+from mmusim.trace.records import FIRST_ACTOR
+from mmusim.vocabulary import COSTS
+
+MOST_CV: Final = 100.0
+_MEND: Final = "mend the actor, or leave it out"
+
+
+def start_actors(vm: Vm) -> None:
+    """Let every actor of the plan begin."""
+    for number, actor in enumerate(vm.plan.actors):
+        vm.env.process(act(actor, MachineView(vm, actor, FIRST_ACTOR - number)))
+
+
+def act(actor: Actor, machine: MachineView) -> Steps:
+    """Go through an actor's process.
+
+    Raises
+    ------
+    ConfigError
+        If its code raises, waits for what is no event, or ends with mmu_lock held.
+    """
+    function = type(actor).process
+    answer: Any = None
+    try:
+        steps = actor.process(machine)
+        if not isinstance(steps, Generator):
+            raise machine.wrong(f"has no yield, it is of {source_of(function)}", _MEND)
+        while True:
+            event = steps.send(answer)
+            if not isinstance(event, simpy.Event):
+                raise machine.wrong(
+                    f"yields {event!r}, which is no event, it is of {source_of(function)}",
+                    "write e.g. yield from machine.sleep(1e6)",
+                )
+            answer = yield event
+    except StopIteration:
+        if machine.holds:
+            raise machine.wrong(
+                f"ends with mmu_lock held, it is of {source_of(function)}",
+                "call machine.release_mmu_lock() before",
+            ) from None
+    except MmusimError:
+        raise
+    except Exception as error:
+        raise machine.wrong(raising(error, function), _MEND) from None
+
+
+class MachineView:
+    """A :class:`mmusim.actors.Machine`: the VM of a run in the hands of one actor."""
+
+    def __init__(self, vm: Vm, actor: Actor, who: int) -> None:
+        """Act as number `who`, below those of the host's other threads."""
+        self._vm, self._actor, self._who = vm, actor, who
+        self.holds = False  # mmu_lock
+
+    def wrong(self, rule: str, remedy: str, key: str = "process", value: object = None) -> Any:
+        """Return the complaint about what the actor does."""
+        return ConfigError.of(f"host.actors.{self._actor.kind}", key, value, rule, remedy)
+
+    @property
+    def now(self) -> int:
+        """Simulated time in nanoseconds."""
+        return self._vm.now
+
+    @property
+    def pages(self) -> int:
+        """How many 4 KiB pages the guest's memory has."""
+        return self._vm.plan.pages
+
+    @property
+    def vcpus(self) -> int:
+        """How many vCPUs the guest has."""
+        return self._vm.plan.vcpus
+
+    def sleep(self, ns: float) -> Steps:
+        """Let time pass; for ever if nobody else will do anything, so that this comes to light.
+
+        Raises
+        ------
+        ConfigError
+            If that is no time.
+        """
+        if not 1 <= ns <= LAST_NS:
+            raise self.wrong(
+                f"sleeps for no time from 1 ns to {show_ns(LAST_NS)}", "sleep longer", "sleep", ns
+            )
+        vm = self._vm
+        vm.interferers += 1
+        yield vm.spend(round(ns))
+        nothing_happens = only_interference_is_left(vm)
+        vm.interferers -= 1
+        if nothing_happens:
+            yield vm.env.event()
+
+    def spend(self, costs: Mapping[str, float]) -> Steps:
+        """Let the time of operations pass.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such cost, or if it cannot be paid that often.
+        """
+        for cost, times in costs.items():
+            if cost not in COSTS:
+                remedy = nearest(str(cost), COSTS)
+                raise self.wrong("is not a cost of the model", remedy, "spend", cost)
+            if not (math.isfinite(times) and 0 <= times <= 1e9):
+                raise self.wrong("is no number of payments", "pay 0 to 1e9 times", cost, times)
+        yield self._vm.spend(pay(self._vm, costs, {}))
+
+    def hold_mmu_lock(self) -> Steps:
+        """Take mmu_lock for write.
+
+        Raises
+        ------
+        ConfigError
+            If the actor holds it.
+        """
+        if self.holds:
+            raise self.wrong("takes mmu_lock, which it holds", "release it before")
+        yield from hold_mmu_lock(self._vm, self._who, {})
+        self.holds = True
+
+    def release_mmu_lock(self) -> None:
+        """Give mmu_lock back.
+
+        Raises
+        ------
+        ConfigError
+            If the actor does not hold it.
+        """
+        if not self.holds:
+            raise self.wrong("releases mmu_lock, which it does not hold", "take it before")
+        self.holds = False
+        self._vm.lock.release(self._who)
+
+    def write_protect(self, first_gfn: int, pages: int) -> Generator[Any, Any, bool]:
+        """Clear W of every leaf in a range and spend the time; tell whether a flush is owed.
+
+        Raises
+        ------
+        ConfigError
+            If the range is none, or if the actor does not hold mmu_lock.
+        """
+        vm, part = self._vm, self._range(first_gfn, pages)
+        if not self.holds:
+            raise self.wrong("changes sptes without mmu_lock", "take it before", "write_protect")
+        walk = walks.protect_slot(vm.table, part, Edit.WRITE_PROTECT, pml=False)
+        if walk.changed:
+            vm.revoke(part.pages, part.regions)
+        vm.changed(self._who)
+        counts = log_operations.protect_range(vm.plan.choices, part.npages, walk)
+        yield vm.spend(pay(vm, counts, {}))
+        return walk.changed
+
+    def _range(self, first_gfn: int, pages: int) -> MemSlot:
+        wrong = pages < 1 or first_gfn < 0 or first_gfn + pages > self.pages
+        if wrong or first_gfn % PAGES_PER_REGION or pages % PAGES_PER_REGION:
+            raise self.wrong(
+                f"is no range of whole 2 MiB regions within {self.pages} pages",
+                f"begin and end at multiples of {PAGES_PER_REGION}", "write_protect",
+                (first_gfn, pages),
+            )  # fmt: skip
+        return MemSlot(int(first_gfn), int(pages))
+
+    def flush(self) -> Steps:
+        """Flush the TLBs of all vCPUs and wait for those in the guest."""
+        yield from flush_remote(self._vm, self._vm.vcpus[0], recorder=False)
+
+    def times(self, name: str, mean_ns: float, cv: float) -> Iterator[int]:
+        """Return random times without end, in nanoseconds.
+
+        Raises
+        ------
+        ConfigError
+            If mean or spread is none.
+        """
+        if not (1 <= mean_ns <= LAST_NS and 0 <= cv <= MOST_CV):
+            raise self.wrong(
+                f"is no mean of at least 1 ns with a spread of 0 to {MOST_CV:g}", "correct it",
+                f"times({name!r})", (mean_ns, cv),
+            )  # fmt: skip
+        if cv == 0:
+            return itertools.repeat(round(mean_ns))
+        draws = self._vm.plan.draws
+        stream = draws.stream(f"t_actor_{self._actor.kind}_{name}", self._who, Gamma(mean_ns, cv))
+        return map(stream.at, itertools.count())

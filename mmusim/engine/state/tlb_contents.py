@@ -1,0 +1,120 @@
+"""What a vCPU's TLB holds while rights that were taken back wait for their flush.
+
+Only then does it matter: a translation that the TLB still holds from before keeps the rights that
+it had; one that fell out is walked again and meets the entry as it is by then. So nothing is
+tracked at other times. What the TLB holds when the first right is taken back follows from the
+accesses since its last flush: the translations used last. From there on each use is followed.
+
+Time is told in epochs: each taking back begins one. A translation has the rights from before if it
+was filled in an epoch before the one in which its entry was taken back.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, islice
+from typing import Any, Final
+
+from mmusim.mmu.page_table import PageTable, hit_level
+from mmusim.mmu.spte import LEVEL_1G, PRESENT, TLB_READ, TLB_WRITE
+
+AHEAD: Final = 256
+"""Accesses that are planned at once while rights wait for their flush."""
+LOOK_BACK: Final = 16
+"""Accesses that are looked at for each entry, to find out what was used last."""
+LONG_AGO: Final = -1
+"""Epoch of what was filled before anything was taken back."""
+KEPT: Final = -2
+"""In place of an epoch: the translation is used with the rights that it has."""
+SHIFT: Final = (0, 0, 9, 18)  # by level, from a page to what maps it
+
+
+def key_of(gfn: int, level: int) -> int:
+    """Return the name of the translation of a page at a level."""
+    return gfn >> SHIFT[level] << 2 | level
+
+
+class TlbContents:
+    """The translations of one vCPU's TLB by level, each with its epoch, in the order of use."""
+
+    def __init__(self, reach: tuple[int, int, int]) -> None:
+        """Hold nothing that counts."""
+        self._reach = (0, *reach)
+        self._held: tuple[dict[int, int], ...] = ({}, {}, {}, {})
+        self._ahead: tuple[dict[int, int], ...] = self._held
+        self._uses: list[tuple[int, int]] = []  # key and epoch of the planned uses, or KEPT
+        self.live = False  # it is being followed
+        self.flushed_at = 0  # accesses of the vCPU when it flushed last
+
+    def forget(self, accesses: int) -> None:
+        """The vCPU flushes, after so many accesses."""
+        self.live = False
+        self.flushed_at = accesses
+
+    def begin_plan(self, t: PageTable, made: tuple[Any, Any], accesses: int) -> None:
+        """Stand where the vCPU is, after so many accesses.
+
+        `made` are the pages of its accesses in this program, and of those in the one before.
+        """
+        if not self.live:
+            self._rebuild(t, made, accesses - self.flushed_at)
+            self.live = True
+        self._ahead = tuple(dict(held) for held in self._held)
+        self._uses.clear()
+
+    def _rebuild(self, t: PageTable, made: tuple[Any, Any], known: int) -> None:
+        """Find the translations used last since the last flush, `known` accesses ago."""
+        found: tuple[dict[int, int], ...] = ({}, {}, {}, {})
+        most = min(known, LOOK_BACK * max(self._reach))
+        for gfn in islice(chain(reversed(made[0]), reversed(made[1])), most):
+            level = level_before(t, gfn)
+            if level and len(found[level]) < self._reach[level]:
+                found[level].setdefault(key_of(gfn, level), LONG_AGO)
+        self._held = tuple(dict(reversed(keys.items())) for keys in found)
+
+    def level(self, t: PageTable, revoked: Any, epoch: int, gfn: int, write: bool) -> int:
+        """Return the level of the translation that the next access uses at once, or 0.
+
+        `revoked` has the epoch in which entries of a region were taken back last, shape (regions,).
+        """
+        stale = TLB_WRITE if write else TLB_READ
+        entries = (LEVEL_1G, t.giant[gfn >> 18]), (2, t.region[gfn >> 9]), (1, t.page[gfn])
+        for level, entry in entries:
+            if entry & stale:
+                key = key_of(gfn, level)
+                if self._ahead[level].get(key, epoch) < revoked[gfn >> 9]:
+                    self.use(key, KEPT)
+                    return level
+        level = hit_level(t, gfn, write, False)
+        if level:
+            self.use(key_of(gfn, level), epoch)
+        return level
+
+    def use(self, key: int, epoch: int) -> None:
+        """Plan a use: with the rights it has (KEPT), or walked for in an epoch."""
+        self._uses.append((key, epoch))
+        self._touch(self._ahead[key & 3], key, epoch)
+
+    def _touch(self, held: dict[int, int], key: int, epoch: int) -> None:
+        had = held.pop(key, epoch)
+        held[key] = had if epoch == KEPT else epoch
+        if len(held) > self._reach[key & 3]:
+            del held[next(iter(held))]
+
+    def commit(self, done: int) -> None:
+        """The first `done` planned uses happened, the others did not."""
+        if done == len(self._uses):
+            self._held = self._ahead
+        else:
+            for key, epoch in self._uses[:done]:
+                self._touch(self._held[key & 3], key, epoch)
+        self._uses.clear()
+
+
+def level_before(t: PageTable, gfn: int) -> int:
+    """Return the level at which a page was mapped before what waits for a flush, or is; or 0."""
+    held = PRESENT | TLB_READ | TLB_WRITE
+    if t.giant[gfn >> 18] & held:
+        return LEVEL_1G
+    if t.region[gfn >> 9] & held:
+        return 2
+    return 1 if t.page[gfn] & held else 0
