@@ -11,9 +11,9 @@ from typing import Final, Literal
 import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.comparison.pairing import column
+from mmusim.comparison.pairing import values_of
 from mmusim.config.machine import MOST_SEEDS
-from mmusim.config.settings import Setting
+from mmusim.config.settings import LoadedFile, Setting
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
@@ -24,7 +24,7 @@ from mmusim.experiment.contest import Rules as Rules
 from mmusim.experiment.contest import best_over_hosts, jobs_on_hosts
 from mmusim.experiment.opening import opened
 from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
-from mmusim.experiment.scheduler import Campaign, in_rounds
+from mmusim.experiment.scheduler import RunDirectory, in_rounds
 from mmusim.stats.selection import Selection, select_best
 from mmusim.vocabulary import METRICS
 
@@ -33,7 +33,7 @@ GROWTH: Final = 1.25
 
 
 def select(
-    path: str | Path,
+    file: str | Path | LoadedFile,
     out: str | Path,
     rules: Rules,
     *,
@@ -54,8 +54,10 @@ def select(
 
     Parameters
     ----------
-    path, out : str or Path
-        The experiment file and its run directory. Stored runs are not repeated.
+    file : str, Path or LoadedFile
+        The experiment file.
+    out : str or Path
+        Its run directory. Stored runs are not repeated.
     rules : Rules
         Metric, indifference zone, confidence, first and last number of seeds.
     among : {"policies", "settings", "all"}
@@ -83,34 +85,34 @@ def select(
         If a run does not have the metric.
     """
     _check(rules)
-    with worker_pool(workers, None, scheduler) as pool, opened(path, out, engine) as campaign:
-        groups = contests(campaign, among, setting, policy)
+    with worker_pool(workers, None, scheduler) as pool, opened(file, out, engine) as directory:
+        groups = contests(directory, among, setting, policy)
 
-        def wanted(runs: Campaign) -> list[Job]:
-            figures = _figures(runs, rules)
-            first = campaign.experiment.replications.first_seed
+        def wanted(runs: RunDirectory) -> list[Job]:
+            values = _values(runs, rules)
+            first = directory.experiment.replications.first_seed
             return [
                 Job(one.setting, one.policy, seed)
                 for _, group in groups
-                for one, seeds in _seeds(group, [figures[c] for c in group], rules).items()
+                for one, seeds in _seeds(group, [values[c] for c in group], rules).items()
                 for seed in range(first, first + seeds)
             ]
 
-        in_rounds(campaign, wanted, pool, progress)
-        figures = _figures(campaign, rules)
+        in_rounds(directory, wanted, pool, progress)
+        values = _values(directory, rules)
         made = [
             Contest(
-                title=title, names=tuple(_name(campaign.settings, c, group) for c in group),
+                title=title, names=tuple(_name(directory.settings, c, group) for c in group),
                 metric=rules.metric, limit=rules.limit,
-                selection=_standing([figures[c] for c in group], rules),
+                selection=_standing([values[c] for c in group], rules),
             )
             for title, group in groups
         ]  # fmt: skip
-        count = campaign.experiment.replications.costs if costs is None else costs
+        count = directory.experiment.replications.costs if costs is None else costs
         if count:
             with opened(
-                path, folder_of(out), engine,
-                settings=lambda _: settings_of_hosts(campaign.settings, count),
+                file, folder_of(out), engine,
+                settings=lambda _: settings_of_hosts(directory.settings, count),
             ) as elsewhere:  # fmt: skip
                 jobs = jobs_on_hosts(elsewhere, groups, count, rules)
                 in_rounds(elsewhere, lambda _: jobs, pool, progress)
@@ -118,7 +120,7 @@ def select(
                     replace(contest, holds=best_over_hosts(elsewhere, contest, group, count, rules))
                     for contest, (_, group) in zip(made, groups, strict=True)
                 ]
-        return made, campaign.told(campaign.failures)
+        return made, directory.told(directory.failures)
 
 
 def _check(rules: Rules) -> None:
@@ -139,7 +141,7 @@ def _check(rules: Rules) -> None:
 
 
 def contests(
-    campaign: Campaign, among: str, setting: str, policy: str
+    directory: RunDirectory, among: str, setting: str, policy: str
 ) -> list[tuple[str, list[Competitor]]]:
     """Return the competitors of each contest, by its title.
 
@@ -148,7 +150,7 @@ def contests(
     ConfigError
         If there is no such setting or policy, or only one competes.
     """
-    settings, policies = campaign.settings, campaign.experiment.policies.all
+    settings, policies = directory.settings, directory.experiment.policies.all
     names = [made.name for made in settings]
     if setting and setting not in names:
         raise ConfigError.of(
@@ -191,16 +193,16 @@ def _name(settings: Sequence[Setting], one: Competitor, group: Sequence[Competit
     return " ".join([*parts, one.policy] if several_policies else parts)
 
 
-def _figures(campaign: Campaign, rules: Rules) -> dict[Competitor, list[float]]:
+def _values(directory: RunDirectory, rules: Rules) -> dict[Competitor, list[float]]:
     """Return each competitor's values from the first seed on, up to the first gap."""
-    first, stored = campaign.experiment.replications.first_seed, campaign.runs()
+    first, stored = directory.experiment.replications.first_seed, directory.runs()
     found = {}
-    for number in range(len(campaign.settings)):
-        for policy in campaign.experiment.policies.all:
+    for number in range(len(directory.settings)):
+        for policy in directory.experiment.policies.all:
             by_seed = {run.seed: run for run in stored.get((number, policy), ())}
             row: list[float] = []
             while len(row) < rules.limit and first + len(row) in by_seed:
-                row += column([by_seed[first + len(row)]], rules.metric)
+                row += values_of([by_seed[first + len(row)]], rules.metric)
             found[Competitor(number, policy)] = row
     return found
 

@@ -23,6 +23,7 @@ from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder
 from mmusim.config.machine import MOST_SEEDS
+from mmusim.config.settings import load_file
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.selection import Contest, Rules
 from mmusim.experiment.selection import select as select_best
@@ -82,12 +83,13 @@ def select(
         first=min_seeds,
         limit=max_seeds,
     )
-    out = out or default_folder(experiment)
+    file = load_file(experiment)
+    out = out or default_folder(file)
     notice(engine)
     try:
         with show_progress() as progress:
             made, failures = select_best(
-                experiment, out, rules, among=cast(Any, among), setting=setting, policy=policy,
+                file, out, rules, among=cast(Any, among), setting=setting, policy=policy,
                 workers=workers, engine=engine, scheduler=scheduler, progress=progress, costs=costs,
             )  # fmt: skip
     except KeyboardInterrupt:
