@@ -136,10 +136,14 @@ class Vm(Strict):
         return self
 
 
+DEFAULT_PROFILE: Final = "skylake-2021-fitted"
+"""The host where an experiment names none: its costs reproduce published times."""
+
+
 class Host(Strict):
     """The machine under the kernel."""
 
-    profile: Annotated[str, shown("skylake-2021")]
+    profile: Annotated[str, shown("skylake-2021")] = DEFAULT_PROFILE
     """Host profile: a name that `mmusim hosts` lists, or a TOML file relative to the experiment
     file.
     """
@@ -190,8 +194,10 @@ class Policies(Strict):
 
     baseline: Annotated[PolicyName, shown("linux-6.2")]
     """The policy that the others are compared with."""
-    compare: Annotated[list[PolicyName], Field(min_length=1), shown(["linux-6.2+split-on-fault"])]
-    """The other policies, each once."""
+    compare: Annotated[list[PolicyName], shown(["linux-6.2+split-on-fault"])] = Field(
+        default_factory=list
+    )
+    """The other policies, each once. Without any, settings are compared with the first setting."""
 
     @field_validator("compare")
     @classmethod

@@ -11,13 +11,13 @@ from typing import Final, Literal
 import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.comparison.pairing import values_of
 from mmusim.config.machine import MOST_SEEDS
 from mmusim.config.settings import LoadedFile, Setting
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
+from mmusim.experiment.across_settings import values as censored
 from mmusim.experiment.contest import Competitor as Competitor
 from mmusim.experiment.contest import Contest as Contest
 from mmusim.experiment.contest import Rules as Rules
@@ -37,7 +37,7 @@ def select(
     out: str | Path,
     rules: Rules,
     *,
-    among: Literal["policies", "settings", "all"] = "policies",
+    among: Literal["", "policies", "settings", "all"] = "",
     setting: str = "",
     policy: str = "",
     workers: int | None = None,
@@ -60,8 +60,9 @@ def select(
         Its run directory. Stored runs are not repeated.
     rules : Rules
         Metric, indifference zone, confidence, first and last number of seeds.
-    among : {"policies", "settings", "all"}
-        Policies compete in each setting; settings compete under each policy; all with all.
+    among : {"policies", "settings", "all"}, optional
+        Policies compete in each setting; settings compete under each policy; all with all. By
+        default policies, or settings where the file has one policy.
     setting, policy : str
         Only this setting or policy.
     workers, engine, scheduler, progress
@@ -81,8 +82,6 @@ def select(
     ConfigError
         If the rules are contradictory, there is no such metric, setting or policy, only one
         competes, or the metric's mean is zero.
-    UnlikeRunsError
-        If a run does not have the metric.
     """
     _check(rules)
     with worker_pool(workers, None, scheduler) as pool, opened(file, out, engine) as directory:
@@ -165,6 +164,7 @@ def contests(
             "select", "--policy", policy, "is not a policy of this experiment",
             nearest(policy, policies),
         )  # fmt: skip
+    among = among or ("policies" if len(policies) > 1 else "settings")
     numbers = [n for n, name in enumerate(names) if not setting or name == setting]
     chosen = [name for name in policies if not policy or name == policy]
     if among == "policies":
@@ -194,7 +194,10 @@ def _name(settings: Sequence[Setting], one: Competitor, group: Sequence[Competit
 
 
 def _values(directory: RunDirectory, rules: Rules) -> dict[Competitor, list[float]]:
-    """Return each competitor's values from the first seed on, up to the first gap."""
+    """Return each competitor's values from the first seed on, up to the first gap.
+
+    Infinite where a run does not have the metric: a migration that did not converge.
+    """
     first, stored = directory.experiment.replications.first_seed, directory.runs()
     found = {}
     for number in range(len(directory.settings)):
@@ -202,20 +205,27 @@ def _values(directory: RunDirectory, rules: Rules) -> dict[Competitor, list[floa
             by_seed = {run.seed: run for run in stored.get((number, policy), ())}
             row: list[float] = []
             while len(row) < rules.limit and first + len(row) in by_seed:
-                row += values_of([by_seed[first + len(row)]], rules.metric)
+                row += censored([by_seed[first + len(row)]], rules.metric)
             found[Competitor(number, policy)] = row
     return found
 
 
 def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None:
-    """Return the state of a contest, or None before the first seeds have run."""
+    """Return the state of a contest, or None before the first seeds have run.
+
+    Who has a run without the metric among the first seeds that decide is worse than all who have it
+    in every run, and is dropped.
+    """
     if min(map(len, rows)) < rules.first:
         return None
-    values = np.full((max(map(len, rows)), len(rows)), np.nan)
-    for number, row in enumerate(rows):
-        values[: len(row), number] = row
     higher = METRICS[rules.metric].higher_is_better
-    means = values[: rules.first].mean(axis=0)
+    known = [n for n, row in enumerate(rows) if np.isfinite(row).all()]
+    if len(known) < len(rows):
+        return _without_censored(rows, known, rules)
+    figures = np.full((max(map(len, rows)), len(rows)), np.nan)
+    for number, row in enumerate(rows):
+        figures[: len(row), number] = row
+    means = figures[: rules.first].mean(axis=0)
     best = float(means.max() if higher else means.min())
     delta = rules.delta * (
         abs(best) or float(np.abs(means).min(initial=math.inf, where=means != 0))
@@ -226,7 +236,43 @@ def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None
             "choose another metric",
         )  # fmt: skip
     return select_best(
-        values, delta, confidence=rules.confidence, first=rules.first, more_is_better=higher
+        figures, delta, confidence=rules.confidence, first=rules.first, more_is_better=higher
+    )
+
+
+def _without_censored(
+    rows: Sequence[Sequence[float]], known: Sequence[int], rules: Rules
+) -> Selection:
+    """Return the state of the contest among those who have the metric in every run."""
+    if not known:
+        raise ConfigError.of(
+            "select", "--metric", rules.metric,
+            "is missing in runs of every competitor, so nothing is the best",
+            "choose another metric, or give the migrations more time",
+        )  # fmt: skip
+    lost = [n for n in range(len(rows)) if n not in known]
+    first = {n: next(k for k, x in enumerate(rows[n], 1) if not math.isfinite(x)) for n in lost}
+    if len(known) == 1:
+        (only,) = known
+        mean = float(np.mean(rows[only]))
+        within = Selection(
+            alive=(0,), ranking=(0,), dropped_at=(None,), means=(mean,), seeds=len(rows[only]),
+            needed=rules.first, selected=True, delta=rules.delta * abs(mean),
+            confidence=rules.confidence,
+        )  # fmt: skip
+    else:
+        found = _standing([rows[n] for n in known], rules)
+        assert found is not None
+        within = found
+    means, dropped = [math.nan] * len(rows), [first.get(n) for n in range(len(rows))]
+    for place, n in enumerate(known):
+        means[n], dropped[n] = within.means[place], within.dropped_at[place]
+    return replace(
+        within,
+        alive=tuple(known[i] for i in within.alive),
+        ranking=(*(known[i] for i in within.ranking), *lost),
+        dropped_at=tuple(dropped),
+        means=tuple(means),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isnan
 from typing import Annotated, Any, cast
 
 import typer
@@ -60,8 +61,13 @@ def select(
         float, typer.Option(min=0.5, max=0.9999, help="Probability of correct selection.")
     ] = 0.95,
     among: Annotated[
-        str, typer.Option(help="policies of each setting, settings of each policy, or all.")
-    ] = "policies",
+        str,
+        typer.Option(
+            help="policies of each setting, settings of each policy, or all "
+            "[policies; settings if there is one policy].",
+            show_default=False,
+        ),
+    ] = "",
     setting: SettingName = "",
     policy: Annotated[str, typer.Option(help="Only this policy [all].", show_default=False)] = "",
     min_seeds: Annotated[
@@ -116,16 +122,20 @@ def _rows(contest: Contest) -> list[dict[str, Any]]:
     unit = METRICS[contest.metric].unit
     rows = []
     for rank, i in enumerate(found.ranking, 1):
-        dropped = found.dropped_at[i]
+        dropped, mean = found.dropped_at[i], found.means[i]
         alive = "selected" if found.selected else "may be the best"
         rows.append(
             {
                 "contest": contest.title,
                 "rank": rank,
                 "competitor": contest.names[i],
-                f"mean_{unit}" if unit else "mean": found.means[i],
+                f"mean_{unit}" if unit else "mean": "" if isnan(mean) else mean,
                 "seeds": dropped or found.seeds,
-                "standing": alive if dropped is None else f"dropped after {dropped} seeds",
+                "standing": alive
+                if dropped is None
+                else f"a run without the metric, seed {dropped}"
+                if isnan(mean)
+                else f"dropped after {dropped} seeds",
             }
         )
     return rows
@@ -137,6 +147,8 @@ def _as_data(contest: Contest) -> dict[str, Any]:
         "title": contest.title,
         "names": list(contest.names),
         "metric": contest.metric,
-        "selection": None if found is None else asdict(found),
+        "selection": None
+        if found is None
+        else asdict(found) | {"means": [None if isnan(mean) else mean for mean in found.means]},
         "holds": None if contest.holds is None else asdict(contest.holds),
     }

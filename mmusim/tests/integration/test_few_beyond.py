@@ -12,7 +12,7 @@ from mmusim import plots
 from mmusim.analysis import load
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.plots.style import PAPER
-from mmusim.report.answers import amount
+from mmusim.report.across_settings import amount
 from mmusim.report.outcome_table import FEW, answer_data, answer_rows, notes
 from mmusim.store.run_table import frame
 from mmusim.tests.support.command_line import mmusim

@@ -157,7 +157,7 @@ profil = "skylake-2021"
 
 [policies]
 baseline = "eager"
-compare = []
+compare = 5
 
 [driver]
 phases = [{ do = "raed" }, { do = "sleep", time = 5 }]
@@ -170,9 +170,8 @@ phases = [{ do = "raed" }, { do = "sleep", time = 5 }]
         ("driver.phases[1].do", "'raed'"),
         ("driver.phases[2].time", "5"),
         ("host.profil", "'skylake-2021'"),
-        ("host.profile", "None"),
         ("policies.baseline", "'eager'"),
-        ("policies.compare", "[]"),
+        ("policies.compare", "5"),
         ("question", "None"),
         ("vm.kernel", "'linux-3.8x'"),
         ("vm.memory", "'1Gib'"),
@@ -300,8 +299,8 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
         ("host.profile", "skylake", "",
          "is neither a shipped profile nor a .toml file; did you mean 'skylake-2021'?"),
         ("host.profile", "xyzzy", "", "is neither a shipped profile nor a .toml file; "
-         "known: emerald-rapids-pvm, server-2012, skylake-2021, xiao-2012-r1, xiao-2012-r2, "
-         "xiao-2012-r3"),
+         "known: emerald-rapids-pvm, server-2012, skylake-2021, skylake-2021-fitted, xiao-2012-r1, "
+         "xiao-2012-r2, xiao-2012-r3"),
         ("host.variance", "non", "", "is not one of the choices; did you mean 'none'?"),
         ("policies.baseline", "eager", "", "is not a policy; did you mean 'eager-drop'?"),
         ("policies.compare", ["lazy"], "policies.compare[1]",
@@ -324,7 +323,8 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
          "is not one of the choices; did you mean 'phase_time'?"),
     ],
     "too little": [
-        ("policies.compare", [], "", "must not be empty; add at least one entry"),
+        ("policies.compare", [], "",
+         "leaves nothing to compare: one policy, one setting; name another policy..."),
         ("driver.phases", [], "", "must not be empty; add at least one entry"),
         ("sweep", {"vm.memory": []}, "sweep.vm.memory",
          "must not be empty; add at least one entry"),
@@ -442,7 +442,7 @@ def test_what_is_wrong_is_answered_with_key_value_rule_and_remedy(
     assert_says(c, says)
 
 
-@pytest.mark.parametrize("key", ["schema", "id", "question", "host", "policies", "driver"])
+@pytest.mark.parametrize("key", ["schema", "id", "question", "policies", "driver"])
 def test_what_has_no_default_is_required(key: str) -> None:
     assert only(without(key)) == Complaint("x.toml", key, None, "is required", "add it")
 
