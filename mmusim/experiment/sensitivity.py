@@ -71,11 +71,6 @@ class Sensitivity:
     samples: int
     runs: int
 
-    @property
-    def unit(self) -> str:
-        """Unit of mean and spread: that of the metric; a ratio has none."""
-        return "" if " / " in self.what else METRICS[self.metric].unit
-
     def __str__(self) -> str:
         """Return which costs matter, and which should be measured."""
         where = f" in {self.setting}" if self.setting else ""

@@ -28,6 +28,7 @@ from mmusim.engine.choice import AUTO
 from mmusim.experiment.sensitivity import MOST_SAMPLES, Sensitivity, Study
 from mmusim.experiment.sensitivity import sensitivity as rank_costs
 from mmusim.stats.sobol import Index
+from mmusim.vocabulary import METRICS
 
 
 def study(
@@ -112,11 +113,13 @@ def sensitivity(
         ) from None
     if as_json:
         rows = [asdict(one) | {"advice": one.advice} for one in found.influences]
-        about = {k: v for k, v in asdict(found).items() if k != "influences"} | {"unit": found.unit}
+        about = {k: v for k, v in asdict(found).items() if k != "influences"} | {
+            "unit": _unit(found)
+        }
         table("", rows, True, **about, says=str(found))
         return
     table(f"What decides {found.metric} of {found.what}", _rows(found), False)
-    unit = f" {found.unit}" if found.unit else ""
+    unit = f" {_unit(found)}".rstrip()
     of = f"{found.metric} of {found.what}"
     typer.echo(
         f"{of}: {show_number(found.mean)}{unit} on average over the ranges, standard deviation "
@@ -124,6 +127,11 @@ def sensitivity(
     )
     typer.echo(f"Not paid here: {', '.join(found.unpaid) or 'none'}.")
     typer.echo(f"{found}.")
+
+
+def _unit(found: Sensitivity) -> str:
+    """Return the unit of mean and spread: that of the metric; a ratio has none."""
+    return "" if " / " in found.what else METRICS[found.metric].unit
 
 
 def _rows(found: Sensitivity) -> list[dict[str, Any]]:

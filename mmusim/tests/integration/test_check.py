@@ -301,7 +301,12 @@ def test_what_costs_were_fitted_to_is_met_and_no_evidence(tmp_path: Path) -> Non
     said = '[[claims]]\nsays = "so many"\norigin = "{}"\n'
     path = tmp_path / "experiment.toml"
     path.write_text(
-        MINIMAL + said.format("calibrated") + source + said.format("published") + source
+        MINIMAL
+        + '[vm]\nmemory = "4MiB"\n'
+        + said.format("calibrated")
+        + source
+        + said.format("published")
+        + source
     )
     (one,) = check([path], tmp_path / "out", seeds=5, workers=1, engine="simpy")
     fitted, published = one.judged
