@@ -20,6 +20,8 @@ SCALARS: Final = (
     "passed_ns", "queue_first", "queue_n", "changed_ns", "queue_exclusive_ns", "queue_shared_ns",
     "waiting_exclusive", "waiting_shared", "breaks",
     "print_n", "stalls_full",
+    # What a probe is told: whether, how many rows wait, from when to when; when next of a change.
+    "tells", "told_n", "tell_from", "tell_until", "next_change",
     # TLBs that let translations go: whether they do, and how often something was taken back.
     "has_tlb", "epoch",
 )  # fmt: skip
@@ -88,6 +90,7 @@ ARRAYS: Final = {
     # Books.
     "ledger": ("int64", 2),  # (books, causes)
     "since": ("int64", 1),  # (recorders,) when each took over from the one before it; 0: the first
+    "told": ("int64", 2),  # (room, columns), see telling.py
     "owed": ("int64", 3),  # (vCPUs, edges, 2): a recorder, the time that it gets of what comes
     "bins": ("int64", 2),  # (histograms, bins)
     "exact": ("int64", 2),  # (histograms, 4): count, sum, least, most

@@ -18,8 +18,7 @@ class CompiledKind:
 
     def make_vm(self, plan: Plan, run_limit: int, probe: Probe | None) -> CompiledVm:
         """Return an empty VM; `run_limit` bounds how many accesses are one event."""
-        assert probe is None
-        return CompiledVm(plan, run_limit)
+        return CompiledVm(plan, run_limit, probe)
 
     def launch(
         self, vm: CompiledVm, v: CompiledVcpu, program: Program, laps: Iterable[Program]

@@ -24,6 +24,7 @@ from mmusim.engine.compiled.lock import acquire, count_readers, release
 from mmusim.engine.compiled.memory import as_state
 from mmusim.engine.compiled.recording import book, cut_stalls
 from mmusim.engine.compiled.runs import settle
+from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpu import go_on, kicked, looks_again
 from mmusim.engine.state.vm import LAST_NS
 
@@ -42,6 +43,8 @@ def advance(s: Any) -> int:
     """Carry out events until Python is wanted; return for what."""
     while True:
         if s.stalls_full or s.print_n + NUMBERS > len(s.prints):
+            return places.ROOM
+        if s.tells and s.told_n + SPARE > len(s.told):
             return places.ROOM
         if s.heap_n + 4 * s.cpus + NUMBERS > len(s.heap):
             return places.ROOM

@@ -26,6 +26,7 @@ from mmusim.engine.compiled.shared import (
     TakenBack,
     histogram,
 )
+from mmusim.engine.compiled.telling import COLUMNS, ROOM, pass_on
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb_contents import AHEAD
@@ -35,7 +36,7 @@ from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import Edit
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu
-from mmusim.trace.records import FIRST_ACTOR
+from mmusim.trace.records import FIRST_ACTOR, Probe
 from mmusim.trace.stall_windows import WINDOWS
 from mmusim.vocabulary.causes import CAUSES
 
@@ -51,8 +52,11 @@ class CompiledVm(Vm):
     interferers = scalar("interferers")
     epoch = scalar("epoch")
 
-    def __init__(self, plan: Plan, run_limit: int) -> None:
-        """Build an empty VM; `run_limit` bounds how many accesses are one event."""
+    def __init__(self, plan: Plan, run_limit: int, probe: Probe | None = None) -> None:
+        """Build an empty VM; `run_limit` bounds how many accesses are one event.
+
+        `probe` is told what compiled code wrote down, later and in the order of the SimPy engine.
+        """
         self.memory = Memory(plan.vcpus)
         self._postcopy: Any = None
         self._books: list[PhaseRecorder] = []
@@ -64,6 +68,11 @@ class CompiledVm(Vm):
         self.keeps_working_sets = any(isinstance(p, WritePageTable) for p in plan.driver.phases)
         self._describe(plan)
         self._hand_out_chance(plan)
+        self._told = probe
+        if probe is not None:
+            self.memory.put("told", np.zeros((ROOM, COLUMNS), np.int64))
+            self.memory.set("tells", 1)
+            self.pass_on()
 
     # --- what the base class is made of -------------------------------------------------------
 
@@ -256,9 +265,22 @@ class CompiledVm(Vm):
         """Mark what the runs of hits under way have touched by now."""
         call(self.memory.address, SETTLE, 0, 0, 0)
 
+    def pass_on(self) -> None:
+        """Tell the probe what compiled code has written down."""
+        if self._told is not None:
+            pass_on(self.memory, self._told)
+
+    def changed(self, who: int) -> None:
+        """Tell the probe that `who` has been at the page tables or at the log."""
+        if self._told is not None:
+            self.pass_on()
+            self._told.changed(who, self.now, self.gauges)
+            self.memory.set("next_change", self._told.next_change_ns)
+
     def fold(self) -> None:
         """Write what compiled code has booked into the phases' books."""
         memory = self.memory
+        self.pass_on()
         for number, recorder in enumerate(self._books, 1):
             for cause, ns in enumerate(memory["ledger"][number].tolist()):
                 recorder.ledger[cause] += ns
