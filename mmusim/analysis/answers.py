@@ -12,7 +12,7 @@ from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.config.settings import load_settings
 from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
 from mmusim.experiment.run import Outcome, evaluate, over_hosts
-from mmusim.experiment.scheduler import Campaign
+from mmusim.experiment.scheduler import RunDirectory
 from mmusim.stats import Answer, Interval, PValue
 from mmusim.store import Store
 from mmusim.store.run_table import metric_columns
@@ -44,7 +44,7 @@ def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
         store = Store.open(folder_of(folder))
         try:
             made = settings_of_hosts(settings, hosts)
-            elsewhere = Campaign(experiment=config, settings=made, store=store, engine=None)
+            elsewhere = RunDirectory(experiment=config, settings=made, store=store, engine=None)
             outcome = over_hosts(outcome, settings, elsewhere, hosts)
         finally:
             store.close()

@@ -12,8 +12,8 @@ import numpy as np
 from mmusim.base.histogram import Histogram
 from mmusim.comparison.pairing import Runs as Runs
 from mmusim.comparison.pairing import UnlikeRunsError as UnlikeRunsError
-from mmusim.comparison.pairing import column as column
 from mmusim.comparison.pairing import paired
+from mmusim.comparison.pairing import values_of as values_of
 from mmusim.comparison.verdicts import Verdict as Verdict
 from mmusim.comparison.verdicts import judge as judge
 from mmusim.metrics.defined import least_known
@@ -56,7 +56,7 @@ class Comparison:
     candidate_mean: Interval
     baseline_median: float
     candidate_median: float
-    ratio: Interval | None  # candidate / baseline; None where a figure is zero
+    ratio: Interval | None  # candidate / baseline; None where a value is zero
     correlation: float | None  # over seeds; what pairing achieved
     pairing: float | None  # variance of the paired comparison over that of an unpaired one
     difference: Interval  # candidate - baseline, in the metric's unit
@@ -105,7 +105,7 @@ def compare(
         If there are fewer than two seeds.
     """
     paired(baseline, candidate)
-    a, b = column(baseline, metric), column(candidate, metric)
+    a, b = values_of(baseline, metric), values_of(candidate, metric)
     confidence = 1 - alpha
     differences = np.subtract(b, a)
     p = paired_p_value(a, b)

@@ -2,7 +2,7 @@
 
 A grace period of SRCU takes 60 us or 2 ms, and one or two of them are in each run's `protect_time`:
 at 30 seeds an interval of a ratio of these covers 89 times of 100. Its mean is known from the
-profile and it adds to the metric as it is, so the figure with the mean in its place has the same
+profile and it adds to the metric as it is, so the value with the mean in its place has the same
 expectation and a fraction of the variance (Law, "Simulation Modeling and Analysis", 11.4).
 """
 

@@ -23,8 +23,8 @@ WORK: Final[dict[str, Lines]] = {
     "splitting large sptes": (("c_split_1G", "c_split_2M", "c_tdp_split_2M"), ("split_large",)),
     "arming entries": (
         (
-            "c_scan", "c_head", "c_tdp_visit", "c_wclear", "c_tdp_wclear", "c_dclear",
-            "c_large_clear", "c_word", "c_memset", "c_ring_mask",
+            "c_scan", "c_head", "c_tdp_visit", "c_wclear", "c_tdp_wclear", "c_tdp_clear_bit",
+            "c_dclear", "c_large_clear", "c_word", "c_memset", "c_ring_mask",
         ),
         (),
     ),
@@ -34,7 +34,7 @@ WORK: Final[dict[str, Lines]] = {
         ("c_get_floor", "c_copy", "c_kick", "c_ring_harvest"),
         ("pml_log", "pml_drain", "ring_full"),
     ),
-    "collapsing small sptes": (("c_collapse", "c_tdp_collapse"), ()),
+    "collapsing small sptes": (("c_collapse", "c_tdp_collapse", "c_slot_zap"), ()),
     "waiting for locks": (("mmu_lock_wait", "slots_lock_wait"), ("mmu_lock_wait", "bql_wait")),
     "grace periods": (("c_srcu", "srcu_wait"), ()),
     "longer walks": ((), ("walk_4k",)),

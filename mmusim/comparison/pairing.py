@@ -1,4 +1,4 @@
-"""One figure of each run, and runs that pair."""
+"""One value of each run, and runs that pair."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UnlikeRunsError(MmusimError):
     """The runs cannot be compared, because they differ in more than the policy."""
 
 
-def column(runs: Sequence[Metrics], metric: str) -> list[float]:
+def values_of(runs: Sequence[Metrics], metric: str) -> list[float]:
     """Return a metric of each run.
 
     Raises

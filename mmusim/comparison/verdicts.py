@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmusim.comparison.pairing import Runs, UnlikeRunsError, column, paired
+from mmusim.comparison.pairing import Runs, UnlikeRunsError, paired, values_of
 from mmusim.config.claims import Claim
 from mmusim.config.settings import Setting
 from mmusim.metrics.measure import Metrics, theory
@@ -122,7 +122,7 @@ def _measured(
 
 
 def point_of(claim: Claim, what: str, runs: Mapping[str, Metrics]) -> float | None:
-    """Return the figure that a claim is judged by, of one run of each policy.
+    """Return the value that a claim is judged by, of one run of each policy.
 
     Parameters
     ----------
@@ -153,14 +153,14 @@ def point_of(claim: Claim, what: str, runs: Mapping[str, Metrics]) -> float | No
 
 def _columns(claim: Claim, runs: Runs, first: str, second: str) -> tuple[list[float], list[float]]:
     paired(runs[first], runs[second])
-    return column(runs[first], claim.metric), column(runs[second], claim.metric)
+    return values_of(runs[first], claim.metric), values_of(runs[second], claim.metric)
 
 
 def _mean(
     claim: Claim, setting: Setting, runs: Runs, family: int, alpha: float
 ) -> tuple[Interval, tuple[float, float]]:
     (policy,) = claim.sides
-    values = column(runs[policy], claim.metric)
+    values = values_of(runs[policy], claim.metric)
     if claim.theory:
         return mean_interval(values, 1 - alpha / family), (theory(claim.metric, setting),) * 2
     if claim.expect is not None:
@@ -216,7 +216,7 @@ def _best(claim: Claim, runs: Runs, alpha: float) -> tuple[Interval, str, tuple[
 
 
 def _need_positive(claim: Claim, setting: Setting, runs: Sequence[Metrics]) -> None:
-    for run, value in zip(runs, column(runs, claim.metric), strict=True):
+    for run, value in zip(runs, values_of(runs, claim.metric), strict=True):
         if value <= 0:
             where = f" in {setting.name!r}" if setting.name else ""
             raise UnlikeRunsError(

@@ -55,11 +55,23 @@ def lacks(experiment: Experiment, metric: str) -> str:
 def unanswerable(
     experiment: Experiment, settings: Sequence[tuple[Mapping[str, Any], Experiment]], source: str
 ) -> Iterator[Complaint]:
-    """Yield every metric that `experiment` asks for and that no run will have.
+    """Yield what leaves nothing to compare, and every metric asked for that no run will have.
 
     `settings` are labels and experiment of each; `source` names the file.
     """
     everyone = [setting for _, setting in settings]
+    if not experiment.policies.compare:
+        if len(everyone) < 2:
+            yield Complaint(
+                source, "policies.compare", [],
+                "leaves nothing to compare: one policy, one setting",
+                "name another policy, or add variants or a sweep",
+            )  # fmt: skip
+        if experiment.replications.precision is not None:
+            yield Complaint(
+                source, "replications.precision", None, "is of ratios between policies",
+                "leave it out, or name another policy in policies.compare",
+            )  # fmt: skip
     asked = [("answer_by", experiment.answer_by, everyone)]
     asked.append(("replications.precise", experiment.replications.precise, everyone))
     for number, claim in enumerate(experiment.claims, 1):

@@ -20,7 +20,8 @@ from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
 from mmusim.policies import Reporting
 from mmusim.workload.page_pass import Order
 
-NEED_LOGGING: Final = ("get-dirty-log", "clear-dirty-log", "sync-dirty-log", "harvest-ring")
+NEED_LOGGING: Final = ("get-dirty-log", "clear-dirty-log", "sync-dirty-log")
+"""A harvest does not: KVM_RESET_DIRTY_RINGS works whether a slot logs or not."""
 MANUAL: Final = {
     "off": Reporting.GET_CLEARS,
     "on": Reporting.MANUAL_CLEAR,

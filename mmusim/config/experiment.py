@@ -186,9 +186,9 @@ class Experiment(Strict):
         """Yield complaints about a policy that is illegal in this experiment."""
         for name in self.policies.all:
             try:
-                chosen = self.chosen(name)
-                chosen.tables()
-                yield from self._reporting(name, chosen)
+                (chosen := self.chosen(name)).tables()
+                kernels = self.vm.misfits(chosen.kernel, name)
+                yield from itertools.chain(kernels, self._reporting(name, chosen))
             except MisfitError as misfit:
                 yield misfit
             except ConfigError as error:

@@ -82,7 +82,9 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
     elif kind == "value_error" and isinstance(ctx["error"], MisfitError):
         misfit = ctx["error"]
         rule, _, remedy = str(misfit).partition("; ")
-        key, value = misfit.key, misfit.value
+        is_whole = misfit.key.partition(".")[0].partition("[")[0] in _Place(model, ()).known_keys()
+        key = misfit.key if is_whole or not place.keys else f"{key}.{misfit.key}"
+        value = misfit.value
     elif kind == "value_error":
         rule, _, remedy = str(ctx["error"]).partition("; ")
     elif kind in ("literal_error", "enum"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -17,7 +17,7 @@ from mmusim.config.measured import Interference, load_of
 from mmusim.config.tlb import UNLIMITED, TlbSpec
 from mmusim.config.topology import Machine
 from mmusim.costs.random_streams import Pairing
-from mmusim.policies import DEFAULT_KERNEL, kernel_named, policy_named
+from mmusim.policies import DEFAULT_KERNEL, Kernel, kernel_named, policy_named
 from mmusim.vocabulary import COSTS
 
 
@@ -64,9 +64,13 @@ class Vm(Strict):
     """The kernel release under policies that are no releases themselves."""
     prefaulted: Annotated[bool, shown(False)] = True
     """The host has memory for each page before the guest touches it, so faults may prefetch."""
-    preemption: Annotated[Literal["none", "voluntary", "full"], shown("full")] = "voluntary"
-    """The preemption model of the kernel. With `full`, a walk over a slot gives `mmu_lock` to
-    waiters.
+    preemption: Annotated[Literal["none", "voluntary", "full", "lazy"] | None, shown("full")] = None
+    """The preemption model with which the kernel is booted. With `full` and `lazy`, a walk over a
+    slot gives `mmu_lock` to waiters. Without it, `voluntary` before Linux 7.0 and `lazy` since.
+    """
+    preempt_dynamic: Annotated[bool, shown(True)] = False
+    """The kernel is built with PREEMPT_DYNAMIC, as those of distributions are. Until Linux 6.10
+    its walks give `mmu_lock` to waiters however it was booted.
     """
     cached_child_tables: Annotated[bool, shown(False)] = True
     """A table that a large spte replaced stays hashed, and the next fault links it again. The TDP
@@ -98,6 +102,15 @@ class Vm(Strict):
                 "1 GiB; take a part of the guest"
             )
         return memory
+
+    def misfits(self, kernel: Kernel, policy: str) -> Iterator[MisfitError]:
+        """Yield complaints about what a policy's kernel does not have."""
+        booted, models = self.preemption, kernel.preemptions()
+        if booted is not None and booted not in models:
+            yield MisfitError(
+                "vm.preemption", booted, f"does not exist in {kernel.name}, of policy {policy!r}",
+                f"write one of: {', '.join(models)}; or leave it out",
+            )  # fmt: skip
 
     @property
     def level(self) -> int:
@@ -177,8 +190,10 @@ class Policies(Strict):
 
     baseline: Annotated[PolicyName, shown("linux-6.2")]
     """The policy that the others are compared with."""
-    compare: Annotated[list[PolicyName], Field(min_length=1), shown(["linux-6.2+split-on-fault"])]
-    """The other policies, each once."""
+    compare: Annotated[list[PolicyName], shown(["linux-6.2+split-on-fault"])] = Field(
+        default_factory=list
+    )
+    """The other policies, each once. Without any, settings are compared with the first setting."""
 
     @field_validator("compare")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, Union
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -12,6 +12,7 @@ from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
 from mmusim.config.phase import GuestPhase
 from mmusim.vmm import Qemu
+from mmusim.vmm.switch_over import QemuEstimate, switch_overs
 
 WINDOW = "100 ms"  # BUFFER_DELAY
 LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each window
@@ -52,6 +53,8 @@ def _carries_pages(rate: int) -> int:
     return rate
 
 
+Rule: Any = Annotated[Union[tuple(switch_overs().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
+"""A rule of when to stop the guest, by its name and parameters."""
 Throttle = Annotated[Share, Field(gt=0, le=0.99)]
 
 
@@ -139,6 +142,12 @@ class Migration(Strict):
     switchover_ack: Annotated[Time, shown("200ms")] = Field(0.0, alias="switchover-ack")
     """Time in which the destination loads the first device data. Before its end it allows no
     switch-over. QEMU has it since 8.1.
+    """
+    switch_over: Annotated[
+        Rule, shown({"rule": "stall-detection", "window": "40s", "then": "post-copy"})
+    ] = QemuEstimate()
+    """When the guest is stopped, by `rule`: `qemu-estimate`, `fixed-limit`, `downtime-ramp`,
+    `after-rounds`, `stall-detection`, or one of an installed package.
     """
     cancel_after: Annotated[Annotated[Time, Field(gt=0)] | None, shown("30s")] = None
     """Time after which the migration is cancelled. Without it, nobody cancels."""

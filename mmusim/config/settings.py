@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from mmusim.base.errors import Complaint, ConfigError
-from mmusim.base.parsing import read_toml
+from mmusim.base.inputs import read_text
+from mmusim.base.parsing import MOST_TOML, parse_toml
 from mmusim.base.units import PAGE
 from mmusim.config.answerable import unanswerable
 from mmusim.config.cost import distribution
@@ -22,14 +21,13 @@ from mmusim.config.host import HostProfile, check_machine, load_profile, without
 from mmusim.config.load import check
 from mmusim.config.machine import MOST_LOAD
 from mmusim.config.measured import load_of
+from mmusim.config.setting import Setting as Setting
 from mmusim.config.sweep import Point, Sweep
-from mmusim.config.topology import Machine
-from mmusim.config.workloads import Workload, inlined
-from mmusim.costs.distributions import Constant, Distribution
+from mmusim.config.workloads import inlined
+from mmusim.costs.distributions import Constant
 from mmusim.mmu.slot import MemSlot
 from mmusim.policies import ASSUMED, policy_named
 from mmusim.workload.replay import Replay
-from mmusim.workload.trace_file import digest
 
 _LOG = logging.getLogger("mmusim")
 Made = TypeVar("Made")
@@ -40,53 +38,32 @@ MOST_ACCESSES: Final = 1 << 31
 """Of a vCPU in a lap of a workload."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting of an experiment, in which policies are compared."""
+class LoadedFile(NamedTuple):
+    """An experiment file that has been read."""
 
-    labels: dict[str, Any]  # {"variant": ..., swept key: value}
+    path: Path
+    text: str
     experiment: Experiment
-    costs: dict[str, Distribution]
-    profile: HostProfile
+    settings: Sequence[Setting]
 
-    @property
-    def machine(self) -> Machine | None:
-        """Processors and memory of the host, if they are described and follow a law."""
-        machine = self.experiment.host.machine or self.profile.machine
-        return machine if machine is not None and machine.laws else None
 
-    @property
-    def name(self) -> str:
-        """The labels as text: ``R1, memory=1GiB``; empty if there is only one setting."""
-        last = [key.rpartition(".")[2] for key in self.labels]
-        short = dict(zip(self.labels, last, strict=True))
-        texts = (
-            str(value)
-            if key == "variant"
-            else f"{short[key] if last.count(short[key]) == 1 else key}={value}"
-            for key, value in self.labels.items()
-        )
-        return ", ".join(texts)
+def load_file(file: str | Path | LoadedFile) -> LoadedFile:
+    """Read an experiment file; one that has been read is returned as it is.
 
-    def key(self) -> str:
-        """Hash everything that decides a run's result, except policy, seed and version."""
-        e = self.experiment
-        facts = {
-            "vm": e.vm.model_dump(mode="json"),
-            "driver": e.driver.model_dump(mode="json"),
-            "workloads": {k: _facts(w) for k, w in e.workloads.items()},
-            "pairing": e.replications.pairing,
-            "interference": [rare.model_dump(mode="json") for rare in e.host.interference],
-            "need_resched": e.host.need_resched,
-            "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
-        }
-        if e.host.actors:
-            facts["actors"] = [table.facts() for table in e.host.actors]
-        if self.machine is not None:
-            facts["machine"] = self.machine.facts()
-        return hashlib.blake2b(
-            json.dumps(facts, sort_keys=True).encode(), digest_size=10
-        ).hexdigest()
+    Raises
+    ------
+    ConfigError
+        With every complaint about the file, its variants, its sweep and its host profiles.
+    """
+    if isinstance(file, LoadedFile):
+        return file
+    path = Path(file)
+    text = read_text(path, MOST_TOML)
+    data = parse_toml(text, str(path))
+    settings = settings_of(data, str(path), path.parent)
+    if any(_takes_default_kernel(setting.experiment) for setting in settings):
+        _note_default_kernel(str(path))
+    return LoadedFile(path, text, check(data, Experiment, str(path)), settings)
 
 
 def load_settings(path: str | Path) -> tuple[Experiment, list[Setting]]:
@@ -95,14 +72,10 @@ def load_settings(path: str | Path) -> tuple[Experiment, list[Setting]]:
     Raises
     ------
     ConfigError
-        With every complaint about the file, its variants, its sweep and its host profiles.
+        As :func:`load_file`.
     """
-    path = Path(path)
-    data = read_toml(path)
-    settings = settings_of(data, str(path), path.parent)
-    if any(_takes_default_kernel(setting.experiment) for setting in settings):
-        _note_default_kernel(str(path))
-    return check(data, Experiment, str(path)), settings
+    file = load_file(path)
+    return file.experiment, list(file.settings)
 
 
 def _takes_default_kernel(experiment: Experiment) -> bool:
@@ -245,12 +218,6 @@ def _with_workload_files(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         for name, table in workloads.items():
             workloads[name] = inlined(table, folder)
     return data
-
-
-def _facts(workload: Workload) -> dict[str, Any]:
-    """Return the facts that decide a workload; of a recorded trace its contents, not its place."""
-    facts: dict[str, Any] = workload.model_dump(mode="json")
-    return facts | {"trace": digest(workload.trace)} if isinstance(workload, Replay) else facts
 
 
 def _setting(

@@ -12,6 +12,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.parsing import read_toml
 from mmusim.base.quantities import Strict, shown
 from mmusim.config.load import check
+from mmusim.workload.dirty_rate import DirtyRate
 from mmusim.workload.hot_cold import HotCold
 from mmusim.workload.phased import Phased
 from mmusim.workload.pointer_chase import PointerChase
@@ -19,6 +20,7 @@ from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 from mmusim.workload.replay import Replay
 from mmusim.workload.requests import OpenLoopRequests
 from mmusim.workload.sequential import Sequential
+from mmusim.workload.stress import Stress
 from mmusim.workload.uniform import Uniform
 from mmusim.workload.write_bursts import WriteBursts
 from mmusim.workload.zipf import Zipf
@@ -33,7 +35,9 @@ Inline = Annotated[
     | PointerChase
     | OpenLoopRequests
     | Replay
-    | ReadsBesideWrites,
+    | ReadsBesideWrites
+    | DirtyRate
+    | Stress,
     Field(discriminator="pattern"),
 ]
 """A workload by its pattern and parameters."""

@@ -187,7 +187,7 @@ def _wrong_script(script: Sequence[object]) -> Iterator[tuple[str, object, str, 
             yield "script", op, "is not a step", "use w, r, wN, rN, l, u, g, c, z, Z or h"
         elif step[2] and not 1 <= int(step[2]) <= 100:
             yield "script", op, "touches no share of memory", "write a percentage from 1 to 100"
-        elif op in ("g", "c", "h") and not logging:
+        elif op in ("g", "c") and not logging:
             yield f"script[{number}]", op, "needs logging", "put l or z before it"
         elif op in ("l", "z"):
             logging = True

@@ -26,9 +26,16 @@ def bitmap_mib(pages: int) -> float:
     return pages / 8 / BYTES["MiB"]
 
 
-def rearm_cost(c: Choices) -> str:
-    """Name the cost of clearing W (D under PML) of one small leaf: by its rmap, or in the tree."""
+def arm_cost(c: Choices) -> str:
+    """Name the cost of clearing W (D under PML) of one leaf when logging is switched on."""
     return "c_tdp_wclear" if c.mmu is Mmu.TDP else "c_wclear"
+
+
+def rearm_cost(kernel: Kernel, c: Choices) -> str:
+    """Name the cost of the same for one small leaf in a get, a clear or a ring reset."""
+    if c.mmu is Mmu.TDP and kernel.clears_by_one_and():
+        return "c_tdp_clear_bit"
+    return arm_cost(c)
 
 
 def split_cost(c: Choices) -> str:
@@ -59,7 +66,9 @@ def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -
         counts["c_tdp_visit"] = walk.leaves + walk.tables
     counts["c_split_1G"] = walk.split_1g
     counts[split_cost(c)] = walk.split_2m
-    counts[rearm_cost(c)] += walk.protected_4k + walk.protected_large
+    if kernel.drops_lock_to_split():
+        counts["c_yield"] = walk.split_1g + walk.split_2m
+    counts[arm_cost(c)] += walk.protected_4k + walk.protected_large
     counts["c_tdp_wclear" if c.mmu is Mmu.TDP else "c_dclear"] += walk.cleared_d
     counts["c_zap_large"] = walk.zapped_large
     counts["c_collapse"] = walk.zapped_4k
@@ -76,7 +85,7 @@ def protect_range(c: Choices, pages: int, walk: Walk) -> Counts:
     visits = {"c_head": rmap_heads(pages)}
     if c.mmu is Mmu.TDP:
         visits = {"c_tdp_visit": walk.leaves + walk.tables}
-    return paid(visits | {rearm_cost(c): walk.protected_4k + walk.protected_large})
+    return paid(visits | {arm_cost(c): walk.protected_4k + walk.protected_large})
 
 
 def fill_bitmap(pages: int) -> Counts:
@@ -97,6 +106,7 @@ def fault_in_bitmap(pages: int) -> Counts:
 
 
 def rearm(
+    kernel: Kernel,
     c: Choices,
     pages: int,
     dirty: int,
@@ -116,7 +126,7 @@ def rearm(
     """
     counts: Counter[str] = Counter()
     counts["c_word"] = -(-pages // WORD)
-    counts[rearm_cost(c)] = dirty - unmapped - fresh
+    counts[rearm_cost(kernel, c)] = dirty - unmapped - fresh
     counts["c_dclear"] = fresh
     if c.mmu is Mmu.TDP:
         counts["c_large_clear"] = -(-unmapped // PAGES_PER_REGION)
@@ -129,14 +139,20 @@ def rearm(
 
 
 def rearm_walk(
-    c: Choices, walk: GetWalk, pages: int, tables: int, dirty: int, unmapped: int = 0
+    kernel: Kernel,
+    c: Choices,
+    walk: GetWalk,
+    pages: int,
+    tables: int,
+    dirty: int,
+    unmapped: int = 0,
 ) -> Counts:
     """Counts of arming every spte of the slot because of `dirty` bits, as gets did before 3.3 or
     3.5.
     """
     if rearms_all(walk, pages, tables, dirty):
         return {"c_word": -(-pages // WORD), "c_scan": ENTRIES * shadow_pages(pages, Walk(tables))}
-    return rearm(c, pages, dirty, unmapped=unmapped)
+    return rearm(kernel, c, pages, dirty, unmapped=unmapped)
 
 
 def rearms_all(walk: GetWalk, pages: int, tables: int, dirty: int) -> bool:
@@ -163,9 +179,9 @@ def harvest(entries: int) -> Counts:
     return {"c_ring_harvest": entries}
 
 
-def reset_mask(c: Choices, entries: int) -> Counts:
+def reset_mask(kernel: Kernel, c: Choices, entries: int) -> Counts:
     """Counts of re-arming one mask of a ring reset, which holds mmu_lock for itself."""
-    return {"c_ring_mask": 1, rearm_cost(c): entries}
+    return {"c_ring_mask": 1, rearm_cost(kernel, c): entries}
 
 
 def disable(kernel: Kernel, c: Choices, walk: Walk) -> tuple[Counts, int]:
@@ -182,11 +198,10 @@ def disable(kernel: Kernel, c: Choices, walk: Walk) -> tuple[Counts, int]:
     return paid(counts), flushes
 
 
-def zap_all(walk: Walk) -> Counts:
-    """Counts of zapping the tables of the VM when a slot is deleted. Freeing them is not on this
-    path.
-    """
-    return paid(Counter({"c_zap_large": walk.zapped_large}))
+def zap_all(c: Choices, walk: Walk) -> Counts:
+    """Counts of zapping and freeing the tables of the VM when a slot is deleted."""
+    small = "c_tdp_collapse" if c.mmu is Mmu.TDP else "c_slot_zap"
+    return paid(Counter({small: walk.zapped_4k, "c_zap_large": walk.zapped_large}))
 
 
 def paid(counts: Mapping[str, float]) -> Counts:

@@ -21,6 +21,8 @@ Words = NDArray[np.uint64]
 
 GOLDEN: Final = 0x9E3779B97F4A7C15  # 2**64 / golden ratio, the increment of SplitMix64
 BLOCK: Final = 4096
+SHORT: Final = 4
+"""Costs that are drawn at once for an index far from the last."""
 
 
 class Pairing(Enum):
@@ -104,8 +106,10 @@ class Stream:
         """Return the cost with this index in nanoseconds."""
         i = index - self._base
         if not 0 <= i < len(self._block):
-            self._base = index - index % BLOCK
-            self._block = costs(self.distribution, self.key, self._base, BLOCK).tolist()
+            near = 0 <= i < 2 * BLOCK or index < BLOCK
+            size = BLOCK if near else SHORT  # who jumps about needs few of its neighbours
+            self._base = index - index % size
+            self._block = costs(self.distribution, self.key, self._base, size).tolist()
             i = index - self._base
         return self._block[i]
 

@@ -141,6 +141,9 @@ def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Step
         run_on(vm, host, kind, v, process, stretch)
     start_port_io(vm, migration)
     yield from migration.thread()
+    for v in migration.vcpus:
+        if vm.by_rates and v.process is not None and v.process.is_alive:
+            v.stop(vm.now)  # a guest that is given by rates has no end of its own
     yield from join(vm, host)
     if not migration.vcpus:
         host.windows.end(stretch)

@@ -15,7 +15,7 @@ from mmusim.engine.choice import AUTO
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import Lacking, Outcome, SettingResult, run_experiment
-from mmusim.experiment.scheduler import Campaign, seeds_of
+from mmusim.experiment.scheduler import RunDirectory, seeds_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,14 +163,14 @@ def _read(files: Sequence[Path]) -> dict[Path, Experiment]:
     return experiments
 
 
-def _reduced(seeds: int) -> Callable[[Campaign], list[Job]]:
+def _reduced(seeds: int) -> Callable[[RunDirectory], list[Job]]:
     """Ask for the settings that `[reduced]` keeps, with at most this many seeds."""
 
-    def wanted(campaign: Campaign) -> list[Job]:
-        keeps = campaign.experiment.reduced.keeps
+    def wanted(directory: RunDirectory) -> list[Job]:
+        keeps = directory.experiment.reduced.keeps
         return [
             Job(number, policy, seed)
-            for number, setting in enumerate(campaign.settings)
+            for number, setting in enumerate(directory.settings)
             if keeps(setting.labels)
             for seed in seeds_of(setting, min(seeds, setting.experiment.replications.seeds))
             for policy in setting.experiment.policies.all

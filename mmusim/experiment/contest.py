@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmusim.execution.workers import Job
-from mmusim.experiment.scheduler import Campaign
+from mmusim.experiment.scheduler import RunDirectory
 from mmusim.stats import Interval
 from mmusim.stats.hosts import share_that_holds
 from mmusim.stats.selection import FIRST, Selection
@@ -40,7 +40,7 @@ class Contest:
             return self._of_seeds()
         h = self.holds
         return (
-            f"{self._of_seeds()}; it has the best figure on {100 * h.estimate:.0f} % of {h.seeds} "
+            f"{self._of_seeds()}; it has the best value on {100 * h.estimate:.0f} % of {h.seeds} "
             f"hosts with costs drawn from what is known ({100 * h.low:.0f} to {100 * h.high:.0f} %)"
         )
 
@@ -80,9 +80,9 @@ class Rules:
 Groups = Sequence[tuple[str, list[Competitor]]]
 
 
-def jobs_on_hosts(campaign: Campaign, groups: Groups, hosts: int, rules: Rules) -> list[Job]:
+def jobs_on_hosts(directory: RunDirectory, groups: Groups, hosts: int, rules: Rules) -> list[Job]:
     """Return a run of every competitor on each host; host k has one of the first seeds."""
-    first = campaign.experiment.replications.first_seed
+    first = directory.experiment.replications.first_seed
     return [
         Job(one.setting * hosts + k, one.policy, first + k % rules.first)
         for _, group in groups
@@ -92,22 +92,22 @@ def jobs_on_hosts(campaign: Campaign, groups: Groups, hosts: int, rules: Rules) 
 
 
 def best_over_hosts(
-    campaign: Campaign, contest: Contest, group: Sequence[Competitor], hosts: int, rules: Rules
+    directory: RunDirectory, contest: Contest, group: Sequence[Competitor], hosts: int, rules: Rules
 ) -> Interval | None:
     """Return on what share of hosts the selected one is the best."""
     found = contest.selection
     if found is None or not found.selected or len(found.alive) > 1:
         return None
-    stored, better = campaign.runs(), max if METRICS[rules.metric].higher_is_better else min
+    stored, better = directory.runs(), max if METRICS[rules.metric].higher_is_better else min
     holds = []
     for k in range(hosts):
-        seed = campaign.experiment.replications.first_seed + k % rules.first
-        figures = [
+        seed = directory.experiment.replications.first_seed + k % rules.first
+        values = [
             run.values[rules.metric]
             for one in group
             for run in stored.get((one.setting * hosts + k, one.policy), ())
             if run.seed == seed and rules.metric in run.values
         ]
-        if len(figures) == len(group):
-            holds.append(figures[found.best] == better(figures))
+        if len(values) == len(group):
+            holds.append(values[found.best] == better(values))
     return share_that_holds(np.array(holds)) if holds else None

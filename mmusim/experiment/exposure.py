@@ -7,12 +7,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.units import show_ns
 from mmusim.comparison.exposure import COUNTED, mean, no_verdict, objections
 from mmusim.config.driver import Driver
+from mmusim.config.tlb import UNLIMITED
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.exposure import Exposure
 
 MOST_WARNINGS: Final = 6
+LONG_NS: Final = 1_000_000
+"""A log operation; in that time a guest uses more translations than a TLB holds."""
 
 
 def in_window(outcome: Outcome, window: str) -> Outcome:
@@ -59,6 +63,7 @@ def warnings(outcome: Outcome) -> list[str]:
         where = f"{result.setting.name}: " if result.setting.name else ""
         baseline = outcome.experiment.policies.baseline
         found += [(True, f"{where}{text}") for text in _idle_limit(result)]
+        found += [(True, f"{where}{text}") for text in _endless_tlb(result)]
         found += [
             (not o.forbids, f"{where}{o.text}") for o in objections(result.runs, baseline)
         ]  # fmt: skip
@@ -81,6 +86,20 @@ def _idle_limit(result: SettingResult) -> Iterator[str]:
                 f"{policy}: the dirty limit never acted in {len(runs)} runs: no vCPU had to sleep; "
                 "it begins when the guest has dirtied too much at two syncs a second apart"
             )
+
+
+def _endless_tlb(result: SettingResult) -> Iterator[str]:
+    """Say it where no vCPU could meet what was being protected, because TLBs keep everything."""
+    if result.setting.experiment.host.tlb != UNLIMITED:
+        return
+    met = [run.exposures[""] for runs in result.runs.values() for run in runs if run.exposures]
+    longest = max((e.longest_ns for e in met if e.logs and e.accesses), default=0)
+    if longest > LONG_NS:
+        yield (
+            f"a log operation beside the guest took {show_ns(longest)}, and host.tlb is unlimited: "
+            "no access meets what it takes back before its flush; for latencies write e.g. "
+            "host.tlb = 1536"
+        )
 
 
 def rows(outcome: Outcome) -> list[dict[str, Any]]:

@@ -8,23 +8,21 @@ from pathlib import Path
 
 import tomli_w
 
-from mmusim.base.inputs import read_text
-from mmusim.base.parsing import MOST_TOML
 from mmusim.config.resolved import resolved
-from mmusim.config.settings import Setting, load_settings
+from mmusim.config.settings import LoadedFile, Setting, load_file
 from mmusim.engine.choice import AUTO, resolve
-from mmusim.experiment.scheduler import Campaign
+from mmusim.experiment.scheduler import RunDirectory
 from mmusim.store import Store
 from mmusim.store.provenance import profile_hash, provenance
 
 
 @contextmanager
 def opened(
-    path: str | Path,
+    file: str | Path | LoadedFile,
     out: str | Path,
     engine: str = AUTO,
     settings: Callable[[Sequence[Setting]], Sequence[Setting]] = lambda of_the_file: of_the_file,
-) -> Iterator[Campaign]:
+) -> Iterator[RunDirectory]:
     """Open an experiment's run directory to make runs; close it in the end.
 
     `settings` may replace the settings of the file by others that belong to the same question.
@@ -36,13 +34,13 @@ def opened(
     StoreError
         If `out` cannot be written.
     """
-    experiment, of_the_file = load_settings(path)
-    engine, made = resolve(engine), settings(of_the_file)
-    store = Store.open_for(Path(out), experiment.id, provenance())
+    file = load_file(file)
+    engine, made = resolve(engine), settings(file.settings)
+    store = Store.open_for(Path(out), file.experiment.id, provenance())
     try:
-        store.describe({"file": str(path), "text": read_text(path, MOST_TOML)})
+        store.describe({"file": str(file.path), "text": file.text})
         store.add_settings(map(_row, made))
-        yield Campaign(experiment=experiment, settings=made, store=store, engine=engine)
+        yield RunDirectory(experiment=file.experiment, settings=made, store=store, engine=engine)
     finally:
         store.close()
 

@@ -18,7 +18,7 @@ from mmusim.config.cost_ranges import with_factors
 from mmusim.config.cost_vectors import cost_vectors
 from mmusim.config.settings import Setting
 from mmusim.execution.workers import Job
-from mmusim.experiment.scheduler import Campaign
+from mmusim.experiment.scheduler import RunDirectory
 from mmusim.metrics.measure import Metrics
 from mmusim.stats.hosts import OverHosts, share_that_holds, spread_of, strongest
 from mmusim.stats.studentized import Floats
@@ -57,7 +57,9 @@ def settings_of_hosts(settings: Sequence[Setting], hosts: int) -> list[Setting]:
     ]
 
 
-def jobs_of_hosts(campaign: Campaign, hosts: int, seeds: Mapping[int, Sequence[int]]) -> list[Job]:
+def jobs_of_hosts(
+    directory: RunDirectory, hosts: int, seeds: Mapping[int, Sequence[int]]
+) -> list[Job]:
     """Return a run of every policy on each host, host k with the k-th seed of its setting.
 
     `seeds` are those that each setting has runs of, by its number; others are left out.
@@ -66,12 +68,12 @@ def jobs_of_hosts(campaign: Campaign, hosts: int, seeds: Mapping[int, Sequence[i
         Job(number * hosts + k, policy, there[k % len(there)])
         for number, there in seeds.items()
         for k in range(hosts)
-        for policy in campaign.experiment.policies.all
+        for policy in directory.experiment.policies.all
     ]
 
 
 def host_runs(
-    campaign: Campaign,
+    directory: RunDirectory,
     settings: Sequence[Setting],
     hosts: int,
     runs: Mapping[int, Mapping[str, Sequence[Metrics]]],
@@ -82,14 +84,14 @@ def host_runs(
 
     Parameters
     ----------
-    campaign : Campaign
+    directory : RunDirectory
         Of the settings of all hosts (:func:`settings_of_hosts`).
     settings, hosts
         The settings of the experiment, and how many hosts each has.
     runs : mapping
         The runs with the profile's costs: number of the setting -> policy -> runs.
     """
-    stored = campaign.runs()
+    stored = directory.runs()
     found: dict[int, HostRuns] = {}
     for number, by_policy in runs.items():
         seeds = [run.seed for run in next(iter(by_policy.values()))]
@@ -97,7 +99,7 @@ def host_runs(
         vectors, kept = cost_vectors(settings[number], hosts), []
         for k, vector in enumerate(vectors):
             seed = seeds[k % len(seeds)]
-            host = campaign.settings[number * hosts + k]
+            host = directory.settings[number * hosts + k]
             there = {
                 policy: controlled(host, [run])[0]
                 for policy in by_policy
@@ -116,7 +118,7 @@ def host_runs(
 
 
 def compared_over_hosts(made: Comparison, hosts: HostRuns) -> Comparison:
-    """Return a comparison with what holds of it over hosts, if its figures exist there.
+    """Return a comparison with what holds of it over hosts, if its values exist there.
 
     It holds on a host if the policy differs there in the same direction (of equivalence: lies
     within the margin).
@@ -145,7 +147,7 @@ def compared_over_hosts(made: Comparison, hosts: HostRuns) -> Comparison:
 
 
 def judged_over_hosts(verdict: Verdict, claim: Claim, hosts: HostRuns) -> Verdict:
-    """Return a verdict with the share of hosts whose figure lies where the claim expects it."""
+    """Return a verdict with the share of hosts whose value lies where the claim expects it."""
     if claim.theory or verdict.reason:
         return verdict
     low, high = verdict.expected
@@ -168,7 +170,7 @@ def _over(
     holds: Callable[[float], bool],
     is_ratio: bool,
 ) -> OverHosts | None:
-    """Evaluate a figure on every host, without what the seed adds to it on the profile's host."""
+    """Evaluate a value on every host, without what the seed adds to it on the profile's host."""
     there = [point({p: runs[k] for p, runs in hosts.there.items()}) for k in _numbers(hosts)]
     here = [point({p: runs[k] for p, runs in hosts.here.items()}) for k in _numbers(hosts)]
     pairs = [
@@ -180,26 +182,26 @@ def _over(
         return None
     to, back = (math.log, math.exp) if is_ratio else (float, float)
     seeds = np.array([to(b) - to(estimate) for _, _, b in pairs])
-    figures = np.array([to(a) for _, a, _ in pairs])
-    with_seed, figures = figures, _without_seed(figures, seeds)
-    low, high = spread_of(figures)
+    values = np.array([to(a) for _, a, _ in pairs])
+    with_seed, values = values, _without_seed(values, seeds)
+    low, high = spread_of(values)
     names = sorted(set().union(*(hosts.factors[k] for k, _, _ in pairs)))
     inputs = np.log([[hosts.factors[k][name] for name in names] for k, _, _ in pairs])
     whole = float(with_seed.var(ddof=1))
     noise = min(float(seeds.var(ddof=1)), whole)
     return OverHosts(
-        holds=share_that_holds(np.array([holds(back(value)) for value in figures])),
+        holds=share_that_holds(np.array([holds(back(value)) for value in values])),
         low=back(low),
         high=back(high),
         input_share=1 - noise / whole if whole > 0 else 0.0,
-        costs=tuple(strongest(inputs, figures, names)[:2]) if len(pairs) >= NAMING else (),
+        costs=tuple(strongest(inputs, values, names)[:2]) if len(pairs) >= NAMING else (),
     )
 
 
-def _without_seed(figures: Floats, seeds: Floats) -> Floats:
-    """Take from each figure what its seed adds: a control variate, where it makes them steadier."""
-    controlled = figures - seeds
-    return controlled if controlled.var() < figures.var() else figures
+def _without_seed(values: Floats, seeds: Floats) -> Floats:
+    """Take from each value what its seed adds: a control variate, where it makes them steadier."""
+    controlled = values - seeds
+    return controlled if controlled.var() < values.var() else values
 
 
 def _numbers(hosts: HostRuns) -> range:

@@ -13,7 +13,7 @@ from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.comparison.exposure import no_verdict
 from mmusim.comparison.pairing import MIN_SEEDS, on_shared_seeds
 from mmusim.config.experiment import Experiment
-from mmusim.config.settings import Setting
+from mmusim.config.settings import LoadedFile, Setting
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
@@ -31,7 +31,7 @@ from mmusim.experiment.over_hosts import (
     judged_over_hosts,
     settings_of_hosts,
 )
-from mmusim.experiment.scheduler import Campaign, RunsToMake, in_rounds
+from mmusim.experiment.scheduler import RunDirectory, RunsToMake, in_rounds
 from mmusim.experiment.stopping import asked_for, current_analysis, fixed
 from mmusim.metrics.measure import Metrics
 from mmusim.store import Store
@@ -40,7 +40,7 @@ from mmusim.vocabulary.metrics import USUAL, Scope
 
 
 def run_experiment(
-    path: str | Path,
+    file: str | Path | LoadedFile,
     out: str | Path,
     *,
     seeds: int | None = None,
@@ -57,7 +57,7 @@ def run_experiment(
 
     Parameters
     ----------
-    path : str or Path
+    file : str, Path or LoadedFile
         The experiment file.
     out : str or Path
         Its run directory. The function makes it, or resumes it if it exists.
@@ -95,24 +95,24 @@ def run_experiment(
     StoreError
         If `out` cannot be written.
     """
-    with worker_pool(workers, executor, scheduler) as pool, opened(path, out, engine) as campaign:
+    with worker_pool(workers, executor, scheduler) as pool, opened(file, out, engine) as directory:
         wanted = rounds or (lambda runs: asked_for(runs, seeds))
-        jobs = in_rounds(campaign, wanted, pool, progress, retry_failed=retry_failed)
+        jobs = in_rounds(directory, wanted, pool, progress, retry_failed=retry_failed)
         outcome = evaluate(
-            campaign.experiment, campaign.settings, campaign.store, jobs=jobs, seeds=seeds,
-            failures=campaign.failures, engine=campaign.engine,
+            directory.experiment, directory.settings, directory.store, jobs=jobs, seeds=seeds,
+            failures=directory.failures, engine=directory.engine,
         )  # fmt: skip
-        outcome = replace(outcome, notices=campaign.store.mended())
-        count = campaign.experiment.replications.costs if costs is None else costs
-        campaign.store.describe({"costs": str(count)})
+        outcome = replace(outcome, notices=directory.store.mended())
+        count = directory.experiment.replications.costs if costs is None else costs
+        directory.store.describe({"costs": str(count)})
         if not count or not outcome.settings:
             return outcome
-        own = campaign.settings
+        own = directory.settings
 
         def on_hosts(_: Sequence[Setting]) -> Sequence[Setting]:
             return settings_of_hosts(own, count)
 
-        with opened(path, folder_of(out), engine, settings=on_hosts) as elsewhere:
+        with opened(file, folder_of(out), engine, settings=on_hosts) as elsewhere:
             jobs = jobs_of_hosts(elsewhere, count, _seeds(outcome, own))
             in_rounds(elsewhere, lambda _: jobs, pool, progress, retry_failed=retry_failed)
             return over_hosts(outcome, own, elsewhere, count)
@@ -128,7 +128,7 @@ def _seeds(outcome: Outcome, settings: Sequence[Setting]) -> dict[int, list[int]
 
 
 def over_hosts(
-    outcome: Outcome, settings: Sequence[Setting], elsewhere: Campaign, hosts: int
+    outcome: Outcome, settings: Sequence[Setting], elsewhere: RunDirectory, hosts: int
 ) -> Outcome:
     """Return an outcome whose comparisons and verdicts say on how many hosts they hold.
 
@@ -138,7 +138,7 @@ def over_hosts(
         Of the profile's own costs.
     settings : sequence of Setting
         All settings of the file.
-    elsewhere : Campaign
+    elsewhere : RunDirectory
         Open on the runs with other costs.
     hosts : int
         How many each setting has.
@@ -189,15 +189,15 @@ def evaluate(
     policies are compared on the seeds that they share. A claim about a setting that has fewer than
     two of them is inconclusive.
     """
-    campaign = Campaign(
+    directory = RunDirectory(
         experiment=experiment, settings=settings, store=store, engine=engine,
         failures=dict(failures or {}),
     )  # fmt: skip
-    wanted = set(asked_for(campaign, seeds) if jobs is None else jobs)
-    failed = campaign.failed(wanted)
+    wanted = set(asked_for(directory, seeds) if jobs is None else jobs)
+    failed = directory.failed(wanted)
     stored = {
         (number, policy): [run for run in runs if Job(number, policy, run.seed) in wanted]
-        for (number, policy), runs in campaign.runs().items()
+        for (number, policy), runs in directory.runs().items()
     }
     names = experiment.policies.all
     results, lacking = [], []
@@ -219,7 +219,7 @@ def evaluate(
         lacking=lacking,
         verdicts=verdicts_of(experiment, results, lacking),
         about=store.about(),
-        failures=campaign.told(failed),
+        failures=directory.told(failed),
     )
 
 

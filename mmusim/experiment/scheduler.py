@@ -27,7 +27,7 @@ POLL_S: Final = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
-class Campaign:
+class RunDirectory:
     """An experiment with its open run directory: the stored runs, and the means to make more."""
 
     experiment: Experiment
@@ -132,9 +132,14 @@ class _Work:
     """The jobs of one round: waiting, in progress here, or claimed by another process."""
 
     def __init__(
-        self, campaign: Campaign, jobs: dict[Job, Key], pool: WorkerPool, watch: Watch, token: str
+        self,
+        directory: RunDirectory,
+        jobs: dict[Job, Key],
+        pool: WorkerPool,
+        watch: Watch,
+        token: str,
     ) -> None:
-        self._campaign, self._keys, self._crew, self._watch = campaign, jobs, pool, watch
+        self._directory, self._keys, self._crew, self._watch = directory, jobs, pool, watch
         self._token = token
         self._waiting = deque(jobs)
         self._elsewhere: list[Job] = []
@@ -174,7 +179,7 @@ class _Work:
             self._a_worker_died()
 
     def _claim(self, jobs: Sequence[Job]) -> None:
-        found = self._campaign.store.claim([self._keys[job] for job in jobs], self._token)
+        found = self._directory.store.claim([self._keys[job] for job in jobs], self._token)
         for job, (state, error) in zip(jobs, found, strict=True):
             if state == "mine":
                 self._claimed.append(job)
@@ -185,23 +190,23 @@ class _Work:
 
     def _task(self, job: Job) -> Task:
         if job.setting not in self._pickled:
-            self._pickled[job.setting] = pickle.dumps(self._campaign.settings[job.setting])
+            self._pickled[job.setting] = pickle.dumps(self._directory.settings[job.setting])
         key = self._keys[job]
         return Task(job, self._pickled[job.setting], key.engine, key.version)
 
     def _store(self, job: Job, ended: RunEnd) -> None:
         self._deaths.pop(job, None)
         if ended.machine:  # no result: the run stays to be made
-            self._campaign.store.again([self._keys[job]], "running")
+            self._directory.store.again([self._keys[job]], "running")
             self._over(job, f"{ended.error}; the machine is at fault, so nothing is stored")
             return
         seconds, record, error, facts, _ = ended
-        self._campaign.store.end(self._keys[job], seconds, record, error, facts)
+        self._directory.store.end(self._keys[job], seconds, record, error, facts)
         self._over(job, error)
 
     def _over(self, job: Job, error: str) -> None:
         if error:
-            self._campaign.failures[job] = error
+            self._directory.failures[job] = error
         self._watch.ended(job)
 
     def _a_worker_died(self) -> None:
@@ -216,17 +221,17 @@ class _Work:
         self._claimed.extendleft(reversed(jobs))
 
 
-RunsToMake = Callable[[Campaign], Iterable[Job]]
+RunsToMake = Callable[[RunDirectory], Iterable[Job]]
 """A function that returns which runs there should be, including the existing ones. It is called
 before every round.
 
-It sees the runs of earlier rounds (:meth:`Campaign.runs`), so it can ask for more seeds where they
-are needed. Failed runs are not repeated. The campaign ends when the function asks for nothing new.
+It sees the runs of earlier rounds (:meth:`RunDirectory.runs`), so it can ask for more seeds where
+they are needed. Failed runs are not repeated. Rounds end when the function asks for nothing new.
 """
 
 
 def in_rounds(
-    campaign: Campaign,
+    directory: RunDirectory,
     wanted: RunsToMake,
     pool: WorkerPool,
     progress: Progress | None = None,
@@ -236,16 +241,16 @@ def in_rounds(
     """Make the missing runs round by round; return the runs of the last request."""
     tried: set[Key] = set()
     while True:
-        jobs = list(dict.fromkeys(wanted(campaign)))
-        missing = {job: key for job, key in campaign.missing(jobs).items() if key not in tried}
+        jobs = list(dict.fromkeys(wanted(directory)))
+        missing = {job: key for job, key in directory.missing(jobs).items() if key not in tried}
         if not missing:
             return jobs
         tried.update(missing.values())
         if retry_failed:
-            campaign.store.again(missing.values())
-        total = len(set(campaign.keys(jobs).values()))
-        watch = Watch(campaign.settings, list(missing), total, progress)
-        campaign.carry_out(missing, pool, watch)
+            directory.store.again(missing.values())
+        total = len(set(directory.keys(jobs).values()))
+        watch = Watch(directory.settings, list(missing), total, progress)
+        directory.carry_out(missing, pool, watch)
 
 
 def seeds_of(setting: Setting, seeds: int | None = None) -> range:

@@ -11,20 +11,20 @@ from typing import Final, Literal
 import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.comparison.pairing import column
 from mmusim.config.machine import MOST_SEEDS
-from mmusim.config.settings import Setting
+from mmusim.config.settings import LoadedFile, Setting
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
+from mmusim.experiment.across_settings import values as censored
 from mmusim.experiment.contest import Competitor as Competitor
 from mmusim.experiment.contest import Contest as Contest
 from mmusim.experiment.contest import Rules as Rules
 from mmusim.experiment.contest import best_over_hosts, jobs_on_hosts
 from mmusim.experiment.opening import opened
 from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
-from mmusim.experiment.scheduler import Campaign, in_rounds
+from mmusim.experiment.scheduler import RunDirectory, in_rounds
 from mmusim.stats.selection import Selection, select_best
 from mmusim.vocabulary import METRICS
 
@@ -33,11 +33,11 @@ GROWTH: Final = 1.25
 
 
 def select(
-    path: str | Path,
+    file: str | Path | LoadedFile,
     out: str | Path,
     rules: Rules,
     *,
-    among: Literal["policies", "settings", "all"] = "policies",
+    among: Literal["", "policies", "settings", "all"] = "",
     setting: str = "",
     policy: str = "",
     workers: int | None = None,
@@ -54,12 +54,15 @@ def select(
 
     Parameters
     ----------
-    path, out : str or Path
-        The experiment file and its run directory. Stored runs are not repeated.
+    file : str, Path or LoadedFile
+        The experiment file.
+    out : str or Path
+        Its run directory. Stored runs are not repeated.
     rules : Rules
         Metric, indifference zone, confidence, first and last number of seeds.
-    among : {"policies", "settings", "all"}
-        Policies compete in each setting; settings compete under each policy; all with all.
+    among : {"policies", "settings", "all"}, optional
+        Policies compete in each setting; settings compete under each policy; all with all. By
+        default policies, or settings where the file has one policy.
     setting, policy : str
         Only this setting or policy.
     workers, engine, scheduler, progress
@@ -79,38 +82,36 @@ def select(
     ConfigError
         If the rules are contradictory, there is no such metric, setting or policy, only one
         competes, or the metric's mean is zero.
-    UnlikeRunsError
-        If a run does not have the metric.
     """
     _check(rules)
-    with worker_pool(workers, None, scheduler) as pool, opened(path, out, engine) as campaign:
-        groups = contests(campaign, among, setting, policy)
+    with worker_pool(workers, None, scheduler) as pool, opened(file, out, engine) as directory:
+        groups = contests(directory, among, setting, policy)
 
-        def wanted(runs: Campaign) -> list[Job]:
-            figures = _figures(runs, rules)
-            first = campaign.experiment.replications.first_seed
+        def wanted(runs: RunDirectory) -> list[Job]:
+            values = _values(runs, rules)
+            first = directory.experiment.replications.first_seed
             return [
                 Job(one.setting, one.policy, seed)
                 for _, group in groups
-                for one, seeds in _seeds(group, [figures[c] for c in group], rules).items()
+                for one, seeds in _seeds(group, [values[c] for c in group], rules).items()
                 for seed in range(first, first + seeds)
             ]
 
-        in_rounds(campaign, wanted, pool, progress)
-        figures = _figures(campaign, rules)
+        in_rounds(directory, wanted, pool, progress)
+        values = _values(directory, rules)
         made = [
             Contest(
-                title=title, names=tuple(_name(campaign.settings, c, group) for c in group),
+                title=title, names=tuple(_name(directory.settings, c, group) for c in group),
                 metric=rules.metric, limit=rules.limit,
-                selection=_standing([figures[c] for c in group], rules),
+                selection=_standing([values[c] for c in group], rules),
             )
             for title, group in groups
         ]  # fmt: skip
-        count = campaign.experiment.replications.costs if costs is None else costs
+        count = directory.experiment.replications.costs if costs is None else costs
         if count:
             with opened(
-                path, folder_of(out), engine,
-                settings=lambda _: settings_of_hosts(campaign.settings, count),
+                file, folder_of(out), engine,
+                settings=lambda _: settings_of_hosts(directory.settings, count),
             ) as elsewhere:  # fmt: skip
                 jobs = jobs_on_hosts(elsewhere, groups, count, rules)
                 in_rounds(elsewhere, lambda _: jobs, pool, progress)
@@ -118,7 +119,7 @@ def select(
                     replace(contest, holds=best_over_hosts(elsewhere, contest, group, count, rules))
                     for contest, (_, group) in zip(made, groups, strict=True)
                 ]
-        return made, campaign.told(campaign.failures)
+        return made, directory.told(directory.failures)
 
 
 def _check(rules: Rules) -> None:
@@ -139,7 +140,7 @@ def _check(rules: Rules) -> None:
 
 
 def contests(
-    campaign: Campaign, among: str, setting: str, policy: str
+    directory: RunDirectory, among: str, setting: str, policy: str
 ) -> list[tuple[str, list[Competitor]]]:
     """Return the competitors of each contest, by its title.
 
@@ -148,7 +149,7 @@ def contests(
     ConfigError
         If there is no such setting or policy, or only one competes.
     """
-    settings, policies = campaign.settings, campaign.experiment.policies.all
+    settings, policies = directory.settings, directory.experiment.policies.all
     names = [made.name for made in settings]
     if setting and setting not in names:
         raise ConfigError.of(
@@ -163,6 +164,7 @@ def contests(
             "select", "--policy", policy, "is not a policy of this experiment",
             nearest(policy, policies),
         )  # fmt: skip
+    among = among or ("policies" if len(policies) > 1 else "settings")
     numbers = [n for n, name in enumerate(names) if not setting or name == setting]
     chosen = [name for name in policies if not policy or name == policy]
     if among == "policies":
@@ -191,29 +193,39 @@ def _name(settings: Sequence[Setting], one: Competitor, group: Sequence[Competit
     return " ".join([*parts, one.policy] if several_policies else parts)
 
 
-def _figures(campaign: Campaign, rules: Rules) -> dict[Competitor, list[float]]:
-    """Return each competitor's values from the first seed on, up to the first gap."""
-    first, stored = campaign.experiment.replications.first_seed, campaign.runs()
+def _values(directory: RunDirectory, rules: Rules) -> dict[Competitor, list[float]]:
+    """Return each competitor's values from the first seed on, up to the first gap.
+
+    Infinite where a run does not have the metric: a migration that did not converge.
+    """
+    first, stored = directory.experiment.replications.first_seed, directory.runs()
     found = {}
-    for number in range(len(campaign.settings)):
-        for policy in campaign.experiment.policies.all:
+    for number in range(len(directory.settings)):
+        for policy in directory.experiment.policies.all:
             by_seed = {run.seed: run for run in stored.get((number, policy), ())}
             row: list[float] = []
             while len(row) < rules.limit and first + len(row) in by_seed:
-                row += column([by_seed[first + len(row)]], rules.metric)
+                row += censored([by_seed[first + len(row)]], rules.metric)
             found[Competitor(number, policy)] = row
     return found
 
 
 def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None:
-    """Return the state of a contest, or None before the first seeds have run."""
+    """Return the state of a contest, or None before the first seeds have run.
+
+    Who has a run without the metric among the first seeds that decide is worse than all who have it
+    in every run, and is dropped.
+    """
     if min(map(len, rows)) < rules.first:
         return None
-    values = np.full((max(map(len, rows)), len(rows)), np.nan)
-    for number, row in enumerate(rows):
-        values[: len(row), number] = row
     higher = METRICS[rules.metric].higher_is_better
-    means = values[: rules.first].mean(axis=0)
+    known = [n for n, row in enumerate(rows) if np.isfinite(row).all()]
+    if len(known) < len(rows):
+        return _without_censored(rows, known, rules)
+    figures = np.full((max(map(len, rows)), len(rows)), np.nan)
+    for number, row in enumerate(rows):
+        figures[: len(row), number] = row
+    means = figures[: rules.first].mean(axis=0)
     best = float(means.max() if higher else means.min())
     delta = rules.delta * (
         abs(best) or float(np.abs(means).min(initial=math.inf, where=means != 0))
@@ -224,7 +236,43 @@ def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None
             "choose another metric",
         )  # fmt: skip
     return select_best(
-        values, delta, confidence=rules.confidence, first=rules.first, more_is_better=higher
+        figures, delta, confidence=rules.confidence, first=rules.first, more_is_better=higher
+    )
+
+
+def _without_censored(
+    rows: Sequence[Sequence[float]], known: Sequence[int], rules: Rules
+) -> Selection:
+    """Return the state of the contest among those who have the metric in every run."""
+    if not known:
+        raise ConfigError.of(
+            "select", "--metric", rules.metric,
+            "is missing in runs of every competitor, so nothing is the best",
+            "choose another metric, or give the migrations more time",
+        )  # fmt: skip
+    lost = [n for n in range(len(rows)) if n not in known]
+    first = {n: next(k for k, x in enumerate(rows[n], 1) if not math.isfinite(x)) for n in lost}
+    if len(known) == 1:
+        (only,) = known
+        mean = float(np.mean(rows[only]))
+        within = Selection(
+            alive=(0,), ranking=(0,), dropped_at=(None,), means=(mean,), seeds=len(rows[only]),
+            needed=rules.first, selected=True, delta=rules.delta * abs(mean),
+            confidence=rules.confidence,
+        )  # fmt: skip
+    else:
+        found = _standing([rows[n] for n in known], rules)
+        assert found is not None
+        within = found
+    means, dropped = [math.nan] * len(rows), [first.get(n) for n in range(len(rows))]
+    for place, n in enumerate(known):
+        means[n], dropped[n] = within.means[place], within.dropped_at[place]
+    return replace(
+        within,
+        alive=tuple(known[i] for i in within.alive),
+        ranking=(*(known[i] for i in within.ranking), *lost),
+        dropped_at=tuple(dropped),
+        means=tuple(means),
     )
 
 

@@ -11,16 +11,16 @@ from typing import Final
 import numpy as np
 
 from mmusim.base.errors import ConfigError, MmusimError, nearest
-from mmusim.comparison.pairing import column
+from mmusim.comparison.pairing import values_of
 from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
 from mmusim.config.machine import MOST_SEEDS
-from mmusim.config.settings import Setting, load_settings
+from mmusim.config.settings import LoadedFile, Setting, load_file
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import opened
-from mmusim.experiment.scheduler import Campaign, in_rounds
+from mmusim.experiment.scheduler import RunDirectory, in_rounds
 from mmusim.stats.sobol import Index, sobol
 from mmusim.stats.studentized import Floats
 from mmusim.vocabulary import COSTS, METRICS
@@ -102,7 +102,7 @@ class Study:
 
 
 def sensitivity(
-    path: str | Path,
+    file: str | Path | LoadedFile,
     out: str | Path,
     study: Study,
     *,
@@ -121,9 +121,10 @@ def sensitivity(
 
     Parameters
     ----------
-    path, out : str or Path
-        The experiment file, and a run directory for the runs with other costs; what it holds is
-        not run again.
+    file : str, Path or LoadedFile
+        The experiment file.
+    out : str or Path
+        A run directory for the runs with other costs. What it holds is not run again.
     study : Study
         Metric, policy, setting, samples (a power of 2), seeds.
     workers, engine, scheduler, progress
@@ -139,6 +140,7 @@ def sensitivity(
         If a run with other costs fails.
     """
     sides = _check(study)
+    file = load_file(file)
     with worker_pool(workers, None, scheduler) as pool:
         runs = 0
 
@@ -146,10 +148,10 @@ def sensitivity(
             nonlocal runs
             made = [with_factors(setting, point) for point in points]
             names = sides or [setting.experiment.policies.baseline]
-            with opened(path, out, engine, settings=lambda _: made) as campaign:
-                _known(campaign, names)
+            with opened(file, out, engine, settings=lambda _: made) as directory:
+                _known(directory, names)
 
-                def wanted(all_: Campaign) -> list[Job]:
+                def wanted(all_: RunDirectory) -> list[Job]:
                     first = all_.experiment.replications.first_seed
                     return [
                         Job(number, name, seed)
@@ -158,16 +160,16 @@ def sensitivity(
                         for seed in range(first, first + study.seeds)
                     ]
 
-                jobs = in_rounds(campaign, wanted, pool, progress)
+                jobs = in_rounds(directory, wanted, pool, progress)
                 runs += len(jobs)
-                if campaign.failures:
+                if directory.failures:
                     raise MmusimError(
-                        f"a run with other costs failed: {campaign.told(campaign.failures)[0]}; "
+                        f"a run with other costs failed: {directory.told(directory.failures)[0]}; "
                         "narrow the ranges"
                     )
-                return _figures(campaign, len(made), names, study)
+                return _values(directory, len(made), names, study)
 
-        setting = _setting(load_settings(path)[1], study.setting)
+        setting = _setting(file.settings, study.setting)
         ranges = factors(setting, FACTORS | dict(study.wide or {}))
         paid = _paid(ranges, lambda points: evaluate(setting, points))
         found = sobol(
@@ -228,8 +230,8 @@ def _check(study: Study) -> list[str]:
     return sides
 
 
-def _known(campaign: Campaign, names: Sequence[str]) -> None:
-    policies = campaign.experiment.policies.all
+def _known(directory: RunDirectory, names: Sequence[str]) -> None:
+    policies = directory.experiment.policies.all
     for name in names:
         if name not in policies:
             raise ConfigError.of(
@@ -267,23 +269,23 @@ def _paid(
                 if corner.get(name) != end:
                     points.append(corner | {name: end})
                     moved.append((name, number))
-    figures = evaluate(points)
+    values = evaluate(points)
     changed = {
         name
-        for (name, number), figure in zip(moved, figures[len(corners) :], strict=True)
-        if figure != figures[number]
+        for (name, number), value in zip(moved, values[len(corners) :], strict=True)
+        if value != values[number]
     }
     return [name for name in ranges if name in changed]
 
 
-def _figures(campaign: Campaign, settings: int, names: Sequence[str], study: Study) -> Floats:
+def _values(directory: RunDirectory, settings: int, names: Sequence[str], study: Study) -> Floats:
     """Return one value per setting: the mean over seeds, or the ratio of two means."""
-    stored, made = campaign.runs(), []
-    first = campaign.experiment.replications.first_seed
+    stored, made = directory.runs(), []
+    first = directory.experiment.replications.first_seed
     seeds = range(first, first + study.seeds)
     for number in range(settings):
         means = [
-            np.mean(column([r for r in stored[number, name] if r.seed in seeds], study.metric))
+            np.mean(values_of([r for r in stored[number, name] if r.seed in seeds], study.metric))
             for name in names
         ]
         if len(means) == 2 and means[1] == 0:

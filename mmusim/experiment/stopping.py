@@ -9,7 +9,7 @@ import numpy as np
 
 from mmusim.config.settings import Setting
 from mmusim.execution.workers import Job
-from mmusim.experiment.scheduler import Campaign, seeds_of
+from mmusim.experiment.scheduler import RunDirectory, seeds_of
 from mmusim.metrics.measure import Metrics
 from mmusim.stats.sequential import stop_when_precise
 from mmusim.stats.significance import ALPHA
@@ -57,35 +57,35 @@ def current_analysis(setting: Setting, runs: Mapping[str, Sequence[Metrics]]) ->
 
 
 def _without_gap(by_seed: Mapping[int, float], seeds: range) -> Iterator[float]:
-    """Yield the figures of these seeds in their order, up to the first that is missing."""
+    """Yield the values of these seeds in their order, up to the first that is missing."""
     for seed in seeds:
         if seed not in by_seed:
             return
         yield by_seed[seed]
 
 
-def standings(campaign: Campaign, seeds: int | None = None) -> list[InterimAnalysis]:
+def standings(directory: RunDirectory, seeds: int | None = None) -> list[InterimAnalysis]:
     """Return the current analysis of each setting; `seeds` replaces the number of the file."""
     if seeds is not None or all(
-        c.experiment.replications.precision is None for c in campaign.settings
+        c.experiment.replications.precision is None for c in directory.settings
     ):
-        return [fixed(setting, seeds) for setting in campaign.settings]
-    stored = campaign.runs()
+        return [fixed(setting, seeds) for setting in directory.settings]
+    stored = directory.runs()
     return [
         current_analysis(
             setting, {p: stored.get((n, p), []) for p in setting.experiment.policies.all}
         )
-        for n, setting in enumerate(campaign.settings)
+        for n, setting in enumerate(directory.settings)
     ]
 
 
-def asked_for(campaign: Campaign, seeds: int | None = None) -> list[Job]:
+def asked_for(directory: RunDirectory, seeds: int | None = None) -> list[Job]:
     """Return the runs that there should be now; a rule for
     :func:`mmusim.experiment.scheduler.in_rounds`.
     """
     return [
         Job(number, policy, seed)
-        for number, look in enumerate(standings(campaign, seeds))
+        for number, look in enumerate(standings(directory, seeds))
         for seed in look.seeds
-        for policy in campaign.settings[number].experiment.policies.all
+        for policy in directory.settings[number].experiment.policies.all
     ]

@@ -21,6 +21,10 @@ ZERO_PAGE_NS: Final = 500.0
 """A zero page end to end, at most (domain, K.5). Where this explains more than half of the time, a
 log's throughput is not the network's."""
 
+HALF: Final = 0.5
+"""The dirty rate is written for a time in which each page of the set is written so often at most,
+because later nearly all of them are dirty whatever the rate."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
@@ -167,12 +171,16 @@ def _experiment(
         "replications": {"seeds": 5},
     }
     if found is not None:
-        phase |= {"workload": "guest", "think": exact_ns(1e9 * vcpus / found.writes_per_s)}
+        phase["workload"] = "guest"
         share = min(max(found.set_pages / (memory // PAGE), 1e-6), 1.0)
+        each = found.writes_per_s / found.set_pages  # writes of a page per second
+        over = min(1.0, HALF / each)
+        dirty = found.dirty_after(over) * PAGE / over
         data["workloads"] = {
             "guest": {
-                "pattern": "uniform", "writes": "100%", "accesses_per_page": 1.0,
-                "footprint": f"{share * 100:.6g}%",
+                "pattern": "dirty-rate", "dirty_rate": f"{round(dirty)}B/s",
+                "over": exact_ns(over * NS["s"]), "working_set": f"{share * 100:.6g}%",
+                "scattered": False,
             }
         }  # fmt: skip
     data["reported"] = reported(log, source) | {"assumed": dict(assumed)}

@@ -110,6 +110,11 @@ def check(plan: Plan) -> None:
                     "use read, write, touch or run",
                 )  # fmt: skip
             program = plan.program(number - 1, 0)
+            if program.points is not None:
+                raise ConfigError.of(
+                    "live run", f"{key}.workload", None, "has rates and no accesses",
+                    "use a workload that lists accesses",
+                )  # fmt: skip
             think = program.think
             if think is not None and not isinstance(think.distribution, Constant):
                 raise ConfigError.of(

@@ -55,6 +55,7 @@ class Vcpu:
         self.fd = fcntl.ioctl(vm.fd, abi.CREATE_VCPU, number)
         size = fcntl.ioctl(vm.kvm, abi.GET_VCPU_MMAP_SIZE, 0)
         self._run = mmap.mmap(self.fd, size)
+        self._set_cpuid()
         sregs = bytearray(fcntl.ioctl(self.fd, abi.GET_SREGS, bytes(abi.SREGS_BYTES)))
         abi.SEGMENT.pack_into(sregs, 0, 0, ~0 & 0xFFFFFFFF, 0x33, 11, 1, 3, 0, 1, 1, 1, 0, 0, 0)
         for at in range(1, 6):  # data segments: ds, es, fs, gs, ss
@@ -73,6 +74,17 @@ class Vcpu:
         if vm.ring_bytes:
             ring = mmap.mmap(self.fd, vm.ring_bytes, offset=abi.RING_OFFSET)
             self._ring = np.frombuffer(ring, np.dtype(abi.RING_ENTRY))
+
+    def _set_cpuid(self) -> None:
+        """Give the vCPU all that KVM supports (KVM_SET_CPUID2).
+
+        Kernels from 6.12 on refuse control registers with features that the vCPU does not have.
+        """
+        most = abi.MOST_CPUID_ENTRIES
+        cpuid = bytearray(abi.CPUID.size + most * abi.CPUID_ENTRY_BYTES)
+        abi.CPUID.pack_into(cpuid, 0, most, 0)
+        fcntl.ioctl(self.vm.kvm, abi.GET_SUPPORTED_CPUID, cpuid)
+        fcntl.ioctl(self.fd, abi.SET_CPUID2, cpuid)
 
     def tsc_khz(self) -> int:
         """Return the frequency of the guest's time-stamp counter in kHz."""

@@ -35,6 +35,7 @@ class Exposure:
     latest_ns: int  # by how much at most
     has_log: bool  # there are operations on the log somewhere in the run
     logs: bool  # the policy logs dirty pages
+    longest_ns: int = 0  # operation that began in it
 
     @property
     def lock_share(self) -> float:
@@ -78,6 +79,7 @@ def exposure(trace: Trace, window: PhaseTrace) -> Exposure:
         latest_ns=max(late, default=0),
         has_log=bool(trace.operations),
         logs=trace.logs,
+        longest_ns=max((o.end_ns - o.start_ns for o in begun), default=0),
     )
 
 

@@ -15,7 +15,7 @@ from mmusim.metrics.exposure import Exposure, exposures, to_plain
 from mmusim.policies import Reporting
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Trace
 from mmusim.vocabulary import METRICS
-from mmusim.vocabulary.metrics import Scope
+from mmusim.vocabulary.metrics import POSTCOPY_FAULTS, SLOW_SECONDS, Scope
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 
 
@@ -171,6 +171,16 @@ def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
         "highest_throttle": max((share for _, share in m.throttle), default=0.0),
         "longest_ring_sleep": max((ns for _, _, ns in m.dirty_limit), default=0),
     }
+    values["sent_in_vain"] = sum(r.in_vain for r in m.rounds)
+    values["lock_wait_for_log"] = sum(m.waits_for_log.values())
+    for percent in SLOW_SECONDS:
+        slow = sum(ns for ns, share in m.seconds if share < percent / 100)
+        values[f"time_below_{percent}"] = slow
+    if m.vcpu_blocktime:
+        values["postcopy_blocktime"] = m.blocktime_ns
+        values["postcopy_vcpu_blocktime"] = sum(m.vcpu_blocktime) / len(m.vcpu_blocktime)
+        waits = jitter.latencies(m.blocked, "postcopy_fault")
+        values |= {name: waits.get(name, 0.0) for name in POSTCOPY_FAULTS}
     if over:
         values["downtime"] = m.downtime_ns
     if phase.vcpu_ns:

@@ -30,9 +30,12 @@ PREFETCH = 8  # PTE_PREFETCH_NUM
 
 
 def fix_lockless(t: PageTable, gfn: int, level: int, tracked: bool) -> None:
-    """Set W by compare-exchange and log the one faulting page (fast_pf_fix_direct_spte)."""
+    """Set W by compare-exchange and log the one faulting page (fast_pf_fix_direct_spte).
+
+    D stays as it is: where PML has armed a small leaf, the write itself sets D and is logged again.
+    """
     if level == 1:
-        t.page[gfn] |= LEAF
+        t.page[gfn] |= LEAF ^ DIRTY
     else:
         entries, index, _ = large_entry(t, gfn, level)
         entries[index] |= LEAF
@@ -172,10 +175,17 @@ def prefetch_small(t: PageTable, gfn: int, resident: Any, bits: int = LEAF) -> N
 
 
 def set_dirty(t: PageTable, gfn: int) -> bool:
-    """Set D of the writable leaf over `gfn` as the processor does; True if it was clear.
+    """Set D of the writable leaf over `gfn` as the processor does; True if a small one's was clear.
 
-    A leaf of which D was clear is armed for PML: the write that sets it is logged.
+    A small leaf of which D was clear is armed for PML: the write that sets it is logged. A writable
+    large leaf lies in no slot that logs.
     """
+    if t.giant[gfn >> 18] & PRESENT:
+        t.giant[gfn >> 18] |= DIRTY
+        return False
+    if t.region[gfn >> 9] & PRESENT:
+        t.region[gfn >> 9] |= DIRTY
+        return False
     byte = t.page[gfn]
     if byte & (PRESENT | DIRTY) == PRESENT:
         t.page[gfn] = byte | DIRTY

@@ -24,6 +24,7 @@ from mmusim.mmu.slot import (
 )
 from mmusim.mmu.spte import (
     CHILD,
+    DIRTY,
     LEAF,
     LEVEL_1G,
     NOT_LEAF,
@@ -45,7 +46,7 @@ class Walk(NamedTuple):
     tables: int = 0  # last-level page tables
     leaves: int = 0  # present leaves of every level, after splitting
     protected_4k: int = 0  # small sptes that lost W
-    cleared_d: int = 0  # small sptes that lost D
+    cleared_d: int = 0  # sptes that lost D
     protected_large: int = 0
     zapped_4k: int = 0
     zapped_large: int = 0
@@ -59,14 +60,20 @@ class Walk(NamedTuple):
         return bool(sum(self[2:]))
 
 
-def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool) -> Walk:
+def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool, tdp: bool = False) -> Walk:
     """Arm a slot: clear W, or D under PML, of small leaves; apply `large` to large ones.
 
     kvm_mmu_slot_remove_write_access, kvm_mmu_slot_leaf_clear_dirty. The walk visits unlinked tables
-    too, because they are on the list of active shadow pages and in the rmap.
+    too, because they are on the list of active shadow pages and in the rmap. Under PML the TDP MMU
+    clears D of leaves of every level (clear_dirty_gfn_range), so what they are split into is armed.
     """
     page, region, giant = t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants]
-    protected = zapped = split_1g = split_2m = 0
+    protected = zapped = split_1g = split_2m = cleared = 0
+    if pml and tdp and large == Edit.WRITE_PROTECT:
+        for entries in (region, giant):
+            armed = (entries & (PRESENT | DIRTY)) == PRESENT | DIRTY
+            entries[armed] &= np.uint8(0xFF ^ DIRTY)
+            cleared += int(np.count_nonzero(armed))
     if large == Edit.SPLIT:
         split_1g, split_2m = split_slot(t, slot)
     elif large == Edit.WRITE_PROTECT:
@@ -79,7 +86,7 @@ def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool) -> Walk:
         tables=int(np.count_nonzero(region & CHILD)),
         leaves=present(page) + present(region) + present(giant),
         protected_4k=0 if pml else small,
-        cleared_d=small if pml else 0,
+        cleared_d=cleared + (small if pml else 0),
         protected_large=protected,
         zapped_large=zapped,
         split_2m=split_2m,

@@ -13,6 +13,7 @@ from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
+from mmusim.config.machine import Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.settings import Setting
 from mmusim.config.tlb import TlbSizes, reach_of
@@ -25,9 +26,12 @@ from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
 from mmusim.vmm import NEWEST_QEMU, Qemu
 from mmusim.workload.base import Accesses, Pattern
 from mmusim.workload.page_pass import PagePass
+from mmusim.workload.points import NEVER
+from mmusim.workload.rates import Points, RatedPattern
 
 LAPS: Final = 1 << 40
 """Start of the numbers of accesses in laps, for each phase that has laps."""
+NO_ACCESSES: Final = Accesses(np.zeros(0, np.int64), np.zeros(0, np.bool_))
 
 
 class Program(NamedTuple):
@@ -36,6 +40,7 @@ class Program(NamedTuple):
     accesses: Accesses
     first: int  # index of its first access among all accesses of the vCPU
     think: Stream | None  # guest work before each access, by that index
+    points: Points | None = None  # in the place of accesses, where the guest is given by rates
 
 
 class Interference(NamedTuple):
@@ -60,7 +65,7 @@ class Plan:
     chosen: Chosen  # policy, kernel and a value on every axis
     keep_child: bool  # tables that a large spte replaced stay hashed
     driver: Driver
-    patterns: tuple[Pattern | None, ...]  # (phases,)
+    patterns: tuple[Pattern | RatedPattern | None, ...]  # (phases,)
     costs: Mapping[str, Distribution]
     draws: Draws
     seed: int
@@ -109,6 +114,12 @@ class Plan:
         def numbers(purpose: str, first: int, count: int):  # type: ignore[no-untyped-def]
             return uniforms(self.draws.key(f"{purpose}{name}", cpu), first, count)
 
+        if isinstance(pattern, RatedPattern):
+            rates = pattern.rates(pages, self.slot.npages, numbers)
+            if isinstance(spec, Migrate):
+                rates = rates._replace(lasts_ns=NEVER)  # until the migration ends
+            key = self.draws.key(f"points{name}", cpu)
+            return Program(NO_ACCESSES, first, None, Points(rates, key, base_gfn, pages))
         think = distribution(spec.think)
         accesses = pattern.accesses(base_gfn, pages, numbers)
         common = self._common(phase)
@@ -141,9 +152,16 @@ class Plan:
         """How many pages all vCPUs share in a phase, apart from passes that overlap."""
         return round(getattr(self.driver.phases[phase], "shared", 0.0) * self.slot.npages)
 
+    @property
+    def has_rates(self) -> bool:
+        """Whether the guest is given by rates in some phase."""
+        return any(isinstance(pattern, RatedPattern) for pattern in self.patterns)
+
     def accesses(self) -> int | None:
-        """Return the number of accesses of all vCPUs; None if the number of laps is unknown."""
-        if any(isinstance(p, Migrate) or getattr(p, "repeat", False) for p in self.driver.phases):
+        """Return the number of accesses of all vCPUs; None if it is unknown."""
+        if self.has_rates or any(
+            isinstance(p, Migrate) or getattr(p, "repeat", False) for p in self.driver.phases
+        ):
             return None
         return sum(self._accesses_before(len(self.patterns), cpu) for cpu in range(self.vcpus))
 
@@ -193,13 +211,19 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         ),
         actors=tuple(table.actor() for table in e.host.actors),
         prefaulted=e.vm.prefaulted,
-        preemptible=e.vm.preemption == "full",
+        preemptible=preemptible(e.vm, chosen.kernel),
         need_resched_ns=round(e.host.need_resched or 0),
         tlb=_reach(e.host.tlb, pages),
         executable=e.vm.kept_small,
         qemu=e.qemu,
         machine=None if setting.machine is None else setting.machine.model(),
     )
+
+
+def preemptible(vm: Vm, kernel: Kernel) -> bool:
+    """Tell whether walks over a slot give mmu_lock to waiters."""
+    usual, *_ = kernel.preemptions()
+    return kernel.gives_way_to_waiters(vm.preemption or usual, vm.preempt_dynamic)
 
 
 def _reach(spec: int | str | TlbSizes, pages: int) -> tuple[int, int, int] | None:
@@ -213,11 +237,13 @@ def _reach(spec: int | str | TlbSizes, pages: int) -> tuple[int, int, int] | Non
     return small, large, giant
 
 
-def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | None:
+def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | RatedPattern | None:
     if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
         workload = setting.experiment.workloads[phase.workload]
         assert not isinstance(workload, WorkloadFile), "settings have no references to files"
-        pattern: Pattern = workload
+        pattern: Pattern | RatedPattern = workload
+        if isinstance(pattern, RatedPattern):
+            _check_rates(setting, phase, pattern)
     elif isinstance(phase, Pass):
         pattern = PagePass(writes=phase.do == "write", pages=phase.pages, order=phase.order)
     elif isinstance(phase, Touch):
@@ -230,3 +256,30 @@ def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | None:
             "raise its share of pages",
         )  # fmt: skip
     return pattern
+
+
+def _check_rates(setting: Setting, phase: Run | Migrate, pattern: RatedPattern) -> None:
+    """Refuse what a guest that is given by rates does not have.
+
+    Raises
+    ------
+    ConfigError
+        If the phase has think time or shared pages, or the rate is more than its pages allow.
+    """
+    key, name = f"{phase.do}", phase.workload
+    if distribution(phase.think) != Constant(0.0):
+        raise ConfigError.of(
+            "driver", f"{key}.think", None, f"goes with accesses, and workload {name!r} has rates",
+            "drop it: guest time passes between accesses anyway",
+        )  # fmt: skip
+    if phase.shared:
+        raise ConfigError.of(
+            "driver", f"{key}.shared", f"{phase.shared:.6%}",
+            f"is not known of workload {name!r}, whose rates are those of each vCPU's own pages",
+            "drop it",
+        )  # fmt: skip
+    rule = pattern.complaint(setting.experiment.vm.memory // PAGE)
+    if rule is not None:
+        raise ConfigError.of(
+            "workloads", f"{name}.dirty_rate", None, rule, "lower it, or raise working_set or over"
+        )

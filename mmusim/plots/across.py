@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from mmusim.comparison.compare import column
+from mmusim.comparison.compare import values_of
 from mmusim.experiment.run import Outcome
 from mmusim.plots.style import in_style, key_below, line_styles, sheet, with_unit
 from mmusim.stats import mean_interval
@@ -28,7 +28,7 @@ def across(outcome: Outcome, metric: str) -> Figure:
     offsets = np.linspace(-0.2, 0.2, len(names)) if len(names) > 1 else [0.0]
     for (policy, look), offset in zip(line_styles(names).items(), offsets, strict=True):
         points = [
-            (x + offset, mean_interval(column(result.runs[policy], metric)))
+            (x + offset, mean_interval(values_of(result.runs[policy], metric)))
             for x, result in enumerate(outcome.settings)
             if all(metric in run.values for run in result.runs[policy])
         ]

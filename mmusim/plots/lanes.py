@@ -25,20 +25,25 @@ Bars = dict[str, list[tuple[float, float]]]
 
 @in_style
 def timeline(t: Timeline) -> Figure:
-    """Draw a timeline: vCPUs, phases of the host, holders of mmu_lock and its queue."""
+    """Draw a timeline: phases of the host, windows, vCPUs, holders of mmu_lock and its queue."""
     vcpus = len(t.vcpus)
     lanes = 0.28 * min(max(vcpus, 3), 24)
-    figure = Figure(figsize=(WIDTH, 2.3 + lanes), layout="constrained")
-    ratios = [0.35, lanes, 0.3, 0.75]
-    phases, guest, lock, queue = figure.subplots(4, 1, sharex=True, height_ratios=ratios)
+    strips = [0.3] * bool(t.windows)  # of the windows, if there are any
+    figure = Figure(figsize=(WIDTH, 2.3 + lanes + sum(strips)), layout="constrained")
+    ratios = [0.35, *strips, lanes, 0.3, 0.75]
+    phases, *windows, guest, lock, queue = figure.subplots(
+        len(ratios), 1, sharex=True, height_ratios=ratios
+    )
     scale, unit = time_unit(t.end_ns - t.start_ns)
     phase_strip(phases, t, scale)
+    for ax in windows:
+        window_strip(ax, t, scale)
     states = _vcpus(guest, t, scale)
     holders = _lock(lock, t, scale)
     _queue(queue, t, scale)
-    for ax in (phases, guest, lock):
+    for ax in (phases, *windows, guest, lock):
         ax.tick_params(bottom=False, labelbottom=False)
-    for ax in (phases, guest, lock, queue):
+    for ax in (phases, *windows, guest, lock, queue):
         ax.grid(visible=False)
         for side in ("top", "right", "left", "bottom"):
             ax.spines[side].set_visible(ax is queue and side in ("left", "bottom"))
@@ -77,6 +82,21 @@ def phase_strip(ax: Axes, t: Timeline, scale: float) -> None:
             )  # fmt: skip
     ax.set_ylim(0, 1)
     ax.set_yticks([0.5], ["host thread"])
+    ax.tick_params(left=False)
+
+
+def window_strip(ax: Axes, t: Timeline, scale: float) -> None:
+    """Draw the windows, which may overlap, one above the other with their names."""
+    for number, window in enumerate(t.windows):
+        start, end = max(window.start_ns, t.start_ns), min(window.end_ns, t.end_ns)
+        box = _box(start / scale, end / scale, number + 0.1, number + 0.9)
+        ax.add_collection(PolyCollection([box], facecolors="#56b4e9", linewidths=0))
+        ax.text(
+            start / scale, number + 0.5, f" {window.name}", va="center", fontsize="xx-small",
+            color="0.1", clip_on=True,
+        )  # fmt: skip
+    ax.set_ylim(len(t.windows), 0)
+    ax.set_yticks([len(t.windows) / 2], ["windows"])
     ax.tick_params(left=False)
 
 

@@ -59,7 +59,7 @@ def ratios(
     lines = [line for _, rows in groups for line in rows]
     places, headings = rows_of([(name, [p for p, _ in rows]) for name, rows in groups])
     look = line_styles(outcome.experiment.policies.all)
-    only = outcome.experiment.policies.compare[0]
+    only = outcome.experiment.policies.all[-1]
     figure, axes = sheet(1.15 + 0.27 * max(1, len(lines) + len(headings)))
     ax: Axes = axes[0, 0]
     for y, (name, c) in zip(places, lines, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmusim.comparison.compare import column
+from mmusim.comparison.compare import values_of
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.measure import theory
 from mmusim.plots.style import INK, in_style, line_styles, sheet, with_unit
@@ -19,7 +19,7 @@ def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
     figure, axes = sheet(3.6)
     ax: Axes = axes[0, 0]
     for result in outcome.settings:
-        measured = mean_interval(column(result.runs[policy], metric))
+        measured = mean_interval(values_of(result.runs[policy], metric))
         error = [[measured.estimate - measured.drawn[0]], [measured.drawn[1] - measured.estimate]]
         expected = theory(metric, result.setting)
         ax.errorbar(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.base.packages import failures, load_group
 from mmusim.mmu.spte import Edit, Level, Spte
-from mmusim.policies.axes import AXES, Axis
+from mmusim.policies.axes import AXES, Axis, Mmu
 from mmusim.policies.kernel import GetWalk, Kernel, kernel_named
 
 
@@ -33,6 +33,8 @@ class Policy:
     """The release that the policy stands for, if it is one."""
     tracks: ClassVar[bool] = True
     """False: dirty logging is never enabled. This is the baseline of every jitter metric."""
+    mmus: ClassVar[tuple[Mmu, ...]] = ()
+    """The MMUs that the policy is for, the usual one first, where it leaves the axis open."""
     beyond_mainline: ClassVar[bool] = False
     """Proposed and never merged: the rules of mainline about large sptes do not bind it."""
     get_walk: ClassVar[GetWalk | None] = None
@@ -199,7 +201,7 @@ def combined(name: str, parts: list[Policy], kernel: Kernel | None = None) -> Po
 
 _FACTS = (
     "kernel", "tracks", "beyond_mainline", "get_walk", "zaps_all_at_enable", "protects_tables",
-    "protects_root",
+    "protects_root", "mmus",
 )  # fmt: skip
 
 

@@ -135,6 +135,9 @@ class Chosen(NamedTuple):
         differ.
         """
         tables = tabulate(self.policy)
+        if self.kernel.fast_path_is_small_only():
+            (small, large), logging = tables.fast_path
+            tables = tables._replace(fast_path=((small, (False,) * len(large)), logging))
         if self.choices.large in _BITS_SET and self.kernel.splits_on_fault(self.choices.mmu):
             return tables._replace(blocked=int(Edit.SPLIT))
         return tables
@@ -179,7 +182,13 @@ def _decide(
     policy: Policy, kernel: Kernel, given_mmu: Mmu | None, given_report: Reporting | None
 ) -> Choices:
     own = cast("Any", policy.choices)
-    mmu = _one_of(policy, "mmu", "vm.mmu", given_mmu, kernel.mmu())
+    usual = policy.mmus[0] if policy.mmus else kernel.mmu()
+    mmu = _one_of(policy, "mmu", "vm.mmu", given_mmu, usual)
+    if policy.mmus and mmu not in policy.mmus:
+        raise MisfitError(
+            "vm.mmu", mmu.value, f"is none that policy {policy.name!r} is for",
+            f"take one of {', '.join(m.value for m in policy.mmus)}, or leave it out",
+        )  # fmt: skip
     by_default = Reporting.GET_CLEARS
     report = _one_of(policy, "reporting", "driver.manual_protect", given_report, by_default)
     large = own.get("large") or _large_of(policy) or kernel.large(mmu)

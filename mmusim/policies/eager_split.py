@@ -28,16 +28,17 @@ class EagerSplit(LazyDrop, name="eager_page_split", choices=(Large.EAGER_SPLIT,)
 
 
 class EagerSplitLegacy(
-    EagerSplit, name="eager_page_split-legacy", choices=(Large.EAGER_SPLIT, Mmu.LEGACY, Lock.RWLOCK)
+    EagerSplit, name="eager_page_split-legacy", choices=(Large.EAGER_SPLIT, Lock.RWLOCK)
 ):
-    """Eager page splitting in the legacy MMU as posted in February 2022; not merged.
+    """Eager page splitting in MMUs with an rmap as posted in February 2022; not merged.
 
     The series "Extend Eager Page Splitting to the shadow MMU" (David Matlack) splits through the
     rmap, with mmu_lock held for write. The version merged in 6.0 (ada51a9de737) does so for nested
-    guests only.
+    guests only. Combined with `shadow` it splits what shadow paging maps large: reads do not fault.
     """
 
     commits: ClassVar[tuple[str, ...]] = (
         "posted February 2022; ada51a9de737 (6.0) is what became of it",
     )
     beyond_mainline = True
+    mmus = (Mmu.LEGACY, Mmu.SHADOW)

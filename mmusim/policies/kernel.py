@@ -121,6 +121,40 @@ class Kernel:
         """Gets and clears kick every vCPU, without PML too; a018eba53870 to 3d30bfcbdc26 (6.7)."""
         return (5, 12) <= self.release < (6, 7)
 
+    def preemptions(self) -> tuple[str, ...]:
+        """The preemption models that can be had, the usual one first.
+
+        ``lazy`` came with 7c70cb94d29c (6.13). Since 7dadeaa6e851 (7.0) there are only ``full`` and
+        ``lazy`` on x86.
+        """
+        if self.release >= (7, 0):
+            return "lazy", "full"
+        lazy = ("lazy",) if self.release >= (6, 13) else ()
+        return "voluntary", "none", "full", *lazy
+
+    def gives_way_to_waiters(self, preemption: str, dynamic: bool) -> bool:
+        """Tell whether walks give mmu_lock to waiters (spin_needbreak, rwlock_needbreak).
+
+        They do in a preemptible kernel. Until c793a62823d1 (6.11) the build decided that: a kernel
+        with PREEMPT_DYNAMIC counted as preemptible however it was booted.
+        """
+        return preemption in ("full", "lazy") or (dynamic and self.release < (6, 11))
+
+    def flushes_before_processing(self) -> bool:
+        """A zapped entry is flushed before what was below it is processed; since 6.10."""
+        return self.release >= (6, 10)
+
+    def fast_path_is_small_only(self) -> bool:
+        """No large spte of any slot is fixed without mmu_lock, c126d94f2c90 (3.16) until 5.17.
+
+        Since 5.17 only large sptes of slots that log are refused.
+        """
+        return (3, 16) <= self.release < (5, 17)
+
+    def clears_by_one_and(self) -> bool:
+        """Gets, clears and ring resets take bits of the TDP MMU by AND; 89c313f20c1e (6.4)."""
+        return self.release >= (6, 4)
+
     def drops_lock_to_split(self) -> bool:
         """mmu_lock is dropped before each eager split; cf3ff0ee24d6, 0089c055b560 (6.11).
 
@@ -169,6 +203,7 @@ HISTORY: Final = (
     ((5, 11), "dirty rings (fb04a1eddb1a)"),
     ((5, 12), "mmu_lock as a rwlock (531810caa9f4)"),
     ((5, 15), "the TDP MMU by default (71ba3f3189c7), lockless fixes in it (6e8eb2060cc7)"),
+    ((5, 17), "lockless fixes of large sptes in slots that do not log"),
     ((5, 18), "eager page splitting in the TDP MMU (a3fe5dbda0a4, cb00a70bd4b7)"),
     ((5, 19), "tables zapped whole when logging ends (5ba7c4c6d1c7)"),
     ((6, 0), "eager page splitting for nested guests (ada51a9de737)"),
@@ -176,7 +211,12 @@ HISTORY: Final = (
     ((6, 4), "a cheaper clear of the TDP MMU (89c313f20c1e)"),
     ((6, 7), "no kicks of vCPUs by gets and clears without PML (3d30bfcbdc26)"),
     ((6, 11), "mmu_lock dropped before each eager split (cf3ff0ee24d6)"),
+    (
+        (6, 11),
+        "mmu_lock given up for waiters where the kernel is booted preemptible (c793a62823d1)",
+    ),
     ((6, 13), "large sptes put back in place when logging ends (13e2e4f62a4b)"),
+    ((7, 0), "no preemption models but full and lazy (7dadeaa6e851)"),
 )
 """What came when, for people."""
 

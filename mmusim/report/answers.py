@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mmusim.analysis.answers import compared
-from mmusim.base.units import show_ns, show_number
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.exposure import refusal
 from mmusim.experiment.run import Outcome
+from mmusim.report.across_settings import CENSORED, contrasts_of, sentence
+from mmusim.report.across_settings import amount as amount
 from mmusim.stats import Interval
-from mmusim.vocabulary import METRICS
 
 MOST_SENTENCES: Final = 8
 """With more comparisons than this there is one summary per policy. The tables have every
@@ -43,6 +43,10 @@ def answers(outcome: Outcome) -> list[str]:
         more = [f"Nor in {len(refused) - len(few)} more comparisons"] if few != refused else []
         return [*few, *more, *(_sentence(name, c) for name, c in found[:MOST_SENTENCES])]
     if not found:
+        across = contrasts_of(outcome)
+        if across:
+            marks = [CENSORED] if any(one.censored for one in across) else []
+            return [*(sentence(one) for one in across[:MOST_SENTENCES]), *marks]
         return [f"No setting has runs that all have {metric}"] if outcome.settings else []
     caveats = [c.caveat for _, c in found if c.caveat]
     marks = [f"Beware: {caveats[0]}"] if caveats else []
@@ -120,12 +124,6 @@ def _direction(c: Comparison) -> str:
         return f"equivalent within {margin}"
     way = "higher" if c.difference.estimate > 0 else "lower"
     return f"{way} ({said.outcome}{f', by less than {margin}' if said.small else ''})"
-
-
-def amount(metric: str, value: float) -> str:
-    """Write a value of a metric for people, with its unit."""
-    unit = METRICS[metric].unit
-    return show_ns(value) if unit == "ns" else f"{show_number(value)} {unit}".strip()
 
 
 def verdict_counts(outcome: Outcome) -> dict[str, int]:

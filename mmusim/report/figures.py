@@ -50,12 +50,13 @@ def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
     e, shown = outcome.experiment, outcome.settings[:MOST_PANELS]
     metric, sweep = e.answer_by, e.sweep
     of = "request" if metric.endswith("_request") else "latency"
-    yield (
-        f"{metric} relative to {e.policies.baseline}",
-        "Forest plot: the ratio to the baseline with its 95 % interval, a row a setting and "
-        "policy; the table of comparisons has the numbers.",
-        plots.ratios(outcome, metric, outcome.settings[:MOST_ROWS]),
-    )
+    if e.policies.compare:
+        yield (
+            f"{metric} relative to {e.policies.baseline}",
+            "Forest plot: the ratio to the baseline with its 95 % interval, a row a setting and "
+            "policy; the table of comparisons has the numbers.",
+            plots.ratios(outcome, metric, outcome.settings[:MOST_ROWS]),
+        )
     if sum(len(values) > 1 for values in (*sweep.values(), e.variants)) > 1 and sweep:
         for policy in e.policies.compare[:3]:
             yield (
@@ -65,7 +66,7 @@ def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
             )
     for axis, values in sweep.items():
         lines = len(outcome.settings) * len(e.policies.compare) / len(values)
-        if len(values) > 1 and lines <= len(SERIES):
+        if len(values) > 1 and 0 < lines <= len(SERIES):
             yield (
                 f"{metric} along {axis}",
                 f"The ratio to the baseline against {axis}, a line a policy and other setting.",
@@ -114,7 +115,7 @@ def _latencies(outcome: Outcome, of: str) -> Iterator[tuple[str, str, Figure]]:
         plots.latencies(outcome, shown, of),
     )
     seeds = min(len(rows) for r in shown for rows in r.runs.values())
-    if seeds >= LEAST_SEEDS:
+    if seeds >= LEAST_SEEDS and outcome.experiment.policies.compare:
         yield (
             f"Shift function: quantiles of the latency of {what}",
             "Difference to the baseline quantile by quantile, with a simultaneous 95 % band.",

@@ -12,6 +12,7 @@ from mmusim.base.units import show_bytes, show_ns, show_number
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
+from mmusim.report.across_settings import contrasts_of, setting_data, setting_rows
 from mmusim.stats.hosts import OverHosts
 from mmusim.stats.marks import EXPLAINED, unseen_share
 from mmusim.stats.outcomes import Answer
@@ -34,6 +35,8 @@ def amount(metric: str, value: float) -> str:
 
 def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
     """Return a row a setting and policy: the metric that was asked for, its extreme, the verdict.
+
+    Where no policies are compared, or some runs do not have the metric, a row a pair of settings.
 
     The extreme is the largest single request, access or stall of all seeds where the metric is a
     mean or a quantile of these, else the worst seed; runs that did not end well are counted there.
@@ -59,7 +62,7 @@ def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
     if all(not row["holds"] for row in rows):
         for row in rows:
             del row["holds"]
-    return rows
+    return rows or setting_rows(contrasts_of(outcome))
 
 
 def answer_data(outcome: Outcome) -> list[dict[str, Any]]:
@@ -94,7 +97,7 @@ def answer_data(outcome: Outcome) -> list[dict[str, Any]]:
                     "input_share": h.input_share, "measure": list(h.costs),
                 }  # fmt: skip
             rows.append(row)
-    return rows
+    return rows or setting_data(contrasts_of(outcome))
 
 
 def notes(outcome: Outcome) -> Iterator[str]:

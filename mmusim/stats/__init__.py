@@ -1,6 +1,6 @@
 """Statistics of paired replications. Pure functions of arrays.
 
-The seed is the unit of replication: a run gives one figure per metric, and intervals are over
+The seed is the unit of replication: a run gives one value per metric, and intervals are over
 seeds. Accesses within a run are never pooled as if they were independent. What each word means
 and what is guaranteed: ``docs/reference/statistics.md``.
 """

@@ -20,7 +20,7 @@ Draw = Callable[[np.random.Generator, int], tuple[Floats, Floats]]
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Pairs of figures whose ratio of means is known."""
+    """Pairs of values whose ratio of means is known."""
 
     name: str
     ratio: float  # candidate / baseline
@@ -125,5 +125,5 @@ POPULATIONS: Final = (
     Population("a mode of 10 % of the seeds", 1.1, _modes(0.1, 2.0), has_rare_mode=True),
     Population("a mode of 5 % of the seeds", 1.1, _modes(0.05, 3.0), has_rare_mode=True),
 )
-"""Shapes that figures of runs have. Of the last three no procedure covers at few seeds: most
+"""Shapes that values of runs have. Of the last three no procedure covers at few seeds: most
 samples do not show the mode, or show it once."""

@@ -35,8 +35,8 @@ def variance_ratio(baseline: ArrayLike, candidate: ArrayLike) -> float | None:
     """Return the variance of a paired comparison over that of an unpaired one.
 
     Of y / mean(y) - x / mean(x), which a ratio of means rests on, over the sum of the variances of
-    both terms (of plain figures where a mean is zero). Below 1 pairing helps: at 0.25 a quarter of
-    the seeds do; above 1 it harms. None if no figure varies.
+    both terms (of plain values where a mean is zero). Below 1 pairing helps: at 0.25 a quarter of
+    the seeds do; above 1 it harms. None if no value varies.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def superiority(
     baseline, candidate : array_like, shape (seeds,)
         Element i of both comes from seed i.
     more_is_better : bool
-        The larger figure wins.
+        The larger value wins.
     confidence : float in (0, 1)
         Coverage of the interval.
 

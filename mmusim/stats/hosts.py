@@ -1,4 +1,4 @@
-"""What holds over hosts: one figure for each of several hosts that might be meant."""
+"""What holds over hosts: one value for each of several hosts that might be meant."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class OverHosts:
     holds: Interval  # share of hosts on which it holds
     low: float  # 95 of 100 hosts lie between these, in the terms of the statement
     high: float
-    input_share: float  # of the variance of one host's figure: what the costs are behind
+    input_share: float  # of the variance of one host's value: what the costs are behind
     costs: tuple[str, ...]  # the two that matter most, the first first; fewer if fewer do
 
 
@@ -32,7 +32,7 @@ def share_that_holds(holds: NDArray[np.bool_], confidence: float = 0.95) -> Inte
 
     Hosts are drawn by themselves, so the count is binomial. It is not smoothed: a sparse regression
     over 32 hosts that took the place of the count had intervals that covered 10 times of 100, and a
-    count asks nothing of the response. Noise of the seed behind each host's figure blurs the share
+    count asks nothing of the response. Noise of the seed behind each host's value blurs the share
     towards one half, never away from it.
 
     Raises
@@ -51,8 +51,8 @@ def share_that_holds(holds: NDArray[np.bool_], confidence: float = 0.95) -> Inte
     return Interval(estimate=k / n, low=low, high=high, confidence=confidence, seeds=n)
 
 
-def spread_of(figures: Floats, confidence: float = 0.95) -> tuple[float, float]:
-    """Return where a further host's figure lies with this confidence (a prediction interval).
+def spread_of(values: Floats, confidence: float = 0.95) -> tuple[float, float]:
+    """Return where a further host's value lies with this confidence (a prediction interval).
 
     Raises
     ------
@@ -61,16 +61,16 @@ def spread_of(figures: Floats, confidence: float = 0.95) -> tuple[float, float]:
     """
     from scipy.stats import t
 
-    n = len(figures)
+    n = len(values)
     if n < 2:
         raise ValueError("one host has no spread; run more")
-    half = float(t.ppf((1 + confidence) / 2, n - 1)) * float(figures.std(ddof=1))
+    half = float(t.ppf((1 + confidence) / 2, n - 1)) * float(values.std(ddof=1))
     half *= (1 + 1 / n) ** 0.5
-    return float(figures.mean()) - half, float(figures.mean()) + half
+    return float(values.mean()) - half, float(values.mean()) + half
 
 
-def strongest(inputs: Floats, figures: Floats, names: Sequence[str]) -> list[str]:
-    """Return the inputs that explain most of the figures, the strongest first.
+def strongest(inputs: Floats, values: Floats, names: Sequence[str]) -> list[str]:
+    """Return the inputs that explain most of the values, the strongest first.
 
     Forward selection of linear terms, each as long as it lowers the error of leaving one out by
     more than a tenth. It names what to measure; it does not predict.
@@ -79,17 +79,17 @@ def strongest(inputs: Floats, figures: Floats, names: Sequence[str]) -> list[str
     ----------
     inputs : array, shape (hosts, inputs)
         Logarithms of factors.
-    figures : array, shape (hosts,)
+    values : array, shape (hosts,)
         One of each host.
     names : sequence of str
         Of the inputs.
     """
-    n = len(figures)
+    n = len(values)
     chosen: list[int] = []
-    error = _left_out(np.ones((n, 1)), figures)
-    while error > 1e-24 * max(1.0, float((figures**2).sum())) and len(chosen) < MOST_TERMS:
+    error = _left_out(np.ones((n, 1)), values)
+    while error > 1e-24 * max(1.0, float((values**2).sum())) and len(chosen) < MOST_TERMS:
         tried = {
-            j: _left_out(np.column_stack([np.ones(n), inputs[:, [*chosen, j]]]), figures)
+            j: _left_out(np.column_stack([np.ones(n), inputs[:, [*chosen, j]]]), values)
             for j in range(inputs.shape[1])
             if j not in chosen and np.ptp(inputs[:, j]) > 0
         }
@@ -101,13 +101,13 @@ def strongest(inputs: Floats, figures: Floats, names: Sequence[str]) -> list[str
     if not chosen:
         return []
     design = np.column_stack([np.ones(n), inputs[:, chosen]])
-    weights = np.linalg.lstsq(design, figures, rcond=None)[0][1:]
+    weights = np.linalg.lstsq(design, values, rcond=None)[0][1:]
     effects = np.abs(weights) * inputs[:, chosen].std(axis=0)
     return [names[chosen[i]] for i in np.argsort(-effects)]
 
 
-def _left_out(design: Floats, figures: Floats) -> float:
+def _left_out(design: Floats, values: Floats) -> float:
     """Return the sum of squared errors of leaving each host out."""
     q, _ = np.linalg.qr(design)
     leverage = np.minimum((q**2).sum(axis=1), 1 - 1e-9)
-    return float((((figures - q @ (q.T @ figures)) / (1 - leverage)) ** 2).sum())
+    return float((((values - q @ (q.T @ values)) / (1 - leverage)) ** 2).sum())

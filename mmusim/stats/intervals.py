@@ -76,7 +76,7 @@ def mean_interval(
     Parameters
     ----------
     values : array_like, shape (seeds,)
-        One figure per seed.
+        One value per seed.
     confidence : float in (0, 1)
         Coverage of the interval.
     seed, resamples : int
@@ -102,7 +102,7 @@ def paired_difference(
 ) -> Interval:
     """Mean of candidate - baseline over seeds, with its interval.
 
-    Parameters are those of :func:`paired_ratio`; figures may be of any sign, and so may the
+    Parameters are those of :func:`paired_ratio`; values may be of any sign, and so may the
     difference, which has their unit.
 
     Raises
@@ -137,7 +137,7 @@ def paired_ratio(
     Parameters
     ----------
     baseline, candidate : array_like, shape (seeds,), > 0
-        One figure per seed in one unit; element i of both comes from seed i.
+        One value per seed in one unit; element i of both comes from seed i.
     confidence : float in (0, 1)
         Coverage of the interval.
     seed : int
@@ -148,11 +148,11 @@ def paired_ratio(
     Raises
     ------
     ValueError
-        If the shapes differ, there are fewer than two seeds, or a figure is not positive.
+        If the shapes differ, there are fewer than two seeds, or a value is not positive.
     """
     a, b = pair(baseline, candidate)
     if not (np.all(a > 0) and np.all(b > 0)):
-        raise ValueError("a ratio needs positive figures; compare a metric that never is zero")
+        raise ValueError("a ratio needs positive values; compare a metric that never is zero")
     found = log_ratio_estimate(a, b, seed, resamples)
     ratio = Estimate(
         value=float(b.mean() / a.mean()), error=found.error, seeds=len(a), draws=found.draws
@@ -169,7 +169,7 @@ def paired_p_value(
 ) -> float:
     """Return the two-sided p-value of equal means, from the source of the intervals.
 
-    It is at most 1 - confidence where the interval of the ratio (where a figure is not positive,
+    It is at most 1 - confidence where the interval of the ratio (where a value is not positive,
     of the difference) leaves 1 (0) out, so that the two never contradict each other.
 
     Raises
@@ -186,7 +186,7 @@ def paired_p_value(
 
 
 def are_identical(baseline: Floats, candidate: Floats) -> bool:
-    """Tell whether two policies have the same figure in every seed."""
+    """Tell whether two policies have the same value in every seed."""
     return bool(np.array_equal(baseline, candidate))
 
 
@@ -199,7 +199,7 @@ def correlation(baseline: ArrayLike, candidate: ArrayLike) -> float | None:
 
 
 def row(values: ArrayLike) -> Floats:
-    """Return one figure per seed as an array.
+    """Return one value per seed as an array.
 
     Raises
     ------
@@ -245,9 +245,9 @@ def _identical(of: Estimate, size: float, confidence: float) -> Interval:
     return _interval(of, (of.value - half, of.value + half), confidence, "identical")
 
 
-def _largest_difference(figures: Floats) -> float:
+def _largest_difference(values: Floats) -> float:
     """Return how far the two most different seeds lie apart; the mean, if all are alike."""
-    return float(np.ptp(figures)) or abs(float(figures.mean()))
+    return float(np.ptp(values)) or abs(float(values.mean()))
 
 
 def _exp(value: float) -> float:

@@ -33,7 +33,7 @@ EXPLAINED: Final[dict[str, str]] = {
 CARRIERS: Final = 5
 """With fewer seeds than this a difference or a mode is not known well enough for an interval."""
 GAP: Final = 8.0
-"""Seeds are set apart by so many standard deviations of the others: not so of lognormal figures
+"""Seeds are set apart by so many standard deviations of the others: not so of lognormal values
 (sigma 1) in 19 of 20 samples, so of a mode of 10 such deviations and more."""
 
 
@@ -51,7 +51,7 @@ def mark_of(influence: Floats, differences: Floats | None = None) -> Mark:
     Parameters
     ----------
     influence : array, shape (seeds,)
-        What each seed adds to the estimate: its figure, its difference, or its share of a ratio.
+        What each seed adds to the estimate: its value, its difference, or its share of a ratio.
     differences : array, shape (seeds,), optional
         Candidate - baseline, if there are pairs whose ties count.
     """

@@ -78,7 +78,7 @@ def answer(
     spread : float
         Standard deviation over seeds of candidate - baseline.
     more_is_better : bool
-        The larger figure is the better one.
+        The larger value is the better one.
     family : int
         How many comparisons are in it.
     matters : float

@@ -30,7 +30,7 @@ class Selection:
     seeds: int  # at which it stands
     needed: int  # seeds after which it is over at the latest
     selected: bool  # one is left, or all that could be needed was run
-    delta: float  # smallest difference worth detecting, in the unit of the figures
+    delta: float  # smallest difference worth detecting, in the unit of the values
     confidence: float
 
     @property
@@ -50,7 +50,7 @@ def select_best(
     """Drop competitors that are not the best, seed after seed, until one is left.
 
     The probability that the one selected is the best is at least `confidence`, whenever the best
-    is better than the second by `delta` or more: exactly for figures that are jointly normal over
+    is better than the second by `delta` or more: exactly for values that are jointly normal over
     seeds, whatever their variances and correlations; about so for others, whose means over
     `first` seeds are nearly normal. If several lie within `delta` of the best, one of them is
     selected, most likely; nothing is promised about which.
@@ -66,7 +66,7 @@ def select_best(
         Row r comes from seed r. What was not run is nan: the selection stands at the last row in
         which nobody who is alive is missing.
     delta : float > 0
-        In the unit of the figures.
+        In the unit of the values.
     confidence : float in (1 / competitors, 1)
         Probability of correct selection.
     first : int, >= 2
@@ -101,10 +101,10 @@ def select_best(
     dropped: list[int | None] = [None] * k
     sums = cost[: first - 1].sum(axis=0)
     r = first - 1
-    for figures in cost[first - 1 :]:
-        if np.isnan(figures[alive]).any():
+    for row in cost[first - 1 :]:
+        if np.isnan(row[alive]).any():
             break
-        sums, r = sums + figures, r + 1
+        sums, r = sums + row, r + 1
         lead = (sums[:, None] - sums[None, :]) / r
         zone = np.maximum(0, delta / (2 * r) * (range_ - r))
         beaten = alive & (lead > zone)[:, alive].any(axis=1)

@@ -89,7 +89,7 @@ def stop_when_precise(
     """Return the first look at which all ratios to the baseline are precise, or the last one, or
     the first for which seeds are missing.
 
-    A ratio that does not exist, because a figure is not positive, cannot get more precise and asks
+    A ratio that does not exist, because a value is not positive, cannot get more precise and asks
     for no more.
 
     Parameters

@@ -42,7 +42,7 @@ def shift_function(
 ) -> Shift:
     """Compare two latency distributions at many quantiles (Doksum 1974).
 
-    Each run gives one figure per quantile; the curve is the mean over seeds of the runs' quantile
+    Each run gives one value per quantile; the curve is the mean over seeds of the runs' quantile
     differences. The band is simultaneous, from the bootstrap over seeds of the curve's largest
     standardised deviation, so it may be read at every quantile at once.
 
@@ -83,7 +83,7 @@ def shift_function(
 def critical_value(d: Floats, confidence: float, resamples: int, seed: int) -> float:
     """Bootstrap the largest |t| over the columns of `d`, shape (seeds, quantiles).
 
-    The error of each column is that of the sample, because figures from a histogram have ties,
+    The error of each column is that of the sample, because values from a histogram have ties,
     and a resample may not vary at all. The few seeds behind it are allowed for by taking Student's
     quantile in the place of the normal one, at the tail that the bootstrap finds. A column that
     does not vary is left out: its half width is zero whatever the value.

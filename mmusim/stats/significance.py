@@ -22,7 +22,7 @@ MOST_SEEDS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PValue:
-    """How often figures that are symmetric about zero have a mean as far from it."""
+    """How often values that are symmetric about zero have a mean as far from it."""
 
     p: float
     exact: bool  # over all sign flips; else over a random sample of them

@@ -1,4 +1,4 @@
-"""Sobol indices: how much of a figure's variance each uncertain input is behind."""
+"""Sobol indices: how much of a value's variance each uncertain input is behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Indices:
 
     first: tuple[Index, ...]  # share of the variance that goes if this one alone is known
     total: tuple[Index, ...]  # share that is left if all others are known: interactions included
-    mean: float  # of the figure over the inputs' ranges
+    mean: float  # of the value over the inputs' ranges
     spread: float  # its standard deviation there
     evaluations: int
 
@@ -49,7 +49,7 @@ def sobol(
     Parameters
     ----------
     func : callable
-        Takes inputs of shape (inputs, n) and returns n figures, all finite. Called three times.
+        Takes inputs of shape (inputs, n) and returns n values, all finite. Called three times.
     ranges : sequence of (float, float), positive
         Bounds of each input, which is log-uniform between them.
     samples : int, a power of 2
@@ -74,18 +74,18 @@ def sobol(
             seed=seed,
         )  # fmt: skip
         return replace(pair, first=pair.first[:1], total=pair.total[:1])
-    figures: list[Floats] = []
+    values: list[Floats] = []
 
     def evaluated(x: Any) -> Any:
         wide = np.asarray(x, float).reshape(len(ranges), -1)
-        figures.append(np.asarray(func(wide), float))
-        return figures[-1].reshape(1, *np.shape(x)[1:]).copy()  # scipy subtracts means in place
+        values.append(np.asarray(func(wide), float))
+        return values[-1].reshape(1, *np.shape(x)[1:]).copy()  # scipy subtracts means in place
 
     rng = np.random.default_rng(seed)
     dists: Any = [loguniform(low, high) for low, high in ranges]
     found = sobol_indices(func=evaluated, n=samples, dists=dists, rng=rng)
-    a, b = figures[0], figures[1]
-    mixed = figures[2].reshape(samples, len(ranges)).T  # as scipy lays its points out
+    a, b = values[0], values[1]
+    mixed = values[2].reshape(samples, len(ranges)).T  # as scipy lays its points out
     every = np.concatenate([a, b])
     if np.ptp(every) == 0 and np.ptp(mixed) == 0:  # nothing depends on anything
         nothing = (Index(estimate=0.0, low=0.0, high=0.0),) * len(ranges)

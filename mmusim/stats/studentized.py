@@ -1,8 +1,8 @@
 """Estimates over seeds with their studentized bootstrap: bounds and p-values from one source.
 
-An interval is the union of two: Student's, which is right for normal figures however few they are,
+An interval is the union of two: Student's, which is right for normal values however few they are,
 and that of the studentized bootstrap (Efron 1979; Hall, "The Bootstrap and Edgeworth Expansion",
-1992), which follows skewed figures. Each is made at 70 % of the error that is promised. Both
+1992), which follows skewed values. Each is made at 70 % of the error that is promised. Both
 choices rest on measured coverage: `docs/evidence/coverage.md`.
 """
 
@@ -22,7 +22,7 @@ RESAMPLES: Final = 9_999
 SPENT: Final = 0.7
 """Share of the promised error at which each of the two intervals is made, by measured coverage."""
 NOTHING: Final = 1e-12
-"""A smaller error than this share of the figures is rounding."""
+"""A smaller error than this share of the values is rounding."""
 ROUNDING: Final = 1e-6
 """A bootstrap sample whose error is a smaller share than this of the whole's does not vary."""
 
@@ -74,7 +74,7 @@ def mean_estimate(values: Floats, seed: int = 0, resamples: int = RESAMPLES) -> 
     Parameters
     ----------
     values : array, shape (seeds,)
-        One figure per seed.
+        One value per seed.
     seed, resamples : int
         Of the bootstrap, so that a published interval can be recomputed.
     """

@@ -98,12 +98,12 @@ class Reader:
         version: str | None = None,
         engine: str | None = None,
         *,
-        figures_only: bool = False,
+        summary_only: bool = False,
     ) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
         """Yield (cell, policy, seed, result) of the runs of a version, ordered by seed.
 
         Engines give the same results, so of a run made by several one is given, unless an engine
-        is named. `version` is :meth:`version` by default. With `figures_only` a result has its
+        is named. `version` is :meth:`version` by default. With `summary_only` a result has its
         values and its ledger, which is twice as fast.
 
         Raises
@@ -118,7 +118,7 @@ class Reader:
             last = key[:3]
             if checksum(key, packed) != sum_:
                 raise DamagedError.of(self.folder, f"{key}: its checksum is another")
-            yield *last, unpack(packed, figures_only=figures_only)
+            yield *last, unpack(packed, summary_only=summary_only)
 
     def _stored(
         self, version: str, engine: str | None = None

@@ -22,26 +22,26 @@ class Key(NamedTuple):
         return f"run of cell {self.setting}, {self.policy}, seed {self.seed} ({self.engine})"
 
 
-FIGURES: Final = ("values", "ledger")
+SUMMARY: Final = ("values", "ledger")
 """What tables are made of; it can be read without the rest, histograms above all."""
 
 
 def pack(record: dict[str, Any]) -> bytes:
-    """Return a record as bytes: the length of the figures, the figures, the rest.
+    """Return a record as bytes: the length of the summary, the summary, the rest.
 
     Both are JSON, deflated. Histograms are sparse, so a run takes 1 to 3 kB.
     """
-    figures = {name: part for name, part in record.items() if name in FIGURES}
-    head = _deflated(figures)
-    rest = _deflated({name: part for name, part in record.items() if name not in figures})
+    summary = {name: part for name, part in record.items() if name in SUMMARY}
+    head = _deflated(summary)
+    rest = _deflated({name: part for name, part in record.items() if name not in summary})
     return len(head).to_bytes(4, "big") + head + rest
 
 
-def unpack(packed: bytes, *, figures_only: bool = False) -> dict[str, Any]:
-    """Return the record of :func:`pack`, or only its figures."""
+def unpack(packed: bytes, *, summary_only: bool = False) -> dict[str, Any]:
+    """Return the record of :func:`pack`, or only its summary."""
     end = 4 + int.from_bytes(packed[:4], "big")
     record: dict[str, Any] = json.loads(zlib.decompress(packed[4:end]))
-    return record if figures_only else record | json.loads(zlib.decompress(packed[end:]))
+    return record if summary_only else record | json.loads(zlib.decompress(packed[end:]))
 
 
 def _deflated(data: dict[str, Any]) -> bytes:

@@ -35,7 +35,7 @@ def frame(folder: Path) -> pd.DataFrame:
             key: (name, config["vm"]) for key, (name, config) in store.configurations().items()
         }
         rows: list[dict[str, Any]] = []
-        for key, policy, seed, record in store.results(figures_only=True):
+        for key, policy, seed, record in store.results(summary_only=True):
             name, vm = cells[key]
             row: dict[str, Any] = {"setting": name, "memory": vm["memory"], "vcpus": vm["vcpus"]}
             row |= {"policy": policy, "seed": seed}

@@ -22,6 +22,7 @@ HOST_PID: Final = 2
 THREAD_TID: Final = 1  # of the host: its thread, mmu_lock, and the rounds of migrations
 LOCK_TID: Final = 2
 ROUNDS_TID: Final = 3
+WINDOWS_TID: Final = 4  # of the first window; they may overlap, so each has a track
 
 
 def trace_events(timeline: Timeline) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def trace_events(timeline: Timeline) -> dict[str, Any]:
         "otherData": facts,
         "traceEvents": [
             *_names(timeline), *_vcpus(timeline), *_host(timeline), *_lock(timeline),
-            *_rounds(timeline), *_counts(timeline),
+            *_rounds(timeline), *_windows(timeline), *_counts(timeline),
         ],
     }  # fmt: skip
 
@@ -58,6 +59,8 @@ def _names(timeline: Timeline) -> Iterator[Event]:
     threads |= {(HOST_PID, THREAD_TID): name_of(HOST), (HOST_PID, LOCK_TID): "mmu_lock"}
     if any(phase.migration for phase in timeline.phases):
         threads[HOST_PID, ROUNDS_TID] = "migration"
+    for number, window in enumerate(timeline.windows):
+        threads[HOST_PID, WINDOWS_TID + number] = f"window {window.name}"
     for pid, name in processes.items():
         yield {"ph": "M", "name": "process_name", "pid": pid, "tid": 0, "args": {"name": name}}
     for (pid, tid), name in threads.items():
@@ -138,6 +141,15 @@ def _rounds(timeline: Timeline) -> Iterator[Event]:
             yield _count("to be sent", r.end_ns, {"pages": r.dirty_pages})
         for at_ns, share in m.throttle:
             yield _count("throttle", at_ns, {"percent": round(100 * share)})
+
+
+def _windows(timeline: Timeline) -> Iterator[Event]:
+    """Yield the stretches that are measured."""
+    for number, window in enumerate(timeline.windows):
+        facts = {"accesses": window.reads.count + window.writes.count}
+        yield _slice(
+            HOST_PID, WINDOWS_TID + number, window.name, window.start_ns, window.end_ns, facts
+        )  # fmt: skip
 
 
 def _counts(timeline: Timeline) -> Iterator[Event]:

@@ -59,6 +59,7 @@ class Timeline:
     holds: tuple[Hold, ...]  # of mmu_lock, in the order in which they ended
     readings: tuple[Reading, ...]
     phases: tuple[PhaseTrace, ...]  # of the host thread
+    windows: tuple[PhaseTrace, ...] = ()  # that are measured, in the order of the driver
     left_out: str = ""  # a description of what was left out for lack of room
 
 
@@ -161,6 +162,7 @@ def record(
         holds=tuple(hold for hold in recorder.holds if hold.asked_ns < end),
         readings=tuple(recorder.readings),
         phases=tuple(p for p in trace.phases if p.end_ns >= start_ns and p.start_ns <= end),
+        windows=tuple(w for w in trace.windows if w.end_ns > start_ns and w.start_ns < end),
         left_out=left_out,
     )
 

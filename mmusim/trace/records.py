@@ -32,6 +32,7 @@ class Round(NamedTuple):
     sent_bytes: int
     dirty_pages: int  # pages to send after the sync that ends the round
     bandwidth: float  # bytes per second, the last measurement of the migration thread; 0: none yet
+    in_vain: int = 0  # pages sent in it that are to be sent again after it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +51,21 @@ class MigrationTrace:
     spent: Mapping[str, int]  # what the migration thread did -> ns; sums to end_ns - start_ns
     throttle: tuple[tuple[int, float], ...]  # auto-converge: when, share of time taken away
     dirty_limit: tuple[tuple[int, int, int], ...]  # when, vCPU, sleep per full ring in ns
+    seconds: tuple[tuple[int, float], ...] = ()
+    """Of each second up to the switch-over: its length in ns (the last is shorter), and the share
+    of it that the vCPUs were in the guest."""
+    waits_for_log: Mapping[str, int] = field(default_factory=dict)
+    """Log operation -> ns that vCPUs waited for mmu_lock while it held it."""
+    blocked: Histogram = field(default_factory=Histogram)
+    """Post-copy: how long each fault waited for its page, in ns."""
+    vcpu_blocktime: tuple[int, ...] = ()  # post-copy: ns that each vCPU waited for pages
+    blocktime_ns: int = 0  # post-copy: time in which all vCPUs waited for pages
 
     def story(self) -> tuple[str, ...]:
         """Tell what happened, round by round."""
         lines = [
             f"round {number}: {show_ns(r.end_ns - r.start_ns)}, {r.sent_pages:,} pages sent, "
+            f"{r.in_vain:,} in vain, "
             f"{r.dirty_pages:,} to be sent after it"
             for number, r in enumerate(self.rounds, 1)
         ]
@@ -78,6 +89,7 @@ class Operation(NamedTuple):
     armed: int  # pages whose next write is noticed because of it
     dirty: int  # pages that it reported, and
     false_dirty: int  # of these, not written since they were last copied
+    waited_ns: int = 0  # by vCPUs for mmu_lock, while it held it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The VMM as an axis of its own: what each release of QEMU does in a migration.
+"""The VMM as an axis of its own: what each release of QEMU does in a migration, and rules.
 
 May import ``base``.
 """

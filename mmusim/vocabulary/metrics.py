@@ -49,6 +49,11 @@ STALL_STATISTICS: Final = tuple(part for part in _LATENCY if part != "p99999")
 MIN_BEYOND: Final = 10
 """Fewer times beyond a quantile say little of it: p99.9 of 150 requests is their maximum."""
 _LOWER, _HIGHER, _NEITHER = Better.LOWER, Better.HIGHER, Better.NEITHER
+SLOW_SECONDS: Final = (90, 50, 1)
+"""Percentages of a second that the guest runs, below which the second is counted."""
+POSTCOPY_FAULTS: Final = tuple(f"{part}_postcopy_fault" for part in ("mean", "p50", "p99", "max"))
+"""How long faults of post-copy waited for their pages."""
+
 _PHASE, _MIGRATION, _RUN = Scope.PHASE, Scope.MIGRATION, Scope.RUN
 
 
@@ -184,6 +189,37 @@ _metric(
     "longest_ring_sleep", "ns", _LOWER, _MIGRATION,
     "longest sleep that the dirty limit set for a full ring; 0: it never acted",
     "how hard a dirty limit slows the guest down", "F.5",
+)  # fmt: skip
+_metric(
+    "sent_in_vain", "pages", _LOWER, _MIGRATION,
+    "pages sent in a round and to be sent again after it, over all rounds",
+    "what the network carries for nothing",
+)  # fmt: skip
+_metric(
+    "lock_wait_for_log", "ns", _LOWER, _MIGRATION,
+    "waits of vCPUs for `mmu_lock` while an operation of the log held it; the rest of "
+    "`mmu_lock_wait` is the other vCPUs'",
+    "what the host's part in the contention costs the guest", "G.5",
+)  # fmt: skip
+_metric(
+    " ".join(f"time_below_{percent}" for percent in SLOW_SECONDS), "ns", _LOWER, _MIGRATION,
+    "length of the seconds from the request to the switch-over in which vCPUs were in the guest "
+    "for less than that percentage",
+    "for how long the guest was noticeably slow, as good as halted, or halted",
+)  # fmt: skip
+_metric(
+    "postcopy_blocktime", "ns", _LOWER, _MIGRATION,
+    "time in which all vCPUs waited for pages of the source", "QEMU's `postcopy-blocktime`", "F.5",
+)  # fmt: skip
+_metric(
+    "postcopy_vcpu_blocktime", "ns", _LOWER, _MIGRATION,
+    "mean over vCPUs of the time in which one waited for pages of the source",
+    "QEMU's `postcopy-vcpu-blocktime`", "F.5",
+)  # fmt: skip
+_metric(
+    " ".join(POSTCOPY_FAULTS), "ns", _LOWER, _MIGRATION,
+    "mean, quantile and maximum of how long a fault waited for its page of the source",
+    "what post-copy costs an access; the mean is QEMU's `postcopy-latency`", "F.5",
 )  # fmt: skip
 _metric(
     "guest_share", "", _HIGHER, _MIGRATION, "(`hits` + `think` + `idle`) / time of the vCPUs",

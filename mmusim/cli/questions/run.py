@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +22,7 @@ from mmusim.cli.shared.options import (
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder, written_report
-from mmusim.config.settings import load_settings
+from mmusim.config.settings import LoadedFile, load_file
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.run import Outcome, run_experiment
 
@@ -42,14 +41,15 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Make the missing runs of an experiment, print the answer and write a report."""
-    out = out or default_folder(experiment)
+    file = load_file(experiment)
+    out = out or default_folder(file)
     notice(engine)
     if workers is None or scheduler is None:  # both together are refused first
-        _expect(experiment, seeds)
+        _expect(file, seeds)
     try:
         with show_progress() as progress:
             outcome = run_experiment(
-                experiment, out, seeds=seeds, workers=workers, progress=progress, engine=engine,
+                file, out, seeds=seeds, workers=workers, progress=progress, engine=engine,
                 scheduler=scheduler, retry_failed=retry_failed, costs=costs,
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -140,11 +140,11 @@ def _ends(outcome: Outcome) -> list[dict[str, Any]]:
     ]
 
 
-def _expect(experiment: Path, seeds: int | None) -> None:
+def _expect(file: LoadedFile, seeds: int | None) -> None:
     """Say before running what so many seeds cannot show."""
     from mmusim.report.outcome_table import before_running
 
-    asked, settings = load_settings(experiment)
-    fewest = seeds or min(s.experiment.replications.seeds for s in settings)
-    for line in before_running(len(settings), len(asked.policies.all), fewest):
+    fewest = seeds or min(s.experiment.replications.seeds for s in file.settings)
+    policies = file.experiment.policies.all
+    for line in before_running(len(file.settings), len(policies), fewest):
         typer.echo(f"mmusim: {line}", err=True)

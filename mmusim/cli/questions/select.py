@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isnan
 from typing import Annotated, Any, cast
 
 import typer
@@ -23,6 +24,7 @@ from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder
 from mmusim.config.machine import MOST_SEEDS
+from mmusim.config.settings import load_file
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.selection import Contest, Rules
 from mmusim.experiment.selection import select as select_best
@@ -59,8 +61,13 @@ def select(
         float, typer.Option(min=0.5, max=0.9999, help="Probability of correct selection.")
     ] = 0.95,
     among: Annotated[
-        str, typer.Option(help="policies of each setting, settings of each policy, or all.")
-    ] = "policies",
+        str,
+        typer.Option(
+            help="policies of each setting, settings of each policy, or all "
+            "[policies; settings if there is one policy].",
+            show_default=False,
+        ),
+    ] = "",
     setting: SettingName = "",
     policy: Annotated[str, typer.Option(help="Only this policy [all].", show_default=False)] = "",
     min_seeds: Annotated[
@@ -82,12 +89,13 @@ def select(
         first=min_seeds,
         limit=max_seeds,
     )
-    out = out or default_folder(experiment)
+    file = load_file(experiment)
+    out = out or default_folder(file)
     notice(engine)
     try:
         with show_progress() as progress:
             made, failures = select_best(
-                experiment, out, rules, among=cast(Any, among), setting=setting, policy=policy,
+                file, out, rules, among=cast(Any, among), setting=setting, policy=policy,
                 workers=workers, engine=engine, scheduler=scheduler, progress=progress, costs=costs,
             )  # fmt: skip
     except KeyboardInterrupt:
@@ -114,16 +122,20 @@ def _rows(contest: Contest) -> list[dict[str, Any]]:
     unit = METRICS[contest.metric].unit
     rows = []
     for rank, i in enumerate(found.ranking, 1):
-        dropped = found.dropped_at[i]
+        dropped, mean = found.dropped_at[i], found.means[i]
         alive = "selected" if found.selected else "may be the best"
         rows.append(
             {
                 "contest": contest.title,
                 "rank": rank,
                 "competitor": contest.names[i],
-                f"mean_{unit}" if unit else "mean": found.means[i],
+                f"mean_{unit}" if unit else "mean": "" if isnan(mean) else mean,
                 "seeds": dropped or found.seeds,
-                "standing": alive if dropped is None else f"dropped after {dropped} seeds",
+                "standing": alive
+                if dropped is None
+                else f"a run without the metric, seed {dropped}"
+                if isnan(mean)
+                else f"dropped after {dropped} seeds",
             }
         )
     return rows
@@ -135,6 +147,8 @@ def _as_data(contest: Contest) -> dict[str, Any]:
         "title": contest.title,
         "names": list(contest.names),
         "metric": contest.metric,
-        "selection": None if found is None else asdict(found),
+        "selection": None
+        if found is None
+        else asdict(found) | {"means": [None if isnan(mean) else mean for mean in found.means]},
         "holds": None if contest.holds is None else asdict(contest.holds),
     }

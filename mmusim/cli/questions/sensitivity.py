@@ -23,6 +23,7 @@ from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder
 from mmusim.config.machine import MOST_SEEDS
+from mmusim.config.settings import load_file
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.sensitivity import MOST_SAMPLES, Sensitivity, Study
 from mmusim.experiment.sensitivity import sensitivity as rank_costs
@@ -90,14 +91,15 @@ def sensitivity(
 ) -> None:
     """Rank the host's costs by their effect on a metric, and say which are worth measuring."""
     asked = study(metric, policy, setting, samples, seeds, ranges or [])
+    file = load_file(experiment)
     if out is None:
-        folder = default_folder(experiment)
+        folder = default_folder(file)
         out = folder.with_name(f"{folder.name}-sensitivity")
     notice(engine)
     try:
         with show_progress() as progress:
             found = rank_costs(
-                experiment,
+                file,
                 out,
                 asked,
                 workers=workers,

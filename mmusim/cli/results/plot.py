@@ -80,7 +80,7 @@ def plot(
     settings = load_settings(experiment)[0]
     metric = metric or settings.answer_by
     METRICS.require(metric, "plot", "--metric")
-    policy = policy or settings.policies.compare[0]
+    policy = policy or (settings.policies.compare or settings.policies.all)[0]
     if policy not in settings.policies.all:
         known = nearest(policy, settings.policies.all)
         raise ConfigError.of("plot", "--policy", policy, "is not in the experiment", known)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mmusim.cli.shared.options import AsJson, ExperimentFile, Out
-
-if TYPE_CHECKING:
-    from mmusim.experiment.across_settings import SettingContrast
 
 
 def settings(
@@ -29,6 +26,7 @@ def settings(
     from mmusim.analysis.answers import load
     from mmusim.cli.shared.output import table
     from mmusim.experiment.across_settings import setting_contrasts
+    from mmusim.report.across_settings import CENSORED, setting_rows
 
     outcome = load(experiment, out)
     found = setting_contrasts(
@@ -37,31 +35,6 @@ def settings(
     if as_json:
         table("", [asdict(one) | {"censored": one.censored} for one in found], True)
         return
-    table(f"{found[0].metric} against {found[0].baseline}", [_row(one) for one in found], False)
+    table(f"{found[0].metric} against {found[0].baseline}", setting_rows(found), False)
     if any(one.censored for one in found):
-        typer.echo("Runs that do not have the metric count as worse than all that do.")
-
-
-def _row(one: SettingContrast) -> dict[str, Any]:
-    from mmusim.base.units import show_number
-
-    ratio = one.comparison.ratio if one.comparison is not None else None
-    return {
-        "policy": one.policy,
-        "setting": one.candidate,
-        "baseline_median": _amount(one.metric, one.baseline_median),
-        "median": _amount(one.metric, one.candidate_median),
-        "have_it": f"{one.baseline_known} and {one.candidate_known} of {one.seeds}",
-        "better": f"{one.better.estimate:.2f} [{one.better.low:.2f}, {one.better.high:.2f}]",
-        "ratio": ""
-        if ratio is None
-        else f"{show_number(ratio.estimate)} [{show_number(ratio.low)}, {show_number(ratio.high)}]",
-    }
-
-
-def _amount(metric: str, value: float) -> str:
-    from math import isinf
-
-    from mmusim.report.answers import amount
-
-    return "none" if isinf(value) else amount(metric, value)
+        typer.echo(f"{CENSORED}.")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmusim.config.settings import load_settings
+from mmusim.config.settings import LoadedFile, load_file
 from mmusim.experiment.run import Outcome
 from mmusim.store import StoreError
 
 
-def default_folder(experiment: Path) -> Path:
+def default_folder(experiment: Path | LoadedFile) -> Path:
     """Return where an experiment's runs go unless told otherwise: ``results/ID``."""
-    return Path("results") / load_settings(experiment)[0].id
+    return Path("results") / load_file(experiment).experiment.id
 
 
 def written_report(outcome: Outcome, out: Path) -> Path:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.base.units import PAGE, parse_bytes
+from mmusim.base.units import NS, PAGE, parse_bytes, show_ns
 from mmusim.config.workloads import PATTERNS, load_workload, workload_of
 from mmusim.costs.random_streams import Draws, uniforms
 from mmusim.workload.base import Pattern
+from mmusim.workload.rates import RatedPattern
 from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import PageTrace, read_trace
 from mmusim.workload.working_set import Ints, mean_working_set
@@ -58,6 +59,38 @@ def use_of(name: str, memory: str, seed: int) -> Use:
     return _of_trace(trace, dict(trace.facts))
 
 
+def rated_of(name: str) -> Any:
+    """Return a workload that is given by rates, by the name of a pattern or file; else None."""
+    workload: Any = None
+    if name in PATTERNS:
+        workload = workload_of({"pattern": name}, Path(), name)
+    elif name.endswith(".toml"):
+        workload = load_workload(Path(name))
+    return workload if isinstance(workload, RatedPattern) else None
+
+
+def dirty_rates(workload: RatedPattern, memory: str) -> list[dict[str, Any]]:
+    """Return what one vCPU with this memory dirties in windows of 1 ms to 1,000 s."""
+    pages = _pages(memory)
+    rule = workload.complaint(pages)
+    if rule is not None:
+        raise ConfigError.of(
+            "workload show", "dirty_rate", None, rule, "give more --memory, or lower it"
+        )
+    rows = []
+    for power in range(-3, 4):
+        seconds = 10.0**power
+        dirty = workload.dirty_after(pages, pages, seconds)
+        rows.append(
+            {
+                "window": show_ns(seconds * NS["s"]),
+                "dirty_pages": round(dirty, 1),
+                "dirty_rate": f"{dirty * PAGE / seconds / 1e6:,.4g} MB/s",
+            }
+        )
+    return rows
+
+
 def _of_trace(trace: PageTrace, facts: dict[str, Any]) -> Use:
     return Use(
         trace.page, trace.write, trace.at, trace.instructions, "instructions", NS_PER_INSTRUCTION,
@@ -69,6 +102,15 @@ def _of_pattern(workload: Any, memory: str, seed: int) -> Use:
     facts = workload.model_dump(mode="json")
     if isinstance(workload, Replay):
         return _of_trace(read_trace(workload.trace), {**read_trace(workload.trace).facts, **facts})
+    pages = _pages(memory)
+    pattern: Pattern = workload
+    draws = Draws(seed)
+    made = pattern.accesses(0, pages, lambda p, first, n: uniforms(draws.key(f"{p}0", 0), first, n))
+    count = len(made.gfn)
+    return Use(made.gfn, made.write, np.arange(count), count, "accesses", 0, facts)
+
+
+def _pages(memory: str) -> int:
     try:
         pages = parse_bytes(memory) // PAGE
         if pages < 1:
@@ -76,8 +118,4 @@ def _of_pattern(workload: Any, memory: str, seed: int) -> Use:
     except ValueError as error:
         rule, _, remedy = str(error).partition("; ")
         raise ConfigError.of("workload show", "--memory", memory, rule, remedy) from None
-    pattern: Pattern = workload
-    draws = Draws(seed)
-    made = pattern.accesses(0, pages, lambda p, first, n: uniforms(draws.key(f"{p}0", 0), first, n))
-    count = len(made.gfn)
-    return Use(made.gfn, made.write, np.arange(count), count, "accesses", 0, facts)
+    return pages

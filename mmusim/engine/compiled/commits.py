@@ -7,6 +7,7 @@ from typing import Any
 from mmusim.engine.compiled.fields import READS, REQUESTS, WRITES
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.peek import peek_bool, peek_long, peek_word
+from mmusim.engine.compiled.rates import look_on, passed_by_rate
 from mmusim.engine.compiled.recording import (
     bin_of,
     histogram_of,
@@ -48,6 +49,8 @@ def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
         ledger[THINK] += think
         s.think_left[v] -= think
         s.owed_n[v] = 0
+        if s.leaves[v]:
+            passed_by_rate(s, v, spent_ns)
         return
     busy = _commit_accesses(s, v, done, start_ns, recorder)
     if s.due[v]:
@@ -60,6 +63,9 @@ def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
         part_with(s, v, recorder, spent_ns, log, s.walks[v, last], s.hits[v, last])
     s.k[v] += done
     s.accesses[v] += done
+    if s.leaves[v]:
+        look_on(s, v)
+        return
     if has_lead(s, v):
         s.think_left[v] = think_before(s, v, s.k[v]) - think
 

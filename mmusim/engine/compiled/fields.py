@@ -12,7 +12,7 @@ SCALARS: Final = (
     "cpus", "pages", "slot_first", "slot_end", "backing", "keep_child", "is_tdp", "shares",
     "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "has_guest", "has_upper",
     "protects_root", "protects_tables", "by_occurrence", "writes_cost", "refills", "run_limit",
-    "ring_size", "ring_soft", "measured_books", "buffer", "bundles",
+    "ring_size", "ring_soft", "measured_books", "buffer", "bundles", "by_rates",
     # Its state.
     "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
     # mmu_lock.
@@ -42,6 +42,11 @@ VCPU: Final = (
     # Its program: addresses of arrays, or 0, and its first access among all of the vCPU.
     "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats", "private",
     "set_at", "set_n",
+    # In the place of accesses, rates: leaves (0: none), how many of them are blocks of writes, the
+    # pages they lie in, the key of their points, guest time, the point that comes next and its
+    # leaf, the one passed last, and the number that the costs of point 0 have.
+    "leaves", "blocks", "base", "own_pages", "points_key", "tree_half", "guest_ns", "lasts_ns",
+    "point", "leaf", "past", "first_point",
     # The planned run.
     "k", "count", "total_ns", "run_start", "marked", "began", "think_left",
     # The fault that is being handled.
@@ -87,6 +92,14 @@ ARRAYS: Final = {
     "paid": ("int64", 1),  # (purposes,) payments, by-occurrence
     "reals": ("float64", 1),
     "handoff": ("int64", 1),  # (waiters + 1,) ns
+    # Guests that are given by rates.
+    "tournament": ("int64", 2),  # (vCPUs, 2 x leaves rounded up): least points below each node
+    "block_law": ("uint16", 2),  # (vCPUs, leaves) -> law
+    "law_bits": ("int64", 1),  # (laws,) log2 of a cell; -1 a sweep, -2 no access
+    "law_counts": ("float64", 2),  # (laws, counts) how many points a cell has at most
+    "law_step": ("int64", 1),  # (laws,) of a sweep: from page to page
+    "law_pages": ("int64", 1),  # (laws,) of a sweep
+    "looked": ("int64", 2),  # (ranges, 2): gfns from, to, to look at again
     # Books.
     "ledger": ("int64", 2),  # (books, causes)
     "since": ("int64", 1),  # (recorders,) when each took over from the one before it; 0: the first

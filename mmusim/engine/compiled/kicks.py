@@ -20,6 +20,7 @@ from mmusim.engine.compiled.events import (
 from mmusim.engine.compiled.fields import C_FLUSH_INIT, C_FLUSH_TARGET
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.places import FLUSH_ACKNOWLEDGED, FLUSH_SENT, TAKEN_BACK
+from mmusim.engine.compiled.rates import flush_ends
 from mmusim.engine.compiled.recording import book
 from mmusim.mmu.spte import TLB_READ, TLB_WRITE
 from mmusim.vocabulary.causes import FLUSH_WAIT
@@ -66,6 +67,8 @@ def revoke(s: Any, page: int, page_end: int, region: int, region_end: int) -> No
 @jit
 def forget_taken(s: Any) -> None:
     """No TLB holds any more of what compiled code took back than the tables allow."""
+    if s.by_rates:
+        flush_ends(s)
     for i in range(s.taken_n):
         for page in range(s.taken[i, 0], s.taken[i, 1]):
             s.page[page] &= KEEP
@@ -83,7 +86,6 @@ def flush_remote(s: Any, v: int, then: int) -> int:
     s.after_flush[v] = then
     s.flush_ns[v] = s.now
     s.stat[REMOTE_TLB_FLUSH_REQUESTS] += 1
-    s.stat[REMOTE_TLB_FLUSH] += 1
     n = 0
     for other in range(s.cpus):
         s.flush_requested[other] = 1
@@ -92,6 +94,8 @@ def flush_remote(s: Any, v: int, then: int) -> int:
             s.ack_for[other] = v
             s.acks[v, 2 * n], s.acks[v, 2 * n + 1] = other, s.kick_sent[other]
             n += 1
+    if n:
+        s.stat[REMOTE_TLB_FLUSH] += 1
     s.acks_n[v] = n
     s.acks_i[v] = 0
     forget_taken(s)

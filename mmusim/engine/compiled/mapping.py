@@ -24,6 +24,7 @@ from mmusim.engine.compiled.kicks import flush_remote, replan, revoke
 from mmusim.engine.compiled.mechanism import (
     drop_large,
     lacks_tables,
+    leaf,
     link_tables,
     map_large,
     map_small,
@@ -125,11 +126,12 @@ def makes_room(s: Any, v: int) -> int:
     if blocking == 0:
         return pays_for_map(s, v)
     s.blocking[v] = blocking
-    freeze(s, gfn, blocking, 1)
     if s.blocked_splits:
+        s.spte[v] = leaf(s, gfn)[1] & LEAF
         ns = cost(s, v, C_SPLIT_1G if blocking == LEVEL_1G else C_SPLIT_2M, s.index[v])
         book(s, v, SPLIT_LARGE, ns)
         return wait(s, v, ns, SPLIT)
+    freeze(s, gfn, blocking, 1)
     ns = cost(s, v, C_ZAP_LARGE, s.index[v])
     book(s, v, DROP_LARGE, ns)
     return wait(s, v, ns, DROPPING)
@@ -137,17 +139,21 @@ def makes_room(s: Any, v: int) -> int:
 
 @jit
 def split(s: Any, v: int) -> int:
-    """Put a table of 512 small sptes in the place of a large one; nobody needs to flush."""
+    """Put a table of 512 small sptes in the place of a large one, unless it has changed."""
+    level, entry = leaf(s, s.gfn[v])
+    if level != s.blocking[v] or entry & LEAF != s.spte[v]:
+        s.outcome[v] = LOST_RACE
+        return UNLOCKS
     if s.bundles:
         settle(s)
     split_large(s, s.gfn[v], s.blocking[v])
     replan(s, v)
-    return room_made(s, v)
+    return makes_room(s, v)
 
 
 @jit
 def room_made(s: Any, v: int) -> int:
-    """The entry is replaced; there may be another below it."""
+    """A large spte is dropped and flushed; there may be another below it."""
     freeze(s, s.gfn[v], s.blocking[v], 0)
     return makes_room(s, v)
 

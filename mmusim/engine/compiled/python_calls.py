@@ -18,6 +18,7 @@ from mmusim.engine.processes.guest_mode import ring_full
 from mmusim.engine.processes.page_fault import under
 from mmusim.engine.processes.user_space import to_user_space
 from mmusim.engine.processes.vcpu import no_progress
+from mmusim.engine.state.rearmed import flush_ends
 from mmusim.engine.state.vm import Steps
 from mmusim.engine.state.vmm import GuestGoneError
 from mmusim.mmu.slot import flushed
@@ -135,6 +136,7 @@ class PythonCalls:
         return self._drive(v, self._vm.postcopy.fault(v, gfn, index))
 
     def _taken_back(self, v: CompiledVcpu) -> int:
+        flush_ends(self._vm, self._vm.taken_back)
         for pages, regions in self._vm.taken_back:
             flushed(self._vm.table, pages, regions)
         self._vm.taken_back.clear()

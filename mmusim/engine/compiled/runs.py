@@ -16,6 +16,7 @@ from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
 from mmusim.engine.compiled.peek import peek_long, peek_word
 from mmusim.engine.compiled.places import FINISHING, TOUCHING
+from mmusim.engine.compiled.rates import plan_by_rate
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import STALE
 
@@ -63,6 +64,8 @@ def plan(s: Any, v: int) -> bool:
     Writes that set D of an armed spte are part of a run where nobody else touches the page
     (`private`): the processor logs them on the way, up to a full buffer.
     """
+    if s.leaves[v]:
+        return plan_by_rate(s, v)
     if has_lead(s, v):
         return _plan_with_leads(s, v)
     k, first = s.k[v], s.first[v]
@@ -138,7 +141,9 @@ def _plan_with_leads(s: Any, v: int) -> bool:
 def plan_logged(s: Any, v: int) -> None:
     """Plan access k alone: a write to an armed page, which the processor logs on the way."""
     index = s.first[v] + s.k[v]
-    hit, walk = hit_ns(s, v, index, 1), walk_ns(s, v, index)
+    hit = walk = 0
+    if s.leaves[v] == 0:
+        hit, walk = hit_ns(s, v, index, 1), walk_ns(s, v, index)
     log = cost(s, v, C_PML_LOG, index) if s.pml and s.tracked else 0
     s.count[v], s.total_ns[v] = 1, hit + walk + log
     s.ends[v, 0], s.hits[v, 0], s.walks[v, 0], s.logs[v, 0] = hit + walk + log, hit, walk, log

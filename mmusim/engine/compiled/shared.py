@@ -15,7 +15,7 @@ from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE, HOLDS_SHARED
 from mmusim.engine.compiled.loop import ACQUIRE, COUNT_READERS, RELEASE, call
 from mmusim.engine.compiled.memory import Memory, scalar
 from mmusim.mmu.dirty_ring import reserve
-from mmusim.trace.records import Fingerprint, LockStats, ModeStats
+from mmusim.trace.records import HOST, Fingerprint, LockStats, ModeStats
 
 
 def histogram(memory: Memory, number: int) -> Histogram:
@@ -190,6 +190,19 @@ class CompiledLock:
         self._env = env
         self.memory = memory
         self._address = memory.address
+        self.for_host_ns = 0  # sum of the waits while the host thread held it
+        self._area_at_got = -1  # nobody said that it got it
+
+    def area_ns(self) -> int:
+        """Return the area under the number of waiters by now: the sum of all waits so far."""
+        get = self.memory.get
+        waiting = get("waiting_exclusive") + get("waiting_shared")
+        done = get("queue_exclusive_ns") + get("queue_shared_ns")
+        return done + waiting * (get("now") - get("changed_ns"))
+
+    def host_got(self) -> None:
+        """The host thread has the lock: who waits from now on waits for it."""
+        self._area_at_got = self.area_ns()
 
     @property
     def holders(self) -> tuple[int, ...]:
@@ -227,6 +240,8 @@ class CompiledLock:
         if not self.memory["holders"][who, 0]:
             held_by = ", ".join(map(str, self.holders)) or "nobody"
             raise RuntimeError(f"actor {who} releases {self.name}, which {held_by} holds")
+        if who == HOST and self._area_at_got >= 0:
+            self.for_host_ns += self.area_ns() - self._area_at_got
         call(self._address, RELEASE, who, 0, 0)
 
     def busy_ns(self) -> int:

@@ -50,10 +50,11 @@ def looks(s: Any, v: int) -> int:
     if k >= s.length[v]:
         s.at[v] = places.THROUGH
         return places.NEXT_PROGRAM
-    through = s.has_tlb != 0 and s.taken_n + s.taken_python > 0
+    through = s.has_tlb != 0 and s.leaves[v] == 0 and s.taken_n + s.taken_python > 0
     if plan_through(s, v) if through else plan(s, v):
         s.run_start[v], s.marked[v] = s.now, 0
         return wait_in_guest(s, v, s.total_ns[v], places.TOUCHING)
+    k = s.k[v]  # accesses by rate that needed nobody are made
     code = code_of(s, v, k)
     if code >> WRITE_BIT and permits(s, code & GFN, True):
         if s.pml_n[v] == PML_ENTRIES:

@@ -13,8 +13,9 @@ from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import T_THINK, VCPU
 from mmusim.engine.compiled.loop import BOOK, CUT_STALLS, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
+from mmusim.engine.compiled.programs import counts_up, load_points, repeats
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
-from mmusim.engine.compiled.shapes import Shapes
+from mmusim.engine.compiled.shapes import Laws, Shapes
 from mmusim.engine.compiled.shared import CompiledRing, SyncedList
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb import WorkingSet
@@ -28,6 +29,8 @@ class VmOfVcpus(Protocol):
 
     memory: Memory
     shapes: Shapes
+    laws: Laws
+    plan: Plan
     env: simpy.Environment
     keeps_working_sets: bool
     refills: Any
@@ -131,23 +134,27 @@ class CompiledVcpu(Vcpu):
 
     def load(self, program: Program, began_ns: int) -> None:
         """Put a program into memory; requests arrive from `began_ns` on."""
+        if program.points is not None:
+            load_points(self, program, program.points)
+            return
         accesses = program.accesses
         gfn, write = accesses.gfn, accesses.write
-        self._keep_last_program()
+        self.keep_last_program()
         self.length = len(gfn)
+        self._set("leaves", 0)
         code: Any = None
         self._set("repeats", 0)
         self._set("private", 1)
-        if _counts_up(gfn) and (write.all() or not write.any()):
+        if counts_up(gfn) and (write.all() or not write.any()):
             self._set("code", 0)
             self._set("sequential", int(gfn[0]))
             self._set("writes", int(write[0]))
         else:
             code = gfn.astype(np.uint32)
             if self.of.refills or self.of.pml:
-                repeats = int(_repeats(code))
-                self._set("repeats", repeats)
-                self._set("private", 1 - repeats)
+                repeated = int(repeats(code))
+                self._set("repeats", repeated)
+                self._set("private", 1 - repeated)
             code |= write.astype(np.uint32) << np.uint32(WRITE_BIT)
             self._set("code", code.ctypes.data)
         extra = due = last = None
@@ -174,7 +181,10 @@ class CompiledVcpu(Vcpu):
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)
 
-    def _keep_last_program(self) -> None:  # its accesses tell what the TLB holds in the next
+    def keep_last_program(self) -> None:
+        """Remember the program that ends: its accesses tell what the TLB holds in the next."""
+        if self.row[_FIELD["leaves"]]:  # it had rates; the one before counts
+            return
         self.arrays_before = self.arrays
         for last, now in (("code", "code"), ("sequential", "sequential"), ("n", "k")):
             self._set(f"before_{last}", int(self.row[_FIELD[now]]))
@@ -255,17 +265,6 @@ class CompiledVcpu(Vcpu):
 def known_windows(worst: Any) -> dict[int, int]:
     """Return what was lost at most in the windows that the vCPU ran for."""
     return {w: lost for w, lost in zip(WINDOWS, worst.tolist(), strict=True) if lost >= 0}
-
-
-def _counts_up(gfn: Any) -> bool:
-    """Tell whether each page follows the one before."""
-    return bool(gfn[-1] - gfn[0] == len(gfn) - 1 and (np.diff(gfn) == 1).all())
-
-
-def _repeats(pages: Any) -> bool:
-    """Tell whether a page comes twice."""
-    ordered = np.sort(pages & np.uint32(GFN))
-    return bool((ordered[1:] == ordered[:-1]).any())
 
 
 class CompiledProgram(simpy.Event):

@@ -15,10 +15,10 @@ from mmusim.costs.random_streams import ByOccurrence, Pairing
 from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.interference import FIRST
-from mmusim.engine.compiled.loop import SETTLE, call
+from mmusim.engine.compiled.loop import LOOK_AT, SETTLE, call
 from mmusim.engine.compiled.memory import Memory, scalar
 from mmusim.engine.compiled.python_calls import PythonCalls
-from mmusim.engine.compiled.shapes import Shapes
+from mmusim.engine.compiled.shapes import Laws, Shapes
 from mmusim.engine.compiled.shared import (
     CompiledFingerprint,
     CompiledLock,
@@ -33,7 +33,7 @@ from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
-from mmusim.mmu.spte import Edit
+from mmusim.mmu.spte import LEVEL_1G, Edit
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu
 from mmusim.trace.records import FIRST_ACTOR, Probe
@@ -61,6 +61,7 @@ class CompiledVm(Vm):
         self._postcopy: Any = None
         self._books: list[PhaseRecorder] = []
         self.shapes = Shapes(self.memory)
+        self.laws = Laws(self.memory)
         self._allocate(plan)
         super().__init__(plan, run_limit, None)
         self.taken_back = TakenBack(self.memory)  # type: ignore[assignment]
@@ -112,6 +113,12 @@ class CompiledVm(Vm):
         self.memory.set("tracked", int(tracked))
 
     @property
+    def stalled_ns(self) -> int:
+        """Time of all stalls that have ended, of all vCPUs in ns."""
+        of_stalls = slice(fields.LOCK_HISTOGRAMS + fields.STALLS, None, 4)
+        return int(self.memory["exact"][of_stalls, 1].sum())
+
+    @property
     def postcopy(self) -> Any:
         """Post-copy, while pages are missing."""
         return self._postcopy
@@ -120,6 +127,11 @@ class CompiledVm(Vm):
     def postcopy(self, postcopy: Any) -> None:
         self._postcopy = postcopy
         self.memory.set("postcopy", postcopy is not None)
+
+    def freeze(self, level: int, index: int, *, on: bool) -> None:
+        """The host thread replaces an entry, or has done so."""
+        self.memory["frozen_giant" if level == LEVEL_1G else "frozen_region"][index] = on
+        self.memory.set("frozen_n", self.memory.get("frozen_n") + (1 if on else -1))
 
     # --- memory -------------------------------------------------------------------------------
 
@@ -224,7 +236,7 @@ class CompiledVm(Vm):
             and not any(plan.overlaps(number) for number in range(len(plan.driver.phases))),
             "ring_size": 0 if ring is None else ring.size,
             "ring_soft": 0 if ring is None else ring.soft_limit,
-            "measured_books": -1, "has_tlb": plan.tlb is not None,
+            "measured_books": -1, "has_tlb": plan.tlb is not None, "by_rates": self.by_rates,
         }  # fmt: skip
         for name, value in facts.items():
             memory.set(name, int(value))
@@ -260,6 +272,12 @@ class CompiledVm(Vm):
                 self.memory.put("touched", recorder.touched)
                 self.memory.set("measured_books", len(self._books))
         return 1 + next(n for n, known in enumerate(self._books) if known is recorder)
+
+    def look_at(self, ranges: list[tuple[int, int]]) -> None:
+        """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
+        if self.by_rates and ranges:
+            self.memory.put("looked", np.array(ranges, np.int64))
+            call(self.memory.address, LOOK_AT, len(ranges), 0, 0)
 
     def settle(self) -> None:
         """Mark what the runs of hits under way have touched by now."""

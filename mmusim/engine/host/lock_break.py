@@ -11,9 +11,10 @@ meets the entry as it is by then, so such a walk goes on in pieces, and takes th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
+import numpy as np
 import simpy
 
 from mmusim.base.units import PAGES_PER_REGION
@@ -22,10 +23,10 @@ from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu.slot import MemSlot
-from mmusim.mmu.spte import LEVEL_1G
+from mmusim.mmu.spte import LEVEL_1G, TABLE
 from mmusim.mmu.walk import Walk
 from mmusim.trace.records import HOST
-from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
+from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH_REQUESTS
 
 MOST_PIECES: Final = 512
 """Of a walk that does not give way; a piece is at least 2 MiB."""
@@ -34,22 +35,31 @@ Price = Callable[[int, Walk], tuple[log_operations.Counts, int]]
 
 
 def walk_slot(
-    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price, *, shared: bool
+    vm: Vm,
+    spent: dict[str, int],
+    work: Callable[[MemSlot], Walk],
+    price: Price,
+    *,
+    shared: bool,
+    freezes: bool = False,
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot with mmu_lock held, part by part; tell whether a flush is still owed.
 
-    `spent` takes what is spent. Each part is done at once when it is reached.
+    `spent` takes what is spent. Each part is done at once when it is reached. With `freezes` every
+    entry that points to a table no longer is frozen for its flush.
     """
     owed = False
     vm.scheduled_ns = vm.now
-    if not vm.breaks_locks:
+    if not vm.breaks_locks and not freezes:
         return (yield from walk_on(vm, spent, work, price))
     parts = parts_of(vm, PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1))
     for number, part in enumerate(parts, 1):
+        linked = linked_tables(vm, part) if freezes else set()
         done = work(part)
         owed = owed or done.changed
         counts, flushes = price(part.npages, done)
-        yield from spend_and_flush(vm, spent, pay(vm, counts, spent), flushes)
+        gone = sorted(linked - linked_tables(vm, part), reverse=True) if freezes else []
+        yield from spend_and_flush(vm, spent, pay(vm, counts, spent), flushes, gone[:flushes])
         if number < len(parts) and should_yield(vm):
             yield from give_way(vm, spent, owed, shared)
             owed = False
@@ -87,22 +97,46 @@ def parts_of(vm: Vm, size: int) -> list[MemSlot]:
     return [MemSlot(gfn, min(size, slot.base_gfn + slot.npages - gfn)) for gfn in ends]
 
 
-def spend_and_flush(vm: Vm, spent: dict[str, int], ns: int, flushes: int) -> Steps:
+def linked_tables(vm: Vm, part: MemSlot) -> set[tuple[int, int]]:
+    """Return level and index of the entries of a part that point to tables."""
+    found: set[tuple[int, int]] = set()
+    levels = (2, vm.table.region, part.regions), (LEVEL_1G, vm.table.giant, part.giants)
+    for level, entries, where in levels:
+        found |= {(level, where.start + int(i)) for i in np.flatnonzero(entries[where] & TABLE)}
+    return found
+
+
+def spend_and_flush(
+    vm: Vm,
+    spent: dict[str, int],
+    ns: int,
+    flushes: int,
+    replaced: Sequence[tuple[int, int]] = (),
+) -> Steps:
     """Let the time of a part pass, evenly between the flushes that it needs.
 
-    Where nobody is in the guest a flush is only asked for, and all are paid together.
+    Where nobody is in the guest a flush is only asked for, and all are paid together. An entry that
+    is replaced is frozen until its flush is over; what was below it is processed before the flush,
+    and after it since 6.10 (tdp_mmu_zap_spte_atomic).
     """
     if not any(v.in_guest for v in vm.vcpus):
-        for counter in (REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS):
-            vm.table.stat[counter] += flushes
+        vm.table.stat[REMOTE_TLB_FLUSH_REQUESTS] += flushes
         ns += pay(vm, log_operations.paid({"c_flush_init": flushes}), spent)
     else:
         started, left = vm.now, ns
-        for to_come in range(flushes, 0, -1):
-            step = left // to_come
+        first = vm.plan.kernel.flushes_before_processing()
+        for entry in replaced:
+            vm.freeze(*entry, on=True)
+        for number in range(flushes):
+            step = left // (flushes - number)
             left -= step
-            yield vm.spend(step)
+            if not first:
+                yield vm.spend(step)
             yield from flush_remote(vm, vm.vcpus[0], recorder=False)
+            for entry in replaced[number : number + 1]:
+                vm.freeze(*entry, on=False)
+            if first:
+                yield vm.spend(step)
         note(spent, "flush", vm.now - started - (ns - left))
         ns = left
     yield vm.spend(ns)

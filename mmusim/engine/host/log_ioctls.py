@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations
 from mmusim.costs.machine import Law
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.host.lock_break import walk_slot
+from mmusim.engine.host.lock_break import give_way, should_yield, walk_slot
 from mmusim.engine.host.windows import Stretch, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
-from mmusim.engine.state import invariants
+from mmusim.engine.state import invariants, rearmed
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
@@ -34,6 +35,7 @@ from mmusim.policies import Disable, Reporting
 from mmusim.trace.records import HOST
 
 EVERYTHING = slice(None)
+BATCH_TABLES = 10  # BATCH_ZAP_PAGES
 
 COLLAPSE: dict[Disable, Callable[[PageTable, MemSlot, int], Walk]] = {
     Disable.ZAP_SMALL: walks.zap_collapsible,
@@ -126,7 +128,7 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
     if enabling and policy.zaps_all_at_enable:
         walk = walks.zap_all(vm.table, vm.plan.backing)
     else:
-        walk = walks.protect_slot(vm.table, slot, Edit(vm.policy.protect_large), vm.pml)
+        walk = walks.protect_slot(vm.table, slot, Edit(vm.policy.protect_large), vm.pml, vm.tdp)
     if walk.changed and enabling and policy.zaps_all_at_enable:
         vm.revoke(EVERYTHING, EVERYTHING)
     elif walk.changed:
@@ -162,8 +164,10 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
             vm.revoke(part.pages, part.regions)
         return walk
 
+    each_flushes = plan.kernel.flushes_while_disabling(plan.choices.mmu) == "table"
+    freezes = each_flushes and any(v.process is not None for v in vm.vcpus)
     yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.spent, collapse, price, shared=vm.tdp)
+    owed = yield from walk_slot(vm, host.spent, collapse, price, shared=vm.tdp, freezes=freezes)
     yield from unlock_and_flush(vm, host, owed)
 
 
@@ -173,7 +177,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     assert isinstance(phase, Recreate)
     if vm.tracked:
         invariants.check(vm)
-    slot = vm.plan.slot
+    plan, slot = vm.plan, vm.plan.slot
     yield vm.spend(host.once("c_srcu"))
     yield from hold_mmu_lock(vm, HOST, host.spent)
     walk = walks.zap_all(vm.table, vm.plan.backing)
@@ -181,13 +185,36 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
         vm.guest.zap(vm.table, EVERYTHING)
     if walk.changed:
         vm.revoke(EVERYTHING, EVERYTHING)
-    yield vm.spend(host.pay(log_operations.zap_all(walk)))
-    yield from unlock_and_flush(vm, host, walk.changed)
+    owed = log_operations.zap_all(plan.choices, walk)
+    if vm.tdp:  # the roots are invalid now; who zaps them holds the lock for read
+        yield from unlock_and_flush(vm, host, walk.changed)
+        yield from hold_mmu_lock(vm, HOST, host.spent, shared=True)
+        yield vm.spend(host.pay(owed))
+        vm.lock.release(HOST)
+    else:
+        yield from zap_in_batches(vm, host, owed, walk.zapped_4k)
+        yield from unlock_and_flush(vm, host, walk.changed)
     yield vm.spend(host.once("c_srcu"))
     vm.tracked = phase.logging and vm.plan.policy.tracks
     all_set = vm.plan.choices.reporting is Reporting.ALL_SET
     mmu.set_log(vm.table, slot, ones=vm.tracked and all_set)
     send_slot(vm)
+
+
+def zap_in_batches(vm: Vm, host: Host, owed: log_operations.Counts, leaves: int) -> Steps:
+    """Pay for zapping shadow pages under mmu_lock; every ten of them others may have the lock.
+
+    kvm_zap_obsolete_pages, BATCH_ZAP_PAGES. Kernels that never break a walk do not yield here.
+    """
+    batches = -(-leaves // (BATCH_TABLES * PAGES_PER_REGION)) if vm.breaks_locks else 1
+    vm.scheduled_ns = vm.now
+    left = host.pay(owed)
+    for number in range(max(1, batches)):
+        step = left // (max(1, batches) - number)
+        left -= step
+        yield vm.spend(step)
+        if number + 1 < batches and should_yield(vm):
+            yield from give_way(vm, host.spent, owed=False, shared=False)
 
 
 def synchronize_srcu(vm: Vm, host: Host) -> Steps:
@@ -218,6 +245,8 @@ def send_slot(vm: Vm) -> None:
     slot = vm.plan.slot
     vm.settle()
     mmu.copied(vm.table, slot.pages)
+    if vm.by_rates:
+        vm.look_at(rearmed.EVERYTHING)
     if vm.probe is not None:
         vm.probe.copied(list(range(slot.base_gfn, slot.base_gfn + slot.npages)))
 
@@ -226,6 +255,7 @@ def copy_to_destination(vm: Vm, gfns: Ints) -> None:
     """The destination receives pages as they are now."""
     vm.settle()
     mmu.copied(vm.table, gfns)
+    rearmed.copied(vm, gfns)
     if vm.probe is not None:
         vm.probe.copied(gfns.tolist())
 

@@ -7,16 +7,18 @@ Sources: ``kvm_get_dirty_log_protect``, ``kvm_clear_dirty_log_protect``,
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from mmusim.base.units import PAGE, PAGES_PER_REGION
+from mmusim.base.units import PAGE
 from mmusim.config.driver import Clear, Phase, Sync
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
+from mmusim.engine.host.lock_break import give_way, should_yield
 from mmusim.engine.host.log_ioctls import EVERYTHING, Host, arm, send, unlock_and_flush
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
 from mmusim.engine.processes.flush import kick_all
@@ -113,8 +115,8 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
     yield from hold_mmu_lock(vm, HOST, host.spent)
     gfns: Ints = asked[(vm.table.page[asked] & LOGGED) != 0]
     host.armed += len(gfns)
-    if splits_as_it_clears(vm) and vm.plan.kernel.drops_lock_to_split():
-        yield from clear_region_by_region(vm, host, gfns, size)
+    if splits_as_it_clears(vm) and (vm.plan.kernel.drops_lock_to_split() or vm.breaks_locks):
+        yield from clear_split_by_split(vm, host, gfns, first, size)
     else:
         yield from clear_and_rearm(vm, host, gfns, size)
     return gfns
@@ -133,7 +135,7 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
         walk = plan.policy.get_walk or plan.kernel.get_walk()
         tables = int(np.count_nonzero(vm.table.region[plan.slot.regions] & CHILD))
         counts = log_operations.rearm_walk(
-            choices, walk, plan.slot.npages, tables, len(gfns), unmapped
+            plan.kernel, choices, walk, plan.slot.npages, tables, len(gfns), unmapped
         )
         if log_operations.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
             host.armed += walks.mapped_pages(vm.table, plan.slot)
@@ -156,28 +158,31 @@ def splits_as_it_clears(vm: Vm) -> bool:
     return choices.reporting is Reporting.ALL_SET and choices.large is Large.EAGER_SPLIT
 
 
-def clear_region_by_region(vm: Vm, host: Host, gfns: Ints, size: int) -> Steps:
-    """With mmu_lock held: as :func:`clear_and_rearm`, but drop the lock before each split.
+def clear_split_by_split(vm: Vm, host: Host, gfns: Ints, first: int, size: int) -> Steps:
+    """With mmu_lock held: as :func:`clear_and_rearm`, but give the lock up before a split.
 
-    The table page is allocated without the lock, and whoever waits for it comes in
-    (kvm_arch_mmu_enable_log_dirty_pt_masked for each word of the bitmap; tdp_mmu_alloc_sp).
+    Sources: kvm_arch_mmu_enable_log_dirty_pt_masked for each word of the bitmap,
+    tdp_mmu_split_huge_pages_root. Since 6.11 the lock is dropped before each split, because the
+    table page is allocated without it; before, where a walk would yield. A hold goes on up to the
+    next split.
     """
-    large = is_large(vm, gfns)
-    for region in np.unique(gfns[large] >> 9).tolist():
-        vm.lock.release(HOST)
-        vm.lock.breaks += 1
-        yield vm.spend(host.pay({"c_yield": 1.0}))
-        yield from hold_mmu_lock(vm, HOST, host.spent)
-        first, end = np.searchsorted(gfns, [region << 9, (region + 1) << 9])
-        changed, counts = rearm_some(vm, host, gfns[first:end], PAGES_PER_REGION)
+    always = vm.plan.kernel.drops_lock_to_split()
+    vm.scheduled_ns = vm.now
+    splits = dict.fromkeys(np.unique(gfns[is_large(vm, gfns)] >> 9).tolist())
+    starts = [max(first, region << 9) for region in splits]
+    if not starts or starts[0] > first:
+        starts.insert(0, first)
+    for start, end in pairwise([*starts, first + size]):
+        region = start >> 9
+        tables = 1 + bool(vm.table.giant[region >> 9] & PRESENT) if region in splits else 0
+        for _ in range(tables):  # a leaf of 1 GiB needs one for each of two levels
+            if always or should_yield(vm):
+                yield from give_way(vm, host.spent, owed=False, shared=False)
+        some = gfns[slice(*np.searchsorted(gfns, [start, end]))]
+        changed, counts = rearm_some(vm, host, some, end - start)
         if changed:
-            vm.revoke(gfns[first:end], EVERYTHING)
+            vm.revoke(some, EVERYTHING)
         yield vm.spend(host.pay(counts))
-    rest = gfns[~large]
-    changed, counts = rearm_some(vm, host, rest, max(0, size - (len(gfns) - len(rest))))
-    if changed:
-        vm.revoke(rest, EVERYTHING)
-    yield vm.spend(host.pay(counts))
     yield from unlock_and_flush(vm, host, len(gfns) > 0)
 
 
@@ -189,7 +194,7 @@ def rearm_some(vm: Vm, host: Host, gfns: Ints, pages: int) -> tuple[bool, log_op
     large, split_1g, split_2m = arm_large_over(vm, gfns)
     fresh = int(np.count_nonzero(~is_large(vm, to_split)))
     counts = log_operations.rearm(
-        vm.plan.choices, pages, len(gfns),
+        vm.plan.kernel, vm.plan.choices, pages, len(gfns),
         unmapped=len(gfns) - walks.present(vm.table.page[gfns]),
         large=large, split_2m=split_2m, split_1g=split_1g, fresh=fresh,
     )  # fmt: skip

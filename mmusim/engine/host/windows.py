@@ -85,7 +85,7 @@ class Windows:
     ) -> Steps:
         """Carry out an operation of the host, as an event with these titles."""
         vm, host, began = self._vm, self._host, self._vm.now
-        before = host.armed, host.reported, host.false
+        before, waited = (host.armed, host.reported, host.false), vm.lock.for_host_ns
         titles = {do, name, also} - {""}
         self.happens("start", titles)
         logs = do in LOG_OPERATIONS
@@ -100,7 +100,8 @@ class Windows:
             self._rested_ns = vm.now
             armed, reported, false = host.armed, host.reported, host.false
             counts = armed - before[0], reported - before[1], false - before[2]
-            self.operations.append(Operation(do, name, began, vm.now, late_ns, *counts))
+            waited = vm.lock.for_host_ns - waited
+            self.operations.append(Operation(do, name, began, vm.now, late_ns, *counts, waited))
         self.happens("end", titles)
 
     def happens(self, edge: str, what: set[str]) -> None:

@@ -17,8 +17,10 @@ from mmusim.costs import log_operations
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
 from mmusim.engine.host.log_reports import clear_chunk
 from mmusim.engine.migration.channel import Channel
+from mmusim.engine.migration.meter import GuestMeter
 from mmusim.engine.migration.postcopy import Postcopy
 from mmusim.engine.migration.ram import RamBlock
+from mmusim.engine.migration.story import trace_of
 from mmusim.engine.migration.switch import go_to_destination
 from mmusim.engine.migration.sync import LogSync, TimeBook, pause
 from mmusim.engine.migration.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
@@ -29,6 +31,7 @@ from mmusim.engine.state import invariants
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.engine.state.vmm import Vmm
 from mmusim.trace.records import HOST, MigrationTrace
+from mmusim.vmm.switch_over import Seen, Then
 
 ITERATION_NS: Final = 50 * NS["ms"]
 """MAX_WAIT: how long ram_save_iterate sends before it looks up."""
@@ -62,7 +65,11 @@ class Migration:
         self.acked_ns = math.inf  # when the destination allows the switch-over
         self.ends_by, self.then = self._deadline()
         self.downtime_ns = 0
-        self.threshold = 0.0  # bytes that may be left for the switch-over
+        self.meter = GuestMeter(vm, self.vcpus)
+        self.operations_before = len(host.windows.operations)
+        self.postcopy: Postcopy | None = None
+        self.bandwidth = 0.0  # bytes per second, as the switch-over is planned with
+        self.rule = self.spec.switch_over
 
     def _deadline(self) -> tuple[float, str]:
         """When the migration is given up, at the latest, and how that is called."""
@@ -81,6 +88,7 @@ class Migration:
     def thread(self) -> Steps:
         """migration_thread."""
         start_timers(self)
+        self.vm.env.process(self.meter.run())
         yield from self.setup()
         while self.active:
             if self.channel.room() > 0:
@@ -112,11 +120,19 @@ class Migration:
         if self.vm.now >= self.ends_by:
             yield from self.give_up(self.then)
             return
-        if self.few_left():
+        if self.few_left() or self.rule.is_due(self.seen()):
             yield from self.sync()
             self.log.next_round()
-            if self.few_left(exact=True) and self.vm.now >= self.acked_ns:
+            then = self.rule.after_sync(self.seen())
+            stop = then is Then.SWITCH_OVER or self.few_left(exact=True)
+            if stop and self.vm.now >= self.acked_ns:
                 yield from self.completion()
+                return
+            if then is Then.GIVE_UP:
+                yield from self.give_up("did-not-converge")
+                return
+            if then is Then.POSTCOPY:
+                yield from self.start_postcopy()
                 return
             if 0 < self.spec.postcopy_after <= len(self.log.rounds):
                 yield from self.start_postcopy()
@@ -131,9 +147,21 @@ class Migration:
 
         Of what is known exactly, after a sync, some releases also take the limit itself.
         """
-        left = self.ram.dirty * PAGE
-        at_limit = exact and self.qemu.completes_at_threshold() and left == self.threshold
-        return not left or left < self.threshold or at_limit
+        left, may = self.ram.dirty * PAGE, self.rule.may_be_left(self.seen())
+        at_limit = exact and self.qemu.completes_at_threshold() and left == may
+        return not left or left < may or at_limit
+
+    def seen(self) -> Seen:
+        """Return what the rule of switch-over may look at."""
+        return Seen(
+            now_ns=self.vm.now - self.began_ns,
+            left=self.ram.dirty * PAGE,
+            bandwidth=self.bandwidth,
+            downtime_limit=self.spec.downtime_limit,
+            syncs=tuple((r.end_ns - self.began_ns, r.dirty_pages * PAGE) for r in self.log.rounds),
+            sent=self.channel.sent_bytes,
+            memory=self.vm.plan.slot.npages * PAGE,
+        )
 
     def save_iterate(self) -> Steps:
         """ram_save_iterate: send until the window is full, nothing is left, or for 50 ms."""
@@ -174,9 +202,7 @@ class Migration:
         """The same in post-copy, where nobody writes at the source any more: it only takes time."""
         first, pages = chunk * self.ram.chunk, self.ram.chunk
         dirty = int(np.count_nonzero(self.ram.unsent[first : first + pages]))
-        owed = log_operations.rearm(
-            self.vm.plan.choices, pages, dirty, unmapped=0, large=0, split_2m=0, split_1g=0
-        )
+        owed = log_operations.rearm(self.vm.plan.kernel, self.vm.plan.choices, pages, dirty)
         ns = (
             self.host.once("c_get_floor")
             + self.host.pay(log_operations.copy(pages))
@@ -187,8 +213,7 @@ class Migration:
     def rate_limit(self) -> Steps:
         """migration_rate_limit: measure the bandwidth; sleep if the window is full."""
         if self.channel.update_counters():
-            bandwidth = self.spec.avail_switchover_bandwidth or self.channel.measured
-            self.threshold = bandwidth * self.spec.downtime_limit / NS["s"]
+            self.bandwidth = self.spec.avail_switchover_bandwidth or self.channel.measured
         if self.channel.room() <= 0:
             until = min(self.channel.window_end(), self.ends_by)
             yield from self.book.timed("rate_limit", pause(self.vm, int(until) - self.vm.now))
@@ -233,7 +258,9 @@ class Migration:
         invariants.check_arrival(self.vm, self.ram.unsent)
         if not self.qemu.clears_in_postcopy():
             self.ram.uncleared[:] = False
-        postcopy = Postcopy(self.vm, self.ram, self.channel, self.spec, self.clear_at_source)
+        self.postcopy = postcopy = Postcopy(
+            self.vm, self.ram, self.channel, self.spec, self.clear_at_source
+        )
         self.switched_over("")
         yield from self.book.timed("postcopy", postcopy.send_the_rest())
         self.log.next_round()
@@ -242,6 +269,7 @@ class Migration:
 
     def switched_over(self, outcome: str) -> None:
         """The destination runs; only now nobody is throttled any more."""
+        self.meter.stop()
         self.outcome = outcome
         if self.throttle is not None:
             self.throttle.stop()
@@ -253,6 +281,7 @@ class Migration:
 
     def give_up(self, outcome: str) -> Steps:
         """migration_iteration_finish after a cancel: stop logging; the guest runs on."""
+        self.meter.stop()
         self.outcome = outcome
         if self.throttle is not None:
             self.throttle.stop()
@@ -264,17 +293,4 @@ class Migration:
 
     def trace(self) -> MigrationTrace:
         """Return what happened."""
-        return MigrationTrace(
-            outcome=self.outcome,
-            start_ns=self.began_ns,
-            end_ns=self.ended_ns,
-            downtime_ns=self.downtime_ns,
-            rounds=tuple(self.log.rounds),
-            sent_pages=self.channel.sent_pages,
-            zero_pages=self.channel.zero_pages,
-            distinct_pages=self.ram.distinct,
-            sent_bytes=self.channel.sent_bytes,
-            spent=dict(self.book.spent),
-            throttle=tuple(self.converge.history),
-            dirty_limit=tuple(self.limit.history),
-        )
+        return trace_of(self)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from mmusim.base.histogram import Histogram
 from mmusim.base.units import NS
 from mmusim.config.migrate import Migration
 from mmusim.costs.random_streams import Ints
@@ -46,6 +48,11 @@ class Postcopy:
         self._waiting: dict[int, simpy.Event] = {}  # page -> its arrival
         self._asked = vm.env.event()  # set while unrequested pages are sent
         self._flight: tuple[Ints, NDArray[np.int64]] = NO_PAGES, NO_PAGES  # pages, when they arrive
+        self.blocked = Histogram()  # how long each fault waited
+        self.vcpu_blocktime = [0] * len(vm.vcpus)
+        self.blocktime_ns = 0  # in which all vCPUs waited
+        self._all_since = 0
+        self._blocked_now = 0
         self._disallowed = vm.table.disallow_lpage, vm.table.disallow_1g
         for counts in self._disallowed:  # no large page may stand for small ones that are missing
             counts += 1
@@ -125,6 +132,7 @@ class Postcopy:
         if not self._absent(page):
             return
         began = self._vm.now
+        self._block()
         v.waits_for = f"gfn {gfn} from the source of the migration"
         ns = v.c_postcopy_fault.at(index)
         yield self._vm.spend(ns // 2)
@@ -139,4 +147,28 @@ class Postcopy:
                 yield self._vm.spend(self._ahead_ns)
         yield self._vm.spend(ns - ns // 2)
         v.waits_for = ""
+        self._unblock(v, began)
         self._vm.book(v, POSTCOPY_WAIT, began, self._vm.now)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields of a trace that it knows."""
+        return {
+            "blocked": self.blocked,
+            "vcpu_blocktime": tuple(self.vcpu_blocktime),
+            "blocktime_ns": self.blocktime_ns,
+        }
+
+    def _block(self) -> None:
+        """A vCPU begins to wait (mark_postcopy_blocktime_begin)."""
+        self._blocked_now += 1
+        if self._blocked_now == len(self._vm.vcpus):
+            self._all_since = self._vm.now
+
+    def _unblock(self, v: Vcpu, began_ns: int) -> None:
+        """A vCPU has its page (mark_postcopy_blocktime_end)."""
+        waited = self._vm.now - began_ns
+        if self._blocked_now == len(self._vm.vcpus):
+            self.blocktime_ns += self._vm.now - self._all_since
+        self._blocked_now -= 1
+        self.blocked.add([waited])
+        self.vcpu_blocktime[v.number] += waited

@@ -20,7 +20,7 @@ from mmusim.trace.records import HOST
 
 LOOK: Final = 1 << 14
 """Number of pages that a search for dirty ones checks first."""
-IS_ZERO, IS_SENT = 1, 2
+IS_ZERO, IS_SENT, IN_THIS_ROUND = 1, 2, 4
 BLOCK: Final = 1 << 20  # number of pages whose random numbers are drawn at once
 MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
 
@@ -87,12 +87,18 @@ class RamBlock:
         """Pages that were sent at least once."""
         return int(np.count_nonzero(self._facts & IS_SENT))
 
+    def next_round(self) -> int:
+        """End a round; return how many pages were sent in it and are to be sent again."""
+        sent = (self._facts & IN_THIS_ROUND) != 0
+        self._facts &= np.uint8(0xFF ^ IN_THIS_ROUND)
+        return int(np.count_nonzero(sent & self.unsent))
+
     def sent(self, pages: Ints) -> None:
         """Record that the destination received the pages in their present state. The next page lies
         behind them.
         """
         self.unsent[pages] = False
-        self._facts[pages] = IS_SENT
+        self._facts[pages] = IS_SENT | IN_THIS_ROUND
         self.dirty -= len(pages)
         self.cursor = int(pages[-1]) + 1
         copy_to_destination(self._vm, self._vm.plan.slot.base_gfn + pages)

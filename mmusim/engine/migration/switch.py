@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmusim.engine.state import rearmed
 from mmusim.engine.state.vm import Vm
 from mmusim.mmu import walk as walks
 from mmusim.mmu.slot import flushed, set_log
@@ -21,6 +22,7 @@ def go_to_destination(vm: Vm) -> None:
         forget(vm.upper)
     flushed(vm.table, EVERYTHING, EVERYTHING)
     vm.taken_back.clear()
+    vm.look_at(rearmed.EVERYTHING)
     set_log(vm.table, vm.plan.slot, ones=False)
     vm.tracked = False
     for v in vm.vcpus:

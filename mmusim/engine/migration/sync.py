@@ -121,6 +121,7 @@ class LogSync:
                 channel.sent_bytes - sent,
                 self._ram.dirty,
                 channel.measured,
+                self._ram.next_round(),
             )
         )
         self._round = self._vm.now, channel.sent_pages, channel.zero_pages, channel.sent_bytes

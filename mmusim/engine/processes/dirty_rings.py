@@ -41,7 +41,8 @@ def reap(
             gfns = np.unique(np.array(mask, np.int64))
             if rearm(vm.table, gfns, vm.pml):
                 vm.revoke(gfns, NO_REGIONS)
-            yield vm.spend(pay(vm, log_operations.reset_mask(vm.plan.choices, len(mask)), spent))
+            owed = log_operations.reset_mask(vm.plan.kernel, vm.plan.choices, len(mask))
+            yield vm.spend(pay(vm, owed, spent))
             vm.lock.release(locks_as)
     if count:
         started = vm.now
@@ -84,4 +85,6 @@ def hold_mmu_lock(vm: Vm, who: int, spent: dict[str, int], shared: bool = False)
     queued = vm.lock.acquire(who, shared)
     if queued is not None:
         yield from vm.in_queue(None, queued)
+    if who == HOST:
+        vm.lock.host_got()
     note(spent, "mmu_lock_wait", vm.now - asked)

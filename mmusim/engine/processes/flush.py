@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import simpy
 
+from mmusim.engine.state.rearmed import flush_ends
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.slot import flushed
 from mmusim.vocabulary.causes import FLUSH_WAIT
@@ -16,16 +17,19 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
     The initiator keeps whatever locks it holds. `by` pays: its streams are drawn from, and with
     `recorder` its ledger is written; the host thread pays as vCPU 0 and books the time itself. Only
     vCPUs in guest mode are waited for: all others honour the request before they enter. So from
-    this instant on no access begins that uses what was taken back.
+    this instant on no access begins that uses what was taken back. Where nobody is in guest mode
+    the flush counts as requested and not as done (kvm_flush_remote_tlbs).
     """
     vm.view.stat[REMOTE_TLB_FLUSH_REQUESTS] += 1
-    vm.view.stat[REMOTE_TLB_FLUSH] += 1
     started = vm.now
     acks = []
     for v in vm.vcpus:
         v.flush_requested = True
         if v.in_guest:
             acks.append(kick(vm, v))
+    if acks:
+        vm.view.stat[REMOTE_TLB_FLUSH] += 1
+    flush_ends(vm, vm.taken_back)
     for pages, regions in vm.taken_back:
         flushed(vm.table, pages, regions)
     vm.taken_back.clear()

@@ -6,10 +6,16 @@ Sources: ``direct_page_fault``, ``kvm_tdp_page_fault``, ``fast_page_fault``, ``_
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
+import simpy
+
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.engine.processes.flush import flush_remote, replan
 from mmusim.engine.processes.guest_mode import drain_pml, enter_guest, leave_handler
 from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.rate_run import RateRun
 from mmusim.engine.state.vm import Outcome, Steps, Vcpu, Vm
 from mmusim.mmu import fault as mmu
 from mmusim.mmu.page_table import lacks_tables, leaf, permits, target_level
@@ -30,9 +36,9 @@ FAST, SLOW, SPURIOUS, LOST_RACE, NOT_FAST = range(5)  # outcomes of a fault, or 
 NO_PAGES = NO_REGIONS = slice(0, 0)
 
 
-def page_fault(vm: Vm, v: Vcpu, run: GuestRun) -> Outcome:
+def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
     """tdp_page_fault, kvm_tdp_page_fault: returning means that the guest retries the access."""
-    gfn, write, index = run.gfn[run.k], run.write[run.k], run.index
+    (gfn, write), index = run.access, run.index
     seen_present = leaf(vm.view, gfn)[1] & PRESENT  # the error code of the fault
     vm.left_guest(v)
     v.handling = True
@@ -147,7 +153,9 @@ def map_page(
             vm.revoke(under(vm, gfn, 2), NO_REGIONS)
             yield from flush_remote(vm, v)
     if blocking_level(vm, gfn, level):
-        yield from make_room(vm, v, gfn, level, index)
+        made = yield from make_room(vm, v, gfn, level, index)
+        if not made:
+            return LOST_RACE
     alloc_ns = lacks_tables(view, gfn, level) * v.c_alloc_table.at(index)
     push_ns = 0
     if vm.upper is not None and write and vm.plan.policy.protects_root:
@@ -210,16 +218,25 @@ def blocking_level(vm: Vm, gfn: int, level: int) -> int:
     return 2 if level == 1 and vm.view.region[gfn >> 9] & PRESENT else 0
 
 
-def make_room(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
-    """Drop or split the large sptes that are in the way of a mapping at `level`."""
+def make_room(
+    vm: Vm, v: Vcpu, gfn: int, level: int, index: int
+) -> Generator[simpy.Event, Any, bool]:
+    """Drop or split the large sptes that are in the way of a mapping at `level`.
+
+    A drop freezes the entry until its flush is over. A split does not: it fills a table of its own,
+    and fails if the entry has changed by then. Tell whether there is room.
+    """
     while blocking := blocking_level(vm, gfn, level):
+        if vm.policy.blocked == Edit.SPLIT:
+            split = yield from split_large_spte(vm, v, gfn, blocking, index)
+            if not split:
+                return False
+            continue
         entry = blocking, gfn >> 9 * (blocking - 1)
         vm.frozen.add(entry)
-        if vm.policy.blocked == Edit.SPLIT:
-            yield from split_large_spte(vm, v, gfn, blocking, index)
-        else:
-            yield from drop_large_spte(vm, v, gfn, blocking, index)
+        yield from drop_large_spte(vm, v, gfn, blocking, index)
         vm.frozen.discard(entry)
+    return True
 
 
 def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
@@ -235,12 +252,20 @@ def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
     yield from flush_remote(vm, v)
 
 
-def split_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
+def split_large_spte(
+    vm: Vm, v: Vcpu, gfn: int, level: int, index: int
+) -> Generator[simpy.Event, Any, bool]:
     """Put a table of 512 small sptes in the place of a large one; nobody needs to flush.
 
-    Only the TDP MMU does this in a fault.
+    Only the TDP MMU does this in a fault (tdp_mmu_split_huge_page). Tell whether the
+    compare-exchange of the large spte succeeded; who comes second has filled a table for nothing.
     """
+    before = leaf(vm.view, gfn)[1] & LEAF
     split_ns = (v.c_split_1G if level == LEVEL_1G else v.c_tdp_split_2M).at(index)
     yield vm.spend_on(v, SPLIT_LARGE, split_ns)
+    level_now, now = leaf(vm.view, gfn)
+    if level_now != level or now & LEAF != before:
+        return False
     mmu.split_large(vm.view, gfn, level)
     replan(vm, v)
+    return True

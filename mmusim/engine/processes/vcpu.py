@@ -15,6 +15,7 @@ from mmusim.base.errors import LivelockError
 from mmusim.engine.processes.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
 from mmusim.engine.processes.page_fault import LOST_RACE, page_fault
 from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.rate_run import RateRun
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.engine.state.vmm import GuestGoneError
@@ -33,7 +34,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     """Run a program from the first access to the last, then each that `laps` goes on with."""
     started = vm.now
     v.begin(started)
-    v.run = run = GuestRun(vm, v, program, started)
+    v.run = run = way_through(vm, v, program, started)
     pass_ns = v.t_pass.at(run.index)
     v.left_ns = started + pass_ns  # it is no stall
     if pass_ns:
@@ -42,7 +43,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
         yield from enter_guest(vm, v, 0, PASS, run.index)
         yield from go_through(vm, v, run)
         for program in laps:
-            v.run = run = GuestRun(vm, v, program, run.over_ns)
+            v.run = run = way_through(vm, v, program, run.over_ns)
             yield from go_through(vm, v, run)
 
     v.run = None
@@ -55,19 +56,26 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     vm.fingerprint.add(vm.now, v.number, run.length)
 
 
-def go_through(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
+def way_through(vm: Vm, v: Vcpu, program: Program, began_ns: int) -> GuestRun | RateRun:
+    """Return a vCPU's way through a program: access by access, or by rates."""
+    if program.points is not None:
+        return RateRun(vm, v, program)
+    return GuestRun(vm, v, program, began_ns)
+
+
+def go_through(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
     """Make every access of a program; a fault is handled and the access tried again."""
     stuck_at, faults = -1, 0
     while run.k < run.length:
         if run.plan():
             yield from touch(vm, v, run)
-        elif run.write[run.k] and permits(vm.view, run.gfn[run.k], True):
+        elif run.access[1] and permits(vm.view, run.access[0], True):
             yield from logged_write(vm, v, run)
         else:
             if run.k != stuck_at:
                 stuck_at, faults = run.k, 0
             if faults == PATIENCE:
-                raise no_progress(vm, v, run.gfn[run.k], run.write[run.k])
+                raise no_progress(vm, v, *run.access)
             run.faulted(vm.now)
             outcome = yield from page_fault(vm, v, run)
             faults += outcome != LOST_RACE
@@ -76,7 +84,7 @@ def go_through(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
                 vm.changed(v.number)
 
 
-def touch(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
+def touch(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
     """Spend a planned run of hits in the guest, unless a kick cuts it short."""
     start = run.begin()
     while True:
@@ -96,7 +104,7 @@ def touch(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
         return
 
 
-def logged_write(vm: Vm, v: Vcpu, run: GuestRun) -> Steps:
+def logged_write(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
     """Write to a page that is armed for PML: no fault, but an entry in the buffer."""
     if len(v.pml) == PML_ENTRIES:
         run.faulted(vm.now)

@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.run_bookings import First, book_few, book_many
@@ -29,8 +28,6 @@ from mmusim.mmu.page_table import hit_level, hit_levels, leaf
 from mmusim.mmu.spte import STALE
 from mmusim.plan.make import Program
 from mmusim.vocabulary.causes import IDLE, PML_LOG, THINK
-
-Ints = NDArray[np.int64]
 
 FEW: Final = 8  # up to here one by one: most runs between faults are short
 RUN_LIMIT: Final = 1 << 16
@@ -58,8 +55,7 @@ class GuestRun:
         v.past = self
         self._tlb: TlbContents | None = None  # the planned run depends on what it holds
         self._began = -1  # when access k was first tried, if it has been
-        # None: every access follows the one before at once
-        self._lead = ThinkAndIdle.of(program, began_ns)
+        self._lead = ThinkAndIdle.of(program, began_ns)  # None: accesses follow at once
         self._think_left = self._think_before(0)
         self._ahead = FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
@@ -69,14 +65,18 @@ class GuestRun:
         self._idles: Any = []  # waits for a request before each of them, and before the next
         self.start_ns = 0  # when the run began that is under way
         self._marked = -1  # accesses of it that are marked already; -1: none is under way
-        self.count = 0  # accesses in the planned run
-        self.total_ns = 0
+        self.count = self.total_ns = 0  # accesses in the planned run, and its length
         self.logs = False  # the run is one write that sets D
 
     @property
     def index(self) -> int:
         """Index of the next access among all accesses of the vCPU: the key of its costs."""
         return self.program.first + self.k
+
+    @property
+    def access(self) -> tuple[int, bool]:
+        """Return gfn and kind of the next access."""
+        return self.gfn[self.k], self.write[self.k]
 
     @property
     def over_ns(self) -> int:

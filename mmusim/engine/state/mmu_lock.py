@@ -14,7 +14,7 @@ from collections import deque
 import simpy
 
 from mmusim.base.histogram import Histogram
-from mmusim.trace.records import LockStats, ModeStats, Probe
+from mmusim.trace.records import HOST, LockStats, ModeStats, Probe
 
 _MANY = 1 << 14  # holds that wait to be counted together
 
@@ -50,6 +50,8 @@ class SpinLock:
         self._read = False  # the holders share
         self.name = name
         self.handoff_ns = self.breaks = 0
+        self.for_host_ns = 0  # sum of the waits while the host thread held it
+        self._area_at_got = -1  # nobody said that it got it
         # Each by mode: exclusive, shared.
         self.queue_ns = [0, 0]
         self._waiting = [0, 0]  # how many of the queue
@@ -107,6 +109,8 @@ class SpinLock:
             held_by = ", ".join(map(str, self._held)) or "nobody"
             raise RuntimeError(f"actor {who} releases {self.name}, which {held_by} holds")
         now = int(self._env.now)
+        if who == HOST and self._area_at_got >= 0:
+            self.for_host_ns += self.area_ns() - self._area_at_got
         asked, got = self._held.pop(who)
         shared = self._read
         held = self._held_ns[shared]
@@ -135,6 +139,14 @@ class SpinLock:
         self.queue_ns[shared] += delay
         granted._ok, granted._value = True, shared
         self._env.schedule(granted, delay=delay)
+
+    def area_ns(self) -> int:
+        """Return the area under the number of waiters by now: the sum of all waits so far."""
+        return sum(self.queue_ns) + sum(self._waiting) * (int(self._env.now) - self._changed_ns)
+
+    def host_got(self) -> None:
+        """The host thread has the lock: who waits from now on waits for it."""
+        self._area_at_got = self.area_ns()
 
     def count_readers(self) -> int:
         """Change the reader count; return for how long its cache line makes the caller wait."""

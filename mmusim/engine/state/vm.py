@@ -50,6 +50,8 @@ class Vm:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
         self.plan = plan
         self.run_limit = run_limit
+        self.by_rates = plan.has_rates
+        self._stalled_ns = 0
         self.probe = probe
         self.env = self.make_env()
         self.table = PageTable.empty(plan.pages, plan.backing)
@@ -153,6 +155,7 @@ class Vm:
     def in_guest_again(self, v: Vcpu) -> None:
         """A stall of a vCPU has ended."""
         v.in_guest = True
+        self._stalled_ns += self.env._now - v.left_ns  # type: ignore[assignment]
         v.stalls.add(v.left_ns, self.env._now)  # type: ignore[arg-type]
 
     def spend_in_guest(self, ns: int, v: Vcpu) -> simpy.Event:
@@ -213,10 +216,29 @@ class Vm:
         for v in self.vcpus:
             v.look_again()
 
+    def freeze(self, level: int, index: int, *, on: bool) -> None:
+        """The host thread replaces an entry (REMOVED_SPTE, FROZEN_SPTE), or has done so."""
+        if on:
+            self.frozen.add((level, index))
+        else:
+            self.frozen.discard((level, index))
+
     def mark_dirty(self, v: Vcpu, gfn: int) -> None:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""
         if v.ring is not None:
             v.ring.push(gfn)
+
+    @property
+    def stalled_ns(self) -> int:
+        """Time of all stalls that have ended, of all vCPUs in ns."""
+        return self._stalled_ns
+
+    def look_at(self, ranges: list[tuple[int, int]]) -> None:
+        """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
+        for v in self.vcpus:
+            look_at = getattr(v.run, "look_at", None)  # of a way through a program of rates
+            if look_at is not None:
+                look_at(ranges)
 
     def settle(self) -> None:
         """Mark what the runs of hits under way have touched by now.

@@ -80,7 +80,7 @@ def test_requests_coalesce_and_who_is_not_in_the_guest_pays_at_entry() -> None:
     made = setting(phases, vcpus=64, memory="128MiB", vm={"kernel": "linux-3.16"},
                 costs=COSTS | {"c_tlb_flush": "1us", "c_lock_section": "90ns"})  # fmt: skip
     phase = simulate(make_plan(made, "lazy-drop", 1)).phases[2]
-    assert phase.counters["remote_tlb_flush"] == 64
+    assert phase.counters["remote_tlb_flush_requests"] == 64
     flushed = phase.ledger["tlb_flush"] / 1000
     assert 64 <= flushed < 0.5 * 64 * 64, "without coalescing it would be 64 for each of 64"
 

@@ -76,7 +76,7 @@ def test_splitting_a_gib_in_the_fault_goes_down_level_by_level() -> None:
         "pages_2m",
         "pages_4k",
         "tables",
-        "remote_tlb_flush",
+        "remote_tlb_flush_requests",
     )
     assert deltas(trace, 2, *names) == (1, 0, -1, 511, 512, 2, 0)
     assert trace.phases[2].ledger["split_large"] == 200
@@ -84,7 +84,7 @@ def test_splitting_a_gib_in_the_fault_goes_down_level_by_level() -> None:
 
 def test_dropping_a_gib_leaves_nothing_mapped_but_the_page() -> None:
     trace = run("linux-5.15", [WRITE, ENABLE, WRITE], program=(2, ONE), **GIB)
-    names = ("pf_taken", "pages_1g", "pages_2m", "pages_4k", "tables", "remote_tlb_flush")
+    names = ("pf_taken", "pages_1g", "pages_2m", "pages_4k", "tables", "remote_tlb_flush_requests")
     assert deltas(trace, 2, *names) == (1, -1, 0, 1, 2, 1)
 
 
@@ -122,10 +122,12 @@ def test_pml_exits_once_in_512_writes_and_never_faults() -> None:
 
 def test_under_pml_a_large_spte_still_costs_one_fault() -> None:
     trace = run("lazy-drop+pml", [WRITE, ENABLE, WRITE], program=(2, [(5, True), (6, True)]))
-    assert deltas(trace, 2, "pf_taken", "remote_tlb_flush") == (2, 1), "as without: both fault"
+    assert deltas(trace, 2, "pf_taken", "remote_tlb_flush_requests") == (2, 1), (
+        "as without: both fault"
+    )
     trace = run("linux-6.2+split-on-fault+pml", [WRITE, ENABLE, WRITE, SYNC, WRITE],
                 program=(2, [(5, True), (6, True)]))  # fmt: skip
-    assert deltas(trace, 2, "pf_taken", "remote_tlb_flush") == (2, 0)
+    assert deltas(trace, 2, "pf_taken", "remote_tlb_flush_requests") == (2, 0)
 
 
 def test_a_get_kicks_the_vcpus_so_that_buffers_drain() -> None:

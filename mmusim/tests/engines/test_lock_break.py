@@ -58,9 +58,9 @@ def test_what_the_guest_gains_the_walk_pays() -> None:
 def test_what_was_taken_back_is_flushed_before_the_lock_is_dropped() -> None:
     """One flush at each break and one at the end; without breaks it is one."""
     trace = enabling("lazy-drop", preemption="full")
-    flushes = named(trace, "enabling").counters["remote_tlb_flush"]
+    flushes = named(trace, "enabling").counters["remote_tlb_flush_requests"]
     assert 1 < flushes <= trace.lock.breaks + 1
-    assert named(enabling("lazy-drop"), "enabling").counters["remote_tlb_flush"] == 1
+    assert named(enabling("lazy-drop"), "enabling").counters["remote_tlb_flush_requests"] == 1
 
 
 def test_nobody_waits_no_break() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mmusim.base.errors import ConfigError
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.settings import CONSTANT, only, setting
@@ -17,9 +18,14 @@ ENABLE, DISABLE = {"do": "enable-logging"}, {"do": "disable-logging"}
 GET, CLEAR = {"do": "get-dirty-log"}, {"do": "clear-dirty-log", "chunk": "256KiB"}
 
 
-def run(policy: str, phases: Sequence[dict[str, Any]], **more: Any) -> Trace:
+def run(
+    policy: str,
+    phases: Sequence[dict[str, Any]],
+    more_vm: dict[str, Any] | None = None,
+    **more: Any,
+) -> Trace:
     more = {"memory": "8MiB", "costs": CONSTANT} | more
-    vm = {"kernel": policy.partition("+")[0]}
+    vm = {"kernel": policy.partition("+")[0]} | (more_vm or {})
     return simulate(make_plan(setting(phases, vm=vm, policies=only(policy), **more), policy, 1))
 
 
@@ -81,3 +87,128 @@ def test_what_is_recovered_has_the_bits_of_its_first_leaf_since_6_13() -> None:
     assert second.counters["pf_taken"] == 0
     dirty = run("linux-6.13", [WRITE, ENABLE, WRITE, DISABLE, WRITE])
     assert dirty.phases[4].counters["pf_taken"] == 0, "control: written pages are writable"
+
+
+def test_a_clear_drops_the_lock_once_for_each_table_that_it_makes() -> None:
+    """L1: 1 GiB is 1 + 512 tables."""
+    phases = [WRITE, ENABLE, GET, {"do": "clear-dirty-log"}]
+    vm = {"backing": "1GiB"}
+    trace = run("linux-6.11+initially-all-set", phases, memory="1GiB", more_vm=vm)
+    assert trace.lock.breaks == 513
+
+
+@pytest.mark.parametrize(
+    ("kernel", "preemption", "dynamic", "breaks"),
+    [
+        ("linux-6.10", "voluntary", False, False),
+        ("linux-6.10", "voluntary", True, True),
+        ("linux-6.11", "voluntary", True, False),
+        ("linux-6.11", "full", False, True),
+        ("linux-6.13", "lazy", False, True),
+        ("linux-6.19", None, False, False),
+        ("linux-7.0", None, False, True),
+    ],
+)
+def test_who_gives_mmu_lock_to_waiters(
+    kernel: str, preemption: str | None, dynamic: bool, breaks: bool
+) -> None:
+    """L4 to L6: a walk of the legacy MMU while vCPUs fault."""
+    booted = {} if preemption is None else {"preemption": preemption}
+    phases: list[dict[str, Any]] = [
+        {"do": "write", "pages": "60%"},
+        {"do": "write", "order": "random", "background": True},
+        {"do": "sleep", "time": "20us"}, ENABLE, {"do": "wait"},
+    ]  # fmt: skip
+    vm = {"backing": "4KiB", "preempt_dynamic": dynamic, "vcpus": 4} | booted
+    trace = run(f"{kernel}+legacy+lazy-drop", phases, memory="32MiB", more_vm=vm)
+    assert (trace.lock.breaks > 0) == breaks
+
+
+@pytest.mark.parametrize(
+    ("kernel", "preemption"),
+    [("linux-7.0", "voluntary"), ("linux-7.1", "none"), ("linux-6.12", "lazy")],
+)
+def test_a_preemption_model_that_a_kernel_does_not_have_is_refused(
+    kernel: str, preemption: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"vm\.preemption"):
+        run(kernel, [WRITE, ENABLE], more_vm={"preemption": preemption})
+
+
+@pytest.mark.parametrize(("kernel", "fast"), [("linux-5.16", 0), ("linux-5.17", 4)])
+def test_large_sptes_of_a_slot_that_does_not_log_are_fixed_locklessly_since_5_17(
+    kernel: str, fast: int
+) -> None:
+    """L14: kept large and read-only by enabling, and so after disabling."""
+    trace = run(f"{kernel}+lazy-drop", [WRITE, ENABLE, DISABLE, WRITE])
+    counters = trace.phases[3].counters
+    assert (counters["pf_taken"], counters["pf_fast"]) == (4, fast)
+
+
+def test_a_flush_counts_as_done_only_if_somebody_was_in_the_guest() -> None:
+    """L16."""
+    idle = run("linux-6.1", [WRITE, ENABLE, WRITE, GET])
+    assert (idle.counters["remote_tlb_flush"], flushes(idle, 3)) == (0, 1)
+    reads = {"do": "read", "background": True, "think": "1us"}
+    busy = run("linux-6.1", [WRITE, reads, ENABLE, {"do": "wait"}])
+    assert busy.counters["remote_tlb_flush"] == 1
+
+
+def test_of_many_that_split_a_gib_each_loser_pays_once() -> None:
+    """L17: a split freezes nothing. Eight fill a table for the GiB, and one links it."""
+    vm = {"backing": "1GiB", "vcpus": 8}
+    slow = CONSTANT | {"c_split_1G": "50us"}
+    trace = run(
+        "linux-6.13+split-on-fault", [WRITE, ENABLE, WRITE],
+        memory="1GiB", costs=slow, more_vm=vm,
+    )  # fmt: skip
+    counters = trace.phases[2].counters
+    assert counters["pf_taken"] - counters["pf_fixed"] == 7
+    assert counters["tables"] == 513
+    assert trace.phases[2].ledger["split_large"] == 8 * 50_000 + 512 * 100
+
+
+@pytest.mark.parametrize(("kernel", "lost"), [("linux-6.1", True), ("linux-6.13", False)])
+def test_faults_on_a_frozen_entry_retry_until_its_flush_is_over(kernel: str, lost: bool) -> None:
+    """L9: 5.19 to 6.12 flush for each table, with the entry frozen."""
+    reads = {"do": "read", "background": True, "order": "random", "think": "100ns"}
+    pause = {"do": "sleep", "time": "5us"}
+    phases: list[dict[str, Any]] = [WRITE, ENABLE, WRITE, reads, pause, DISABLE, {"do": "wait"}]
+    slow = CONSTANT | {"c_flush_init": "20us"}
+    trace = run(kernel, phases, memory="16MiB", costs=slow, more_vm={"vcpus": 4})
+    counters = {
+        name: sum(p.counters[name] for p in trace.phases[3:]) for name in
+        ("pf_taken", "pf_fixed", "pf_spurious", "remote_tlb_flush")
+    }  # fmt: skip
+    retried = counters["pf_taken"] - counters["pf_fixed"] - counters["pf_spurious"]
+    assert (retried > 0) == lost, counters
+    assert (counters["remote_tlb_flush"] >= 8) == lost
+
+
+def test_split_on_fault_under_pml_faults_in_the_first_round_only() -> None:
+    """L13: children inherit W and D of the large spte; later rounds arm D alone."""
+    sync = {"do": "sync-dirty-log"}
+    trace = run("linux-6.2+split-on-fault+pml", [WRITE, ENABLE, WRITE, sync, WRITE, sync])
+    first, again = trace.phases[2], trace.phases[4]
+    assert (first.counters["pf_taken"], first.counters["pf_fast"]) == (2048, 2048 - 4)
+    assert again.counters["pf_taken"] == 0
+    assert first.ledger["pml_log"] == (2048 - 4) * 100, "the lockless path leaves D alone"
+    assert [trace.phases[n].dirty for n in (3, 5)] == [2048, 2048]
+
+
+@pytest.mark.parametrize(("policy", "cost"), [("linux-4.4", 57), ("linux-6.6", 75)])
+def test_deleting_a_slot_costs_for_every_leaf_of_the_vm(policy: str, cost: int) -> None:
+    """K.5: 300 ms for 5.24 M leaves."""
+    recreate = {"do": "recreate-slot"}
+    costs = {"c_srcu": "1us", "c_flush_init": "1us"}
+    trace = run(policy, [WRITE, recreate], more_vm={"backing": "4KiB"}, costs=costs)
+    took = trace.phases[1].end_ns - trace.phases[1].start_ns
+    assert took == pytest.approx(2048 * cost, rel=0.05)
+    assert trace.phases[1].counters["pages_4k"] == -2048
+
+
+def test_a_large_spte_that_was_armed_for_pml_costs_its_first_write_nothing_but_d() -> None:
+    """L10 under PML: what is recovered is writable, with the D of its first leaf."""
+    trace = run("linux-6.13+pml", [WRITE, ENABLE, WRITE, GET, DISABLE, WRITE])
+    assert trace.phases[5].counters["pf_taken"] == 0
+    assert trace.phases[5].ledger["pml_log"] == 0

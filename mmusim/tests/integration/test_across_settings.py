@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ import pytest
 import tomli_w
 
 from mmusim.base.errors import ConfigError
+from mmusim.config.settings import load_settings
 from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
 from mmusim.experiment.exposure import warnings
 from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.experiment.selection import Rules, _standing
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +114,71 @@ def test_the_verb_prints_medians_and_who_has_none(
     assert "none" in out
     assert "5 and 0 of 5" in out
     assert "count as worse" in out
+
+
+# --- one policy is enough ---
+
+
+@pytest.fixture
+def one_policy(folder: Path, tmp_path: Path) -> Path:
+    """The same question about one policy; its file."""
+    data = tomllib.loads((folder / "experiment.toml").read_text())
+    data["policies"] = {"baseline": "linux-6.13+dirty-ring"}
+    path = tmp_path / "experiment.toml"
+    path.write_text(tomli_w.dumps(data))
+    return path
+
+
+def test_a_file_with_one_policy_compares_its_settings(
+    one_policy: Path, mmusim: Callable[..., tuple[int, str, str]]
+) -> None:
+    out = ("--out", str(one_policy.parent / "out"), "--workers", "1")
+    status, text, errors = mmusim("run", str(one_policy), *out)
+    assert status == 0, errors
+    assert "slow: downtime under linux-6.13+dirty-ring is better than that of fast with" in text
+    assert "limited: downtime under linux-6.13+dirty-ring is 1 times that of fast" in text
+    assert "count as worse than all that do" in text
+    status, text, errors = mmusim("run", str(one_policy), *out, "--json")
+    rows = json.loads(text)["rows"]
+    assert {row["setting"]: row["known"] for row in rows} == {"slow": [5, 0], "limited": [5, 5]}
+    assert status == 0, errors
+
+    few = ("--min-seeds", "5", "--metric", "downtime")
+    status, text, errors = mmusim("select", str(one_policy), *out, *few, "--json")
+    assert status == 0, errors
+    (contest,) = json.loads(text)["contests"]
+    assert contest["names"] == ["fast", "slow", "limited"]
+    assert contest["selection"]["alive"] == [0, 2], "equal in every seed"
+    assert contest["selection"]["dropped_at"] == [None, 1, None]
+    assert contest["selection"]["means"][1] is None
+    status, text, errors = mmusim("select", str(one_policy), *out, *few)
+    assert "a run without the metric, seed 1" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"variants": {}}, "leaves nothing to compare: one policy, one setting"),
+        (
+            {"replications": {"seeds": 5, "precision": "5%", "max_seeds": 9}},
+            "is of ratios between policies",
+        ),
+    ],
+)
+def test_one_policy_in_one_setting_is_refused(
+    one_policy: Path, more: dict[str, Any], words: str
+) -> None:
+    data = tomllib.loads(one_policy.read_text()) | more
+    one_policy.write_text(tomli_w.dumps(data))
+    with pytest.raises(ConfigError, match=words):
+        load_settings(one_policy)
+
+
+def test_nobody_is_selected_where_nobody_has_the_metric() -> None:
+    rules = Rules(metric="downtime", delta=0.02, first=3)
+    never = [float("inf")] * 3
+    with pytest.raises(ConfigError, match="is missing in runs of every competitor"):
+        _standing([never, never], rules)
+    alone = _standing([[5.0, 6.0, 7.0], never], rules)
+    assert alone is not None
+    assert (alone.selected, alone.alive, alone.dropped_at) == (True, (0,), (None, 1))

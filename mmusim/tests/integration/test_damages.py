@@ -43,9 +43,9 @@ class Study:
 
     def check_sound(self, out: Path) -> None:
         """Open it as the next run would: there is nothing to mend and nothing to make."""
-        with opened(self.file, out, "simpy") as campaign:
-            assert campaign.store.mended() == ()
-            assert campaign.missing(campaign.planned()) == {}
+        with opened(self.file, out, "simpy") as directory:
+            assert directory.store.mended() == ()
+            assert directory.missing(directory.planned()) == {}
 
     def trouble(self, out: Path) -> str:
         """Run again; return what is refused, or nothing."""

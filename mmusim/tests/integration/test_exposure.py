@@ -26,15 +26,16 @@ from mmusim.tests.support.settings import setting
 FAR = {"at": "100us"}
 
 
-def experiment(at: str, folder: Path, **driver: Any) -> Path:
+def experiment(at: str, folder: Path, tlb: Any = "unlimited", **driver: Any) -> Path:
     """Ten requests a vCPU, for some 200 us, and logging that begins at some time."""
+    folder.mkdir(exist_ok=True)
     data: dict[str, Any] = {
         "schema": 1,
         "id": "exposed",
         "question": "Which is better?",
         "answer_by": "max_request",
         "vm": {"vcpus": 2, "memory": "8MiB", "kernel": "linux-6.8"},
-        "host": {"profile": "skylake-2021"},
+        "host": {"profile": "skylake-2021", "tlb": tlb},
         "policies": {"baseline": "eager_page_split", "compare": ["split-on-fault"]},
         "driver": {
             "measure": "requests",
@@ -134,6 +135,29 @@ def test_the_command_line_says_what_was_met(tmp_path: Path) -> None:
     assert said.exit_code == 0
     assert "1 begun, 1 ended" not in said.output
     assert "0 begun, 0 ended" in said.output
+
+
+def test_a_long_operation_beside_a_tlb_that_keeps_everything_is_said(tmp_path: Path) -> None:
+    """And not where it is short, or where TLBs have a reach."""
+
+    made = {tlb: outcome("30us", tmp_path / str(tlb), tlb=tlb) for tlb in ("unlimited", 1536)}
+
+    def said(longest_ns: int, tlb: Any = "unlimited") -> list[str]:
+        (result,) = made[tlb].settings
+        longer = {
+            policy: [
+                replace(run, exposures={"": replace(run.exposures[""], longest_ns=longest_ns)})
+                for run in runs
+            ]
+            for policy, runs in result.runs.items()
+        }
+        lines = warnings(replace(made[tlb], settings=[replace(result, runs=longer)]))
+        return [line for line in lines if "host.tlb" in line]
+
+    assert said(1_000_000) == []
+    (line,) = said(345_000_000)
+    assert "took 345 ms" in line
+    assert said(345_000_000, tlb=1536) == []
 
 
 # --- objections ----------------------------------------------------------------------------------

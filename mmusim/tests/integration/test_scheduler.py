@@ -7,18 +7,22 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from mmusim.base.errors import ConfigError
 from mmusim.cli import app
+from mmusim.config import settings
+from mmusim.config.settings import Setting
 from mmusim.engine import choice
 from mmusim.execution.progress import Standing
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import run_experiment
-from mmusim.experiment.scheduler import Campaign
+from mmusim.experiment.scheduler import RunDirectory
 from mmusim.store import Store
 from mmusim.tests.support.experiment_files import MINIMAL
 from mmusim.tests.support.places import ROOT
@@ -38,10 +42,10 @@ def test_seeds_are_added_until_nothing_more_is_wanted(tiny: Path, tmp_path: Path
     seen: list[int] = []
     told: list[Standing] = []
 
-    def rule(campaign: Campaign) -> list[Job]:
-        there = len(campaign.runs().get((0, "lazy-drop"), []))
+    def rule(directory: RunDirectory) -> list[Job]:
+        there = len(directory.runs().get((0, "lazy-drop"), []))
         seen.append(there)
-        return campaign.planned(min(4, max(2, there + 1)))
+        return directory.planned(min(4, max(2, there + 1)))
 
     outcome = run_experiment(
         tiny, tmp_path / "out", workers=1, rounds=rule, progress=told.append, engine="simpy"
@@ -141,3 +145,20 @@ def test_a_script_that_starts_itself_again_is_refused(tmp_path: Path, guarded: b
     else:
         assert "every new process would run again" in done.stderr
         assert 'if __name__ == "__main__"' in done.stderr
+
+
+def test_the_run_verb_reads_its_experiment_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mmusim: Callable[..., tuple[int, str, str]]
+) -> None:
+    read: list[str] = []
+    original = settings.settings_of
+
+    def counted(data: dict[str, Any], source: str, folder: Path) -> list[Setting]:
+        read.append(source)
+        return original(data, source, folder)
+
+    monkeypatch.setattr(settings, "settings_of", counted)
+    file = tmp_path / "experiment.toml"
+    file.write_text(MINIMAL)
+    status, out, err = mmusim("run", file, "--seeds", 2, "--workers", 1, "--out", tmp_path / "out")
+    assert (status, read) == (0, [str(file)]), out + err

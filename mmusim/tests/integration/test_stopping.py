@@ -10,7 +10,7 @@ import pytest
 
 from mmusim.config.settings import load_settings
 from mmusim.experiment.run import Outcome, evaluate, run_experiment
-from mmusim.experiment.scheduler import Campaign
+from mmusim.experiment.scheduler import RunDirectory
 from mmusim.experiment.stopping import current_analysis
 from mmusim.stats.sequential import analysis_sizes, is_narrow, levels
 from mmusim.stats.shift import QUANTILES
@@ -55,8 +55,8 @@ def test_seeds_are_added_until_the_ratio_is_precise(tmp_path: Path) -> None:
     store = Store.open(out)
     try:
         again = evaluate(experiment, settings, store)
-        campaign = Campaign(experiment=experiment, settings=settings, store=store, engine=None)
-        earlier = {policy: runs[: at[number] - 1] for (_, policy), runs in campaign.runs().items()}
+        directory = RunDirectory(experiment=experiment, settings=settings, store=store, engine=None)
+        earlier = {policy: runs[: at[number] - 1] for (_, policy), runs in directory.runs().items()}
     finally:
         store.close()
     assert seeds(again) == seeds(outcome), "what is stored tells where it ended"

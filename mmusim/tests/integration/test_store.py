@@ -88,7 +88,7 @@ def test_a_run_is_there_the_moment_it_ends(store: Store) -> None:
 def test_a_record_is_small_and_its_checksum_is_of_the_run_and_the_result() -> None:
     packed = pack(record(1))
     assert unpack(packed) == record(1)
-    assert unpack(packed, figures_only=True) == {"values": {"phase_time": 1}}
+    assert unpack(packed, summary_only=True) == {"values": {"phase_time": 1}}
     assert len(packed) < len(json.dumps(record(1))) / 2
     assert len({checksum(key(1), packed), checksum(key(2), packed), checksum(key(1), b"")}) == 3
 

@@ -136,9 +136,41 @@ def beside_another(policy: str, phases: list[dict[str, Any]], **settings: Any) -
     return setting(phases, policies=only(policy), **settings)
 
 
+spreads = one_of(
+    {"kind": "uniform"}, {"kind": "hot-cold", "hot": "10%"}, {"kind": "zipf", "exponent": 0.9}
+)
+
+
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[str, Setting]:
-    """A policy, and a setting that it fits in."""
+def rated(draw: st.DrawFn) -> dict[str, Any]:
+    """A guest that is given by rates, small and fast."""
+    time = draw(one_of("20us", "300us", "2ms"))
+    return draw(
+        one_of(
+            {
+                "pattern": "dirty-rate", "time": time, "over": "1ms",
+                "dirty_rate": draw(one_of("1MB/s", "100MB/s", "2GB/s")),
+                "working_set": draw(one_of("30%", "100%")), "spread": draw(spreads),
+                "reads": draw(one_of(0.0, 100.0, 1000.0)), "scattered": draw(st.booleans()),
+            },
+            {
+                "pattern": "dirty-rate", "time": time,
+                "classes": [
+                    {"share": "10%", "writes": draw(one_of(0.0, 3e3, 1e5))},
+                    {"share": "40%", "writes": 50.0, "reads": draw(one_of(0.0, 800.0))},
+                ],
+            },
+            {
+                "pattern": "stress", "time": time, "working_set": draw(one_of("5%", "100%")),
+                "rate": draw(one_of("100MB/s", "3GB/s", "5TB/s")),
+            },
+        )
+    )  # fmt: skip
+
+
+@st.composite
+def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
+    """A policy, and a setting that it fits in; `by_rates` for a guest that is given by rates."""
     policy = draw(st.sampled_from(SOUND))
     kernel = kernel_of(policy)
     reporting = choose(policy, kernel=kernel).choices.reporting
@@ -148,10 +180,13 @@ def runs(draw: st.DrawFn) -> tuple[str, Setting]:
         "all_set_keeps_mmu_writable": draw(st.booleans()),
     }
     phases = draw(scripts(reporting in MANUAL))
+    for phase in phases if by_rates else ():
+        if phase["do"] == "run":
+            del phase["think"]
     if tracks and draw(one_of(False, False, True)):
         told = draw(migrations(reporting is Reporting.DIRTY_RING))
         driver["migration"] = {key: value for key, value in told.items() if value is not None}
-        think = draw(thinks)
+        think = "0ns" if by_rates else draw(thinks)
         phases = [
             {"do": "write", "pages": "50%"},
             {"do": "migrate", "workload": draw(one_of("mixed", "mixed", "")), "think": think},
@@ -180,7 +215,7 @@ def runs(draw: st.DrawFn) -> tuple[str, Setting]:
             "tlb": draw(one_of("unlimited", "unlimited", 1, 5, {"4KiB": 60, "2MiB": 2}, 1536)),
         },
         driver=driver,
-        workloads={"mixed": draw(workloads())},
+        workloads={"mixed": draw(rated() if by_rates else workloads())},
         replications={
             "pairing": draw(one_of("by-access", "by-access", "by-occurrence", "independent"))
         },
@@ -211,9 +246,9 @@ def windows(draw: st.DrawFn, phases: list[dict[str, Any]]) -> list[dict[str, Any
 
 
 @st.composite
-def windowed_runs(draw: st.DrawFn) -> tuple[str, Setting, Setting]:
+def windowed_runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting, Setting]:
     """A policy, a setting that it fits in with windows, and the same without."""
-    policy, without = draw(runs())
+    policy, without = draw(runs(by_rates))
     data = resolved(without)
     phases = data["driver"]["phases"]
     data["driver"]["windows"] = draw(windows(phases))

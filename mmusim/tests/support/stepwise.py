@@ -326,10 +326,10 @@ class Stepwise:
         assert change["pages_2m"] in (0, -1), "a large spte was installed in a tracked slot"
         if change["pages_2m"] and self.splits:
             assert (change["pages_4k"], change["tables"]) == (512, 1)
-            assert change["remote_tlb_flush"] == bool(change["ring_fulls"])
+            assert change["remote_tlb_flush_requests"] == bool(change["ring_fulls"])
         elif change["pages_2m"]:
             assert change["pages_4k"] in (0, 1)
-            assert change["remote_tlb_flush"] >= 1
+            assert change["remote_tlb_flush_requests"] >= 1
         else:
             most = 8 if self.shadow else 1  # clean guest mappings are read-only: others join
             assert 0 <= change["pages_4k"] <= most * (SLOW in faults)

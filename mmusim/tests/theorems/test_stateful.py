@@ -393,7 +393,7 @@ def test_of_two_faults_on_a_large_spte_one_drops_it() -> None:
     run, outcomes = at_once("linux-5.15", [[(0, True)], [(1, True)]])
     assert outcomes[SLOW] == 2
     assert outcomes[LOST_RACE] > 0
-    assert run.vm.counters()["remote_tlb_flush"] == 1 + 1 + 1, "enable, one drop, sync"
+    assert run.vm.counters()["remote_tlb_flush_requests"] == 1 + 1 + 1, "enable, one drop, sync"
 
 
 def test_reading_clean_guest_memory_makes_nothing_dirty() -> None:
@@ -472,7 +472,7 @@ def epochs(policy: str, program: list[tuple[int, bool]]) -> list[Epoch]:
     for phase in (2, 4):
         plan = with_program(plan, phase, program)
     trace = simulate(plan)
-    names = ("pf_taken", "pf_fast", "tables", "remote_tlb_flush")
+    names = ("pf_taken", "pf_fast", "tables", "remote_tlb_flush_requests")
     return [
         Epoch._make([*(trace.phases[k].counters[n] for n in names), trace.phases[k + 1].dirty or 0])
         for k in (2, 4)

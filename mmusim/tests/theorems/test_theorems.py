@@ -485,7 +485,7 @@ def epoch(policy: str, program: list[tuple[int, bool]]) -> dict[str, int]:
     return {
         "faults": counters["pf_taken"],
         "tables": counters["tables"],
-        "drops": counters["remote_tlb_flush"],
+        "drops": counters["remote_tlb_flush_requests"],
         "dirty": trace.phases[3].dirty or 0,
     }
 

@@ -157,7 +157,7 @@ profil = "skylake-2021"
 
 [policies]
 baseline = "eager"
-compare = []
+compare = 5
 
 [driver]
 phases = [{ do = "raed" }, { do = "sleep", time = 5 }]
@@ -172,7 +172,7 @@ phases = [{ do = "raed" }, { do = "sleep", time = 5 }]
         ("host.profil", "'skylake-2021'"),
         ("host.profile", "None"),
         ("policies.baseline", "'eager'"),
-        ("policies.compare", "[]"),
+        ("policies.compare", "5"),
         ("question", "None"),
         ("vm.kernel", "'linux-3.8x'"),
         ("vm.memory", "'1Gib'"),
@@ -324,7 +324,8 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
          "is not one of the choices; did you mean 'phase_time'?"),
     ],
     "too little": [
-        ("policies.compare", [], "", "must not be empty; add at least one entry"),
+        ("policies.compare", [], "",
+         "leaves nothing to compare: one policy, one setting; name another policy..."),
         ("driver.phases", [], "", "must not be empty; add at least one entry"),
         ("sweep", {"vm.memory": []}, "sweep.vm.memory",
          "must not be empty; add at least one entry"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmusim.comparison.compare import compare
-from mmusim.comparison.pairing import UnlikeRunsError, column
+from mmusim.comparison.pairing import UnlikeRunsError, values_of
 from mmusim.engine import simulate
 from mmusim.metrics.defined import few_beyond, why_undefined
 from mmusim.metrics.measure import Metrics, measure
@@ -81,7 +81,7 @@ def test_who_asks_for_what_a_run_does_not_have_is_told_why() -> None:
     still = setting([{"do": "write"}], memory="4MiB")
     without = [measure(simulate(make_plan(still, "eager-drop", 1)))]
     with pytest.raises(UnlikeRunsError, match="which has no log operation, or no work for one"):
-        column(without, "moved_work")
+        values_of(without, "moved_work")
     assert all(why_undefined(metric) for metric in METRICS.names)
     assert why_undefined("p99999_read").startswith("fewer than 1,000,000")
     assert why_undefined("p99_request").startswith("no requests")

@@ -27,6 +27,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.parsing import parse_toml, read_toml
 from mmusim.config.host import load_profile
 from mmusim.config.resolved import resolved
+from mmusim.config.schema import properties
 from mmusim.config.settings import load_settings
 from mmusim.config.workloads import load_workload
 from mmusim.conformance.kernel_cases import read_cases
@@ -48,13 +49,18 @@ def read_profile(path: Path) -> object:
 
 
 KINDS: Final[dict[str, tuple[list[Path], Callable[[Path], object], int]]] = {
-    "experiment": (sorted(ROOT.glob("experiments/*/experiment.toml")), read_experiment, 1_300),
+    "experiment": (sorted(ROOT.glob("experiments/*/experiment.toml")), read_experiment, 1_000),
+    "key": (sorted((DATA / "every_key").glob("*.toml")), read_experiment, 1_000),
     "profile": (sorted(HOME.glob("costs/profiles/*.toml")), read_profile, 500),
-    "workload": (sorted(ROOT.glob("workloads/*.toml")), load_workload, 500),
+    "workload": (
+        [*sorted(ROOT.glob("workloads/*.toml")), *(DATA / "every_key").glob("workloads/*.toml")],
+        load_workload,
+        500,
+    ),
     "cases": (sorted((DATA / "kernel_counters").glob("*.jsonl")), read_cases, 500),
     "trace": ([], read_trace, 400),
 }
-"""Files, what reads them, and how many mutants there are: 3,200 in all."""
+"""Files, what reads them, and how many mutants there are: 3,900 in all."""
 ODD: Final[list[Any]] = [
     None, True, False, 0, -1, 1, 2, 1 << 31, 1 << 53, (1 << 63) - 1, -(1 << 63), 1 << 64, 10**300,
     0.0, -0.5, 1e308, float("inf"), float("nan"), "", " ", "0", "x", "\0", "\x1b[31m", "a" * 5_000,
@@ -239,6 +245,25 @@ def test_there_are_three_thousand_mutants_and_no_file_is_left_out() -> None:
     assert all(count >= 25 * len(files) for files, _, count in KINDS.values())
     kept = {path for files, _, _ in KINDS.values() for path in files}
     assert len(kept) == sum(len(files) for files, _, _ in KINDS.values()) >= 25
+
+
+NOWHERE = {("Host", "actors")}
+"""Needs a package that defines an actor."""
+
+
+def keys_in(data: Any) -> set[str]:
+    """Every key of every table."""
+    found = places(data)
+    return {key for inside, key in found if isinstance(inside, dict)} | {
+        name.rpartition(".")[2] for inside, name in found if isinstance(inside, dict)
+    }
+
+
+def test_every_key_of_experiment_files_is_in_a_file_that_is_mutated() -> None:
+    files = [path for kind in ("experiment", "key", "workload") for path in KINDS[kind][0]]
+    known = set().union(*(keys_in(tomllib.loads(path.read_text())) for path in files))
+    missing = {(p.table, p.key) for p in properties() if p.key not in known}
+    assert missing == NOWHERE
 
 
 DEEP = "[" * 3_000 + "]" * 3_000

@@ -320,6 +320,26 @@ def busy(tmp_path: Path) -> Path:
     return path
 
 
+def test_windows_are_seen_where_they_overlap_and_only_where_there_are_any(plans: Plans) -> None:
+    windows = [
+        {"name": "first sync", "from": "sync-dirty-log", "to": "end of sync-dirty-log"},
+        {"name": "half", "from": "busy", "lasts": "200us"},
+    ]
+    plan = make_plan(busy_setting(driver={"windows": windows}), "lazy-drop", 1)
+    found, trace = record(plan), simulate(plan)
+    assert found.windows == trace.windows
+    assert [w.name for w in found.windows] == ["first sync", "half"]
+    events = trace_events(found)["traceEvents"]
+    drawn = {e["name"]: e for e in events if e["ph"] == "X" and e["tid"] >= 4 and e["pid"] == 2}
+    assert drawn["half"]["dur"] == 200.0
+    assert drawn["half"]["tid"] != drawn["first sync"]["tid"]
+    figure = plots.timeline(found)
+    assert [t.get_text().strip() for t in figure.axes[1].texts] == ["first sync", "half"]
+    later = record(plan, start_ns=trace.windows[1].end_ns)
+    assert "half" not in [w.name for w in later.windows]
+    assert len(plots.timeline(record(plans("lazy-drop", 1))).axes) == len(figure.axes) - 1
+
+
 def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> None:
     done = mmusim_here("trace", busy, "--setting", "vcpus=2", "--policy", "lazy-drop", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ import typer
 from mmusim.base.units import PAGE, show_bytes, show_ns
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
-from mmusim.cli.shared.workload_views import use_of, working_sets
+from mmusim.cli.shared.workload_views import dirty_rates, rated_of, use_of, working_sets
 from mmusim.config.machine import MOST_SEED
 
 
@@ -21,6 +21,15 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show parameters, footprint, write share, and the writable working set by window length."""
+    rated = rated_of(name)
+    if rated is not None:
+        facts = {**rated.model_dump(mode="json", exclude_none=True), "memory": memory}
+        rows = dirty_rates(rated, memory)
+        if not as_json:
+            for key, value in facts.items():
+                typer.echo(f"{key.replace('_', ' ')}: {value}")
+        table("What a guest that does not stall dirties", rows, as_json, facts=facts)
+        return
     use = use_of(name, memory, seed)
     written, touched = working_sets(use)
     rows = [

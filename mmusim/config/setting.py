@@ -1,0 +1,71 @@
+"""One setting of an experiment: a variant at a point of the sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mmusim.config.experiment import Experiment
+from mmusim.config.host import HostProfile
+from mmusim.config.topology import Machine
+from mmusim.config.workloads import Workload
+from mmusim.costs.distributions import Distribution
+from mmusim.workload.replay import Replay
+from mmusim.workload.trace_file import digest
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of an experiment, in which policies are compared."""
+
+    labels: dict[str, Any]  # {"variant": ..., swept key: value}
+    experiment: Experiment
+    costs: dict[str, Distribution]
+    profile: HostProfile
+
+    @property
+    def machine(self) -> Machine | None:
+        """Processors and memory of the host, if they are described and follow a law."""
+        machine = self.experiment.host.machine or self.profile.machine
+        return machine if machine is not None and machine.laws else None
+
+    @property
+    def name(self) -> str:
+        """The labels as text: ``R1, memory=1GiB``; empty if there is only one setting."""
+        last = [key.rpartition(".")[2] for key in self.labels]
+        short = dict(zip(self.labels, last, strict=True))
+        texts = (
+            str(value)
+            if key == "variant"
+            else f"{short[key] if last.count(short[key]) == 1 else key}={value}"
+            for key, value in self.labels.items()
+        )
+        return ", ".join(texts)
+
+    def key(self) -> str:
+        """Hash everything that decides a run's result, except policy, seed and version."""
+        e = self.experiment
+        facts = {
+            "vm": e.vm.model_dump(mode="json"),
+            "driver": e.driver.model_dump(mode="json"),
+            "workloads": {k: _facts(w) for k, w in e.workloads.items()},
+            "pairing": e.replications.pairing,
+            "interference": [rare.model_dump(mode="json") for rare in e.host.interference],
+            "need_resched": e.host.need_resched,
+            "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
+        }
+        if e.host.actors:
+            facts["actors"] = [table.facts() for table in e.host.actors]
+        if self.machine is not None:
+            facts["machine"] = self.machine.facts()
+        return hashlib.blake2b(
+            json.dumps(facts, sort_keys=True).encode(), digest_size=10
+        ).hexdigest()
+
+
+def _facts(workload: Workload) -> dict[str, Any]:
+    """Return the facts that decide a workload; of a recorded trace its contents, not its place."""
+    facts: dict[str, Any] = workload.model_dump(mode="json")
+    return facts | {"trace": digest(workload.trace)} if isinstance(workload, Replay) else facts

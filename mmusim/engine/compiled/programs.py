@@ -1,0 +1,53 @@
+"""Programs of vCPUs, as they are put into the run's memory."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from mmusim.engine.compiled.fields import VCPU
+from mmusim.engine.compiled.loop import LOOK_AT_ALL, call
+from mmusim.engine.compiled.runs import GFN
+from mmusim.plan.make import Program
+from mmusim.workload.points import NEVER
+from mmusim.workload.rates import Points
+
+_FIELD: Final = {name: number for number, name in enumerate(VCPU)}
+
+
+def load_points(v: Any, program: Program, points: Points) -> None:
+    """Put a program into the memory of a vCPU, and look for its first accesses that matter."""
+    v.keep_last_program()
+    v.of.needs_idles()
+    kinds, blocks = points.rates.law.shape
+    half = 1 << max(kinds * blocks - 1, 1).bit_length()
+    v.of.laws.let_have(v.number, points.rates, half, v.of.plan.vcpus)
+    v.arrays = None, None, None, None
+    v.last_due = None
+    facts = {
+        "leaves": kinds * blocks, "blocks": blocks, "base": points.base_gfn,
+        "own_pages": points.pages, "tree_half": half, "guest_ns": 0, "past": -1, "leaf": 0,
+        "lasts_ns": points.rates.lasts_ns, "point": NEVER, "first_point": program.first,
+        "points_key": int(np.uint64(points.key).astype(np.int64)),
+        "first": program.first, "length": NEVER,
+        "code": 0, "sequential": points.base_gfn, "writes": 1, "extra": 0, "due": 0, "last": 0,
+        "think": -1, "repeats": 0, "private": 0, "set_at": -1, "think_left": 0,
+        "k": 0, "began": -1, "stuck_at": -1, "faults": 0,
+    }  # fmt: skip
+    for name, value in facts.items():
+        v.row[_FIELD[name]] = value
+    if v.of.keeps_working_sets:
+        v.working_set = None
+    call(v.of.memory.address, LOOK_AT_ALL, v.number, 0, 0)
+
+
+def counts_up(gfn: Any) -> bool:
+    """Tell whether each page follows the one before."""
+    return bool(gfn[-1] - gfn[0] == len(gfn) - 1 and (np.diff(gfn) == 1).all())
+
+
+def repeats(pages: Any) -> bool:
+    """Tell whether a page comes twice."""
+    ordered = np.sort(pages & np.uint32(GFN))
+    return bool((ordered[1:] == ordered[:-1]).any())
