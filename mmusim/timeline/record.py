@@ -96,8 +96,6 @@ class Recorder(Probe):
     def spent(self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int]) -> None:
         """Add to the last slice, or begin another."""
         state, lane = state_of(causes), self.vcpus[cpu]
-        if start_ns >= self.until_ns:
-            return
         if lane and lane[-1].state == state and lane[-1].end_ns == start_ns:
             last = lane[-1]
             lane[-1] = Slice(last.start_ns, end_ns, state, Counter(last.causes) + Counter(causes))

@@ -55,6 +55,8 @@ VCPU: Final = (
     # Procedures it is in, and where they return to.
     "entry_ns", "entry_cause", "after_entry", "after_flush", "after_drain",
     "flush_ns", "acks_n", "acks_i",
+    # The state of the last period that a probe was told of, see telling.py.
+    "told_state",
     # Its TLB: whether it is followed, accesses when it was flushed last, uses that are planned.
     "tlb_live", "flushed_at", "tlb_planned",
     # The program before: address or 0, first page, and how many accesses it made.

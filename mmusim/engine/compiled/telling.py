@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
+
 from mmusim.engine.compiled.jit import jit
-from mmusim.vocabulary.causes import CAUSES, IDLE
+from mmusim.vocabulary.causes import CAUSES, IDLE, USEFUL_CAUSES
 
 SPENT, RAN, HELD = range(3)
 """Kinds of rows: a vCPU spent a period on one cause; it ran in the guest; a hold of mmu_lock."""
@@ -21,10 +23,24 @@ SPARE: Final = 1 << 13
 _CAUSES: Final = CAUSES.names
 
 
+_GUEST: Final = -1
+_OVER: Final = -2  # what began before the end of the interval is complete
+_STATES: Final = np.array([_GUEST if c in USEFUL_CAUSES else n for n, c in enumerate(CAUSES.names)])
+
+
+@jit
+def _tell_period(s: Any, kind: int, v: int, start: int, end: int, a: int, b: int, c: int) -> None:
+    """Tell of a period; behind the interval, only what goes on with a state that began in it."""
+    state = _STATES[a] if kind == SPENT else _GUEST
+    if start >= s.tell_until and s.told_state[v] != state:
+        s.told_state[v] = _OVER
+    elif end > s.tell_from:
+        s.told_state[v] = state
+        _tell(s, kind, v, start, end, a, b, c)
+
+
 @jit
 def _tell(s: Any, kind: int, who: int, start: int, end: int, a: int, b: int, c: int) -> None:
-    if end <= s.tell_from or start >= s.tell_until:
-        return
     told, n = s.told, s.told_n
     told[n, 0], told[n, 1], told[n, 2], told[n, 3] = kind, who, start, end
     told[n, 4], told[n, 5], told[n, 6] = a, b, c
@@ -36,14 +52,15 @@ def tell_booked(s: Any, v: int, cause: int, ns: int) -> None:
     """A vCPU spends time on a cause, behind what is booked."""
     if ns:
         start = s.booked_ns[v]
-        _tell(s, SPENT, v, start, start + ns, cause, 0, 0)
+        _tell_period(s, SPENT, v, start, start + ns, cause, 0, 0)
 
 
 @jit
 def tell_hold(s: Any, who: int) -> None:
     """An acquisition of mmu_lock ends."""
     holders = s.holders
-    _tell(s, HELD, who, holders[who, 1], s.now, holders[who, 2], s.read, 0)
+    if s.now > s.tell_from and holders[who, 1] < s.tell_until:
+        _tell(s, HELD, who, holders[who, 1], s.now, holders[who, 2], s.read, 0)
 
 
 @jit
@@ -62,7 +79,7 @@ def tell_run(s: Any, v: int, done: int, spent_ns: int, start_ns: int, waits: int
             if waited > 0:
                 _tell_work(s, v, first, i, start_ns, begun, before)
                 begun, first = before + waited, i
-                _tell(s, SPENT, v, start_ns + before, start_ns + begun, IDLE, 0, 0)
+                _tell_period(s, SPENT, v, start_ns + before, start_ns + begun, IDLE, 0, 0)
         if i < done and logs[i] >= 0:
             begins = ends[i] - s.hits[v, i] - s.walks[v, i] - logs[i]
             _tell_work(s, v, first, i, start_ns, begun, begins)
@@ -80,7 +97,7 @@ def _tell_work(s: Any, v: int, first: int, last: int, start_ns: int, begun: int,
         hit += s.hits[v, i]
         walk += s.walks[v, i]
         log += max(s.logs[v, i], 0)
-    _tell(s, RAN, v, start_ns + begun, start_ns + to, hit, walk, log)
+    _tell_period(s, RAN, v, start_ns + begun, start_ns + to, hit, walk, log)
 
 
 def pass_on(memory: Any, probe: Any) -> None:

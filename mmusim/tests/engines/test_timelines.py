@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmusim.base.errors import ConfigError
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO, COMPILED, SIMPY
-from mmusim.engine.compiled import vm as compiled_vm
+from mmusim.engine.compiled.telling import pass_on
 from mmusim.engine.kinds import kind_of
 from mmusim.engine.simpy_kind import SimpyKind
 from mmusim.engine.simulate import simulate
@@ -59,11 +59,10 @@ def test_a_row_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def forgetful(memory: Any, probe: Probe) -> None:
         memory.set("told_n", max(0, memory.get("told_n") - 1))
-        true_pass_on(memory, probe)
+        pass_on(memory, probe)
 
-    true_pass_on = compiled_vm.pass_on
     slow = record(plan, engine=SIMPY)
-    monkeypatch.setattr(compiled_vm, "pass_on", forgetful)
+    monkeypatch.setattr("mmusim.engine.compiled.vm.pass_on", forgetful)
     assert list(differences(slow, record(plan, engine=COMPILED)))
 
 
