@@ -91,7 +91,7 @@ class Experiment(Strict):
     """The user space of the VM. Where it is given, a policy that leaves the log mode open takes the
     one of QEMU. Without it, QEMU 11.0 drives migrations and the log mode is the policy's.
     """
-    host: Annotated[Host, shown({"profile": "skylake-2021"})]
+    host: Annotated[Host, shown({"profile": "skylake-2021"})] = Field(default_factory=Host)
     """The machine under the kernel."""
     policies: Annotated[Policies, shown({"baseline": "eager-drop", "compare": ["lazy-drop"]})]
     """The policies that are compared."""

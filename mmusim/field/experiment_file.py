@@ -12,6 +12,7 @@ import tomli_w
 from mmusim.base.errors import Complaint, ConfigError
 from mmusim.base.quantities import exact_ns
 from mmusim.base.units import NS, PAGE, parse_bytes, parse_rate, show_bytes
+from mmusim.config.machine import DEFAULT_PROFILE
 from mmusim.field.dirtying import Dirtying, dirtying
 from mmusim.field.log import MigrationLog
 from mmusim.policies import DEFAULT_KERNEL, choose
@@ -165,7 +166,7 @@ def _experiment(
         "source": f"{source}, written by {log.tool}",
         "answer_by": "migration_time",
         "vm": {"vcpus": vcpus, "memory": show_bytes(memory), "kernel": kernel},
-        "host": {"profile": "skylake-2021"},
+        "host": {"profile": DEFAULT_PROFILE},
         "policies": {"baseline": kernel, "compare": [_rival(kernel)]},
         "driver": {"phases": [phase], "migration": migration},
         "replications": {"seeds": 5},

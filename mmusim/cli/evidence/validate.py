@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmusim.cli.shared import ablation as ablations
 from mmusim.cli.shared import full_size as full
 from mmusim.cli.shared import live_validation, published_times
 from mmusim.cli.shared.ignored import refuse_ignored
@@ -43,6 +44,15 @@ def validate(
     ] = "",
     record: Record = None,
     grid: Grid = None,
+    laws: Annotated[
+        str | None,
+        typer.Option(
+            help="Laws of load of the hosts, with commas, or none [all].", show_default=False
+        ),
+    ] = None,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Score each law of load alone, and without it.")
+    ] = False,
     repeats: Annotated[
         int | None,
         typer.Option(min=2, max=1000, help="Runs of each setting [10].", show_default=False),
@@ -53,13 +63,14 @@ def validate(
 ) -> None:
     """Predict published times from few of them; with --live, this machine's latencies."""
     of_machines = {"--host": host, "--record": record, "--grid": grid, "--repeats": repeats}
+    of_laws = {"--laws": laws, "--ablation": ablation}
     if full_size:
-        other = {"--live": live, "--recorded": recorded}
+        other = {"--live": live, "--recorded": recorded} | of_laws
         where = {"--workers": workers, "--scheduler": scheduler}
         refuse_ignored("validate", "with --full-size", other | of_machines | where)
         raise typer.Exit(full.validate_full_size(published, to, as_json))
     if live or recorded is not None:
-        refuse_ignored("validate", "for a machine", {"PUBLISHED": published, "--to": to})
+        refuse_ignored("validate", "for a machine", {"PUBLISHED": published, "--to": to} | of_laws)
         if recorded is not None:
             measuring = {"--live": live, "--repeats": repeats}
             refuse_ignored("validate", "with --recorded", measuring)
@@ -68,4 +79,8 @@ def validate(
         )
         raise typer.Exit(live_validation.validate_live(options))
     refuse_ignored("validate", "without --live or --recorded", of_machines)
-    published_times.validate(published, to, workers, scheduler, as_json)
+    if ablation:
+        refuse_ignored("validate", "with --ablation", {"--laws": laws})
+        ablations.validate_ablation(published, to, workers, scheduler, as_json)
+        return
+    published_times.validate(published, to, workers, scheduler, as_json, laws)

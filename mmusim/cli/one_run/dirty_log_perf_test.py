@@ -15,6 +15,7 @@ from mmusim.base.units import BYTES
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
 from mmusim.config.driver import MANUAL
+from mmusim.config.machine import DEFAULT_PROFILE
 from mmusim.config.settings import settings_of
 from mmusim.engine import simulate
 from mmusim.field.selftest import (
@@ -110,7 +111,7 @@ def dirty_log_perf_test(
         str, typer.Option("-p", help="Address of the memory: makes no difference.")
     ] = "",
     policy: Annotated[str, typer.Option(help="Policy or kernel, see `policies`.")] = "linux-6.13",
-    host: Annotated[str, typer.Option(help="Host profile, see `hosts`.")] = "skylake-2021",
+    host: Annotated[str, typer.Option(help="Host profile, see `hosts`.")] = DEFAULT_PROFILE,
     sample: Annotated[str, typer.Option(help="Touch this share of memory only.")] = "100%",
     measured: Annotated[
         Path | None,

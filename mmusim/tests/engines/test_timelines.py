@@ -62,7 +62,7 @@ def test_a_row_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         pass_on(memory, probe)
 
     slow = record(plan, engine=SIMPY)
-    monkeypatch.setattr("mmusim.engine.compiled.vm.pass_on", forgetful)
+    monkeypatch.setattr("mmusim.engine.compiled.told_vm.pass_on", forgetful)
     assert list(differences(slow, record(plan, engine=COMPILED)))
 
 

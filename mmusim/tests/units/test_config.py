@@ -170,7 +170,6 @@ phases = [{ do = "raed" }, { do = "sleep", time = 5 }]
         ("driver.phases[1].do", "'raed'"),
         ("driver.phases[2].time", "5"),
         ("host.profil", "'skylake-2021'"),
-        ("host.profile", "None"),
         ("policies.baseline", "'eager'"),
         ("policies.compare", "5"),
         ("question", "None"),
@@ -300,8 +299,8 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
         ("host.profile", "skylake", "",
          "is neither a shipped profile nor a .toml file; did you mean 'skylake-2021'?"),
         ("host.profile", "xyzzy", "", "is neither a shipped profile nor a .toml file; "
-         "known: emerald-rapids-pvm, server-2012, skylake-2021, xiao-2012-r1, xiao-2012-r2, "
-         "xiao-2012-r3"),
+         "known: emerald-rapids-pvm, server-2012, skylake-2021, skylake-2021-fitted, xiao-2012-r1, "
+         "xiao-2012-r2, xiao-2012-r3"),
         ("host.variance", "non", "", "is not one of the choices; did you mean 'none'?"),
         ("policies.baseline", "eager", "", "is not a policy; did you mean 'eager-drop'?"),
         ("policies.compare", ["lazy"], "policies.compare[1]",
@@ -443,7 +442,7 @@ def test_what_is_wrong_is_answered_with_key_value_rule_and_remedy(
     assert_says(c, says)
 
 
-@pytest.mark.parametrize("key", ["schema", "id", "question", "host", "policies", "driver"])
+@pytest.mark.parametrize("key", ["schema", "id", "question", "policies", "driver"])
 def test_what_has_no_default_is_required(key: str) -> None:
     assert only(without(key)) == Complaint("x.toml", key, None, "is required", "add it")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -22,6 +23,7 @@ from mmusim.base.units import BYTES
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check, load
+from mmusim.config.machine import DEFAULT_PROFILE, Host
 from mmusim.config.resolved import resolved
 from mmusim.config.schema import experiment_schema
 from mmusim.config.settings import CHANGEABLE, Setting, load_settings, settings_of
@@ -37,6 +39,7 @@ from mmusim.tests.support.experiment_files import (
     the_setting,
     without,
 )
+from mmusim.tests.support.places import ROOT
 from mmusim.vocabulary import COSTS
 from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
@@ -449,3 +452,16 @@ def test_the_schema_refuses_what_loading_refuses(data: dict[str, Any]) -> None:
 def test_the_schema_accepts_what_loading_accepts(data: dict[str, Any]) -> None:
     assert check(data, Experiment, "x.toml")
     assert accepts(data)
+
+
+def test_the_default_profile_is_the_fit_to_published_times() -> None:
+    """Its costs are those of skylake-2021 times the factors that the evidence prints."""
+    page = (ROOT / "docs" / "evidence" / "published-times.md").read_text()
+    printed = re.findall(r"^\| (\w+) \| [\d.]+ [nu]s \| ([\d.]+) \|$", page, re.MULTILINE)
+    factors = {name: float(factor) for name, factor in printed}
+    assert len(factors) == 14
+    old, new = load_profile("skylake-2021"), load_profile(DEFAULT_PROFILE)
+    for name in COSTS:
+        before, after = (p.costs[name].distribution().mean() for p in (old, new))
+        assert after == pytest.approx(before * factors.get(name, 1.0), rel=2e-3), name
+    assert Host().profile == DEFAULT_PROFILE
