@@ -198,7 +198,8 @@ def readable_decades(ax: Axes, which: str = "x") -> None:
     """Label a logarithmic axis with a few numbers, however many decades it spans."""
     low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
     decades = abs(np.log10(high / low))
-    few = MaxNLocator(3) if decades < 0.7 else LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1,))
+    subs = (1, 2, 5) if decades < 1.6 else (1, 3) if decades < 2.6 else (1,)
+    few = MaxNLocator(3) if decades < 0.7 else LogLocator(subs=subs)
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_major_locator(few)
     axis.set_major_formatter(EngFormatter(sep=""))
