@@ -48,11 +48,14 @@ def shadow_pages(pages: int, walk: Walk) -> int:
     return walk.tables + -(-pages // PAGES_PER_REGION**2) + 2
 
 
-def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -> Counts:
+def enable(
+    policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk, in_cache: bool = False
+) -> Counts:
     """Counts of arming a slot of `pages` pages under mmu_lock: t_enable of B.3 without the flush.
 
     First the visits of the walk, then the changes. A policy that arms the root visits the top
-    entries only. A policy that zaps all tables visits their entries and leaves.
+    entries only. A policy that zaps all tables visits their entries and leaves. `in_cache`: leaves
+    that the walk has just made by splitting are cheap to arm.
     """
     if policy.protects_root:
         return {"c_wclear": -(-pages // PAGES_PER_REGION**3)}
@@ -68,8 +71,10 @@ def enable(policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk) -
     counts[split_cost(c)] = walk.split_2m
     if kernel.drops_lock_to_split():
         counts["c_yield"] = walk.split_1g + walk.split_2m
-    counts[arm_cost(c)] += walk.protected_4k + walk.protected_large
-    counts["c_tdp_wclear" if c.mmu is Mmu.TDP else "c_dclear"] += walk.cleared_d
+    made = PAGES_PER_REGION * walk.split_2m if in_cache and c.mmu is not Mmu.TDP else 0
+    fresh = min(walk.protected_4k, made)
+    counts[arm_cost(c)] += walk.protected_4k - fresh + walk.protected_large
+    counts["c_tdp_wclear" if c.mmu is Mmu.TDP else "c_dclear"] += walk.cleared_d + fresh
     counts["c_zap_large"] = walk.zapped_large
     counts["c_collapse"] = walk.zapped_4k
     return paid(counts)

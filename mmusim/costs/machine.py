@@ -45,6 +45,14 @@ LINES_OF: Final = {"c_head": 1 / 8, "c_wclear": 2 / 8, "c_split_2M": 128.0}
 has a head and an spte; a split makes a table and 512 heads. The costs of the TDP MMU were read off
 large VMs and contain them.
 """
+OWN_WORK: Final = (
+    "t_walk_4K", "c_entry", "c_exit", "c_fault_fast", "c_pml_drain", "c_pml_log", "c_ring_exit",
+    "c_tlb_flush", "c_user_exit", "c_walk_guest",
+)  # fmt: skip
+"""Costs of vCPUs that a second thread of their core stretches, as it does hits, guest work, and a
+slow fault but for its section. Work with ``mmu_lock`` held keeps its price, and so do flushes and
+their acknowledgements.
+"""
 LINE: Final = 64
 """Bytes of a cache line. An access to a page touches one."""
 

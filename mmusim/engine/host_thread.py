@@ -91,6 +91,8 @@ def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) 
     host.windows.happens("start", titles(phase))
     recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
     stretch = host.stretches[number] = host.windows.guest_begins(recorder, titles(phase))
+    if vm.load is not None:
+        vm.load.begin(vm.now, len(vm.vcpus))
     host.goes_on = phase.repeat or isinstance(phase, Run)
     if isinstance(phase, Run) and number == vm.plan.driver.measured:
         recorder.touched = np.zeros(vm.plan.pages, np.uint8)
@@ -134,6 +136,8 @@ def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Step
     stretch = host.stretches[number] = host.windows.guest_begins(recorder, set())
     host.goes_on = False
     migration = Migration(vm, host, number, phase)
+    if vm.load is not None:
+        vm.load.begin(vm.now, len(migration.vcpus))
     for v in migration.vcpus:
         v.recorder = recorder
         more = laps(vm, v, number, lambda: migration.active)

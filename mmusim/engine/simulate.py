@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from mmusim.engine.state.guest_run import RUN_LIMIT
 from mmusim.engine.state.vm import Vm
 from mmusim.plan.make import Plan
 from mmusim.trace.records import FIRST_ACTOR, HOST, Probe, Trace
+from mmusim.vocabulary.causes import CAUSES, CLEAR_WAIT, MMAP_WAIT
 
 
 def simulate(
@@ -110,7 +112,7 @@ class Simulation:
         vm.fold()
         phases = phase_traces(vm, host)
         for phase in phases:
-            vm.fingerprint.add(phase.end_ns, *phase.ledger.values())
+            vm.fingerprint.add(phase.end_ns, *in_fingerprint(phase.ledger))
             vm.fingerprint.add(phase.reads.total_ns, phase.writes.total_ns)
         return Trace(
             policy=plan.policy.name,
@@ -127,6 +129,14 @@ class Simulation:
             logs=plan.policy.tracks,
             vcpus=plan.vcpus,
         )
+
+
+def in_fingerprint(ledger: Mapping[str, int]) -> list[int]:
+    """Return the times of a ledger, without those that only a described machine has if it has none:
+    runs without a machine keep the hash that they had before there was one.
+    """
+    only = (CAUSES.names[MMAP_WAIT], CAUSES.names[CLEAR_WAIT])
+    return [ns for cause, ns in ledger.items() if ns or cause not in only]
 
 
 def deadlock(vm: Vm, host: Host) -> str:

@@ -15,6 +15,7 @@ from mmusim.calibration.samples import Samples
 from mmusim.kvm.device import open_kvm
 from mmusim.kvm.machine import Machine, load_since, read_times, this_machine
 from mmusim.kvm.measures import MEASURES
+from mmusim.kvm.topology import topology
 
 SECONDS: Final = 60.0
 """How long a probe takes by default."""
@@ -76,7 +77,7 @@ def probe(
     load = load_since(before)
     samples.facts = facts(this_machine()) | {
         "date": began.isoformat(timespec="seconds"), "replicates": made, "seed": seed,
-        "failed": failed,
+        "failed": failed, "topology": topology(),
         "load": load.facts(), "warning": load.warning(), "loads": loads,
     }  # fmt: skip
     return samples

@@ -41,6 +41,7 @@ class Program(NamedTuple):
     first: int  # index of its first access among all accesses of the vCPU
     think: Stream | None  # guest work before each access, by that index
     points: Points | None = None  # in the place of accesses, where the guest is given by rates
+    pages: int = 0  # that it can touch, at most
 
 
 class Interference(NamedTuple):
@@ -130,6 +131,7 @@ class Plan:
             accesses,
             first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
+            pages=min(pages, len(accesses.gfn)),
         )
 
     def _part(self, phase: int, cpu: int) -> tuple[int, int]:

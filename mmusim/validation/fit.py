@@ -14,9 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.cost import rescaled
 from mmusim.config.host import HostProfile
-from mmusim.validation.predict import Times, predict
+from mmusim.config.topology import Machine
+from mmusim.validation.predict import REGIONS, Times, predict
 from mmusim.validation.published import Figure
 
 FREE: Final = (
@@ -66,8 +68,12 @@ def fit(
     profile: HostProfile,
     workers: int | None = None,
     scheduler: str | None = None,
+    machine: Machine | None = None,
 ) -> Fit:
-    """Fit the free costs to the figures that are for fitting, starting from a profile."""
+    """Fit the free costs to the figures that are for fitting, starting from a profile.
+
+    The laws of `machine` are given: none of their constants is fitted.
+    """
     rows = [figure for figure in figures if in_least_squares(figure)]
     factors = dict.fromkeys(FREE, 1.0)
     alone = by_itself(figures, profile)
@@ -78,6 +84,7 @@ def fit(
         predicted = predict(
             [row.run for row in rows if row.run],
             costs,
+            machine=machine,
             touched=TOUCHED,
             workers=workers,
             scheduler=scheduler,
@@ -145,8 +152,7 @@ def _part(row: Figure, times: Times, cost: str, means: Mapping[str, float]) -> f
     """Return the part of a phase's time that is due to a cost, in ns."""
     assert row.run is not None
     if cost in ("t_hit_2M", "t_write"):
-        hits = times.parts.get("hits", 0.0)
-        accesses = hits / (means["t_hit_2M"] + row.run.writes / 100 * means["t_write"])
+        accesses = row.run.gib * REGIONS * PAGES_PER_REGION if times.parts.get("hits") else 0
         return accesses * means[cost] * (row.run.writes / 100 if cost == "t_write" else 1.0)
     names = [cost, *(cause for cause, made_of in CAUSE_OF.items() if made_of == cost)]
     return sum(times.parts.get(name, 0.0) for name in names)

@@ -14,8 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mmusim.base.errors import ConfigError, nearest
 from mmusim.base.units import BYTES, PAGES_PER_REGION
+from mmusim.config.load import load
 from mmusim.config.settings import Setting, settings_of
+from mmusim.config.topology import Machine
+from mmusim.costs.machine import LAWS
 from mmusim.engine import simulate
 from mmusim.execution.parallel import in_parallel
 from mmusim.plan.make import make_plan
@@ -31,6 +35,25 @@ Parts = dict[str, float]
 Costs = Mapping[str, Any]
 """Costs that replace those of the profile, in the spelling of files."""
 PROFILE: Final = "skylake-2021"
+MACHINE: Final = Path(__file__).with_name("machine.toml")
+
+
+def the_machine(laws: Iterable[str] | None = None) -> Machine | None:
+    """Return the machine of the published times, with all laws or some; None without laws.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such law.
+    """
+    machine = load(MACHINE, Machine)
+    if laws is None:
+        return machine
+    chosen = list(dict.fromkeys(laws))
+    for law in chosen:
+        if law not in LAWS:
+            raise ConfigError.of("--laws", "", law, "is not a law of load", nearest(law, LAWS))
+    return machine.model_copy(update={"laws": chosen}) if chosen else None
 
 
 class Times(NamedTuple):
@@ -44,6 +67,7 @@ def predict(
     runs: Iterable[Run],
     costs: Costs,
     *,
+    machine: Machine | None = None,
     touched: int = TOUCHED,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -55,21 +79,25 @@ def predict(
     runs : iterable of Run
     costs : mapping
         Costs that replace those of the profile.
+    machine : Machine, optional
+        Processors and laws of load of the host. Without it, no vCPU slows another down.
     touched : int, optional
         Regions that all vCPUs touch together in the larger of the two runs behind each time.
     workers, scheduler
         As for :func:`mmusim.execution.parallel.in_parallel`.
     """
     todo = sorted(set(runs), key=lambda run: -run.vcpus)
-    each = partial(times, costs=costs, touched=touched)
+    each = partial(times, costs=costs, touched=touched, machine=machine)
     found = in_parallel(each, todo, workers=workers, scheduler=scheduler)
     return dict(zip(todo, found, strict=True))
 
 
-def times(run: Run, costs: Costs, touched: int = TOUCHED) -> dict[str, Times]:
+def times(
+    run: Run, costs: Costs, touched: int = TOUCHED, machine: Machine | None = None
+) -> dict[str, Times]:
     """Simulate a run at two sizes and return its times at full size."""
     small = max(1, touched // 2 // run.vcpus)
-    one, two = (phases(run, costs, regions) for regions in (small, 2 * small))
+    one, two = (phases(run, costs, regions, machine) for regions in (small, 2 * small))
     steps = (run.gib * REGIONS - small) / small
 
     def at_full_size(x: float, y: float) -> float:
@@ -87,11 +115,13 @@ def times(run: Run, costs: Costs, touched: int = TOUCHED) -> dict[str, Times]:
     }
 
 
-def phases(run: Run, costs: Costs, regions: int) -> dict[str, Times]:
+def phases(
+    run: Run, costs: Costs, regions: int, machine: Machine | None = None
+) -> dict[str, Times]:
     """Simulate a run in which each vCPU touches this many regions; return the times of its
     phases.
     """
-    trace = simulate(make_plan(setting_of(run, costs, regions), run.policy, SEED))
+    trace = simulate(make_plan(setting_of(run, costs, regions, machine), run.policy, SEED))
     return {phase.name: _times(phase, run.vcpus) for phase in trace.phases if phase.name}
 
 
@@ -102,7 +132,7 @@ def _times(phase: PhaseTrace, vcpus: int) -> Times:
     return Times(phase.end_ns - phase.start_ns, parts)
 
 
-def setting_of(run: Run, costs: Costs, regions: int) -> Setting:
+def setting_of(run: Run, costs: Costs, regions: int, machine: Machine | None = None) -> Setting:
     """Return the setting of a run of which each vCPU touches this many 2 MiB regions.
 
     A part of a GiB cannot be a 1 GiB page. So with such backing all memory exists, and each vCPU
@@ -117,13 +147,14 @@ def setting_of(run: Run, costs: Costs, regions: int) -> Setting:
         "manual_protect": "initially-all-set" if run.all_set else "off",
         "iterations": run.rounds,
     }  # fmt: skip
+    described = {} if machine is None else {"machine": machine.model_dump(mode="json")}
     data = {
         "schema": 1,
         "id": "published",
         "question": "How long does each phase take?",
         "vm": {"vcpus": run.vcpus, "memory": f"{run.vcpus * memory * PAGES_PER_REGION * 4}KiB",
                "backing": run.backing, "prefaulted": False, "kernel": run.policy.partition("+")[0]},
-        "host": {"profile": PROFILE, "costs": dict(costs)},
+        "host": {"profile": PROFILE, "costs": dict(costs)} | described,
         "policies": {"baseline": run.policy, "compare": ["none"]},
         "driver": driver,
     }  # fmt: skip

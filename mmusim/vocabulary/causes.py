@@ -118,6 +118,14 @@ PAUSED: Final = _cause(
 POSTCOPY_WAIT: Final = _cause(
     "postcopy_wait", Kind.LOST, "waiting for a page that has not reached the destination", "F.5"
 )
+MMAP_WAIT: Final = _cause(
+    "mmap_wait", Kind.LOST,
+    "queueing for the count of mmap_lock's readers, to find host memory at a first touch", "H",
+)  # fmt: skip
+CLEAR_WAIT: Final = _cause(
+    "clear_wait", Kind.LOST,
+    "waiting for the host's memory, which others clear, at a first touch", "H",
+)  # fmt: skip
 
 
 def _of(kind: Kind) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from mmusim.validation.live_grid import read_grid
 from mmusim.validation.live_runs import load_runs, simulate_all
 from mmusim.validation.live_score import score_all
 from mmusim.validation.misses import cause
-from mmusim.validation.predict import PROFILE, predict
+from mmusim.validation.predict import PROFILE, predict, the_machine
 from mmusim.validation.published import read
 from mmusim.validation.score import score
 
@@ -129,9 +129,11 @@ def published(workers: int | None, scheduler: str | None) -> dict[str, Any]:
     """Fit and predict the published times; return what the document says of them."""
     figures = read()
     typer.echo("predicting published times", err=True)
-    fitted = fit(figures, load_profile(PROFILE), workers, scheduler)
+    machine = the_machine()
+    fitted = fit(figures, load_profile(PROFILE), workers, scheduler, machine)
     runs = {figure.run for figure in figures if figure.run is not None}
-    result = score(figures, predict(runs, fitted.costs, workers=workers, scheduler=scheduler))
+    told = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
+    result = score(figures, told)
     missed = [shown(*r) | {"likely_cause": cause(r.figure)} for r in result.rows if r.miss]
     return {
         "published": summary(result), "published_costs": markdown(cost_rows(fitted)),

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mmusim.cli.shared import ablation as ablations
 from mmusim.cli.shared import full_size as full
-from mmusim.cli.shared import live_validation, published_times
+from mmusim.cli.shared import live_validation, published_migrations, published_times
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import (
     AsJson,
@@ -36,6 +37,9 @@ def validate(
     full_size: Annotated[
         bool, typer.Option("--full-size", help="Time each published run at its full size.")
     ] = False,
+    migrations: Annotated[
+        bool, typer.Option("--migrations", help="Predict published migrations.")
+    ] = False,
     live: Annotated[bool, typer.Option("--live", help="Compare with this machine's KVM.")] = False,
     recorded: Recorded = None,
     host: Annotated[
@@ -43,6 +47,15 @@ def validate(
     ] = "",
     record: Record = None,
     grid: Grid = None,
+    laws: Annotated[
+        str | None,
+        typer.Option(
+            help="Laws of load of the hosts, with commas, or none [all].", show_default=False
+        ),
+    ] = None,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Score each law of load alone, and without it.")
+    ] = False,
     repeats: Annotated[
         int | None,
         typer.Option(min=2, max=1000, help="Runs of each setting [10].", show_default=False),
@@ -53,13 +66,21 @@ def validate(
 ) -> None:
     """Predict published times from few of them; with --live, this machine's latencies."""
     of_machines = {"--host": host, "--record": record, "--grid": grid, "--repeats": repeats}
+    of_laws = {"--laws": laws, "--ablation": ablation}
+    if migrations:
+        told: dict[str, object] = {"PUBLISHED": published, "--live": live, "--recorded": recorded}
+        told |= {"--full-size": full_size, "--scheduler": scheduler} | of_laws
+        fixed = {key: value for key, value in of_machines.items() if key != "--repeats"}
+        refuse_ignored("validate", "with --migrations", told | fixed)
+        published_migrations.validate(to, repeats, workers, as_json)
+        return
     if full_size:
-        other = {"--live": live, "--recorded": recorded}
+        other = {"--live": live, "--recorded": recorded} | of_laws
         where = {"--workers": workers, "--scheduler": scheduler}
         refuse_ignored("validate", "with --full-size", other | of_machines | where)
         raise typer.Exit(full.validate_full_size(published, to, as_json))
     if live or recorded is not None:
-        refuse_ignored("validate", "for a machine", {"PUBLISHED": published, "--to": to})
+        refuse_ignored("validate", "for a machine", {"PUBLISHED": published, "--to": to} | of_laws)
         if recorded is not None:
             measuring = {"--live": live, "--repeats": repeats}
             refuse_ignored("validate", "with --recorded", measuring)
@@ -68,4 +89,8 @@ def validate(
         )
         raise typer.Exit(live_validation.validate_live(options))
     refuse_ignored("validate", "without --live or --recorded", of_machines)
-    published_times.validate(published, to, workers, scheduler, as_json)
+    if ablation:
+        refuse_ignored("validate", "with --ablation", {"--laws": laws})
+        ablations.validate_ablation(published, to, workers, scheduler, as_json)
+        return
+    published_times.validate(published, to, workers, scheduler, as_json, laws)

@@ -19,9 +19,10 @@ from mmusim.base.files import whole
 from mmusim.base.units import show_ns
 from mmusim.cli.shared.output import table
 from mmusim.config.host import load_profile
+from mmusim.config.topology import Machine
 from mmusim.validation.fit import Fit, fit, is_for_fitting
 from mmusim.validation.misses import cause
-from mmusim.validation.predict import PROFILE, predict
+from mmusim.validation.predict import PROFILE, predict, the_machine
 from mmusim.validation.published import TABLE, Figure, read
 from mmusim.validation.score import CLOSE, Row, Score, score
 
@@ -29,21 +30,23 @@ NAME: Final = "published-times"
 
 
 def validate(
-    path: Path | None, out: Path | None, workers: int | None, scheduler: str | None, as_json: bool
+    path: Path | None,
+    out: Path | None,
+    workers: int | None,
+    scheduler: str | None,
+    as_json: bool,
+    laws: str | None = None,
 ) -> None:
-    """Fit, predict, compare; print the result and write it to a folder if one is given."""
-    figures = read(path or TABLE)
-    if all(is_for_fitting(figure) for figure in figures if figure.run is not None):
-        raise ConfigError.of(
-            str(path or TABLE), "rows", None, "has nothing to predict",
-            "give figures of dirty_log_perf_test that costs are not fitted to",
-        )  # fmt: skip
-    own = any(is_for_fitting(figure) for figure in figures)
-    typer.echo("fitting unit costs on the figures that are for it", err=True)
-    fitted = fit(figures if own else read(TABLE), load_profile(PROFILE), workers, scheduler)
+    """Fit, predict, compare; print the result and write it to a folder if one is given.
+
+    `laws` are those of the hosts, with commas; None is all.
+    """
+    machine = the_machine(None if laws is None else names_of(laws))
+    figures, fitted = fitted_to(path, workers, scheduler, machine)
     runs = {figure.run for figure in figures if figure.run is not None}
     typer.echo(f"simulating {len(runs)} settings, each at two sizes", err=True)
-    result = score(figures, predict(runs, fitted.costs, workers=workers, scheduler=scheduler))
+    told = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
+    result = score(figures, told)
     if as_json:
         typer.echo(json.dumps(as_data(fitted, result), indent=1))
     else:
@@ -53,6 +56,34 @@ def validate(
         typer.echo("\n".join(summary(result)))
     if out is not None:
         write(out, figures, fitted, result)
+
+
+def names_of(laws: str) -> list[str]:
+    """Return the names of laws in an option; none of them is `none`."""
+    names = [name.strip() for name in laws.split(",") if name.strip()]
+    return [] if names == ["none"] else names
+
+
+def fitted_to(
+    path: Path | None, workers: int | None, scheduler: str | None, machine: Machine | None
+) -> tuple[list[Figure], Fit]:
+    """Read a table and fit unit costs to those of its figures that are for it.
+
+    Raises
+    ------
+    ConfigError
+        If the table has nothing to predict.
+    """
+    figures = read(path or TABLE)
+    if all(is_for_fitting(figure) for figure in figures if figure.run is not None):
+        raise ConfigError.of(
+            str(path or TABLE), "rows", None, "has nothing to predict",
+            "give figures of dirty_log_perf_test that costs are not fitted to",
+        )  # fmt: skip
+    own = any(is_for_fitting(figure) for figure in figures)
+    typer.echo("fitting unit costs on the figures that are for it", err=True)
+    to_fit = figures if own else read(TABLE)
+    return figures, fit(to_fit, load_profile(PROFILE), workers, scheduler, machine)
 
 
 def write(out: Path, figures: Sequence[Figure], fitted: Fit, result: Score) -> None:

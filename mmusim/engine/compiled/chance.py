@@ -11,6 +11,8 @@ from mmusim.costs.distributions import CELLS, OCTAVES
 from mmusim.costs.random_streams import GOLDEN
 from mmusim.engine.compiled.fields import T_HIT, T_WALK, T_WRITE
 from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.machine_load import STRETCHED, left, work
+from mmusim.engine.compiled.machine_load import hit as on_machine
 
 COUNTED_FROM: Final = 4
 """Purposes before this one are drawn by access whatever the pairing (``Draws.stream``)."""
@@ -66,7 +68,8 @@ def cost(s: Any, v: int, purpose: int, index: int) -> int:
     if s.by_occurrence and purpose >= COUNTED_FROM:
         index = s.paid[purpose]
         s.paid[purpose] = index + 1
-    return of_shape(s, s.shape[purpose], s.keys[v, purpose], index)
+    ns = of_shape(s, s.shape[purpose], s.keys[v, purpose], index)
+    return work(s, ns) if (STRETCHED >> purpose) & 1 else ns
 
 
 @jit
@@ -75,10 +78,11 @@ def hit_ns(s: Any, v: int, index: int, write: int) -> int:
     hit = max(1, of_shape(s, s.shape[T_HIT], s.keys[v, T_HIT], index))
     if write and s.writes_cost:
         hit += of_shape(s, s.shape[T_WRITE], s.keys[v, T_WRITE], index)
-    return hit
+    left(s)
+    return on_machine(s, v, hit, write)
 
 
 @jit
 def walk_ns(s: Any, v: int, index: int) -> int:
     """Return what access `index` takes longer through a 4 KiB mapping."""
-    return of_shape(s, s.shape[T_WALK], s.keys[v, T_WALK], index)
+    return work(s, of_shape(s, s.shape[T_WALK], s.keys[v, T_WALK], index))

@@ -20,6 +20,9 @@ SCALARS: Final = (
     "passed_ns", "queue_first", "queue_n", "changed_ns", "queue_exclusive_ns", "queue_shared_ns",
     "waiting_exclusive", "waiting_shared", "breaks",
     "print_n", "stalls_full",
+    # The described machine: whether there is one, the epoch and its prices, and first touches.
+    "loads", "running", "running_sum", "summed_ns", "epoch_ends", "stretch", "line",
+    "touches", "mmap_ns", "mmap_free_ns", "clear_ns", "clear_free_ns",
     # TLBs that let translations go: whether they do, and how often something was taken back.
     "has_tlb", "epoch",
 )  # fmt: skip
@@ -40,6 +43,8 @@ VCPU: Final = (
     # Its program: addresses of arrays, or 0, and its first access among all of the vCPU.
     "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats", "private",
     "set_at", "set_n",
+    # Whether it runs on a described machine, and touches more than a cache holds.
+    "runs", "misses",
     # In the place of accesses, rates: leaves (0: none), how many of them are blocks of writes, the
     # pages they lie in, the key of their points, guest time, the point that comes next and its
     # leaf, the one passed last, and the number that the costs of point 0 have.
@@ -124,6 +129,9 @@ ARRAYS: Final = {
     "stolen_times": ("int64", 2),  # (vCPUs, sources): how often
     "working": ("int64", 2),  # (vCPUs, entries): pages in use around `set_at`
     "last_seen": ("int32", 1),
+    # The described machine.
+    "stretches": ("int64", 1),  # (vCPUs + 1,) of 1 ns, in ns / 4096, by running vCPUs
+    "lines": ("int64", 1),  # of a line from memory
     # TLBs that let translations go, or empty; a level's translations are a part of the entries.
     "tlb_first": ("int64", 1),  # (levels + 1,): where the entries of each level begin
     "tlb_ends": ("int64", 3),  # (vCPUs, levels, 3): entries in use, used last, used longest ago

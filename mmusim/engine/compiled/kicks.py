@@ -19,6 +19,7 @@ from mmusim.engine.compiled.events import (
 )
 from mmusim.engine.compiled.fields import C_FLUSH_INIT, C_FLUSH_TARGET
 from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.machine_load import runs
 from mmusim.engine.compiled.places import FLUSH_ACKNOWLEDGED, FLUSH_SENT, TAKEN_BACK
 from mmusim.engine.compiled.rates import flush_ends
 from mmusim.engine.compiled.recording import book
@@ -121,7 +122,9 @@ def acknowledged(s: Any, v: int) -> int:
     while s.acks_i[v] < s.acks_n[v]:
         i = s.acks_i[v]
         if s.kick_answered[s.acks[v, 2 * i]] < s.acks[v, 2 * i + 1]:
+            runs(s, v, 0)
             return wait_for_somebody(s, v, FLUSH_ACKNOWLEDGED)
         s.acks_i[v] = i + 1
+    runs(s, v, 1)
     book(s, v, FLUSH_WAIT, s.now - s.flush_ns[v])
     return s.after_flush[v]

@@ -21,6 +21,7 @@ from mmusim.engine.compiled.events import (
 from mmusim.engine.compiled.interference import begin_interference, interfere
 from mmusim.engine.compiled.jit import entry, jit
 from mmusim.engine.compiled.lock import acquire, count_readers, release
+from mmusim.engine.compiled.machine_load import left, runs
 from mmusim.engine.compiled.memory import as_state
 from mmusim.engine.compiled.points import look_at_all
 from mmusim.engine.compiled.rates import look_at_ranges
@@ -31,8 +32,8 @@ from mmusim.engine.state.vm import LAST_NS
 
 (
     ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE, BOOK,
-    CUT_STALLS, LOOK_AT_ALL, LOOK_AT,
-) = range(12)  # fmt: skip
+    CUT_STALLS, LOOK_AT_ALL, LOOK_AT, RUNS, LEFT,
+) = range(14)  # fmt: skip
 """What :func:`call` can do."""
 NUMBERS: Final = 64
 """Numbers of the trajectory that there must be room for before an event."""
@@ -115,6 +116,11 @@ def call(address: int, do: int, a: int, b: int, c: int) -> int:
     if do == CUT_STALLS:
         cut_stalls(s, a)
         return 0
+    if do == RUNS:
+        runs(s, a, b)
+        return 0
+    if do == LEFT:
+        return left(s)
     if do == LOOK_AT_ALL:
         look_at_all(s, a, -1)
         return 0

@@ -29,6 +29,7 @@ from mmusim.engine.compiled.guest_mode import (
 )
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.lock import acquire, count_readers, release
+from mmusim.engine.compiled.machine_load import memory_waits, runs, work
 from mmusim.engine.compiled.mapping import map_page
 from mmusim.engine.compiled.mechanism import armed, fix_lockless, leaf, permits, target_level
 from mmusim.engine.compiled.places import (
@@ -41,6 +42,7 @@ from mmusim.engine.compiled.places import (
     FOUND_STALE,
     GRACE_ENDED,
     GRANTED,
+    HAS_MEMORY,
     HAS_PAGE,
     LEFT_LOCK,
     POSTCOPY_FAULT,
@@ -51,7 +53,7 @@ from mmusim.engine.compiled.recording import book, tally
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of
 from mmusim.engine.processes.page_fault import FAST, LOST_RACE, SPURIOUS
 from mmusim.mmu.spte import ACCESS, LEAF, PRESENT, WRITABLE
-from mmusim.vocabulary.causes import FAULT_FAST, FAULT_SLOW, MMU_LOCK_WAIT
+from mmusim.vocabulary.causes import CLEAR_WAIT, FAULT_FAST, FAULT_SLOW, MMAP_WAIT, MMU_LOCK_WAIT
 from mmusim.vocabulary.counters import PF_SPURIOUS, PF_TAKEN
 
 
@@ -95,6 +97,7 @@ def slow_parts(s: Any, v: int) -> int:
     whole = cost(s, v, C_FAULT_SLOW, s.index[v])
     locked, entry = np.int64(whole * s.reals[SLOW_LOCKED]), np.int64(whole * s.reals[SLOW_ENTRY])
     outside = max(0, rounded(whole * s.reals[SLOW_AFTER_EXIT]) - locked - entry)
+    outside, entry = work(s, outside), work(s, entry)
     if s.has_guest:
         outside += cost(s, v, C_WALK_GUEST, s.index[v])
     s.locked[v], s.entry[v] = locked, entry
@@ -175,10 +178,25 @@ def prepared(s: Any, v: int) -> int:
 
 @jit
 def has_page(s: Any, v: int) -> int:
+    """Let the host find and clear memory for a page that has none."""
+    if s.touches and not s.resident[s.gfn[v]]:
+        count, clear = memory_waits(s)
+        if count + clear:
+            runs(s, v, 0)
+            book(s, v, MMAP_WAIT, count)
+            book(s, v, CLEAR_WAIT, clear)
+            return wait(s, v, count + clear, HAS_MEMORY)
+    return has_memory(s, v)
+
+
+@jit
+def has_memory(s: Any, v: int) -> int:
     """Get the cache line of the reader count."""
+    runs(s, v, 1)
     if s.shares:
         waits = count_readers(s)
         if waits:
+            runs(s, v, 0)
             book(s, v, MMU_LOCK_WAIT, waits)
             return wait(s, v, waits, COUNTED)
     return counted(s, v)
@@ -187,8 +205,10 @@ def has_page(s: Any, v: int) -> int:
 @jit
 def counted(s: Any, v: int) -> int:
     """Take mmu_lock."""
+    runs(s, v, 1)
     if acquire(s, v, s.is_tdp, -1):
         return locked(s, v)
+    runs(s, v, 0)
     s.asked_ns[v] = s.now
     return wait_for_somebody(s, v, GRANTED)
 
@@ -196,6 +216,7 @@ def counted(s: Any, v: int) -> int:
 @jit
 def granted(s: Any, v: int) -> int:
     """The lock has come."""
+    runs(s, v, 1)
     waited = s.now - s.asked_ns[v]
     tally(s, WAITS_EXCLUSIVE + (s.is_tdp and s.shareable), waited)
     book(s, v, MMU_LOCK_WAIT, waited)
@@ -226,6 +247,7 @@ def unlock(s: Any, v: int) -> int:
     if s.shares:
         waits = count_readers(s)
         if waits:
+            runs(s, v, 0)
             book(s, v, MMU_LOCK_WAIT, waits)
             return wait(s, v, waits, LEFT_LOCK)
     return left_lock(s, v)
@@ -234,4 +256,5 @@ def unlock(s: Any, v: int) -> int:
 @jit
 def left_lock(s: Any, v: int) -> int:
     """The fault is handled."""
+    runs(s, v, 1)
     return leave_handler(s, v, FAULT_SLOW)

@@ -19,8 +19,8 @@ NAMES: Final = (
     # drain_pml
     "drained",
     # page_fault
-    "fault_drained", "fault_exited", "fast_fixed", "prepared", "has_page", "counted", "granted",
-    "found_stale", "left_lock", "grace_ended", "fault_over",
+    "fault_drained", "fault_exited", "fast_fixed", "prepared", "has_page", "has_memory", "counted",
+    "granted", "found_stale", "left_lock", "grace_ended", "fault_over",
     # map_page
     "met_frozen", "guest_table_flushed", "makes_room", "split", "dropping", "dropped", "room_made",
     "mapped", "unlocks",
@@ -34,7 +34,7 @@ NAMES: Final = (
     ENTERS, CALLED, STOLEN_GIVEN, FLUSHED, ENTERED,
     KICK_EXITED, KICK_DRAINED, KICK_ANSWERED,
     DRAINED,
-    FAULT_DRAINED, FAULT_EXITED, FAST_FIXED, PREPARED, HAS_PAGE, COUNTED, GRANTED,
+    FAULT_DRAINED, FAULT_EXITED, FAST_FIXED, PREPARED, HAS_PAGE, HAS_MEMORY, COUNTED, GRANTED,
     FOUND_STALE, LEFT_LOCK, GRACE_ENDED, FAULT_OVER,
     MET_FROZEN, GUEST_TABLE_FLUSHED, MAKES_ROOM, SPLIT, DROPPING, DROPPED, ROOM_MADE, MAPPED,
     UNLOCKS,

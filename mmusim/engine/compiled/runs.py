@@ -13,6 +13,8 @@ from mmusim.engine.compiled.fields import (
     T_WRITE,
 )
 from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.machine_load import hit as on_machine
+from mmusim.engine.compiled.machine_load import left, work
 from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
 from mmusim.engine.compiled.peek import peek_long, peek_word
 from mmusim.engine.compiled.places import FINISHING, TOUCHING
@@ -48,7 +50,7 @@ def think_before(s: Any, v: int, k: int) -> int:
         ns = of_shape(s, s.think[v], s.keys[v, T_THINK], s.first[v] + k)
     if s.extra[v]:
         ns += peek_long(s.extra[v], k)
-    return ns
+    return work(s, ns)
 
 
 @jit
@@ -82,8 +84,9 @@ def plan(s: Any, v: int) -> bool:
     bundles = s.bundles and s.private[v]
     logged = s.pml and s.tracked
     room = PML_ENTRIES - s.pml_n[v]
+    until = left(s)  # then accesses have another price
     now, i = 0, k
-    while i < last:
+    while i < last and now < until:
         code = peek_word(code_at, i) if code_at else (sequential + i) | writes
         write = code >> WRITE_BIT
         level = hit_level(s, code & GFN, write, unflushed)
@@ -96,11 +99,12 @@ def plan(s: Any, v: int) -> bool:
                 if room == 0:
                     break
                 room -= 1
-                log = of_shape(s, s.shape[C_PML_LOG], s.keys[v, C_PML_LOG], first + i)
+                log = work(s, of_shape(s, s.shape[C_PML_LOG], s.keys[v, C_PML_LOG], first + i))
         hit = max(1, drawn(hit_q, hit_c, hit_key, first + i))
         if write and writes_cost:
             hit += drawn(write_q, write_c, write_key, first + i)
-        walk = drawn(walk_q, walk_c, walk_key, first + i) if level <= 1 else 0
+        hit = on_machine(s, v, hit, write)
+        walk = work(s, drawn(walk_q, walk_c, walk_key, first + i)) if level <= 1 else 0
         now += hit + walk + max(log, 0)
         ends[i - k], hits[i - k], walks[i - k], logs[i - k] = now, hit, walk, log
         i += 1
@@ -114,6 +118,7 @@ def _plan_with_leads(s: Any, v: int) -> bool:
     unflushed = s.taken_n + s.taken_python > 0
     ends, hits, walks, idles = s.ends[v], s.hits[v], s.walks[v], s.idles[v]
     last = min(s.length[v], k + min(s.run_limit, s.buffer))
+    until = left(s)
     now, i = 0, k
     while i < last:
         idle = idle_before(s, v, i, s.now + now)
@@ -123,7 +128,10 @@ def _plan_with_leads(s: Any, v: int) -> bool:
         level = hit_level(s, code & GFN, write, unflushed)
         if level == 0:
             break
-        now += idle + (think_before(s, v, i) if i > k else s.think_left[v])
+        lead = idle + (think_before(s, v, i) if i > k else s.think_left[v])
+        if now + lead >= until:
+            break
+        now += lead
         hit = hit_ns(s, v, first + i, write)
         walk = walk_ns(s, v, first + i) if level == 1 else 0
         now += hit + walk

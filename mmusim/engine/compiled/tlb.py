@@ -10,6 +10,7 @@ from typing import Any
 
 from mmusim.engine.compiled.chance import hit_ns, walk_ns
 from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.machine_load import left
 from mmusim.engine.compiled.mechanism import hit_level, leaf
 from mmusim.engine.compiled.peek import peek_word
 from mmusim.engine.compiled.runs import (
@@ -266,6 +267,7 @@ def plan_through(s: Any, v: int) -> bool:
     stand(s, v)
     k, first, leads = s.k[v], s.first[v], has_lead(s, v)
     last = min(s.length[v], k + min(s.run_limit, AHEAD))
+    until, lead = left(s), 0
     now, i = 0, k
     while i < last:
         idle = idle_before(s, v, i, s.now + now)
@@ -277,7 +279,10 @@ def plan_through(s: Any, v: int) -> bool:
         if level == 0:
             break
         if leads:
-            now += idle + (think_before(s, v, i) if i > k else s.think_left[v])
+            lead = idle + (think_before(s, v, i) if i > k else s.think_left[v])
+        if now + lead >= until:
+            break
+        now += lead
         hit = hit_ns(s, v, first + i, write)
         walk = walk_ns(s, v, first + i) if level == 1 else 0
         now += hit + walk

@@ -11,6 +11,7 @@ from mmusim.engine.compiled.events import wait, wait_in_guest
 from mmusim.engine.compiled.fields import T_PASS
 from mmusim.engine.compiled.guest_mode import answer_kick, drain_pml, enter_guest, left_guest
 from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.machine_load import runs
 from mmusim.engine.compiled.mechanism import permits
 from mmusim.engine.compiled.recording import book, last_window, note, stalled
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, cut, plan, plan_logged
@@ -26,6 +27,7 @@ def start(s: Any, v: int) -> int:
     """Begin a program, in the host."""
     s.started_ns[v] = s.stall_begin[v] = s.stall_seen[v] = s.booked_ns[v] = s.now
     s.owed_n[v] = 0
+    runs(s, v, 1)
     s.stall_n[v] = s.stall_kept[v] = 0
     for w in range(s.worst.shape[1]):
         s.worst[v, w] = -1
@@ -158,6 +160,7 @@ def over(s: Any, v: int) -> int:
 @jit
 def drained_at_end(s: Any, v: int) -> int:
     """Close its books."""
+    runs(s, v, 0)
     stalled(s, v, s.left_ns[v], s.now)
     last_window(s, v, s.now)
     return places.PROGRAM_ENDS
@@ -222,6 +225,8 @@ def _go_on_rarely(s: Any, v: int, at: int) -> int:
         at = page_fault.fault_drained(s, v)
     elif at == places.HAS_PAGE:
         at = page_fault.has_page(s, v)
+    elif at == places.HAS_MEMORY:
+        at = page_fault.has_memory(s, v)
     elif at == places.GRACE_ENDED:
         at = page_fault.grace_ended(s, v)
     elif at == places.MET_FROZEN:

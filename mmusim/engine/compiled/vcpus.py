@@ -143,8 +143,8 @@ class CompiledVcpu(Vcpu):
         self.length = len(gfn)
         self._set("leaves", 0)
         code: Any = None
-        self._set("repeats", 0)
-        self._set("private", 1)
+        for name, value in (("repeats", 0), ("private", 1), ("set_at", -1)):
+            self._set(name, value)
         if counts_up(gfn) and (write.all() or not write.any()):
             self._set("code", 0)
             self._set("sequential", int(gfn[0]))
@@ -176,7 +176,7 @@ class CompiledVcpu(Vcpu):
         self.first = program.first
         for name, value in (("k", 0), ("began", -1), ("stuck_at", -1), ("faults", 0)):
             self._set(name, value)
-        self._set("set_at", -1)
+        self._set("misses", self.prices is not None and self.prices.misses(program.pages))
         self._set("think_left", self._first_think(program))
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)
@@ -255,8 +255,9 @@ class CompiledVcpu(Vcpu):
 
     def _first_think(self, program: Program) -> int:
         ns = 0 if program.think is None else int(program.think.slice(program.first, 1)[0])
-        extra = program.accesses.think
-        return ns if extra is None else ns + int(extra[0])
+        if program.accesses.think is not None:
+            ns += int(program.accesses.think[0])
+        return ns if self.prices is None else int(self.prices.work(ns))
 
     def _set(self, name: str, value: int) -> None:
         self.row[_FIELD[name]] = value

@@ -11,11 +11,13 @@ import simpy
 from mmusim.base.histogram import BINS
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
+from mmusim.costs.machine import Machine
 from mmusim.costs.random_streams import ByOccurrence, Pairing
 from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.interference import FIRST
-from mmusim.engine.compiled.loop import LOOK_AT, SETTLE, call
+from mmusim.engine.compiled.loop import LOOK_AT, RUNS, SETTLE, call
+from mmusim.engine.compiled.machine_load import describe
 from mmusim.engine.compiled.memory import Memory, scalar
 from mmusim.engine.compiled.python_calls import PythonCalls
 from mmusim.engine.compiled.shapes import Laws, Shapes
@@ -26,7 +28,9 @@ from mmusim.engine.compiled.shared import (
     TakenBack,
     histogram,
 )
+from mmusim.engine.compiled.shared_load import CompiledLoad
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
+from mmusim.engine.state.machine_load import at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
@@ -86,6 +90,14 @@ class CompiledVm(Vm):
         self.memory.set("count_ns", round(count_ns))
         self.memory.set("shareable", plan.choices.lock is Lock.RWLOCK)
         return CompiledLock(self.compiled_env, self.memory)
+
+    def make_load(self, plan: Plan, machine: Machine) -> CompiledLoad:
+        """Return the load of a machine, which compiled code counts."""
+        return CompiledLoad(machine, plan, self.env, self.memory)
+
+    def runs(self, v: Vcpu, runs: bool = True) -> None:
+        """A vCPU runs from now on, or waits."""
+        call(self.memory.address, RUNS, v.number, int(runs), 0)
 
     @property
     def tracked(self) -> bool:
@@ -202,8 +214,7 @@ class CompiledVm(Vm):
             memory.put("working", np.zeros((plan.vcpus, REACH), np.int64))
             memory.put("last_seen", np.zeros(SLOTS, np.int32))
         self._make_tlbs(plan)
-        small_ns, large_ns = self.refills or (0.0, 0.0)
-        slow, fast = self.slow, self.fast
+        (small_ns, large_ns), slow, fast = self.refills or (0.0, 0.0), self.slow, self.fast
         reals = (
             slow.after_exit, slow.entry, slow.locked, fast.after_exit, fast.entry,
             small_ns, large_ns, plan.costs["c_wclear"].mean(),
@@ -219,10 +230,10 @@ class CompiledVm(Vm):
             "blocked_splits": self.policy.blocked == Edit.SPLIT,
             "has_guest": self.guest is not None, "has_upper": self.upper is not None,
             "protects_root": plan.policy.protects_root,
-            "protects_tables": plan.policy.protects_tables,
+            "protects_tables": plan.policy.protects_tables, "buffer": BUFFER,
             "by_occurrence": plan.draws.pairing is Pairing.BY_OCCURRENCE,
             "writes_cost": self.vcpus[0].t_write is not None, "refills": bool(self.refills),
-            "run_limit": self.run_limit, "buffer": BUFFER,
+            "run_limit": self.run_limit,
             "bundles": self.pml and plan.draws.pairing is not Pairing.BY_OCCURRENCE
             and not any(plan.overlaps(number) for number in range(len(plan.driver.phases))),
             "ring_size": 0 if ring is None else ring.size,
@@ -231,6 +242,7 @@ class CompiledVm(Vm):
         }  # fmt: skip
         for name, value in facts.items():
             memory.set(name, int(value))
+        describe(memory, plan, self.first_touch)
 
     def _hand_out_chance(self, plan: Plan) -> None:
         """Tabulate the distributions, and note the keys of every stream of a vCPU."""
@@ -248,7 +260,7 @@ class CompiledVm(Vm):
                 if isinstance(stream, ByOccurrence):
                     plan.draws.share(name, counted := Counted(stream, memory["paid"], number))
                     if name in Vcpu.__slots__:
-                        setattr(v, name, counted)
+                        setattr(v, name, at_price(self.load, name, counted))
 
     # --- books --------------------------------------------------------------------------------
 

@@ -108,8 +108,13 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
     host.armed += walks.mapped_pages(vm.table, slot)
 
+    in_cache = host.follows("fresh-leaves")
+
     def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
-        return log_operations.enable(plan.policy, plan.kernel, plan.choices, pages, walk), 0
+        counts = log_operations.enable(
+            plan.policy, plan.kernel, plan.choices, pages, walk, in_cache
+        )
+        return counts, 0
 
     def protect(part: MemSlot) -> Walk:
         return arm(vm, part, enabling=True)

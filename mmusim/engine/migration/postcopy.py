@@ -135,6 +135,7 @@ class Postcopy:
         self._block()
         v.waits_for = f"gfn {gfn} from the source of the migration"
         ns = v.c_postcopy_fault.at(index)
+        self._vm.rests(v)
         yield self._vm.spend(ns // 2)
         if self._absent(page):
             if page not in self._waiting:
@@ -147,6 +148,7 @@ class Postcopy:
                 yield self._vm.spend(self._ahead_ns)
         yield self._vm.spend(ns - ns // 2)
         v.waits_for = ""
+        self._vm.runs(v)
         self._unblock(v, began)
         self._vm.book(v, POSTCOPY_WAIT, began, self._vm.now)
 

@@ -40,9 +40,11 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
         if not ack.processed:
             if recorder:
                 by.waits_for = "acknowledgements of a TLB flush"
+                vm.rests(by)
             yield ack
     if recorder:
         by.waits_for = ""
+        vm.runs(by)
         vm.book(by, FLUSH_WAIT, started, vm.now)
 
 

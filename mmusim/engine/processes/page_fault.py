@@ -22,9 +22,11 @@ from mmusim.mmu.page_table import lacks_tables, leaf, permits, target_level
 from mmusim.mmu.spte import ACCESS, LEAF, LEVEL_1G, PRESENT, WRITABLE, Edit
 from mmusim.mmu.upper_levels import armed, push_down
 from mmusim.vocabulary.causes import (
+    CLEAR_WAIT,
     DROP_LARGE,
     FAULT_FAST,
     FAULT_SLOW,
+    MMAP_WAIT,
     MMU_LOCK_WAIT,
     SPLIT_LARGE,
     TABLE_ALLOC,
@@ -58,6 +60,7 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
     whole = v.c_fault_slow.at(index)
     locked, entry = int(whole * vm.slow.locked), int(whole * vm.slow.entry)
     outside = max(0, round(whole * vm.slow.after_exit) - locked - entry)
+    outside, entry = vm.work(outside), vm.work(entry)
     if vm.guest is not None:
         outside += v.c_walk_guest.at(index)
     tracked = vm.tracks(gfn)  # the memslot is looked up once; SRCU keeps it until leave_handler
@@ -68,6 +71,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
         yield vm.spend_on(v, FAULT_SLOW, exit_ns + outside)
     if vm.postcopy is not None:
         yield from vm.postcopy.fault(v, gfn, index)
+    if vm.first_touch is not None and not vm.resident[gfn]:
+        yield from get_memory(vm, v)
     if vm.shares:
         yield from count_reader(vm, v)
     queued = vm.lock.acquire(v.number, shared=vm.tdp)
@@ -91,7 +96,21 @@ def count_reader(vm: Vm, v: Vcpu) -> Steps:
     """Get the cache line of the reader count, to enter or to leave mmu_lock held for read."""
     waits = vm.lock.count_readers()
     if waits:
+        vm.rests(v)
         yield vm.spend_on(v, MMU_LOCK_WAIT, waits)
+        vm.runs(v)
+
+
+def get_memory(vm: Vm, v: Vcpu) -> Steps:
+    """Let the host find and clear memory for a page (hva_to_pfn, handle_mm_fault)."""
+    assert vm.first_touch is not None
+    count, clear = vm.first_touch.waits(vm.now)
+    if count + clear:
+        vm.rests(v)
+        vm.book(v, MMAP_WAIT, vm.now, vm.now + count)
+        vm.book(v, CLEAR_WAIT, vm.now + count, vm.now + count + clear)
+        yield vm.spend(count + clear)
+        vm.runs(v)
 
 
 def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, began: int) -> Outcome:

@@ -37,6 +37,7 @@ def soft_vcpu(
 ) -> Steps:  # fmt: skip
     """Run one vCPU through a write-page-table phase: vCPU 0 writes, the others are bystanders."""
     v.begin(vm.now)
+    vm.runs(v)
     if v.number == 0:
         yield from Writer(vm, v, number, phase).run(record)
     else:
@@ -44,6 +45,7 @@ def soft_vcpu(
     if not v.in_guest:
         v.stalls.add(v.left_ns, vm.now)
     v.in_guest = False
+    vm.rests(v)
     v.recorder.end(v.stalls, v.started_ns, vm.now)
 
 

@@ -28,11 +28,13 @@ def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:
     if granted is not None:
         if v is not None:
             v.waits_for = vm.vmm.bql.name
+            vm.rests(v)
         yield granted
     if v is None:
         vm.vmm.bql_wait_ns += vm.now - asked
     else:
         v.waits_for = ""
+        vm.runs(v)
         vm.book(v, BQL_WAIT, asked, vm.now)
 
 
@@ -70,8 +72,10 @@ def asleep(vm: Vm, v: Vcpu, ns: int, wakes: bool) -> Steps:
     began = vm.now
     v.waits_for = "the end of its sleep"
     over = vm.spend(ns)
+    vm.rests(v)
     yield vm.env.any_of([over, vm.vmm.stopping]) if wakes else over
     v.waits_for = ""
+    vm.runs(v)
     vm.book(v, THROTTLE, began, vm.now)
 
 
@@ -95,8 +99,10 @@ def _park(parked: simpy.Event) -> WorkItem:
         parked.succeed()
         vm.vmm.bql.release(v.number)
         v.waits_for = "the switch-over of the migration"
+        vm.rests(v)
         yield vm.vmm.resumed
         v.waits_for = ""
+        vm.runs(v)
         vm.book(v, PAUSED, began, vm.now)
         if vm.vmm.gone:
             raise GuestGoneError

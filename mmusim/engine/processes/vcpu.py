@@ -34,6 +34,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     """Run a program from the first access to the last, then each that `laps` goes on with."""
     started = vm.now
     v.begin(started)
+    vm.runs(v)
     v.run = run = way_through(vm, v, program, started)
     pass_ns = v.t_pass.at(run.index)
     v.left_ns = started + pass_ns  # it is no stall
@@ -51,6 +52,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
         vm.left_guest(v)
     if v.pml:
         yield from drain_pml(vm, v, run.index)
+    vm.rests(v)
     v.stalls.add(v.left_ns, vm.now)
     v.recorder.end(v.stalls, v.started_ns, vm.now)
     vm.fingerprint.add(vm.now, v.number, run.length)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmusim.engine.state.machine_load import NEVER_NS
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.run_bookings import First, book_few, book_many
 from mmusim.engine.state.run_slices import cut_at, run_slices
@@ -37,9 +38,9 @@ class GuestRun:
     """A vCPU going through its program."""
 
     __slots__ = (
-        "_ahead", "_arrays", "_before", "_began", "_ends", "_hits", "_idles", "_lead", "_marked",
-        "_starts", "_think_left", "_tlb", "_v", "_vm", "_walks", "count", "gfn", "k", "length",
-        "logs", "program", "start_ns", "total_ns", "write",
+        "_ahead", "_arrays", "_before", "_began", "_ends", "_hits", "_idles", "_lead", "_left",
+        "_load", "_marked", "_starts", "_think_left", "_tlb", "_v", "_vm", "_walks", "count", "gfn",
+        "k", "length", "logs", "program", "start_ns", "total_ns", "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
@@ -47,24 +48,23 @@ class GuestRun:
         self._vm, self._v, self.program = vm, v, program
         self._arrays = program.accesses
         v.working_set, v.first = WorkingSet(self._arrays.gfn), program.first
+        self._load, self._left = vm.load, NEVER_NS  # how long the prices of now hold
+        v.misses = vm.load is not None and vm.load.misses(program.pages)
         self.gfn: Any = np.ascontiguousarray(self._arrays.gfn).data
         self.write: Any = np.ascontiguousarray(self._arrays.write).data
         self.length = len(self._arrays.gfn)
-        self.k = 0  # next access
+        self.k, self._began = 0, -1  # next access, and when it was first tried, if it has been
         self._before = () if v.past is None else v.past.gfn[: v.past.k]  # pages of the last program
         v.past = self
         self._tlb: TlbContents | None = None  # the planned run depends on what it holds
-        self._began = -1  # when access k was first tried, if it has been
-        self._lead = ThinkAndIdle.of(program, began_ns)  # None: accesses follow at once
-        self._think_left = self._think_before(0)
-        self._ahead = FEW
+        self._lead = ThinkAndIdle.of(program, began_ns, vm.load)  # None: accesses in a row
+        self._think_left, self._ahead = self._think_before(0), FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
         self._ends: Any = []  # a list in a short run, an array in a long one
         self._hits: Any = []
         self._walks: Any = []
         self._idles: Any = []  # waits for a request before each of them, and before the next
-        self.start_ns = 0  # when the run began that is under way
-        self._marked = -1  # accesses of it that are marked already; -1: none is under way
+        self.start_ns, self._marked = 0, -1  # of the run under way; -1: none is
         self.count = self.total_ns = 0  # accesses in the planned run, and its length
         self.logs = False  # the run is one write that sets D
 
@@ -90,22 +90,24 @@ class GuestRun:
         """Look ahead from access k; False if it exits and nothing is to be spent before that."""
         k = self.k
         self.logs = False
+        if self._load is not None:
+            self._left = self._load.left(self._vm.now)
         self._tlb = self._v.tlb if self._vm.taken_back else None
         if self._tlb is not None:
             return self._plan_through(self._tlb)
-        if not hit_level(self._vm.view, self.gfn[k], self.write[k], bool(self._vm.taken_back)):
-            idle = 0 if self._lead is None else self._lead.idle(k, self._vm.now)
+        idle = 0 if self._lead is None else self._lead.idle(k, self._vm.now)
+        hit = hit_level(self._vm.view, self.gfn[k], self.write[k], bool(self._vm.taken_back))
+        if not hit or idle + self._think_left >= self._left:
             self._idles = [idle]
             self.count, self.total_ns, self._ahead = 0, idle + self._think_left, FEW
             return self.total_ns > 0
         room = min(self._vm.run_limit, self.length - self.k)
         few = min(FEW, room)
         self._plan_few(few)
+        ahead, self._ahead = self._ahead, FEW
         if self.count == few and room > FEW:
-            self._ahead = min(self._ahead * 4, RUN_LIMIT)
+            self._ahead = min(ahead * 4, RUN_LIMIT)
             self._plan_many(min(self._ahead, room))
-        else:
-            self._ahead = FEW
         return True
 
     def _plan_through(self, tlb: TlbContents) -> bool:
@@ -138,12 +140,9 @@ class GuestRun:
     def _plan_few(self, limit: int) -> None:
         v, vm, view, first, tlb = self._v, self._vm, self._vm.view, self.program.first, self._tlb
         gfn, write, unflushed = self.gfn, self.write, bool(vm.taken_back)
-        think_idle, began, now = self._lead, vm.now, 0
-        starts: list[int] = []
-        ends: list[int] = []
-        hits: list[int] = []
-        walks: list[int] = []
-        idles: list[int] = []
+        think_idle, began, now, lead = self._lead, vm.now, 0, 0
+        lists: list[list[int]] = [[], [], [], [], []]
+        starts, ends, hits, walks, idles = lists
         for i in range(self.k, self.k + limit):
             if think_idle is not None:
                 idles.append(think_idle.idle(i, began + now))
@@ -154,7 +153,10 @@ class GuestRun:
             if not level:
                 break
             if think_idle is not None:
-                now += idles[-1] + (think_idle.think(i) if ends else self._think_left)
+                lead = idles[-1] + (think_idle.think(i) if ends else self._think_left)
+            if now + lead >= self._left:
+                break  # it has another price
+            now += lead
             hit = v.hit_ns(first + i, write[i])
             walk = v.t_walk.at(first + i) if level == 1 else 0
             starts.append(now)
@@ -172,18 +174,18 @@ class GuestRun:
         gfn, write = self._arrays.gfn[k : k + limit], self._arrays.write[k : k + limit]
         level = hit_levels(self._vm.table, gfn, write, bool(self._vm.taken_back))
         count = int(np.argmin(level)) if not level.all() else limit
-        hits = v.hits_ns(first, write[:count])
-        walks = np.zeros(count, np.int64)
-        small = level[:count] == 1
-        if small.any():
-            walks[small] = v.t_walk.slice(first, count)[small]
+        hits, walks = v.hits_ns(first, write[:count]), v.walks_ns(first, level[:count])
         spent = hits + walks
         if self._lead is None:
             ends = np.cumsum(spent)
         else:
             ends, self._idles = self._lead.ends(k, spent, self._think_left, self._vm.now)
-        self._starts, self._ends, self._hits, self._walks = ends - spent, ends, hits, walks
-        self.count, self.total_ns = count, int(ends[-1])
+        starts = ends - spent
+        if starts[-1] >= self._left:  # the rest has another price
+            count = int(np.searchsorted(starts, self._left))
+            self._ahead = count // 2
+        self._starts, self._ends, self._hits, self._walks = starts, ends, hits, walks
+        self.count, self.total_ns = count, int(ends[count - 1])
 
     def cut(self, offset: int) -> tuple[int, int]:
         """Return how many accesses of the run complete, and when the guest can be left."""
@@ -221,19 +223,19 @@ class GuestRun:
 
     def commit(self, done: int, spent_ns: int) -> None:
         """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
-        start_ns, marked = self.start_ns, self._marked
-        self._marked = -1
+        start_ns, marked, self._marked = self.start_ns, self._marked, -1
+        ends = self._ends[:done]
         recorder = self._v.recorder.at(start_ns)
         ledger = recorder.ledger
         self._v.booked_ns += spent_ns
         if self._tlb is not None:
             self._tlb.commit(done)
         if self._vm.probe is not None:
-            idles, ends = self._idles if self._lead is not None else (), self._ends[:done]
+            idles = self._idles if self._lead is not None else ()
             parts = run_slices(spent_ns, ends, self._hits, self._walks, idles, self.logs)
             for start, end, causes in parts:
                 self._vm.probe.spent(self._v.number, start_ns + start, start_ns + end, causes)
-        ended = int(self._ends[done - 1]) if done else 0
+        ended = int(ends[-1]) if done else 0
         think_ns, idle = spent_ns - ended, 0  # between the last access and where the guest is now
         if think_ns:
             idle = min(int(self._idles[done]), think_ns)
@@ -251,9 +253,7 @@ class GuestRun:
         if self.logs:
             busy += self._commit_log(recorder)
         if self._lead is not None:
-            idle += self._lead.commit(
-                self._v.recorder, self.k, start_ns, self._ends[:done], self._idles
-            )
+            idle += self._lead.commit(self._v.recorder, self.k, start_ns, ends, self._idles)
         ledger[IDLE] += idle
         ledger[THINK] += spent_ns - busy - idle
         if self._v.owed:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.costs.random_streams import Stream
+from mmusim.engine.state.machine_load import MachineLoad
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.plan.make import Program
 from mmusim.workload.base import Requests
@@ -23,10 +24,11 @@ Ints = NDArray[np.int64]
 class ThinkAndIdle:
     """The times before the accesses of one program."""
 
-    __slots__ = ("_due", "_extra", "_first", "_last", "_requests", "_stream")
+    __slots__ = ("_due", "_extra", "_first", "_last", "_load", "_requests", "_stream")
 
-    def __init__(self, program: Program, began_ns: int) -> None:
+    def __init__(self, program: Program, began_ns: int, load: MachineLoad | None) -> None:
         """Note when each access may begin, if the phase began at `began_ns`."""
+        self._load = load
         self._first = program.first
         self._stream: Stream | None = program.think
         self._extra = program.accesses.think
@@ -40,17 +42,20 @@ class ThinkAndIdle:
             self._last = np.ascontiguousarray(last).data
 
     @classmethod
-    def of(cls, program: Program, began_ns: int) -> ThinkAndIdle | None:
+    def of(
+        cls, program: Program, began_ns: int, load: MachineLoad | None = None
+    ) -> ThinkAndIdle | None:
         """Return the leads of a program, or None if all are zero."""
         accesses = program.accesses
         if program.think is None and accesses.think is None and accesses.requests is None:
             return None
-        return cls(program, began_ns)
+        return cls(program, began_ns, load)
 
     def think(self, k: int) -> int:
         """Return the guest work before access k."""
         ns = 0 if self._stream is None else self._stream.at(self._first + k)
-        return ns if self._extra is None else ns + int(self._extra[k])
+        ns += 0 if self._extra is None else int(self._extra[k])
+        return ns if self._load is None else int(self._load.work(ns))
 
     def idle(self, k: int, now: int) -> int:
         """Return how long a guest that is through with access k-1 `now` waits for the next."""
@@ -73,11 +78,12 @@ class ThinkAndIdle:
         With C the running sum of w that is C(i) + max over j <= i of (due(j) - C(j-1)), or C(i) if
         that is more. The waits have one entry more, 0, for what lies behind the run.
         """
-        work = spent.copy()
+        think = np.zeros(len(spent), np.int64)
         if self._stream is not None:
-            work += self._stream.slice(self._first + k, len(spent))
+            think += self._stream.slice(self._first + k, len(spent))
         if self._extra is not None:
-            work += self._extra[k : k + len(spent)]
+            think += self._extra[k : k + len(spent)]
+        work = spent + (think if self._load is None else self._load.work(think))
         work[0] = spent[0] + think_left
         ends = np.cumsum(work)
         waits = np.zeros(len(spent) + 1, np.int64)

@@ -10,7 +10,9 @@ import simpy
 from numpy.typing import NDArray
 
 from mmusim.costs.distributions import Constant
+from mmusim.costs.machine import OWN_WORK
 from mmusim.costs.random_streams import Ints, Stream
+from mmusim.engine.state.machine_load import MachineLoad, at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.steps import WorkItem
 from mmusim.engine.state.tlb import WorkingSet
@@ -20,6 +22,8 @@ from mmusim.plan.make import Plan
 from mmusim.policies import Tracking
 from mmusim.trace.stall_windows import Stalls
 
+SHORT: Final = {"t_walk_4K": "t_walk"}
+"""Streams of a vCPU that do not have the name of their cost."""
 REPLAN: Final = "replan"
 """Cause of an interrupt that is no exit: what a planned run will meet has changed."""
 
@@ -69,16 +73,19 @@ class Vcpu:
         "interrupted",
         "kicks",
         "left_ns",
+        "misses",
         "number",
         "owed",
         "past",
         "pml",
+        "prices",
         "process",
         "queued_work",
         "recorder",
         "ring",
         "ring_exits",
         "run",
+        "runs",
         "sleep_per_full_ring",
         "stalls",
         "started_ns",
@@ -151,12 +158,22 @@ class Vcpu:
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
         self.first = 0
         self.waits_for = ""
+        self.prices: MachineLoad | None = None
+        self.runs = False  # on a processor of a described machine
+        self.misses = False  # its program touches more than the cache of a processor holds
         self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
         writes_cost = plan.costs["t_write"] != Constant(0.0)
         self.t_write = stream("t_write") if writes_cost else None
         for name in Vcpu.__slots__:
             if name.startswith("c_") or name == "t_pass":
                 setattr(self, name, stream(name))
+
+    def pay_at(self, load: MachineLoad | None) -> None:
+        """Pay for the vCPU's own work at the prices of a described machine."""
+        self.prices = load
+        for cost in OWN_WORK:
+            name = SHORT.get(cost, cost)
+            setattr(self, name, at_price(load, cost, getattr(self, name)))
 
     def begin(self, now: int) -> None:
         """Begin a program, in the host."""
@@ -224,11 +241,21 @@ class Vcpu:
     def hit_ns(self, index: int, write: bool) -> int:
         """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""
         hit = self.t_hit.at(index) or 1
-        return hit + self.t_write.at(index) if write and self.t_write is not None else hit
+        if write and self.t_write is not None:
+            hit += self.t_write.at(index)
+        return hit if self.prices is None else self.prices.hit(hit, self.misses * (1 + write))
+
+    def walks_ns(self, first: int, level: NDArray[np.int8]) -> Ints:
+        """Return what many accesses from `first` on take longer through 4 KiB; shape of `level`."""
+        walks = np.zeros(len(level), np.int64)
+        small = level == 1
+        if small.any():
+            walks[small] = self.t_walk.slice(first, len(level))[small]
+        return walks
 
     def hits_ns(self, first: int, write: NDArray[np.bool_]) -> Ints:
         """Return the same of many accesses from `first` on; shape of `write`."""
         hits = np.maximum(self.t_hit.slice(first, len(write)), 1)
         if self.t_write is not None and write.any():
             hits += np.where(write, self.t_write.slice(first, len(write)), 0)
-        return hits
+        return hits if self.prices is None else self.prices.hit(hits, self.misses * (1 + write))

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from mmusim.base.errors import ClockError
 from mmusim.base.histogram import Histogram
+from mmusim.costs.machine import Machine
 from mmusim.engine.state.fault_shares import FaultShares
+from mmusim.engine.state.machine_load import MachineLoad, first_touch
 from mmusim.engine.state.mmu_lock import RwLock, SpinLock
 from mmusim.engine.state.steps import Outcome as Outcome
 from mmusim.engine.state.steps import Steps as Steps
@@ -63,6 +65,8 @@ class Vm:
         self.policy = plan.chosen.tables()
         choices = plan.choices
         self.remote = plan.machine is not None and plan.machine.is_remote(plan.vcpus)
+        self.load = None if plan.machine is None else self.make_load(plan, plan.machine)
+        self.first_touch = first_touch(plan)
         self.pml = choices.tracking is Tracking.PML
         self.tdp = choices.mmu is Mmu.TDP
         self.shares = self.tdp and choices.lock is Lock.RWLOCK  # faults hold mmu_lock for read
@@ -76,6 +80,8 @@ class Vm:
         self.upper = UpperLevels.empty(plan.pages) if walks_up else None
         plan.draws.restart()
         self.vcpus = [self.make_vcpu(plan, number) for number in range(plan.vcpus)]
+        for v in self.vcpus if self.load is not None else ():
+            v.pay_at(self.load)
         self.breaks_locks = plan.kernel.breaks_locks() and (
             plan.preemptible or plan.need_resched_ns > 0
         )
@@ -104,6 +110,24 @@ class Vm:
     def make_vcpu(self, plan: Plan, number: int) -> Vcpu:
         """Return a vCPU."""
         return Vcpu(plan, number)
+
+    def make_load(self, plan: Plan, machine: Machine) -> MachineLoad:
+        """Return the load of a machine and its prices."""
+        return MachineLoad(machine, plan, self.env)
+
+    def work(self, ns: int) -> int:
+        """Return what a vCPU's own work takes at the price of now."""
+        return ns if self.load is None else int(self.load.work(ns))
+
+    def runs(self, v: Vcpu, runs: bool = True) -> None:
+        """A vCPU runs from now on, or waits; to say it twice is to say it once."""
+        if self.load is not None and v.runs != runs:
+            v.runs = runs
+            self.load.count(self.now, 1 if runs else -1)
+
+    def rests(self, v: Vcpu) -> None:
+        """A vCPU waits from now on, or its program is over."""
+        self.runs(v, False)
 
     def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> SpinLock:
         """Return mmu_lock, with the times of its law of contention."""
@@ -180,12 +204,14 @@ class Vm:
         asked = self.now
         if v is not None:
             v.waits_for = "mmu_lock"
+            self.rests(v)
         shared = yield granted
         self._waited[shared].append(self.now - asked)
         if len(self._waited[shared]) >= _MANY:
             self.waits_for_lock()
         if v is not None:
             v.waits_for = ""
+            self.runs(v)
             self.book(v, MMU_LOCK_WAIT, asked, self.now)
 
     def waits_for_lock(self) -> tuple[Histogram, Histogram]:

@@ -11,12 +11,14 @@ from mmusim.base.errors import ConfigError
 from mmusim.cli.shared.published_times import disordered, knee_rows
 from mmusim.config.cost import rescaled
 from mmusim.config.host import load_profile
+from mmusim.costs.machine import LAWS
 from mmusim.policies import choose
 from mmusim.tests.support.command_line import mmusim_here
 from mmusim.validation import fit as fitting
+from mmusim.validation.ablation import concern, sets_of_laws
 from mmusim.validation.full_size import Speed, phase_seconds
 from mmusim.validation.misses import CAUSES, cause
-from mmusim.validation.predict import PROFILE, Times, phases, times
+from mmusim.validation.predict import PROFILE, Times, phases, the_machine, times
 from mmusim.validation.published import COLUMNS, TABLE, Figure, Run, phase_of, read, run_of
 from mmusim.validation.score import knee, score
 
@@ -334,3 +336,43 @@ def test_targets_of_speed_depend_on_what_bounds_a_phase() -> None:
     free = next(r for r in runs if "eager_page_split" in r.policy and "legacy" not in r.policy)
     assert Speed(free, first, 1.0, 9.9).meets
     assert not Speed(free, first, 1.0, 10.1).meets
+
+
+# The machine of the hosts, and its laws.
+
+
+def test_each_law_is_tried_alone_and_left_out() -> None:
+    sets = dict(sets_of_laws())
+    assert len(sets) == 2 + 2 * len(LAWS)
+    assert sets["all"] == LAWS
+    for law in LAWS:
+        assert sets[f"{law} alone"] == (law,)
+        assert set(LAWS) - set(sets[f"all but {law}"]) == {law}
+
+
+@pytest.mark.parametrize(
+    ("phase", "laws"),
+    [
+        ("iteration 2 clear dirty log", {"fresh-leaves"}),
+        ("iteration 1 dirty memory", {"memory"}),
+        ("enabling dirty logging", {"bitmaps"}),
+        ("populate memory", {"memory", "first-touch"}),
+    ],
+)
+def test_a_law_that_does_not_concern_a_phase_changes_nothing(phase: str, laws: set[str]) -> None:
+    """So a run is simulated once for all sets of laws that are the same to it."""
+    run = Run("linux-5.17+legacy+eager_page_split-legacy+pml", 4, 1, "1GiB", 100, all_set=True)
+    assert concern(run, [phase], LAWS) == laws
+    every, some = (times(run, {}, 16, the_machine(names))[phase] for names in (None, laws))
+    assert every == some
+    none = times(run, {}, 16)[phase]
+    assert (none == some) == (phase == "iteration 2 clear dirty log"), "negative control"
+
+
+def test_a_law_that_does_not_exist_is_refused() -> None:
+    done = mmusim_here("validate", "--laws", "memory,gravity")
+    assert done.returncode == 1
+    assert "--laws = 'gravity': is not a law of load" in done.stderr
+    done = mmusim_here("validate", "--ablation", "--laws", "memory")
+    assert "--laws" in done.stderr
+    assert the_machine([]) is None

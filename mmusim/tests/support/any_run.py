@@ -127,6 +127,16 @@ def migrations(draw: st.DrawFn, rings: bool) -> dict[str, Any]:
     }
 
 
+@st.composite
+def machines(draw: st.DrawFn) -> dict[str, Any]:
+    """No machine, or a small one on which load counts."""
+    if draw(st.booleans()):
+        return {}
+    cores = {"cores": draw(one_of(1, 2, 64)), "threads_per_core": draw(one_of(1, 2))}
+    nodes = {"nodes": draw(one_of(1, 2)), "private_cache": draw(one_of("0B", "64KiB"))}
+    return {"machine": cores | nodes | {"smt_gain": draw(one_of(0.0, 0.3))}}
+
+
 def beside_another(policy: str, phases: list[dict[str, Any]], **settings: Any) -> Setting:
     """The setting, with whatever other policy fits in, because an experiment compares."""
     for other in ("none", "write-protect", "dirty-ring", "linux-6.13+dirty-ring", "linux-6.13"):
@@ -212,6 +222,7 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
         host={
             "interference": draw(one_of([], [], [TICK], [TICK, RARE])),
             "need_resched": draw(one_of("0ns", "20us")),
+            **draw(machines()),
             "tlb": draw(one_of("unlimited", "unlimited", 1, 5, {"4KiB": 60, "2MiB": 2}, 1536)),
         },
         driver=driver,

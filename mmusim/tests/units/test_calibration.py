@@ -382,3 +382,13 @@ def test_log_costs_need_enough_gets() -> None:
     few = Samples()
     few.add("log/get", [[16384, 0, 100.0]] * 3)
     assert log_costs(few, {}) == {}
+
+
+def test_a_profile_has_the_topology_and_follows_no_law_until_told() -> None:
+    """The constants of laws are not measured, so runs on a measured host are as before."""
+    assert "machine" not in profile_data(made_up(), "mine"), "samples of before have none"
+    samples = made_up()
+    samples.facts["topology"] = {"nodes": 2, "cores": 4, "threads_per_core": 2}
+    machine = check(profile_data(samples, "mine"), HostProfile, "mine").machine
+    assert machine is not None
+    assert (machine.threads, machine.provenance, machine.laws) == (8, "measured", [])

@@ -6,16 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
 
-from mmusim.base.errors import ConfigError
+from mmusim.base.errors import ConfigError, MmusimError
 from mmusim.config.cost_ranges import factors
 from mmusim.config.host import load_profile
 from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, settings_of
 from mmusim.costs.machine import LAWS, ONE, Machine
 from mmusim.engine import simulate
+from mmusim.engine.choice import COMPILED, SIMPY
+from mmusim.engine.state.machine_load import EPOCH_NS
+from mmusim.kvm.topology import topology
 from mmusim.plan.make import make_plan
+from mmusim.tests.support.any_run import runs
+from mmusim.tests.support.settings import setting
 from mmusim.trace.records import Trace
+from mmusim.vocabulary import COSTS
 from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
 TWO_NODES = {"cores": 4, "nodes": 2}  # 4 threads each
@@ -23,7 +30,12 @@ LEGACY = "linux-5.17+legacy+eager_page_split-legacy+initially-all-set"
 
 
 def described(
-    machine: dict[str, Any] | None, *, vcpus: int = 8, memory: str = "32MiB", **costs: str
+    machine: dict[str, Any] | None,
+    *,
+    vcpus: int = 8,
+    memory: str = "32MiB",
+    baseline: str = LEGACY,
+    **costs: str,
 ) -> dict[str, Any]:
     host: dict[str, Any] = {"profile": "skylake-2021", "variance": "none", "costs": costs}
     return {
@@ -31,8 +43,7 @@ def described(
         "vm": {"vcpus": vcpus, "memory": memory, "prefaulted": False, "kernel": "linux-5.17"},
         "host": host | ({} if machine is None else {"machine": machine}),
         "policies": {"baseline": LEGACY, "compare": ["none"]},
-        "driver": {"kind": "dirty-log-perf-test", "iterations": 2,
-                   "manual_protect": "initially-all-set"},
+        "driver": {"kind": "dirty-log-perf-test", "iterations": 2},
     }  # fmt: skip
 
 
@@ -96,6 +107,18 @@ def test_leaves_that_a_clear_has_just_made_are_in_the_cache() -> None:
     assert (without["c_wclear"], fresh["c_dclear"]) == (30 * pages, 15 * pages)
     assert "c_wclear" not in fresh
     assert again["c_wclear"] == 30 * pages
+
+
+def test_leaves_that_enabling_a_nested_guest_has_just_made_are_in_the_cache() -> None:
+    """A nested MMU write-protects what it has just split, where others clear D in a walk."""
+    pages, nested = (32 << 20) // 4096, "linux-6.0+nested+eager_page_split+get-clears"
+    without, fresh = (
+        spent(traced(TWO_NODES | {"laws": [law]}, nested), "enabling dirty logging")
+        for law in ("indirect", "fresh-leaves")
+    )
+    assert (without["c_wclear"], fresh["c_dclear"]) == (30 * pages, 15 * pages)
+    assert "c_wclear" not in fresh
+    assert without["c_split_2M"] == fresh["c_split_2M"]
 
 
 def test_bitmaps_are_allocated_once_and_faulted_in_once() -> None:
@@ -179,3 +202,125 @@ def test_a_wrong_machine_is_told_with_key_and_rule(
     text = str(caught.value)
     assert key in text
     assert rule in text
+
+
+# --- load: prices of guest time ----------------------------------------------------------------
+
+NO_COSTS = dict.fromkeys(COSTS, "0ns") | {"t_hit_2M": "100ns", "t_line": "0.5ns"}
+
+
+def hits_alone(machine: dict[str, Any] | None, vcpus: int, **costs: str) -> Setting:
+    """All vCPUs touch their memory once, which the first phase has mapped."""
+    return setting(
+        [{"do": "write"}, {"do": "read", "name": "hits"}], vcpus=vcpus, memory=f"{4 * vcpus}MiB",
+        costs=NO_COSTS | costs, host={} if machine is None else {"machine": machine},
+    )  # fmt: skip
+
+
+def time_of_hits(machine: dict[str, Any] | None, vcpus: int, engine: str = SIMPY) -> int:
+    trace = simulate(make_plan(hits_alone(machine, vcpus), "none", 1), engine=engine)
+    return trace.phases[-1].end_ns - trace.phases[-1].start_ns
+
+
+def test_hits_take_what_the_laws_say_to_the_nanosecond() -> None:
+    pages, crowd = 1024, {"cores": 2, "threads_per_core": 2, "smt_gain": 0.5, "private_cache": "0B"}
+    for engine in (SIMPY, COMPILED):
+        assert time_of_hits(None, 4, engine) == 100 * pages
+        alone = {**crowd, "cores": 64}
+        assert time_of_hits({**alone, "laws": ["threads"]}, 4, engine) == 100 * pages
+        assert time_of_hits({**alone, "laws": ["memory"]}, 4, engine) == round(101.5 + 0.01) * pages
+        stretched = round(100 * 4 / 3)
+        assert time_of_hits({**crowd, "laws": ["threads"]}, 4, engine) == stretched * pages
+        cached = {**alone, "laws": ["memory"], "private_cache": "64KiB"}
+        assert time_of_hits(cached, 4, engine) == 100 * pages, "1,024 lines fit"
+
+
+def test_without_a_gain_second_threads_add_nothing() -> None:
+    """The work of all together takes what it takes on as many processors as there are cores."""
+    crowd = {"cores": 2, "threads_per_core": 4, "smt_gain": 0.0, "laws": ["threads"]}
+    assert time_of_hits(crowd, 6) == 3 * time_of_hits(crowd, 2)
+
+
+def test_prices_follow_the_vcpus_that_still_run() -> None:
+    """One of two vCPUs has half as much to do. It ends in the second epoch, whose mean of 1.02
+    running vCPUs is the price of the third: 500 accesses of 200 ns in each of the first two, and 24
+    of 100 ns.
+    """
+    crowd = {"cores": 1, "threads_per_core": 2, "smt_gain": 0.0, "laws": ["threads"]}
+    for engine in (SIMPY, COMPILED):
+        uneven = setting(
+            [{"do": "write"}, {"do": "read"}], vcpus=2, memory="6MiB", costs=NO_COSTS,
+            host={"machine": crowd},
+        )  # fmt: skip
+        phase = simulate(make_plan(uneven, "none", 1), engine=engine).phases[-1]
+        assert phase.end_ns - phase.start_ns == 2 * EPOCH_NS + 24 * 100
+
+
+def test_who_waits_for_a_lock_does_not_slow_others_down() -> None:
+    """A pass that an exclusive lock bounds takes as long with a machine as without."""
+    times = {}
+    for name, machine in (
+        ("without", None),
+        ("with", {"cores": 6, "private_cache": "0B", "laws": ["memory", "threads"]}),
+    ):
+        bound = setting(
+            [{"do": "write"}], vcpus=16, memory="32MiB", vm={"backing": "4KiB", "mmu": "legacy"},
+            costs={"c_lock_section": "1us", "c_fault_slow": "1.6us"},
+            host={"variance": "none"} | ({"machine": machine} if machine else {}),
+        )  # fmt: skip
+        times[name] = simulate(make_plan(bound, "eager-drop", 1)).end_ns
+    assert times["with"] == pytest.approx(times["without"], rel=0.01)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(runs())
+def test_a_run_is_the_same_however_many_accesses_are_one_event(some: tuple[str, Setting]) -> None:
+    policy, made = some
+    assume(made.machine is not None)
+    plan = make_plan(made, policy, 1)
+    try:
+        bundled = simulate(plan, engine=SIMPY)
+    except MmusimError:
+        assume(False)
+    assert bundled == simulate(plan, engine=SIMPY, run_limit=1)
+    assert bundled == simulate(plan, engine=COMPILED, run_limit=7)
+
+
+def test_first_touches_queue_for_the_memory_of_the_host() -> None:
+    clears = {"cores": 64, "laws": ["first-touch"]}
+    fast, slow = (
+        traced(clears, vcpus=8, memory="64MiB", c_clear_memory=ns) for ns in ("1ns", "1ms")
+    )
+    (before, after) = (t.phases[0].end_ns - t.phases[0].start_ns for t in (fast, slow))
+    assert after >= 62 * 1_000_000 > before, "the first of 32 regions of 2 MiB waits for nobody"
+    waited = slow.phases[0].ledger
+    assert waited["clear_wait"] > 0
+    assert waited["mmap_wait"] + waited["clear_wait"] > fast.phases[0].ledger["mmap_wait"]
+    assert slow.phases[0].counters == fast.phases[0].counters
+
+
+# --- what a host shows -------------------------------------------------------------------------
+
+
+def test_a_host_shows_nodes_cores_threads_and_caches(tmp_path: Path) -> None:
+    """Two nodes of two cores with two threads, as sysfs numbers them."""
+    assert topology(tmp_path) is None
+    for cpu in range(8):
+        folder = tmp_path / f"cpu/cpu{cpu}"
+        (folder / "topology").mkdir(parents=True)
+        (folder / "topology/thread_siblings_list").write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
+        for level, size in ((1, 48), (2, 1280), (3, 33792)):
+            cache = folder / f"cache/index{level}"
+            cache.mkdir(parents=True)
+            (cache / "level").write_text(f"{level}\n")
+            (cache / "size").write_text(f"{size}K\n")
+    for node in range(2):
+        (tmp_path / f"node/node{node}").mkdir(parents=True)
+    shown = {"nodes": 2, "cores": 4, "threads_per_core": 2, "private_cache": "1280KiB"}
+    assert topology(tmp_path) == shown
+
+
+def test_siblings_may_be_a_range(tmp_path: Path) -> None:
+    (tmp_path / "cpu/cpu0/topology").mkdir(parents=True)
+    (tmp_path / "cpu/cpu0/topology/thread_siblings_list").write_text("0-3\n")
+    assert topology(tmp_path) == {"nodes": 1, "cores": 1, "threads_per_core": 4}

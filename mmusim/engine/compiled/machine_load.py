@@ -1,0 +1,92 @@
+"""Load, epochs and prices of :mod:`mmusim.engine.state.machine_load`, for compiled vCPUs.
+
+On a host without a machine `loads` is 0, and nothing here changes a number.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mmusim.costs.machine import BITS, ONE, OWN_WORK
+from mmusim.engine.compiled.fields import PURPOSES
+from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.memory import Memory
+from mmusim.engine.state.machine_load import EPOCH_NS, HALF, NEVER_NS, FirstTouch, price_tables
+from mmusim.plan.make import Plan
+
+STRETCHED: Final = sum(1 << n for n, name in enumerate(PURPOSES) if name in OWN_WORK)
+"""A bit for each purpose that is a vCPU's own work."""
+
+
+def describe(memory: Memory, plan: Plan, touch: FirstTouch | None) -> None:
+    """Write down the machine of a plan, if it is described."""
+    if plan.machine is None:
+        return
+    stretch, line = price_tables(plan.machine, plan)
+    memory.put("stretches", stretch)
+    memory.put("lines", line)
+    facts = {"loads": 1, "stretch": ONE, "epoch_ends": EPOCH_NS}
+    if touch is not None:
+        facts |= {"touches": 1, "mmap_ns": touch.count_ns, "clear_ns": touch.clear_ns}
+    for name, value in facts.items():
+        memory.set(name, value)
+
+
+@jit
+def left(s: Any) -> int:
+    """Close the epochs that are over; return what is left of this one in ns."""
+    if s.loads == 0:
+        return NEVER_NS
+    over = s.now - s.epoch_ends
+    if over >= 0:
+        s.running_sum += s.running * (s.epoch_ends - s.summed_ns)
+        mean = (2 * s.running_sum + EPOCH_NS) // (2 * EPOCH_NS)
+        if over >= EPOCH_NS:
+            mean = s.running
+        s.stretch, s.line = s.stretches[mean], s.lines[mean]
+        s.summed_ns = s.now - over % EPOCH_NS
+        s.running_sum = 0
+        s.epoch_ends = s.summed_ns + EPOCH_NS
+    ns: int = s.epoch_ends - s.now
+    return ns
+
+
+@jit
+def runs(s: Any, v: int, on: int) -> None:
+    """A vCPU runs from now on, or waits."""
+    if s.loads and s.runs[v] != on:
+        s.runs[v] = on
+        left(s)
+        s.running_sum += s.running * (s.now - s.summed_ns)
+        s.summed_ns = s.now
+        s.running += 1 if on else -1
+
+
+@jit
+def work(s: Any, ns: int) -> int:
+    """Return what so much work takes at the price of now."""
+    if s.loads == 0:
+        return ns
+    left(s)
+    taken: int = (ns * s.stretch + HALF) >> BITS
+    return taken
+
+
+@jit
+def hit(s: Any, v: int, ns: int, write: int) -> int:
+    """Return what an access takes at the price of now, which `left` has found."""
+    if s.loads == 0:
+        return ns
+    lines = s.misses[v] * (1 + write)
+    taken: int = (ns * s.stretch + lines * s.line + HALF) >> BITS
+    return taken
+
+
+@jit
+def memory_waits(s: Any) -> tuple[int, int]:
+    """Return for how long a first touch waits for mmap_lock's count, and then for memory."""
+    count: int = max(0, s.mmap_free_ns - s.now)
+    s.mmap_free_ns = s.now + count + s.mmap_ns
+    clear: int = max(0, s.clear_free_ns - s.now - count)
+    s.clear_free_ns = s.now + count + clear + s.clear_ns
+    return count, clear

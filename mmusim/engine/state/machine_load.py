@@ -1,0 +1,143 @@
+"""How busy the machine is, and what time and new memory cost there now.
+
+Time is cut into epochs, from the start of each guest phase on. The number of vCPUs that run in an
+epoch, on average and rounded, decides the prices of the next one; the first one counts all vCPUs of
+the phase. So a fluctuating load enters as its mean, and no event is needed: who asks for a price
+first closes the epochs that are over. A run of hits is planned up to the last access that begins in
+its epoch, so each access has the price of the epoch in which it begins, however many are one event.
+
+A vCPU runs from the start of its program to its end, except while it waits for a lock, a flush, a
+page or the VMM. One that polls for a request runs. Prices and times are whole numbers, so that both
+engines agree. :mod:`mmusim.engine.compiled.machine_load` is the same for compiled vCPUs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import simpy
+
+from mmusim.costs.machine import BITS, ONE, OWN_WORK, Machine, clear_ns
+from mmusim.costs.random_streams import Ints, Stream
+from mmusim.plan.make import Plan
+
+EPOCH_NS: Final = 100_000
+HALF: Final = ONE // 2
+NEVER_NS: Final = 1 << 62
+
+
+def price_tables(machine: Machine, plan: Plan) -> tuple[Ints, Ints]:
+    """Return by running vCPUs what 1 ns of work takes, and how much longer a line from memory.
+
+    Both have shape (vCPUs + 1,) and are in ns / 4096 of time.
+    """
+    running = range(plan.vcpus + 1)
+    stretch = np.array([machine.stretch(n) for n in running], np.int64)
+    line = np.array([machine.line_extra(n, plan.costs["t_line"].mean()) for n in running], np.int64)
+    return stretch, (line * stretch + HALF) >> BITS
+
+
+class MachineLoad:
+    """Running vCPUs, epochs and prices of a run on a described machine."""
+
+    def __init__(self, machine: Machine, plan: Plan, env: simpy.Environment) -> None:
+        """Nobody runs; `env` has the clock."""
+        self._machine, self._env = machine, env
+        stretch, line = price_tables(machine, plan)
+        self._stretches, self._lines = stretch.tolist(), line.tolist()
+        self.stretch, self.line = ONE, 0  # prices of this epoch
+        self._running = 0
+        self._sum = 0  # running vCPUs x ns of this epoch, up to:
+        self._summed_ns = 0
+        self._ends_ns = EPOCH_NS  # this epoch
+
+    def begin(self, now: int, vcpus: int) -> None:
+        """A phase begins, in which so many vCPUs have a program."""
+        self._summed_ns, self._sum, self._ends_ns = now, 0, now + EPOCH_NS
+        self.stretch, self.line = self._stretches[vcpus], self._lines[vcpus]
+
+    def count(self, now: int, change: int) -> None:
+        """From now on so many vCPUs more run."""
+        self.left(now)
+        self._sum += self._running * (now - self._summed_ns)
+        self._summed_ns = now
+        self._running += change
+
+    def left(self, now: int) -> int:
+        """Close the epochs that are over; return what is left of this one in ns."""
+        over = now - self._ends_ns
+        if over >= 0:
+            self._sum += self._running * (self._ends_ns - self._summed_ns)
+            mean = (2 * self._sum + EPOCH_NS) // (2 * EPOCH_NS)
+            if over >= EPOCH_NS:
+                mean = self._running  # of the last whole epoch
+            self.stretch, self.line = self._stretches[mean], self._lines[mean]
+            self._summed_ns = now - over % EPOCH_NS
+            self._sum, self._ends_ns = 0, self._summed_ns + EPOCH_NS
+        return self._ends_ns - now
+
+    def work(self, ns: Any) -> Any:
+        """Return what so much work takes at the price of now: of one time, or of each of many."""
+        self.left(int(self._env.now))
+        return (ns * self.stretch + HALF) >> BITS
+
+    def hit(self, ns: Any, lines: Any) -> Any:
+        """Return what an access takes that fetches so many lines from memory, or each of many."""
+        self.left(int(self._env.now))
+        return (ns * self.stretch + lines * self.line + HALF) >> BITS
+
+    def misses(self, pages: int) -> bool:
+        """Tell whether accesses to so many pages find no line in the cache of a processor."""
+        return self._machine.misses(pages)
+
+
+class Work:
+    """What a vCPU does itself: costs of a stream, at the price of now."""
+
+    __slots__ = ("_load", "_of")
+
+    def __init__(self, of: Stream, load: MachineLoad) -> None:
+        """Stretch a stream."""
+        self._of, self._load = of, load
+
+    def at(self, index: int) -> int:
+        """Return the cost with this index in nanoseconds."""
+        return int(self._load.work(self._of.at(index)))
+
+    def slice(self, first: int, count: int) -> Ints:
+        """Return the costs with indices `first` to ``first + count`` in nanoseconds."""
+        return np.asarray(self._load.work(self._of.slice(first, count)))
+
+
+def at_price(load: MachineLoad | None, cost: str, stream: Any) -> Any:
+    """Return a stream of a vCPU as it is paid on a host with this load."""
+    return Work(stream, load) if load is not None and cost in OWN_WORK else stream
+
+
+def first_touch(plan: Plan) -> FirstTouch | None:
+    """Return the servers that first touches pass; None if there are none on this host."""
+    follows = plan.machine is not None and plan.machine.follows("first-touch")
+    return FirstTouch(plan) if follows and not plan.prefaulted else None
+
+
+class FirstTouch:
+    """Getting host memory for a page: the count of mmap_lock's readers, then clearing.
+
+    Each is a server that does one thing at a time. Who comes waits for those before; what the
+    memory takes for the own page is in the cost of the fault.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Both are free."""
+        self.count_ns = round(2 * plan.costs["c_mmap_count"].mean())  # in and out
+        self.clear_ns = clear_ns(plan.backing, plan.costs["c_clear_memory"].mean())
+        self._counted_ns = self._cleared_ns = 0  # when each is free
+
+    def waits(self, now: int) -> tuple[int, int]:
+        """Return for how long a fault that comes now waits for the count, and then for memory."""
+        count = max(0, self._counted_ns - now)
+        self._counted_ns = now + count + self.count_ns
+        clear = max(0, self._cleared_ns - now - count)
+        self._cleared_ns = now + count + clear + self.clear_ns
+        return count, clear
