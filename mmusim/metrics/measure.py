@@ -191,6 +191,7 @@ def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
         "highest_throttle": max((share for _, share in m.throttle), default=0.0),
         "longest_ring_sleep": max((ns for _, _, ns in m.dirty_limit), default=0),
     }
+    values["dirty_sync_count"] = m.syncs
     values["sent_in_vain"] = sum(r.in_vain for r in m.rounds)
     values["lock_wait_for_log"] = sum(m.waits_for_log.values())
     for percent in SLOW_SECONDS:

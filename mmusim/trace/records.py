@@ -58,6 +58,7 @@ class MigrationTrace:
     """Log operation -> ns that vCPUs waited for mmu_lock while it held it."""
     blocked: Histogram = field(default_factory=Histogram)
     """Post-copy: how long each fault waited for its page, in ns."""
+    syncs: int = 0  # dirty_sync_count
     vcpu_blocktime: tuple[int, ...] = ()  # post-copy: ns that each vCPU waited for pages
     blocktime_ns: int = 0  # post-copy: time in which all vCPUs waited for pages
 
