@@ -56,7 +56,7 @@ class Part(NamedTuple):
 
     @property
     def moved_ns(self) -> float:
-        """What moved: to the guest if positive, to the host if negative."""
+        """Time that moved: to the guest if positive, to the host if negative."""
         if self.host_ns * self.guest_ns >= 0:
             return 0
         most = min(abs(self.host_ns), abs(self.guest_ns))
@@ -64,7 +64,7 @@ class Part(NamedTuple):
 
     @property
     def net_ns(self) -> float:
-        """What vanished if negative, what is new if positive."""
+        """Time that vanished if negative, that is new if positive."""
         return self.host_ns + self.guest_ns
 
 
@@ -78,12 +78,12 @@ class Decomposition:
 
     @property
     def host_ns(self) -> float:
-        """What the host spends more in log operations, waits included."""
+        """Additional time of the host in log operations, waits included."""
         return sum(part.host_ns for part in self.parts)
 
     @property
     def guest_ns(self) -> float:
-        """What the vCPUs' time is longer in the measured window or phase."""
+        """Additional time of the vCPUs in the measured window or phase."""
         return sum(part.guest_ns for part in self.parts)
 
     @property
@@ -93,12 +93,12 @@ class Decomposition:
 
     @property
     def vanished_ns(self) -> float:
-        """Work that nobody does any more, over the kinds in which there is less in all."""
+        """Work that vanished: the sum over the kinds of work that became less."""
         return -sum(part.net_ns for part in self._work() if part.net_ns < 0)
 
     @property
     def new_ns(self) -> float:
-        """Work that nobody did before, over the kinds in which there is more in all."""
+        """New work: the sum over the kinds of work that became more."""
         return sum(part.net_ns for part in self._work() if part.net_ns > 0)
 
     def _work(self) -> Iterable[Part]:
@@ -106,19 +106,26 @@ class Decomposition:
         return (part for part in self.parts if part.kind not in own)
 
 
-def decompose(baseline: Metrics, candidate: Metrics) -> Decomposition:
+def decompose(baseline: Metrics, candidate: Metrics, window: str = "") -> Decomposition:
     """Decompose the difference of two runs of one seed, exactly.
 
-    The guest's parts sum to the difference of its time in the measured window or phase, to the
-    nanosecond; the host's to the difference of what its log operations took over the run.
+    The guest's parts sum to the difference of its time in the measured phase, to the nanosecond;
+    the host's to the difference of what its log operations took over the run. With a window both
+    are of this window; an operation is of the window in which it ended.
+
+    Raises
+    ------
+    KeyError
+        If the runs have no such window.
     """
     host = dict.fromkeys(WORK, 0)
     guest = dict.fromkeys(WORK, 0)
     for sign, run in ((-1, baseline), (1, candidate)):
-        for spent in run.operation_times.values():
+        bills = [run.books[window].host] if window else run.operation_times.values()
+        for spent in bills:
             for line, ns in spent.items():
                 host[_HOST.get(line, OTHER)] += sign * ns
-        for cause, ns in run.ledger.items():
+        for cause, ns in (run.books[window].guest if window else run.ledger).items():
             guest[_GUEST.get(cause, OTHER)] += sign * ns
     parts = [Part(kind, host[kind], guest[kind]) for kind in WORK]
     return Decomposition(
@@ -128,8 +135,10 @@ def decompose(baseline: Metrics, candidate: Metrics) -> Decomposition:
     )
 
 
-def mean_decomposition(baseline: Sequence[Metrics], candidate: Sequence[Metrics]) -> Decomposition:
-    """Return the mean over paired seeds.
+def mean_decomposition(
+    baseline: Sequence[Metrics], candidate: Sequence[Metrics], window: str = ""
+) -> Decomposition:
+    """Return the mean over paired seeds, of a window or of what is measured.
 
     Raises
     ------
@@ -137,7 +146,7 @@ def mean_decomposition(baseline: Sequence[Metrics], candidate: Sequence[Metrics]
         If the seeds differ.
     """
     paired(baseline, candidate)
-    each = [decompose(*pair) for pair in zip(baseline, candidate, strict=True)]
+    each = [decompose(*pair, window) for pair in zip(baseline, candidate, strict=True)]
     sums = {kind: [0.0, 0.0] for kind in WORK}
     for one in each:
         for part in one.parts:

@@ -1,4 +1,4 @@
-"""Whether the runs of several policies met the same, and can answer the question at all."""
+"""Exposure of runs: whether several policies met the same, and can answer the question."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COUNTED: Final[dict[str, Callable[[Exposure], float]]] = {
     "accesses": lambda e: e.accesses,
     "requests": lambda e: e.requests,
 }
-"""What is compared, by its name."""
+"""Quantities that are compared, by name."""
 TIMES: Final = ("length", "time with logging on")
 LOGGED: Final = "share of the time with logging on"
 

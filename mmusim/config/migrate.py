@@ -120,6 +120,10 @@ class Migration(Strict):
         False, alias="cpu-throttle-tailslow"
     )
     """Near the end auto-converge takes no more than is needed. QEMU has it since 5.1."""
+    responsive_throttle: Annotated[bool, shown(True)] = False
+    """With auto-converge, throttle also when the ratio of what is dirty to what was sent does not
+    fall from one sync to the next, for the second time. Posted for QEMU in 2024 and never merged.
+    """
     vcpu_dirty_limit: Annotated[Rate, shown("1MB/s")] = Field(0, alias="vcpu-dirty-limit")
     """A vCPU that dirties more than this sleeps whenever its ring is full. It needs dirty rings.
     0B/s means no limit.
@@ -200,6 +204,11 @@ class Migration(Strict):
             raise MisfitError(
                 "driver.migration.vcpu-dirty-limit", None, "conflicts with auto-converge",
                 "choose one of the two",
+            )  # fmt: skip
+        if self.responsive_throttle and not self.auto_converge:
+            raise MisfitError(
+                "driver.migration.responsive_throttle", None, "goes with auto-converge",
+                "set auto-converge = true, or leave it out",
             )  # fmt: skip
         if self.max_cpu_throttle < self.cpu_throttle_initial:
             raise MisfitError(

@@ -53,7 +53,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What became of one experiment file."""
+    """The result of checking one experiment file."""
 
     path: Path
     outcome: Outcome | None  # None: it could not be run or judged

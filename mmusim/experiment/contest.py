@@ -68,7 +68,7 @@ class Contest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How a selection is made."""
+    """The rules of a selection."""
 
     metric: str
     delta: float  # smallest difference worth detecting, as a share of the best first mean

@@ -1,4 +1,4 @@
-"""What the windows of an experiment's runs met, and what that says about its answers."""
+"""Exposure of an experiment's runs, and warnings that follow for its answers."""
 
 from __future__ import annotations
 

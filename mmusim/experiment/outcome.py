@@ -17,7 +17,7 @@ from mmusim.metrics.measure import Metrics
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingResult:
-    """What the runs of one setting say."""
+    """The runs of one setting, and their comparisons."""
 
     setting: Setting
     runs: dict[str, list[Metrics]]  # by policy, baseline first, each sorted by seed

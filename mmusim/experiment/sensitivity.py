@@ -34,7 +34,7 @@ MATTERS: Final = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Influence:
-    """What one cost is behind."""
+    """The influence of one cost on a metric."""
 
     cost: str
     provenance: str
@@ -91,7 +91,7 @@ class Sensitivity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """What is asked about the costs."""
+    """The question: metric, policy, setting, samples, seeds."""
 
     metric: str = "phase_time"
     policy: str = ""  # or two, "lazy-drop / eager-drop"; by default the baseline

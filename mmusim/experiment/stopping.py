@@ -17,7 +17,7 @@ from mmusim.stats.significance import ALPHA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterimAnalysis:
-    """Where the sampling of a setting stands."""
+    """The state of sampling in one setting."""
 
     seeds: range  # that count
     alpha: float  # error of the intervals and tests at this analysis

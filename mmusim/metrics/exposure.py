@@ -1,4 +1,4 @@
-"""What a window of a run, or its measured phase, was exposed to: did policies meet the same?"""
+"""Exposure: what a window of a run, or its measured phase, met of the dirty log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEGINS_LOGGING = ("enable-logging", "recreate-slot")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """What was there to be met in one window of one run; counts, and times in ns.
+    """What one window of one run met; counts, and times in ns.
 
     Operations are those on the dirty log. What they armed and reported counts where they ended.
     """
@@ -39,7 +39,7 @@ class Exposure:
 
     @property
     def lock_share(self) -> float:
-        """Share of the window in which nobody else could have mmu_lock."""
+        """Share of the window in which mmu_lock was held exclusively or handed on."""
         return self.lock_busy_ns / self.length_ns if self.length_ns else 0.0
 
     @property

@@ -110,7 +110,7 @@ def lock(stats: LockStats, end_ns: int) -> Values:
     * ``lock_MODE_queue``: time-weighted mean number of waiters, the area under their number over
       `end_ns`. The area is the sum of the waits, to the nanosecond (Little's law).
 
-    All are 0 of a mode in which nobody took it.
+    All are 0 for a mode in which it was never taken.
     """
     values: Values = {"lock_breaks": stats.breaks}
     modes: dict[str, ModeStats] = {"shared": stats.shared, "exclusive": stats.exclusive}

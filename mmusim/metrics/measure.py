@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import PAGES_PER_REGION
@@ -17,6 +17,15 @@ from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Trace
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.metrics import POSTCOPY_FAULTS, SLOW_SECONDS, Scope
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
+
+
+class Books(NamedTuple):
+    """Who paid for what in one window, in ns. An operation counts in the window in which it ended,
+    as what it armed and reported does.
+    """
+
+    host: Mapping[str, int]  # cost or wait of the log operations
+    guest: Mapping[str, int]  # cause, all vCPUs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +50,9 @@ class Metrics:
     windows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Values of each window, where the driver has some."""
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
-    """What each window met, and under "" what is measured."""
+    """The exposure of each window; "" is that of what the driver measures."""
+    books: Mapping[str, Books] = field(default_factory=dict)
+    """Who paid for what in each window."""
 
     def within(self, window: str) -> Metrics:
         """Return the run with what the guest noticed in one of its windows.
@@ -111,7 +122,16 @@ def measure(trace: Trace) -> Metrics:
         requests=phase.requests if phase.requests.count else None,
         windows={w.name: _of_guest(w, _all_accesses(w)) for w in trace.windows},
         exposures=exposures(trace),
+        books={w.name: _books(trace, w) for w in trace.windows},
     )
+
+
+def _books(trace: Trace, window: PhaseTrace) -> Books:
+    host: Counter[str] = Counter()
+    for operation in trace.operations:
+        if window.start_ns < operation.end_ns <= window.end_ns:
+            host.update(operation.spent)
+    return Books(host, window.ledger)
 
 
 GRACE_PERIODS: Final = {"enable-logging": 1, "disable-logging": 1, "recreate-slot": 2}
@@ -171,6 +191,7 @@ def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
         "highest_throttle": max((share for _, share in m.throttle), default=0.0),
         "longest_ring_sleep": max((ns for _, _, ns in m.dirty_limit), default=0),
     }
+    values["dirty_sync_count"] = m.syncs
     values["sent_in_vain"] = sum(r.in_vain for r in m.rounds)
     values["lock_wait_for_log"] = sum(m.waits_for_log.values())
     for percent in SLOW_SECONDS:
@@ -244,6 +265,7 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
         "rounds": metrics.rounds,
         "windows": {name: dict(values) for name, values in metrics.windows.items()},
         "exposures": {name: to_plain(one) for name, one in metrics.exposures.items()},
+        "books": {name: [dict(side) for side in one] for name, one in metrics.books.items()},
     } | ({} if metrics.requests is None else {"requests": metrics.requests.sparse()})
 
 
@@ -263,4 +285,5 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         requests=Histogram.from_sparse(record["requests"]) if "requests" in record else None,
         windows=record.get("windows", {}),
         exposures={name: Exposure(**one) for name, one in record.get("exposures", {}).items()},
+        books={name: Books(*sides) for name, sides in record.get("books", {}).items()},
     )

@@ -14,7 +14,7 @@ from matplotlib.ticker import EngFormatter, NullFormatter
 
 from mmusim.base.histogram import Histogram, bin_start
 from mmusim.base.units import NS, show_ns
-from mmusim.plots.style import WIDTH
+from mmusim.plots.style import WIDTH, in_style
 from mmusim.validation.live_arms import Arm
 from mmusim.validation.live_runs import RunOf
 from mmusim.validation.live_score import METRICS, PassScore
@@ -48,6 +48,7 @@ def _log_axes(ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
+@in_style
 def arms(found: Sequence[Arm]) -> Figure:
     """Draw measured and predicted total time of every arm, and its latencies, an arm a panel."""
     figure = Figure(figsize=(WIDTH, 5.2), layout="constrained")

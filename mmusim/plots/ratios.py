@@ -43,9 +43,9 @@ def ratios(
     """Draw a forest plot: the ratio of each policy to the baseline, its interval, a row a setting.
 
     Intervals are each by itself; a mark is filled where one policy is better or worse in the family
-    of all rows (Holm). It is hollow where they are equivalent, where nobody knows, and where the
-    difference is too small to matter. What an experiment claims about the metric is shaded.
-    Settings in which a figure is zero or missing have no row.
+    of all rows (Holm). It is hollow where they are equivalent, where the outcome is unknown, and
+    where the difference is too small to matter. What an experiment claims about the metric is
+    shaded. Settings in which a value is zero or missing have no row.
     """
     shown = outcome.settings if results is None else results
     by_setting = compared(outcome, metric)

@@ -16,7 +16,14 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    EngFormatter,
+    LogFormatter,
+    LogFormatterMathtext,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
 
 INK: Final = "#1b1f24"
 SOFT: Final = "#57606a"
@@ -76,9 +83,39 @@ def in_style(draw: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> R:
         with style():
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+            if isinstance(drawn, Figure):
+                label_powers(drawn)
+            return drawn
 
     return styled
+
+
+class PlainPowers(LogFormatter):
+    """Labels of a logarithmic axis as plain text: 0.001, 10, 10⁻⁷."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label at `x`, where matplotlib has one."""
+        return plain_power(x) if super().__call__(x, pos) else ""
+
+
+def plain_power(x: float) -> str:
+    """Write a number with at most four zeros, others as powers of ten."""
+    if 1e-4 <= abs(x) < 1e5:
+        return f"{x:g}"
+    digits, _, exponent = f"{x:.6e}".partition("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    times = "" if float(digits) == 1 else f"{float(digits):g} x "
+    return f"{times}10{raised}"
+
+
+def label_powers(figure: Figure) -> None:
+    """Label logarithmic axes in plain text, because dollar signs are text in our figures."""
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
+            axis.set_major_formatter(PlainPowers())
+        if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+            axis.set_minor_formatter(PlainPowers())
 
 
 class LineStyle(NamedTuple):
@@ -161,7 +198,8 @@ def readable_decades(ax: Axes, which: str = "x") -> None:
     """Label a logarithmic axis with a few numbers, however many decades it spans."""
     low, high = ax.get_xlim() if which == "x" else ax.get_ylim()
     decades = abs(np.log10(high / low))
-    few = MaxNLocator(3) if decades < 0.7 else LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1,))
+    subs = (1, 2, 5) if decades < 1.6 else (1, 3) if decades < 2.6 else (1,)
+    few = MaxNLocator(3) if decades < 0.7 else LogLocator(subs=subs)
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_major_locator(few)
     axis.set_major_formatter(EngFormatter(sep=""))

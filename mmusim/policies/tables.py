@@ -76,8 +76,8 @@ def tabulate(policy: Policy) -> Tables:
     blocked = _alike(policy, "blocked", {leaf: ask(policy, "blocked", leaf) for leaf in present})
     if blocked not in (Edit.ZAP, Edit.SPLIT):
         raise ConfigError.of(
-            f"policies.{policy.name}", "blocked", repr(blocked), "must make room for a small spte",
-            "return Edit.ZAP or Edit.SPLIT",
+            f"policies.{policy.name}", "blocked", _named(blocked),
+            "must make room for a small spte", "return Edit.ZAP or Edit.SPLIT",
         )  # fmt: skip
     protect = ask(policy, "protect", present[0]) if policy.tracks else Edit.KEEP
     return Tables(
@@ -90,13 +90,18 @@ def tabulate(policy: Policy) -> Tables:
     )
 
 
+def _named(edit: Edit) -> str:
+    """Write an edit as a policy's author writes it."""
+    return f"Edit.{edit.name}"
+
+
 def _check_protect(policy: Policy, large: list[Spte]) -> None:
     small = [leaf for leaf in every_leaf(Level.SMALL) if leaf.present and leaf.writable]
     answers = {ask(policy, "protect", leaf) for leaf in small}
     key = f"policies.{policy.name}"
     if answers != {Edit.WRITE_PROTECT}:
         raise ConfigError.of(
-            key, "protect", sorted(map(repr, answers)),
+            key, "protect", ", ".join(sorted(map(_named, answers))),
             "must clear W on every writable small leaf, or its writes are not logged",
             "return Edit.WRITE_PROTECT for Level.SMALL",
         )  # fmt: skip
@@ -113,7 +118,8 @@ def _alike(policy: Policy, hook: str, by_leaf: dict[Spte, Edit]) -> Edit:
 
 def _unequal(policy: Policy, hook: str, by_leaf: dict[Spte, Edit]) -> ConfigError:
     return ConfigError.of(
-        f"policies.{policy.name}", hook, {str(leaf): repr(edit) for leaf, edit in by_leaf.items()},
+        f"policies.{policy.name}", hook,
+        {str(leaf): _named(edit) for leaf, edit in by_leaf.items()},
         "must treat all large leaves alike and keep none",
         "return WRITE_PROTECT, ZAP or SPLIT for every large leaf",
     )  # fmt: skip

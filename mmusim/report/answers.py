@@ -1,4 +1,4 @@
-"""What an experiment found, in sentences."""
+"""The answers of an experiment in sentences."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from mmusim.vocabulary.metrics import MIN_BEYOND
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in a cell of a table."""
+    """The content of a cell of a table."""
 
     text: str
     value: float | None = None  # what it is sorted by; None: the text

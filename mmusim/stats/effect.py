@@ -1,4 +1,4 @@
-"""How large a difference is, in terms that need no unit."""
+"""Effect sizes: how large a difference is, without a unit."""
 
 from __future__ import annotations
 

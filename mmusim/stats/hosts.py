@@ -1,4 +1,4 @@
-"""What holds over hosts: one value for each of several hosts that might be meant."""
+"""Statements over hosts: one value for each of several possible hosts."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MOST_TERMS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverHosts:
-    """How sure a statement is when the costs of the host are not."""
+    """How often a statement holds when the costs of the host are uncertain."""
 
     holds: Interval  # share of hosts on which it holds
     low: float  # 95 of 100 hosts lie between these, in the terms of the statement
     high: float
-    input_share: float  # of the variance of one host's value: what the costs are behind
-    costs: tuple[str, ...]  # the two that matter most, the first first; fewer if fewer do
+    input_share: float  # of the variance of one host's value: the share that the costs explain
+    costs: tuple[str, ...]  # the two that matter most, in this order; fewer if fewer matter
 
 
 def share_that_holds(holds: NDArray[np.bool_], confidence: float = 0.95) -> Interval:

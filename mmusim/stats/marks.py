@@ -1,4 +1,4 @@
-"""What the seeds of a comparison cannot tell: marks on intervals that may not cover."""
+"""Marks on intervals that may not cover, and the limits of few seeds behind them."""
 
 from __future__ import annotations
 

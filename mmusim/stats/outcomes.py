@@ -1,4 +1,4 @@
-"""What a comparison says: better, worse, equivalent within a margin, or unknown."""
+"""The outcome of a comparison: better, worse, equivalent within a margin, or unknown."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Outcome = Literal["better", "worse", "equivalent", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What two policies are to each other, in words."""
+    """The outcome of a comparison of two policies, in words."""
 
     outcome: Outcome
     matters: float = MATTERS  # the margin, as a share of the baseline
     small: bool = False  # the difference is real, and lies within the margin
     needed: int | None = None  # seeds that would tell, where they are too few
-    why: str = ""  # nobody knows, if it is not the number of seeds
+    why: str = ""  # reason of an unknown outcome other than the number of seeds
 
     def __str__(self) -> str:
         """Write it for people."""
@@ -57,7 +57,7 @@ def answer(
     matters: float = MATTERS,
     alpha: float = ALPHA,
 ) -> Answer:
-    """Say which of two policies is better, or that they are equivalent, or that nobody knows.
+    """Say which of two policies is better, or that they are equivalent, or that this is unknown.
 
     * better, worse: the adjusted p-value is at most `alpha` and the interval leaves equality out;
       `small`, if it lies within the margin: the difference is real, but below what matters.

@@ -1,4 +1,4 @@
-"""Which of several is the best: a fully sequential procedure with an indifference zone.
+"""Select the best of several: a fully sequential procedure with an indifference zone.
 
 Kim and Nelson, "A fully sequential procedure for indifference-zone selection in simulation", ACM
 TOMACS 11 (2001). Its variances are those of paired differences, so common random numbers are
@@ -21,7 +21,7 @@ FIRST: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Where a selection stands."""
+    """The state of a selection."""
 
     alive: tuple[int, ...]  # competitors that may be the best, the best mean first
     ranking: tuple[int, ...]  # all: those alive, then those dropped, each by their means

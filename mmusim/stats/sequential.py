@@ -68,7 +68,7 @@ def is_narrow(interval: Interval, precision: float) -> bool:
 
 
 class Stop(NamedTuple):
-    """Where sampling stands: at which look, with what error, and whether it may end there."""
+    """The state of sampling: number of the analysis, its error, and whether sampling may end."""
 
     number: int  # of the look, from 1
     seeds: int

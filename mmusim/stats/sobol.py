@@ -1,4 +1,4 @@
-"""Sobol indices: how much of a value's variance each uncertain input is behind."""
+"""Sobol indices: the share of a value's variance that each uncertain input explains."""
 
 from __future__ import annotations
 

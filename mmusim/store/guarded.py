@@ -14,7 +14,7 @@ from typing import Any, Final
 from mmusim.base.errors import MmusimError
 
 _DAMAGED: Final = ("CORRUPT", "NOTADB", "FORMAT", "MISMATCH", "CONSTRAINT", "SCHEMA")
-"""What SQLite's names of errors contain where the file is at fault."""
+"""Parts of SQLite's names of errors that mean a damaged file."""
 _SAYS_DAMAGED: Final = (
     "no such table",
     "no such column",

@@ -178,10 +178,10 @@ class Store(Reader):
             )  # fmt: skip
 
     def claim(self, keys: Iterable[Key], token: str) -> list[tuple[Standing, str]]:
-        """Claim the runs that nobody has; return the state of each, and the errors of failed ones.
+        """Claim the runs that no process has claimed.
 
-        The claims of dead processes are taken over. All happens in one transaction, or nothing: no
-        two processes get the same run.
+        Return the state of each, and the errors of failed ones. The claims of dead processes are
+        taken over. All happens in one transaction, or nothing: no two processes get the same run.
         """
         found: list[tuple[Standing, str]] = []
         gone: list[str] | None = None

@@ -59,7 +59,7 @@ class Reader:
             others = ", ".join(f"{count} of {version}" for version, count in counts.items())
             raise ConfigError.of(
                 str(self.folder), "model version", mine,
-                f"is this mmusim's, and there are only runs of others: {others}",
+                f"is that of this mmusim, but the folder has only runs of others: {others}",
                 "run `mmusim run` again, or read them with the mmusim that made them",
             )  # fmt: skip
         return mine

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 
 class Key(NamedTuple):
-    """What decides a result. Two runs of one key are the same run."""
+    """Everything that decides a result. Two runs with one key are the same run."""
 
     setting: str  # hash of the resolved configuration
     policy: str
@@ -19,11 +19,11 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         """Name the run for messages."""
-        return f"run of cell {self.setting}, {self.policy}, seed {self.seed} ({self.engine})"
+        return f"run of setting {self.setting}, {self.policy}, seed {self.seed} ({self.engine})"
 
 
 SUMMARY: Final = ("values", "ledger")
-"""What tables are made of; it can be read without the rest, histograms above all."""
+"""Parts of a record that tables need. The rest, mostly histograms, stays packed for them."""
 
 
 def pack(record: dict[str, Any]) -> bytes:

@@ -41,7 +41,7 @@ CREATE TABLE runs (
 
 
 def connect(ledger: Path) -> sqlite3.Connection:
-    """Open a ledger; read-only where nobody may write.
+    """Open a ledger; read-only where it cannot be written.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What happened in a run. Engines write it; everything above the engines reads it."""
+"""The trace of a run. Engines write it; everything above the engines reads it."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class MigrationTrace:
     """Log operation -> ns that vCPUs waited for mmu_lock while it held it."""
     blocked: Histogram = field(default_factory=Histogram)
     """Post-copy: how long each fault waited for its page, in ns."""
+    syncs: int = 0  # dirty_sync_count
     vcpu_blocktime: tuple[int, ...] = ()  # post-copy: ns that each vCPU waited for pages
     blocktime_ns: int = 0  # post-copy: time in which all vCPUs waited for pages
 
@@ -90,6 +91,7 @@ class Operation(NamedTuple):
     dirty: int  # pages that it reported, and
     false_dirty: int  # of these, not written since they were last copied
     waited_ns: int = 0  # by vCPUs for mmu_lock, while it held it
+    spent: Mapping[str, int] = {}  # cost or wait -> ns, as far as it is known of this operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ class PhaseTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeStats:
-    """What happened at mmu_lock over a whole run in one mode, in nanoseconds."""
+    """Statistics of mmu_lock over a whole run in one mode, in nanoseconds."""
 
     waits: Histogram  # of the acquisitions that waited, measured by the waiters
     holds: Histogram  # of each acquisition
@@ -135,13 +137,13 @@ class ModeStats:
 
     @property
     def acquisitions(self) -> int:
-        """How many there were."""
+        """Number of acquisitions."""
         return self.holds.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockStats:
-    """What happened at mmu_lock over a whole run, in nanoseconds."""
+    """Statistics of mmu_lock over a whole run, in nanoseconds."""
 
     shared: ModeStats  # for read
     exclusive: ModeStats  # for write; a spinlock knows no other
@@ -150,7 +152,7 @@ class LockStats:
 
     @property
     def acquisitions(self) -> int:
-        """How many there were in both modes."""
+        """Number of acquisitions in both modes."""
         return self.shared.acquisitions + self.exclusive.acquisitions
 
     @property
@@ -219,8 +221,21 @@ class Fingerprint:
         return self._hash.hexdigest()
 
 
+NEVER_NS: Final = 1 << 62
+
+
 class Probe:
-    """Events that a run reports. Override the hooks that you need; the others do nothing."""
+    """Events that a run reports. Override the hooks that you need; the others do nothing.
+
+    The compiled engine tells of what is spent and of mmu_lock a little later, in the same order. It
+    has no hooks for single accesses and copies: a probe with these runs on SimPy.
+    """
+
+    from_ns: int = 0
+    until_ns: int = NEVER_NS
+    """When periods and holds are of interest; the compiled engine leaves out all others."""
+    next_change_ns: int = 0
+    """When the probe is next interested in a change by a vCPU; the compiled engine waits for it."""
 
     def accessed(self, cpu: int, gfns: list[int], writes: list[bool], end_ns: int) -> None:
         """The vCPU completed accesses, the last of them at `end_ns`."""

@@ -1,4 +1,4 @@
-"""How much of a short time a vCPU loses: sliding windows, exact and in bounded memory.
+"""The largest share of a short window that a vCPU loses: exact, in bounded memory.
 
 A vCPU runs from `begin` to `end` and has stalls (times outside the guest) in between. Let lost(t,
 w) be the time of stalls within [t, t + w]. The result is the largest lost(t, w) over all t with

@@ -191,6 +191,10 @@ _metric(
     "how hard a dirty limit slows the guest down", "F.5",
 )  # fmt: skip
 _metric(
+    "dirty_sync_count", "", _LOWER, _MIGRATION,
+    "syncs of the log, the first and those of timers included", "QEMU's `dirty-sync-count`", "F.2",
+)  # fmt: skip
+_metric(
     "sent_in_vain", "pages", _LOWER, _MIGRATION,
     "pages sent in a round and to be sent again after it, over all rounds",
     "what the network carries for nothing",

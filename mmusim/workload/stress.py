@@ -17,16 +17,16 @@ from mmusim.workload.rates import Rates
 class Stress(Strict):
     """Each vCPU writes its pages one after the other, over and over, at a steady rate.
 
-    Source: QEMU tests/migration/stress.c, the load of its published auto-converge figures: each
-    vCPU rewrites its part of the memory in order, 3 GB a second and vCPU on that host. The time is
-    guest time: a vCPU that stalls writes later. A write itself takes no time. Only writes that
-    change something cost simulation (docs/explanation/rates.md).
+    Source: QEMU tests/migration/stress.c, the load of guestperf and of its published auto-converge
+    figures: a thread on each vCPU XORs a page of random words into its memory, page after page. The
+    time is guest time: a vCPU that stalls writes later. A write itself takes no time. Only writes
+    that change something cost simulation (docs/explanation/rates.md).
     """
 
     pattern: Annotated[Literal["stress"], shown("stress")]
     """Name of the access pattern."""
     rate: Annotated[Rate, Field(ge=PAGE, le=10**13), shown("1GB/s")] = parse_rate("3000MB/s")
-    """Memory that each vCPU writes in a second of guest time."""
+    """Memory that each vCPU writes in a second of guest time. What a core can do is assumed."""
     working_set: Annotated[Share, Field(gt=0), shown("90%")] = 1.0
     """Share of the memory of the vCPU that it rewrites: the first pages."""
     time: Annotated[Time, Field(ge=1e3, le=1e14), shown("2s")] = 1e9

@@ -9,7 +9,7 @@ import typer
 
 from mmusim.cli.shared import ablation as ablations
 from mmusim.cli.shared import full_size as full
-from mmusim.cli.shared import live_validation, published_times
+from mmusim.cli.shared import live_validation, published_migrations, published_times
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import (
     AsJson,
@@ -36,6 +36,9 @@ def validate(
     to: ToFolder = None,
     full_size: Annotated[
         bool, typer.Option("--full-size", help="Time each published run at its full size.")
+    ] = False,
+    migrations: Annotated[
+        bool, typer.Option("--migrations", help="Predict published migrations.")
     ] = False,
     live: Annotated[bool, typer.Option("--live", help="Compare with this machine's KVM.")] = False,
     recorded: Recorded = None,
@@ -64,6 +67,13 @@ def validate(
     """Predict published times from few of them; with --live, this machine's latencies."""
     of_machines = {"--host": host, "--record": record, "--grid": grid, "--repeats": repeats}
     of_laws = {"--laws": laws, "--ablation": ablation}
+    if migrations:
+        told: dict[str, object] = {"PUBLISHED": published, "--live": live, "--recorded": recorded}
+        told |= {"--full-size": full_size, "--scheduler": scheduler} | of_laws
+        fixed = {key: value for key, value in of_machines.items() if key != "--repeats"}
+        refuse_ignored("validate", "with --migrations", told | fixed)
+        published_migrations.validate(to, repeats, workers, as_json)
+        return
     if full_size:
         other = {"--live": live, "--recorded": recorded} | of_laws
         where = {"--workers": workers, "--scheduler": scheduler}

@@ -67,6 +67,7 @@ def run(
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.experiment.exposure import warnings
     from mmusim.field.beside import assumptions, beside
+    from mmusim.field.dirtied import dirtied
     from mmusim.report import mean_ledger
     from mmusim.report.answers import answers
     from mmusim.report.outcome_table import answer_data, answer_rows, notes
@@ -102,6 +103,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             failures=outcome.failures,
             report=written,
             reported=reported,
+            dirtied=dirtied(outcome),
             warnings=warned,
         )
         return
@@ -110,6 +112,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         typer.echo(note)
     table("How it ended", ends, False)
     table("Claims", claims, False)
+    table("Dirty rate of the guest", dirtied(outcome), False)
     table("Reported beside simulated", reported, False)
     for assumed in assumptions(outcome):
         typer.echo(assumed)

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmusim.base.errors import ConfigError, nearest
 from mmusim.cli.shared.options import AsJson, ExperimentFile, Out
 
 if TYPE_CHECKING:
     from mmusim.comparison.decomposition import Decomposition
 
 
-def decompose(experiment: ExperimentFile, out: Out = None, as_json: AsJson = False) -> None:
+def decompose(
+    experiment: ExperimentFile,
+    window: Annotated[
+        str, typer.Option(help="In this window [the measured one, or the run].", show_default=False)
+    ] = "",
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
     """Tell work that moved between host and guest from work that vanished, by cause and payer."""
     from mmusim.analysis.answers import load
     from mmusim.cli.shared.output import table
     from mmusim.comparison.decomposition import mean_decomposition
 
     outcome = load(Path(experiment), out)
-    baseline = outcome.experiment.policies.baseline
+    baseline, driver = outcome.experiment.policies.baseline, outcome.experiment.driver
+    known = [w.name for w in driver.windows]
+    if window and window not in known:
+        raise ConfigError.of(
+            outcome.experiment.id, "--window", window, "is no window of the driver",
+            nearest(window, known),
+        )  # fmt: skip
+    window = window or (driver.measure if driver.measure in known else "")
     found = [
-        (result.setting.name, mean_decomposition(result.runs[baseline], result.runs[name]))
+        (result.setting.name, mean_decomposition(result.runs[baseline], result.runs[name], window))
         for result in outcome.settings
         for name in outcome.experiment.policies.compare
     ]
@@ -31,7 +46,8 @@ def decompose(experiment: ExperimentFile, out: Out = None, as_json: AsJson = Fal
         table("", rows, True)
         return
     shown = [{key: _shown(value) for key, value in row.items()} for row in rows]
-    table("Against the baseline, means over seeds", shown, False)
+    where = f" in {window}" if window else ""
+    table(f"Against the baseline{where}, means over seeds", shown, False)
     for name, one in found:
         typer.echo(f"{name + ': ' if name else ''}{_sentence(one)}")
 

@@ -16,7 +16,7 @@ from mmusim.base.units import show_number
 from mmusim.cli.shared.layout import BETWEEN, EDGE, layout
 
 PIPED: Final = 200
-"""Columns of a table that nobody sees on a terminal, unless COLUMNS says otherwise."""
+"""Columns of a table that a terminal does not show, unless COLUMNS says otherwise."""
 
 
 def table(

@@ -13,7 +13,7 @@ from mmusim.cli.shared.single_run import Selection, recorded, summary, time_of
 from mmusim.timeline.record import MAX_SLICES
 
 PICTURE_MAX_SLICES = 40_000
-"""Records of a figure: beyond, nobody could see a thing, and an SVG would be huge."""
+"""Most records of a figure. With more, single records cannot be seen and the SVG is huge."""
 
 
 def plot_run(

@@ -30,6 +30,7 @@ class Thread(Protocol):
     reported: int
     false: int
     recorder: dict[int, PhaseRecorder]  # of each guest phase, by its number
+    spent: dict[str, int]  # of this phase
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +87,7 @@ class Windows:
         """Carry out an operation of the host, as an event with these titles."""
         vm, host, began = self._vm, self._host, self._vm.now
         before, waited = (host.armed, host.reported, host.false), vm.lock.for_host_ns
-        titles = {do, name, also} - {""}
+        titles, spent = {do, name, also} - {""}, dict(host.spent)
         self.happens("start", titles)
         logs = do in LOG_OPERATIONS
         if logs:
@@ -101,7 +102,11 @@ class Windows:
             armed, reported, false = host.armed, host.reported, host.false
             counts = armed - before[0], reported - before[1], false - before[2]
             waited = vm.lock.for_host_ns - waited
-            self.operations.append(Operation(do, name, began, vm.now, late_ns, *counts, waited))
+            own = {line: ns - spent.get(line, 0) for line, ns in host.spent.items()}
+            own = {line: ns for line, ns in own.items() if ns}
+            self.operations.append(
+                Operation(do, name, began, vm.now, late_ns, *counts, waited, own)
+            )
         self.happens("end", titles)
 
     def happens(self, edge: str, what: set[str]) -> None:

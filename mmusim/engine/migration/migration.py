@@ -56,7 +56,9 @@ class Migration:
             self.throttle = self.converge
         elif self.spec.vcpu_dirty_limit:
             self.throttle = self.limit
-        trigger = Trigger(vm, self.spec.throttle_trigger_threshold, self.throttle)
+        trigger = Trigger(
+            vm, self.spec.throttle_trigger_threshold, self.throttle, self.spec.responsive_throttle
+        )
         self.book = TimeBook(vm, self.vmm)
         self.log = LogSync(vm, host, phase, self.ram, self.channel, trigger, self.book, self.vcpus)
         self.outcome = ""  # while it goes on

@@ -25,6 +25,7 @@ def trace_of(migration: Any) -> MigrationTrace:
         spent=dict(m.book.spent),
         throttle=tuple(m.converge.history),
         dirty_limit=tuple(m.limit.history),
+        syncs=m.log.count,
         seconds=tuple(m.meter.shares),
         waits_for_log=_waits_for_log(m),
         **({} if postcopy is None else postcopy.facts()),

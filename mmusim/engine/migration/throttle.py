@@ -22,6 +22,8 @@ PERIOD_NS: Final = NS["s"]
 """Period over which the migration thread and dirty-limit judge dirtying."""
 TOLERANCE: Final = 25 * BYTES["MiB"]
 """Bytes per second by which dirtying may miss its limit (DIRTYLIMIT_TOLERANCE_RANGE)."""
+RISES: Final = 2
+"""Bad syncs without a falling ratio, after which a responsive trigger throttles."""
 LINEAR: Final = 0.5
 """Dirtying is far from its limit if it misses it by more than this share of the larger."""
 MOST_RINGS: Final = 99
@@ -44,10 +46,17 @@ class Trigger:
     It judges at syncs at least a second apart. A sync is bad if more is dirty than the threshold's
     share of what was sent. After some bad syncs (:meth:`mmusim.vmm.Qemu.bad_syncs`), with or
     without good ones in between, it slows the guest down.
+
+    A `responsive` trigger slows it down also after two bad syncs at which the ratio of dirty to
+    sent was no lower than at the sync before (Huang, migration: Support responsive CPU throttle,
+    qemu-devel, 16 September 2024).
     """
 
-    def __init__(self, vm: Vm, threshold: float, throttle: Throttle | None) -> None:
+    def __init__(
+        self, vm: Vm, threshold: float, throttle: Throttle | None, responsive: bool = False
+    ) -> None:
         """Begin a period now."""
+        self._responsive, self._ratio, self._rising = responsive, 0.0, 0
         self._vm = vm
         self._bad_syncs = vm.plan.qemu.bad_syncs()
         self._threshold = threshold
@@ -62,12 +71,26 @@ class Trigger:
             return
         sent = sent_bytes - self._sent_before
         dirty, allowed = self._dirty_pages * PAGE, sent * self._threshold
-        if dirty > allowed:
-            self._high += 1
-            if self._high == self._bad_syncs:
-                self._high = 0
-                self._throttle.guest_down(dirty, allowed)
+        if self._is_high(dirty, allowed) or (self._responsive and self._rises(dirty, sent)):
+            self._throttle.guest_down(dirty, allowed)
         self._began_ns, self._sent_before, self._dirty_pages = self._vm.now, sent_bytes, 0
+
+    def _is_high(self, dirty: float, allowed: float) -> bool:
+        """Tell whether this is the last of some bad syncs (migration_dirty_rate_high)."""
+        self._high += dirty > allowed
+        if self._high < self._bad_syncs:
+            return False
+        self._high = 0
+        return True
+
+    def _rises(self, dirty: float, sent: float) -> bool:
+        """Tell whether the ratio did not fall, the second time (migration_dirty_ratio_high)."""
+        before, self._ratio = self._ratio, dirty / sent if sent else 0.0
+        self._rising += before > 0 and self._ratio > self._threshold and self._ratio >= before
+        if self._rising < RISES:
+            return False
+        self._rising = 0
+        return True
 
 
 class AutoConverge:

@@ -201,7 +201,9 @@ def test_the_dataset_of_another_version_is_read_and_a_ledger_is_not(
     before = frame(made / "published")
     monkeypatch.setattr(reading, "model_version", lambda: "9.9+new")
     pd.testing.assert_frame_equal(frame(made / "published"), before)
-    with pytest.raises(ConfigError, match=r"model version = '9\.9\+new': is this mmusim's, and"):
+    with pytest.raises(
+        ConfigError, match=r"model version = '9\.9\+new': is that of this mmusim, but"
+    ):
         frame(made / "out")
 
 

@@ -19,7 +19,7 @@ from mmusim.plan.make import make_plan
 from mmusim.plots.catalogue import FIGURES
 from mmusim.plots.latencies import longer_than
 from mmusim.plots.shift import nines
-from mmusim.plots.style import LINES, MARKS, PAPER, SERIES, line_styles, rows_of
+from mmusim.plots.style import LINES, MARKS, PAPER, SERIES, line_styles, plain_power, rows_of
 from mmusim.tests.support.experiment_files import SMALL
 from mmusim.tests.support.settings import busy_setting
 from mmusim.timeline.record import record
@@ -54,6 +54,16 @@ def test_every_figure_has_a_name_and_units(name: str, outcome: Outcome) -> None:
         assert "(ms)" in labels[0]
     if name in ("ratios", "swept"):
         assert "p99_latency relative to" in "".join(labels)
+    ticks = [axis.get_ticklabels() for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    assert not [text for texts in ticks for text in texts if "$" in text.get_text()]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e-3, "0.001"), (1.0, "1"), (2e4, "20000"), (1e-7, "10⁻⁷"), (3e12, "3 x 10¹²")],
+)
+def test_powers_are_labelled_in_plain_text(value: float, text: str) -> None:
+    assert plain_power(value) == text
 
 
 def test_a_figure_by_name_is_written(folder: Path) -> None:

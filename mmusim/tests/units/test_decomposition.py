@@ -16,7 +16,7 @@ from mmusim.comparison.decomposition import (
 )
 from mmusim.comparison.pairing import UnlikeRunsError
 from mmusim.engine import simulate
-from mmusim.metrics.measure import Metrics, measure
+from mmusim.metrics.measure import Metrics, from_record, measure, to_record
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.settings import setting
 from mmusim.vocabulary import CAUSES, COSTS
@@ -106,3 +106,49 @@ def test_every_cause_is_of_some_kind_of_work_and_every_line_is_known() -> None:
     rest = set(CAUSES) - guest
     assert rest == {"interference", "user_exit", "throttle", "paused", "postcopy_wait"}
     assert WORK[OTHER] == ((), ())
+
+
+def test_a_window_has_the_operations_that_ended_in_it_and_its_own_time() -> None:
+    """What is in no window is left out; two windows that part a run sum to it."""
+
+    def windowed(policy: str) -> Metrics:
+        made = setting(
+            [
+                {"do": "write"},
+                {"do": "run", "workload": "mixed", "name": "mixed", "background": True},
+                {"do": "enable-logging", "at": "20us"},
+                {"do": "sync-dirty-log", "at": "700us"},
+                {"do": "wait"},
+            ],
+            vcpus=2,
+            memory="16MiB",
+            driver={
+                "measure": "early",
+                "windows": [
+                    {"name": "early", "from": "mixed", "to": "end of enable-logging"},
+                    {
+                        "name": "late",
+                        "from": "end of enable-logging",
+                        "to": "end of sync-dirty-log",
+                    },
+                ],
+            },
+            workloads={"mixed": {"pattern": "uniform", "accesses_per_page": 2.0, "writes": "10%"}},
+        )
+        return measure(simulate(make_plan(made, policy, 1)))
+
+    a, b = windowed("eager-drop"), windowed("lazy-drop")
+    for run in (a, b):
+        early, late = run.books["early"].host, run.books["late"].host
+        assert "c_srcu" in early
+        assert "c_srcu" not in late
+        assert "c_get_floor" in late
+        assert sum(early.values()) + sum(late.values()) == run.values["protect_time"]
+        assert run.books["early"].guest == run.ledger, "it is what is measured"
+    parts = [decompose(a, b, window) for window in ("early", "late")]
+    assert sum(one.host_ns for one in parts) == decompose(a, b).host_ns
+    assert parts[0].guest_ns == sum(b.ledger.values()) - sum(a.ledger.values())
+    assert parts[1].host_ns != decompose(a, b).host_ns, "control"
+    with pytest.raises(KeyError):
+        decompose(a, b, "later")
+    assert from_record("lazy-drop", 1, to_record(b)).books == b.books

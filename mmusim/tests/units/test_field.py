@@ -246,7 +246,12 @@ def test_reported_stands_beside_simulated(tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "is there already" in again.stderr
     run = mmusim_in("run", "ch.toml", "--seeds", "5", "--json")
-    rows = {row["what"]: row for row in json.loads(run.stdout)["reported"]}
+    printed = json.loads(run.stdout)
+    rows = {row["what"]: row for row in printed["reported"]}
+    assert len(printed["dirtied"]) == 2
+    for row in printed["dirtied"]:  # less is found: stalls, and pages sent before they were armed
+        asked, found = (float(row[key].split()[0].replace(",", "")) for key in ("asked", "found"))
+        assert 0.3 * asked < found < 1.05 * asked
     assert float(rows["round 0: time"]["ratio"]) == pytest.approx(1, abs=0.15)
     assert float(rows["round 1: to send"]["ratio"]) == pytest.approx(1, abs=0.2)
     assert run.returncode == 0

@@ -1,0 +1,165 @@
+"""Published migrations, predicted: nothing is fitted to them."""
+
+from __future__ import annotations
+
+import copy
+import math
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+from mmusim.base.units import show_ns
+from mmusim.config.settings import settings_of
+from mmusim.engine import simulate
+from mmusim.metrics.measure import measure
+from mmusim.plan.make import make_plan
+
+TABLE: Final = Path(__file__).with_name("migrations.toml")
+METRICS: Final = {
+    "migration_time": 1e9, "downtime": 1e9, "dirty_sync_count": 1.0, "highest_throttle": 1.0,
+}  # fmt: skip
+"""Metrics that postings give, and the unit of the table in that of the metric."""
+CLOSE: Final = 1.5
+"""Ratio within which a time counts as predicted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One line of a posting: an experiment, and what was measured in it."""
+
+    posting: str
+    name: str
+    data: dict[str, Any]  # of the experiment
+    seeds: int
+    published: dict[str, tuple[float, ...]]  # metric -> value of each run, in the metric's unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A published quantity beside the predicted one; both are the values of runs."""
+
+    case: Case
+    metric: str
+    published: tuple[float, ...]
+    predicted: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """Return predicted by published, each the geometric mean of its runs; nan for none."""
+        if not self.predicted or not all((*self.published, *self.predicted)):
+            return math.nan
+        return math.exp(_log_mean(self.predicted) - _log_mean(self.published))
+
+    @property
+    def is_close(self) -> bool:
+        """Tell whether the ratio is within 1.5."""
+        return abs(math.log(self.ratio)) <= math.log(CLOSE) if self.ratio == self.ratio else False
+
+
+def _log_mean(values: tuple[float, ...]) -> float:
+    return sum(map(math.log, values)) / len(values)
+
+
+def table(path: Path = TABLE) -> dict[str, Any]:
+    """Return the postings and what is left out, as data."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def cases(data: dict[str, Any], seeds: int | None = None) -> Iterator[Case]:
+    """Yield the cases of a table; each with as many seeds as the table says, or `seeds`."""
+    for posting in data["posting"]:
+        for one in posting["case"]:
+            experiment: dict[str, Any] = {
+                "schema": 1,
+                "id": "published-migration",
+                "question": posting["setup"],
+                "policies": {
+                    "baseline": posting["experiment"]["vm"]["kernel"],
+                    "compare": ["write-protect"],
+                },
+                "replications": {"seeds": seeds or posting["seeds"]},
+                **copy.deepcopy(posting["experiment"]),
+            }
+            for key, value in one["change"].items():
+                _set(experiment, key.split("."), value)
+            yield Case(
+                posting=posting["id"],
+                name=one["name"],
+                data=experiment,
+                seeds=seeds or posting["seeds"],
+                published={
+                    metric: tuple(value * unit for value in one[metric])
+                    for metric, unit in METRICS.items()
+                    if metric in one
+                },
+            )
+
+
+def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set a key of nested tables."""
+    for key in path[:-1]:
+        data = data.setdefault(key, {})
+    data[path[-1]] = value
+
+
+def run_once(case: Case, seed: int) -> tuple[str, dict[str, float]]:
+    """Simulate a case with a seed; return the outcome and its metrics."""
+    (setting,) = settings_of(case.data, str(TABLE), TABLE.parent)
+    trace = simulate(make_plan(setting, setting.experiment.policies.baseline, seed))
+    found = measure(trace)
+    return found.outcome, dict(found.values)
+
+
+def predict(which: list[Case], workers: int | None = None) -> list[Line]:
+    """Simulate all cases, each with its seeds; return a line for each published quantity."""
+    jobs = [(case, seed) for case in which for seed in range(case.seeds)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(run_once, *zip(*jobs, strict=True)))
+    lines = []
+    for case in which:
+        runs = [values for (one, _), (_, values) in zip(jobs, found, strict=True) if one is case]
+        for metric, published in case.published.items():
+            predicted = tuple(values[metric] for values in runs if metric in values)
+            lines.append(Line(case=case, metric=metric, published=published, predicted=predicted))
+    return lines
+
+
+def rows(lines: list[Line]) -> list[dict[str, Any]]:
+    """Return lines as rows to print."""
+    return [
+        {
+            "posting": f"{line.case.posting} {line.case.name}",
+            "what": line.metric.replace("_", " "),
+            "published": ", ".join(shown(line.metric, value) for value in line.published),
+            "predicted": ", ".join(shown(line.metric, value) for value in line.predicted) or "none",
+            "ratio": "" if math.isnan(line.ratio) else f"{line.ratio:.2f}",
+        }
+        for line in lines
+    ]
+
+
+def shown(metric: str, value: float) -> str:
+    """Return a value as text with its unit."""
+    if metric.endswith("throttle"):
+        return f"{value:.0%}"
+    return f"{value:.0f}" if metric.endswith("count") else show_ns(value)
+
+
+def orders(lines: list[Line]) -> list[tuple[str, bool]]:
+    """Return, for each metric of each posting with several cases, whether the order is right."""
+    found = []
+    for posting in dict.fromkeys(line.case.posting for line in lines):
+        for metric in METRICS:
+            own = [ln for ln in lines if ln.case.posting == posting and ln.metric == metric]
+            own = [ln for ln in own if ln.predicted]
+            if len(own) > 1 and len({round(_log_mean(ln.published), 3) for ln in own}) > 1:
+                right = [ln.case.name for ln in sorted(own, key=lambda ln: _log_mean(ln.published))]
+                made = [ln.case.name for ln in sorted(own, key=lambda ln: _log_mean(ln.predicted))]
+                found.append(
+                    (f"{posting} {metric.replace('_', ' ')}: {' < '.join(right)}", right == made)
+                )
+    return found
