@@ -39,4 +39,5 @@ def undecided(claim: Claim, setting: Setting, reason: str, seeds: int) -> Verdic
         source=claim.source,
         refuted=claim.refuted,
         reason=reason,
+        window=claim.window,
     )

@@ -31,6 +31,7 @@ class Verdict:
     source: str
     refuted: str  # why the runs are known to refute it; empty: they are not
     over_hosts: OverHosts | None = None  # where the costs of the host were drawn
+    window: str = ""  # of the driver; empty: what it measures
     reason: str = ""  # why nothing can be said; then what is measured is no number
 
     @property
@@ -94,6 +95,7 @@ def judge(
         origin=claim.origin,
         source=claim.source,
         refuted=claim.refuted,
+        window=claim.window,
     )
 
 

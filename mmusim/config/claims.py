@@ -28,10 +28,11 @@ MetricName = Annotated[
 """A metric of :data:`mmusim.vocabulary.METRICS`."""
 
 
-Origin = Literal["published", "theory", "mechanism", "hypothesis", "observed"]
+Origin = Literal["published", "calibrated", "theory", "mechanism", "hypothesis", "observed"]
 """Why somebody makes a claim.
 
-`published`: somebody else said it, and `source` says who and where. `theory`: a closed form.
+`published`: somebody else said it, and `source` says who and where. `calibrated`: so too, but costs
+were fitted to it, so that meeting it is consistency and no evidence. `theory`: a closed form.
 `mechanism`: it follows from what the model does or pays. `hypothesis`: written before the runs.
 `observed`: written after looking at runs; it pins what was found.
 """
@@ -76,11 +77,12 @@ class Claim(Strict):
     """The sentence that the runs judge."""
     origin: Annotated[Origin, shown("published")] = "hypothesis"
     """Why the claim is made. `published`: somebody else said it, and `source` says who and where.
-    `theory`: a closed form. `mechanism`: it follows from what the model does. `hypothesis`:
-    written before the runs. `observed`: written after looking at runs.
+    `calibrated`: so too, but costs were fitted to it; meeting it is no evidence. `theory`: a closed
+    form. `mechanism`: it follows from what the model does. `hypothesis`: written before the runs.
+    `observed`: written after looking at runs.
     """
     source: Annotated[str, shown("linux-kernel, 14 November 2012")] = ""
-    """Who said it, and where. A published claim needs it."""
+    """Who said it, and where. A published or calibrated claim needs it."""
     refuted: Annotated[str, shown("The model has no NUMA.")] = ""
     """The reason, if the runs are known to refute the claim. The claim stays in the report and is
     no failure.
@@ -162,8 +164,8 @@ class Claim(Strict):
             )
         if self.window and self.theory:
             raise ValueError("has a window, and a closed form is of a phase; leave window out")
-        if self.origin == "published" and not self.source:
-            raise ValueError("a published claim needs a source; say who said it where")
+        if self.origin in ("published", "calibrated") and not self.source:
+            raise ValueError(f"a {self.origin} claim needs a source; say who said it where")
         return self
 
     @property

@@ -40,6 +40,7 @@ class Case:
     script: tuple[str, ...]
     steps: tuple[Mapping[str, Any], ...]
     host: str = ""
+    clear_chunk_pages: int = 0  # of each clear of a step c; 0: all at once
     pml: bool = False  # the processor logs writes; not in cases from before it was recorded
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -115,6 +116,8 @@ def as_line(case: Case) -> str:
         "backing", "manual_protect", "dirty_ring_bytes", "pml",
     )  # fmt: skip
     data = {key: getattr(case, key) for key in fields}
+    if case.clear_chunk_pages:
+        data["clear_chunk_pages"] = case.clear_chunk_pages
     data |= {"script": list(case.script), "steps": [dict(step) for step in case.steps]}
     return json.dumps(data | dict(case.extra)) + "\n"
 
@@ -143,7 +146,8 @@ def _case(line: str, source: str) -> Case:
     known["script"], known["steps"] = tuple(data["script"]), tuple(data["steps"])
     extra = {key: value for key, value in data.items() if key not in KINDS}
     host, pml = str(extra.pop("host", "")), extra.pop("pml", False) is True
-    case = Case(**known, host=host, pml=pml, extra=extra)
+    chunk = extra.pop("clear_chunk_pages", 0)
+    case = Case(**known, host=host, pml=pml, clear_chunk_pages=chunk, extra=extra)
     if not case.unsupported():
         _check_policy(case, source)
     return case
@@ -164,6 +168,10 @@ def _wrong(data: Mapping[str, Any]) -> Iterator[tuple[str, object, str, str]]:
     if ring and (ring & (ring - 1) or not LEAST_RING <= ring <= MOST_RING):
         rule = f"must be 0 or a power of two from {LEAST_RING} to {MOST_RING}"
         yield "dirty_ring_bytes", ring, rule, "correct it"
+    chunk = data.get("clear_chunk_pages", 0)
+    if type(chunk) is not int or chunk % 64 or not 0 <= chunk <= MOST_MIB * 256:
+        rule = f"must be a multiple of 64 up to {MOST_MIB * 256}"
+        yield "clear_chunk_pages", chunk, rule, "correct it"
     script, steps = data["script"], data["steps"]
     if len(script) > MOST_STEPS:
         yield "script", len(script), f"has more than {MOST_STEPS} steps", "split it"

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from mmusim.base.units import PAGES_PER_REGION
+from mmusim.base.units import PAGE, PAGES_PER_REGION
 from mmusim.config.driver import Driver
 from mmusim.conformance.kernel_cases import STEP, Case
 from mmusim.costs.distributions import Constant
@@ -157,6 +157,8 @@ def counts(case: Case) -> list[dict[str, int]]:
             patterns.append(None)
         else:
             phases.append(dict(_LOG_OPERATIONS[op]))
+            if op == "c" and case.clear_chunk_pages:
+                phases[-1]["chunk"] = f"{case.clear_chunk_pages * PAGE}B"
             patterns.append(None)
         parts.append(1)
         if op in "zZ":  # the guest maps its own pages again within the step

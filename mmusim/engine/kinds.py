@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mmusim.base.errors import ConfigError
 from mmusim.engine.choice import AUTO, SIMPY, resolve
@@ -11,6 +11,14 @@ from mmusim.engine.simpy_kind import SimpyKind
 from mmusim.engine.state.vm import Vm
 from mmusim.plan.make import Plan, Program
 from mmusim.trace.records import Probe
+
+ONLY_SIMPY: Final = ("accessed", "copied", "switched")
+"""Hooks of probes that the compiled engine does not have."""
+
+
+def _has(probe: Probe, hook: str) -> bool:
+    """Tell whether a probe does anything in a hook."""
+    return getattr(type(probe), hook) is not getattr(Probe, hook) or hook in vars(probe)
 
 
 class Kind(Protocol):
@@ -37,12 +45,13 @@ def kind_of(engine: str, probe: Probe | None) -> Kind:
     ConfigError
         If there is no such engine here, or it cannot do this.
     """
-    if (engine == AUTO and probe is not None) or resolve(engine) == SIMPY:
+    hooks = [] if probe is None else [hook for hook in ONLY_SIMPY if _has(probe, hook)]
+    if (engine == AUTO and hooks) or resolve(engine) == SIMPY:
         return SimpyKind()
-    if probe is not None:
+    if hooks:
         raise ConfigError.of(
-            "--engine", "", engine, "tells no probe what happens while it happens",
-            "choose simpy for timelines and probes",
+            "--engine", "", engine, f"does not tell a probe what is {' or '.join(hooks)}",
+            "choose simpy, or auto",
         )  # fmt: skip
     from mmusim.engine.compiled.kind import CompiledKind  # needs Numba
 

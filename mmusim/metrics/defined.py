@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from mmusim.metrics.measure import Metrics
@@ -32,7 +33,7 @@ def why_undefined(metric: str) -> str:
     return "nothing that it is measured by: no migration, or no store to a page table"
 
 
-def few_beyond(run: Metrics, metric: str) -> str:
+def few_beyond(values: Mapping[str, float], metric: str) -> str:
     """Say how few times lie beyond a quantile, if they are fewer than ten; else return nothing.
 
     Of n times n (1 - q) lie beyond quantile q. With fewer than ten the value is one of the largest
@@ -40,14 +41,14 @@ def few_beyond(run: Metrics, metric: str) -> str:
 
     Parameters
     ----------
-    run : Metrics
-        A run with the metric.
+    values : mapping
+        The values of a run that has the metric, by name.
     metric : str
         Any metric; what is no quantile above the median is never marked.
     """
     part, _, of = metric.partition("_")
     q = QUANTILES.get(part, 0.0)
-    times = _counts(run).get(of)
+    times = _counts(values).get(of)
     if q <= 0.5 or times is None:
         return ""
     beyond = times * (1 - q)
@@ -59,8 +60,12 @@ def few_beyond(run: Metrics, metric: str) -> str:
     )
 
 
-def _counts(run: Metrics) -> dict[str, int]:
-    values = run.values
+def all_few_beyond(values: Mapping[str, float]) -> list[str]:
+    """Return every metric of a run that is a quantile with fewer than ten times beyond it."""
+    return [metric for metric in values if few_beyond(values, metric)]
+
+
+def _counts(values: Mapping[str, float]) -> dict[str, int]:
     counts = {
         of: int(values[name])
         for of, name in (
@@ -76,7 +81,7 @@ def _counts(run: Metrics) -> dict[str, int]:
 
 def least_known(runs: list[Metrics] | tuple[Metrics, ...], metric: str) -> str:
     """Return :func:`few_beyond` of the run that has fewest times, or nothing."""
-    said = [(text, run) for run in runs if (text := few_beyond(run, metric))]
+    said = [(text, run.values) for run in runs if (text := few_beyond(run.values, metric))]
     if not said:
         return ""
     of = metric.partition("_")[2]

@@ -69,15 +69,14 @@ def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool, tdp: bool 
     """
     page, region, giant = t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants]
     protected = zapped = split_1g = split_2m = cleared = 0
-    if pml and tdp and large == Edit.WRITE_PROTECT:
-        for entries in (region, giant):
-            armed = (entries & (PRESENT | DIRTY)) == PRESENT | DIRTY
-            entries[armed] &= np.uint8(0xFF ^ DIRTY)
-            cleared += int(np.count_nonzero(armed))
     if large == Edit.SPLIT:
         split_1g, split_2m = split_slot(t, slot)
     elif large == Edit.WRITE_PROTECT:
         protected = write_protect(region) + write_protect(giant)
+        for entries in (region, giant) if pml and tdp else ():
+            armed = (entries & (PRESENT | DIRTY)) == PRESENT | DIRTY
+            entries[armed] &= np.uint8(0xFF ^ DIRTY)  # TLBs hold what they held when W went
+            cleared += int(np.count_nonzero(armed))
     elif large == Edit.ZAP:
         zapped = zap_large(t, slot)
     reach = reachable_pages(t, slot)

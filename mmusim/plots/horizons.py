@@ -4,6 +4,8 @@ as a map.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
@@ -14,6 +16,9 @@ from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome
 from mmusim.plots.style import PAPER, in_style, sheet
 from mmusim.vocabulary import METRICS
+
+FULL: Final = 2.0
+"""Colours are full from this difference on, in octaves: one cell would pale all others."""
 
 
 @in_style
@@ -53,7 +58,7 @@ def _draw(ax: Axes, table: list[list[Comparison | None]], metric: str) -> None:
     """Colour and label the cells."""
     log = np.array([[np.log2(c.ratio.estimate) if c and c.ratio else 0 for c in r] for r in table])
     sure = np.array([[c is not None and is_sure(c) for c in row] for row in table])
-    most = max(float(np.abs(log[sure]).max(initial=0.0)), 0.1)
+    most = min(max(float(np.abs(log[sure]).max(initial=0.0)), 0.1), FULL)
     worse = -1 if METRICS[metric].higher_is_better else 1
     ax.pcolormesh(
         np.where(sure, worse * log, 0.0), cmap="PuOr_r", norm=TwoSlopeNorm(0, -most, most),

@@ -81,8 +81,12 @@ def ratios(
 
 
 def said(comparison: Comparison) -> str:
-    """Return what a figure says beside a ratio that is neither better nor worse, or hardly."""
+    """Return what a figure says beside a ratio that is neither better nor worse, or hardly; or
+    beside one of quantiles with fewer than ten times beyond them.
+    """
     answer = comparison.answer
+    if comparison.caveat:
+        return "few beyond"
     if answer.outcome == "equivalent":
         return "equivalent"
     if answer.outcome == "unknown":

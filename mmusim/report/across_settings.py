@@ -7,7 +7,7 @@ from math import isinf
 from typing import Any, Final
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.units import show_ns, show_number
+from mmusim.base.units import show_bytes, show_ns, show_number
 from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
 from mmusim.experiment.run import Outcome
 from mmusim.vocabulary import METRICS
@@ -90,7 +90,11 @@ def _row(one: SettingContrast) -> dict[str, Any]:
 def amount(metric: str, value: float) -> str:
     """Write a value of a metric for people, with its unit."""
     unit = METRICS[metric].unit
-    return show_ns(value) if unit == "ns" else f"{show_number(value)} {unit}".strip()
+    if unit == "ns":
+        return show_ns(value)
+    if unit == "bytes":
+        return show_bytes(round(value))
+    return f"{show_number(float(f'{value:.4g}'))} {unit}".strip()
 
 
 def _amount(metric: str, value: float) -> str:

@@ -8,11 +8,11 @@ from statistics import median
 from typing import Any, Final
 
 from mmusim.analysis.answers import compared
-from mmusim.base.units import show_bytes, show_ns, show_number
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
+from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
-from mmusim.report.across_settings import contrasts_of, setting_data, setting_rows
+from mmusim.report.across_settings import amount, contrasts_of, setting_data, setting_rows
 from mmusim.stats.hosts import OverHosts
 from mmusim.stats.marks import EXPLAINED, unseen_share
 from mmusim.stats.outcomes import Answer
@@ -20,17 +20,9 @@ from mmusim.vocabulary import METRICS
 
 FAMILIES: Final = ("latency", "request", "read", "write", "stall")
 """Distributions of which a run has quantiles and a maximum."""
+FEW: Final = "†"
+"""Marks a quantile beyond which fewer than ten times lie, in some run."""
 GOOD_ENDS: Final = ("completed", "postcopy", "progress")
-
-
-def amount(metric: str, value: float) -> str:
-    """Write a value of a metric for people, with its unit."""
-    unit = METRICS[metric].unit
-    if unit == "ns":
-        return show_ns(value)
-    if unit == "bytes":
-        return show_bytes(round(value))
-    return f"{show_number(float(f'{value:.4g}'))} {unit}".strip()
 
 
 def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
@@ -51,7 +43,8 @@ def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
                 {
                     "setting": (result.setting.name or "all") if number == 0 else "",
                     "policy": policy,
-                    metric: amount(metric, mean.estimate),
+                    metric: amount(metric, mean.estimate)
+                    + (f" {FEW}" if least_known(runs, metric) else ""),
                     "worst": _extreme(metric, runs),
                     "ratio": "1" if c is None else _estimate(c),
                     "95 %": "" if c is None else _bounds(c),
@@ -86,8 +79,8 @@ def answer_data(outcome: Outcome) -> list[dict[str, Any]]:
                     "ratio": None if c.ratio is None else c.ratio.estimate,
                     "difference": c.difference.estimate, "low": shown.low, "high": shown.high,
                     "mark": shown.mark, "p": c.adjusted_p, "family": c.family,
-                    "pairing": c.pairing, "outcome": c.answer.outcome, "small": c.answer.small,
-                    "needed": c.answer.needed, "says": str(c.answer),
+                    "caveat": c.caveat, "pairing": c.pairing, "outcome": c.answer.outcome,
+                    "small": c.answer.small, "needed": c.answer.needed, "says": str(c.answer),
                 }  # fmt: skip
             if c is not None and c.over_hosts is not None:
                 h = c.over_hosts
@@ -117,7 +110,7 @@ def notes(outcome: Outcome) -> Iterator[str]:
         if why not in EXPLAINED.values():
             yield f"unknown: {why}."
     for caveat in dict.fromkeys(c.caveat for c in found if c.caveat):
-        yield f"{caveat}."
+        yield f"{FEW}: {caveat}."
     seeds = min(c.baseline_mean.seeds for c in found)
     if seeds >= 5:
         yield (

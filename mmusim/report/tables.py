@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mmusim.analysis.answers import compared
 from mmusim.base.units import show_ns, show_number
 from mmusim.comparison.compare import Comparison
+from mmusim.comparison.verdicts import Verdict
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval
@@ -64,18 +65,22 @@ def claims(outcome: Outcome) -> Table:
     for v in outcome.verdicts:
         low, high = v.expected
         because = v.reason or (f"known: {v.refuted}" if v.refuted else "")
+        if v.origin == "calibrated" and v.outcome == "supported":
+            because = "costs were fitted to it"
         said = Cell(f"{v.outcome} ({because})" if because else v.outcome, kind=v.outcome)
         measured = f"[{v.measured.span(show_number, ', ')}]"
         rows.append(
             [
-                Cell(v.says), said, Cell(v.setting or "all"), Cell(f"{v.metric} of {v.what}"),
+                Cell(v.says), said, Cell(v.setting or "all"),
+                Cell(f"{v.metric} of {v.what}" + (f", {v.window}" if v.window else "")),
                 number(v.measured.estimate), Cell(measured, v.measured.low),
-                Cell(_range(low, high), low), Cell(v.origin),
+                Cell(_range(low, high), low), _holds(v), Cell(v.origin),
             ]
         )  # fmt: skip
     columns = [
         ("claim", False), ("verdict", False), ("setting", False), ("of what", False),
-        ("measured", True), ("interval", True), ("expected", True), ("origin", False),
+        ("measured", True), ("interval", True), ("expected", True), ("holds", True),
+        ("origin", False),
     ]  # fmt: skip
     return Table(
         id="claims-table", caption="Claims and verdicts", columns=columns, rows=rows,
@@ -83,9 +88,20 @@ def claims(outcome: Outcome) -> Table:
         "Inconclusive: anything else, and where an interval is marked (*). Intervals cover 95 %, "
         "those of theories and of the best of several more (Bonferroni); a claim about several "
         "settings is refuted by intervals that cover all at once. Times are in nanoseconds. "
-        "Origin: published, a closed form (theory), what the model does (mechanism), our "
-        "hypothesis before the runs, or observed in runs and pinned.",
+        "Holds: share of the hosts tried, with costs drawn from what is known about them, on which "
+        "the figure lies in what is expected, with its interval. "
+        "Origin: published, published and fitted by costs (calibrated), a closed form (theory), "
+        "what the model does (mechanism), our hypothesis before the runs, or observed in runs and "
+        "pinned.",
     )  # fmt: skip
+
+
+def _holds(v: Verdict) -> Cell:
+    if v.over_hosts is None:
+        return NOTHING
+    share = v.over_hosts.holds
+    text = f"{share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}]"
+    return Cell(text, share.estimate)
 
 
 def _range(low: float, high: float) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mmusim.base.errors import ConfigError
+from mmusim.metrics.defined import all_few_beyond
 from mmusim.store import Store
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.causes import CAUSES
@@ -20,7 +21,8 @@ def frame(folder: Path) -> pd.DataFrame:
 
     Columns: ``setting``, ``memory`` and ``vcpus`` of the cell; ``policy``, ``seed``; each metric
     with its unit (``phase_time_ns``); each cause of the measured phase's ledger
-    (``ledger_hits_ns``).
+    (``ledger_hits_ns``); ``few_beyond``, the metrics that are quantiles beyond which fewer than ten
+    times of the run lie, separated by spaces.
 
     Raises
     ------
@@ -39,7 +41,8 @@ def frame(folder: Path) -> pd.DataFrame:
             name, vm = cells[key]
             row: dict[str, Any] = {"setting": name, "memory": vm["memory"], "vcpus": vm["vcpus"]}
             row |= {"policy": policy, "seed": seed}
-            rows.append(row | metric_columns(record["values"], record["ledger"]))
+            few = {"few_beyond": " ".join(all_few_beyond(record["values"]))}
+            rows.append(row | metric_columns(record["values"], record["ledger"]) | few)
     finally:
         store.close()
     if not rows:

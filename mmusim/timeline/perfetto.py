@@ -25,9 +25,9 @@ ROUNDS_TID: Final = 3
 WINDOWS_TID: Final = 4  # of the first window; they may overlap, so each has a track
 
 
-def trace_events(timeline: Timeline) -> dict[str, Any]:
-    """Return a timeline as an object of the Trace Event Format."""
-    facts = {"policy": timeline.policy, "seed": timeline.seed}
+def trace_events(timeline: Timeline, about: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return a timeline as an object of the Trace Event Format; `about` names the run further."""
+    facts = {**(about or {}), "policy": timeline.policy, "seed": timeline.seed}
     if timeline.left_out:
         facts["left out"] = timeline.left_out
     return {
@@ -40,15 +40,18 @@ def trace_events(timeline: Timeline) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write(timeline: Timeline, path: Path, *, packed: bool) -> None:
-    """Write the file, compressed with gzip if `packed`.
+def write(
+    timeline: Timeline, path: Path, *, packed: bool, about: Mapping[str, str] | None = None
+) -> None:
+    """Write the file, compressed with gzip if `packed`; `about` names the run beyond policy and
+    seed.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
-    text = json.dumps(trace_events(timeline), separators=(",", ":"))
+    text = json.dumps(trace_events(timeline, about), separators=(",", ":"))
     data = text.encode()
     path.write_bytes(gzip.compress(data, mtime=0) if packed else data)
 

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from mmusim.base.units import show_ns
+from mmusim.base.units import BYTES, PAGE, show_ns
 from mmusim.engine import simulate
+from mmusim.engine.choice import AUTO
 from mmusim.plan.make import Plan
-from mmusim.trace.records import FIRST_ACTOR, HOST, PhaseTrace, Probe
+from mmusim.trace.records import FIRST_ACTOR, HOST, NEVER_NS, PhaseTrace, Probe
 from mmusim.vocabulary.causes import USEFUL_CAUSES
 
 GUEST: Final = "guest"
 """The state of a vCPU that spends its time on something useful."""
 MAX_SLICES: Final = 400_000
 """Default number of records of a timeline: about 60 MB of trace events."""
-_APART_NS: Final = 5_000  # gauges are read no more often, except by the host
+_APART_NS: Final = 5_000  # gauges are read no more often for each GiB, except by the host
 
 
 class Slice(NamedTuple):
@@ -71,22 +72,23 @@ def state_of(causes: Iterable[str]) -> str:
 class Recorder(Probe):
     """Keeps what happens between two instants, while there is room."""
 
-    def __init__(self, vcpus: int, start_ns: int, end_ns: int | None, most: int) -> None:
+    def __init__(self, plan: Plan, start_ns: int, end_ns: int | None, most: int) -> None:
         """Keep what overlaps `start_ns` to `end_ns` (None: the end), at most `most` records."""
-        self._start, self._end, self._most = start_ns, end_ns, most
-        self.vcpus: list[list[Slice]] = [[] for _ in range(vcpus)]
+        self.from_ns, self._most = start_ns, most
+        self.until_ns = NEVER_NS if end_ns is None else end_ns  # or when there is no room any more
+        self.next_change_ns = start_ns
+        self.vcpus: list[list[Slice]] = [[] for _ in range(plan.vcpus)]
+        self._apart_ns = _APART_NS * max(1, plan.pages * PAGE // BYTES["GiB"])
         self.holds: list[Hold] = []
         self.readings: list[Reading] = []
         self.kept = 0
         self.full_at: int | None = None  # what began later is left out
-        self._next_reading = 0
 
     def _keeps(self, start_ns: int, end_ns: int) -> bool:
-        if end_ns <= self._start or (self._end is not None and start_ns >= self._end):
+        if end_ns <= self.from_ns or start_ns >= self.until_ns:
             return False
         if self.full_at is None and self.kept >= self._most:
-            self.full_at = start_ns
-        if self.full_at is not None and start_ns >= self.full_at:
+            self.full_at = self.until_ns = start_ns
             return False
         self.kept += 1  # of what began before, at most a few more a vCPU
         return True
@@ -107,13 +109,22 @@ class Recorder(Probe):
 
     def changed(self, who: int, now_ns: int, look: Callable[[], Mapping[str, int]]) -> None:
         """Keep a reading now and then."""
-        if (who == HOST or now_ns >= self._next_reading) and self._keeps(now_ns, now_ns + 1):
-            self._next_reading = now_ns + _APART_NS
+        if who != HOST and now_ns < self.next_change_ns:
+            return
+        if self._keeps(now_ns, now_ns + 1):
+            self.next_change_ns = now_ns + self._apart_ns
             self.readings.append(Reading(now_ns, look()))
+        elif now_ns >= self.until_ns:
+            self.next_change_ns = NEVER_NS
 
 
 def record(
-    plan: Plan, *, start_ns: int = 0, end_ns: int | None = None, most: int = MAX_SLICES
+    plan: Plan,
+    *,
+    start_ns: int = 0,
+    end_ns: int | None = None,
+    most: int = MAX_SLICES,
+    engine: str = AUTO,
 ) -> Timeline:
     """Simulate a plan and record what happens between two instants.
 
@@ -126,9 +137,12 @@ def record(
     most : int
         Largest number of slices, holds and readings. Later ones are left out, and `left_out` says
         so.
+    engine : {"auto", "simpy", "compiled"}
+        Who simulates it. Both record the same; where a run of hits lies across an end of the
+        interval, its slice may begin or end at another access.
     """
-    recorder = Recorder(plan.vcpus, start_ns, end_ns, most)
-    trace = simulate(plan, probe=recorder)
+    recorder = Recorder(plan, start_ns, end_ns, most)
+    trace = simulate(plan, probe=recorder, engine=engine)
     end = trace.end_ns if end_ns is None else min(end_ns, trace.end_ns)
     left_out = ""
     if recorder.full_at is not None:

@@ -221,8 +221,21 @@ class Fingerprint:
         return self._hash.hexdigest()
 
 
+NEVER_NS: Final = 1 << 62
+
+
 class Probe:
-    """Events that a run reports. Override the hooks that you need; the others do nothing."""
+    """Events that a run reports. Override the hooks that you need; the others do nothing.
+
+    The compiled engine tells of what is spent and of mmu_lock a little later, in the same order. It
+    has no hooks for single accesses and copies: a probe with these runs on SimPy.
+    """
+
+    from_ns: int = 0
+    until_ns: int = NEVER_NS
+    """When periods and holds are of interest; the compiled engine leaves out all others."""
+    next_change_ns: int = 0
+    """When the probe is next interested in a change by a vCPU; the compiled engine waits for it."""
 
     def accessed(self, cpu: int, gfns: list[int], writes: list[bool], end_ns: int) -> None:
         """The vCPU completed accesses, the last of them at `end_ns`."""

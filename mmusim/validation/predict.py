@@ -52,7 +52,9 @@ def the_machine(laws: Iterable[str] | None = None) -> Machine | None:
     chosen = list(dict.fromkeys(laws))
     for law in chosen:
         if law not in LAWS:
-            raise ConfigError.of("--laws", "", law, "is not a law of load", nearest(law, LAWS))
+            raise ConfigError.of(
+                "validate", "--laws", law, "is not a law of load", nearest(law, LAWS)
+            )
     return machine.model_copy(update={"laws": chosen}) if chosen else None
 
 

@@ -12,6 +12,7 @@ from mmusim.base.files import whole
 from mmusim.cli.shared.options import ExperimentFile, From, Policy, Seed, SettingName, Until
 from mmusim.cli.shared.single_run import Selection, recorded, summary
 from mmusim.config.settings import load_settings
+from mmusim.store.provenance import model_version
 from mmusim.timeline.record import MAX_SLICES
 
 RENAMED = {
@@ -44,14 +45,20 @@ def trace(
     chosen = Selection(policy=policy, seed=seed, setting=setting, start=start, end=end)
     from mmusim.timeline.perfetto import write
 
-    to = to or Path(f"{load_settings(experiment)[0].id}.trace.json.gz")
+    config, settings = load_settings(experiment)
+    to = to or Path(f"{config.id}.trace.json.gz")
     if not to.name.endswith((".json", ".json.gz")):
         raise ConfigError.of(
             "--to", str(to), None, "must end in .json or .json.gz",
             "choose one of the two; `mmusim plot timeline` draws a figure, --until ends at a time",
         )  # fmt: skip
     timeline = recorded(experiment, chosen, max_records or MAX_SLICES)
+    about = {
+        "experiment": config.id,
+        "setting": setting or settings[0].name,
+        "model": model_version(),
+    }
     with whole(to) as unfinished:
-        write(timeline, unfinished, packed=to.suffix == ".gz")
+        write(timeline, unfinished, packed=to.suffix == ".gz", about=about)
     typer.echo(summary(timeline))
     typer.echo(f"trace: {to} (open it in the Perfetto UI)")

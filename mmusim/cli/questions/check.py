@@ -141,6 +141,8 @@ def _verdict(judged: Judged, verdict: Verdict | None) -> str:
     outcome = judged.outcome if verdict is None else verdict.outcome
     if judged.claim.refuted and outcome in ("refuted", "supported"):
         return f"{outcome}, {'as known' if outcome == 'refuted' else 'but known as refuted'}"
+    if judged.claim.origin == "calibrated" and outcome == "supported":
+        return "met, as calibrated"
     return outcome
 
 
@@ -151,9 +153,16 @@ def _sentence(claims: Sequence[Judged]) -> str:
         for outcome in ("supported", "inconclusive", "refuted", "not judged")
         if outcome in outcomes
     )
+    fitted = sum(j.outcome == "supported" and j.claim.origin == "calibrated" for j in claims)
     known = sum(judged.outcome == "refuted" and not judged.surprises for judged in claims)
-    return f"{len(claims)} claims: {counts or 'none'}" + (
-        f" ({known} known to be)" if known else ""
+    return (
+        f"{len(claims)} claims: {counts or 'none'}"
+        + (f" ({known} known to be)" if known else "")
+        + (
+            f"; {fitted} of those supported are met because costs were fitted to them"
+            if fitted
+            else ""
+        )
     )
 
 
@@ -173,6 +182,7 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
             {
                 "setting": v.setting,
                 "what": v.what,
+                "window": v.window,
                 "measured": asdict(v.measured),
                 "expected": [None if math.isinf(bound) else bound for bound in v.expected],
                 "verdict": v.outcome,

@@ -113,17 +113,25 @@ def sensitivity(
         ) from None
     if as_json:
         rows = [asdict(one) | {"advice": one.advice} for one in found.influences]
-        about = {k: v for k, v in asdict(found).items() if k != "influences"}
+        about = {k: v for k, v in asdict(found).items() if k != "influences"} | {
+            "unit": _unit(found)
+        }
         table("", rows, True, **about, says=str(found))
         return
     table(f"What decides {found.metric} of {found.what}", _rows(found), False)
-    unit = METRICS[found.metric].unit
+    unit = f" {_unit(found)}".rstrip()
+    of = f"{found.metric} of {found.what}"
     typer.echo(
-        f"{found.metric}: {show_number(found.mean)} {unit} on average over the ranges, standard "
-        f"deviation {show_number(found.spread)}; {found.runs:,} runs."
+        f"{of}: {show_number(found.mean)}{unit} on average over the ranges, standard deviation "
+        f"{show_number(found.spread)}{unit}; {found.runs:,} runs."
     )
     typer.echo(f"Not paid here: {', '.join(found.unpaid) or 'none'}.")
     typer.echo(f"{found}.")
+
+
+def _unit(found: Sensitivity) -> str:
+    """Return the unit of mean and spread: that of the metric; a ratio has none."""
+    return "" if " / " in found.what else METRICS[found.metric].unit
 
 
 def _rows(found: Sensitivity) -> list[dict[str, Any]]:

@@ -65,13 +65,15 @@ def statistics(
             "that the policy beats the baseline on a seed; pairing is the variance of the "
             "comparison over that of an unpaired one: below 1 pairing helps."
         )
+    for caveat in dict.fromkeys(one.comparison.caveat for one in found if one.comparison.caveat):
+        typer.echo(f"†: {caveat}.")
 
 
 def _row(one: Contrast) -> dict[str, Any]:
     c = one.comparison
     return {
         "setting": one.setting.setting.name,
-        "metric": c.metric,
+        "metric": f"{c.metric} †" if c.caveat else c.metric,
         "policy": f"{c.candidate} against {c.baseline}",
         "difference": _interval(c.difference),
         "ratio": "" if c.ratio is None else _interval(c.ratio),

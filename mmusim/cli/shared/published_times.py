@@ -55,7 +55,7 @@ def validate(
         table("predictions", [shown(*row) for row in result.rows], as_json=False)
         typer.echo("\n".join(summary(result)))
     if out is not None:
-        write(out, figures, fitted, result)
+        write(out, figures, fitted, result, machine)
 
 
 def names_of(laws: str) -> list[str]:
@@ -86,13 +86,15 @@ def fitted_to(
     return figures, fit(to_fit, load_profile(PROFILE), workers, scheduler, machine)
 
 
-def write(out: Path, figures: Sequence[Figure], fitted: Fit, result: Score) -> None:
+def write(
+    out: Path, figures: Sequence[Figure], fitted: Fit, result: Score, machine: Machine | None
+) -> None:
     """Write the document, the table and the figure into a folder."""
     from mmusim import plots
 
     out.mkdir(parents=True, exist_ok=True)
     with whole(out / f"{NAME}.md") as unfinished:
-        unfinished.write_text(document(figures, fitted, result), encoding="utf-8")
+        unfinished.write_text(document(figures, fitted, result, machine), encoding="utf-8")
     with whole(out / f"{NAME}.csv") as unfinished:
         unfinished.write_text(as_csv(result.rows), encoding="utf-8")
     with plots.style(), whole(out / f"{NAME}.svg") as unfinished:
@@ -204,7 +206,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def document(figures: Sequence[Figure], fitted: Fit, result: Score) -> str:
+def document(figures: Sequence[Figure], fitted: Fit, result: Score, machine: Machine | None) -> str:
     """Return what ``docs/evidence/published-times.md`` says."""
     misses: dict[str, list[Row]] = {}
     for row in result.rows:
@@ -225,6 +227,7 @@ def document(figures: Sequence[Figure], fitted: Fit, result: Score) -> str:
         disordered=markdown(disordered(result)),
         misses={why: markdown([shown(*row) for row in rows]) for why, rows in misses.items()},
         left_out=left_out,
+        machine=machine,
     )
 
 

@@ -24,6 +24,7 @@ from mmusim.engine.compiled.runs import (
     log_write,
     think_before,
 )
+from mmusim.engine.compiled.telling import tell_run
 from mmusim.mmu.spte import STALE
 from mmusim.vocabulary.causes import HITS, IDLE, PML_LOG, THINK, WALK_4K
 
@@ -33,6 +34,8 @@ NEVER_NS = 1 << 62  # ns
 @jit
 def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
     """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+    if s.tells:
+        tell_run(s, v, done, spent_ns, start_ns, has_lead(s, v))
     ended = s.ends[v, done - 1] if done else 0
     recorder = recorder_at(s, v, start_ns)
     ledger = s.ledger[recorder]

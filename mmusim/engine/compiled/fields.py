@@ -20,6 +20,8 @@ SCALARS: Final = (
     "passed_ns", "queue_first", "queue_n", "changed_ns", "queue_exclusive_ns", "queue_shared_ns",
     "waiting_exclusive", "waiting_shared", "breaks",
     "print_n", "stalls_full",
+    # What a probe is told: whether, how many rows wait, from when to when; when next of a change.
+    "tells", "told_n", "tell_from", "tell_until", "next_change",
     # The described machine: whether there is one, the epoch and its prices, and first touches.
     "loads", "running", "running_sum", "summed_ns", "epoch_ends", "stretch", "line",
     "touches", "mmap_ns", "mmap_free_ns", "clear_ns", "clear_free_ns",
@@ -58,6 +60,8 @@ VCPU: Final = (
     # Procedures it is in, and where they return to.
     "entry_ns", "entry_cause", "after_entry", "after_flush", "after_drain",
     "flush_ns", "acks_n", "acks_i",
+    # The state of the last period that a probe was told of, see telling.py.
+    "told_state",
     # Its TLB: whether it is followed, accesses when it was flushed last, uses that are planned.
     "tlb_live", "flushed_at", "tlb_planned",
     # The program before: address or 0, first page, and how many accesses it made.
@@ -106,6 +110,7 @@ ARRAYS: Final = {
     # Books.
     "ledger": ("int64", 2),  # (books, causes)
     "since": ("int64", 1),  # (recorders,) when each took over from the one before it; 0: the first
+    "told": ("int64", 2),  # (room, columns), see telling.py
     "owed": ("int64", 3),  # (vCPUs, edges, 2): a recorder, the time that it gets of what comes
     "bins": ("int64", 2),  # (histograms, bins)
     "exact": ("int64", 2),  # (histograms, 4): count, sum, least, most

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mmusim.engine.compiled.loop import BEGIN_INTERFERENCE, call
+from mmusim.engine.compiled.told_vm import ToldVm
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
 from mmusim.engine.compiled.vm import CompiledVm
 from mmusim.engine.simpy_kind import SimpyKind
@@ -18,8 +19,7 @@ class CompiledKind:
 
     def make_vm(self, plan: Plan, run_limit: int, probe: Probe | None) -> CompiledVm:
         """Return an empty VM; `run_limit` bounds how many accesses are one event."""
-        assert probe is None
-        return CompiledVm(plan, run_limit)
+        return CompiledVm(plan, run_limit) if probe is None else ToldVm(plan, run_limit, probe)
 
     def launch(
         self, vm: CompiledVm, v: CompiledVcpu, program: Program, laps: Iterable[Program]

@@ -8,6 +8,7 @@ from mmusim.engine.compiled.events import KIND_BITS, NORMAL, PYTHON, VCPU, push
 from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.recording import tally
+from mmusim.engine.compiled.telling import tell_hold
 
 
 @jit
@@ -49,6 +50,8 @@ def release(s: Any, who: int) -> None:
     now = s.now
     s.holders[who, 0] = 0
     s.held_n -= 1
+    if s.tells:
+        tell_hold(s, who)
     tally(s, HOLDS_EXCLUSIVE + s.read, now - s.holders[who, 2])
     if s.held_n:
         return

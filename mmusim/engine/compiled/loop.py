@@ -27,6 +27,7 @@ from mmusim.engine.compiled.points import look_at_all
 from mmusim.engine.compiled.rates import look_at_ranges
 from mmusim.engine.compiled.recording import book, cut_stalls
 from mmusim.engine.compiled.runs import settle
+from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpu import go_on, kicked, looks_again
 from mmusim.engine.state.vm import LAST_NS
 
@@ -45,6 +46,8 @@ def advance(s: Any) -> int:
     """Carry out events until Python is wanted; return for what."""
     while True:
         if s.stalls_full or s.print_n + NUMBERS > len(s.prints):
+            return places.ROOM
+        if s.tells and s.told_n + SPARE > len(s.told):
             return places.ROOM
         if s.heap_n + 4 * s.cpus + NUMBERS > len(s.heap):
             return places.ROOM

@@ -45,10 +45,10 @@ NAMES: Final = (
 (
     ENDED, PYTHON_EVENT, NEXT_PROGRAM, PROGRAM_ENDS, USER_SPACE, POSTCOPY_FAULT, TAKEN_BACK,
     READ_BEFORE_DROP, END_GRACE, NO_PROGRESS, RING_OVERFLOWS, ROOM, BREATHES, BROKEN,
-    CLOCK_ENDS,
-) = range(-2, -17, -1)  # fmt: skip
+    CLOCK_ENDS, CHANGED,
+) = range(-2, -18, -1)  # fmt: skip
 """No event is left; fire a Python event; what comes after this lap; the vCPU has ended; a full ring
 or an errand; a page from the source of a migration; forget what Python noted as taken back; count
 pages read before a drop; tell who waits for a grace period; a livelock; a full ring; something has
 no room left; let Python look at signals; a vCPU is kicked where it cannot be; the clock
-is at its end."""
+is at its end; tell a probe that page tables may have changed."""

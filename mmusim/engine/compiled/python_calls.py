@@ -12,6 +12,7 @@ from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import WAITS
 from mmusim.engine.compiled.fields import VCPU
 from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
+from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpus import CompiledVcpu, known_windows
 from mmusim.engine.processes.guest_mode import ring_full
 from mmusim.engine.processes.page_fault import under
@@ -40,6 +41,7 @@ class PythonCalls:
             places.END_GRACE: self._end_grace,
             places.NO_PROGRESS: self._no_progress,
             places.RING_OVERFLOWS: self._ring_overflows,
+            places.CHANGED: self._changed,
         }
 
     def serve(self, why: int) -> None:
@@ -72,6 +74,8 @@ class PythonCalls:
             vm.written.take()
         if memory.get("heap_n") + 4 * len(vm.vcpus) + NUMBERS > len(memory["heap"]):
             vm.compiled_env.more_room()
+        if memory.get("tells") and memory.get("told_n") + SPARE > len(memory["told"]):
+            vm.pass_on()
         if memory.get("stalls_full"):
             memory.set("stalls_full", 0)
             for name in ("stall_from", "stall_to", "stall_before"):
@@ -154,6 +158,10 @@ class PythonCalls:
 
     def _no_progress(self, v: CompiledVcpu) -> int:
         raise no_progress(self._vm, v, *v.access())
+
+    def _changed(self, v: CompiledVcpu) -> int:
+        self._vm.changed(v.number)
+        return self.go_on(v)
 
     def _ring_overflows(self, v: CompiledVcpu) -> int:
         size, gfn = self._memory.get("ring_size"), self._memory.get("why_number")

@@ -13,6 +13,7 @@ import numpy as np
 from mmusim.base.histogram import BITS
 from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
 from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.telling import tell_booked
 from mmusim.trace.stall_windows import WINDOWS
 from mmusim.vocabulary.causes import HITS, PML_LOG, WALK_4K
 
@@ -25,6 +26,8 @@ _LONGEST: Final = max(WINDOWS)
 @jit
 def book(s: Any, v: int, cause: int, ns: int) -> None:
     """Book time of a vCPU, as :meth:`mmusim.engine.state.virtual_cpu.Vcpu.book` does."""
+    if s.tells:
+        tell_booked(s, v, cause, ns)
     s.ledger[s.recorder[v], cause] += ns
     s.booked_ns[v] += ns
     s.cause_before[v] = s.last_cause[v]

@@ -135,6 +135,9 @@ def fault_over(s: Any, v: int) -> int:
     note(s, v)
     note(s, s.index[v])
     note(s, s.outcome[v])
+    if s.tells and s.now >= s.next_change:
+        s.at[v] = places.LOOKS
+        return places.CHANGED
     return places.LOOKS
 
 

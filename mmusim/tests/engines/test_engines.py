@@ -38,7 +38,6 @@ from mmusim.policies import PRESETS
 from mmusim.tests.support.any_run import runs
 from mmusim.tests.support.places import ROOT
 from mmusim.tests.support.settings import CONSTANT, SOUND, busy_setting, kernel_of, only, setting
-from mmusim.trace.records import Probe
 
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*/experiment.toml"))
 SMALL = 64 * BYTES["MiB"]
@@ -234,13 +233,6 @@ def test_the_environment_decides_what_auto_is(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv(choice.VARIABLE, SIMPY)
     assert resolve() == SIMPY
     assert resolve(COMPILED) == COMPILED
-
-
-def test_compiled_code_tells_no_probe_and_says_so() -> None:
-    plan = make_plan(busy_setting(), "lazy-drop", 1)
-    with pytest.raises(ConfigError, match=r"no probe.*choose simpy"):
-        simulate(plan, probe=Probe(), engine=COMPILED)
-    assert simulate(plan, probe=Probe()) == simulate(plan, engine=COMPILED)
 
 
 def test_a_first_use_is_announced_and_a_second_is_not(

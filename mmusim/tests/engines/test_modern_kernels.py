@@ -212,3 +212,16 @@ def test_a_large_spte_that_was_armed_for_pml_costs_its_first_write_nothing_but_d
     trace = run("linux-6.13+pml", [WRITE, ENABLE, WRITE, GET, DISABLE, WRITE])
     assert trace.phases[5].counters["pf_taken"] == 0
     assert trace.phases[5].ledger["pml_log"] == 0
+
+
+def test_shadow_pages_that_are_split_eagerly_fault_on_writes_only() -> None:
+    """As posted in February 2022; without it the first write of 2 MiB drops it, and reads fault."""
+    phases = [WRITE, ENABLE, {"do": "write", "pages": "1%"}, READ, WRITE]
+    vm = {"kernel": "linux-5.17"}
+    split = run("eager_page_split-legacy+shadow", phases, more_vm=vm)
+    assert split.phases[1].counters["pages_4k"] == 2048
+    assert split.phases[3].counters["pf_taken"] == 0
+    wrote = split.phases[4].counters
+    assert (wrote["pf_taken"], wrote["pf_fast"]) == (2048 - 20, 0)
+    kept = run("lazy-drop+shadow", phases, more_vm=vm)
+    assert kept.phases[3].counters["pf_taken"] > 0, "control"

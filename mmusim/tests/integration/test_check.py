@@ -290,7 +290,30 @@ def test_every_published_experiment_has_claims_that_somebody_made() -> None:
 
     for file in EXPERIMENTS:
         origins = {claim.origin for claim in load_settings(file)[0].claims}
-        assert "published" in origins, file.parent.name
+        assert {"published", "calibrated"} & origins, file.parent.name
+
+
+def test_what_costs_were_fitted_to_is_met_and_no_evidence(tmp_path: Path) -> None:
+    from mmusim.cli.questions.check import _sentence, _verdict
+    from mmusim.tests.support.experiment_files import MINIMAL
+
+    source = 'source = "the posting"\nmetric = "faults"\npolicy = "eager-drop"\nexpect = [0, 1e9]\n'
+    said = '[[claims]]\nsays = "so many"\norigin = "{}"\n'
+    path = tmp_path / "experiment.toml"
+    path.write_text(
+        MINIMAL
+        + '[vm]\nmemory = "4MiB"\n'
+        + said.format("calibrated")
+        + source
+        + said.format("published")
+        + source
+    )
+    (one,) = check([path], tmp_path / "out", seeds=5, workers=1, engine="simpy")
+    fitted, published = one.judged
+    assert [judged.outcome for judged in one.judged] == ["supported"] * 2
+    assert _verdict(fitted, None) == "met, as calibrated"
+    assert _verdict(published, None) == "supported"
+    assert "1 of those supported are met because costs were fitted" in _sentence(one.judged)
 
 
 def test_ranges_are_written_without_infinity() -> None:

@@ -371,7 +371,7 @@ def test_a_law_that_does_not_concern_a_phase_changes_nothing(phase: str, laws: s
 
 def test_a_law_that_does_not_exist_is_refused() -> None:
     done = mmusim_here("validate", "--laws", "memory,gravity")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--laws = 'gravity': is not a law of load" in done.stderr
     done = mmusim_here("validate", "--ablation", "--laws", "memory")
     assert "--laws" in done.stderr

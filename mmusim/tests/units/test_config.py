@@ -294,7 +294,8 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
     "a wrong name": [
         ("id", "Bad Id", "", "string should match pattern...; correct the value"),
         ("vm.kernel", "linux-3.7x", "",
-         "is not a release of Linux from 2.6.28 to 7.3; did you mean 'linux-3.7'?"),
+         f"is not a release of Linux from 2.6.28 to {DEFAULT_KERNEL[6:]}; "
+         "did you mean 'linux-3.7'?"),
         ("vm.mmu", "xyzzy", "", "is not one of the choices; known: legacy..."),
         ("host.profile", "skylake", "",
          "is neither a shipped profile nor a .toml file; did you mean 'skylake-2021'?"),

@@ -19,6 +19,7 @@ from mmusim import plots
 from mmusim.engine import simulate
 from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
+from mmusim.store.provenance import model_version
 from mmusim.tests.support.command_line import mmusim_here
 from mmusim.tests.support.experiment_files import MINIMAL
 from mmusim.tests.support.migrations import migrating
@@ -345,7 +346,10 @@ def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     data = json.loads(gzip.decompress((tmp_path / "minimal.trace.json.gz").read_bytes()))
     jsonschema.validate(data, SCHEMA)
-    assert data["otherData"] == {"policy": "lazy-drop", "seed": 1}
+    told = data["otherData"]
+    assert told.pop("model") == model_version()
+    run = {"experiment": "minimal", "setting": "vcpus=2", "policy": "lazy-drop", "seed": 1}
+    assert told == run
     few = mmusim_here(
         "trace", busy, "--setting", "vcpus=1", "--to", tmp_path / "few.json", "--max-records", 50
     )

@@ -1,0 +1,117 @@
+"""What a probe is told of compiled vCPUs and of mmu_lock: rows that Python passes on later.
+
+Nothing is written where the run has no probe, or outside of the time that it asks for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from mmusim.engine.compiled.jit import jit
+from mmusim.vocabulary.causes import CAUSES, IDLE, USEFUL_CAUSES
+
+SPENT, RAN, HELD = range(3)
+"""Kinds of rows: a vCPU spent a period on one cause; it ran in the guest; a hold of mmu_lock."""
+COLUMNS: Final = 7
+"""Kind, actor, from, to; then cause | hits, walks, logging | when it was got, whether for read."""
+ROOM: Final = 1 << 15
+SPARE: Final = 1 << 13
+"""Rows that there must be room for before an event: two for each access of the longest run."""
+
+_CAUSES: Final = CAUSES.names
+
+
+_GUEST: Final = -1
+_OVER: Final = -2  # what began before the end of the interval is complete
+_STATES: Final = np.array([_GUEST if c in USEFUL_CAUSES else n for n, c in enumerate(CAUSES.names)])
+
+
+@jit
+def _tell_period(s: Any, kind: int, v: int, start: int, end: int, a: int, b: int, c: int) -> None:
+    """Tell of a period; behind the interval, only what goes on with a state that began in it."""
+    state = _STATES[a] if kind == SPENT else _GUEST
+    if start >= s.tell_until and s.told_state[v] != state:
+        s.told_state[v] = _OVER
+    elif end > s.tell_from:
+        s.told_state[v] = state
+        _tell(s, kind, v, start, end, a, b, c)
+
+
+@jit
+def _tell(s: Any, kind: int, who: int, start: int, end: int, a: int, b: int, c: int) -> None:
+    told, n = s.told, s.told_n
+    told[n, 0], told[n, 1], told[n, 2], told[n, 3] = kind, who, start, end
+    told[n, 4], told[n, 5], told[n, 6] = a, b, c
+    s.told_n = n + 1
+
+
+@jit
+def tell_booked(s: Any, v: int, cause: int, ns: int) -> None:
+    """A vCPU spends time on a cause, behind what is booked."""
+    if ns:
+        start = s.booked_ns[v]
+        _tell_period(s, SPENT, v, start, start + ns, cause, 0, 0)
+
+
+@jit
+def tell_hold(s: Any, who: int) -> None:
+    """An acquisition of mmu_lock ends."""
+    holders = s.holders
+    if s.now > s.tell_from and holders[who, 1] < s.tell_until:
+        _tell(s, HELD, who, holders[who, 1], s.now, holders[who, 2], s.read, 0)
+
+
+@jit
+def tell_run(s: Any, v: int, done: int, spent_ns: int, start_ns: int, waits: int) -> None:
+    """A run of hits is committed; its periods are those of state/run_slices.py.
+
+    `waits` tells whether requests may be waited for. A write that the processor logs is a period
+    of its own, as it is a run of its own in the SimPy engine.
+    """
+    ends, logs = s.ends[v], s.logs[v]
+    first = begun = 0
+    for i in range(done + 1):
+        before = ends[i - 1] if i else 0
+        if waits and s.idles[v, i]:
+            waited = min(s.idles[v, i], spent_ns - before)
+            if waited > 0:
+                _tell_work(s, v, first, i, start_ns, begun, before)
+                begun, first = before + waited, i
+                _tell_period(s, SPENT, v, start_ns + before, start_ns + begun, IDLE, 0, 0)
+        if i < done and logs[i] >= 0:
+            begins = ends[i] - s.hits[v, i] - s.walks[v, i] - logs[i]
+            _tell_work(s, v, first, i, start_ns, begun, begins)
+            _tell_work(s, v, i, i + 1, start_ns, begins, ends[i])
+            begun, first = ends[i], i + 1
+    _tell_work(s, v, first, done, start_ns, begun, spent_ns)
+
+
+@jit
+def _tell_work(s: Any, v: int, first: int, last: int, start_ns: int, begun: int, to: int) -> None:
+    if to <= begun:
+        return
+    hit = walk = log = 0
+    for i in range(first, last):
+        hit += s.hits[v, i]
+        walk += s.walks[v, i]
+        log += max(s.logs[v, i], 0)
+    _tell_period(s, RAN, v, start_ns + begun, start_ns + to, hit, walk, log)
+
+
+def pass_on(memory: Any, probe: Any) -> None:
+    """Tell a probe what is written down, in the order in which it happened; forget it."""
+    rows = memory["told"][: memory.get("told_n")].tolist()
+    memory.set("told_n", 0)
+    for kind, who, start, end, a, b, c in rows:
+        if kind == SPENT:
+            probe.spent(who, start, end, {_CAUSES[a]: end - start})
+        elif kind == RAN:
+            parts = {"hits": a, "walk_4k": b, "pml_log": c, "think": end - start - a - b - c}
+            probe.spent(who, start, end, {cause: ns for cause, ns in parts.items() if ns})
+        else:
+            probe.locked(who, start, a, end, bool(b))
+    memory.set("tell_from", probe.from_ns)
+    memory.set("tell_until", probe.until_ns)
+    memory.set("next_change", probe.next_change_ns)

@@ -1,0 +1,102 @@
+"""A quantile with fewer than ten times beyond it is marked wherever it is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from mmusim import plots
+from mmusim.analysis import load
+from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.plots.style import PAPER
+from mmusim.report.across_settings import amount
+from mmusim.report.outcome_table import FEW, answer_data, answer_rows, notes
+from mmusim.store.run_table import frame
+from mmusim.tests.support.command_line import mmusim
+
+FILE = """
+schema = 1
+id = "few"
+question = "Which has the shorter tail?"
+answer_by = "p99_request"
+vm = { memory = "4MiB", kernel = "linux-6.13" }
+host = { profile = "skylake-2021" }
+policies = { baseline = "eager_page_split", compare = ["lazy-drop"] }
+[driver]
+measure = "requests"
+phases = [
+    { do = "write" }, { do = "enable-logging" },
+    { do = "run", workload = "requests", name = "requests" },
+]
+[workloads.requests]
+pattern = "open-loop-requests"
+requests = 999
+interarrival = "5us"
+touches = 1
+[replications]
+seeds = 5
+[sweep]
+"workloads.requests.requests" = [999, 1000]
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("few") / "experiment.toml"
+    path.write_text(FILE)
+    run_experiment(path, path.parent / "out", workers=1, engine="simpy")
+    return path
+
+
+@pytest.fixture(scope="module")
+def outcome(file: Path) -> Outcome:
+    return load(file, file.parent / "out")
+
+
+def test_the_table_of_run_marks_it_in_its_row(outcome: Outcome) -> None:
+    few, enough = answer_rows(outcome)[:2], answer_rows(outcome)[2:]
+    assert all(row["p99_request"].endswith(FEW) for row in few)
+    assert not any(FEW in row["p99_request"] for row in enough), "1,000 requests are enough"
+    (said,) = [line for line in notes(outcome) if line.startswith(FEW)]
+    assert "quantile of 999 times" in said
+    assert [bool(row["caveat"]) for row in answer_data(outcome) if "caveat" in row] == [True, False]
+
+
+def test_statistics_and_export_mark_it(file: Path) -> None:
+    out = str(file.parent / "out")
+    said = mmusim("statistics", str(file), "--out", out, "--metric", "p99_request").stdout
+    assert said.count("p99_request †") == 1, "of one setting of two"
+    assert "†: p99_request is a quantile of 999 times" in said
+    unmarked = mmusim("statistics", str(file), "--out", out, "--metric", "mean_request").stdout
+    assert "†" not in unmarked
+    table = frame(Path(out)).set_index("setting")["few_beyond"]
+    assert all("p99_request" in text.split() for text in table["requests=999"])
+    assert all("p99_request" not in text.split() for text in table["requests=1000"])
+    assert all("p999_request" in text.split() for text in table)
+    assert not any("p50_request" in text.split() for text in table)
+
+
+def test_figures_mark_it(outcome: Outcome) -> None:
+    ax = plots.across(outcome, "p99_request").axes[0]
+    hollow = [line for line in ax.lines if to_hex(str(line.get_markerfacecolor())) == PAPER]
+    assert [np.asarray(line.get_xdata()).tolist() for line in hollow] == [[-0.2], [0.2]], (
+        "of the first setting"
+    )
+    assert "hollow" in ax.figure.get_supxlabel()
+    assert "hollow" not in plots.across(outcome, "mean_request").get_supxlabel()
+    rows = [text.get_text() for text in plots.ratios(outcome, "p99_request").axes[0].texts]
+    assert [row.endswith("few beyond") for row in rows] == [True, False]
+    cells = [
+        t.get_text() for t in plots.phase_diagram(outcome, "p99_request", "lazy-drop").axes[0].texts
+    ]
+    assert [cell.endswith("(few beyond)") for cell in cells] == [True, False]
+
+
+def test_amounts_have_the_unit_of_their_metric() -> None:
+    assert amount("sent_bytes", 1 << 21) == "2MiB"
+    assert amount("p99_request", 1_500.0) == "1.5 us"
+    assert amount("false_dirty", 1_234.567) == "1,235 pages"
+    assert amount("lost_share", 0.123456) == "0.1235"
