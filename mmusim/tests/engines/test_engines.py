@@ -25,7 +25,7 @@ from mmusim.base.errors import (
     LostWriteError,
 )
 from mmusim.base.histogram import Histogram
-from mmusim.base.units import BYTES, REGION, show_bytes
+from mmusim.base.units import BYTES, REGION, parse_rate, show_bytes
 from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, load_settings, settings_of
 from mmusim.engine import choice, code_cache
@@ -80,12 +80,20 @@ def agree(setting: Setting, policy: str, seed: int = 1) -> Any:
 
 
 def small(setting: Setting) -> Setting:
-    """The cell, with no more memory than SimPy goes through in a second or two."""
+    """The setting, with no more memory than SimPy goes through in a second or two.
+
+    A guest that is given by rates keeps the share of its memory that it dirties.
+    """
     vm = setting.experiment.vm
     if vm.memory <= SMALL:
         return setting
     data = resolved(setting)
-    data["vm"]["memory"] = show_bytes(max(SMALL // (REGION * vm.vcpus), 1) * REGION * vm.vcpus)
+    memory = max(SMALL // (REGION * vm.vcpus), 1) * REGION * vm.vcpus
+    data["vm"]["memory"] = show_bytes(memory)
+    for workload in data["workloads"].values():
+        if "dirty_rate" in workload:
+            rate = parse_rate(workload["dirty_rate"]) * memory // vm.memory
+            workload["dirty_rate"] = f"{rate}B/s"
     (made,) = settings_of(data, setting.experiment.id, ROOT)
     return made
 
