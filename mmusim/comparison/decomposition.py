@@ -24,14 +24,15 @@ WORK: Final[dict[str, Lines]] = {
     "arming entries": (
         (
             "c_scan", "c_head", "c_tdp_visit", "c_wclear", "c_tdp_wclear", "c_tdp_clear_bit",
-            "c_dclear", "c_large_clear", "c_word", "c_memset", "c_ring_mask",
+            "c_dclear", "c_large_clear", "c_word", "c_memset", "c_ring_mask", "t_line_remote",
         ),
         (),
     ),
     "handling faults": ((), ("fault_slow", "fault_fast", "table_alloc")),
+    "finding host memory": ((), ("mmap_wait", "clear_wait")),
     "flushing TLBs": (("flush",), ("flush_wait", "flush_exit", "tlb_flush", "tlb_refill")),
     "carrying the log": (
-        ("c_get_floor", "c_copy", "c_kick", "c_ring_harvest"),
+        ("c_get_floor", "c_copy", "c_kick", "c_ring_harvest", "c_bitmap_alloc", "c_user_page"),
         ("pml_log", "pml_drain", "ring_full"),
     ),
     "collapsing small sptes": (("c_collapse", "c_tdp_collapse", "c_slot_zap"), ()),

@@ -40,9 +40,9 @@ from mmusim.vocabulary.causes import HITS
 WAIT_IN: tuple[Any, ...] = (
     vcpu.vcpu, vcpu.touch, guest_mode.enter_guest, guest_mode.drain_pml, guest_mode.answer_kick,
     guest_mode.pml_full, guest_mode.ring_full, page_fault.page_fault, page_fault.count_reader,
-    page_fault.get_memory, page_fault.fast_page_fault, page_fault.map_page, page_fault.drop_large_spte,
-    page_fault.split_large_spte, flush.flush_remote, Vm.in_queue, user_space.to_user_space,
-    user_space.hold_bql, user_space.asleep, dirty_rings.reap,
+    page_fault.get_memory, page_fault.fast_page_fault, page_fault.map_page,
+    page_fault.drop_large_spte, page_fault.split_large_spte, flush.flush_remote, Vm.in_queue,
+    user_space.to_user_space, user_space.hold_bql, user_space.asleep, dirty_rings.reap,
     Postcopy.fault, soft_vcpu.bystander, soft_vcpu.Writer.work, soft_vcpu.Writer.spend,
 )  # fmt: skip
 """What a vCPU's thread goes through: each ``yield`` in these is a place where it waits."""
@@ -106,7 +106,8 @@ PLANS: dict[str, Callable[[], Plan]] = {
     "logs by PML": lambda: shares_pages("linux-6.13+pml"),
     "counts readers": lambda: busy("linux-6.13", host={"costs": {"c_lock_count": "300ns"}}),
     "touches memory first": lambda: busy(
-        "linux-6.13", host={"machine": {"cores": 4, "laws": ["first-touch"]}}, vm={"prefaulted": False}
+        "linux-6.13", vm={"prefaulted": False},
+        host={"machine": {"cores": 4, "laws": ["first-touch"]}},
     ),
     "walks guest tables": lambda: busy("linux-6.13+nested"),
     "writes its page tables at once": lambda: writes_page_tables("eager-drop", "1ns"),

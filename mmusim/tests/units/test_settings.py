@@ -428,7 +428,7 @@ def test_the_schema_accepts_every_shipped_experiment_and_its_resolved_cells(file
         changed("host.costs", {"c_exit": "5"}),
         changed("host.costs", {"c_exit": {"gama": {}}}),
         changed("host.costs", {"c_exit": {"gamma": {"mean": "1us", "cv": 4}}}),
-        changed("policies.compare", []),
+        changed("policies.compare", "lazy-drop"),
     ],
 )
 def test_the_schema_refuses_what_loading_refuses(data: dict[str, Any]) -> None:

@@ -104,7 +104,7 @@ def test_pairing_is_measured() -> None:
     [
         ([1.0, 2.0, 3.0], [1.0, 2.0], "rows of equal length, got 3 and 2 seeds"),
         ([1.0], [1.0], "at least 2 seeds"),
-        ([1.0, 0.0], [1.0, 1.0], "positive figures"),
+        ([1.0, 0.0], [1.0, 1.0], "positive values"),
     ],
 )
 def test_what_has_no_ratio_is_refused(a: list[float], b: list[float], message: str) -> None:
