@@ -60,7 +60,8 @@ def over_windows(
         )  # fmt: skip
     places = [(r, name) for r in outcome.settings for name in names]
     made = [_compared(r, metric, policy, window) for r, window in places]
-    after = iter(corrected([one for one in made if one]))
+    known = [(one, window) for one, (_, window) in zip(made, places, strict=True) if one]
+    after = iter(corrected([one for one, _ in known], [window for _, window in known]))
     told = [_told(outcome, r, window, next(after)) if one else None
             for (r, window), one in zip(places, made, strict=True)]  # fmt: skip
     found: dict[str, dict[str, Comparison | None]] = {r.setting.name: {} for r in outcome.settings}

@@ -137,17 +137,26 @@ def compare(
     return _answered(made)
 
 
-def corrected(family: Sequence[Comparison]) -> list[Comparison]:
+def corrected(family: Sequence[Comparison], windows: Sequence[str] = ()) -> list[Comparison]:
     """Correct a family of fresh comparisons for their number (Holm).
 
-    The adjusted p-value and the answer change. Where two comparisons or more of a metric and a
-    policy show a rare mode, the others are marked too; everything else stays.
+    The adjusted p-value and the answer change. Where two comparisons or more of a metric, a policy
+    and a window show a rare mode, the others are marked too; everything else stays. `windows` has
+    the window of each comparison; without it all are of one.
     """
     adjusted = holm([made.adjusted_p for made in family])
-    apart = Counter((c.metric, c.candidate) for c in family if _shown(c).mark == "seeds set apart")
+    alike = [
+        (made.metric, made.candidate, window)
+        for made, window in zip(family, windows or [""] * len(family), strict=True)
+    ]
+    apart = Counter(
+        key
+        for key, made in zip(alike, family, strict=True)
+        if _shown(made).mark == "seeds set apart"
+    )
     corrected_ = []
-    for made, p in zip(family, adjusted, strict=True):
-        if not _shown(made).mark and apart[made.metric, made.candidate] >= MODES_ELSEWHERE:
+    for made, key, p in zip(family, alike, adjusted, strict=True):
+        if not _shown(made).mark and apart[key] >= MODES_ELSEWHERE:
             mark: Mark = "seeds set apart elsewhere"
             ratio = made.ratio and replace(made.ratio, mark=mark)
             made = replace(made, ratio=ratio, difference=replace(made.difference, mark=mark))

@@ -208,6 +208,10 @@ def test_a_mode_that_two_settings_show_is_not_ruled_out_where_none_shows_it() ->
     assert together.answer.outcome == "unknown"
     assert "other settings show a rare mode" in together.answer.why
     assert corrected(made[:2])[0].answer.outcome == "worse", "one setting may be an accident"
+    apart = corrected(made, ["later", "first", "first"])
+    assert apart[0].answer.outcome == "worse", "a mode of another window says nothing"
+    assert apart[0].adjusted_p == together.adjusted_p, "the family is the same"
+    assert corrected(made, ["first"] * 3)[0].answer.outcome == "unknown"
 
 
 def test_a_family_is_stricter_than_its_members() -> None:
