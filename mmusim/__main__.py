@@ -23,11 +23,13 @@ def _run() -> None:
 
     notices = logging.StreamHandler()  # to stderr, so that JSON on stdout stays whole
     notices.setFormatter(logging.Formatter("mmusim: notice: %(message)s"))
-    logging.getLogger("mmusim").addHandler(notices)
+    log = logging.getLogger("mmusim")
+    log.addHandler(notices)
     try:
         try:
             app()
         finally:
+            log.removeHandler(notices)
             _flush()
     except InvariantError as error:
         print(f"mmusim: {error}", file=sys.stderr)

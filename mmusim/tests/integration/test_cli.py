@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -27,6 +28,13 @@ def small(tmp_path: Path) -> Path:
     path = tmp_path / "experiment.toml"
     path.write_text(SMALL)
     return path
+
+
+def test_the_command_line_leaves_nothing_of_its_own_in_logging() -> None:
+    """Notices of a second run in this process must not go to the streams of the first."""
+    before = list(logging.getLogger("mmusim").handlers)
+    assert mmusim_here("policies", "linux-6.13").returncode == 0
+    assert logging.getLogger("mmusim").handlers == before
 
 
 def test_run_answers_reports_and_resumes(small: Path, tmp_path: Path) -> None:

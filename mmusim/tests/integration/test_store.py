@@ -264,12 +264,12 @@ def test_a_result_that_changed_is_found_and_only_that_is_queued_again(store: Sto
     ledger.write_bytes(whole.replace(good, good[:40] + bytes([good[40] ^ 1]) + good[41:]))
 
     reader = Store.open(store.folder)
-    with pytest.raises(StoreError, match=r"damaged .*cell k, lazy-drop, seed 2 \(simpy\)"):
+    with pytest.raises(StoreError, match=r"damaged .*setting k, lazy-drop, seed 2 \(simpy\)"):
         list(reader.results())
     reader.close()
     mended = Store.open_for(store.folder, "one", {})
     assert [n.partition("run of ")[2] for n in mended.mended()] == [
-        "cell k, lazy-drop, seed 2 (simpy) was damaged: it is run again"
+        "setting k, lazy-drop, seed 2 (simpy) was damaged: it is run again"
     ]
     assert mended.states() == {"queued": 1, "running": 0, "done": 2, "failed": 0}
     assert [row[2] for row in mended.results()] == [1, 3]
