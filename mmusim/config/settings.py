@@ -16,6 +16,7 @@ from mmusim.base.parsing import MOST_TOML, parse_toml
 from mmusim.base.units import PAGE
 from mmusim.config.answerable import unanswerable
 from mmusim.config.cost import distribution
+from mmusim.config.defaults import defaults_taken
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import HostProfile, check_machine, load_profile, without_machine
 from mmusim.config.load import check
@@ -26,7 +27,6 @@ from mmusim.config.sweep import Point, Sweep
 from mmusim.config.workloads import inlined
 from mmusim.costs.distributions import Constant
 from mmusim.mmu.slot import MemSlot
-from mmusim.policies import ASSUMED, policy_named
 from mmusim.workload.replay import Replay
 
 _LOG = logging.getLogger("mmusim")
@@ -61,8 +61,8 @@ def load_file(file: str | Path | LoadedFile) -> LoadedFile:
     text = read_text(path, MOST_TOML)
     data = parse_toml(text, str(path))
     settings = settings_of(data, str(path), path.parent)
-    if any(_takes_default_kernel(setting.experiment) for setting in settings):
-        _note_default_kernel(str(path))
+    for default in dict.fromkeys(d for s in settings for d in defaults_taken(s.experiment)):
+        _note(str(path), default)
     return LoadedFile(path, text, check(data, Experiment, str(path)), settings)
 
 
@@ -78,18 +78,10 @@ def load_settings(path: str | Path) -> tuple[Experiment, list[Setting]]:
     return file.experiment, list(file.settings)
 
 
-def _takes_default_kernel(experiment: Experiment) -> bool:
-    """Tell whether a policy runs in the default kernel, because neither it nor the experiment names
-    one.
-    """
-    chosen = map(policy_named, experiment.policies.all)
-    return "kernel" not in experiment.vm.model_fields_set and not all(p.kernel for p in chosen)
-
-
 @cache
-def _note_default_kernel(path: str) -> None:
-    """Say once that a result depends on a default. The command line prints it on stderr."""
-    _LOG.warning("%s: %s", path, ASSUMED)
+def _note(path: str, default: str) -> None:
+    """Say once that a result rests on a default. The command line prints it on stderr."""
+    _LOG.warning("%s: %s", path, default)
 
 
 def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting]:

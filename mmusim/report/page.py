@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from mmusim.config.defaults import defaults_taken
 from mmusim.experiment.run import Outcome
 from mmusim.report import tables
 from mmusim.report.answers import answers, stories, verdict_counts
@@ -61,6 +62,9 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
         figures=list(figures(outcome)),
         left_out=max(0, len(outcome.settings) - MOST_PANELS),
         about=outcome.about,
+        defaults=list(dict.fromkeys(
+            d for r in outcome.settings for d in defaults_taken(r.setting.experiment)
+        )),
         seeds=_seeds(outcome),
         configs=configs,
         failures=outcome.failures,

@@ -76,6 +76,16 @@ def test_a_single_comparison_is_answered_in_a_sentence(tmp_path: Path) -> None:
     assert said in path.read_text()
 
 
+def test_a_default_that_takes_part_is_said(tmp_path: Path) -> None:
+    """Negative control: who names a kernel and a host reads nothing of defaults."""
+    anybody = SMALL.replace('kernel = "linux-3.7"\n', "", 1)
+    assert anybody != SMALL
+    for name, text in (("named", SMALL), ("default", anybody)):
+        page = report_of(tmp_path / name, text)[1].read_text()
+        assert ("is the default, vm.kernel is not given" in page) == (name == "default")
+        assert "is the default, host.profile" not in page
+
+
 def test_many_settings_are_summed_up(made: tuple[Outcome, Path]) -> None:
     """And what is significant is counted: with ten seeds all of them are."""
     first, *others = answers(made[0])

@@ -16,6 +16,7 @@ from mmusim.config.driver import Driver
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import load_profile
 from mmusim.config.load import check, load
+from mmusim.config.machine import DEFAULT_PROFILE
 from mmusim.config.settings import load_settings, settings_of
 from mmusim.costs.distributions import Constant, Gamma
 from mmusim.policies import DEFAULT_KERNEL
@@ -699,3 +700,14 @@ def test_a_result_that_rests_on_the_default_kernel_says_so(
     file.write_text(tomli_w.dumps(data))
     load_settings(file)
     assert (f"{DEFAULT_KERNEL} is the default, vm.kernel is not given" in caplog.text) is said
+
+
+@pytest.mark.parametrize(("host", "said"), [({}, True), ({"profile": "xiao-2012-r1"}, False)])
+def test_a_result_that_rests_on_the_default_host_says_so(
+    host: dict[str, str], said: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text(tomli_w.dumps(changed("host", host)))
+    load_settings(file)
+    default = f"{DEFAULT_PROFILE} is the default, host.profile is not given"
+    assert (default in caplog.text) is said

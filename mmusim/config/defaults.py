@@ -1,0 +1,26 @@
+"""Defaults on which a result rests: they are said wherever it is."""
+
+from __future__ import annotations
+
+from mmusim.config.experiment import Experiment
+from mmusim.config.machine import DEFAULT_PROFILE
+from mmusim.policies import ASSUMED, policy_named
+
+
+def defaults_taken(experiment: Experiment) -> list[str]:
+    """Say which kernel and which host an experiment takes because it names none.
+
+    A kernel is no default where each policy names its own.
+
+    Returns
+    -------
+    list of str
+        A sentence for each default, without its full stop.
+    """
+    said = []
+    chosen = map(policy_named, experiment.policies.all)
+    if "kernel" not in experiment.vm.model_fields_set and not all(p.kernel for p in chosen):
+        said.append(ASSUMED)
+    if "profile" not in experiment.host.model_fields_set:
+        said.append(f"{DEFAULT_PROFILE} is the default, host.profile is not given")
+    return said
