@@ -16,6 +16,7 @@ from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest, unequal_slices
+from mmusim.config.phase import BusyPhase
 from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
 from mmusim.config.vmm import Vmm
@@ -141,7 +142,7 @@ class Experiment(Strict):
         """Yield names that nothing has."""
         phases = self.driver.phases if isinstance(self.driver, Driver) else []
         for number, phase in enumerate(phases, 1):
-            if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
+            if isinstance(phase, Run) or (isinstance(phase, BusyPhase) and phase.workload):
                 key = f"driver.phases[{number}].workload"
                 yield from _unknown(key, "workload", [phase.workload], self.workloads)
         labels = {"variant": list(self.variants), **self.sweep}
@@ -200,11 +201,11 @@ class Experiment(Strict):
         policy, _, choices = chosen
         if not policy.tracks:
             for number, phase in enumerate(self.script(policy).phases, 1):
-                if isinstance(phase, Migrate):
+                if isinstance(phase, BusyPhase):
                     yield MisfitError(
                         f"driver.phases[{number}].do", phase.do,
                         f"needs to know what is dirty, and policy {name!r} logs nothing",
-                        "leave that policy out, or use run in the place of migrate",
+                        f"leave that policy out, or use run in the place of {phase.do}",
                     )  # fmt: skip
             return
         for key, rule, remedy in self.script(policy).misfits(choices.reporting):
@@ -233,7 +234,7 @@ class Experiment(Strict):
         if isinstance(driver, PerfTest):
             return "random" if driver.random_access else "sequential"
         phase = driver.phases[driver.measured]
-        if isinstance(phase, (Run, Migrate)):
+        if isinstance(phase, (Run, BusyPhase)):
             workload = self.workloads.get(phase.workload)
             return "sequential" if isinstance(workload, Sequential) else "random"
         return "sequential" if getattr(phase, "order", "") == "sequential" else "random"
