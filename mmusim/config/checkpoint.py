@@ -29,9 +29,12 @@ class Checkpoint(BusyPhase):
     every: Annotated[Annotated[Time, Field(gt=0)] | None, shown("100ms")] = None
     """Time from one beginning to the next, on a grid that starts with the vCPUs, as COLO's timer
     has it. A checkpoint that is late begins at once, and the next at the next time of the grid.
+    Without it, `after` decides.
     """
     after: Annotated[Annotated[Time, Field(gt=0)] | None, shown("100ms")] = None
-    """Time from the arrival of one checkpoint to the beginning of the next, as Remus has it."""
+    """Time from the arrival of one checkpoint to the beginning of the next, as Remus has it.
+    Without it, `every` decides.
+    """
     times: Annotated[Count, Field(le=MOST), shown(20, "checkpoints")] = 10
     """Number of checkpoints, after which the phase ends."""
     buffered: Annotated[bool, shown(True)] = False

@@ -14,7 +14,6 @@ from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
-from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest, unequal_slices
 from mmusim.config.phase import BusyPhase
 from mmusim.config.reported import Reported
@@ -160,7 +159,7 @@ class Experiment(Strict):
             return
         migration, phases = self.driver.migration, self.driver.phases
         days = migration.first_pass_s(self.vm.memory) / 86_400
-        if days > 1 and not migration.is_limited and any(isinstance(p, Migrate) for p in phases):
+        if days > 1 and not migration.is_limited and any(isinstance(p, BusyPhase) for p in phases):
             limited = 0 < migration.max_bandwidth < migration.bandwidth
             key, rate = (
                 ("max-bandwidth", migration.max_bandwidth)
@@ -247,7 +246,7 @@ class Experiment(Strict):
     @property
     def _migrates(self) -> bool:
         phases = self.driver.phases if isinstance(self.driver, Driver) else []
-        return any(isinstance(phase, Migrate) for phase in phases)
+        return any(isinstance(phase, BusyPhase) for phase in phases)
 
     def script(self, policy: str | Policy) -> Driver:
         """Return what the host does to the guest under a policy, phase by phase.

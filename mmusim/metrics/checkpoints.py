@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmusim.trace.records import CheckpointsTrace
+from mmusim.trace.checkpoints import CheckpointsTrace
 
 
 def of_checkpoints(trace: CheckpointsTrace) -> dict[str, float]:

@@ -18,7 +18,8 @@ from mmusim.engine.processes.user_space import hold_bql, stop_vcpus
 from mmusim.engine.state import invariants
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.engine.state.vmm import Vmm
-from mmusim.trace.records import HOST, CheckpointsTrace, CheckpointTrace
+from mmusim.trace.checkpoints import CheckpointsTrace, CheckpointTrace
+from mmusim.trace.records import HOST
 
 
 class Checkpoints:

@@ -17,7 +17,8 @@ from mmusim.mmu import slot as mmu
 from mmusim.plan.make import Plan, make_plan
 from mmusim.tests.support.migrations import FREE, policy_beside
 from mmusim.tests.support.settings import SOUND, kernel_of, setting
-from mmusim.trace.records import CheckpointsTrace, CheckpointTrace, PhaseTrace, Probe, Trace
+from mmusim.trace.checkpoints import CheckpointsTrace, CheckpointTrace
+from mmusim.trace.records import PhaseTrace, Probe, Trace
 
 SOUND_LOGS = [policy for policy in SOUND if policy != "none"]
 MS = 10**6
