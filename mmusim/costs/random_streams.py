@@ -135,6 +135,11 @@ class ByOccurrence(Stream):
         return super().at(self._asked - 1)
 
 
+def is_counted(purpose: str) -> bool:
+    """Tell whether by-occurrence pairing counts the payments of a purpose; hits are too many."""
+    return not purpose.startswith("t_")
+
+
 class Draws:
     """All streams of a run."""
 
@@ -168,7 +173,7 @@ class Draws:
         Hits are many and counted per vCPU; with by-occurrence pairing all other purposes have one
         stream for all actors.
         """
-        if self._pairing is Pairing.BY_OCCURRENCE and not purpose.startswith("t_"):
+        if self._pairing is Pairing.BY_OCCURRENCE and is_counted(purpose):
             if purpose not in self._shared:
                 self._shared[purpose] = ByOccurrence(distribution, self.key(purpose, 0))
             return self._shared[purpose]

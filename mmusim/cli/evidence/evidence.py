@@ -127,14 +127,14 @@ def counted(paths: Sequence[Path]) -> str:
 
 def published(workers: int | None, scheduler: str | None) -> dict[str, Any]:
     """Fit and predict the published times; return what the document says of them."""
-    figures = read()
+    values = read()
     typer.echo("predicting published times", err=True)
     machine = the_machine()
-    fitted = fit(figures, load_profile(PROFILE), workers, scheduler, machine)
-    runs = {figure.run for figure in figures if figure.run is not None}
+    fitted = fit(values, load_profile(PROFILE), workers, scheduler, machine)
+    runs = {value.run for value in values if value.run is not None}
     told = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
-    result = score(figures, told)
-    missed = [shown(*r) | {"likely_cause": cause(r.figure)} for r in result.rows if r.miss]
+    result = score(values, told)
+    missed = [shown(*r) | {"likely_cause": cause(r.published)} for r in result.rows if r.miss]
     return {
         "published": summary(result), "published_costs": markdown(cost_rows(fitted)),
         "published_misses": markdown(missed),

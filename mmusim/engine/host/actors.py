@@ -1,4 +1,4 @@
-"""Actors of other packages: their processes, and the machine as they see it."""
+"""Actors of other packages: their processes, and their view of the machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MEND: Final = "mend the actor, or leave it out"
 
 
 def start_actors(vm: Vm) -> None:
-    """Let every actor of the plan begin."""
+    """Start every actor of the plan."""
     for number, actor in enumerate(vm.plan.actors):
         vm.env.process(act(actor, MachineView(vm, actor, FIRST_ACTOR - number)))
 
@@ -41,7 +41,7 @@ def act(actor: Actor, machine: MachineView) -> Steps:
     Raises
     ------
     ConfigError
-        If its code raises, waits for what is no event, or ends with mmu_lock held.
+        If its code raises, yields something that is not an event, or ends with mmu_lock held.
     """
     function = type(actor).process
     answer: Any = None
@@ -97,12 +97,13 @@ class MachineView:
         return self._vm.plan.vcpus
 
     def sleep(self, ns: float) -> Steps:
-        """Let time pass; for ever if nobody else will do anything, so that this comes to light.
+        """Let time pass. If no other process can ever act, sleep for ever, so that the deadlock is
+        reported.
 
         Raises
         ------
         ConfigError
-            If that is no time.
+            If `ns` is not a time.
         """
         if not 1 <= ns <= LAST_NS:
             raise self.wrong(
@@ -117,7 +118,7 @@ class MachineView:
             yield vm.env.event()
 
     def spend(self, costs: Mapping[str, float]) -> Steps:
-        """Let the time of operations pass.
+        """Spend the time of operations.
 
         Raises
         ------
@@ -164,7 +165,7 @@ class MachineView:
         Raises
         ------
         ConfigError
-            If the range is none, or if the actor does not hold mmu_lock.
+            If the range is not valid, or the actor does not hold mmu_lock.
         """
         vm, part = self._vm, self._range(first_gfn, pages)
         if not self.holds:
@@ -197,7 +198,7 @@ class MachineView:
         Raises
         ------
         ConfigError
-            If mean or spread is none.
+            If the mean or the spread is not valid.
         """
         if not (1 <= mean_ns <= LAST_NS and 0 <= cv <= MOST_CV):
             raise self.wrong(
