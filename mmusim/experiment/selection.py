@@ -213,8 +213,8 @@ def _values(directory: RunDirectory, rules: Rules) -> dict[Competitor, list[floa
 def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None:
     """Return the state of a contest, or None before the first seeds have run.
 
-    Who has a run without the metric among the first seeds that decide is worse than all who have it
-    in every run, and is dropped.
+    A competitor that has a run without the metric among the first deciding seeds is dropped,
+    because it is worse than all that have the metric in every run.
     """
     if min(map(len, rows)) < rules.first:
         return None
@@ -243,7 +243,7 @@ def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None
 def _without_censored(
     rows: Sequence[Sequence[float]], known: Sequence[int], rules: Rules
 ) -> Selection:
-    """Return the state of the contest among those who have the metric in every run."""
+    """Return the state of the contest among the competitors that have the metric in every run."""
     if not known:
         raise ConfigError.of(
             "select", "--metric", rules.metric,

@@ -1,4 +1,4 @@
-"""Which tool wrote a log of a migration, and its reader."""
+"""The tools that write logs of migrations, and their readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmusim.field.log import MigrationLog
 
 
 class Format(NamedTuple):
-    """A kind of log: its name, how it is told from others, and its reader."""
+    """A kind of log: its name, a test that recognises it, and its reader."""
 
     name: str
     recognise: Callable[[str], bool]

@@ -1,4 +1,4 @@
-"""Whether /dev/kvm can be used here; if not, the reason and the remedy."""
+"""Access to /dev/kvm; if there is none, the reason and the remedy."""
 
 from __future__ import annotations
 

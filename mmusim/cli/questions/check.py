@@ -1,4 +1,4 @@
-"""The verb that judges the claims of experiments."""
+"""``mmusim check``: the claims of experiments, judged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check(
     ] = Path("results"),
     seeds: Seeds = None,
     reduced: Annotated[
-        bool, typer.Option("--reduced", help="A smoke test: what [reduced] keeps.")
+        bool, typer.Option("--reduced", help="Smoke test: run only what [reduced] keeps.")
     ] = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -109,7 +109,7 @@ def _rows(claims: Sequence[tuple[Checked, Judged]], every_setting: bool) -> list
 
 
 def _holds(verdicts: Sequence[Verdict | None]) -> str:
-    """Write on what share of hosts a claim holds: the lowest of its settings."""
+    """Return the share of hosts on which a claim holds: the lowest of its settings."""
     found = [v.over_hosts.holds.estimate for v in verdicts if v is not None and v.over_hosts]
     return f"{100 * min(found):.0f} %" if found else ""
 
@@ -128,7 +128,7 @@ def _measured(verdict: Verdict | None) -> str:
 
 
 def show_range(bounds: tuple[float, float]) -> str:
-    """Write where a figure is expected: ``0.9 .. 1.1``, ``below 1``, ``above 0``."""
+    """Write the expected range of a value: ``0.9 .. 1.1``, ``below 1``, ``above 0``."""
     low, high = bounds
     if math.isinf(low):
         return f"below {show_number(high)}"

@@ -1,4 +1,4 @@
-"""The verb that tells work that moves from work that vanishes, of stored runs."""
+"""``mmusim decompose``: work of stored runs that moved, and work that vanished."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def decompose(
     experiment: ExperimentFile,
     window: Annotated[
-        str, typer.Option(help="In this window [the measured one, or the run].", show_default=False)
+        str,
+        typer.Option(help="The window [the measured one, or the whole run].", show_default=False),
     ] = "",
     out: Out = None,
     as_json: AsJson = False,

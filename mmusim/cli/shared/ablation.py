@@ -1,4 +1,4 @@
-"""``mmusim validate --ablation``: what each law of load does for the published times."""
+"""``mmusim validate --ablation``: the contribution of each law of load to the predictions."""
 
 from __future__ import annotations
 

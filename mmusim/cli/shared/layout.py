@@ -1,4 +1,4 @@
-"""Which columns of a table fit a width, and how wide each is: words are never cut.
+"""The columns of a table that fit a width, and their widths: words are never cut.
 
 When the width is short, columns are left out first, the least important before the others. What
 stays is wrapped between words.
@@ -16,9 +16,9 @@ LEAST: Final = (
     "better", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates", "KS",
     "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
 )  # fmt: skip
-"""Columns by name that are left out first, in this order."""
+"""Names of the columns to leave out first, in this order."""
 READABLE: Final = 24
-"""Cells of several words get at least so many characters to a line."""
+"""Least number of characters in a line of a cell of several words."""
 EDGE: Final = 1
 BETWEEN: Final = 3
 """Characters of the frame: at the left, and for each column its padding and its right border."""
@@ -68,7 +68,7 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
 def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:
     """Return columns, the least important first: empty ones, those of LEAST, then from the end.
 
-    The first says what a row is about and the last what comes of it, so they stay longest.
+    The first column names the subject of a row and the last one its result, so they stay longest.
     """
     keys = list(columns)
     empty = [key for key in keys if not any(text.strip() for text in columns[key][1:])]

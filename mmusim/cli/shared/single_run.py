@@ -16,7 +16,7 @@ from mmusim.timeline.record import Timeline, record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which run, and which part of it; empty: the first or all there is."""
+    """The choice of a run and of a part of it. Empty: the first run, the whole run."""
 
     policy: str = ""
     seed: int | None = None
@@ -26,7 +26,7 @@ class Selection:
 
 
 def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
-    """Simulate the run that was asked for and write down the part that was asked for.
+    """Simulate the chosen run and record the chosen part.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
 
 
 def planned(experiment: Path, chosen: Selection) -> Plan:
-    """Return the plan of the run that was asked for.
+    """Return the plan of the chosen run.
 
     Raises
     ------
