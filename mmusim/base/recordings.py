@@ -26,7 +26,7 @@ def _kind(pattern: str, what: str, remedy: str) -> Recording:
 
 MIGRATION: Final = _kind(
     r'"dirty-sync-count"|^Migration status:|^Data processed:|Precopy: iter=',
-    "a migration's statistics, which are no single cost",
+    "a migration's statistics, which are not a single cost",
     "make an experiment of them with mmusim import FILE",
 )
 KVM_STAT_OF_PERF: Final = _kind(

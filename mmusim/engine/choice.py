@@ -25,13 +25,13 @@ def resolve(engine: str = AUTO) -> str:
     Raises
     ------
     ConfigError
-        If there is no engine of this name, or a package that it needs is not installed.
+        If there is not an engine of this name, or a package that it needs is not installed.
     """
     if engine == AUTO:
         engine = os.environ.get(VARIABLE, AUTO)
     if engine not in ENGINES:
         raise ConfigError.of(
-            "--engine", "", engine, "is no engine", f"choose one of {', '.join(ENGINES)}"
+            "--engine", "", engine, "is not an engine", f"choose one of {', '.join(ENGINES)}"
         )
     if engine == SIMPY:
         return engine

@@ -32,7 +32,7 @@ def in_window(outcome: Outcome, window: str) -> Outcome:
     known = [w.name for w in outcome.experiment.driver.windows]
     if window not in known:
         raise ConfigError.of(
-            outcome.experiment.id, "--window", window, "is no window of the driver",
+            outcome.experiment.id, "--window", window, "is not a window of the driver",
             nearest(window, known),
         )  # fmt: skip
 

@@ -133,7 +133,7 @@ def sensitivity(
     Raises
     ------
     ConfigError
-        If there is no such metric, policy or setting, or the number of samples is no power of 2.
+        If there is no such metric, policy or setting, or the number of samples is not a power of 2.
     UnlikeRunsError
         If a run does not have the metric.
     MmusimError
@@ -207,7 +207,8 @@ def _check(study: Study) -> list[str]:
         within = min(max(4, study.samples), MOST_SAMPLES)
         raise ConfigError.of(
             "sensitivity", "--samples", study.samples,
-            f"is no power of 2 from 4 to {MOST_SAMPLES:,}", f"take {2 ** round(math.log2(within))}",
+            f"is not a power of 2 from 4 to {MOST_SAMPLES:,}",
+            f"take {2 ** round(math.log2(within))}",
         )  # fmt: skip
     if not 1 <= study.seeds <= MOST_SEEDS:
         raise ConfigError.of(
@@ -218,7 +219,7 @@ def _check(study: Study) -> list[str]:
         if provenance not in FACTORS or not 1 < factor <= MOST_FACTOR:
             raise ConfigError.of(
                 "sensitivity", "--range", f"{provenance}={factor:g}",
-                f"is no provenance with a factor above 1 and up to {MOST_FACTOR:g}",
+                f"is not a provenance with a factor above 1 and up to {MOST_FACTOR:g}",
                 "write e.g. assumed=3",
             )  # fmt: skip
     sides = [side.strip() for side in study.policy.split("/") if side.strip()]

@@ -57,10 +57,11 @@ def read_log(path: str | Path) -> MigrationLog:
     known = recording_of(text)
     if known is not None and known is not MIGRATION:
         raise ConfigError.of(
-            str(path), "file", None, f"is no log of a migration but the output of {known.what}",
+            str(path), "file", None,
+            f"is not the log of a migration but the output of {known.what}",
             known.remedy,
         )  # fmt: skip
     raise ConfigError.of(
-        str(path), "file", None, "is no log of a migration that mmusim knows",
+        str(path), "file", None, "is not the log of a migration that mmusim knows",
         f"give one of: {'; '.join(kind.name for kind in FORMATS)}, in English (LC_ALL=C)",
     )  # fmt: skip

@@ -71,7 +71,7 @@ def open_kvm(device: Path = DEVICE, needs: Iterable[str] = ()) -> int:
                 )
     except OSError as error:
         os.close(fd)
-        raise _unusable(device, f"is no KVM ({error.strerror})", "give /dev/kvm") from None
+        raise _unusable(device, f"is not KVM ({error.strerror})", "give /dev/kvm") from None
     except ConfigError:
         os.close(fd)
         raise

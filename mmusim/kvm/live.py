@@ -98,7 +98,7 @@ def check(plan: Plan) -> None:
     if plan.pages % PAGES_PER_REGION:
         raise ConfigError.of(
             "live run", "vm.memory", show_bytes(plan.pages * PAGE),
-            "is no whole number of 2 MiB regions, in which the live guest maps its memory",
+            "is not a whole number of 2 MiB regions, in which the live guest maps its memory",
             "round it",
         )  # fmt: skip
     for number, phase in enumerate(plan.driver.phases, 1):

@@ -41,7 +41,9 @@ def probe(
     from mmusim.kvm.probe import probe as measure
 
     if to.suffix != ".toml":
-        raise ConfigError.of("probe", "--to", str(to), "is no .toml file", "write e.g. myhost.toml")
+        raise ConfigError.of(
+            "probe", "--to", str(to), "is not a .toml file", "write e.g. myhost.toml"
+        )
     if not to.parent.is_dir():
         raise ConfigError.of("probe", "--to", str(to), "lies in no folder", "make the folder first")
     told = 0.0

@@ -48,7 +48,7 @@ def study(
             wide[name.strip()] = float(factor)
         except ValueError:
             raise ConfigError.of(
-                "sensitivity", "--range", text, "is no provenance with a factor",
+                "sensitivity", "--range", text, "is not a provenance with a factor",
                 "write e.g. assumed=3",
             ) from None  # fmt: skip
     return Study(

@@ -57,7 +57,7 @@ def compare(
         table(title, rows, False)
         typer.echo(_summary(found))
         for note in found.notes:
-            typer.echo(f"differs, and is no part of the model: {note}")
+            typer.echo(f"differs, and is not part of the model: {note}")
     raise typer.Exit(1 if found.differing else 0)
 
 

@@ -33,7 +33,7 @@ def decompose(
     known = [w.name for w in driver.windows]
     if window and window not in known:
         raise ConfigError.of(
-            outcome.experiment.id, "--window", window, "is no window of the driver",
+            outcome.experiment.id, "--window", window, "is not a window of the driver",
             nearest(window, known),
         )  # fmt: skip
     window = window or (driver.measure if driver.measure in known else "")

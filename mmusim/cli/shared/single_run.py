@@ -78,7 +78,7 @@ def _named(settings: Iterable[Setting], name: str, experiment: Path) -> Setting:
             str(experiment),
             "--setting",
             name,
-            "is no setting of the experiment",
+            "is not a setting of the experiment",
             nearest(name, by_name),
         )
     return by_name[name]

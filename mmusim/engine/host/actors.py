@@ -53,7 +53,7 @@ def act(actor: Actor, machine: MachineView) -> Steps:
             event = steps.send(answer)
             if not isinstance(event, simpy.Event):
                 raise machine.wrong(
-                    f"yields {event!r}, which is no event, it is of {source_of(function)}",
+                    f"yields {event!r}, which is not an event; it is of {source_of(function)}",
                     "write e.g. yield from machine.sleep(1e6)",
                 )
             answer = yield event
@@ -130,7 +130,7 @@ class MachineView:
                 remedy = nearest(str(cost), COSTS)
                 raise self.wrong("is not a cost of the model", remedy, "spend", cost)
             if not (math.isfinite(times) and 0 <= times <= 1e9):
-                raise self.wrong("is no number of payments", "pay 0 to 1e9 times", cost, times)
+                raise self.wrong("is not a number of payments", "pay 0 to 1e9 times", cost, times)
         yield self._vm.spend(pay(self._vm, costs, {}))
 
     def hold_mmu_lock(self) -> Steps:
@@ -182,7 +182,7 @@ class MachineView:
         wrong = pages < 1 or first_gfn < 0 or first_gfn + pages > self.pages
         if wrong or first_gfn % PAGES_PER_REGION or pages % PAGES_PER_REGION:
             raise self.wrong(
-                f"is no range of whole 2 MiB regions within {self.pages} pages",
+                f"is not a range of whole 2 MiB regions within {self.pages} pages",
                 f"begin and end at multiples of {PAGES_PER_REGION}", "write_protect",
                 (first_gfn, pages),
             )  # fmt: skip
@@ -202,7 +202,7 @@ class MachineView:
         """
         if not (1 <= mean_ns <= LAST_NS and 0 <= cv <= MOST_CV):
             raise self.wrong(
-                f"is no mean of at least 1 ns with a spread of 0 to {MOST_CV:g}", "correct it",
+                f"is not a mean of at least 1 ns with a spread of 0 to {MOST_CV:g}", "correct it",
                 f"times({name!r})", (mean_ns, cv),
             )  # fmt: skip
         if cv == 0:
