@@ -1,7 +1,7 @@
 """The columns of a table that fit a width, and their widths: words are never cut.
 
-When the width is short, columns are left out first, the least important before the others. What
-stays is wrapped between words.
+When the width is short, columns are left out first, the least important before the others, unless
+a narrower first column saves them. What stays is wrapped between words.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ LEAST: Final = (
 """Names of the columns to leave out first, in this order."""
 READABLE: Final = 24
 """Least number of characters in a line of a cell of several words."""
+NARROW: Final = 12
+"""The same for the first column, which names the subject of a row and wraps well."""
 EDGE: Final = 1
 BETWEEN: Final = 3
 """Characters of the frame: at the left, and for each column its padding and its right border."""
@@ -48,10 +50,16 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         for key, texts in columns.items()
     }
     least = {key: min(longest[key], max(word[key], READABLE)) for key in columns}
+    full = _total(list(least.values()))
     shown = list(columns)
     left_out: list[str] = []
+    first = shown[0]
+    narrow = min(least[first], max(word[first], NARROW))
     for key in _by_importance(columns):
         if _total([least[k] for k in shown]) <= width or len(shown) == 1:
+            break
+        if _total([narrow if k == first else least[k] for k in shown]) <= width:
+            least[first] = narrow
             break
         shown.remove(key)
         left_out.append(key)
@@ -62,7 +70,7 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         widths[key] += more
         spare -= more
     missing = tuple(key for key in columns if key in left_out)
-    return Layout(widths, missing, _total(list(least.values())))
+    return Layout(widths, missing, full)
 
 
 def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:
