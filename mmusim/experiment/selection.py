@@ -12,7 +12,8 @@ import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.config.machine import MOST_SEEDS
-from mmusim.config.settings import LoadedFile, Setting
+from mmusim.config.setting import Setting, setting_named
+from mmusim.config.settings import LoadedFile
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
@@ -151,14 +152,8 @@ def contests(
     """
     settings, policies = directory.settings, directory.experiment.policies.all
     names = [made.name for made in settings]
-    if setting and setting not in names:
-        raise ConfigError.of(
-            "select",
-            "--setting",
-            setting,
-            "is not a setting of this experiment",
-            nearest(setting, names),
-        )
+    if setting:
+        setting_named(settings, setting, "select")
     if policy and policy not in policies:
         raise ConfigError.of(
             "select", "--policy", policy, "is not a policy of this experiment",

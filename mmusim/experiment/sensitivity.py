@@ -14,7 +14,8 @@ from mmusim.base.errors import ConfigError, MmusimError, nearest
 from mmusim.comparison.pairing import values_of
 from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
 from mmusim.config.machine import MOST_SEEDS
-from mmusim.config.settings import LoadedFile, Setting, load_file
+from mmusim.config.setting import Setting, setting_named
+from mmusim.config.settings import LoadedFile, load_file
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
@@ -169,7 +170,7 @@ def sensitivity(
                     )
                 return _values(directory, len(made), names, study)
 
-        setting = _setting(file.settings, study.setting)
+        setting = setting_named(file.settings, study.setting, "sensitivity")
         ranges = factors(setting, FACTORS | dict(study.wide or {}))
         paid = _paid(ranges, lambda points: evaluate(setting, points))
         found = sobol(
@@ -239,19 +240,6 @@ def _known(directory: RunDirectory, names: Sequence[str]) -> None:
                 "sensitivity", "--policy", name, "is not a policy of this experiment",
                 nearest(name, policies),
             )  # fmt: skip
-
-
-def _setting(settings: Sequence[Setting], name: str) -> Setting:
-    names = [setting.name for setting in settings]
-    if not name and len(settings) == 1:
-        return settings[0]
-    if name not in names:
-        raise ConfigError.of(
-            "sensitivity", "--setting", name or None,
-            "is not a setting of this experiment" if name else "is needed: there are several",
-            nearest(name, names),
-        )  # fmt: skip
-    return settings[names.index(name)]
 
 
 def _paid(

@@ -133,7 +133,7 @@ def _sentence(claims: Sequence[Judged]) -> str:
     fitted = sum(j.outcome == "supported" and j.claim.origin == "calibrated" for j in claims)
     known = sum(judged.outcome == "refuted" and not judged.surprises for judged in claims)
     return (
-        f"{len(claims)} claims: {counts or 'none'}"
+        f"{len(claims)} claim{'s' * (len(claims) != 1)}: {counts or 'none'}"
         + (f" ({known} known to be)" if known else "")
         + (
             f"; {fitted} of those supported are met because costs were fitted to them"

@@ -46,7 +46,7 @@ def decompose(
     if as_json:
         table("", rows, True)
         return
-    shown = [{key: _shown(value) for key, value in row.items()} for row in rows]
+    shown = [{k.removesuffix("_ns"): _shown(v) for k, v in row.items()} for row in rows]
     where = f" in {window}" if window else ""
     table(f"Against the baseline{where}, means over seeds", shown, False)
     for name, one in found:

@@ -76,13 +76,23 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
 def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:
     """Return columns, the least important first: empty ones, those of LEAST, then from the end.
 
-    The first column names the subject of a row and the last one its result, so they stay longest.
+    The last column has the result, so it stays longer than others. The columns that tell rows apart
+    stay longest.
     """
-    keys = list(columns)
+    keys, names = list(columns), _names_of_rows(columns)
     empty = [key for key in keys if not any(text.strip() for text in columns[key][1:])]
-    listed = [key for key in LEAST if key in keys]
-    others = [*keys[1:-1][::-1], keys[-1]]
-    return list(dict.fromkeys([*empty, *listed, *others]))
+    listed = [key for key in LEAST if key in keys and key not in names]
+    others = [key for key in [*keys[:-1][::-1], keys[-1]] if key not in names]
+    return list(dict.fromkeys([*empty, *listed, *others, *names[:0:-1]]))
+
+
+def _names_of_rows(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the first columns that together differ in every row; only the first if none do."""
+    rows = list(zip(*(texts[1:] for texts in columns.values()), strict=True))
+    keys = list(columns)
+    counts = range(1, len(keys) + 1)
+    enough = next((n for n in counts if len({row[:n] for row in rows}) == len(rows)), 1)
+    return keys[:enough]
 
 
 def _total(widths: Sequence[int]) -> int:
