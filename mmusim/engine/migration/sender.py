@@ -57,7 +57,7 @@ class Sender:
             yield from self._book.timed("clear", clear)
 
     def clear(self, chunk: int) -> Steps:
-        """migration_clear_memory_region_dirty_bitmap: arm what is about to be sent."""
+        """migration_clear_memory_region_dirty_bitmap: re-arm the pages that are sent next."""
         first = self._vm.plan.slot.base_gfn + chunk * self._ram.chunk
         yield from hold_slots_lock(self._vm, HOST, self._host.spent)
         yield from clear_chunk(self._vm, self._host, first, self._ram.chunk)
