@@ -68,7 +68,7 @@ def renamed(key: str, value: Any) -> tuple[str, str] | None:
 def with_new_names(data: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a copy in which keys of old names have their new ones; None if it has no old key.
 
-    An old value that cannot be written anew stays as it is, for the model to complain about.
+    An old value that cannot be written anew is left out: the remedy for the key asks for another.
     """
     newer: dict[str, Any] = copy.deepcopy(dict(data))
     any_old = False
@@ -81,8 +81,7 @@ def with_new_names(data: Mapping[str, Any]) -> dict[str, Any] | None:
             any_old = True
             value = table.pop(last)
             with suppress(ValueError, TypeError, AttributeError):
-                value = now.value(value)
-            table.setdefault(now.key, value)
+                table.setdefault(now.key, now.value(value))
     return newer if any_old else None
 
 

@@ -1,4 +1,4 @@
-"""Where compiled code is kept, with a checksum of every file.
+"""The folder for compiled code, with a checksum of every file.
 
 Numba's own cache looks at the file of a function and not at those of the functions that it calls.
 So the cache of each state of the model's code is a folder of its own: it never goes stale. Numba
@@ -35,8 +35,8 @@ ENTRY: Final = Path(__file__).parent / "compiled" / "loop.py"
 
 
 def cache_folder() -> Path:
-    """Return where compiled code is kept: in the user's cache folder, by hashes of the source and
-    of :func:`taken_for`.
+    """Return the folder for compiled code. Its name has hashes of the source and of
+    :func:`taken_for`.
     """
     root = os.environ.get("MMUSIM_CACHE_DIR")
     if root:
@@ -63,7 +63,7 @@ def taken_for(entry: Path) -> tuple[object, ...]:
 
 
 def is_cached() -> bool:
-    """Tell whether what this code needs has been compiled before, and is what was stored then."""
+    """Tell whether the compiled code of this source exists and is undamaged."""
     folder = cache_folder()
     try:
         noted = json.loads((folder / SUMS).read_text(encoding="utf-8"))
@@ -73,9 +73,9 @@ def is_cached() -> bool:
 
 
 def use_cache() -> None:
-    """Keep compiled code in its folder, and forget that of old states of the source.
+    """Keep compiled code in its folder, and delete the code of old sources.
 
-    What is damaged, or was never finished, is compiled anew.
+    Damaged or unfinished code is compiled again.
     """
     folder = cache_folder()
     if not is_cached():
