@@ -89,7 +89,7 @@ _distribution(
 _metric("faults", "", _LOWER, _PHASE, "`pf_taken`", "how often the guest faults", "G.3")
 _distribution(
     "request", "completion of the last access of a request - its intended arrival",
-    "what a client sees, queueing behind a stall included (no coordinated omission)", _LATENCY,
+    "latency for a client, queueing behind a stall included (no coordinated omission)", _LATENCY,
 )  # fmt: skip
 _metric("request_count", "", _NEITHER, _PHASE, "requests that were completed", "work of clients")
 _metric("reported_dirty", "pages", _LOWER, _RUN, "pages that the log reported", "what must be sent")
@@ -105,8 +105,8 @@ _metric(
 )  # fmt: skip
 _metric(
     "grace_time", "ns", _LOWER, _RUN,
-    "what SRCU grace periods take of protect_time (`c_srcu`); not defined for migrations",
-    "the heaviest tail of host metrics, and what they are freed from by a control variate",
+    "time of SRCU grace periods in protect_time (`c_srcu`); not defined for migrations",
+    "the heaviest tail of host metrics, which a control variate removes",
 )  # fmt: skip
 _metric(
     "grace_periods", "", _NEITHER, _RUN, "changes of a memory slot outside migrations",
@@ -197,13 +197,13 @@ _metric(
 _metric(
     "sent_in_vain", "pages", _LOWER, _MIGRATION,
     "pages sent in a round and to be sent again after it, over all rounds",
-    "what the network carries for nothing",
+    "data that the network carries in vain",
 )  # fmt: skip
 _metric(
     "lock_wait_for_log", "ns", _LOWER, _MIGRATION,
     "waits of vCPUs for `mmu_lock` while an operation of the log held it; the rest of "
     "`mmu_lock_wait` is the other vCPUs'",
-    "what the host's part in the contention costs the guest", "G.5",
+    "cost of the host's part in the contention for the guest", "G.5",
 )  # fmt: skip
 _metric(
     " ".join(f"time_below_{percent}" for percent in SLOW_SECONDS), "ns", _LOWER, _MIGRATION,
@@ -234,7 +234,7 @@ _distribution("write", "as latency, of writes", "who pays for tracking", _LATENC
 _metric("lost_time", "ns", _LOWER, _PHASE, "sum of the lost causes, all vCPUs", "how much is lost")
 _metric(
     "lost_share", "", _LOWER, _PHASE, "lost_time / time of the vCPUs",
-    "what is lost of the guest's time; in the place of ratios of utilisations near 0",
+    "share of the guest's time that is lost; replaces ratios of utilisations near 0",
 )  # fmt: skip
 _metric("stalls", "", _LOWER, _PHASE, "stretches outside the guest", "how often the guest stalls")
 _distribution(
@@ -245,7 +245,7 @@ _metric("write_count", "", _NEITHER, _PHASE, "writes of all vCPUs", "how well wr
 _metric(
     " ".join(f"worst_utilisation_{window}" for window in WINDOWS), "", _HIGHER, _PHASE,
     "min over vCPUs and all windows [t, t + W] of 1 - lost(t, W) / W",
-    "how little a deadline of W can count on; exact over all positions of the window",
+    "least share of a deadline W that is left to a vCPU; exact over all positions of the window",
 )  # fmt: skip
 _metric(
     " ".join(f"worst_lost_share_{window}" for window in WINDOWS), "", _LOWER, _PHASE,
