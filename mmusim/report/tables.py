@@ -199,7 +199,7 @@ def fingerprints(outcome: Outcome) -> Table:
         id="fingerprints-table", caption="Fingerprints of the first seed’s trajectories",
         columns=[("setting", False), ("policy", False), ("seed", True), ("fingerprint", False)],
         rows=rows,
-        note="Who runs the same model on the same settings gets the same.",
+        note="The same model on the same settings gives the same fingerprints.",
     )  # fmt: skip
 
 
