@@ -48,7 +48,7 @@ def false_dirty(policy: str, phases: list[dict[str, Any]], tlb: int | str) -> fl
 
 @pytest.mark.parametrize("policy", SPLITTING)
 def test_splitting_makes_none_of_what_is_written_behind_enabling(policy: str) -> None:
-    assert false_dirty(policy, BEHIND, 16) == 0
+    assert false_dirty(policy, BEHIND, 4) == 0
 
 
 @pytest.mark.parametrize("policy", SPLITTING)
@@ -59,9 +59,9 @@ def test_nor_where_no_vcpu_faults_before_the_flush(policy: str) -> None:
 
 def test_what_is_written_while_enabling_splits_is_reported_and_was_copied() -> None:
     """A translation fell out of the TLB, and the next write met the entry that was split."""
-    assert false_dirty("linux-6.13", BESIDE, 16) > 0
+    assert false_dirty("linux-6.13", BESIDE, 4) > 0
 
 
 def test_dropping_makes_some_whenever_the_guest_reads() -> None:
     """Negative control: a read fault maps its page writable and dirty."""
-    assert false_dirty("linux-6.13+lazy-drop", BEHIND, 16) > 0
+    assert false_dirty("linux-6.13+lazy-drop", BEHIND, 4) > 0
