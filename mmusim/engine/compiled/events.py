@@ -70,6 +70,13 @@ def wait(s: Any, v: int, ns: int, place: int) -> int:
 
 
 @jit
+def spend(s: Any, v: int, ns: int) -> int:
+    """Let time pass for a vCPU in the host; it goes on at the place that it has noted."""
+    s.waits[v] = push(s, s.now + ns, NORMAL, v << KIND_BITS | VCPU)
+    return WAITS
+
+
+@jit
 def wait_in_guest(s: Any, v: int, ns: int, place: int) -> int:
     """Let time pass for a vCPU in the guest: of all at one instant this comes last."""
     s.at[v] = place

@@ -20,6 +20,7 @@ from mmusim.engine.compiled.events import (
 )
 from mmusim.engine.compiled.interference import begin_interference, interfere
 from mmusim.engine.compiled.jit import entry, jit
+from mmusim.engine.compiled.kicks import answer_noticed
 from mmusim.engine.compiled.lock import acquire, count_readers, release
 from mmusim.engine.compiled.machine_load import left, runs
 from mmusim.engine.compiled.memory import as_state
@@ -77,11 +78,10 @@ def advance(s: Any) -> int:
             s.actor, s.place = v, s.at[v]
             wants = looks_again(s, v)
         elif kind == ACK:
-            s.kick_answered[v] += 1
-            v = s.ack_for[v]
-            if v >= 0 and s.at[v] == places.FLUSH_ACKNOWLEDGED and s.waits[v] == 0:
+            v = answer_noticed(s, v)
+            if v >= 0:
                 s.actor, s.place = v, s.at[v]
-                wants = go_on(s, v, places.FLUSH_ACKNOWLEDGED)
+                wants = go_on(s, v, s.at[v])
         elif kind == INTERFERENCE:
             interfere(s, what)
         else:

@@ -20,7 +20,7 @@ from mmusim.engine.compiled.fields import (
 )
 from mmusim.engine.compiled.guest_mode import mark_dirty
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.kicks import flush_remote, replan, revoke
+from mmusim.engine.compiled.kicks import replan, revoke
 from mmusim.engine.compiled.mechanism import (
     drop_large,
     lacks_tables,
@@ -49,6 +49,7 @@ from mmusim.engine.compiled.places import (
 )
 from mmusim.engine.compiled.recording import book
 from mmusim.engine.compiled.runs import settle
+from mmusim.engine.compiled.woven import flush_remote
 from mmusim.engine.processes.page_fault import LOST_RACE, SLOW, SPURIOUS
 from mmusim.mmu.spte import LEAF, LEVEL_1G, PRESENT, WRITABLE
 from mmusim.vocabulary.causes import DROP_LARGE, FAULT_SLOW, SPLIT_LARGE, TABLE_ALLOC

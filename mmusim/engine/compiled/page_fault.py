@@ -20,13 +20,7 @@ from mmusim.engine.compiled.fields import (
     SLOW_LOCKED,
     WAITS_EXCLUSIVE,
 )
-from mmusim.engine.compiled.guest_mode import (
-    drain_pml,
-    enter_guest,
-    left_guest,
-    mark_dirty,
-    tracks,
-)
+from mmusim.engine.compiled.guest_mode import left_guest, mark_dirty, tracks
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.lock import acquire, count_readers, release
 from mmusim.engine.compiled.machine_load import memory_waits, runs, work
@@ -51,6 +45,7 @@ from mmusim.engine.compiled.places import (
 )
 from mmusim.engine.compiled.recording import book, tally
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of
+from mmusim.engine.compiled.woven import drain_pml, enter_guest
 from mmusim.engine.processes.page_fault import FAST, LOST_RACE, SPURIOUS
 from mmusim.mmu.spte import ACCESS, LEAF, PRESENT, WRITABLE
 from mmusim.vocabulary.causes import CLEAR_WAIT, FAULT_FAST, FAULT_SLOW, MMAP_WAIT, MMU_LOCK_WAIT

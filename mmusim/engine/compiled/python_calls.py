@@ -14,14 +14,12 @@ from mmusim.engine.compiled.fields import VCPU
 from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
 from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpus import CompiledVcpu, known_windows
-from mmusim.engine.processes.guest_mode import ring_full
+from mmusim.engine.compiled.weaving import WOVEN, name_of
 from mmusim.engine.processes.page_fault import under
-from mmusim.engine.processes.user_space import to_user_space
 from mmusim.engine.processes.vcpu import no_progress
-from mmusim.engine.state.rearmed import flush_ends
 from mmusim.engine.state.vm import Steps
 from mmusim.engine.state.vmm import GuestGoneError
-from mmusim.mmu.slot import flushed
+from mmusim.engine.weave import FIRST_ASK, Asked
 
 
 class PythonCalls:
@@ -34,9 +32,7 @@ class PythonCalls:
         self._serves = {
             places.NEXT_PROGRAM: self._next_program,
             places.PROGRAM_ENDS: self._program_ends,
-            places.USER_SPACE: self._user_space,
             places.POSTCOPY_FAULT: self._postcopy_fault,
-            places.TAKEN_BACK: self._taken_back,
             places.READ_BEFORE_DROP: self._read_before_drop,
             places.END_GRACE: self._end_grace,
             places.NO_PROGRESS: self._no_progress,
@@ -55,12 +51,22 @@ class PythonCalls:
             self._vm.settle()
         v: Any = self._vm.vcpus[self._memory.get("why_vcpu")]
         while why != WAITS:
-            if why not in self._serves:
-                raise EngineError(f"vCPU {v.number} went astray at {self._place()}")
-            why = self._serves[why](v)
+            why = self._serve(why, v)
+
+    def _serve(self, why: int, v: CompiledVcpu) -> int:
+        if why <= FIRST_ASK:
+            return self._woven(WOVEN.asked[FIRST_ASK - why], v)
+        if why not in self._serves:
+            raise EngineError(f"vCPU {v.number} went astray at {self._place()}")
+        return self._serves[why](v)
+
+    def _woven(self, asked: Asked, v: CompiledVcpu) -> int:
+        """Do what a woven process asks for."""
+        done = asked.function(self._vm, v)
+        return self.go_on(v) if done is None else self._drive(v, done)
 
     def _place(self) -> str:
-        return f"{places.NAMES[self._memory.get('place')]!r}, {self._memory.get('now')} ns"
+        return f"{name_of(self._memory.get('place'))!r}, {self._memory.get('now')} ns"
 
     def go_on(self, v: CompiledVcpu) -> int:
         """Let a vCPU go on from where it is; return what it wants next."""
@@ -104,7 +110,7 @@ class PythonCalls:
         def resume(event: simpy.Event) -> None:
             why = step(event)
             while why != WAITS:
-                why = self._serves[why](v)
+                why = self._serve(why, v)
 
         return step(None)
 
@@ -128,19 +134,9 @@ class PythonCalls:
         v.process.succeed()
         return WAITS
 
-    def _user_space(self, v: CompiledVcpu) -> int:
-        return self._drive(v, _to_user_space(self._vm, v))
-
     def _postcopy_fault(self, v: CompiledVcpu) -> int:
         gfn, index = (int(v.row[VCPU.index(name)]) for name in ("gfn", "index"))
         return self._drive(v, self._vm.postcopy.fault(v, gfn, index))
-
-    def _taken_back(self, v: CompiledVcpu) -> int:
-        flush_ends(self._vm, self._vm.taken_back)
-        for pages, regions in self._vm.taken_back:
-            flushed(self._vm.table, pages, regions)
-        self._vm.taken_back.clear()
-        return self.go_on(v)
 
     def _read_before_drop(self, v: CompiledVcpu) -> int:
         gfn, level = (int(v.row[VCPU.index(name)]) for name in ("gfn", "blocking"))
@@ -166,10 +162,3 @@ class PythonCalls:
     def _ring_overflows(self, v: CompiledVcpu) -> int:
         size, gfn = self._memory.get("ring_size"), self._memory.get("why_number")
         raise OverflowError(f"a dirty ring of {size} entries overflows at gfn {gfn}")
-
-
-def _to_user_space(vm: Any, v: CompiledVcpu) -> Steps:
-    if v.ring is not None and v.ring.soft_full():
-        yield from ring_full(vm, v)
-    if v.queued_work:
-        yield from to_user_space(vm, v)

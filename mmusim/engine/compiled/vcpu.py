@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled import guest_mode, kicks, mapping, page_fault, places
+from mmusim.engine.compiled import mapping, page_fault, places
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.commits import commit
 from mmusim.engine.compiled.events import wait, wait_in_guest
 from mmusim.engine.compiled.fields import T_PASS
-from mmusim.engine.compiled.guest_mode import answer_kick, drain_pml, enter_guest, left_guest
+from mmusim.engine.compiled.guest_mode import left_guest
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.machine_load import runs
 from mmusim.engine.compiled.mechanism import permits
 from mmusim.engine.compiled.recording import book, last_window, note, stalled
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, cut, plan, plan_logged
 from mmusim.engine.compiled.tlb import happened, plan_through, use_logged
+from mmusim.engine.compiled.weaving import FIRST
+from mmusim.engine.compiled.woven import (
+    answer_kick,
+    drain_pml,
+    enter_guest,
+    go_on_woven,
+    pml_full,
+)
 from mmusim.engine.processes.page_fault import LOST_RACE
 from mmusim.engine.processes.vcpu import PATIENCE
 from mmusim.mmu.dirty_ring import PML_ENTRIES
@@ -61,7 +69,7 @@ def looks(s: Any, v: int) -> int:
     if code >> WRITE_BIT and permits(s, code & GFN, True):
         if s.pml_n[v] == PML_ENTRIES:
             _faulted(s, v)
-            return guest_mode.pml_full(s, v)
+            return pml_full(s, v, s.first[v] + k, places.PML_FULL_ENTERED)
         plan_logged(s, v)
         if through:
             use_logged(s, v, code & GFN)
@@ -113,7 +121,7 @@ def kicked(s: Any, v: int) -> int:
 def finishing(s: Any, v: int) -> int:
     """What was cut is committed, and the kick answered."""
     _commit(s, v)
-    return answer_kick(s, v)
+    return answer_kick(s, v, s.first[v] + s.k[v], places.LOOKS)
 
 
 @jit
@@ -173,14 +181,12 @@ def drained_at_end(s: Any, v: int) -> int:
 def go_on(s: Any, v: int, at: int) -> int:
     """Go on at a place until the vCPU waits (`events.WAITS`), or wants something of Python."""
     while at >= 0:
-        if at == places.LOOKS:
+        if at >= FIRST:
+            at = go_on_woven(s, v, at)
+        elif at == places.LOOKS:
             at = looks(s, v)
         elif at == places.TOUCHING:
             at = touching(s, v)
-        elif at == places.ENTERS:
-            at = guest_mode.enters(s, v)
-        elif at == places.ENTERED:
-            at = guest_mode.entered(s, v)
         elif at == places.PREPARED:
             at = page_fault.prepared(s, v)
         elif at == places.GRANTED:
@@ -210,20 +216,6 @@ def go_on(s: Any, v: int, at: int) -> int:
 def _go_on_rarely(s: Any, v: int, at: int) -> int:
     if at == places.FINISHING:
         at = finishing(s, v)
-    elif at == places.KICK_EXITED:
-        at = guest_mode.kick_exited(s, v)
-    elif at == places.KICK_DRAINED:
-        at = guest_mode.kick_drained(s, v)
-    elif at == places.KICK_ANSWERED:
-        at = places.LOOKS
-    elif at == places.CALLED:
-        at = guest_mode.called(s, v)
-    elif at == places.STOLEN_GIVEN:
-        at = guest_mode.stolen_given(s, v)
-    elif at == places.FLUSHED:
-        at = guest_mode.flushed(s, v)
-    elif at == places.DRAINED:
-        at = s.after_drain[v]
     elif at == places.FAULT_DRAINED:
         at = page_fault.fault_drained(s, v)
     elif at == places.HAS_PAGE:
@@ -244,14 +236,6 @@ def _go_on_rarely(s: Any, v: int, at: int) -> int:
         at = mapping.dropped(s, v)
     elif at == places.ROOM_MADE:
         at = mapping.room_made(s, v)
-    elif at == places.FLUSH_SENT:
-        at = kicks.pay_flush(s, v)
-    elif at == places.FLUSH_ACKNOWLEDGED:
-        at = kicks.acknowledged(s, v)
-    elif at == places.PML_FULL_EXITED:
-        at = guest_mode.pml_full_exited(s, v)
-    elif at == places.PML_FULL_DRAINED:
-        at = guest_mode.pml_full_drained(s, v)
     elif at == places.PML_FULL_ENTERED:
         at = pml_full_entered(s, v)
     elif at == places.START:

@@ -17,6 +17,7 @@ from mmusim.engine.compiled.programs import counts_up, load_points, repeats
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
 from mmusim.engine.compiled.shapes import Laws, Shapes
 from mmusim.engine.compiled.shared import CompiledRing, SyncedList
+from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb import WorkingSet
 from mmusim.engine.state.vm import Vcpu
@@ -124,9 +125,7 @@ class CompiledVcpu(Vcpu):
         """What it waits for, for messages."""
         if self.alive and self.at == places.GRANTED:
             return "mmu_lock"
-        if self.alive and self.at == places.FLUSH_ACKNOWLEDGED:
-            return "acknowledgements of a TLB flush"
-        return self._waits_for
+        return self._waits_for or WOVEN.texts[self.row[_FIELD["waits_for"]]]
 
     @waits_for.setter
     def waits_for(self, what: str) -> None:

@@ -26,6 +26,7 @@ class Called:
     entry: Block
     sites: list[Block]  # where it returns to
     over: bool = False  # its blocks are built
+    outside: bool = False  # code that is not woven enters it, too
 
 
 @dataclass(slots=True)
@@ -119,7 +120,16 @@ class Base(ABC):
         match value:
             case ast.Call(ast.Attribute(ast.Name(name), "append"), [item]) if name in scope.lists:
                 count, array = scope.variable(name), scope.lists[name]
-                item_text = ast.unparse(ast.fix_missing_locations(self._say.number(item, scope)))
+                meaning = self._say.meaning(item, scope)
+                if scope.items.setdefault(name, meaning.kind) != meaning.kind:
+                    raise scope.procedure.refuse(
+                        item, "is of another kind than what the list has", "use two lists"
+                    )
+                if meaning.kind in self._words.static and meaning.kind != NUMBER:
+                    raise scope.procedure.refuse(
+                        item, f"is a {meaning.kind}, of which there is one", "leave it out"
+                    )
+                item_text = ast.unparse(ast.fix_missing_locations(meaning.node))
                 at.code += ast.parse(
                     f"{STATE}.{array}[{SELF}, {count}] = {item_text}\n{count} += 1"
                 ).body
@@ -144,7 +154,8 @@ class Base(ABC):
                 return ast.BinOp(last, ast.Sub(), first), ast.BinOp(first, ast.Add(), here), NUMBER
             case ast.Name(name) if name in scope.lists:
                 item = ast.parse(f"{STATE}.{scope.lists[name]}[{SELF}, I]", mode="eval").body
-                return ast.Name(scope.variable(name), ast.Load()), item, NUMBER
+                count = ast.Name(scope.variable(name), ast.Load())
+                return count, item, scope.items.get(name, NUMBER)
         found = self._say.matching(self._words.iterations, over, scope)
         if found is None or found[0].value is None:
             raise scope.procedure.refuse(

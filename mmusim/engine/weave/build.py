@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 
 from mmusim.engine.weave.base import Called, Loop
 from mmusim.engine.weave.control import Control
@@ -24,6 +25,36 @@ class Builder(Control):
         Block
             Where it begins. All others are reached from there.
         """
+        entry = Block(self._where(root, root.tree))
+        self.called[root.name] = Called(root, self._scope(root), entry, [])
+        self._open.append(root.name)
+        self._body(root.name, Finish())
+        return entry
+
+    def procedures(self, roots: Iterable[Procedure]) -> list[Block]:
+        """Build procedures that code outside may enter, and that may go through one another.
+
+        Returns
+        -------
+        list of Block
+            Where each begins.
+        """
+        for root in roots:
+            entry = Block(self._where(root, root.tree))
+            scope = self._scope(root, fixed=True)
+            self.called[root.name] = Called(root, scope, entry, [], outside=True)
+        made = list(self.called.values())
+        for one in made:
+            if not one.over:
+                self._open.append(one.procedure.name)
+                self._body(one.procedure.name, self._back(one))
+        return [one.entry for one in made]
+
+    def _scope(self, root: Procedure, *, fixed: bool = False) -> Scope:
+        """Return what the parameters of a root stand for; its first actor is the one it is of.
+
+        With `fixed`, a parameter that can only be given by name is what its default says.
+        """
         scope = Scope(root, self._prefix)
         mine = True
         for parameter in root.parameters:
@@ -33,13 +64,11 @@ class Builder(Control):
             elif kind != NUMBER and mine:
                 scope.names[parameter.name] = Meaning(ast.Name(SELF, ast.Load()), kind)
                 mine = False
+            elif fixed and parameter.by_name and parameter.default is not None:
+                scope.names[parameter.name] = self._say.meaning(parameter.default, Scope(root))
             else:
                 scope.declare(parameter.name, kind)
-        entry = Block(self._where(root, root.tree))
-        self.called[root.name] = Called(root, scope, entry, [])
-        self._open.append(root.name)
-        self._body(root.name, Finish())
-        return entry
+        return scope
 
     def _body(self, name: str, end: Finish | Return) -> None:
         called = self.called[name]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from mmusim.engine.weave.base import Called
 from mmusim.engine.weave.expressions import SELF, STATE
-from mmusim.engine.weave.flow import Flow, loaded, stored, tree
+from mmusim.engine.weave.flow import Flow, behind, loaded, stored, tree
 from mmusim.engine.weave.graph import Ask, Block, Branch, Finish, Goto, Return, Wait, names_set
 
 ENDS = -2
@@ -45,6 +46,10 @@ class Text:
         """Return the name of a head's function."""
         return self._names[id(head)]
 
+    def goes_back(self, procedure: str) -> str:
+        """Return the field with the number that a procedure returns to."""
+        return self.returns.setdefault(procedure, f"{self._prefix}{procedure}_goes_back_to")
+
     def functions(self) -> Iterator[str]:
         """Yield the functions, each after those that it calls."""
         for head in self._flow.heads:
@@ -71,10 +76,7 @@ class Text:
         match block.end:
             case Goto(to, back):
                 if back is not None:
-                    procedure = to.where.split(" ")[0]
-                    field = self.returns.setdefault(
-                        procedure, f"{self._prefix}{procedure}_goes_back_to"
-                    )
+                    field = self.goes_back(to.where.split(" ")[0])
                     yield f"{indent}{STATE}.{field}[{SELF}] = {self._flow.places[id(back)]}"
                 yield from self._to(to, head, indent)
             case Branch(test, yes, no):
@@ -90,11 +92,8 @@ class Text:
                 if after is not None:
                     yield f"{indent}{STATE}.at[{SELF}] = {self._flow.places[id(after)]}"
                 yield f"{indent}return {FIRST_ASK - self._first_ask - number}"
-            case Return(procedure):
-                field = self.returns.setdefault(
-                    procedure, f"{self._prefix}{procedure}_goes_back_to"
-                )
-                yield f"{indent}return {STATE}.{field}[{SELF}]"
+            case Return(procedure, _):
+                yield f"{indent}return {STATE}.{self.goes_back(procedure)}[{SELF}]"
             case Finish():
                 yield f"{indent}return {ENDS}"
 
@@ -103,7 +102,7 @@ class Text:
             yield from self._block(to, head, indent)
         elif to is head:
             yield f"{indent}continue#"
-        elif id(to) in self._defined:
+        elif id(to) in self._defined and id(to) not in self._flow.far:
             yield f"{indent}return {self.name(to)}({STATE}, {SELF})"
         else:
             yield f"{indent}return {self._flow.places[id(to)]}"
@@ -135,9 +134,30 @@ class Text:
             yield f"{indent}{STATE}.{name}[{SELF}] = whole({name})"
 
 
-def goes_on(name: str, flows: list[tuple[Flow, Text]]) -> str:
-    """Return the function that lets an actor go on at a number until it waits."""
-    lines = ["@jit", f"def {name}({STATE}, {SELF}, at):", f"{_STEP}while at >= 0:"]
+def enters(called: Called, flow: Flow, text: Text) -> str:
+    """Return the function by which code outside enters a procedure: it returns where to go on.
+
+    It takes the numbers that are parameters of the procedure, and the number to go back to.
+    """
+    name = called.procedure.name
+    given, lines = [], []
+    for parameter in called.procedure.parameters:
+        stands = called.scope.names[parameter.name].node
+        if isinstance(stands, ast.Name) and stands.id not in (STATE, SELF):
+            given.append(parameter.name)
+            if stands.id in flow.kept:
+                lines.append(f"{_STEP}{STATE}.{stands.id}[{SELF}] = {parameter.name}")
+    lines.append(f"{_STEP}{STATE}.{text.goes_back(name)}[{SELF}] = then")
+    lines.append(f"{_STEP}return {flow.places[id(behind(called.entry))]}")
+    return "\n".join(["@jit", f"def {name}({', '.join([STATE, SELF, *given, 'then'])}):", *lines])
+
+
+def goes_on(name: str, flows: list[tuple[Flow, Text]], first_place: int = 0) -> str:
+    """Return the function that lets an actor go on at a number until it waits.
+
+    It returns a number below `first_place` as it is: that is no place of these processes.
+    """
+    lines = ["@jit", f"def {name}({STATE}, {SELF}, at):", f"{_STEP}while at >= {first_place}:"]
     word = "if"
     for flow, text in flows:
         for head in flow.heads:

@@ -38,7 +38,7 @@ class Expressions:
         self.words = words
         self._rules = filed(words.expressions)
         self.constants: dict[str, Any] = {}
-        self.texts: list[str] = []
+        self.texts: list[str] = [""]
         self.helper: Callable[[Procedure], str] = lambda procedure: procedure.name
 
     def number(self, node: ast.expr, scope: Scope) -> ast.expr:
