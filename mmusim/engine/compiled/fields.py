@@ -56,11 +56,10 @@ VCPU: Final = (
     "point", "leaf", "past", "first_point",
     # The planned run.
     "k", "count", "total_ns", "run_start", "marked", "began", "think_left",
-    # The fault that is being handled.
-    "gfn", "write", "index", "fault_began", "tries_fast", "locked", "entry",
-    "slot_logs", "level", "spte", "bits", "outcome", "stuck_at", "faults", "asked_ns", "blocking",
+    # The access that is stuck, and how often it faulted.
+    "stuck_at", "faults",
     # The answer to a kick that it waits for, and the text that says what it waits for.
-    "entry_cause", "awaited", "waits_for",
+    "awaited", "waits_for",
     # What woven procedures have in hand.
     *WOVEN.fields,
     # The state of the last period that a probe was told of, see telling.py.

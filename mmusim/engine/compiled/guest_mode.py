@@ -74,3 +74,10 @@ def log_drained(s: Any, v: int) -> bool:
 def flushes_tlb(s: Any, v: int) -> None:
     """Forget all translations."""
     s.tlb_live[v], s.flushed_at[v] = 0, s.accesses[v]
+
+
+@jit
+def leave_handler(s: Any, v: int) -> bool:
+    """End the SRCU read section of a fault; False if somebody waits for that."""
+    s.handling[v] = 0
+    return s.graces[v] == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import simpy
@@ -15,11 +15,12 @@ from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
 from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpus import CompiledVcpu, known_windows
 from mmusim.engine.compiled.weaving import WOVEN, name_of
-from mmusim.engine.processes.page_fault import under
 from mmusim.engine.processes.vcpu import no_progress
 from mmusim.engine.state.vm import Steps
 from mmusim.engine.state.vmm import GuestGoneError
 from mmusim.engine.weave import FIRST_ASK, Asked
+
+_ASKED: Final = VCPU.index("asked_0")
 
 
 class PythonCalls:
@@ -32,11 +33,7 @@ class PythonCalls:
         self._serves = {
             places.NEXT_PROGRAM: self._next_program,
             places.PROGRAM_ENDS: self._program_ends,
-            places.POSTCOPY_FAULT: self._postcopy_fault,
-            places.READ_BEFORE_DROP: self._read_before_drop,
-            places.END_GRACE: self._end_grace,
             places.NO_PROGRESS: self._no_progress,
-            places.RING_OVERFLOWS: self._ring_overflows,
             places.CHANGED: self._changed,
         }
 
@@ -62,7 +59,8 @@ class PythonCalls:
 
     def _woven(self, asked: Asked, v: CompiledVcpu) -> int:
         """Do what a woven process asks for."""
-        done = asked.function(self._vm, v)
+        row = v.row[_ASKED : _ASKED + asked.takes].tolist()
+        done = asked.function(self._vm, v, *row)
         return self.go_on(v) if done is None else self._drive(v, done)
 
     def _place(self) -> str:
@@ -134,31 +132,9 @@ class PythonCalls:
         v.process.succeed()
         return WAITS
 
-    def _postcopy_fault(self, v: CompiledVcpu) -> int:
-        gfn, index = (int(v.row[VCPU.index(name)]) for name in ("gfn", "index"))
-        return self._drive(v, self._vm.postcopy.fault(v, gfn, index))
-
-    def _read_before_drop(self, v: CompiledVcpu) -> int:
-        gfn, level = (int(v.row[VCPU.index(name)]) for name in ("gfn", "blocking"))
-        recorder = v.recorder
-        assert recorder.touched is not None
-        self._vm.settle()
-        recorder.read_before_drop.append(int(recorder.touched[under(self._vm, gfn, level)].sum()))
-        return self.go_on(v)
-
-    def _end_grace(self, v: CompiledVcpu) -> int:
-        for waiting in v.grace:
-            waiting.succeed()
-        v.grace.clear()
-        return self.go_on(v)
-
     def _no_progress(self, v: CompiledVcpu) -> int:
         raise no_progress(self._vm, v, *v.access())
 
     def _changed(self, v: CompiledVcpu) -> int:
         self._vm.changed(v.number)
         return self.go_on(v)
-
-    def _ring_overflows(self, v: CompiledVcpu) -> int:
-        size, gfn = self._memory.get("ring_size"), self._memory.get("why_number")
-        raise OverflowError(f"a dirty ring of {size} entries overflows at gfn {gfn}")

@@ -45,12 +45,6 @@ def spend_on(s: Any, v: int, cause: int, ns: int) -> int:
 
 
 @jit
-def whole(number: Any) -> int:
-    """Return a number or a truth value as a row keeps it."""
-    return np.int64(number)
-
-
-@jit
 def _pay_owed(s: Any, v: int, cause: int, ns: int) -> None:
     """Give those recorders their part that were in use before edges of windows."""
     owed, n = s.owed[v], s.owed_n[v]

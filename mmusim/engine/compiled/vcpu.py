@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled import mapping, page_fault, places
+from mmusim.engine.compiled import places
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.commits import commit
 from mmusim.engine.compiled.events import wait, wait_in_guest
@@ -22,6 +22,7 @@ from mmusim.engine.compiled.woven import (
     drain_pml,
     enter_guest,
     go_on_woven,
+    page_fault,
     pml_full,
 )
 from mmusim.engine.processes.page_fault import LOST_RACE
@@ -80,7 +81,7 @@ def looks(s: Any, v: int) -> int:
     if s.faults[v] == PATIENCE:
         return places.NO_PROGRESS
     _faulted(s, v)
-    return page_fault.fault(s, v)
+    return page_fault(s, v, places.FAULT_OVER)
 
 
 @jit
@@ -137,12 +138,12 @@ def looks_again(s: Any, v: int) -> int:
 @jit
 def fault_over(s: Any, v: int) -> int:
     """The guest retries the access."""
-    if s.outcome[v] != LOST_RACE:
+    if s.page_fault_returns[v] != LOST_RACE:
         s.faults[v] += 1
     note(s, s.now)
     note(s, v)
-    note(s, s.index[v])
-    note(s, s.outcome[v])
+    note(s, s.first[v] + s.k[v])
+    note(s, s.page_fault_returns[v])
     if s.tells and s.now >= s.next_change:
         s.at[v] = places.LOOKS
         return places.CHANGED
@@ -187,26 +188,8 @@ def go_on(s: Any, v: int, at: int) -> int:
             at = looks(s, v)
         elif at == places.TOUCHING:
             at = touching(s, v)
-        elif at == places.PREPARED:
-            at = page_fault.prepared(s, v)
-        elif at == places.GRANTED:
-            at = page_fault.granted(s, v)
-        elif at == places.MAPPED:
-            at = mapping.mapped(s, v)
-        elif at == places.UNLOCKS:
-            at = page_fault.unlock(s, v)
         elif at == places.FAULT_OVER:
             at = fault_over(s, v)
-        elif at == places.FAULT_EXITED:
-            at = page_fault.fault_exited(s, v)
-        elif at == places.FAST_FIXED:
-            at = page_fault.fast_fixed(s, v)
-        elif at == places.COUNTED:
-            at = page_fault.counted(s, v)
-        elif at == places.LEFT_LOCK:
-            at = page_fault.left_lock(s, v)
-        elif at == places.FOUND_STALE:
-            at = page_fault.found_stale(s, v)
         else:
             at = _go_on_rarely(s, v, at)
     return at
@@ -216,26 +199,6 @@ def go_on(s: Any, v: int, at: int) -> int:
 def _go_on_rarely(s: Any, v: int, at: int) -> int:
     if at == places.FINISHING:
         at = finishing(s, v)
-    elif at == places.FAULT_DRAINED:
-        at = page_fault.fault_drained(s, v)
-    elif at == places.HAS_PAGE:
-        at = page_fault.has_page(s, v)
-    elif at == places.HAS_MEMORY:
-        at = page_fault.has_memory(s, v)
-    elif at == places.GRACE_ENDED:
-        at = page_fault.grace_ended(s, v)
-    elif at == places.MET_FROZEN:
-        at = mapping.met_frozen(s, v)
-    elif at in (places.GUEST_TABLE_FLUSHED, places.MAKES_ROOM):
-        at = mapping.makes_room(s, v)
-    elif at == places.SPLIT:
-        at = mapping.split(s, v)
-    elif at == places.DROPPING:
-        at = mapping.dropping(s, v)
-    elif at == places.DROPPED:
-        at = mapping.dropped(s, v)
-    elif at == places.ROOM_MADE:
-        at = mapping.room_made(s, v)
     elif at == places.PML_FULL_ENTERED:
         at = pml_full_entered(s, v)
     elif at == places.START:

@@ -123,8 +123,6 @@ class CompiledVcpu(Vcpu):
     @property
     def waits_for(self) -> str:
         """What it waits for, for messages."""
-        if self.alive and self.at == places.GRANTED:
-            return "mmu_lock"
         return self._waits_for or WOVEN.texts[self.row[_FIELD["waits_for"]]]
 
     @waits_for.setter

@@ -6,14 +6,14 @@ from typing import Final
 
 from mmusim.engine.compiled.places import NAMES
 from mmusim.engine.compiled.words import vocabulary
-from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
+from mmusim.engine.processes.page_fault import page_fault
 from mmusim.engine.weave import weave
 
 FIRST: Final = len(NAMES)
 """Number of the first place that is woven; those below are written by hand."""
 WOVEN: Final = weave(
-    vocabulary(), enter_guest, answer_kick, drain_pml, pml_full, flush_remote,
+    vocabulary(), enter_guest, answer_kick, drain_pml, pml_full, page_fault,
     name="go_on_woven", entered=True, first_place=FIRST,
 )  # fmt: skip
 

@@ -9,38 +9,30 @@ from __future__ import annotations
 import linecache
 from typing import Any, Final
 
+from mmusim.engine.compiled import arithmetic, fields, guest_mode, kicks, mapping, mechanism
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import spend
-from mmusim.engine.compiled.fields import PURPOSES
-from mmusim.engine.compiled.guest_mode import (
-    flushes_tlb,
-    in_guest_again,
-    left_guest,
-    log_drained,
-    walk_again,
-)
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.kicks import (
-    acknowledge,
-    answered,
-    await_answer,
-    forget_taken,
-    kick_for,
-)
-from mmusim.engine.compiled.machine_load import runs
-from mmusim.engine.compiled.recording import book, spend_on, whole
+from mmusim.engine.compiled.lock import await_grant, count_readers, queues, release
+from mmusim.engine.compiled.machine_load import memory_waits, runs, work
+from mmusim.engine.compiled.recording import book, spend_on, tally
 from mmusim.engine.compiled.weaving import WOVEN
 
+_MODULES: Final = arithmetic, fields, guest_mode, kicks, mapping, mechanism
 _FUNCTIONS: Final = (
-    jit, acknowledge, answered, await_answer, book, cost, flushes_tlb, forget_taken, in_guest_again,
-    kick_for, left_guest, log_drained, runs, spend, spend_on, walk_again, whole,
+    jit, await_grant, book, cost, count_readers, memory_waits, queues, release, runs, spend,
+    spend_on, tally, work,
 )  # fmt: skip
 _FILE: Final = "<woven processes>"
 
 
 def _defined() -> dict[str, Any]:
-    names: dict[str, Any] = {function.__name__: function for function in _FUNCTIONS}
-    names |= {cost.upper(): number for number, cost in enumerate(PURPOSES)}
+    names: dict[str, Any] = {}
+    for module in _MODULES:
+        names |= vars(module)
+    names["__name__"] = __name__  # a function of no module is not cached
+    names |= {function.__name__: function for function in _FUNCTIONS}
+    names |= {purpose.upper(): number for number, purpose in enumerate(fields.PURPOSES)}
     names |= WOVEN.constants
     lines = WOVEN.source.splitlines(keepends=True)
     linecache.cache[_FILE] = len(WOVEN.source), None, lines, _FILE  # for messages of Numba
@@ -49,6 +41,6 @@ def _defined() -> dict[str, Any]:
 
 
 _names = _defined()
-enter_guest, answer_kick, drain_pml, pml_full, flush_remote, go_on_woven = (
+enter_guest, answer_kick, drain_pml, pml_full, page_fault, go_on_woven = (
     _names[name] for name in (*WOVEN.begins, "go_on_woven")
 )

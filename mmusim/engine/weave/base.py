@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmusim.engine.weave.expressions import SELF, STATE, Expressions
@@ -17,6 +17,14 @@ ANSWER = "answer"
 """The field in which Python leaves what it returned."""
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An argument of a call: the statement that hands it over, and where that stands."""
+
+    block: Block
+    assign: ast.Assign
+
+
 @dataclass(slots=True)
 class Called:
     """A procedure that is part of the process, and where it is called from."""
@@ -27,6 +35,7 @@ class Called:
     sites: list[Block]  # where it returns to
     over: bool = False  # its blocks are built
     outside: bool = False  # code that is not woven enters it, too
+    given: dict[str, list[Given]] = field(default_factory=dict)  # variable -> what calls give
 
 
 @dataclass(slots=True)

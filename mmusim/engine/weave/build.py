@@ -41,8 +41,7 @@ class Builder(Control):
         """
         for root in roots:
             entry = Block(self._where(root, root.tree))
-            scope = self._scope(root, fixed=True)
-            self.called[root.name] = Called(root, scope, entry, [], outside=True)
+            self.called[root.name] = Called(root, self._scope(root), entry, [], outside=True)
         made = list(self.called.values())
         for one in made:
             if not one.over:
@@ -50,10 +49,10 @@ class Builder(Control):
                 self._body(one.procedure.name, self._back(one))
         return [one.entry for one in made]
 
-    def _scope(self, root: Procedure, *, fixed: bool = False) -> Scope:
+    def _scope(self, root: Procedure) -> Scope:
         """Return what the parameters of a root stand for; its first actor is the one it is of.
 
-        With `fixed`, a parameter that can only be given by name is what its default says.
+        A parameter that can only be given by name is what its default says.
         """
         scope = Scope(root, self._prefix)
         mine = True
@@ -64,7 +63,7 @@ class Builder(Control):
             elif kind != NUMBER and mine:
                 scope.names[parameter.name] = Meaning(ast.Name(SELF, ast.Load()), kind)
                 mine = False
-            elif fixed and parameter.by_name and parameter.default is not None:
+            elif parameter.by_name and parameter.default is not None:
                 scope.names[parameter.name] = self._say.meaning(parameter.default, Scope(root))
             else:
                 scope.declare(parameter.name, kind)

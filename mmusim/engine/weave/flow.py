@@ -21,6 +21,7 @@ from mmusim.engine.weave.graph import (
     exposed,
     successors,
 )
+from mmusim.engine.weave.sharing import share_arguments
 
 
 @dataclass(slots=True)
@@ -50,7 +51,9 @@ def analyse(
     returns_to = {name: [behind(b) for b in one.sites] for name, one in procedures.items()}
     returns_to[ESCAPES] = ends = [behind(block) for block in escapes]
     blocks = _reached([*map(behind, entries), *ends], returns_to)
-    variables = _variables(blocks) | _given(procedures.values())
+    given = _given(procedures.values())
+    share_arguments(procedures.values(), blocks, _variables(blocks) | given)
+    variables = _variables(blocks) | given
     many = [one for one in procedures.values() if one.outside or len(one.sites) > 1]
     far = {id(behind(one.entry)) for one in many}
     heads, outside = _heads([*map(behind, entries), *ends], blocks, returns_to)
@@ -74,9 +77,7 @@ def behind(block: Block) -> Block:
     return block
 
 
-def _return_directly(
-    entries: list[Block], called: dict[str, Called], escapes: list[Block]
-) -> None:
+def _return_directly(entries: list[Block], called: dict[str, Called], escapes: list[Block]) -> None:
     """Let procedures that are called once go straight on behind the call; skip empty blocks."""
     returns_to = {name: one.sites for name, one in called.items()}
     blocks = _reached([*entries, *escapes], returns_to)

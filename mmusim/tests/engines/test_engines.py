@@ -288,8 +288,8 @@ def test_how_far_a_compiled_run_is_can_be_seen_from_outside() -> None:
 def test_an_error_in_compiled_code_names_the_vcpu_and_the_place() -> None:
     vm = CompiledVm(make_plan(busy_setting(), "lazy-drop", 1), 1 << 16)
     vm.memory.set("why_vcpu", 2)
-    vm.memory.set("place", places.MAPPED)
-    with pytest.raises(EngineError, match="vCPU 2 went astray at 'mapped', 0 ns"):
+    vm.memory.set("place", places.TOUCHING)
+    with pytest.raises(EngineError, match="vCPU 2 went astray at 'touching', 0 ns"):
         vm.compiled_env._wanted(places.BROKEN)
 
 
