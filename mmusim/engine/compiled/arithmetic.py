@@ -10,18 +10,18 @@ from mmusim.engine.compiled.jit import jit
 
 
 @jit
-def whole(number: Any) -> int:
+def whole(number: Any) -> Any:
     """Return a whole number or a truth value as a row keeps it."""
     return np.int64(number)
 
 
 @jit
-def truncated(number: float) -> int:
+def truncated(number: float) -> Any:
     """Round as ``int`` does: towards 0."""
     return np.int64(number)
 
 
 @jit
-def rounded(number: float) -> int:
+def rounded(number: float) -> Any:
     """Round as ``round`` does: to the nearest whole number, halves to even."""
     return np.int64(np.rint(number))

@@ -30,6 +30,7 @@ from mmusim.engine.compiled.shared import (
 )
 from mmusim.engine.compiled.shared_load import CompiledLoad
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
+from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.engine.state.machine_load import at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb_contents import AHEAD
@@ -158,7 +159,7 @@ class CompiledVm(Vm):
         threads = HOST_THREADS + len(plan.actors)
         put("queue", np.zeros((cpus + threads, 4), np.int64))
         put("holders", np.zeros((cpus - FIRST_ACTOR + len(plan.actors), 3), np.int64))
-        for name in fields.WOVEN.lists:
+        for name in WOVEN.lists:
             put(name, np.zeros((cpus, cpus), np.int64))
         put("taken", np.zeros((8, 4), np.int64))
         put("buffered", np.zeros((cpus, PML_ENTRIES), np.int64))
