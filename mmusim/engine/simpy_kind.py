@@ -22,7 +22,7 @@ class SimpyKind:
 
     def launch(self, vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program]) -> simpy.Process:
         """Let a vCPU run a program, and what `laps` goes on with; return its process."""
-        return vm.env.process(vcpu(vm, v, program, laps))
+        return vm.env.process(vcpu(vm, v, program, iter(laps)))
 
     def interfere(self, vm: Vm, v: Vcpu, source: int) -> None:
         """Let a source of the host interfere with the program that a vCPU runs now."""

@@ -55,9 +55,7 @@ VCPU: Final = (
     "leaves", "blocks", "base", "own_pages", "points_key", "tree_half", "guest_ns", "lasts_ns",
     "point", "leaf", "past", "first_point",
     # The planned run.
-    "k", "count", "total_ns", "run_start", "marked", "began", "think_left",
-    # The access that is stuck, and how often it faulted.
-    "stuck_at", "faults",
+    "k", "count", "total_ns", "run_start", "under_way", "marked", "began", "think_left",
     # The answer to a kick that it waits for, and the text that says what it waits for.
     "awaited", "waits_for",
     # What woven procedures have in hand.

@@ -8,19 +8,19 @@ import numpy as np
 import simpy
 
 from mmusim.base.errors import EngineError
-from mmusim.engine.compiled import places
+from mmusim.engine.compiled import wants
 from mmusim.engine.compiled.events import WAITS
 from mmusim.engine.compiled.fields import VCPU
 from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
 from mmusim.engine.compiled.telling import SPARE
-from mmusim.engine.compiled.vcpus import CompiledVcpu, known_windows
-from mmusim.engine.compiled.weaving import WOVEN, name_of
-from mmusim.engine.processes.vcpu import no_progress
+from mmusim.engine.compiled.vcpus import CompiledVcpu
+from mmusim.engine.compiled.weaving import GUEST_GONE, WOVEN
 from mmusim.engine.state.vm import Steps
 from mmusim.engine.state.vmm import GuestGoneError
-from mmusim.engine.weave import FIRST_ASK, Asked
+from mmusim.engine.weave import ENDS, FIRST_ASK
 
 _ASKED: Final = VCPU.index("asked_0")
+_ANSWER: Final = VCPU.index("answer")
 
 
 class PythonCalls:
@@ -30,19 +30,13 @@ class PythonCalls:
         """Serve `vm`, which is being built."""
         self._vm = vm
         self._memory = vm.memory
-        self._serves = {
-            places.NEXT_PROGRAM: self._next_program,
-            places.PROGRAM_ENDS: self._program_ends,
-            places.NO_PROGRESS: self._no_progress,
-            places.CHANGED: self._changed,
-        }
 
     def serve(self, why: int) -> None:
         """Do what is wanted, and let the vCPU go on until it waits."""
-        if why == places.ROOM:
+        if why == wants.ROOM:
             self.make_room()
             return
-        if why == places.CLOCK_ENDS:
+        if why == wants.CLOCK_ENDS:
             self._vm.check_clock()
         if self._memory.get("bundles"):
             self._vm.settle()
@@ -51,20 +45,27 @@ class PythonCalls:
             why = self._serve(why, v)
 
     def _serve(self, why: int, v: CompiledVcpu) -> int:
-        if why <= FIRST_ASK:
-            return self._woven(WOVEN.asked[FIRST_ASK - why], v)
-        if why not in self._serves:
+        """Do what the process of a vCPU wants; return what it wants next."""
+        if why == ENDS:
+            v.alive = False
+            assert v.process is not None
+            v.process.succeed()
+            return WAITS
+        if why > FIRST_ASK:
             raise EngineError(f"vCPU {v.number} went astray at {self._place()}")
-        return self._serves[why](v)
-
-    def _woven(self, asked: Asked, v: CompiledVcpu) -> int:
-        """Do what a woven process asks for."""
-        row = v.row[_ASKED : _ASKED + asked.takes].tolist()
-        done = asked.function(self._vm, v, *row)
-        return self.go_on(v) if done is None else self._drive(v, done)
+        asked = WOVEN.asked[FIRST_ASK - why]
+        done = asked.function(self._vm, v, *v.row[_ASKED : _ASKED + asked.takes].tolist())
+        if isinstance(done, Exception):
+            raise done
+        if hasattr(done, "send"):
+            return self._drive(v, done)
+        if done is not None:
+            v.row[_ANSWER] = done
+        return self.go_on(v)
 
     def _place(self) -> str:
-        return f"{name_of(self._memory.get('place'))!r}, {self._memory.get('now')} ns"
+        where = WOVEN.places.get(self._memory.get("place"), "a place that does not exist")
+        return f"{where!r}, {self._memory.get('now')} ns"
 
     def go_on(self, v: CompiledVcpu) -> int:
         """Let a vCPU go on from where it is; return what it wants next."""
@@ -99,7 +100,7 @@ class PythonCalls:
                 except StopIteration:
                     return self.go_on(v)
                 except GuestGoneError:
-                    v.at = places.OVER
+                    v.at = GUEST_GONE
                     return self.go_on(v)
                 if event.callbacks is not None:
                     event.callbacks.append(resume)
@@ -111,30 +112,3 @@ class PythonCalls:
                 why = self._serve(why, v)
 
         return step(None)
-
-    def _next_program(self, v: CompiledVcpu) -> int:
-        now = self._vm.now
-        program = next(v.laps, None)
-        if program is None:
-            v.at = places.OVER
-        else:
-            v.load(program, now if v.last_due is None else v.last_due)
-            v.at = places.LOOKS
-        return self.go_on(v)
-
-    def _program_ends(self, v: CompiledVcpu) -> int:
-        vm = self._vm
-        worst = known_windows(self._memory["worst"][v.number])
-        v.recorder.close_vcpu(worst, v.started_ns, vm.now)
-        vm.fingerprint.add(vm.now, v.number, v.length)
-        v.alive = False
-        assert v.process is not None
-        v.process.succeed()
-        return WAITS
-
-    def _no_progress(self, v: CompiledVcpu) -> int:
-        raise no_progress(self._vm, v, *v.access())
-
-    def _changed(self, v: CompiledVcpu) -> int:
-        self._vm.changed(v.number)
-        return self.go_on(v)

@@ -13,6 +13,7 @@ from mmusim.engine.processes.entries import count_reads_before_drop
 from mmusim.engine.processes.flush import forget_taken
 from mmusim.engine.processes.guest_mode import leave_handler, ring_full
 from mmusim.engine.processes.user_space import to_user_space
+from mmusim.engine.processes.vcpu import no_progress
 from mmusim.engine.state.vm import Steps, Vcpu
 from mmusim.engine.weave import Vocabulary, in_python, parsed
 
@@ -64,9 +65,33 @@ TABLES = """
     vm.revoke(NO_ENTRIES, regions_under(vm, G, L)) -> revoke_regions(s, 0, G, L)
     vm.revoke(under(vm, G, L), regions_under(vm, G, L)) -> revoke_regions(s, 1, G, L)
 """
+PROGRAMS = """
+    way_through(vm, v, program, vm.now) -> me : Run
+    leave_program(v) -> me : Run
+    v.run -> me : Run
+    v.begin(vm.now) -> begin(s, v)
+    v.number -> v
+    vm.fingerprint.add(A, B, C) -> note_three(s, A, B, C)
+    vm.fingerprint.add(A, B, C, D) -> note_four(s, A, B, C, D)
+    vm.probe is not None -> s.tells != 0
+"""
+RUNS = """
+    run.access -> access_at(s, run)
+    run.index -> s.first[run] + s.k[run]
+    run.k -> s.k[run]
+    run.length -> s.length[run]
+    run.count -> s.count[run]
+    run.total_ns -> s.total_ns[run]
+    run.plan() -> plan_run(s, run)
+    run.plan_logged() -> plan_logged_write(s, run)
+    run.begin() -> begin_run(s, run)
+    run.cut(N) -> cut(s, run, N)
+    run.shorten(N) -> shorten(s, run, N)
+    run.commit(N, T) -> commit_run(s, run, N, T)
+    run.faulted(vm.now) -> faulted(s, run)
+    interrupt.cause == REPLAN -> interrupt == REPLAN
+"""
 FAULTS = """
-    run.access -> access_at(s, me)
-    run.index -> s.first[me] + s.k[me]
     vm.fast_faults -> s.fast_faults
     vm.policy.fast_path[T][L][A] -> s.fast_path[whole(T), whole(L), A]
     vm.policy.blocked == Edit.SPLIT -> s.blocked_splits != 0
@@ -113,16 +138,19 @@ KICKS = """
 YIELDS = """
     vm.spend(N) -> spend(s, me, N)
     vm.spend_on(v, C, N) -> spend_on(s, v, C, N)
+    vm.spend_in_guest(N, v) -> spend_in_guest(s, v, N)
     ack -> await_answer(s, me, ack)
     queued -> await_grant(s, me) => s.is_tdp and s.shareable
 """
 OBJECTS = {
     "vm": "Vm", "v": "Vcpu", "run": "Run", "view": "View", "ack": "Ack", "queued": "Grant",
+    "program": "Program", "laps": "Laps", "interrupt": "interrupt",
 }  # fmt: skip
 """Names on the left of rules, and what each stands for."""
 KINDS = {
     "Vm": "Vm", "Vcpu": "Vcpu", "Vcpu | None": "Vcpu", "GuestRun | RateRun": "Run",
-    "simpy.Event": "Grant", "int": "", "bool": "",
+    "simpy.Event": "Grant", "Program": "Program", "Iterator[Program]": "Laps", "int": "",
+    "bool": "",
 }  # fmt: skip
 """Annotations of parameters of the processes, and what each stands for."""
 FIELDS = "accesses flush_requested flushes handling in_guest kicks left_ns stolen_ns"
@@ -134,14 +162,14 @@ def vocabulary() -> Vocabulary:
     words = Vocabulary(
         objects=OBJECTS,
         kinds=KINDS,
-        static=frozenset({"Vm", "View", "Run"}),
+        static=frozenset({"Vm", "View", "Run", "Program", "Laps"}),
         attributes={"Vcpu": "s.NAME[X]"},
         known={"Vcpu": frozenset(FIELDS.split())},
     )
-    for rules in (TIME, TABLES, GUEST_MODE, KICKS, FAULTS, LOCK):
+    for rules in (TIME, TABLES, GUEST_MODE, KICKS, PROGRAMS, RUNS, FAULTS, LOCK):
         words.extended(rules)
     for cost in Vcpu.__slots__:
-        if cost.startswith("c_"):
+        if cost.startswith("c_") or cost == "t_pass":
             words.extended(f"v.{cost}.at(I) -> cost(s, v, {cost.upper()}, I)")
     words.yields += parsed(YIELDS)
     words.iterations += parsed("vm.vcpus -> s.cpus => I : Vcpu")
@@ -151,6 +179,10 @@ def vocabulary() -> Vocabulary:
         in_python("log_drained(vm, v)", _ring_overflows, "log_drained(s, v)"),
         in_python("forget_taken(vm)", _forgets_taken, "forget_taken(s)"),
         in_python("vm.mark_dirty(v, G)", _ring_overflows, "mark_dirty(s, v, G)"),
+        in_python("begin_lap(vm, v, laps)", _begins_lap),
+        in_python("close_books(vm, v, L)", _closes_books),
+        in_python("no_progress(vm, v, *run.access)", _no_progress, returns=False),
+        in_python("vm.changed(v.number)", _changed, "knows(s)"),
         in_python("leave_handler(v)", _leaves_handler, "leave_handler(s, v)"),
         in_python("vm.postcopy.fault(v, G, I)", _asks_source),
         in_python(
@@ -158,6 +190,26 @@ def vocabulary() -> Vocabulary:
         ),
     ]
     return words
+
+
+def _begins_lap(vm: Any, v: Any) -> bool:
+    program = next(v.laps, None)
+    if program is not None:
+        v.load(program, vm.now if v.last_due is None else v.last_due)
+    return program is not None
+
+
+def _closes_books(vm: Any, v: Any, length: int) -> None:
+    v.close_books(vm.now)
+    vm.fingerprint.add(vm.now, v.number, length)
+
+
+def _no_progress(vm: Any, v: Any) -> Exception:
+    return no_progress(vm, v, *v.access())
+
+
+def _changed(vm: Any, v: Vcpu) -> None:
+    vm.changed(v.number)
 
 
 def _asks_source(vm: Any, v: Vcpu, gfn: int, index: int) -> Steps:

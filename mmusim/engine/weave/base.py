@@ -102,6 +102,9 @@ class Base(ABC):
         meaning = self._say.meaning(value, scope)
         if meaning.kind in self._words.static and meaning.kind != NUMBER:
             if not isinstance(target, ast.Name):
+                stands = self._say.meaning(target, scope)
+                if stands.kind == meaning.kind and ast.dump(stands.node) == ast.dump(meaning.node):
+                    return  # it is what it stands for anyway
                 raise scope.procedure.refuse(target, "takes an object", "assign it to a name")
             scope.bind(target.id, meaning, target)
             return

@@ -10,11 +10,11 @@ from mmusim.engine.weave.expressions import SELF, STATE
 from mmusim.engine.weave.flow import Flow, behind, loaded, stored, tree
 from mmusim.engine.weave.graph import Ask, Block, Branch, Finish, Goto, Return, Wait, names_set
 
-ENDS = -2
+ENDS = -62
 """What going on returns when the process is over."""
 FIRST_ASK = -64
 """What it returns when Python is to do thing number 0; number 1 is one less, and so on."""
-ASTRAY = -3
+ASTRAY = -63
 """What it returns for a number at which no process goes on, or is not interrupted."""
 _STEP = "    "
 

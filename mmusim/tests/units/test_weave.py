@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from mmusim.base.errors import WeaveError
-from mmusim.engine.weave import Vocabulary, Woven, in_python, parsed, weave
+from mmusim.engine.weave import ENDS, FIRST_ASK, Vocabulary, Woven, in_python, parsed, weave
 from mmusim.tests.support import refused_processes as refused
 from mmusim.tests.support import woven_processes as texts
 from mmusim.tests.support.woven_processes import Actor, Steps, World
 
 ACTORS = 3
-WAITS, ENDS, FIRST_ASK = -1, -2, -64
+WAITS = -1
 
 
 def vocabulary() -> Vocabulary:
