@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from mmusim.engine.compiled.chance import cost
-from mmusim.engine.compiled.fields import C_ALLOC_TABLE
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.kicks import revoke
 from mmusim.engine.compiled.mechanism import drop_large, lacks_tables, link_tables, split_large
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT, code_of, settle
 from mmusim.mmu.spte import LEVEL_1G
+from mmusim.vocabulary.guest_costs import C_ALLOC_TABLE
 
 
 @jit

@@ -10,7 +10,7 @@ import simpy
 from mmusim.base.errors import EngineError
 from mmusim.engine.compiled import wants
 from mmusim.engine.compiled.events import WAITS
-from mmusim.engine.compiled.fields import VCPU
+from mmusim.engine.compiled.fields import FIELD
 from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
 from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpus import CompiledVcpu
@@ -19,8 +19,8 @@ from mmusim.engine.state.vm import Steps
 from mmusim.engine.state.vmm import GuestGoneError
 from mmusim.engine.weave import ENDS, FIRST_ASK
 
-_ASKED: Final = VCPU.index("asked_0")
-_ANSWER: Final = VCPU.index("answer")
+_ASKED: Final = FIELD["asked_0"]
+_ANSWER: Final = FIELD["answer"]
 
 
 class PythonCalls:

@@ -19,6 +19,7 @@ from mmusim.engine.compiled.machine_load import memory_waits, runs, work
 from mmusim.engine.compiled.recording import book, spend_on, tally
 from mmusim.engine.compiled.runs import cut
 from mmusim.engine.compiled.weaving import WOVEN
+from mmusim.vocabulary.costs import COSTS
 
 _MODULES: Final = arithmetic, fields, guest_mode, kicks, mapping, mechanism, vcpu
 _FUNCTIONS: Final = (
@@ -34,7 +35,7 @@ def _defined() -> dict[str, Any]:
         names |= vars(module)
     names["__name__"] = __name__  # a function of no module is not cached
     names |= {function.__name__: function for function in _FUNCTIONS}
-    names |= {purpose.upper(): number for number, purpose in enumerate(fields.PURPOSES)}
+    names |= {name.upper(): number for number, name in enumerate(COSTS)}
     names |= WOVEN.constants | {"REPLAN": REPLAN}
     lines = WOVEN.source.splitlines(keepends=True)
     linecache.cache[_FILE] = len(WOVEN.source), None, lines, _FILE  # for messages of Numba
