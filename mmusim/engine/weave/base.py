@@ -34,7 +34,6 @@ class Called:
     entry: Block
     sites: list[Block]  # where it returns to
     over: bool = False  # its blocks are built
-    outside: bool = False  # code that is not woven enters it, too
     given: dict[str, list[Given]] = field(default_factory=dict)  # variable -> what calls give
 
 

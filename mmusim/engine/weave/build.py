@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
 
 from mmusim.engine.weave.base import Called, Loop
 from mmusim.engine.weave.control import Control
@@ -30,24 +29,6 @@ class Builder(Control):
         self._open.append(root.name)
         self._body(root.name, Finish())
         return entry
-
-    def procedures(self, roots: Iterable[Procedure]) -> list[Block]:
-        """Build procedures that code outside may enter, and that may go through one another.
-
-        Returns
-        -------
-        list of Block
-            Where each begins.
-        """
-        for root in roots:
-            entry = Block(self._where(root, root.tree))
-            self.called[root.name] = Called(root, self._scope(root), entry, [], outside=True)
-        made = list(self.called.values())
-        for one in made:
-            if not one.over:
-                self._open.append(one.procedure.name)
-                self._body(one.procedure.name, self._back(one))
-        return [one.entry for one in made]
 
     def _scope(self, root: Procedure) -> Scope:
         """Return what the parameters of a root stand for; its first actor is the one it is of.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from mmusim.engine.weave.base import Called
 from mmusim.engine.weave.expressions import SELF, STATE
-from mmusim.engine.weave.flow import Flow, behind, loaded, stored, tree
+from mmusim.engine.weave.flow import Flow, loaded, stored, tree
 from mmusim.engine.weave.graph import Ask, Block, Branch, Finish, Goto, Return, Wait, names_set
 
 ENDS = -62
@@ -92,7 +91,7 @@ class Text:
                 if after is not None:
                     yield f"{indent}{STATE}.at[{SELF}] = {self._flow.places[id(after)]}"
                 yield f"{indent}return {FIRST_ASK - self._first_ask - number}"
-            case Return(procedure, _):
+            case Return(procedure):
                 yield f"{indent}return {STATE}.{self.goes_back(procedure)}[{SELF}]"
             case Finish():
                 yield f"{indent}return {ENDS}"
@@ -134,30 +133,9 @@ class Text:
             yield f"{indent}{STATE}.{name}[{SELF}] = whole({name})"
 
 
-def enters(called: Called, flow: Flow, text: Text) -> str:
-    """Return the function by which code outside enters a procedure: it returns where to go on.
-
-    It takes the numbers that are parameters of the procedure, and the number to go back to.
-    """
-    name = called.procedure.name
-    given, lines = [], []
-    for parameter in called.procedure.parameters:
-        stands = called.scope.names[parameter.name].node
-        if isinstance(stands, ast.Name) and stands.id not in (STATE, SELF):
-            given.append(parameter.name)
-            if stands.id in flow.kept:
-                lines.append(f"{_STEP}{STATE}.{stands.id}[{SELF}] = {parameter.name}")
-    lines.append(f"{_STEP}{STATE}.{text.goes_back(name)}[{SELF}] = then")
-    lines.append(f"{_STEP}return {flow.places[id(behind(called.entry))]}")
-    return "\n".join(["@jit", f"def {name}({', '.join([STATE, SELF, *given, 'then'])}):", *lines])
-
-
-def goes_on(name: str, flows: list[tuple[Flow, Text]], first_place: int = 0) -> str:
-    """Return the function that lets an actor go on at a number until it waits.
-
-    It returns a number below `first_place` as it is: that is no place of these processes.
-    """
-    lines = ["@jit", f"def {name}({STATE}, {SELF}, at):", f"{_STEP}while at >= {first_place}:"]
+def goes_on(name: str, flows: list[tuple[Flow, Text]]) -> str:
+    """Return the function that lets an actor go on at a number until it waits."""
+    lines = ["@jit", f"def {name}({STATE}, {SELF}, at):", f"{_STEP}while at >= 0:"]
     word = "if"
     for flow, text in flows:
         for head in flow.heads:

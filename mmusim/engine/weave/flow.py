@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmusim.engine.weave.base import Called
-from mmusim.engine.weave.expressions import SELF, STATE
 from mmusim.engine.weave.graph import (
     ESCAPES,
     Ask,
@@ -38,7 +37,7 @@ class Flow:
 
 
 def analyse(
-    entries: list[Block], called: Iterable[Called], escapes: Iterable[Block], first_place: int
+    entry: Block, called: Iterable[Called], escapes: Iterable[Block], first_place: int
 ) -> Flow:
     """Find heads, their order and their numbers, and the variables to keep.
 
@@ -47,22 +46,20 @@ def analyse(
     each of them.
     """
     procedures = {one.procedure.name: one for one in called}
-    _return_directly(entries, procedures, list(escapes))
+    _return_directly(entry, procedures, list(escapes))
     returns_to = {name: [behind(b) for b in one.sites] for name, one in procedures.items()}
     returns_to[ESCAPES] = ends = [behind(block) for block in escapes]
-    blocks = _reached([*map(behind, entries), *ends], returns_to)
-    given = _given(procedures.values())
-    share_arguments(procedures.values(), blocks, _variables(blocks) | given)
-    variables = _variables(blocks) | given
-    many = [one for one in procedures.values() if one.outside or len(one.sites) > 1]
-    far = {id(behind(one.entry)) for one in many}
-    heads, outside = _heads([*map(behind, entries), *ends], blocks, returns_to)
+    entry = behind(entry)
+    blocks = _reached([entry, *ends], returns_to)
+    share_arguments(procedures.values(), blocks, _variables(blocks))
+    variables = _variables(blocks)
+    far = {id(behind(one.entry)) for one in procedures.values() if len(one.sites) > 1}
+    heads, outside = _heads([entry, *ends], blocks, returns_to)
     order, back = _ordered(heads)
     numbers = [block for block in order if id(block) in outside | back | far]
     places = {id(block): first_place + n for n, block in enumerate(numbers)}
     alive = _alive(blocks, returns_to, variables)
     kept = {name for head in heads for name in alive[id(head)]}
-    kept |= {b.end.result for b in blocks if isinstance(b.end, Return)} & variables
     return Flow(order, places, kept, variables, alive, returns_to, far)
 
 
@@ -77,11 +74,11 @@ def behind(block: Block) -> Block:
     return block
 
 
-def _return_directly(entries: list[Block], called: dict[str, Called], escapes: list[Block]) -> None:
+def _return_directly(entry: Block, called: dict[str, Called], escapes: list[Block]) -> None:
     """Let procedures that are called once go straight on behind the call; skip empty blocks."""
     returns_to = {name: one.sites for name, one in called.items()}
-    blocks = _reached([*entries, *escapes], returns_to)
-    once = {name for name, one in called.items() if len(one.sites) == 1 and not one.outside}
+    blocks = _reached([entry, *escapes], returns_to)
+    once = {name for name, one in called.items() if len(one.sites) == 1}
     for block in blocks:
         if isinstance(block.end, Return) and block.end.procedure in once:
             block.end = Goto(called[block.end.procedure].sites[0])
@@ -120,18 +117,6 @@ def _variables(blocks: list[Block]) -> set[str]:
     return stored | {b.end.cause for b in blocks if isinstance(b.end, Wait) and b.end.cause}
 
 
-def _given(procedures: Iterable[Called]) -> set[str]:
-    """Return the parameters that code outside sets."""
-    return {
-        stands.node.id
-        for one in procedures
-        if one.outside
-        for parameter in one.procedure.parameters
-        if isinstance((stands := one.scope.names[parameter.name]).node, ast.Name)
-        and stands.node.id not in (SELF, STATE)
-    }
-
-
 def _heads(
     begins: list[Block], blocks: list[Block], returns_to: dict[str, list[Block]]
 ) -> tuple[list[Block], set[int]]:
@@ -144,7 +129,7 @@ def _heads(
                 outside |= {id(after)} | ({id(interrupted)} if interrupted is not None else set())
             case Ask(_, _, after) if after is not None:
                 outside.add(id(after))
-            case Return(procedure, _):
+            case Return(procedure):
                 outside |= {id(site) for site in returns_to[procedure]}
             case Goto(to, _):
                 leads_to[id(to)] += 1
@@ -240,8 +225,6 @@ def stored(block: Block, flow: Flow) -> set[str]:
                 found |= flow.alive[id(to)]
             else:
                 found |= wanted(to) - exposed(to.code, flow.variables)[1]
-        if isinstance(block.end, Return):
-            found.add(block.end.result)
         return found
 
     return wanted(block) & flow.kept

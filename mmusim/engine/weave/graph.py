@@ -60,7 +60,6 @@ class Return:
     """Go on where a procedure was called from."""
 
     procedure: str
-    result: str = ""  # variable that who entered it from outside may read
 
 
 @dataclass(slots=True)
@@ -89,7 +88,7 @@ def successors(block: Block, returns_to: dict[str, list[Block]]) -> list[Block]:
             return [after] if interrupted is None else [after, interrupted]
         case Ask(_, _, after):
             return ([] if after is None else [after]) + returns_to.get(ESCAPES, [])
-        case Return(procedure, _):
+        case Return(procedure):
             return returns_to[procedure]
     return []
 
@@ -146,6 +145,4 @@ def end_reads(block: Block, variables: set[str]) -> set[str]:
             return names_read(how, variables)
         case Ask(_, arguments, _):
             return {name for one in arguments for name in names_read(one, variables)}
-        case Return(_, result):
-            return {result} & variables
     return set()

@@ -26,7 +26,7 @@ def share_arguments(called: Iterable[Called], blocks: list[Block], variables: se
     )
     same: dict[str, str] = {}
     for one in called:
-        for parameter, given in () if one.outside else one.given.items():
+        for parameter, given in one.given.items():
             values = {ast.unparse(call.assign.value) for call in given}
             (value, *others) = values
             if not others and value in variables and stores[parameter] == len(given):

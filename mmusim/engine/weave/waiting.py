@@ -76,7 +76,7 @@ class Waiting(Plain):
         at.end = Goto(known.entry, after)
         if not known.over:
             self._open.append(procedure.name)
-            self._body(procedure.name, self._back(known))
+            self._body(procedure.name, Return(procedure.name))
         if target is not None:
             result = ast.Name(known.scope.variable("returns"), ast.Load())
             after.code.append(ast.Assign([self._say.target(target, scope)], result))
@@ -146,8 +146,8 @@ class Waiting(Plain):
         return after
 
     def _return(self, one: ast.Return, at: Block, scope: Scope) -> None:
-        called = self.called[scope.procedure.name]
-        root = not called.sites and not called.outside
+        name = scope.procedure.name
+        root = not self.called[name].sites
         if one.value is not None and not root:
             if isinstance(one.value, ast.YieldFrom):
                 behind = self._yield_from(one.value, None, at, scope)
@@ -155,9 +155,4 @@ class Waiting(Plain):
                 raise scope.procedure.refuse(one, "returns what it waits for", "assign it first")
             result = ast.Name(scope.variable("returns"), ast.Store())
             at.code.append(ast.Assign([result], self._say.number(one.value, scope)))
-        at.end = Finish() if root else self._back(called)
-
-    def _back(self, called: Called) -> Return:
-        """Return to wherever a procedure is called from, or entered from outside."""
-        result = called.scope.variable("returns") if called.outside else ""
-        return Return(called.procedure.name, result)
+        at.end = Finish() if root else Return(name)

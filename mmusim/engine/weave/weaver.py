@@ -42,13 +42,7 @@ class Woven:
     """Texts that processes assign, by number."""
 
 
-def weave(
-    words: Vocabulary,
-    *roots: Callable[..., Any],
-    name: str = "go_on",
-    entered: bool = False,
-    first_place: int = 0,
-) -> Woven:
+def weave(words: Vocabulary, *roots: Callable[..., Any], name: str = "go_on") -> Woven:
     """Weave processes of one kind of actor into one state machine.
 
     Parameters
@@ -59,13 +53,6 @@ def weave(
         The processes. Each may go through others by ``yield from``.
     name : str
         Of the function that lets an actor go on; the one for interrupts ends in ``_interrupted``.
-    entered : bool
-        The roots are procedures that code which is not woven enters: by a function of the name of
-        each, which takes the actor, the numbers among the parameters, and the place to go back to.
-        A parameter that can only be given by name is what its default says. What a procedure
-        returns is in the field ``<name>_returns``.
-    first_place : int
-        Number of the first place. Numbers below are places of code that is not woven.
 
     Raises
     ------
@@ -82,22 +69,16 @@ def weave(
     asked: list[Asked] = []
     lists: list[str] = []
     escapes: dict[type[BaseException], int] = {}
-    for group in [roots] if entered else [(root,) for root in roots]:
-        prefix = f"{group[0].__name__}_" if len(roots) > 1 and not entered else ""
+    for root in roots:
+        prefix = f"{root.__name__}_" if len(roots) > 1 else ""
         builder = Builder(expressions, prefix)
-        made = [Procedure(root) for root in group]
-        entries = builder.procedures(made) if entered else [builder.process(*made)]
-        flow = analyse(
-            entries, builder.called.values(), builder.escapes.values(), first_place + len(places)
-        )
+        entry = builder.process(Procedure(root))
+        flow = analyse(entry, builder.called.values(), builder.escapes.values(), len(places))
         text = emit.Text(flow, len(asked), prefix)
         functions = list(text.functions())
         flows.append((flow, text))
         texts += functions
-        for procedure, entry in zip(made, entries, strict=True):
-            begins[procedure.name] = flow.places[id(behind(entry))]
-            if entered:
-                texts.append(emit.enters(builder.called[procedure.name], flow, text))
+        begins[root.__name__] = flow.places[id(behind(entry))]
         places |= {flow.places[id(h)]: h.where for h in flow.heads if id(h) in flow.places}
         fields |= dict.fromkeys([*sorted(flow.kept), *sorted(text.returns.values())])
         fields |= dict.fromkeys(_arguments(builder, flow))
@@ -106,7 +87,7 @@ def weave(
         escapes |= {e: flow.places[id(behind(b))] for e, b in builder.escapes.items()}
     source = "\n\n\n".join(
         [
-            *helpers.texts, *texts, emit.goes_on(name, flows, first_place),
+            *helpers.texts, *texts, emit.goes_on(name, flows),
             emit.interrupted(f"{name}_interrupted", [flow for flow, _ in flows]),
         ]
     )  # fmt: skip

@@ -220,56 +220,11 @@ def test_an_argument_that_the_caller_keeps_is_not_copied() -> None:
     assert {"hands_over_y", "reads_and_changes_y"} <= set(fields)
 
 
-# --- entered from outside -----------------------------------------------------------------------
-
-
-ELSEWHERE = 7
-"""A place of code that is not woven."""
-
-
-def entered(*procedures: Any, x: int) -> tuple[list[tuple[int, ...]], list[int]]:
-    """Let code outside enter the first of some procedures for actor 1 and go on from there."""
-    woven = weave(vocabulary(), *procedures, entered=True, first_place=10)
-    assert min(woven.places) == 10
-    machine = Machine(woven, procedures[0].__name__)
-    s = machine.s
-    at = machine.code[procedures[0].__name__](s, 1, x, ELSEWHERE)
-    while (at := machine.code["go_on"](s, 1, at)) == WAITS:
-        s.now, _, _ = heapq.heappop(machine.heap)
-        at = s.at[1]
-    assert at == ELSEWHERE, "it goes back to where it was entered from"
-    returns = getattr(s, f"{procedures[0].__name__}_returns", [])
-    return s.log, returns[1:2]
-
-
-@pytest.mark.parametrize("x", [2, 101])
-def test_code_outside_enters_a_procedure_and_finds_what_it_returns(x: int) -> None:
-    def process(w: World, a: Actor) -> Steps:
-        found.append((yield from texts.twice(w, a, x)))
-        w.note(a.number, 0)
-
-    found: list[int] = []
-    w = World()
-    w.actors = [Actor(number) for number in range(ACTORS)]
-    w.env.process(process(w, w.actors[1]))
-    w.env.run()
-    _, returns = entered(texts.twice, texts.doubled, x=x)
-    assert returns == found
-    _, alone = entered(texts.twice, x=x)
-    assert alone == found, "whether what it goes through is entered from outside, too, is the same"
-
-
-def test_a_parameter_by_name_is_its_default_where_code_outside_enters() -> None:
-    log, _ = entered(texts.loud, x=5)
-    assert log == [(5, 1, 5), (5, 1, 10)]
-
-
 def test_what_is_gone_through_from_two_places_is_gone_on_with_by_number() -> None:
     """Else LLVM would put a copy of it into each."""
     source = weave(vocabulary(), texts.by_name).source
     first = source.split("def by_name")[1]
     assert "return loud_" not in first
-    assert "return loud_" not in weave(vocabulary(), texts.by_name, entered=True).source
 
 
 # --- what is refused ----------------------------------------------------------------------------
