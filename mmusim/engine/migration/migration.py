@@ -23,7 +23,7 @@ from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.story import trace_of
 from mmusim.engine.migration.switch import go_to_destination
 from mmusim.engine.migration.sync import LogSync, TimeBook, pause
-from mmusim.engine.migration.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
+from mmusim.engine.migration.throttle import DirtyLimit, Sleeps, Trigger
 from mmusim.engine.migration.timers import start_timers
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.processes.user_space import hold, hold_bql, stop_vcpus
@@ -49,18 +49,14 @@ class Migration:
         self.vcpus = vm.vcpus if phase.workload else []
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
         self.channel = Channel(vm, self.spec, number)
-        self.converge = AutoConverge(vm, self.vcpus, self.spec)
-        self.limit = DirtyLimit(vm, self.vcpus, self.spec.vcpu_dirty_limit)
-        self.throttle: Throttle | None = None
-        if self.spec.auto_converge:
-            self.throttle = self.converge
-        elif self.spec.vcpu_dirty_limit:
-            self.throttle = self.limit
-        trigger = Trigger(
-            vm, self.spec.throttle_trigger_threshold, self.throttle, self.spec.responsive_throttle
-        )
+        self.slowed_by = self.spec.throttle_rule
+        self.sleeps = Sleeps(vm, self.vcpus, self.slowed_by)
+        self.limit = DirtyLimit(vm, self.vcpus)
+        self.trigger = Trigger(vm, self.slowed_by, self.sleeps, self.limit)
         self.book = TimeBook(vm, self.vmm)
-        self.log = LogSync(vm, host, phase, self.ram, self.channel, trigger, self.book, self.vcpus)
+        self.log = LogSync(
+            vm, host, phase, self.ram, self.channel, self.trigger, self.book, self.vcpus
+        )
         self.outcome = ""  # while it goes on
         self.began_ns = self.ended_ns = vm.now
         self.stopped = False
@@ -273,8 +269,7 @@ class Migration:
         """The destination runs; only now nobody is throttled any more."""
         self.meter.stop()
         self.outcome = outcome
-        if self.throttle is not None:
-            self.throttle.stop()
+        self.trigger.stop()
         self.downtime_ns = self.vm.now - self.stopped_ns
         self.windows.happens("end", {"switch-over"})
         go_to_destination(self.vm)
@@ -285,8 +280,7 @@ class Migration:
         """migration_iteration_finish after a cancel: stop logging; the guest runs on."""
         self.meter.stop()
         self.outcome = outcome
-        if self.throttle is not None:
-            self.throttle.stop()
+        self.trigger.stop()
         yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
         disable = self.log.ioctl(disable_logging, {})
         yield from self.book.timed("disable", self.windows.operation("disable-logging", disable))

@@ -23,7 +23,7 @@ def trace_of(migration: Any) -> MigrationTrace:
         distinct_pages=m.ram.distinct,
         sent_bytes=m.channel.sent_bytes,
         spent=dict(m.book.spent),
-        throttle=tuple(m.converge.history),
+        throttle=tuple(m.sleeps.history),
         dirty_limit=tuple(m.limit.history),
         syncs=m.log.count,
         seconds=tuple(m.meter.shares),
