@@ -1,4 +1,4 @@
-"""Which work moves between host and guest, and which vanishes: a difference by cause and payer.
+"""Work that moves between host and guest, and work that vanishes: a difference by cause and payer.
 
 The host pays in log operations, the guest in its own time. The same work can be done by either: a
 large spte is dropped when logging begins, or in the first fault. What one side pays less and the
@@ -35,7 +35,9 @@ WORK: Final[dict[str, Lines]] = {
         ("c_get_floor", "c_copy", "c_kick", "c_ring_harvest", "c_bitmap_alloc", "c_user_page"),
         ("pml_log", "pml_drain", "ring_full"),
     ),
-    "collapsing small sptes": (("c_collapse", "c_tdp_collapse", "c_slot_zap"), ()),
+    "collapsing small sptes": (
+        ("c_collapse", "c_tdp_collapse", "c_slot_zap", "c_host_level"), (),
+    ),
     "waiting for locks": (("mmu_lock_wait", "slots_lock_wait"), ("mmu_lock_wait", "bql_wait")),
     "grace periods": (("c_srcu", "srcu_wait"), ()),
     "longer walks": ((), ("walk_4k",)),

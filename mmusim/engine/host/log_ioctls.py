@@ -31,7 +31,7 @@ from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import STALE, Edit
 from mmusim.mmu.walk import Walk
-from mmusim.policies import Disable, Reporting
+from mmusim.policies import Disable, Large, Reporting
 from mmusim.trace.records import HOST
 
 EVERYTHING = slice(None)
@@ -48,7 +48,7 @@ class Host:
     """The thread and what it remembers between phases."""
 
     def __init__(self, vm: Vm) -> None:
-        """Stand before the first phase."""
+        """Start before the first phase."""
         self.vm = vm
         self.phases: list[dict[str, Any]] = []
         self.began_s: list[float] = []  # of each phase and of the end, on the clock on the wall
@@ -70,7 +70,7 @@ class Host:
         self._paid: dict[str, int] = {}
 
     def once(self, cost: str) -> int:
-        """Return the time of one operation in nanoseconds, drawn."""
+        """Draw the time of one operation in nanoseconds."""
         if cost not in self._streams:
             self._streams[cost] = self.vm.plan.draws.stream(cost, HOST, self.vm.plan.costs[cost])
             self._paid[cost] = 0
@@ -104,29 +104,40 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     yield from synchronize_srcu(vm, host)
     if all_set:
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
-        return
-
-    host.armed += walks.mapped_pages(vm.table, slot)
+        if plan.choices.large is not Large.READ_ONLY:
+            return
+    else:
+        host.armed += walks.mapped_pages(vm.table, slot)
+    shared = plan.kernel.walks_log_shared(plan.choices.mmu)
 
     in_cache = host.follows("fresh-leaves")
 
     def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
         counts = log_operations.enable(
-            plan.policy, plan.kernel, plan.choices, pages, walk, in_cache
+            plan.policy, plan.kernel, plan.choices, pages, walk, in_cache, all_set
         )
         return counts, 0
 
     def protect(part: MemSlot) -> Walk:
-        return arm(vm, part, enabling=True)
+        return arm_large(vm, part) if all_set else arm(vm, part, enabling=True)
 
-    yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.spent, protect, price, shared=vm.tdp)
+    yield from hold_mmu_lock(vm, HOST, host.spent, shared)
+    owed = yield from walk_slot(vm, host.spent, protect, price, shared=shared)
     yield from unlock_and_flush(vm, host, owed or plan.kernel.flushes_at_enable())
-    send_slot(vm)  # the first pass sends everything
+    if not all_set:
+        send_slot(vm)  # the first pass sends everything
+
+
+def arm_large(vm: Vm, slot: MemSlot) -> Walk:
+    """Arm the large entries of a part of the slot; the small ones are in the log already."""
+    walk = walks.protect_large(vm.table, slot)
+    if walk.changed:
+        vm.revoke(slot.pages, slot.regions)
+    return walk
 
 
 def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
-    """Arm every entry of a part of the slot as the policy does; note what TLBs may still hold."""
+    """Arm every entry of a part of the slot by the policy; note what TLBs may still hold."""
     policy = vm.plan.policy
     if vm.upper is not None and policy.protects_root:
         upper_levels.arm(vm.upper, vm.table, slot)
@@ -142,7 +153,7 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
 
 
 def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Drop the bitmap; kernels from 4.1 collapse what large sptes could replace."""
+    """Drop the bitmap; kernels from 4.1 on collapse small sptes into large ones where they can."""
     del phase, record
     if not vm.tracked:
         return
@@ -157,8 +168,7 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
         return
 
     def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
-        del pages
-        return log_operations.disable(plan.kernel, plan.choices, walk)
+        return log_operations.disable(plan.kernel, plan.choices, pages, walk)
 
     def collapse(part: MemSlot) -> Walk:
         walk = COLLAPSE[way](vm.table, part, plan.backing)
@@ -171,8 +181,9 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
 
     each_flushes = plan.kernel.flushes_while_disabling(plan.choices.mmu) == "table"
     freezes = each_flushes and any(v.process is not None for v in vm.vcpus)
-    yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.spent, collapse, price, shared=vm.tdp, freezes=freezes)
+    shared = plan.kernel.walks_log_shared(plan.choices.mmu)
+    yield from hold_mmu_lock(vm, HOST, host.spent, shared)
+    owed = yield from walk_slot(vm, host.spent, collapse, price, shared=shared, freezes=freezes)
     yield from unlock_and_flush(vm, host, owed)
 
 
@@ -191,7 +202,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     if walk.changed:
         vm.revoke(EVERYTHING, EVERYTHING)
     owed = log_operations.zap_all(plan.choices, walk)
-    if vm.tdp:  # the roots are invalid now; who zaps them holds the lock for read
+    if plan.kernel.walks_log_shared(plan.choices.mmu):  # who zaps the roots, invalid now
         yield from unlock_and_flush(vm, host, walk.changed)
         yield from hold_mmu_lock(vm, HOST, host.spent, shared=True)
         yield vm.spend(host.pay(owed))
@@ -207,7 +218,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
 
 
 def zap_in_batches(vm: Vm, host: Host, owed: log_operations.Counts, leaves: int) -> Steps:
-    """Pay for zapping shadow pages under mmu_lock; every ten of them others may have the lock.
+    """Pay for zapping shadow pages under mmu_lock; give the lock up after every ten.
 
     kvm_zap_obsolete_pages, BATCH_ZAP_PAGES. Kernels that never break a walk do not yield here.
     """
@@ -235,7 +246,7 @@ def synchronize_srcu(vm: Vm, host: Host) -> Steps:
 
 
 def send(vm: Vm, gfns: Ints) -> None:
-    """Send what is dirty: at once, unless a migration does it when their turn has come."""
+    """Send dirty pages now. In a migration do nothing: its thread sends them later."""
     if vm.unsent is not None:
         vm.unsent[vm.plan.slot.offsets(gfns)] = True
         return
@@ -257,7 +268,7 @@ def send_slot(vm: Vm) -> None:
 
 
 def copy_to_destination(vm: Vm, gfns: Ints) -> None:
-    """The destination receives pages as they are now."""
+    """Copy the present state of pages to the destination."""
     vm.settle()
     mmu.copied(vm.table, gfns)
     rearmed.copied(vm, gfns)
@@ -266,7 +277,7 @@ def copy_to_destination(vm: Vm, gfns: Ints) -> None:
 
 
 def unlock_and_flush(vm: Vm, host: Host, needed: bool) -> Steps:
-    """Flush if entries were taken back, before or after the unlock as the kernel does it."""
+    """Flush if rights were revoked, before or after the unlock as the kernel does it."""
     inside = vm.plan.kernel.flushes_under_lock()
     if not needed or not inside:
         vm.lock.release(HOST)

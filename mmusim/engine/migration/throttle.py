@@ -119,7 +119,7 @@ class DirtyLimit:
                 self._adjust(v, rate, ring.size * PAGE)
 
     def _sync(self) -> Steps:
-        """global_dirty_log_sync: the rates are those of the rings after every vCPU came out."""
+        """global_dirty_log_sync: read the rates from the rings after every vCPU has come out."""
         assert self._vm.vmm is not None
         yield from hold(self._vm.vmm.bql, RATE_THREAD)
         if self._quota:
