@@ -23,7 +23,7 @@ from mmusim.engine.migration.sender import Sender
 from mmusim.engine.migration.story import trace_of
 from mmusim.engine.migration.switch import go_to_destination
 from mmusim.engine.migration.sync import LogSync, TimeBook, pause
-from mmusim.engine.migration.throttle import DirtyLimit, Sleeps, Trigger
+from mmusim.engine.migration.throttle import Trigger
 from mmusim.engine.migration.timers import start_timers
 from mmusim.engine.processes.user_space import hold, hold_bql, stop_vcpus
 from mmusim.engine.state import invariants
@@ -49,9 +49,7 @@ class Migration:
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
         self.channel = Channel(vm, self.spec, number)
         self.slowed_by = self.spec.throttle_rule
-        self.sleeps = Sleeps(vm, self.vcpus, self.slowed_by)
-        self.limit = DirtyLimit(vm, self.vcpus)
-        self.trigger = Trigger(vm, self.slowed_by, self.sleeps, self.limit)
+        self.trigger = Trigger(vm, self.vcpus, self.slowed_by)
         self.book = TimeBook(vm, self.vmm)
         self.log = LogSync(
             vm, host, phase, self.ram, self.channel, self.trigger, self.book, self.vcpus

@@ -146,10 +146,10 @@ class DirtyLimit:
 class Trigger:
     """migration_trigger_throttle: asks the rule at syncs, and slows the guest down as it says."""
 
-    def __init__(self, vm: Vm, rule: Throttle | None, sleeps: Sleeps, limit: DirtyLimit) -> None:
+    def __init__(self, vm: Vm, vcpus: list[Vcpu], rule: Throttle | None) -> None:
         """Begin a period now."""
         self._vm, self._rule = vm, rule
-        self._sleeps, self._limit = sleeps, limit
+        self.sleeps, self.limit = Sleeps(vm, vcpus, rule), DirtyLimit(vm, vcpus)
         self._origin_ns = self._began_ns = vm.now
         self._sent_before = self._dirty_pages = 0
         self._periods: list[Period] = []
@@ -162,7 +162,7 @@ class Trigger:
             return
         sent = sent_bytes - self._sent_before
         self._periods.append(Period(now - self._origin_ns, self._dirty_pages * PAGE, sent))
-        watched = Watched(self._periods, self._sleeps.share, self._vm.plan.qemu)
+        watched = Watched(self._periods, self.sleeps.share, self._vm.plan.qemu)
         share = rule.share(watched)
         if not 0 <= share <= MOST_SHARE:
             raise ConfigError.of(
@@ -171,14 +171,14 @@ class Trigger:
                 f"the rule is of {source_of(type(rule).share)}",
                 "mend the rule, or choose another throttle",
             )  # fmt: skip
-        self._sleeps.take(share)
+        self.sleeps.take(share)
         if rule.needs_rings:
-            self._limit.limit(rule.quota(watched))
+            self.limit.limit(rule.quota(watched))
         self._began_ns, self._sent_before, self._dirty_pages = now, sent_bytes, 0
 
     def stop(self) -> None:
         """The migration is over: nobody is slowed down any more."""
         if self._rule is not None:
-            self._sleeps.take(0.0)
+            self.sleeps.take(0.0)
             if self._rule.needs_rings:
-                self._limit.limit(0)
+                self.limit.limit(0)
