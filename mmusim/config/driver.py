@@ -259,11 +259,10 @@ class Driver(Strict):
     def misfits(self, reporting: Reporting) -> Iterator[tuple[str, str, str]]:
         """Yield key, rule and remedy of each phase that a way of reporting does not have."""
         migrates = any(isinstance(phase, Migrate) for phase in self.phases)
-        rule = self.migration.throttle_rule if migrates else None
-        if rule is not None and rule.needs_rings and reporting is not Reporting.DIRTY_RING:
-            key = "vcpu-dirty-limit" if self.migration.vcpu_dirty_limit else "throttle"
+        needs = self.migration.key_that_needs_rings if migrates else ""
+        if needs and reporting is not Reporting.DIRTY_RING:
             yield (
-                f"driver.migration.{key}",
+                f"driver.migration.{needs}",
                 f"goes with {Reporting.DIRTY_RING.value} and not with {reporting.value}",
                 "use auto-converge, or compare policies with dirty rings only",
             )

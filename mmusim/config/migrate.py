@@ -196,6 +196,14 @@ class Migration(Strict):
         return None
 
     @property
+    def key_that_needs_rings(self) -> str:
+        """The key that asks for a throttle by dirty rings; or nothing."""
+        rule = self.throttle_rule
+        if rule is None or not rule.needs_rings:
+            return ""
+        return "vcpu-dirty-limit" if self.vcpu_dirty_limit else "throttle"
+
+    @property
     def clear_chunk(self) -> int:
         """Bytes of guest memory per KVM_CLEAR_DIRTY_LOG."""
         return PAGE << self.clear_bitmap_shift
