@@ -34,7 +34,7 @@ class Sleeps:
     """Every vCPU sleeps for a share of the time, all at once, in cycles of the rule."""
 
     def __init__(self, vm: Vm, vcpus: list[Vcpu], rule: Throttle | None) -> None:
-        """Let everybody run."""
+        """Start without a throttle."""
         self._vm = vm
         self._vcpus = vcpus
         self._rule = rule
@@ -82,7 +82,7 @@ class DirtyLimit:
     """A vCPU that dirties more than its quota sleeps each time its ring is full."""
 
     def __init__(self, vm: Vm, vcpus: list[Vcpu]) -> None:
-        """Limit nobody yet."""
+        """Start without a limit."""
         self._vm = vm
         self._vcpus = vcpus
         self._quota = 0  # bytes per second of each vCPU
@@ -91,7 +91,7 @@ class DirtyLimit:
         self.history: list[tuple[int, int, int]] = []
 
     def limit(self, quota: int) -> None:
-        """migration_dirty_limit_guest: limit each vCPU from now on; 0 limits nobody any more."""
+        """migration_dirty_limit_guest: limit each vCPU from now on; 0 ends the limit."""
         assert self._vm.vmm is not None
         self._quota = quota
         self._vm.vmm.limits_dirtying = bool(quota)
@@ -177,7 +177,7 @@ class Trigger:
         self._began_ns, self._sent_before, self._dirty_pages = now, sent_bytes, 0
 
     def stop(self) -> None:
-        """The migration is over: nobody is slowed down any more."""
+        """The migration is over: the guest runs at full speed again."""
         if self._rule is not None:
             self.sleeps.take(0.0)
             if self._rule.needs_rings:
