@@ -126,8 +126,8 @@ class Migration(Strict):
     postcopy_preempt: Annotated[bool, shown(True)] = Field(False, alias="postcopy-preempt")
     """Pages that the destination asks for have a channel of their own. QEMU has it since 7.1."""
     socket_buffer: Annotated[Size, shown("4MiB")] = parse_bytes("2MiB")
-    """Data on the main channel ahead of a page that the destination asked for. It does not count
-    with `postcopy-preempt`.
+    """Data on the main channel ahead of a page that the destination asked for, which does not count
+    with `postcopy-preempt`. The device state waits for it too when post-copy starts.
     """
     switchover_ack: Annotated[Time, shown("200ms")] = Field(0.0, alias="switchover-ack")
     """Time in which the destination loads the first device data. Before its end it allows no
@@ -140,7 +140,7 @@ class Migration(Strict):
     `after-rounds`, `stall-detection`, or one of an installed package.
     """
     cancel_after: Annotated[Annotated[Time, Field(gt=0)] | None, shown("30s")] = None
-    """Time after which the migration is cancelled. Without it, nobody cancels."""
+    """Time after which the migration is cancelled. Without it, it is not cancelled."""
     max_rounds: Annotated[Count, Field(le=100_000), shown(100, "rounds")] = 50
     """Number of rounds after which the migration counts as not converging. QEMU itself has no such
     limit.
