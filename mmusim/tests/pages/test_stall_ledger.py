@@ -17,8 +17,8 @@ MIGRATES = (
     SMALL.replace(
         '"read" }]',
         '"migrate", workload = "w" }]\n[driver.migration]\nbandwidth = "100MB/s"\n'
-        'max-bandwidth = "0B/s"\ndowntime-limit = "0ns"\npostcopy_after = 1\n[workloads.w]\npattern = "uniform"\n'
-        'writes = "20%"\naccesses_per_page = 1.0',
+        'max-bandwidth = "0B/s"\ndowntime-limit = "0ns"\npostcopy_after = 1\n'
+        '[workloads.w]\npattern = "uniform"\nwrites = "20%"\naccesses_per_page = 1.0',
     )
     .replace('{ do = "enable-logging" }, ', "")
     .replace("seeds = 5", "seeds = 2")
