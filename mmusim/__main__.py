@@ -56,7 +56,7 @@ def _flush() -> None:
     """Flush standard output, while an error of it can still be reported."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read it has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stdout = None
     except OSError:
         sys.stdout = None  # Python would try once more, and complain

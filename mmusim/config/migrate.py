@@ -140,7 +140,7 @@ class Migration(Strict):
     `after-rounds`, `stall-detection`, or one of an installed package.
     """
     cancel_after: Annotated[Annotated[Time, Field(gt=0)] | None, shown("30s")] = None
-    """Time after which the migration is cancelled. Without it, nobody cancels."""
+    """Time after which the migration is cancelled. Without it, it is not cancelled."""
     max_rounds: Annotated[Count, Field(le=100_000), shown(100, "rounds")] = 50
     """Number of rounds after which the migration counts as not converging. QEMU itself has no such
     limit.

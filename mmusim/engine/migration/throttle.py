@@ -97,7 +97,7 @@ class AutoConverge:
     """Every vCPU sleeps for a share p of the time: p / (1 - p) x 10 ms, every 10 ms / (1 - p)."""
 
     def __init__(self, vm: Vm, vcpus: list[Vcpu], spec: Migration) -> None:
-        """Throttle nobody yet."""
+        """Start without a throttle."""
         self._vm = vm
         self._vcpus = vcpus
         self._spec = spec
@@ -153,7 +153,7 @@ class DirtyLimit:
     """A vCPU that dirties more than its quota sleeps each time its ring is full."""
 
     def __init__(self, vm: Vm, vcpus: list[Vcpu], quota: int) -> None:
-        """Limit nobody yet; `quota` in bytes per second of each vCPU."""
+        """Start without a limit; `quota` in bytes per second of each vCPU."""
         self._vm = vm
         self._vcpus = vcpus
         self._quota = quota

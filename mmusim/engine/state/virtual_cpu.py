@@ -142,7 +142,7 @@ class Vcpu:
         self.flush_requested = False
         self.ack: simpy.Event | None = None  # of the kick that is being answered
         self.handling = False  # inside a page fault: an SRCU read section
-        self.grace: list[simpy.Event] = []  # whoever waits for the end of that section
+        self.grace: list[simpy.Event] = []  # of those that wait for its end
         self.pml: list[int] = []  # the PML buffer, as gfns
         pml = plan.choices.tracking is Tracking.PML
         self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
@@ -152,7 +152,7 @@ class Vcpu:
         self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
-        self.run: UnderWay | None = None  # while it goes through a program
+        self.run: Any = None  # UnderWay while it goes through a program
         self.past: Any = None  # the GuestRun that it is in, or was in last
         self.tlb = None if plan.tlb is None else TlbContents(plan.tlb)  # None: it has no limit
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
