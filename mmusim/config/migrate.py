@@ -126,8 +126,8 @@ class Migration(Strict):
     postcopy_preempt: Annotated[bool, shown(True)] = Field(False, alias="postcopy-preempt")
     """Pages that the destination asks for have a channel of their own. QEMU has it since 7.1."""
     socket_buffer: Annotated[Size, shown("4MiB")] = parse_bytes("2MiB")
-    """Data on the main channel ahead of a page that the destination asked for. It does not count
-    with `postcopy-preempt`.
+    """Data on the main channel ahead of a page that the destination asked for, which does not count
+    with `postcopy-preempt`. The device state waits for it too when post-copy starts.
     """
     switchover_ack: Annotated[Time, shown("200ms")] = Field(0.0, alias="switchover-ack")
     """Time in which the destination loads the first device data. Before its end it allows no

@@ -17,7 +17,7 @@ from mmusim.costs import log_operations
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.meter import GuestMeter
-from mmusim.engine.migration.postcopy import Postcopy
+from mmusim.engine.migration.postcopy import Postcopy, send_discards
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.sender import Sender
 from mmusim.engine.migration.story import trace_of
@@ -229,6 +229,8 @@ class Migration:
     def start_postcopy(self) -> Steps:
         """postcopy_start: the destination runs with the pages that it has and requests others."""
         yield from self.stop_guest()
+        discards = send_discards(self.vm, self.ram, self.channel, self.spec, self.stopped_ns)
+        yield from self.book.timed("discard", discards)
         yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm, self.ram.unsent)
         if not self.qemu.clears_in_postcopy():
