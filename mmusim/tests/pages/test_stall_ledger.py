@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmusim import plots
@@ -61,7 +62,7 @@ def test_what_was_sent_in_vain_is_drawn(made: tuple[Outcome, Path]) -> None:
     outcome = made[0]
     runs = [run for result in outcome.settings for rows in result.runs.values() for run in rows]
     figure = plots.in_vain(outcome)
-    drawn = sum(sum(line.get_ydata()) for ax in figure.axes for line in ax.lines)
+    drawn = sum(np.asarray(line.get_ydata()).sum() for ax in figure.axes for line in ax.lines)
     assert drawn == sum(run.values["sent_in_vain"] for run in runs) > 0
 
 
