@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self, Union
+from typing import Annotated, Any, Literal, Self, Union, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,6 +13,14 @@ from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
 from mmusim.config.phase import BusyPhase
 from mmusim.vmm import Qemu
 from mmusim.vmm.switch_over import QemuEstimate, switch_overs
+from mmusim.vmm.throttle import (
+    AutoConverge,
+    DirtyLimit,
+    Responsive,
+    Throttle,
+    ThrottleShare,
+    throttles,
+)
 
 WINDOW = "100 ms"  # BUFFER_DELAY
 LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each window
@@ -41,7 +49,8 @@ def _carries_pages(rate: int) -> int:
 
 Rule: Any = Annotated[Union[tuple(switch_overs().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
 """A rule of when to stop the guest, by its name and parameters."""
-Throttle = Annotated[Share, Field(gt=0, le=0.99)]
+Slowing: Any = Annotated[Union[tuple(throttles().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
+"""A rule of how the guest is slowed down, by its name and parameters."""
 
 
 class Migration(Strict):
@@ -92,15 +101,15 @@ class Migration(Strict):
 
     auto_converge: Annotated[bool, shown(True)] = Field(False, alias="auto-converge")
     """vCPUs sleep for a share of their time if the guest writes too much."""
-    cpu_throttle_initial: Annotated[Throttle, shown("30%")] = Field(
+    cpu_throttle_initial: Annotated[ThrottleShare, shown("30%")] = Field(
         0.2, alias="cpu-throttle-initial"
     )
     """First share of time that auto-converge takes."""
-    cpu_throttle_increment: Annotated[Throttle, shown("5%")] = Field(
+    cpu_throttle_increment: Annotated[ThrottleShare, shown("5%")] = Field(
         0.1, alias="cpu-throttle-increment"
     )
     """Share that each later step adds."""
-    max_cpu_throttle: Annotated[Throttle, shown("80%")] = Field(0.99, alias="max-cpu-throttle")
+    max_cpu_throttle: Annotated[ThrottleShare, shown("80%")] = Field(0.99, alias="max-cpu-throttle")
     """Largest share that auto-converge takes."""
     cpu_throttle_tailslow: Annotated[bool, shown(True)] = Field(
         False, alias="cpu-throttle-tailslow"
@@ -119,6 +128,14 @@ class Migration(Strict):
     )
     """A throttle starts, or goes on, when for the second time more than this share of what was sent
     is dirty.
+    """
+
+    throttle: Annotated[
+        Annotated[Slowing, Field()] | None, shown({"rule": "cloud-hypervisor", "step": "20%"})
+    ] = None
+    """How the guest is slowed down, by `rule`: `auto-converge`, `background-sync`, `responsive`,
+    `dirty-limit`, `cloud-hypervisor`, or one of an installed package. `auto-converge` and
+    `vcpu-dirty-limit` are QEMU's own keys for two of them. Without one of the three, nobody is.
     """
 
     postcopy_after: Annotated[int, Field(ge=0), shown(2, "rounds")] = 0
@@ -155,6 +172,38 @@ class Migration(Strict):
     """
 
     @property
+    def throttle_rule(self) -> Throttle | None:
+        """How the guest is slowed down: by `throttle`, or as QEMU's own keys say."""
+        if self.throttle is not None:
+            return cast("Throttle", self.throttle)
+        if self.auto_converge:
+            kind: Any = Responsive if self.responsive_throttle else AutoConverge
+            rule: Throttle = kind.model_construct(
+                rule=kind.name,
+                initial=self.cpu_throttle_initial,
+                increment=self.cpu_throttle_increment,
+                most=self.max_cpu_throttle,
+                tailslow=self.cpu_throttle_tailslow,
+                threshold=self.throttle_trigger_threshold,
+            )
+            return rule
+        if self.vcpu_dirty_limit:
+            return DirtyLimit.model_construct(
+                rule="dirty-limit",
+                limit=self.vcpu_dirty_limit,
+                threshold=self.throttle_trigger_threshold,
+            )
+        return None
+
+    @property
+    def key_that_needs_rings(self) -> str:
+        """The key that asks for a throttle by dirty rings; or nothing."""
+        rule = self.throttle_rule
+        if rule is None or not rule.needs_rings:
+            return ""
+        return "vcpu-dirty-limit" if self.vcpu_dirty_limit else "throttle"
+
+    @property
     def clear_chunk(self) -> int:
         """Bytes of guest memory per KVM_CLEAR_DIRTY_LOG."""
         return PAGE << self.clear_bitmap_shift
@@ -178,6 +227,8 @@ class Migration(Strict):
         for key, value, has, since in asked:
             if value and not has:
                 yield key, f"came in QEMU {since}"
+        if self.throttle is not None and (why := self.throttle.beyond(qemu)):
+            yield "throttle", why
 
     @property
     def is_limited(self) -> bool:
@@ -191,6 +242,11 @@ class Migration(Strict):
                 "driver.migration.vcpu-dirty-limit", None, "conflicts with auto-converge",
                 "choose one of the two",
             )  # fmt: skip
+        own = "vcpu-dirty-limit" if self.vcpu_dirty_limit else "auto-converge"
+        if self.throttle is not None and (self.auto_converge or self.vcpu_dirty_limit):
+            raise MisfitError(
+                "driver.migration.throttle", None, f"conflicts with {own}", f"drop {own}"
+            )
         if self.responsive_throttle and not self.auto_converge:
             raise MisfitError(
                 "driver.migration.responsive_throttle", None, "goes with auto-converge",

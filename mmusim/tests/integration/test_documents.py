@@ -258,6 +258,72 @@ def test_the_actor_of_the_documents_works_as_printed(tmp_path: Path) -> None:
     assert "is not an actor; known: page-aging" in refused.stderr
 
 
+MIGRATES = """
+schema = 1
+id = "rules-from-outside"
+question = "Do rules of a package act?"
+
+[vm]
+vcpus = 2
+memory = "4MiB"
+kernel = "linux-6.13"
+
+[host]
+profile = "skylake-2021"
+
+[policies]
+baseline = "linux-6.13"
+compare = ["linux-6.13+pml"]
+
+[replications]
+seeds = 2
+
+[driver]
+phases = [{ do = "write" }, { do = "migrate", workload = "stress" }]
+
+[driver.migration]
+bandwidth = "1MB/s"
+bandwidth_cv = "0%"
+max-bandwidth = "0B/s"
+downtime-limit = "1ms"
+switch_over = { rule = "half-sent", left = "4KiB" }
+throttle = { rule = "in-proportion", most = "60%" }
+
+[workloads.stress]
+pattern = "stress"
+rate = "10MB/s"
+"""
+
+
+def test_the_rules_of_the_documents_work_as_printed(tmp_path: Path) -> None:
+    """In packages; without them the file is refused. A share beyond 99 % names its package."""
+    for base, group, module in (
+        ("(SwitchOver, name=", "mmusim.switch_over", "my_rules"),
+        ("(Throttle, name=", "mmusim.throttles", "my_throttles"),
+    ):
+        (code,) = (b.text for b in blocks("python") if base in b.text)
+        (points,) = (b.text for b in blocks("toml") if group in b.text)
+        package(tmp_path / "site", module, code, points)
+        wrong = code.replace("min(self.most, excess / last.dirty)", "2.0")
+        package(tmp_path / "wrong", module, wrong, points)
+    file = tmp_path / "rules.toml"
+    file.write_text(MIGRATES)
+    command = ("run", file, "--json", "--engine", "simpy", "--out")
+    done = mmusim(*command, tmp_path / "out", PYTHONPATH=f"{tmp_path}/site:{ROOT}")
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in done.stderr
+    assert '"did-not-converge"' in done.stdout, "the rule of switch-over gives up"
+    wrong_one = mmusim(*command, tmp_path / "no", PYTHONPATH=f"{tmp_path}/wrong:{ROOT}")
+    assert wrong_one.returncode != 0
+    said = wrong_one.stdout + wrong_one.stderr
+    assert "Traceback" not in said
+    assert "package 'my_throttles', entry point 'mine'" in said
+    refused = mmusim(*command, tmp_path / "none")
+    assert refused.returncode == 2
+    assert "half-sent" in refused.stderr
+    assert "in-proportion" in refused.stderr
+
+
 UNLOADABLE = {
     "absent": ("import nothing_there\n", "absent", "ModuleNotFoundError: No module named 'nothing"),
     "syntax": ("def (\n", "syntax", "syntax.py:1"),
