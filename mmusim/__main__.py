@@ -54,6 +54,8 @@ def _run() -> None:
 
 def _flush() -> None:
     """Flush standard output, while an error of it can still be reported."""
+    if sys.stdout is None:  # it was closed before the start
+        return
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of the pipe has closed it
