@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from mmusim.cli.shared.published_migrations import document, summary
+from mmusim.cli.shared.published_migrations import NAME, document, summary
 from mmusim.config.settings import settings_of
+from mmusim.tests.support.places import ROOT
 from mmusim.validation.migrations import Case, Line, cases, orders, rows, table
 
 
@@ -50,3 +51,14 @@ def test_the_page_has_every_line_and_what_is_left_out() -> None:
     assert "| P slow |" in page
     assert all(one["why"] in page for one in table()["left_out"])
     assert summary(lines, orders(lines))[0].startswith("1 of 2 times")
+
+
+def test_the_published_page_is_of_this_table() -> None:
+    """Its rows, assumptions and misses; the times are those of the last run at full size."""
+    page = (ROOT / "docs" / "evidence" / NAME).read_text(encoding="utf-8")
+    for one in cases(table()):
+        assert all(f"| {one.posting} {one.name} | {m.replace('_', ' ')} |" in page
+                   for m in one.published)  # fmt: skip
+    for posting in table()["posting"]:
+        assert all(f"* {text}" in page for text in posting["assumed"] + posting.get("misses", []))
+    assert "| none |" not in page, "every published migration came to its end"
