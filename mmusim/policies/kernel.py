@@ -155,6 +155,16 @@ class Kernel:
         """Gets, clears and ring resets take bits of the TDP MMU by AND; 89c313f20c1e (6.4)."""
         return self.release >= (6, 4)
 
+    def takes_w_of_nested_by_bit(self) -> bool:
+        """Sptes of an L2 lose W by one locked bit operation; 1f4e5fc83a42 (5.4).
+
+        They take the way of PML (``__rmap_clear_dirty``), whose sptes lose D. But the processor
+        logs no L2, so W goes in its place (``spte_wrprot_for_clear_dirty``). D stays, and no page
+        of the host is marked dirty (``kvm_set_pfn_dirty``), as it is where D is taken. That holds
+        where L1's EPT has A/D bits.
+        """
+        return self.release >= (5, 4)
+
     def drops_lock_to_split(self) -> bool:
         """mmu_lock is dropped before each eager split; cf3ff0ee24d6, 0089c055b560 (6.11).
 

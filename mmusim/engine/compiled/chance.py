@@ -11,7 +11,7 @@ from mmusim.costs.distributions import CELLS, OCTAVES
 from mmusim.costs.random_streams import GOLDEN
 from mmusim.engine.compiled.fields import T_HIT, T_WALK, T_WRITE
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.machine_load import STRETCHED, left, work
+from mmusim.engine.compiled.machine_load import STRETCHED, work
 from mmusim.engine.compiled.machine_load import hit as on_machine
 
 COUNTED_FROM: Final = 4
@@ -78,7 +78,6 @@ def hit_ns(s: Any, v: int, index: int, write: int) -> int:
     hit = max(1, of_shape(s, s.shape[T_HIT], s.keys[v, T_HIT], index))
     if write and s.writes_cost:
         hit += of_shape(s, s.shape[T_WRITE], s.keys[v, T_WRITE], index)
-    left(s)
     return on_machine(s, v, hit, write)
 
 
