@@ -35,6 +35,11 @@ class Verdict:
     reason: str = ""  # why nothing can be said; then what is measured is no number
 
     @property
+    def is_ratio(self) -> bool:
+        """Whether a ratio of two policies was measured, which has no unit."""
+        return " / " in self.what
+
+    @property
     def surprises(self) -> bool:
         """Whether the claim is refuted although the file does not say so."""
         return self.outcome == "refuted" and not self.refuted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from mmusim.comparison.compare import Comparison
 from mmusim.comparison.verdicts import Verdict
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
+from mmusim.report.claim_cells import expected_text, interval_text, measured_text, verdict_text
 from mmusim.stats import Interval
 from mmusim.stats.marks import EXPLAINED
 from mmusim.vocabulary import METRICS
@@ -63,18 +63,15 @@ def claims(outcome: Outcome) -> Table:
     """Return the claims with the verdicts of the runs."""
     rows = []
     for v in outcome.verdicts:
-        low, high = v.expected
-        because = v.reason or (f"known: {v.refuted}" if v.refuted else "")
-        if v.origin == "calibrated" and v.outcome == "supported":
-            because = "costs were fitted to it"
-        said = Cell(f"{v.outcome} ({because})" if because else v.outcome, kind=v.outcome)
-        measured = f"[{v.measured.span(show_number, ', ')}]"
+        text, because = verdict_text(v.outcome, v.origin, v.refuted), v.reason or v.refuted
+        said = Cell(f"{text} ({because})" if because else text, kind=v.outcome)
         rows.append(
             [
                 Cell(v.says), said, Cell(v.setting or "all"),
                 Cell(f"{v.metric} of {v.what}" + (f", {v.window}" if v.window else "")),
-                number(v.measured.estimate), Cell(measured, v.measured.low),
-                Cell(_range(low, high), low), _holds(v), Cell(v.origin),
+                Cell(measured_text(v), v.measured.estimate),
+                Cell(interval_text(v), v.measured.low),
+                Cell(expected_text(v), v.expected[0]), _holds(v), Cell(v.origin),
             ]
         )  # fmt: skip
     columns = [
@@ -87,7 +84,7 @@ def claims(outcome: Outcome) -> Table:
         note="Supported: the whole interval lies in what is expected. Refuted: they do not meet. "
         "Inconclusive: anything else, and where an interval is marked (*). Intervals cover 95 %, "
         "those of theories and of the best of several more (Bonferroni); a claim about several "
-        "settings is refuted by intervals that cover all at once. Times are in nanoseconds. "
+        "settings is refuted by intervals that cover all at once. "
         "Holds: share of the hosts tried, with costs drawn from what is known about them, on which "
         "the figure lies in what is expected, with its interval. "
         "Origin: published, published and fitted by costs (calibrated), a closed form (theory), "
@@ -102,17 +99,6 @@ def _holds(v: Verdict) -> Cell:
     share = v.over_hosts.holds
     text = f"{share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}]"
     return Cell(text, share.estimate)
-
-
-def _range(low: float, high: float) -> str:
-    """Write what is expected: a number, a range, or a bound."""
-    if low == high:
-        return show_number(low)
-    if math.isinf(low):
-        return f"up to {show_number(high)}"
-    if math.isinf(high):
-        return f"from {show_number(low)}"
-    return f"{show_number(low)} – {show_number(high)}"
 
 
 def comparisons(outcome: Outcome) -> Table:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mmusim.base.errors import InterruptedRunError
-from mmusim.base.units import show_number
 from mmusim.cli.shared.options import AsJson, Costs, Engine, Scheduler, Seeds, Workers
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import written_report
-from mmusim.comparison.verdicts import Verdict
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.claims import Checked, Judged, experiment_files
 from mmusim.experiment.claims import check as check_claims
+from mmusim.report.claim_cells import (
+    expected_text,
+    holds_text,
+    interval_text,
+    measured_text,
+    verdict_data,
+    verdict_text,
+)
 
 
 def check(
@@ -99,51 +103,24 @@ def _rows(claims: Sequence[tuple[Checked, Judged]], every_setting: bool) -> list
                     "claim": judged.claim.says,
                     "origin": judged.claim.origin,
                     "settings": settings,
-                    "measured": _measured(verdict),
-                    "expected": "" if verdict is None else show_range(verdict.expected),
-                    "verdict": _verdict(judged, verdict if every_setting else None),
-                    "holds": _holds([verdict] if every_setting else judged.verdicts),
+                    "measured": "" if verdict is None else measured_text(verdict),
+                    "interval": "" if verdict is None else interval_text(verdict),
+                    "expected": "" if verdict is None else expected_text(verdict),
+                    "holds": holds_text(
+                        judged.verdicts if verdict is None or not every_setting else [verdict]
+                    ),
+                    "verdict": verdict_text(
+                        verdict.outcome if verdict and every_setting else judged.outcome,
+                        judged.claim.origin,
+                        judged.claim.refuted,
+                    ),
                 }
             )
     return rows
 
 
-def _holds(verdicts: Sequence[Verdict | None]) -> str:
-    """Write on what share of hosts a claim holds: the lowest of its settings."""
-    found = [v.over_hosts.holds.estimate for v in verdicts if v is not None and v.over_hosts]
-    return f"{100 * min(found):.0f} %" if found else ""
-
-
 def _settings(judged: Judged, like: int) -> str:
     return f"{like} of {len(judged.verdicts)}" if judged.verdicts else "none was run"
-
-
-def _measured(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return ""
-    if verdict.reason:
-        return verdict.reason
-    m = verdict.measured
-    return f"{show_number(m.estimate)} [{m.span(show_number, ', ')}]"
-
-
-def show_range(bounds: tuple[float, float]) -> str:
-    """Write where a figure is expected: ``0.9 .. 1.1``, ``below 1``, ``above 0``."""
-    low, high = bounds
-    if math.isinf(low):
-        return f"below {show_number(high)}"
-    if math.isinf(high):
-        return f"above {show_number(low)}"
-    return f"{show_number(low)} .. {show_number(high)}"
-
-
-def _verdict(judged: Judged, verdict: Verdict | None) -> str:
-    outcome = judged.outcome if verdict is None else verdict.outcome
-    if judged.claim.refuted and outcome in ("refuted", "supported"):
-        return f"{outcome}, {'as known' if outcome == 'refuted' else 'but known as refuted'}"
-    if judged.claim.origin == "calibrated" and outcome == "supported":
-        return "met, as calibrated"
-    return outcome
 
 
 def _sentence(claims: Sequence[Judged]) -> str:
@@ -178,17 +155,5 @@ def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
         "known_refuted": claim.refuted,
         "verdict": judged.outcome,
         "surprises": judged.surprises,
-        "settings": [
-            {
-                "setting": v.setting,
-                "what": v.what,
-                "window": v.window,
-                "measured": asdict(v.measured),
-                "expected": [None if math.isinf(bound) else bound for bound in v.expected],
-                "verdict": v.outcome,
-                "over_hosts": None if v.over_hosts is None else asdict(v.over_hosts),
-                "reason": v.reason,
-            }
-            for v in judged.verdicts
-        ],
+        "settings": [verdict_data(v) for v in judged.verdicts],
     }

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from mmusim.base.errors import InterruptedRunError
-from mmusim.base.units import show_number
 from mmusim.cli.shared.options import (
     AsJson,
     Costs,
@@ -70,22 +69,10 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.field.dirtied import dirtied
     from mmusim.report import mean_ledger
     from mmusim.report.answers import answers
+    from mmusim.report.claim_cells import verdict_data
     from mmusim.report.outcome_table import answer_data, answer_rows, notes
 
     ends, reported, warned = _ends(outcome), beside(outcome), warnings(outcome)
-    hosts = any(v.over_hosts for v in outcome.verdicts)
-    claims = [
-        {
-            "claim": v.says,
-            "setting": v.setting,
-            "measured": v.measured.estimate,
-            "interval": v.measured.span(show_number),
-            "expected": f"{show_number(v.expected[0])} .. {show_number(v.expected[1])}",
-            "verdict": f"{v.outcome}: {v.reason}" if v.reason else v.outcome,
-        }
-        | ({"holds": "" if v.over_hosts is None else v.over_hosts.holds.estimate} if hosts else {})
-        for v in outcome.verdicts
-    ]
     if as_json:
         rows = answer_data(outcome)
         by_name = {result.setting.name: result for result in outcome.settings}
@@ -98,7 +85,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             says=answers(outcome),
             notes=list(notes(outcome)),
             ends=ends,
-            claims=claims,
+            claims=[{"claim": v.says, **verdict_data(v)} for v in outcome.verdicts],
             about=outcome.about,
             failures=outcome.failures,
             report=written,
@@ -111,7 +98,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     for note in notes(outcome):
         typer.echo(note)
     table("How it ended", ends, False)
-    table("Claims", claims, False)
+    table("Claims", _claim_rows(outcome), False, at_most=100)
     table("Dirty rate of the guest", dirtied(outcome), False)
     table("Reported beside simulated", reported, False)
     for assumed in assumptions(outcome):
@@ -125,6 +112,29 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     if outcome.experiment.notes:
         typer.echo(outcome.experiment.notes.strip())
     typer.echo(f"report: {written}")
+
+
+def _claim_rows(outcome: Outcome) -> list[dict[str, str]]:
+    from mmusim.report.claim_cells import (
+        expected_text,
+        holds_text,
+        interval_text,
+        measured_text,
+        verdict_text,
+    )  # fmt: skip
+
+    return [
+        {
+            "claim": v.says,
+            "setting": v.setting,
+            "measured": measured_text(v),
+            "interval": interval_text(v),
+            "expected": expected_text(v),
+            "holds": holds_text([v]),
+            "verdict": verdict_text(v.outcome, v.origin, v.refuted),
+        }
+        for v in outcome.verdicts
+    ]
 
 
 def _ends(outcome: Outcome) -> list[dict[str, Any]]:

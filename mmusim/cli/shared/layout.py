@@ -1,7 +1,7 @@
 """Which columns of a table fit a width, and how wide each is: words are never cut.
 
-When the width is short, columns are left out first, the least important before the others. What
-stays is wrapped between words.
+When the width is short, columns are left out first, the least important before the others, unless
+a narrower first column saves them. What stays is wrapped between words.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ LEAST: Final = (
 """Columns by name that are left out first, in this order."""
 READABLE: Final = 24
 """Cells of several words get at least so many characters to a line."""
+NARROW: Final = 12
+"""Fewer characters, for the first column only: it says what a row is about and wraps well."""
 EDGE: Final = 1
 BETWEEN: Final = 3
 """Characters of the frame: at the left, and for each column its padding and its right border."""
@@ -48,10 +50,16 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         for key, texts in columns.items()
     }
     least = {key: min(longest[key], max(word[key], READABLE)) for key in columns}
+    full = _total(list(least.values()))
     shown = list(columns)
     left_out: list[str] = []
+    first = shown[0]
+    narrow = min(least[first], max(word[first], NARROW))
     for key in _by_importance(columns):
         if _total([least[k] for k in shown]) <= width or len(shown) == 1:
+            break
+        if _total([narrow if k == first else least[k] for k in shown]) <= width:
+            least[first] = narrow
             break
         shown.remove(key)
         left_out.append(key)
@@ -62,7 +70,7 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         widths[key] += more
         spare -= more
     missing = tuple(key for key in columns if key in left_out)
-    return Layout(widths, missing, _total(list(least.values())))
+    return Layout(widths, missing, full)
 
 
 def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:

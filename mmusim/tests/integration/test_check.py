@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -294,7 +293,8 @@ def test_every_published_experiment_has_claims_that_somebody_made() -> None:
 
 
 def test_what_costs_were_fitted_to_is_met_and_no_evidence(tmp_path: Path) -> None:
-    from mmusim.cli.questions.check import _sentence, _verdict
+    from mmusim.cli.questions.check import _sentence
+    from mmusim.report.claim_cells import verdict_text
     from mmusim.tests.support.experiment_files import MINIMAL
 
     source = 'source = "the posting"\nmetric = "faults"\npolicy = "eager-drop"\nexpect = [0, 1e9]\n'
@@ -309,19 +309,12 @@ def test_what_costs_were_fitted_to_is_met_and_no_evidence(tmp_path: Path) -> Non
         + source
     )
     (one,) = check([path], tmp_path / "out", seeds=5, workers=1, engine="simpy")
-    fitted, published = one.judged
     assert [judged.outcome for judged in one.judged] == ["supported"] * 2
-    assert _verdict(fitted, None) == "met, as calibrated"
-    assert _verdict(published, None) == "supported"
+    assert [verdict_text(j.outcome, j.claim.origin, j.claim.refuted) for j in one.judged] == [
+        "met, as calibrated",
+        "supported",
+    ]
     assert "1 of those supported are met because costs were fitted" in _sentence(one.judged)
-
-
-def test_ranges_are_written_without_infinity() -> None:
-    from mmusim.cli.questions.check import show_range
-
-    assert show_range((-math.inf, 1.0)) == "below 1"
-    assert show_range((0.0, math.inf)) == "above 0"
-    assert show_range((0.0, 1.0)) == "0 .. 1"
 
 
 def test_make_reproduce_calls_verbs_and_options_that_exist() -> None:

@@ -83,3 +83,15 @@ def head(lines: list[str]) -> list[str]:
 def test_a_pipe_without_columns_is_wide_and_says_nothing(monkeypatch: Any) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     assert "Not shown" not in mmusim_here("hosts").stdout
+
+
+def test_the_first_column_gets_narrower_before_another_is_left_out() -> None:
+    texts = {
+        "setting": ["setting", "four words make it"], "ratio": ["ratio", "x" * 20],
+        "verdict": ["verdict", "x" * 20],
+    }  # fmt: skip
+    assert layout(texts, 68).widths["setting"] == 18
+    narrow = layout(texts, 65)
+    assert narrow.left_out == ()
+    assert narrow.widths["setting"] == 15
+    assert layout(texts, 61).left_out == ("ratio",), "no narrower than NARROW"
