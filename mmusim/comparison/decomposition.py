@@ -36,7 +36,9 @@ WORK: Final[dict[str, Lines]] = {
         ("c_get_floor", "c_copy", "c_kick", "c_ring_harvest", "c_bitmap_alloc", "c_user_page"),
         ("pml_log", "pml_drain", "ring_full"),
     ),
-    "collapsing small sptes": (("c_collapse", "c_tdp_collapse", "c_slot_zap"), ()),
+    "collapsing small sptes": (
+        ("c_collapse", "c_tdp_collapse", "c_slot_zap", "c_host_level"), (),
+    ),
     "waiting for locks": (("mmu_lock_wait", "slots_lock_wait"), ("mmu_lock_wait", "bql_wait")),
     "grace periods": (("c_srcu", "srcu_wait"), ()),
     "longer walks": ((), ("walk_4k",)),

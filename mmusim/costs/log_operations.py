@@ -57,13 +57,15 @@ def shadow_pages(pages: int, walk: Walk) -> int:
 
 
 def enable(
-    policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk, in_cache: bool = False
-) -> Counts:
+    policy: Policy, kernel: Kernel, c: Choices, pages: int, walk: Walk, in_cache: bool = False,
+    large_only: bool = False,
+) -> Counts:  # fmt: skip
     """Counts of arming a slot of `pages` pages under mmu_lock: t_enable of B.3 without the flush.
 
     First the visits of the walk, then the changes. A policy that arms the root visits the top
     entries only. A policy that zaps all tables visits their entries and leaves. `in_cache`: leaves
-    that the walk has just made by splitting are cheap to arm.
+    that the walk has just made by splitting are cheap to arm. `large_only`: the walk leaves out
+    small leaves, because all bits of the log are set.
     """
     if policy.protects_root:
         return {"c_wclear": -(-pages // PAGES_PER_REGION**3)}
@@ -72,7 +74,7 @@ def enable(
     if kind is EnableWalk.ACTIVE_TABLES:
         counts["c_scan"] = ENTRIES * shadow_pages(pages, walk)
     elif kind is EnableWalk.RMAP:
-        counts["c_head"] = rmap_heads(pages)
+        counts["c_head"] = rmap_heads(pages) - (pages if large_only else 0)
     else:
         counts["c_tdp_visit"] = walk.leaves + walk.tables
     counts["c_split_1G"] = walk.split_1g
@@ -200,14 +202,25 @@ def reset_mask(kernel: Kernel, c: Choices, entries: int) -> Counts:
     return {"c_ring_mask": 1, rearm_cost(kernel, c): entries}
 
 
-def disable(kernel: Kernel, c: Choices, walk: Walk) -> tuple[Counts, int]:
+def disable(kernel: Kernel, c: Choices, pages: int, walk: Walk) -> tuple[Counts, int]:
     """Counts of collapsing small leaves when logging ends, with the flushes on the way. None before
     4.1.
+
+    The walk visits the rmap heads of small leaves, or what the tree holds. Of each leaf, or since
+    5.19 of each table, it asks how large the host maps the page. Where it zaps, that is part of
+    the price.
     """
-    if kernel.disable(c.mmu) is Disable.KEEP_SMALL:
+    way = kernel.disable(c.mmu)
+    if way is Disable.KEEP_SMALL:
         return {}, 0
-    small = "c_tdp_collapse" if c.mmu is Mmu.TDP else "c_collapse"
-    counts = Counter({small: walk.zapped_4k, "c_zap_large": walk.zapped_large})
+    counts = Counter({"c_zap_large": walk.zapped_large})
+    counts["c_tdp_collapse" if c.mmu is Mmu.TDP else "c_collapse"] = walk.zapped_4k
+    if c.mmu is not Mmu.TDP:
+        counts["c_head"] = pages
+    else:
+        counts["c_tdp_visit"] = walk.tables + walk.leaves
+    by_leaf = way is Disable.ZAP_SMALL
+    counts["c_host_level"] = walk.leaves if by_leaf else walk.tables - walk.zapped_tables
     flushes = {
         "leaf": walk.zapped_4k + walk.zapped_large, "table": walk.zapped_tables, "": 0,
     }[kernel.flushes_while_disabling(c.mmu)]  # fmt: skip

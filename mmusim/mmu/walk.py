@@ -43,8 +43,8 @@ BLOCK: Final = 1 << 12
 class Walk(NamedTuple):
     """The counts of a walk, which cost formulas multiply by unit costs."""
 
-    tables: int = 0  # last-level page tables
-    leaves: int = 0  # present leaves of every level, after splitting
+    tables: int = 0  # last-level page tables; those of a GiB too where they may be replaced
+    leaves: int = 0  # present leaves of the levels that are walked, as the walk leaves them
     protected_4k: int = 0  # small sptes that lost W
     cleared_d: int = 0  # sptes that lost D
     protected_large: int = 0
@@ -72,7 +72,7 @@ def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool, tdp: bool 
     if large == Edit.SPLIT:
         split_1g, split_2m = split_slot(t, slot)
     elif large == Edit.WRITE_PROTECT:
-        protected = write_protect(region) + write_protect(giant)
+        protected = protect_large(t, slot).protected_large
         for entries in (region, giant) if pml and tdp else ():
             armed = (entries & (PRESENT | DIRTY)) == PRESENT | DIRTY
             entries[armed] &= np.uint8(0xFF ^ DIRTY)  # TLBs hold what they held when W went
@@ -90,6 +90,16 @@ def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool, tdp: bool 
         zapped_large=zapped,
         split_2m=split_2m,
         split_1g=split_1g,
+    )
+
+
+def protect_large(t: PageTable, slot: MemSlot) -> Walk:
+    """Clear W of the large leaves of a slot (kvm_mmu_slot_largepage_remove_write_access)."""
+    region, giant = t.region[slot.regions], t.giant[slot.giants]
+    return Walk(
+        tables=int(np.count_nonzero(region & CHILD)),
+        leaves=present(region) + present(giant),
+        protected_large=write_protect(region) + write_protect(giant),
     )
 
 
@@ -181,7 +191,7 @@ def zap_collapsible(t: PageTable, slot: MemSlot, backing: int) -> Walk:
     page, region = t.page[slot.pages], t.region[slot.regions]
     tables = int(np.count_nonzero(region & CHILD))
     if backing == 1:
-        return Walk(tables)
+        return Walk(tables, leaves=present(page))
     allowed = np.repeat(may_be_large(t, slot, backing), PAGES_PER_REGION)
     small = zap(page, ((page & PRESENT) != 0) & allowed, reachable_pages(t, slot))
     t.stat[PAGES_4K] -= small
@@ -189,7 +199,8 @@ def zap_collapsible(t: PageTable, slot: MemSlot, backing: int) -> Walk:
     if backing == LEVEL_1G:
         large = zap(region, ((region & PRESENT) != 0) & may_be_giant(t, slot))
         t.stat[PAGES_2M] -= large
-    return Walk(tables, zapped_4k=small, zapped_large=large)
+    leaves = present(page) + present(region) + present(t.giant[slot.giants])
+    return Walk(tables, leaves, zapped_4k=small, zapped_large=large)
 
 
 def may_be_giant(t: PageTable, slot: MemSlot) -> Which:
@@ -233,9 +244,8 @@ def _first_leaves(page: Bytes, region: Bytes) -> Bytes:
 
 def _replace_tables(t: PageTable, slot: MemSlot, backing: int, by: int) -> Walk:
     page, region, giant = t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants]
-    tables = int(np.count_nonzero(region & CHILD))
     if backing == 1:
-        return Walk(tables)
+        return Walk(int(np.count_nonzero(region & TABLE)))
     linked = (region & TABLE) != 0
     mapped = ((page & PRESENT) != 0).reshape(-1, PAGES_PER_REGION).any(axis=1) & linked
     whole = np.zeros(len(giant), np.bool_)  # tables of a GiB that are replaced with all below
@@ -247,6 +257,7 @@ def _replace_tables(t: PageTable, slot: MemSlot, backing: int, by: int) -> Walk:
     covered = np.repeat(whole, PAGES_PER_REGION)[: len(region)]
     chosen = (mapped if by else linked) & (t.disallow_lpage[slot.regions] == 0) & ~covered
     gone = chosen | covered
+    tables = int(np.count_nonzero(linked & ~covered)) + int(np.count_nonzero(giant & TABLE))
     giants, larges = int(np.count_nonzero(whole)), int(np.count_nonzero(chosen))
 
     leaves = _first_leaves(page, region) if by else np.zeros(len(region), np.uint8)

@@ -48,6 +48,13 @@ def _under(axis: str, value: object, mmus: set[Mmu], why: str) -> Rule:
 
 
 _BITS_SET: Final = (Large.DEFERRED, Large.EAGER_SPLIT)
+
+
+def _at_start(kernel: Kernel) -> tuple[Large, ...]:
+    """Return what may become of large sptes where all bits of the log are set at the start."""
+    return (Large.READ_ONLY, Large.EAGER_SPLIT) if kernel.all_set_protects_large() else _BITS_SET
+
+
 RULES: Final = (
     _since("mmu", Mmu.TDP, (5, 10), "the TDP MMU came in 5.10"),
     _since("lock", Lock.RWLOCK, (5, 12), "mmu_lock became a rwlock in 5.12"),
@@ -81,8 +88,14 @@ RULES: Final = (
         "nothing would ever arm large sptes unless the bitmap starts with all bits set",
     ),
     Rule(
-        "reporting", Reporting.ALL_SET, lambda c, _: c.large not in _BITS_SET,
-        "with all bits set nothing is armed before the first clear",
+        "large", Large.DEFERRED, lambda _, kernel: kernel.all_set_protects_large(),
+        "with all bits set, large sptes are read-only from the start before 5.14",
+    ),
+    Rule(
+        "reporting", Reporting.ALL_SET,
+        lambda c, kernel: c.large not in _at_start(kernel),
+        "with all bits set nothing but large sptes is armed before the first clear, and those only "
+        "before 5.14",
     ),
 )  # fmt: skip
 """Combinations that mainline lacks. Behaviour that it once had may be combined with newer
@@ -193,7 +206,7 @@ def _decide(
     report = _one_of(policy, "reporting", "driver.manual_protect", given_report, by_default)
     large = own.get("large") or _large_of(policy) or kernel.large(mmu)
     if report is Reporting.ALL_SET and large in (Large.READ_ONLY, Large.SPLIT_ON_FAULT):
-        large = Large.DEFERRED  # read-only not before the first clear
+        large = _at_start(kernel)[0]  # since 5.14 read-only not before the first clear
     tracking = own.get("tracking", Tracking.WRITE_PROTECT)
     return Choices(large, tracking, report, mmu, own.get("lock", kernel.lock()))
 

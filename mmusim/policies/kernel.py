@@ -117,6 +117,18 @@ class Kernel:
         """Switching logging on flushes once in any case; b64d740ea7dd (6.0)."""
         return self.release >= (6, 0)
 
+    def all_set_protects_large(self) -> bool:
+        """Switching logging on takes W of large sptes although all bits of the log are set.
+
+        3c9bd4006bfc (5.7). Since "Not wr-protect huge page with init_all_set dirty log" (5.14) the
+        first clear of a range does that.
+        """
+        return self.release < (5, 14)
+
+    def walks_log_shared(self, mmu: Mmu) -> bool:
+        """Walks over a slot in the TDP MMU hold mmu_lock for read; 24ae4cfaaa26 (5.13)."""
+        return mmu is Mmu.TDP and self.release >= (5, 13)
+
     def kicks_before_reports(self) -> bool:
         """Gets and clears kick every vCPU, without PML too; a018eba53870 to 3d30bfcbdc26 (6.7)."""
         return (5, 12) <= self.release < (6, 7)
@@ -212,6 +224,8 @@ HISTORY: Final = (
     ((5, 10), "the TDP MMU"),
     ((5, 11), "dirty rings (fb04a1eddb1a)"),
     ((5, 12), "mmu_lock as a rwlock (531810caa9f4)"),
+    ((5, 13), "log walks of the TDP MMU with mmu_lock held for read (24ae4cfaaa26)"),
+    ((5, 14), "with all bits set, large sptes left writable until they are cleared"),
     ((5, 15), "the TDP MMU by default (71ba3f3189c7), lockless fixes in it (6e8eb2060cc7)"),
     ((5, 17), "lockless fixes of large sptes in slots that do not log"),
     ((5, 18), "eager page splitting in the TDP MMU (a3fe5dbda0a4, cb00a70bd4b7)"),

@@ -34,6 +34,7 @@ class InitAllSet(Policy, name="initially-all-set", choices=(Reporting.ALL_SET,))
     them. Nothing is lost, because the first pass sends everything anyway. A large spte that the
     first clear makes read-only loses mmu_writable. So small sptes that a fault splits from it take
     the slow path once (driver.all_set_keeps_mmu_writable = true shows the cost of that).
+    Before 5.14 enabling itself makes large sptes read-only, and the first clear leaves them.
     """
 
     commits = ("3c9bd4006bfc (5.7)", "cb00a70bd4b7 (5.18, splits at clear)")

@@ -64,6 +64,11 @@ C_SLOT_ZAP: Final = cost(
     "c_slot_zap", "leaf", "zap one small leaf through the rmap when its slot is deleted, and free "
     "its table", "57ns", "K.5: 300 ms / 5.24 M leaves, legacy MMU, 2017",
 )  # fmt: skip
+C_HOST_LEVEL: Final = cost(
+    "c_host_level", "table or leaf", "ask the page table of the host how large a page could be "
+    "mapped, when logging is switched off", "50ns",
+    "kvm_mmu_max_mapping_level: interrupts off, four reads of which one misses the cache",
+)  # fmt: skip
 C_YIELD: Final = cost(
     "c_yield", "yield", "drop mmu_lock in the middle of a walk and ask for it again", "100ns",
     "H.4: t_yield, the queue apart",

@@ -31,7 +31,7 @@ from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import STALE, Edit
 from mmusim.mmu.walk import Walk
-from mmusim.policies import Disable, Reporting
+from mmusim.policies import Disable, Large, Reporting
 from mmusim.trace.records import HOST
 
 EVERYTHING = slice(None)
@@ -104,25 +104,36 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     yield from synchronize_srcu(vm, host)
     if all_set:
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
-        return
-
-    host.armed += walks.mapped_pages(vm.table, slot)
+        if plan.choices.large is not Large.READ_ONLY:
+            return
+    else:
+        host.armed += walks.mapped_pages(vm.table, slot)
+    shared = plan.kernel.walks_log_shared(plan.choices.mmu)
 
     in_cache = host.follows("fresh-leaves")
 
     def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
         counts = log_operations.enable(
-            plan.policy, plan.kernel, plan.choices, pages, walk, in_cache
+            plan.policy, plan.kernel, plan.choices, pages, walk, in_cache, all_set
         )
         return counts, 0
 
     def protect(part: MemSlot) -> Walk:
-        return arm(vm, part, enabling=True)
+        return arm_large(vm, part) if all_set else arm(vm, part, enabling=True)
 
-    yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.spent, protect, price, shared=vm.tdp)
+    yield from hold_mmu_lock(vm, HOST, host.spent, shared)
+    owed = yield from walk_slot(vm, host.spent, protect, price, shared=shared)
     yield from unlock_and_flush(vm, host, owed or plan.kernel.flushes_at_enable())
-    send_slot(vm)  # the first pass sends everything
+    if not all_set:
+        send_slot(vm)  # the first pass sends everything
+
+
+def arm_large(vm: Vm, slot: MemSlot) -> Walk:
+    """Arm the large entries of a part of the slot; the small ones are in the log already."""
+    walk = walks.protect_large(vm.table, slot)
+    if walk.changed:
+        vm.revoke(slot.pages, slot.regions)
+    return walk
 
 
 def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
@@ -157,8 +168,7 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
         return
 
     def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
-        del pages
-        return log_operations.disable(plan.kernel, plan.choices, walk)
+        return log_operations.disable(plan.kernel, plan.choices, pages, walk)
 
     def collapse(part: MemSlot) -> Walk:
         walk = COLLAPSE[way](vm.table, part, plan.backing)
@@ -171,8 +181,9 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
 
     each_flushes = plan.kernel.flushes_while_disabling(plan.choices.mmu) == "table"
     freezes = each_flushes and any(v.process is not None for v in vm.vcpus)
-    yield from hold_mmu_lock(vm, HOST, host.spent, shared=vm.tdp)
-    owed = yield from walk_slot(vm, host.spent, collapse, price, shared=vm.tdp, freezes=freezes)
+    shared = plan.kernel.walks_log_shared(plan.choices.mmu)
+    yield from hold_mmu_lock(vm, HOST, host.spent, shared)
+    owed = yield from walk_slot(vm, host.spent, collapse, price, shared=shared, freezes=freezes)
     yield from unlock_and_flush(vm, host, owed)
 
 
@@ -191,7 +202,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     if walk.changed:
         vm.revoke(EVERYTHING, EVERYTHING)
     owed = log_operations.zap_all(plan.choices, walk)
-    if vm.tdp:  # the roots are invalid now; who zaps them holds the lock for read
+    if plan.kernel.walks_log_shared(plan.choices.mmu):  # who zaps the roots, invalid now
         yield from unlock_and_flush(vm, host, walk.changed)
         yield from hold_mmu_lock(vm, HOST, host.spent, shared=True)
         yield vm.spend(host.pay(owed))

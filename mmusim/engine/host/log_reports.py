@@ -211,7 +211,7 @@ def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:
     """Arm the large sptes that the first clear of an all-set bitmap meets: protected, or split."""
     plan = vm.plan
     split_1g = split_2m = 0
-    if plan.choices.reporting is not Reporting.ALL_SET:
+    if plan.choices.reporting is not Reporting.ALL_SET or plan.choices.large is Large.READ_ONLY:
         return 0, 0, 0
     if plan.choices.large is Large.EAGER_SPLIT:
         split_1g, split_2m = walks.split_slot(vm.table, plan.slot, gfns)

@@ -188,11 +188,29 @@ ALL_SET = [WRITE, ENABLE, WRITE, SYNC, WRITE, SYNC]
 
 
 def test_with_all_bits_set_nothing_is_armed_before_the_first_clear() -> None:
-    trace = run("initially-all-set", ALL_SET)
+    trace = run("linux-5.14+initially-all-set", ALL_SET)
     assert "c_head" not in trace.phases[1].spent
     assert trace.phases[2].counters["pf_taken"] == 0
     assert trace.phases[3].dirty == 1024, "everything, once"
     assert trace.phases[4].counters["pf_taken"] > 0
+
+
+@pytest.mark.parametrize(
+    ("kernel", "visits"), [("linux-5.7", "c_head"), ("linux-5.13+tdp", "c_tdp_visit")]
+)
+def test_before_5_14_large_sptes_are_read_only_from_the_start_though_all_bits_are_set(
+    kernel: str, visits: str
+) -> None:
+    """3c9bd4006bfc: what is small stays writable, so only the walk over large sptes is left."""
+    trace = run(f"{kernel}+initially-all-set", ALL_SET)
+    enabling = trace.phases[1]
+    assert enabling.spent[visits] <= 9, "two large leaves, two heads of 2 MiB and one of a GiB"
+    assert enabling.counters["remote_tlb_flush_requests"] == 1
+    assert trace.phases[2].counters["pf_taken"] > 0
+    assert trace.phases[3].dirty == 1024, "everything, once"
+    small = run(f"{kernel}+initially-all-set", ALL_SET, vm={"backing": "4KiB"})
+    assert small.phases[1].counters["remote_tlb_flush_requests"] == 0
+    assert small.phases[2].counters["pf_taken"] == 0, "control: nothing large, nothing armed"
 
 
 def test_a_first_clear_takes_mmu_writable_unless_it_is_told_not_to() -> None:

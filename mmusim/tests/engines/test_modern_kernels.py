@@ -225,3 +225,17 @@ def test_shadow_pages_that_are_split_eagerly_fault_on_writes_only() -> None:
     assert (wrote["pf_taken"], wrote["pf_fast"]) == (2048 - 20, 0)
     kept = run("lazy-drop+shadow", phases, more_vm=vm)
     assert kept.phases[3].counters["pf_taken"] > 0, "control"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "shared"),
+    [("linux-5.11", False), ("linux-5.12", False), ("linux-5.13", True), ("linux-6.1", True)],
+)
+def test_walks_of_the_tdp_mmu_share_mmu_lock_since_5_13(kernel: str, shared: bool) -> None:
+    """24ae4cfaaa26. In 5.12 faults share it and walks do not; before nobody can."""
+    trace = run(f"{kernel}+tdp", [WRITE, ENABLE, WRITE, DISABLE, WRITE])
+    faults = sum(phase.counters["pf_taken"] for phase in trace.phases if phase.guest)
+    faults -= sum(phase.counters["pf_fast"] for phase in trace.phases if phase.guest)
+    by_readers = (faults if kernel >= "linux-5.12" else 0) + (2 if shared else 0)
+    assert trace.lock.shared.acquisitions == by_readers
+    assert trace.lock.acquisitions == faults + 2

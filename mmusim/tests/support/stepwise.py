@@ -405,7 +405,7 @@ class Stepwise:
                 invariants.check(vm)
             assert unsent <= logged, "lost write"
             assert self._unlogged() <= logged, "writable and unlogged"
-            if not self.all_set:
+            if not self.all_set or vm.plan.choices.large is Large.READ_ONLY:
                 assert not any(e & MAPS_RW == MAPS_RW for e in region), "LARGE_RW while tracked"
         else:
             assert not logged

@@ -136,16 +136,18 @@ def test_old_gets_walk_everything_where_that_is_what_the_kernel_did() -> None:
 
 
 def test_disabling_is_billed_by_what_is_collapsed() -> None:
-    walk = Walk(zapped_4k=900, zapped_large=2, zapped_tables=3)
+    """And by what the walk visits, and asks the page table of the host about."""
+    walk = Walk(tables=5, leaves=40, zapped_4k=900, zapped_large=2, zapped_tables=3)
+    zapped = {"c_tdp_collapse": 900, "c_zap_large": 2, "c_tdp_visit": 45}
     for policy, terms in {
         "linux-3.16": {},
-        "linux-4.1": {"c_collapse": 900, "c_zap_large": 2},
-        "linux-5.15": {"c_tdp_collapse": 900, "c_zap_large": 2, "flushes": 902},
-        "linux-6.1": {"c_tdp_collapse": 900, "c_zap_large": 2, "flushes": 3},
-        "linux-6.13": {"c_tdp_collapse": 900, "c_zap_large": 2},
+        "linux-4.1": {"c_collapse": 900, "c_zap_large": 2, "c_head": 4096, "c_host_level": 40},
+        "linux-5.15": zapped | {"c_host_level": 40, "flushes": 902},
+        "linux-6.1": zapped | {"c_host_level": 2, "flushes": 3},
+        "linux-6.13": zapped | {"c_host_level": 2},
     }.items():
         chosen = choose(policy)
-        counts, flushes = operations.disable(chosen.kernel, chosen.choices, walk)
+        counts, flushes = operations.disable(chosen.kernel, chosen.choices, 4096, walk)
         assert {**counts, **({"flushes": flushes} if flushes else {})} == terms
 
 
@@ -162,8 +164,8 @@ def test_disabling_with_a_flush_a_leaf_took_minutes() -> None:
     times = {}
     for policy in ("linux-5.18", "linux-5.19"):
         chosen = choose(policy)
-        walk = Walk(zapped_4k=pages, zapped_tables=96)  # 1 GiB backing: a table each
-        counts, flushes = operations.disable(chosen.kernel, chosen.choices, walk)
+        walk = Walk(tables=96, zapped_4k=pages, zapped_tables=96)  # 1 GiB backing: a table each
+        counts, flushes = operations.disable(chosen.kernel, chosen.choices, pages, walk)
         times[policy] = ns(counts) + flushes * HOST["c_flush_init"]
     assert times["linux-5.18"] / times["linux-5.19"] > 10
     assert 1.5e9 < times["linux-5.19"] < 4e9
