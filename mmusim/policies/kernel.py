@@ -168,12 +168,8 @@ class Kernel:
         return self.release >= (6, 4)
 
     def takes_w_of_nested_by_bit(self) -> bool:
-        """Sptes of an L2 lose W by one locked bit operation; 1f4e5fc83a42 (5.4).
-
-        They take the way of PML (``__rmap_clear_dirty``), whose sptes lose D. But the processor
-        logs no L2, so W goes in its place (``spte_wrprot_for_clear_dirty``). D stays, and no page
-        of the host is marked dirty (``kvm_set_pfn_dirty``), as it is where D is taken. That holds
-        where L1's EPT has A/D bits.
+        """Sptes of an L2 lose W by one locked bit operation, where PML would clear D; D stays, so
+        no page of the host is marked dirty; 1f4e5fc83a42 (5.4). L1's EPT must have A/D bits.
         """
         return self.release >= (5, 4)
 
