@@ -42,9 +42,9 @@ def lacks(experiment: Experiment, metric: str) -> str:
         return ""  # a window has the values of everything that happens in it
     phase = driver.phases[driver.measured]
     if METRICS[metric].scope is Scope.MIGRATION and not isinstance(phase, Migrate):
-        return "the measured phase is no migration"
+        return "the measured phase is not a migration"
     if metric in _LAPS and not isinstance(phase, WritePageTable):
-        return "the measured phase is no write-page-table"
+        return "the measured phase is not a write-page-table"
     if metric.endswith("_request") or metric == "request_count":
         name = phase.workload if isinstance(phase, Run | Migrate) else ""
         if not isinstance(experiment.workloads.get(name), OpenLoopRequests):

@@ -32,7 +32,7 @@ from mmusim.trace.records import HOST, PhaseTrace
 
 
 def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
-    """Go through the phases, one after the other."""
+    """Run the phases, one after the other."""
     lossy = invariants.may_lose(vm)  # then each phase is looked at, to name the one that loses
     for number, phase in enumerate(vm.plan.driver.phases):
         late = 0
@@ -71,7 +71,7 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
 
 
 def until_due(vm: Vm, host: Host, phase: Scheduled) -> Outcome:
-    """Wait until an operation is to begin; return by how much it is late then."""
+    """Wait until an operation is due; return how late it begins."""
     if not phase.turn:
         host.series_ns = vm.now
         if phase.at is not None:
@@ -85,7 +85,7 @@ def until_due(vm: Vm, host: Host, phase: Scheduled) -> Outcome:
 
 
 def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) -> Steps:
-    """Let every vCPU run its program of this phase; wait for them unless told not to."""
+    """Let every vCPU run its program of this phase. Wait for them, except in the background."""
     yield from wait_for_guest(vm, host)  # a vCPU runs one program at a time
     host.clock_ns = vm.now
     host.windows.happens("start", titles(phase))
@@ -110,7 +110,7 @@ def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) 
 
 
 def goes_on(host: Host, phase: GuestPhase) -> bool:
-    """Tell whether a vCPU that is through with its program begins another lap."""
+    """Tell whether a vCPU that has finished its program begins another lap."""
     windows = phase.background and isinstance(phase, Run) and host.windows.pending()
     return not host.joining and (phase.repeat or windows)
 
@@ -118,7 +118,7 @@ def goes_on(host: Host, phase: GuestPhase) -> bool:
 def run_on(
     vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process, stretch: Stretch
 ) -> None:
-    """Note the process that a vCPU goes through, and let the host interfere with it."""
+    """Note the process of a vCPU, and let the host interfere with it."""
     v.process = process
     host.running.append(process)
     host.windows.runs(process, stretch)
@@ -161,7 +161,7 @@ def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Step
 
 
 def laps(vm: Vm, v: Vcpu, number: int, go_on: Callable[[], bool]) -> Iterator[Program]:
-    """Yield what a vCPU does in each lap after the first, as long as it is to go on."""
+    """Yield the program of each lap of a vCPU after the first, as long as laps go on."""
     lap = 1
     while go_on():
         yield vm.plan.program(number, v.number, lap)
@@ -177,7 +177,7 @@ def start_port_io(vm: Vm, migration: Migration) -> None:
 
 
 def wait_for_guest(vm: Vm, host: Host) -> Steps:
-    """Join a guest in the background: once the windows that have begun have ended, it ends too."""
+    """Join a guest in the background: it ends when all open windows have ended."""
     if host.windows.guests:
         yield from host.windows.through()
     if host.goes_on and host.windows.parted:
@@ -188,7 +188,7 @@ def wait_for_guest(vm: Vm, host: Host) -> Steps:
 
 
 def join(vm: Vm, host: Host) -> Steps:
-    """Wait until no vCPU is running a program; who repeats one ends with this lap."""
+    """Wait until no vCPU runs a program; a vCPU that repeats its program ends after this lap."""
     host.joining = True
     yield from host.running
     host.joining = False
@@ -211,7 +211,7 @@ def sleep(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
 
 
 def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
-    """Write down what the phases were."""
+    """Return the traces of the phases."""
     after = [record["before"] for record in host.phases[1:]] + [vm.counters()]
     traces = []
     for number, (record, end) in enumerate(zip(host.phases, after, strict=True)):

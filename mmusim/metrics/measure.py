@@ -1,4 +1,4 @@
-"""From a trace to metrics: each is one number of a run, with a formula."""
+"""The metrics of a trace: each is one number of a run, with a formula."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Metrics:
     """Who paid for what in each window."""
 
     def within(self, window: str) -> Metrics:
-        """Return the run with what the guest noticed in one of its windows.
+        """Return the run with the guest's metrics of one of its windows.
 
         What is of the whole run stays. Histograms stay those of what was measured.
 
@@ -139,7 +139,7 @@ GRACE_PERIODS: Final = {"enable-logging": 1, "disable-logging": 1, "recreate-slo
 
 
 def _grace(trace: Trace) -> dict[str, float]:
-    """Return what grace periods took and how many there were, where their number is known."""
+    """Return the time and the number of grace periods, where the number is known."""
     with_grace = [p for p in trace.phases if "c_srcu" in p.spent]
     if any(p.do not in GRACE_PERIODS for p in with_grace):
         return {}
@@ -162,7 +162,7 @@ def _all_accesses(phase: PhaseTrace) -> Histogram:
 
 
 def _of_guest(phase: PhaseTrace, latency: Histogram) -> dict[str, float]:
-    """Return what the guest noticed in a phase or window."""
+    """Return the guest's metrics of a phase or window."""
     values: dict[str, float] = {
         "phase_time": max(phase.end_ns, phase.guest_end_ns) - phase.start_ns,
         "faults": phase.counters["pf_taken"],

@@ -34,14 +34,14 @@ from mmusim.trace.records import HOST, MigrationTrace
 from mmusim.vmm.switch_over import Seen, Then
 
 ITERATION_NS: Final = 50 * NS["ms"]
-"""MAX_WAIT: how long ram_save_iterate sends before it looks up."""
+"""MAX_WAIT: the longest time that ram_save_iterate sends without a break."""
 
 
 class Migration:
-    """One migration, and what its thread knows."""
+    """One migration and the state of its thread."""
 
     def __init__(self, vm: Vm, host: Host, number: int, phase: Migrate) -> None:
-        """Ask for the migration now; `number` is that of the phase."""
+        """Request the migration now; `number` is that of the phase."""
         self.vm, self.host, self.spec = vm, host, vm.plan.driver.migration
         self.number, self.phase, self.windows = number, phase, host.windows
         self.qemu = vm.plan.qemu
@@ -74,7 +74,7 @@ class Migration:
         self.rule = self.spec.switch_over
 
     def _deadline(self) -> tuple[float, str]:
-        """When the migration is given up, at the latest, and how that is called."""
+        """The time at which the migration is given up, and the name of that outcome."""
         spec = self.spec
         cancelled = math.inf if spec.cancel_after is None else round(spec.cancel_after)
         too_long = math.inf if spec.max_time is None else round(spec.max_time)
@@ -118,7 +118,7 @@ class Migration:
         self.vmm.bql.release(HOST)
 
     def iteration_run(self) -> Steps:
-        """migration_iteration_run: go on sending, or switch over if little enough is left."""
+        """migration_iteration_run: continue to send, or switch over if little enough is left."""
         if self.vm.now >= self.ends_by:
             yield from self.give_up(self.then)
             return
@@ -145,16 +145,16 @@ class Migration:
         yield from self.save_iterate()
 
     def few_left(self, exact: bool = False) -> bool:
-        """Tell whether what is left could be sent in the downtime limit; or nothing is.
+        """Tell whether nothing is left, or so little that it can be sent within the downtime limit.
 
-        Of what is known exactly, after a sync, some releases also take the limit itself.
+        After a sync, when the number is exact, some releases also accept the limit itself.
         """
         left, may = self.ram.dirty * PAGE, self.rule.may_be_left(self.seen())
         at_limit = exact and self.qemu.completes_at_threshold() and left == may
         return not left or left < may or at_limit
 
     def seen(self) -> Seen:
-        """Return what the rule of switch-over may look at."""
+        """Return the facts that a rule of switch-over may use."""
         return Seen(
             now_ns=self.vm.now - self.began_ns,
             left=self.ram.dirty * PAGE,
@@ -194,14 +194,14 @@ class Migration:
         yield from self.book.timed("send", pause(self.vm, int(ends[-1])))
 
     def clear(self, chunk: int) -> Steps:
-        """migration_clear_memory_region_dirty_bitmap: arm what is about to be sent."""
+        """migration_clear_memory_region_dirty_bitmap: re-arm the pages that are sent next."""
         first = self.vm.plan.slot.base_gfn + chunk * self.ram.chunk
         yield from hold_slots_lock(self.vm, HOST, self.host.spent)
         yield from clear_chunk(self.vm, self.host, first, self.ram.chunk)
         self.vm.slots_lock.release(HOST)
 
     def clear_at_source(self, chunk: int) -> Steps:
-        """The same in post-copy, where nobody writes at the source any more: it only takes time."""
+        """Clear in post-copy: it only takes time, because the guest no longer writes here."""
         first, pages = chunk * self.ram.chunk, self.ram.chunk
         dirty = int(np.count_nonzero(self.ram.unsent[first : first + pages]))
         owed = log_operations.rearm(self.vm.plan.kernel, self.vm.plan.choices, pages, dirty)
@@ -223,7 +223,7 @@ class Migration:
                 yield from self.give_up(self.then)
 
     def once(self, cost: str) -> int:
-        """Return what something costs that happens once in a migration, in ns."""
+        """Return the time of an operation that happens once in a migration, in ns."""
         distribution = self.vm.plan.costs[cost]
         return self.vm.plan.draws.stream(cost, HOST, distribution).at(self.number)
 
@@ -243,7 +243,7 @@ class Migration:
             self.ram.uncleared[:] = False
 
     def completion(self) -> Steps:
-        """migration_completion: stop, send all that is left without a limit, start over there."""
+        """migration_completion: stop the guest, send the rest without a limit, switch over."""
         yield from self.stop_guest()
         while self.ram.dirty:
             yield from self.send_some(self.vm.now + ITERATION_NS)
@@ -254,7 +254,7 @@ class Migration:
         self.ended_ns = self.vm.now
 
     def start_postcopy(self) -> Steps:
-        """postcopy_start: the destination runs with what it has and asks for the rest."""
+        """postcopy_start: the destination runs with the pages that it has and requests others."""
         yield from self.stop_guest()
         yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm, self.ram.unsent)
@@ -270,7 +270,7 @@ class Migration:
         self.ended_ns = self.vm.now
 
     def switched_over(self, outcome: str) -> None:
-        """The destination runs; only now nobody is throttled any more."""
+        """The destination runs; the throttles end here."""
         self.meter.stop()
         self.outcome = outcome
         if self.throttle is not None:
@@ -282,7 +282,7 @@ class Migration:
         self.vmm.resumed.succeed()
 
     def give_up(self, outcome: str) -> Steps:
-        """migration_iteration_finish after a cancel: stop logging; the guest runs on."""
+        """migration_iteration_finish after a cancel: stop logging; the guest runs on here."""
         self.meter.stop()
         self.outcome = outcome
         if self.throttle is not None:
@@ -294,5 +294,5 @@ class Migration:
         self.ended_ns = self.vm.now
 
     def trace(self) -> MigrationTrace:
-        """Return what happened."""
+        """Return the trace of the migration."""
         return trace_of(self)

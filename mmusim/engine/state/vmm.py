@@ -8,14 +8,14 @@ from mmusim.engine.state.mmu_lock import SpinLock
 
 
 class GuestGoneError(Exception):
-    """The guest runs elsewhere now: a vCPU has nothing more to do here."""
+    """The guest now runs at the destination, so a vCPU at the source has nothing more to do."""
 
 
 class Vmm:
     """The state that QEMU adds to KVM while it migrates a VM."""
 
     def __init__(self, env: simpy.Environment) -> None:
-        """Nobody holds the big lock, the vCPUs run."""
+        """Start with the big lock free and the vCPUs running."""
         self.bql = SpinLock(env, "the big lock")
         self.stopping = env.event()  # request to the vCPUs to stop
         self.resumed = env.event()  # the guest runs again, or

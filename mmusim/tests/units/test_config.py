@@ -658,8 +658,8 @@ REQUESTS = {"pattern": "open-loop-requests"}
     [
         ("p99_request", "serves no requests"),
         ("request_count", "serves no requests"),
-        ("downtime", "is no migration"),
-        ("laps", "is no write-page-table"),
+        ("downtime", "is not a migration"),
+        ("laps", "is not a write-page-table"),
         ("clear_time", "there is no phase clear-dirty-log"),
     ],
 )
