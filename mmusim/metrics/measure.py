@@ -11,6 +11,7 @@ from mmusim.base.histogram import Histogram
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.settings import Setting
 from mmusim.metrics import jitter
+from mmusim.metrics.checkpoints import of_checkpoints
 from mmusim.metrics.exposure import Exposure, exposures, to_plain
 from mmusim.policies import Reporting
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Trace
@@ -103,6 +104,8 @@ def measure(trace: Trace) -> Metrics:
     ends = migrations[-1] if phase.do == "window" and migrations else phase
     if ends.migration is not None:
         values |= _migration(ends, ends.migration)
+    elif phase.checkpoints is not None:
+        values |= of_checkpoints(phase.checkpoints)
     elif phase.outcome:
         done = phase.outcome == "progress"
         values |= {"laps": phase.counters["laps"], "progress": float(done)}

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from mmusim.base.errors import WindowError
-from mmusim.config.windows import OF_MIGRATIONS, SYNC, Event, Window, titles
+from mmusim.config.windows import (
+    OF_CHECKPOINTS,
+    OF_MIGRATIONS,
+    SYNC,
+    Event,
+    Window,
+    titles,
+)
 from mmusim.engine.state.phase_recorder import PhaseRecorder, together
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.trace.records import Operation, PhaseTrace
@@ -63,7 +70,8 @@ class Windows:
         """Start before the first event."""
         self._vm, self._host = vm, host
         driver = vm.plan.driver
-        known = {title for phase in driver.phases for title in titles(phase)} | set(OF_MIGRATIONS)
+        known = {title for phase in driver.phases for title in titles(phase)}
+        known |= {*OF_MIGRATIONS, *OF_CHECKPOINTS}
         self._to_come = [(window, *window.events(known)) for window in driver.windows]
         self._to_end: list[tuple[Window, Event]] = []
         self._ends_ns = 0  # when the last ends of those that end by time, as far as is known

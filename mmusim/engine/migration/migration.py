@@ -15,17 +15,16 @@ from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
 from mmusim.costs import log_operations
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
-from mmusim.engine.host.log_reports import clear_chunk
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.meter import GuestMeter
 from mmusim.engine.migration.postcopy import Postcopy
 from mmusim.engine.migration.ram import RamBlock
+from mmusim.engine.migration.sender import Sender
 from mmusim.engine.migration.story import trace_of
 from mmusim.engine.migration.switch import go_to_destination
 from mmusim.engine.migration.sync import LogSync, TimeBook, pause
 from mmusim.engine.migration.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
 from mmusim.engine.migration.timers import start_timers
-from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.processes.user_space import hold, hold_bql, stop_vcpus
 from mmusim.engine.state import invariants
 from mmusim.engine.state.vm import Steps, Vm
@@ -61,6 +60,7 @@ class Migration:
         )
         self.book = TimeBook(vm, self.vmm)
         self.log = LogSync(vm, host, phase, self.ram, self.channel, trigger, self.book, self.vcpus)
+        self.sender = Sender(vm, host, self.ram, self.channel, self.book)
         self.outcome = ""  # while it goes on
         self.began_ns = self.ended_ns = vm.now
         self.stopped = False
@@ -170,35 +170,8 @@ class Migration:
         yield from hold(self.log.mutex, HOST)
         until = min(self.vm.now + ITERATION_NS, self.ends_by)
         while self.ram.dirty and self.channel.room() > 0 and self.vm.now < until:
-            yield from self.send_some(int(until), self.channel.room())
+            yield from self.sender.send_some(int(until), self.channel.room())
         self.log.mutex.release(HOST)
-
-    def send_some(self, until_ns: int, room: float = math.inf) -> Steps:
-        """Send the next pages; clear the log of their chunk first, if that has not been done."""
-        first = self.ram.first()
-        chunk = first // self.ram.chunk
-        if self.ram.uncleared[chunk]:
-            self.ram.uncleared[chunk] = False
-            clear = self.windows.operation("clear-dirty-log", self.clear(chunk))
-            yield from self.book.timed("clear", clear)
-        most = self.channel.most(until_ns)
-        while True:
-            pages = self.ram.following(first, most)
-            zero = self.ram.is_zero(pages)
-            ends = self.channel.ends(zero, until_ns, room)
-            if len(ends) < most or len(pages) < most:
-                break
-            most *= 4  # zero pages are through sooner
-        self.ram.sent(pages[: len(ends)])
-        self.channel.book(zero[: len(ends)], ends)
-        yield from self.book.timed("send", pause(self.vm, int(ends[-1])))
-
-    def clear(self, chunk: int) -> Steps:
-        """migration_clear_memory_region_dirty_bitmap: re-arm the pages that are sent next."""
-        first = self.vm.plan.slot.base_gfn + chunk * self.ram.chunk
-        yield from hold_slots_lock(self.vm, HOST, self.host.spent)
-        yield from clear_chunk(self.vm, self.host, first, self.ram.chunk)
-        self.vm.slots_lock.release(HOST)
 
     def clear_at_source(self, chunk: int) -> Steps:
         """Clear in post-copy: it only takes time, because the guest no longer writes here."""
@@ -246,7 +219,7 @@ class Migration:
         """migration_completion: stop the guest, send the rest without a limit, switch over."""
         yield from self.stop_guest()
         while self.ram.dirty:
-            yield from self.send_some(self.vm.now + ITERATION_NS)
+            yield from self.sender.send_some(self.vm.now + ITERATION_NS)
         yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm)
         self.vmm.gone = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.migrate import Migrate
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host.log_reports import get_dirty_log, harvest_ring
@@ -58,7 +59,7 @@ class LogSync:
     """Reads the log into the bitmap of the pages to be sent, and counts rounds and syncs."""
 
     def __init__(
-        self, vm: Vm, host: Host, phase: Migrate, ram: RamBlock, channel: Channel,
+        self, vm: Vm, host: Host, phase: Migrate | Checkpoint, ram: RamBlock, channel: Channel,
         trigger: Trigger, book: TimeBook, vcpus: list[Vcpu],
     ) -> None:  # fmt: skip
         """Nothing was read yet."""
