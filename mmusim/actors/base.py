@@ -4,12 +4,11 @@ VM.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.base.packages import failures, load_group
+from mmusim.base.packages import failures, load_group, register, summary_of
 from mmusim.base.quantities import Strict
 
 GROUP: Final = "mmusim.actors"
@@ -29,6 +28,10 @@ class Machine(Protocol):
     @property
     def pages(self) -> int:
         """How many 4 KiB pages the guest's memory has; gfns go from 0 to one less."""
+
+    @property
+    def host_page(self) -> int:
+        """How many 4 KiB pages a page of the host has that holds guest memory: 1, 512, 262,144."""
 
     @property
     def vcpus(self) -> int:
@@ -70,6 +73,18 @@ class Machine(Protocol):
             If the range is none, or if the actor does not hold mmu_lock.
         """
 
+    def age(self, first_gfn: int, pages: int, *, flush: bool) -> Generator[Any, Any, bool]:
+        """Clear A of the leaves over a page of the host; tell whether there were any.
+
+        kvm_age_gfn: up to Linux 6.14 under mmu_lock, which it takes and gives back. With `flush`
+        TLBs are flushed before the lock is given back, up to Linux 6.12.
+
+        Raises
+        ------
+        ConfigError
+            If the range is none, or if the actor holds mmu_lock.
+        """
+
     def flush(self) -> Steps:
         """Flush the TLBs of all vCPUs and wait for those in the guest (kvm_flush_remote_tlbs)."""
 
@@ -87,7 +102,7 @@ class Machine(Protocol):
 
 
 class Actor(Strict):
-    """A thread of the host, written outside of mmusim.
+    """A thread of the host.
 
     Subclass with ``name="kebab-case"``. Fields with annotations are its parameters, as keys of the
     table ``[[host.actors]]`` of an experiment file; types such as `Time` and `Share` read text with
@@ -115,14 +130,9 @@ class Actor(Strict):
         super().__pydantic_init_subclass__(**kwargs)
         if not name:
             return
-        if name in Actor._registry:
-            taken = Actor._registry[name]
-            raise TypeError(
-                f"actor name {name!r} is taken by {taken.__module__}.{taken.__qualname__}"
-            )
         if "name" in cls.model_fields:
             raise TypeError(f"actor {name!r} has a parameter called name, which names the actor")
-        Actor._registry[name] = cls
+        register("actor", Actor._registry, name, cls)
 
     def process(self, machine: Machine) -> Steps:
         """The work of the thread, from the start of the run. The run does not wait for its end."""
@@ -131,7 +141,7 @@ class Actor(Strict):
     @classmethod
     def summary(cls) -> str:
         """Return the first paragraph of the class docstring."""
-        return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        return summary_of(cls)
 
 
 def load_outside() -> None:
@@ -155,8 +165,7 @@ def actor_named(name: str) -> type[Actor]:
     if name in Actor._registry:
         return Actor._registry[name]
     remedy = nearest(name, Actor._registry)
-    if not Actor._registry:
-        remedy = "no installed package has one; install one with the entry point group " + GROUP
+    remedy += f"; packages add others through the entry point group {GROUP}"
     left_out = failures(GROUP)
     if left_out:
         remedy += f". Left out: {'. '.join(left_out)}"

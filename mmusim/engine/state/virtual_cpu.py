@@ -152,7 +152,7 @@ class Vcpu:
         self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
-        self.run: UnderWay | None = None  # while it goes through a program
+        self.run: Any = None  # UnderWay while it goes through a program
         self.past: Any = None  # the GuestRun that it is in, or was in last
         self.tlb = None if plan.tlb is None else TlbContents(plan.tlb)  # None: it has no limit
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
