@@ -142,7 +142,7 @@ class Vcpu:
         self.flush_requested = False
         self.ack: simpy.Event | None = None  # of the kick that is being answered
         self.handling = False  # inside a page fault: an SRCU read section
-        self.grace: list[simpy.Event] = []  # whoever waits for the end of that section
+        self.grace: list[simpy.Event] = []  # of those that wait for its end
         self.pml: list[int] = []  # the PML buffer, as gfns
         pml = plan.choices.tracking is Tracking.PML
         self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
