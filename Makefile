@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo lint test docs coverage bench wheel reproduce format constraints clean
+.PHONY: help demo lint test docs coverage bench evidence wheel reproduce format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -36,6 +36,17 @@ coverage: $(READY) ## lines and branches that the tests reach: a table, coverage
 
 bench: $(READY) ## speed of both engines, appended to benchmarks/history.csv
 	$(BIN)/mmusim bench --append benchmarks/history.csv
+
+# From what machines and kernels have told before. A test compares the pages with each other and with the model.
+COUNTERS := mmusim/tests/data/kernel_counters
+RECORDED := mmusim/validation/recorded
+SENTENCE := experiments/read-after-write-protect
+evidence: $(READY) ## write docs/evidence/validation.md, published-times.md and their figures
+	$(BIN)/mmusim evidence --to docs/evidence \
+	  --host emerald-rapids-pvm --recorded $(RECORDED)/emerald-rapids-pvm.jsonl.gz \
+	  --cases $(COUNTERS)/cases.jsonl --cases $(COUNTERS)/recorded.jsonl \
+	  --cases $(COUNTERS)/holdout.jsonl --cases $(RECORDED)/conform.jsonl \
+	  --arms $(SENTENCE)/live.toml --arms-recorded $(SENTENCE)/live.jsonl.gz
 
 wheel: $(READY) ## build dist/mmusim-VERSION-py3-none-any.whl
 	$(BIN)/python -m hatchling build -t wheel

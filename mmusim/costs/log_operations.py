@@ -33,9 +33,17 @@ def arm_cost(c: Choices) -> str:
 
 def rearm_cost(kernel: Kernel, c: Choices) -> str:
     """Name the cost of the same for one small leaf in a get, a clear or a ring reset."""
+    if c.mmu is Mmu.NESTED and kernel.takes_w_of_nested_by_bit():
+        return "c_nested_wclear"
     if c.mmu is Mmu.TDP and kernel.clears_by_one_and():
         return "c_tdp_clear_bit"
     return arm_cost(c)
+
+
+def walk_cost(kernel: Kernel, c: Choices) -> str:
+    """Name the cost of the same for one small leaf whose lines are in the cache."""
+    by_bit = c.mmu is Mmu.NESTED and kernel.takes_w_of_nested_by_bit()
+    return "c_nested_arm" if by_bit else "c_dclear"
 
 
 def split_cost(c: Choices) -> str:
@@ -75,8 +83,11 @@ def enable(
         counts["c_yield"] = walk.split_1g + walk.split_2m
     made = PAGES_PER_REGION * walk.split_2m if in_cache and c.mmu is not Mmu.TDP else 0
     fresh = min(walk.protected_4k, made)
+    in_walk = walk_cost(kernel, c)
+    if in_walk == "c_nested_arm":  # kvm_mmu_slot_leaf_clear_dirty goes over all heads
+        fresh = walk.protected_4k
     counts[arm_cost(c)] += walk.protected_4k - fresh + walk.protected_large
-    counts["c_tdp_wclear" if c.mmu is Mmu.TDP else "c_dclear"] += walk.cleared_d + fresh
+    counts["c_tdp_wclear" if c.mmu is Mmu.TDP else in_walk] += walk.cleared_d + fresh
     counts["c_zap_large"] = walk.zapped_large
     counts["c_collapse"] = walk.zapped_4k
     return paid(counts)
@@ -141,7 +152,7 @@ def rearm(
     counts: Counter[str] = Counter()
     counts["c_word"] = -(-pages // WORD)
     counts[rearm_cost(kernel, c)] = dirty - unmapped - fresh
-    counts["c_dclear"] = fresh
+    counts[walk_cost(kernel, c)] = fresh
     if c.mmu is Mmu.TDP:
         counts["c_large_clear"] = -(-unmapped // PAGES_PER_REGION)
     else:

@@ -2,10 +2,12 @@
 
 Seven laws, each a function of counts. A describes vCPUs that run at one time, and T threads.
 
-* **memory**: a line from memory takes ``t_line`` longer for each other vCPU that runs. A read that
-  misses the caches fetches one line; a write moves two, in, and back later.
+* **memory**: a line from memory takes ``t_line`` longer for each other vCPU that has a thread. A
+  read that misses the caches fetches one line; a write moves two, in, and back later.
 * **threads**: all work of vCPUs takes A / cap(A) times as long. cap(A) is A up to the number of
-  cores C, then C + g (min(A, T) - C), with g what a second thread adds.
+  cores C, then C + g (min(A, T) - C), with g what a second thread adds. The wait for a line is no
+  work: meanwhile the core is the other thread's. So these two laws add up. But vCPUs that have a
+  thread in turns wait in their turns too: their waits take max(1, A / T) times as long.
 * **remote**: the rmap of a VM with more vCPUs than a node has threads is read from another node.
 * **first-touch**: who faults on a page without host memory passes two servers.
 * **bitmaps**: enabling allocates two bitmaps, and the first get faults user pages in.
@@ -40,7 +42,12 @@ COSTS_OF: Final[Mapping[Law, tuple[str, ...]]] = {
 BITS: Final = 12
 ONE: Final = 1 << BITS
 """Prices are whole numbers of 1/4096."""
-LINES_OF: Final = {"c_head": 1 / 8, "c_wclear": 2 / 8, "c_split_2M": 128.0}
+LINES_OF: Final = {
+    "c_head": 1 / 8,
+    "c_wclear": 2 / 8,
+    "c_nested_wclear": 2 / 8,
+    "c_split_2M": 128.0,
+}
 """Lines of KVM's metadata that an operation on the rmap reads: heads lie 8 in a line; a small leaf
 has a head and an spte; a split makes a table and 512 heads. The costs of the TDP MMU were read off
 large VMs and contain them.
@@ -80,10 +87,9 @@ class Machine:
         return round(ONE * running / (self.cores + self.smt_gain * second))
 
     def line_extra(self, running: int, line_ns: float) -> int:
-        """Return the extra time of a line from memory, in ns / 4096 of work, while so many vCPUs
-        run.
-        """
-        return round(ONE * line_ns * max(0, min(running, self.threads) - 1))
+        """Return the extra time of a line from memory while so many vCPUs run, in ns / 4096."""
+        turns = max(1.0, running / self.threads) if self.follows("threads") else 1.0
+        return round(ONE * line_ns * max(0, min(running, self.threads) - 1) * turns)
 
     def misses(self, pages: int) -> bool:
         """Tell whether a vCPU that touches so many pages misses its private cache."""

@@ -166,15 +166,16 @@ class Kernel:
         return self.release >= (6, 10)
 
     def fast_path_is_small_only(self) -> bool:
-        """No large spte of any slot is fixed without mmu_lock, c126d94f2c90 (3.16) until 5.17.
-
-        Since 5.17 only large sptes of slots that log are refused.
-        """
+        """No large spte is fixed without mmu_lock, c126d94f2c90 (3.16); since 5.17 if it logs."""
         return (3, 16) <= self.release < (5, 17)
 
     def clears_by_one_and(self) -> bool:
         """Gets, clears and ring resets take bits of the TDP MMU by AND; 89c313f20c1e (6.4)."""
         return self.release >= (6, 4)
+
+    def takes_w_of_nested_by_bit(self) -> bool:
+        """Sptes of an L2 lose W and keep D: no host page is marked dirty; 1f4e5fc83a42 (5.4)."""
+        return self.release >= (5, 4)
 
     def drops_lock_to_split(self) -> bool:
         """mmu_lock is dropped before each eager split; cf3ff0ee24d6, 0089c055b560 (6.11).

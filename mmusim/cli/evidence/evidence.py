@@ -17,7 +17,7 @@ from mmusim.cli.shared.arms import rows as arm_rows
 from mmusim.cli.shared.arms import sentences as arm_sentences
 from mmusim.cli.shared.live_validation import measured_profile, miss_rows, row, sentences
 from mmusim.cli.shared.options import Grid, Scheduler, Workers
-from mmusim.cli.shared.published_times import cost_rows, markdown, shown, summary
+from mmusim.cli.shared.published_times import cost_rows, markdown, shown, summary, write
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.conformance.kernel_cases import read_cases
 from mmusim.conformance.replay import replay
@@ -46,7 +46,10 @@ def evidence(
     host: Annotated[str, typer.Option(help="A measured profile.")],
     recorded: Annotated[Path, typer.Option(help="Runs kept by validate --record.")],
     to: Annotated[
-        Path, typer.Option("--to", help="Folder to write validation.md and its figures into.")
+        Path,
+        typer.Option(
+            "--to", help="Folder to write into: validation.md, published-times.md and figures."
+        ),
     ] = Path("docs/evidence"),
     cases: Annotated[
         list[Path] | None, typer.Option(help="Kernel counters; repeatable.", show_default=False)
@@ -68,7 +71,7 @@ def evidence(
     profile = measured_profile("evidence", host)
     to.mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {"counts": counted(cases or [])}
-    facts |= published(workers, scheduler)
+    facts |= published(to, workers, scheduler)
     settings = read_grid(grid)
     stored, told = load_runs(recorded)
     measured = [run for run in stored if run.kind == "measured"]
@@ -125,8 +128,11 @@ def counted(paths: Sequence[Path]) -> str:
     return markdown(rows)
 
 
-def published(workers: int | None, scheduler: str | None) -> dict[str, Any]:
-    """Fit and predict the published times; return what the document says of them."""
+def published(to: Path, workers: int | None, scheduler: str | None) -> dict[str, Any]:
+    """Fit and predict the published times, and write their own page into a folder.
+
+    Returns what the document says of them. So both pages come from one fit.
+    """
     values = read()
     typer.echo("predicting published times", err=True)
     machine = the_machine()
@@ -134,6 +140,7 @@ def published(workers: int | None, scheduler: str | None) -> dict[str, Any]:
     runs = {value.run for value in values if value.run is not None}
     told = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
     result = score(values, told)
+    write(to, values, fitted, result, machine)
     missed = [shown(*r) | {"likely_cause": cause(r.published)} for r in result.rows if r.miss]
     return {
         "published": summary(result), "published_costs": markdown(cost_rows(fitted)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -12,6 +13,7 @@ import simpy
 import typer
 
 from mmusim.cli.shared import bench_history, lock_model
+from mmusim.cli.shared.bench_machine import MACHINE, costs_of_machine
 from mmusim.cli.shared.bench_scale import scale as scaling
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson
@@ -25,6 +27,8 @@ ROUNDS = 5
 FAULTS = 32_768
 PASSES = 40
 CONTENDED = (16, 64, 256)  # vCPUs that fault all the time
+PAIRS = 11
+LOADED = (1, 16, 64)  # vCPUs on a described machine
 SIZE: Final = {SIMPY: 1, COMPILED: 16}
 """Factor of the work of a faster engine, so that set-up does not dominate the measurement."""
 
@@ -94,7 +98,11 @@ def bench(
     ]
     if append is not None:
         bench_history.append(append, rows)
-    table(f"Medians of {ROUNDS} interleaved rounds", rows, as_json)
+    engine = resolve()
+    costs = costs_of_machine(partial(_contended, engine), LOADED, engine, PAIRS)
+    table(f"Medians of {ROUNDS} interleaved rounds", rows, as_json, machine=costs)
+    if not as_json:
+        table("A slow fault on a described machine, processor time", costs, as_json=False)
 
 
 def _ratio(found: dict[tuple[str, str], float], work: Work) -> float:
@@ -144,17 +152,24 @@ def _timeouts(count: int = 200_000) -> float:
     return count / (time.perf_counter() - started)
 
 
-def _plan(passes: int, vcpus: int = 1, regions: int = 64, pages: str = "100%") -> Any:
+def _plan(
+    passes: int,
+    vcpus: int = 1,
+    regions: int = 64,
+    pages: str = "100%",
+    machine: bool = False,
+) -> Any:
     """One slow fault a page, then passes of nothing but hits; so many 2 MiB regions a vCPU."""
     phases = [{"do": "enable-logging"}, *[{"do": "write", "pages": pages}] * passes]
-    return _made(phases, vcpus, regions)
+    return _made(phases, vcpus, regions, machine)
 
 
-def _made(phases: list[dict[str, Any]], vcpus: int, regions: int) -> Any:
+def _made(phases: list[dict[str, Any]], vcpus: int, regions: int, machine: bool = False) -> Any:
     data = {
         "schema": 1, "id": "bench", "question": "how fast?",
         "vm": {"vcpus": vcpus, "memory": f"{2 * vcpus * regions}MiB"},
-        "host": {"profile": "skylake-2021"}, "driver": {"phases": phases},
+        "host": {"profile": "skylake-2021"} | ({"machine": MACHINE} if machine else {}),
+        "driver": {"phases": phases},
         "policies": {"baseline": "eager-drop", "compare": ["lazy-drop"]},
     }  # fmt: skip
     (setting,) = settings_of(data, "bench", Path())
@@ -166,11 +181,12 @@ def _large(passes: int) -> Any:
     return _made([{"do": "write"}, *[{"do": "read"}] * (1 + passes)], 1, 64)
 
 
-def _contended(engine: str, vcpus: int) -> Any:
+def _contended(engine: str, vcpus: int, machine: bool = False) -> Any:
     """As many slow faults as one vCPU takes, by many at once."""
     faults = FAULTS * SIZE[engine]
     regions = max(1, faults // 512 // vcpus)
-    return _plan(1, vcpus, regions, f"{100 * faults / (vcpus * regions * 512):.15g}%")
+    share = f"{100 * faults / (vcpus * regions * 512):.15g}%"
+    return _plan(1, vcpus, regions, share, machine)
 
 
 def _faults(engine: str, vcpus: int) -> Callable[[], float]:

@@ -13,7 +13,7 @@ from mmusim.costs.random_streams import GOLDEN, is_counted
 from mmusim.engine.compiled.fields import T_THINK
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.machine_load import hit as on_machine
-from mmusim.engine.compiled.machine_load import left, work
+from mmusim.engine.compiled.machine_load import work
 from mmusim.vocabulary.costs import COSTS
 from mmusim.vocabulary.guest_costs import T_HIT_2M, T_WALK_4K, T_WRITE
 
@@ -82,7 +82,6 @@ def hit_ns(s: Any, v: int, index: int, write: int) -> int:
     hit = max(1, of_shape(s, s.shape[T_HIT_2M], s.keys[v, T_HIT_2M], index))
     if write and s.writes_cost:
         hit += of_shape(s, s.shape[T_WRITE], s.keys[v, T_WRITE], index)
-    left(s)
     return on_machine(s, v, hit, write)
 
 

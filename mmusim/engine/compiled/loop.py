@@ -22,7 +22,7 @@ from mmusim.engine.compiled.interference import begin_interference, interfere
 from mmusim.engine.compiled.jit import entry, jit
 from mmusim.engine.compiled.kicks import answer_noticed
 from mmusim.engine.compiled.lock import acquire, count_readers, release
-from mmusim.engine.compiled.machine_load import left, runs
+from mmusim.engine.compiled.machine_load import close_epochs, left, runs
 from mmusim.engine.compiled.memory import as_state
 from mmusim.engine.compiled.points import look_at_all
 from mmusim.engine.compiled.rates import look_at_ranges
@@ -63,6 +63,8 @@ def advance(s: Any) -> int:
         s.events += 1
         if s.now > LAST_NS:
             return wants.CLOCK_ENDS
+        if s.now >= s.epoch_ends:
+            close_epochs(s)
         kind = what & KIND
         v = what >> KIND_BITS
         at = WAITS

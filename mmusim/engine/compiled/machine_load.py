@@ -1,6 +1,8 @@
 """Load, epochs and prices of :mod:`mmusim.engine.state.machine_load`, for compiled vCPUs.
 
-On a host without a machine `loads` is 0, and nothing here changes a number.
+On a host without a machine `loads` is 0, no epoch ends, and nothing here changes a number. With
+one, the event loop closes epochs as soon as the clock has passed their end. That is what closing
+them before the next look at a price comes to: in between, no vCPU begins or ceases to run.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from mmusim.plan.make import Plan
 
 def describe(memory: Memory, plan: Plan, touch: FirstTouch | None) -> None:
     """Write down the machine of a plan, if it is described."""
+    memory.set("stretch", ONE)
+    memory.set("epoch_ends", NEVER_NS if plan.machine is None else EPOCH_NS)
     if plan.machine is None:
         return
     stretch, line = price_tables(plan.machine, plan)
     memory.put("stretches", stretch)
     memory.put("lines", line)
-    facts = {"loads": 1, "stretch": ONE, "epoch_ends": EPOCH_NS}
+    facts = {"loads": 1}
     if touch is not None:
         facts |= {"touches": 1, "mmap_ns": touch.count_ns, "clear_ns": touch.clear_ns}
     for name, value in facts.items():
@@ -29,20 +33,22 @@ def describe(memory: Memory, plan: Plan, touch: FirstTouch | None) -> None:
 
 
 @jit
-def left(s: Any) -> int:
-    """Close the epochs that are over; return what is left of this one in ns."""
-    if s.loads == 0:
-        return NEVER_NS
+def close_epochs(s: Any) -> None:
+    """Set the prices of the epoch that the clock has come to."""
     over = s.now - s.epoch_ends
-    if over >= 0:
-        s.running_sum += s.running * (s.epoch_ends - s.summed_ns)
-        mean = (2 * s.running_sum + EPOCH_NS) // (2 * EPOCH_NS)
-        if over >= EPOCH_NS:
-            mean = s.running
-        s.stretch, s.line = s.stretches[mean], s.lines[mean]
-        s.summed_ns = s.now - over % EPOCH_NS
-        s.running_sum = 0
-        s.epoch_ends = s.summed_ns + EPOCH_NS
+    s.running_sum += s.running * (s.epoch_ends - s.summed_ns)
+    mean = (2 * s.running_sum + EPOCH_NS) // (2 * EPOCH_NS)
+    if over >= EPOCH_NS:
+        mean = s.running
+    s.stretch, s.line = s.stretches[mean], s.lines[mean]
+    s.summed_ns = s.now - over % EPOCH_NS
+    s.running_sum = 0
+    s.epoch_ends = s.summed_ns + EPOCH_NS
+
+
+@jit
+def left(s: Any) -> int:
+    """Return what is left of this epoch in ns."""
     ns: int = s.epoch_ends - s.now
     return ns
 
@@ -52,7 +58,6 @@ def runs(s: Any, v: int, on: int) -> None:
     """A vCPU runs from now on, or waits."""
     if s.loads and s.runs[v] != on:
         s.runs[v] = on
-        left(s)
         s.running_sum += s.running * (s.now - s.summed_ns)
         s.summed_ns = s.now
         s.running += 1 if on else -1
@@ -61,16 +66,15 @@ def runs(s: Any, v: int, on: int) -> None:
 @jit
 def work(s: Any, ns: int) -> int:
     """Return what so much work takes at the price of now."""
-    if s.loads == 0:
+    if s.stretch == ONE:
         return ns
-    left(s)
     taken: int = (ns * s.stretch + HALF) >> BITS
     return taken
 
 
 @jit
 def hit(s: Any, v: int, ns: int, write: int) -> int:
-    """Return what an access takes at the price of now, which `left` has found."""
+    """Return what an access takes at the price of now."""
     if s.loads == 0:
         return ns
     lines = s.misses[v] * (1 + write)

@@ -32,7 +32,7 @@ class CompiledLoad(MachineLoad):
             self._memory.set(name, value)
 
     def left(self, now: int) -> int:
-        """Close the epochs that are over; return what is left of this one in ns."""
+        """Return what is left of this epoch in ns; its prices are those of compiled code."""
         del now
         left = call(self._memory.address, LEFT, 0, 0, 0)
         self.stretch, self.line = self._memory.get("stretch"), self._memory.get("line")

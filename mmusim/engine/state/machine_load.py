@@ -30,12 +30,12 @@ NEVER_NS: Final = 1 << 62
 def price_tables(machine: Machine, plan: Plan) -> tuple[Ints, Ints]:
     """Return, by running vCPUs, the time of 1 ns of work and the extra time of a line from memory.
 
-    Both have shape (vCPUs + 1,) and are in ns / 4096 of time.
+    Both have shape (vCPUs + 1,) and are in ns / 4096.
     """
     running = range(plan.vcpus + 1)
     stretch = np.array([machine.stretch(n) for n in running], np.int64)
     line = np.array([machine.line_extra(n, plan.costs["t_line"].mean()) for n in running], np.int64)
-    return stretch, (line * stretch + HALF) >> BITS
+    return stretch, line
 
 
 class MachineLoad:

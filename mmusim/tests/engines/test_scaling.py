@@ -17,6 +17,7 @@ from mmusim.cli import app
 from mmusim.cli.shared import lock_model
 from mmusim.cli.shared.bench_history import read
 from mmusim.cli.shared.bench_scale import Cost, slopes
+from mmusim.costs.machine import LAWS
 from mmusim.engine import simulate
 from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.plan.make import make_plan
@@ -134,17 +135,23 @@ def test_bench_reports_faults_per_second_by_vcpus_and_keeps_ratios(
 ) -> None:
     bench: Any = importlib.import_module("mmusim.cli.speed.bench")
     monkeypatch.setattr(bench, "ROUNDS", 1)
+    monkeypatch.setattr(bench, "PAIRS", 2)
     monkeypatch.setattr(bench, "FAULTS", 2_048)
     plan = bench._plan
 
-    def small(passes: int, vcpus: int = 1, regions: int = 4, pages: str = "100%") -> Any:
-        return plan(min(passes, 4), vcpus, regions, pages)
+    def small(
+        passes: int, vcpus: int = 1, regions: int = 4, pages: str = "100%", machine: bool = False
+    ) -> Any:
+        return plan(min(passes, 4), vcpus, regions, pages, machine)
 
     monkeypatch.setattr(bench, "_plan", small)
     monkeypatch.delenv("MMUSIM_ENGINE")
     history = tmp_path / "kept" / "history.csv"
     command = ["bench", "--append", str(history), "--json"]
-    rows = json.loads(CliRunner().invoke(app, command).stdout)["rows"]
+    printed = json.loads(CliRunner().invoke(app, command).stdout)
+    rows, machine = printed["rows"], printed["machine"]
+    assert [row["vcpus"] for row in machine] == [1, 16, 64]
+    assert all(row["lowest"] <= row["ratio"] <= row["highest"] for row in machine)
     kept, rows_kept = read(history), [row for row in rows if row["relative_to_SimPy"] > 0]
     told = [(row["work"], row["by"]) for row in rows_kept]
     assert [(row["work"], row["by"]) for row in kept] == told
@@ -155,6 +162,15 @@ def test_bench_reports_faults_per_second_by_vcpus_and_keeps_ratios(
     for vcpus in (16, 64, 256):
         assert rates[f"slow faults, {vcpus} vCPUs at mmu_lock"] > 0
     assert rates["slow faults, uncontended"] > 0
+
+
+def test_bench_compares_runs_on_a_machine_with_runs_on_none() -> None:
+    bench: Any = importlib.import_module("mmusim.cli.speed.bench")
+    assert bench._contended("simpy", 16).machine is None
+    machine = bench._contended("simpy", 16, machine=True).machine
+    assert machine is not None
+    assert all(machine.follows(law) for law in LAWS)
+    assert machine.line_extra(16, 0.65) > 0
 
 
 def test_the_lock_model_is_the_same_in_c_and_in_python() -> None:

@@ -257,7 +257,7 @@ def test_the_evidence_names_every_rung_and_every_miss(
 ) -> None:
     rung = {"published": ["190 figures."], "published_costs": "costs", "published_misses": "None."}
     monkeypatch.setattr(
-        evidence, "published", lambda workers, scheduler: rung
+        evidence, "published", lambda to, workers, scheduler: rung
     )  # see test_validation.py
     grid = tmp_path / "grid.toml"
     grid.write_text('[[settings]]\nmemory = "64MiB"\nwrites = "0%"\norder = "random"\n')

@@ -94,6 +94,15 @@ def test_a_get_and_a_clear_cost_a_test_a_word_and_a_rearm_a_page() -> None:
     assert rearm("linux-6.4", GIB, 1000) == {"c_word": 4096, "c_tdp_clear_bit": 1000}
     assert rearm("linux-6.13+legacy+lazy-drop", GIB, 1000) == {"c_word": 4096, "c_wclear": 1000}
     assert rearm("linux-6.13+pml", 64, 64) == {"c_word": 1, "c_tdp_clear_bit": 64}
+    for kernel, leaf in (
+        ("6.18", "c_nested_wclear"),
+        ("5.4", "c_nested_wclear"),
+        ("5.3", "c_wclear"),
+    ):
+        nested = f"linux-{kernel}+nested+lazy-drop"
+        assert rearm(nested, GIB, 1000) == {"c_word": 4096, leaf: 1000}
+    fresh = rearm("linux-6.1+nested+eager_page_split", GIB, 1000, split_2m=1, fresh=512)
+    assert (fresh["c_nested_arm"], fresh["c_nested_wclear"]) == (512, 488)
     bare = {"large": 512, "unmapped": GIB}  # the first clear of an all-set bitmap
     legacy = rearm("linux-5.12+legacy+initially-all-set", GIB, GIB, **bare)
     assert legacy == {"c_word": 4096, "c_head": GIB, "c_wclear": 512}
