@@ -13,7 +13,6 @@ from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.report.across_settings import amount, contrasts_of, setting_data, setting_rows
-from mmusim.stats.hosts import OverHosts
 from mmusim.stats.marks import EXPLAINED, unseen_share
 from mmusim.stats.outcomes import Answer
 from mmusim.vocabulary import METRICS
@@ -49,7 +48,7 @@ def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
                     "ratio": "1" if c is None else _estimate(c),
                     "95 %": "" if c is None else _bounds(c),
                     "outcome": "baseline" if c is None else _short(c.answer),
-                    "holds": "" if c is None or c.over_hosts is None else _holds(c.over_hosts),
+                    "holds": "" if c is None else _holds(c),
                 }
             )
     if all(not row["holds"] for row in rows):
@@ -124,7 +123,7 @@ def notes(outcome: Outcome) -> Iterator[str]:
             f"Pairing: the variance is {median(ratios):.2g} of that of unpaired runs (median)"
             + (f"; in {len(harmed)} of {len(found)} comparisons it does harm." if harmed else ".")
         )
-    yield from _about_hosts([c.over_hosts for c in found if c.over_hosts is not None])
+    yield from _about_hosts(found)
 
 
 def before_running(settings: int, policies: int, seeds: int) -> Iterator[str]:
@@ -197,23 +196,29 @@ def _bounds(c: Comparison) -> str:
     return c.difference.span(lambda value: amount(c.metric, value))
 
 
-def _holds(h: OverHosts) -> str:
-    return f"{100 * h.holds.estimate:.0f} %"
+def _holds(c: Comparison) -> str:
+    """Write on what share of hosts the outcome is the same; what is unknown cannot hold."""
+    if c.over_hosts is None or c.answer.outcome == "unknown":
+        return ""
+    return f"{100 * c.over_hosts.holds.estimate:.0f} %"
 
 
-def _about_hosts(found: Sequence[OverHosts]) -> Iterator[str]:
+def _about_hosts(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    found = [c.over_hosts for c in comparisons if c.over_hosts is not None]
     if not found:
         yield (
             "The costs of the host are fixed, so the result does not cover other hosts "
             "(--costs 32 tests 32 of them)."
         )
         return
-    lowest = min((h.holds for h in found), key=lambda share: share.estimate)
-    yield (
-        f"Holds: share of {found[0].holds.seeds} hosts, with costs drawn from what is known about "
-        "them, on which the outcome is the same. The lowest has the 95 % interval "
-        f"{100 * lowest.low:.0f} to {100 * lowest.high:.0f} %."
-    )
+    known = [c.over_hosts for c in comparisons if c.over_hosts and c.answer.outcome != "unknown"]
+    if known:
+        lowest = min((h.holds for h in known), key=lambda share: share.estimate)
+        yield (
+            f"Holds: share of {lowest.seeds} hosts, with costs drawn from what is known about "
+            "them, on which the outcome is the same. The lowest has the 95 % interval "
+            f"{100 * lowest.low:.0f} to {100 * lowest.high:.0f} %."
+        )
     share = median(h.input_share for h in found)
     yield f"What is not known of the host is behind {100 * share:.0f} % of a run's variance."
     votes: Counter[str] = Counter()
