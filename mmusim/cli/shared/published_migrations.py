@@ -18,9 +18,8 @@ INTRODUCTION: Final = """\
 
 Written by `mmusim validate --migrations --to docs/evidence`. Whole migrations that somebody posted,
 beside what mmusim predicts. Nothing is fitted to them but one cost, which P24 names, and no
-parameter is set by row: what a posting does not say is assumed once for all of its rows. Times count
-as predicted within a factor
-of {close}.
+parameter is set by row: what a posting does not say is assumed once for all of its rows. Times
+count as predicted within a factor of {close}.
 """
 
 
