@@ -17,9 +17,9 @@ INTRODUCTION: Final = """\
 # Published migrations
 
 Written by `mmusim validate --migrations --to docs/evidence`. Whole migrations that somebody posted,
-beside what mmusim predicts. Nothing is fitted to them, and no parameter is set by row: what a
-posting does not say is assumed once for all of its rows. Times count as predicted within a factor
-of {close}.
+beside what mmusim predicts. Nothing is fitted to them but one cost, which P24 names, and no
+parameter is set by row: what a posting does not say is assumed once for all of its rows. Times
+count as predicted within a factor of {close}.
 """
 
 
