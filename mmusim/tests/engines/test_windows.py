@@ -273,7 +273,7 @@ def test_an_operation_begins_after_the_end_of_another() -> None:
         ([], [{"do": "sync-dirty-log", "at": "1us", "after": "1us"}], "two clocks"),
         ([], [{"do": "sync-dirty-log", "times": 3}], "every"),
         ([], [{"do": "sync-dirty-log", "every": "0us", "times": 3}], "greater than 0"),
-        ([], [{"do": "sync-dirty-log", "after": "0us", "of": "nothing"}], "no operation before"),
+        ([], [{"do": "sync-dirty-log", "after": "0us", "of": "nothing"}], "not an operation before"),
         ([], [{"do": "wait", "at": "1us"}], "ends when the guest does"),
         ([{"name": "w", "from": "enable-logging", "lasts": "1ms"}],
          [{"do": "wait"}, {"do": "write-page-table"}], "do not go with"),
