@@ -35,6 +35,7 @@ from mmusim.engine.compiled.places import (
     STOLEN_GIVEN,
     USER_SPACE,
 )
+from mmusim.engine.compiled.recent_exits import note_exit
 from mmusim.engine.compiled.recording import book, stalled
 from mmusim.engine.compiled.working_set import refill
 from mmusim.mmu.spte import LOGGED
@@ -116,6 +117,7 @@ def left_guest(s: Any, v: int) -> None:
     """A stall of a vCPU begins."""
     s.in_guest[v] = 0
     s.left_ns[v] = s.now
+    note_exit(s, v)
 
 
 @jit

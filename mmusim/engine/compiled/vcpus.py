@@ -11,6 +11,7 @@ import simpy
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import T_THINK, VCPU
+from mmusim.engine.compiled.hit_tables import let_hit
 from mmusim.engine.compiled.loop import BOOK, CUT_STALLS, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
 from mmusim.engine.compiled.programs import counts_up, load_points, repeats
@@ -176,7 +177,7 @@ class CompiledVcpu(Vcpu):
         self.first = program.first
         for name, value in (("k", 0), ("began", -1), ("stuck_at", -1), ("faults", 0)):
             self._set(name, value)
-        self._set("misses", self.prices is not None and self.prices.misses(program.pages))
+        let_hit(self, program)
         self._set("think_left", self._first_think(program))
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)

@@ -50,6 +50,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Ste
     v.run = None
     if v.in_guest:
         vm.left_guest(v)
+        v.count_exit()
     if v.pml:
         yield from drain_pml(vm, v, run.index)
     vm.rests(v)

@@ -1,0 +1,40 @@
+"""What hits of a program take, written down for compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from mmusim.costs.hits import KEPT, MOST_TABLES, NEVER
+from mmusim.engine.compiled.fields import T_HIT, T_WALK, VCPU
+from mmusim.plan.make import Program
+
+
+def let_hit(v: Any, program: Program) -> None:
+    """Let the hits of a compiled vCPU take what they do in a program."""
+    memory, numbers = v.of.memory, v.of.shapes
+
+    def put(name: str, value: int) -> None:
+        v.row[VCPU.index(name)] = value
+
+    put("misses", v.prices is not None and v.prices.misses(program.pages))
+    if program.tables is None:
+        put("hit_shape", memory["shape"][T_HIT])
+        put("walk_shape", memory["shape"][T_WALK])
+        return
+    if not memory.get("has_curve"):
+        cpus = len(memory["keys"])
+        memory.put("exits", np.zeros((cpus, KEPT), np.int64))
+        for name in ("exits_least", "hit_shapes", "walk_shapes"):
+            memory.put(name, np.zeros((cpus, MOST_TABLES), np.int64))
+        memory.set("has_curve", 1)
+    found: tuple[tuple[str, Iterable[int], int], ...] = (
+        ("exits_least", program.tables.least, NEVER),
+        ("hit_shapes", map(numbers.number, program.tables.large), 0),
+        ("walk_shapes", map(numbers.number, program.tables.walk), 0),
+    )
+    for name, values, rest in found:
+        row = list(values)
+        memory[name][v.number] = row + [rest] * (MOST_TABLES - len(row))
