@@ -8,7 +8,7 @@ READY := .venv/.ready
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
-demo: $(READY) ## answer the question of 2012; about two minutes
+demo: $(READY) ## answer the question of 2012; two to four minutes
 	$(BIN)/mmusim run experiments/read-after-write-protect/experiment.toml
 
 lint: $(READY) ## format, lint, types

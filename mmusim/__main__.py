@@ -39,7 +39,7 @@ def _run() -> None:
 
 
 def _flush() -> None:
-    """Write what is still to be written, while there is somebody to say that it cannot be."""
+    """Flush standard output, while an error of it can still be reported."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read it has seen enough

@@ -1,4 +1,6 @@
-"""An actor: a thread of the host beside the guest and the log operations, and what it may do."""
+"""An actor: a thread of the host beside the guest and the log operations, and its view of the
+VM.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ GROUP: Final = "mmusim.actors"
 """The group of entry points through which other packages add actors."""
 
 Steps: TypeAlias = Generator[Any, Any, None]
-"""A process, or a part of one: ``yield from`` it."""
+"""A process or a part of one, for ``yield from``."""
 
 
 class Machine(Protocol):
@@ -33,7 +35,7 @@ class Machine(Protocol):
         """How many vCPUs the guest has."""
 
     def sleep(self, ns: float) -> Steps:
-        """Let time pass in which the actor does nothing, at least 1 ns.
+        """Sleep for at least 1 ns.
 
         Raises
         ------
@@ -42,7 +44,7 @@ class Machine(Protocol):
         """
 
     def spend(self, costs: Mapping[str, float]) -> Steps:
-        """Let the time of operations pass: cost of the host -> how often (may be a fraction).
+        """Spend the time of operations: cost of the host -> number, which may be a fraction.
 
         Raises
         ------
@@ -51,7 +53,7 @@ class Machine(Protocol):
         """
 
     def hold_mmu_lock(self) -> Steps:
-        """Take mmu_lock for write, in the order of all who want it."""
+        """Take mmu_lock for write; waiters are served in their order."""
 
     def release_mmu_lock(self) -> None:
         """Give mmu_lock back."""
@@ -74,8 +76,8 @@ class Machine(Protocol):
     def times(self, name: str, mean_ns: float, cv: float) -> Iterator[int]:
         """Return random times without end, in nanoseconds, with a mean and its relative spread.
 
-        They are of a gamma distribution; `cv` 0 makes all equal, 1 makes them those of a Poisson
-        process. The seed and `name` decide them, not the policy.
+        They have a gamma distribution. With `cv` 0 all are equal, with `cv` 1 they are the
+        intervals of a Poisson process. They depend on the seed and on `name`, not on the policy.
 
         Raises
         ------
@@ -93,7 +95,7 @@ class Actor(Strict):
     """
 
     kind: ClassVar[str] = ""
-    """The name under which experiment files ask for it."""
+    """The name by which experiment files select the actor."""
     _registry: ClassVar[dict[str, type[Actor]]] = {}
 
     def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
@@ -123,7 +125,7 @@ class Actor(Strict):
         Actor._registry[name] = cls
 
     def process(self, machine: Machine) -> Steps:
-        """Do what the thread does, from the start of the run; the run does not wait for its end."""
+        """The work of the thread, from the start of the run. The run does not wait for its end."""
         raise NotImplementedError(f"actor {self.kind!r} does not say what it does")
 
     @classmethod

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
-    """Evaluate the runs of a run directory. Nothing is run.
+    """Evaluate the stored runs of a run directory. No new runs are made.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def runs(outcome: Outcome) -> pd.DataFrame:
 
 
 def metrics(outcome: Outcome, *names: str) -> pd.DataFrame:
-    """Return one row a run and metric: long, as seaborn likes it best.
+    """Return one row per run and metric, in the long format of seaborn.
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``metric``, ``unit``, ``value``. Without
     names, every metric that some run has; a metric that a run does not have has no row.
@@ -163,7 +163,7 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
 
 
 def flat(record: Any) -> Row:
-    """Return a dataclass as columns: an interval as three, what is no plain value left out."""
+    """Return a dataclass as columns: an interval as three, other nested values left out."""
     row: Row = {}
     for field in fields(record):
         value = getattr(record, field.name)

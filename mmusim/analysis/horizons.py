@@ -15,7 +15,7 @@ from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.metrics import Scope
 
 SURE: Final = 0.90
-"""A sign is claimed where it holds on so many of the hosts that were tried."""
+"""Least share of the tested hosts on which a claimed sign holds."""
 
 
 def over_windows(
@@ -71,7 +71,7 @@ def over_windows(
 
 
 def is_sure(made: Comparison) -> bool:
-    """Tell whether a sign may be claimed: better or worse, of enough, and on most hosts."""
+    """Tell whether a sign may be claimed: a known outcome, enough times, and most hosts agree."""
     known = made.answer.outcome in ("better", "worse") and not made.answer.small and not made.caveat
     return known and (made.over_hosts is None or made.over_hosts.holds.estimate >= SURE)
 
@@ -96,7 +96,7 @@ def _compared(result: SettingResult, metric: str, policy: str, window: str) -> C
 
 
 def _told(outcome: Outcome, result: SettingResult, window: str, made: Comparison) -> Comparison:
-    """Add what forbids an answer, and what other hosts say."""
+    """Add reasons against an answer, and the results of other hosts."""
     why = no_verdict(result.runs, made.baseline, made.candidate, window=window)
     if why:
         made = replace(made, answer=replace(made.answer, outcome="unknown", why=why))

@@ -44,7 +44,7 @@ def phases(trace: Trace) -> pd.DataFrame:
 
 
 def counters(trace: Trace) -> pd.DataFrame:
-    """Return what the kernel's counters did in each phase, one row a phase and counter.
+    """Return the changes of the kernel's counters, one row per phase and counter.
 
     Columns: ``phase``, ``do``, ``counter``, ``change`` (from this phase's start to the next one's).
     """
@@ -57,7 +57,7 @@ def counters(trace: Trace) -> pd.DataFrame:
 
 
 def timeline(t: Timeline) -> pd.DataFrame:
-    """Return what each vCPU did and when, one row per period in one state.
+    """Return the states of each vCPU over time, one row per period in one state.
 
     Columns: ``vcpu``, ``start_ns``, ``end_ns``, ``time_ns``, ``state`` (guest, idle or a lost
     cause) and ``kind`` (useful, idle, lost).
@@ -122,7 +122,7 @@ def _kind(s: Slice) -> str:
 
 
 def lock_holds(t: Timeline) -> pd.DataFrame:
-    """Return who held mmu_lock when, one row an acquisition.
+    """Return the holds of mmu_lock, one row per acquisition.
 
     Columns: ``who`` (host thread, vCPU 0), ``asked_ns``, ``got_ns``, ``released_ns``, ``wait_ns``,
     ``hold_ns`` and ``shared`` (for read).
@@ -143,7 +143,7 @@ def lock_holds(t: Timeline) -> pd.DataFrame:
 
 
 def utilisation(t: Timeline, window_ns: int = 100_000, points: int = 400) -> pd.DataFrame:
-    """Return what share of a sliding window each vCPU could use, one row per vCPU and instant.
+    """Return the share of a sliding window that each vCPU could use, per vCPU and instant.
 
     Columns: ``vcpu``, ``time_ns`` (the middle of the window) and ``utilisation``, which is
     1 - lost(window) / window, from 0 to 1. Idle time is not lost (``docs/reference/ledger.md``).

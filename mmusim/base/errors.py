@@ -45,7 +45,7 @@ class WeaveError(MmusimError):
 
 
 class InterruptedRunError(MmusimError):
-    """Somebody pressed Ctrl-C."""
+    """The user pressed Ctrl-C."""
 
 
 MOST_SHOWN: Final = 50
@@ -98,7 +98,7 @@ class ConfigError(MmusimError, ValueError):
         return "\n".join(shown)
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[Sequence[Complaint]]]:
-        """Travel between processes whole."""
+        """Let the error be sent to another process with all its complaints."""
         return type(self), (self.complaints,)
 
     @classmethod
@@ -130,7 +130,7 @@ class MisfitsError(ValueError):
     """Several misfits of one input, for validators that find all of them."""
 
     def __init__(self, misfits: Sequence[MisfitError]) -> None:
-        """Carry them."""
+        """Store the misfits."""
         super().__init__("\n".join(map(str, misfits)))
         self.misfits = tuple(misfits)
 

@@ -26,7 +26,7 @@ def whole(path: Path) -> Iterator[Path]:
     unfinished = None
     if path.exists() and not path.is_file():
         raise ConfigError.of(
-            str(path), "file", None, "is no regular file and would be replaced by one",
+            str(path), "file", None, "is not a regular file and would be replaced by one",
             "name a new file, or one to replace",
         )  # fmt: skip
     try:

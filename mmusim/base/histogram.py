@@ -86,7 +86,7 @@ class Histogram:
             If the histogram is empty, or `p` does not lie between 0 and 1.
         """
         if not 0 <= p <= 1:
-            raise ValueError(f"p = {p} is no share; give one between 0 and 1")
+            raise ValueError(f"p = {p} is not a share; give one between 0 and 1")
         count = self.count
         if count == 0:
             raise ValueError("an empty histogram has no quantiles; add times first")

@@ -107,7 +107,7 @@ def read_text(path: str | Path, most: int = MOST_TEXT) -> str:
         raise unreadable(path, rule, "save it as UTF-8") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise unreadable(path, f"is no text (a NUL character in line {line})", "give a text file")
+        raise unreadable(path, f"is not text (a NUL character in line {line})", "give a text file")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -125,7 +125,7 @@ def read_gzip_text(path: str | Path, most: int = MOST_TEXT) -> str:
         data = decoder.decompress(read_bytes(path, most), most + 1)
         text = data.decode()
     except (zlib.error, UnicodeDecodeError) as error:
-        rule = f"is no gzip file of text, or damaged ({error})"
+        rule = f"is not a gzip file of text, or damaged ({error})"
         raise unreadable(path, rule, "copy or record it again") from None
     if len(data) > most:
         rule = f"unpacks to more than {most:,} bytes, the most that is read"

@@ -19,7 +19,7 @@ FAULT_EXITS: Final = ("EPT_VIOLATION", "npf")
 """Reasons of exits by which Intel's and AMD's processors report a missing translation."""
 
 _LONGEST: Final = 2_000
-"""Characters of a line; a longer one is none of a tracer's."""
+"""Characters of a line. Tracers write no longer lines."""
 _LINE: Final = re.compile(
     r"^\s*\S.*?[-\s](?P<thread>\d+)(?:/\d+)?\s+(?:\(\s*[-\d]+\)\s+)?\[\d+\]\s+"
     r"(?:[\w.#!]{4,6}\s+)?(?P<time>[\d.]+):\s+(?:\w+:)?(?P<event>\w+):\s*(?P<fields>.*)$"
@@ -64,7 +64,7 @@ class KernelTrace:
     is_cut: bool  # the last line is not whole
 
     def notes(self) -> list[str]:
-        """Return what a user should know about the recording, a clause each."""
+        """Return remarks about the recording for users, a clause each."""
         said = [f"{self.lost:,} events were lost"] if self.lost else []
         return said + (["the last line is cut"] if self.is_cut else [])
 

@@ -1,4 +1,4 @@
-"""What the machine refuses, in one line with a remedy: memory, disk, descriptors, libraries."""
+"""Errors of the machine (memory, disk, descriptors, libraries) as one line with a remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import traceback
 from typing import Final
 
 MACHINE_ERRORS: Final = (MemoryError, OSError, ImportError)
-"""What goes wrong by the machine: no memory, no disk, a library that is missing or damaged."""
+"""Errors that the machine causes: no memory, no disk, a missing or damaged library."""
 
 _FULL: Final = "free space, or write to another place"
 _DESCRIPTORS: Final = "allow more file descriptors, e.g. `ulimit -n 1024`, and run again"

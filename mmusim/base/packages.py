@@ -1,4 +1,4 @@
-"""What other packages add through entry points: loaded, with what is wrong with it as text."""
+"""Loads the entry points of other packages, and turns their failures into text."""
 
 from __future__ import annotations
 

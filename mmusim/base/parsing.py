@@ -180,7 +180,7 @@ def _finite(text: str) -> float:
 
 
 def _no_number(name: str) -> float:
-    raise _NumberError(f"has {name}, which is no number in JSON")
+    raise _NumberError(f"has {name}, which is not a number in JSON")
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which tool wrote a file of measurements, and what of mmusim takes it.
+"""The tools that write files of measurements, and the verbs of mmusim that read them.
 
 A reader that is given a file of another kind says with this table where the file belongs.
 """
@@ -26,7 +26,7 @@ def _kind(pattern: str, what: str, remedy: str) -> Recording:
 
 MIGRATION: Final = _kind(
     r'"dirty-sync-count"|^Migration status:|^Data processed:|Precopy: iter=',
-    "a migration's statistics, which are no single cost",
+    "a migration's statistics, which are not a single cost",
     "make an experiment of them with mmusim import FILE",
 )
 KVM_STAT_OF_PERF: Final = _kind(
@@ -77,7 +77,7 @@ RECORDINGS: Final = (
 
 
 def recording_of(text: str) -> Recording | None:
-    """Return the kind of a text, by its first lines; None if it is none of those known."""
+    """Return the kind of a text by its first lines; None if it is unknown."""
     lines = [line for line in text[: 1 << 20].split("\n") if line.strip()][:HEAD]
     for kind in RECORDINGS:
         if any(kind.pattern.search(line[:1000]) for line in lines):

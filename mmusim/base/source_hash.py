@@ -1,6 +1,6 @@
 """A hash of the source that decides the result of a run.
 
-Nobody lists the files by hand. They are the files that planning, simulating and measuring a run
+The files are not listed by hand. They are those that planning, simulating and measuring a run
 import. The import statements of the source name them, so a new or moved file is always included.
 """
 

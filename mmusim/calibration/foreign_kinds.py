@@ -57,7 +57,7 @@ def series_of(text: str, source: str) -> list[Series]:
     Raises
     ------
     ConfigError
-        If it is of no known kind, or has a value that is no number.
+        If it is of no known kind, or has a value that is not a number.
     """
     lines = [line for line in text.split("\n") if line.strip()]
     known = recording_of(text)
@@ -105,7 +105,7 @@ def _ends(found: re.Match[str], source: str, line: str) -> tuple[float, float]:
         return low, 2 * low if found[3] == "..." else float(found[3]) * _SUFFIX[found[4]]
     except ValueError:
         raise unreadable(
-            source, f"has a bin that is none: {line.strip()[:60]}", "correct it"
+            source, f"has a bin that is not valid: {line.strip()[:60]}", "correct it"
         ) from None
 
 
@@ -174,7 +174,7 @@ def _column(body: Sequence[Sequence[str]], i: int, head: Sequence[str], source: 
         cell = _cell(row, i)
         if not _is_number(cell):
             raise ConfigError.of(
-                source, head[i], cell, f"has a value that is no number in row {number}",
+                source, head[i], cell, f"has a value that is not a number in row {number}",
                 "correct the table",
             )  # fmt: skip
         values.append(float(cell))

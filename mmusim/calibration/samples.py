@@ -91,7 +91,7 @@ def load_samples(path: Path) -> Samples:
         in_order = sorted(arrays, key=_by_replicate)
     except Exception as error:  # numpy and zipfile have many words for a damaged file
         raise ConfigError.of(
-            str(path), "file", None, f"is no file of samples, or damaged ({error})",
+            str(path), "file", None, f"is not a file of samples, or damaged ({error})",
             "measure again with mmusim probe",
         ) from None  # fmt: skip
     head = parse_json(text, str(path), "head")

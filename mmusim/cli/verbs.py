@@ -56,7 +56,7 @@ def _help_of(path: Path, function: str) -> str:
 
 
 class _Loaded(MutableMapping[str, Any]):
-    """The commands of a group by name, each imported when it is asked for."""
+    """The commands of a group by name, each imported at its first use."""
 
     def __init__(self, verbs: dict[str, Verb]) -> None:
         self._verbs = verbs
@@ -111,7 +111,7 @@ class VerbCommand(TyperCommand):
     renamed: ClassVar[dict[str, str]]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read arguments, in which options may have old names."""
+        """Parse arguments; options may have old names."""
         before = args.index("--") if "--" in args else len(args)
         for number, text in enumerate(args[:before]):
             name, equals, value = text.partition("=")
@@ -151,7 +151,7 @@ class Verbs(TyperGroup):
                 formatter.write_dl([(f"{v.name:{widest}}", v.about) for v in verbs.values()])
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a verb; while names are completed, no more of it than its help."""
+        """Return a verb; during completion, only its help."""
         verb = self.all_verbs().get(cmd_name)
         if self._completing and verb is not None:
             return TyperCommand(verb.name, help=verb.about, rich_markup_mode=None)

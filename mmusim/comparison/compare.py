@@ -1,4 +1,4 @@
-"""Compare policies on equal seeds: how much they differ, and whether that is chance."""
+"""Comparison of policies on equal seeds: the difference, and whether it is chance."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from mmusim.stats.significance import ALPHA
 from mmusim.vocabulary import METRICS
 
 MODES_ELSEWHERE: Final = 2
-"""In so many settings a rare mode is no accident of one."""
+"""Number of settings from which on a rare mode is not an accident of one setting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ def corrected(family: Sequence[Comparison], windows: Sequence[str] = ()) -> list
 
 
 def _shown(made: Comparison) -> Interval:
-    """Return the interval that answers: of the ratio, or where there is none of the difference."""
+    """Return the interval that answers: of the ratio, or else of the difference."""
     return made.ratio or made.difference
 
 

@@ -1,4 +1,4 @@
-"""Control variates: what a run drew of a known distribution is replaced by its mean.
+"""Control variates: values that a run drew from a known distribution are replaced by their mean.
 
 A grace period of SRCU takes 60 us or 2 ms, and one or two of them are in each run's `protect_time`:
 at 30 seeds an interval of a ratio of these covers 89 times of 100. Its mean is known from the

@@ -1,4 +1,4 @@
-"""Which work moves between host and guest, and which vanishes: a difference by cause and payer.
+"""Work that moves between host and guest, and work that vanishes: a difference by cause and payer.
 
 The host pays in log operations, the guest in its own time. The same work can be done by either: a
 large spte is dropped when logging begins, or in the first fault. What one side pays less and the

@@ -1,4 +1,4 @@
-"""Exposure of runs: whether several policies met the same, and can answer the question."""
+"""Exposure of runs: whether policies met the same operations, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mmusim.metrics.exposure import Exposure
 from mmusim.metrics.measure import Metrics
 
 APART: Final = 0.10
-"""Exposures that differ by more are said."""
+"""Exposures that differ by more are reported."""
 SATURATED: Final = 0.70
 """From this share of its capacity on, waits for mmu_lock hide what policies differ in."""
 RAN: Final = 0.99
-"""A guest that ran for less of a window has left it early."""
+"""A guest that ran for a smaller share of a window left it early."""
 
 COUNTED: Final[dict[str, Callable[[Exposure], float]]] = {
     "length": lambda e: e.length_ns,
@@ -34,7 +34,7 @@ LOGGED: Final = "share of the time with logging on"
 
 
 class Objection(NamedTuple):
-    """Something in the runs of a policy that speaks against comparing them as they are."""
+    """An objection against comparing the runs of a policy as they are."""
 
     policy: str
     text: str
@@ -42,7 +42,7 @@ class Objection(NamedTuple):
 
 
 def objections(runs: Runs, baseline: str, window: str = "") -> tuple[Objection, ...]:
-    """Return what speaks against comparing the policies of one setting.
+    """Return the objections against comparing the policies of one setting.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def _missed(met: dict[str, list[Exposure]]) -> Iterator[Objection]:
 
 
 def _alone(policy: str, rows: list[Exposure]) -> Iterator[Objection]:
-    """Yield what speaks against the runs of one policy by themselves."""
+    """Yield the objections against the runs of one policy alone."""
 
     def some(count: int) -> str:
         return f"{count} of {len(rows)} runs"
@@ -130,7 +130,7 @@ def _alone(policy: str, rows: list[Exposure]) -> Iterator[Objection]:
 
 
 def _apart(met: dict[str, list[Exposure]], baseline: str) -> Iterator[Objection]:
-    """Yield what policies met that differs from what the baseline met."""
+    """Yield the differences from the exposure of the baseline."""
     for policy, rows in met.items():
         if policy == baseline or not rows[0].logs or not met[baseline][0].logs:
             continue

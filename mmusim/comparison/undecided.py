@@ -1,4 +1,4 @@
-"""Claims of which the runs cannot say anything."""
+"""Claims that the runs cannot decide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmusim.stats.significance import ALPHA
 
 
 def undecided(claim: Claim, setting: Setting, reason: str, seeds: int) -> Verdict:
-    """Return an inconclusive verdict that says why; what is measured is no number.
+    """Return an inconclusive verdict with its reason and without a measured value.
 
     Parameters
     ----------

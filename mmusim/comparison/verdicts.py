@@ -107,7 +107,7 @@ def judge(
 def _measured(
     claim: Claim, setting: Setting, runs: Runs, family: int, alpha: float
 ) -> tuple[Interval, str, tuple[float, float]]:
-    """Return the interval that a claim is judged by, what it is of, and where it must lie."""
+    """Return the interval that judges a claim, its quantity, and its expected range."""
     if claim.ratio is not None or claim.difference is not None:
         assert claim.expect is not None
         top, bottom = claim.sides
@@ -129,7 +129,7 @@ def _measured(
 
 
 def point_of(claim: Claim, what: str, runs: Mapping[str, Metrics]) -> float | None:
-    """Return the value that a claim is judged by, of one run of each policy.
+    """Return the value that judges a claim, from one run of each policy.
 
     Parameters
     ----------

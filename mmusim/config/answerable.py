@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mmusim.base.errors import Complaint
+from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.driver import Driver, Run
 from mmusim.config.experiment import Experiment
 from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
+from mmusim.config.phase import BusyPhase
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.metrics import Scope
 from mmusim.workload.requests import OpenLoopRequests
@@ -33,7 +35,8 @@ def lacks(experiment: Experiment, metric: str) -> str:
         driver, Driver
     ):  # the selftest: vCPUs touch memory, and the host reads the log
         odd = metric.endswith("_request") or metric in ("request_count", *_LAPS)
-        return "the selftest has none" if odd or METRICS[metric].scope is Scope.MIGRATION else ""
+        odd = odd or METRICS[metric].scope in (Scope.MIGRATION, Scope.CHECKPOINTS)
+        return "the selftest has none" if odd else ""
     if metric in _OPERATIONS:
         wanted = _OPERATIONS[metric]
         there = any(phase.do in wanted for phase in driver.phases)
@@ -42,11 +45,13 @@ def lacks(experiment: Experiment, metric: str) -> str:
         return ""  # a window has the values of everything that happens in it
     phase = driver.phases[driver.measured]
     if METRICS[metric].scope is Scope.MIGRATION and not isinstance(phase, Migrate):
-        return "the measured phase is no migration"
+        return "the measured phase is not a migration"
+    if METRICS[metric].scope is Scope.CHECKPOINTS and not isinstance(phase, Checkpoint):
+        return "the measured phase makes no checkpoints"
     if metric in _LAPS and not isinstance(phase, WritePageTable):
-        return "the measured phase is no write-page-table"
+        return "the measured phase is not a write-page-table"
     if metric.endswith("_request") or metric == "request_count":
-        name = phase.workload if isinstance(phase, Run | Migrate) else ""
+        name = phase.workload if isinstance(phase, Run | BusyPhase) else ""
         if not isinstance(experiment.workloads.get(name), OpenLoopRequests):
             return "the measured phase serves no requests (pattern open-loop-requests)"
     return ""

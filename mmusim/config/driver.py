@@ -11,9 +11,10 @@ from mmusim.base.errors import nearest
 from mmusim.base.quantities import Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_bytes
 from mmusim.config import schedule, windows
+from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.migrate import Migrate, Migration
 from mmusim.config.page_table_write import WritePageTable
-from mmusim.config.phase import GuestPhase, Named
+from mmusim.config.phase import BusyPhase, GuestPhase, Named
 from mmusim.config.schedule import Scheduled
 from mmusim.config.windows import Window
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
@@ -140,7 +141,17 @@ class Sleep(Named):
 
 
 Phase = Annotated[
-    Pass | Touch | Run | Migrate | WritePageTable | Log | Recreate | Clear | Sync | Sleep,
+    Pass
+    | Touch
+    | Run
+    | Migrate
+    | Checkpoint
+    | WritePageTable
+    | Log
+    | Recreate
+    | Clear
+    | Sync
+    | Sleep,
     Field(discriminator="do"),
 ]
 
@@ -174,7 +185,7 @@ class Driver(Strict):
     takes 16 bytes.
     """
     migration: Annotated[Migration, shown({})] = Field(default_factory=Migration)
-    """Parameters of the phases `migrate`."""
+    """Parameters of the phases `migrate`, and the channel of the phases `checkpoint`."""
     windows: Annotated[
         list[Window],
         shown([{"name": "first pass", "from": "end of enable-logging", "lasts": "100ms"}]),
@@ -221,7 +232,7 @@ class Driver(Strict):
                 raise ValueError(
                     f"{where} deletes the memory of a running guest; put wait before it"
                 )
-            if isinstance(phase, Migrate) and logging:
+            if isinstance(phase, BusyPhase) and logging:
                 raise ValueError(
                     f"{where} switches logging on by itself; put disable-logging before it"
                 )

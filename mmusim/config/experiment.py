@@ -14,8 +14,8 @@ from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.machine import Host, Policies, Replications, Vm
-from mmusim.config.migrate import Migrate
 from mmusim.config.perf_test import PerfTest, unequal_slices
+from mmusim.config.phase import BusyPhase
 from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
 from mmusim.config.vmm import Vmm
@@ -141,7 +141,7 @@ class Experiment(Strict):
         """Yield names that nothing has."""
         phases = self.driver.phases if isinstance(self.driver, Driver) else []
         for number, phase in enumerate(phases, 1):
-            if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
+            if isinstance(phase, Run) or (isinstance(phase, BusyPhase) and phase.workload):
                 key = f"driver.phases[{number}].workload"
                 yield from _unknown(key, "workload", [phase.workload], self.workloads)
         labels = {"variant": list(self.variants), **self.sweep}
@@ -159,7 +159,7 @@ class Experiment(Strict):
             return
         migration, phases = self.driver.migration, self.driver.phases
         days = migration.first_pass_s(self.vm.memory) / 86_400
-        if days > 1 and not migration.is_limited and any(isinstance(p, Migrate) for p in phases):
+        if days > 1 and not migration.is_limited and any(isinstance(p, BusyPhase) for p in phases):
             limited = 0 < migration.max_bandwidth < migration.bandwidth
             key, rate = (
                 ("max-bandwidth", migration.max_bandwidth)
@@ -200,11 +200,11 @@ class Experiment(Strict):
         policy, _, choices = chosen
         if not policy.tracks:
             for number, phase in enumerate(self.script(policy).phases, 1):
-                if isinstance(phase, Migrate):
+                if isinstance(phase, BusyPhase):
                     yield MisfitError(
                         f"driver.phases[{number}].do", phase.do,
                         f"needs to know what is dirty, and policy {name!r} logs nothing",
-                        "leave that policy out, or use run in the place of migrate",
+                        f"leave that policy out, or use run in the place of {phase.do}",
                     )  # fmt: skip
             return
         for key, rule, remedy in self.script(policy).misfits(choices.reporting):
@@ -233,7 +233,7 @@ class Experiment(Strict):
         if isinstance(driver, PerfTest):
             return "random" if driver.random_access else "sequential"
         phase = driver.phases[driver.measured]
-        if isinstance(phase, (Run, Migrate)):
+        if isinstance(phase, (Run, BusyPhase)):
             workload = self.workloads.get(phase.workload)
             return "sequential" if isinstance(workload, Sequential) else "random"
         return "sequential" if getattr(phase, "order", "") == "sequential" else "random"
@@ -246,7 +246,7 @@ class Experiment(Strict):
     @property
     def _migrates(self) -> bool:
         phases = self.driver.phases if isinstance(self.driver, Driver) else []
-        return any(isinstance(phase, Migrate) for phase in phases)
+        return any(isinstance(phase, BusyPhase) for phase in phases)
 
     def script(self, policy: str | Policy) -> Driver:
         """Return what the host does to the guest under a policy, phase by phase.

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
-from mmusim.config.phase import GuestPhase
+from mmusim.config.phase import BusyPhase
 from mmusim.vmm import Qemu
 from mmusim.vmm.switch_over import QemuEstimate, switch_overs
 
@@ -18,30 +18,16 @@ WINDOW = "100 ms"  # BUFFER_DELAY
 LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each window
 
 
-class Migrate(GuestPhase):
+class Migrate(BusyPhase):
     """Pre-copy migration, from the request until the destination runs or the migration ends
     otherwise.
 
-    vCPUs run the workload lap after lap, each with its own draws, until they stop for the
-    switch-over. If the migration is given up, each vCPU finishes its lap.
+    vCPUs run the workload lap after lap until they stop for the switch-over. If the migration is
+    given up, each vCPU finishes its lap.
     """
 
     do: Annotated[Literal["migrate"], shown("migrate")]
     """The kind of phase."""
-    workload: Annotated[str, shown("my-service")] = ""
-    """Name of the workload that each vCPU runs during the migration. Without one the guest is idle.
-    """
-    shared: Annotated[Share, shown("25%")] = 0.0
-    """Share of the memory that all vCPUs use together. Each has its part of the rest to itself."""
-
-    @model_validator(mode="after")
-    def _in_the_foreground(self) -> Self:
-        if self.background:
-            raise ValueError(
-                "background goes with phases of the guest alone; drop it: the guest runs beside "
-                "its migration anyway"
-            )
-        return self
 
 
 def _carries_pages(rate: int) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import model_validator
 
-from mmusim.base.quantities import Strict, shown
+from mmusim.base.quantities import Share, Strict, shown
 from mmusim.config.cost import CostSpec
 
 
@@ -31,4 +31,25 @@ class GuestPhase(Named):
     def _somebody_ends_it(self) -> Self:
         if self.repeat and not self.background:
             raise ValueError("repeat needs background = true; `wait` ends it")
+        return self
+
+
+class BusyPhase(GuestPhase):
+    """The guest runs while the VMM works on it, lap after lap, until the VMM has finished.
+
+    vCPUs run the workload, in each lap with draws of their own, and finish the last lap.
+    """
+
+    workload: Annotated[str, shown("my-service")] = ""
+    """Name of the workload that each vCPU runs meanwhile. Without one the guest is idle."""
+    shared: Annotated[Share, shown("25%")] = 0.0
+    """Share of the memory that all vCPUs use together. Each has its part of the rest to itself."""
+
+    @model_validator(mode="after")
+    def _in_the_foreground(self) -> Self:
+        if self.background:
+            raise ValueError(
+                "background goes with phases of the guest alone; drop it: the guest runs beside "
+                "this phase anyway"
+            )
         return self

@@ -62,7 +62,7 @@ class Range(Strict):
         kinds = {part: kind_of(value) for part, value in given.items() if value is not None}
         for part, its in kinds.items():
             if its is None:
-                return part, given[part], "is no number and no quantity", 'write e.g. "500ns"'
+                return part, given[part], "is neither a number nor a quantity", 'write e.g. "500ns"'
         assert kind is not None
         for part, its in kinds.items():
             if its is not kind and {its, kind} != {WHOLE, NUMBER}:

@@ -85,7 +85,7 @@ def contradictions(phases: list[Any]) -> Iterator[str]:
             yield f"{where} ends when the guest does; drop its at, after or every"
         if phase.of and phase.of not in earlier:
             known = f"write one of {', '.join(earlier)}" if earlier else "name one before it"
-            yield f"{where} begins after {phase.of!r}, which is no operation before it; {known}"
+            yield f"{where} begins after {phase.of!r}, which is not an operation before it; {known}"
         if phase.at is not None:
             if phase.at < clock:
                 yield (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mmusim.base.errors import ConfigError, nearest
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import HostProfile
 from mmusim.config.topology import Machine
@@ -86,3 +88,25 @@ def _facts(workload: Workload) -> dict[str, Any]:
     """Return the facts that decide a workload; of a recorded trace its contents, not its place."""
     facts: dict[str, Any] = workload.model_dump(mode="json")
     return facts | {"trace": digest(workload.trace)} if isinstance(workload, Replay) else facts
+
+
+def setting_named(settings: Sequence[Setting], name: str, source: str) -> Setting:
+    """Return the setting with a name; without a name the only one.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such setting, or several and no name. `source` is named in the message.
+    """
+    names = [setting.name for setting in settings]
+    if not name and len(settings) == 1:
+        return settings[0]
+    if name in names:
+        return settings[names.index(name)]
+    if not name:
+        rule = f"is needed: the experiment has {len(settings)} settings"
+        remedy = f"choose one of: {'; '.join(map(repr, names))}"
+    else:
+        rule = "is not a setting of the experiment"
+        remedy = nearest(name, names) if any(names) else "leave it out: there is only one setting"
+    raise ConfigError.of(source, "--setting", name or None, rule, remedy)

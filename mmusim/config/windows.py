@@ -18,6 +18,10 @@ OF_MIGRATIONS: Final = (
     "enable-logging", SYNC, "clear-dirty-log", "switch-over", "disable-logging",
 )  # fmt: skip
 """What a migration does, as events: there is no telling how often."""
+PAUSE: Final = "pause"
+OF_CHECKPOINTS: Final = ("enable-logging", SYNC, "clear-dirty-log", PAUSE, "disable-logging")
+"""What a phase `checkpoint` does, as events."""
+_INSIDE: Final = {"migrate": OF_MIGRATIONS, "checkpoint": OF_CHECKPOINTS}
 _EDGES: Final = {"start of ": "start", "end of ": "end"}
 _EXAMPLE: Final = 'write e.g. "enable-logging" or "end of sync-dirty-log 2"'
 
@@ -100,8 +104,8 @@ def contradictions(windows: list[Window], phases: list[Any]) -> Iterator[str]:
     """Yield what is wrong with the windows of a script, `phases` in turns, as rule and remedy."""
     names = [window.name for window in windows]
     taken = {title for phase in phases for title in titles(phase)}
-    migrates = any(phase.do == "migrate" for phase in phases)
-    known = taken | set(OF_MIGRATIONS if migrates else ())
+    inside = {event for phase in phases for event in _INSIDE.get(phase.do, ())}
+    known = taken | inside
     soft = [number for number, phase in enumerate(phases, 1) if phase.do == "write-page-table"]
     if windows and soft:
         yield (
@@ -123,7 +127,7 @@ def contradictions(windows: list[Window], phases: list[Any]) -> Iterator[str]:
                 )
                 return
             at = _place(event, phases)
-            if at is None and not (migrates and event.what in OF_MIGRATIONS):
+            if at is None and event.what not in inside:
                 count = sum(event.what in titles(phase) for phase in phases)
                 yield (
                     f"{where}: there is no {event}, because {event.what} happens "

@@ -46,7 +46,7 @@ _LOG_OPERATIONS: Final[dict[str, dict[str, Any]]] = {
 
 
 class Difference(NamedTuple):
-    """One integer that is not the kernel's."""
+    """One integer that differs from the kernel's."""
 
     step: int  # from 1
     op: str
@@ -57,7 +57,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How one case went."""
+    """The result of one case."""
 
     number: int  # line of the file, from 1
     setting: str

@@ -43,7 +43,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Constant(Distribution):
-    """Always the same time."""
+    """A constant time."""
 
     ns: float
 

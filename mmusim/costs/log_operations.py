@@ -1,4 +1,4 @@
-"""The costs of the host's log operations, and how often each is paid (domain, B.3).
+"""The costs of the host's log operations, with the number of their payments (domain, B.3).
 
 Each function returns counts: cost -> number of payments. Engines multiply a count by the mean of
 the cost and round once per cost. Drawn costs (grace period, floor of an ioctl, flush) and waits
@@ -234,5 +234,5 @@ def zap_all(c: Choices, walk: Walk) -> Counts:
 
 
 def paid(counts: Mapping[str, float]) -> Counts:
-    """Leave out what is paid zero times."""
+    """Leave out costs that are not paid."""
     return {cost: times for cost, times in counts.items() if times}

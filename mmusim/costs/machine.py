@@ -1,4 +1,4 @@
-"""Laws of the machine under KVM: what load, nodes and new memory do to the costs of a host.
+"""Laws of the machine under KVM: the effects of load, nodes and new memory on the costs of a host.
 
 Seven laws, each a function of counts. A describes vCPUs that run at one time, and T threads.
 
@@ -80,21 +80,19 @@ class Machine:
         return law in self.laws
 
     def stretch(self, running: int) -> int:
-        """Return what 1 ns of work takes, in ns / 4096, while so many vCPUs run."""
+        """Return the time of 1 ns of work, in ns / 4096, while so many vCPUs run."""
         if not self.follows("threads") or running <= self.cores:
             return ONE
         second = min(running, self.threads) - self.cores
         return round(ONE * running / (self.cores + self.smt_gain * second))
 
     def line_extra(self, running: int, line_ns: float) -> int:
-        """Return how much longer a line from memory takes while so many vCPUs run, in
-        ns / 4096.
-        """
+        """Return the extra time of a line from memory while so many vCPUs run, in ns / 4096."""
         turns = max(1.0, running / self.threads) if self.follows("threads") else 1.0
         return round(ONE * line_ns * max(0, min(running, self.threads) - 1) * turns)
 
     def misses(self, pages: int) -> bool:
-        """Tell whether a vCPU that touches so many pages finds their lines in no private cache."""
+        """Tell whether a vCPU that touches so many pages misses its private cache."""
         return pages * LINE > self.private_cache
 
     def is_remote(self, vcpus: int) -> bool:
@@ -103,7 +101,7 @@ class Machine:
 
 
 def remote_lines(counts: Mapping[str, float]) -> float:
-    """Return how many lines of the rmap such counts of operations read."""
+    """Return how many lines of the rmap these operations read."""
     return sum(LINES_OF[cost] * times for cost, times in counts.items() if cost in LINES_OF)
 
 

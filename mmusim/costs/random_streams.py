@@ -1,8 +1,8 @@
 """Every random number of a run, as a function of (seed, purpose, actor, index).
 
-The order of calls does not enter. So an act costs the same under every policy and in every engine,
-and runs of one seed are paired (common random numbers). The *pairing* scheme decides how acts are
-numbered; only this module decides it.
+The order of calls does not matter. So an operation costs the same under every policy and in every
+engine, and runs of one seed are paired (common random numbers). The *pairing* scheme decides how
+acts are numbered; only this module decides it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SHORT: Final = 4
 
 
 class Pairing(Enum):
-    """What two policies share when they run with the same seed."""
+    """The random numbers that two policies share when they run with the same seed."""
 
     BY_ACCESS = "by-access"
     """The k-th access of a vCPU costs the same under every policy that makes it pay."""
@@ -119,12 +119,12 @@ class Stream:
 
 
 class ByOccurrence(Stream):
-    """A stream that ignores the index it is asked for and counts the askers instead."""
+    """A stream that ignores the given index and counts its calls instead."""
 
     __slots__ = ("_asked",)
 
     def __init__(self, distribution: Distribution, key: int) -> None:
-        """Nobody has asked yet."""
+        """Start with no calls."""
         super().__init__(distribution, key)
         self._asked = 0
 
@@ -133,6 +133,11 @@ class ByOccurrence(Stream):
         del index
         self._asked += 1
         return super().at(self._asked - 1)
+
+
+def is_counted(purpose: str) -> bool:
+    """Tell whether by-occurrence pairing counts the payments of a purpose; hits are too many."""
+    return not purpose.startswith("t_")
 
 
 class Draws:
@@ -151,7 +156,7 @@ class Draws:
         return self._pairing
 
     def restart(self) -> None:
-        """Begin to count payments anew, as a run does."""
+        """Restart the counts of payments for a new run."""
         self._shared.clear()
 
     def share(self, purpose: str, stream: ByOccurrence) -> None:
@@ -168,7 +173,7 @@ class Draws:
         Hits are many and counted per vCPU; with by-occurrence pairing all other purposes have one
         stream for all actors.
         """
-        if self._pairing is Pairing.BY_OCCURRENCE and not purpose.startswith("t_"):
+        if self._pairing is Pairing.BY_OCCURRENCE and is_counted(purpose):
             if purpose not in self._shared:
                 self._shared[purpose] = ByOccurrence(distribution, self.key(purpose, 0))
             return self._shared[purpose]

@@ -1,4 +1,4 @@
-"""Which engine simulates a run: the SimPy processes, or the same compiled."""
+"""The choice of the engine that simulates a run: SimPy's or the compiled one."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ VARIABLE: Final = "MMUSIM_ENGINE"
 def resolve(engine: str = AUTO) -> str:
     """Return the engine that a name stands for on this machine: ``simpy`` or ``compiled``.
 
-    ``auto`` is what the environment variable ``MMUSIM_ENGINE`` says, else the compiled one where
-    Numba can be imported. Both give the same Trace.
+    ``auto`` takes the engine that the environment variable ``MMUSIM_ENGINE`` names. If it is not
+    set, ``auto`` takes the compiled engine where Numba can be imported. Both give the same Trace.
 
     Raises
     ------
     ConfigError
-        If there is no engine of this name, or it needs what is not installed.
+        If there is not an engine of this name, or a package that it needs is not installed.
     """
     if engine == AUTO:
         engine = os.environ.get(VARIABLE, AUTO)
     if engine not in ENGINES:
         raise ConfigError.of(
-            "--engine", "", engine, "is no engine", f"choose one of {', '.join(ENGINES)}"
+            "--engine", "", engine, "is not an engine", f"choose one of {', '.join(ENGINES)}"
         )
     if engine == SIMPY:
         return engine
@@ -48,8 +48,7 @@ def resolve(engine: str = AUTO) -> str:
 def numba_trouble() -> str:
     """Say why Numba cannot be used, as the end of a sentence; empty if it can.
 
-    Numba that is installed and cannot be imported, as beside a NumPy that is too new for it, is as
-    good as none.
+    Numba may be installed and fail to import, for example beside a NumPy that is too new for it.
     """
     try:
         import_module("numba")

@@ -1,4 +1,4 @@
-"""Where compiled code is kept, with a checksum of every file.
+"""The folder for compiled code, with a checksum of every file.
 
 Numba's own cache looks at the file of a function and not at those of the functions that it calls.
 So the cache of each state of the model's code is a folder of its own: it never goes stale.
@@ -29,7 +29,7 @@ _KEPT: Final = 4  # caches of as many states of the code
 
 
 def cache_folder() -> Path:
-    """Return where compiled code is kept: by the user's cache folder and a hash of the source."""
+    """Return the folder for compiled code. Its name has a hash of the source."""
     root = os.environ.get("MMUSIM_CACHE_DIR")
     if root:
         base = Path(root)
@@ -39,7 +39,7 @@ def cache_folder() -> Path:
 
 
 def is_cached() -> bool:
-    """Tell whether what this code needs has been compiled before, and is what was stored then."""
+    """Tell whether the compiled code of this source exists and is undamaged."""
     folder = cache_folder()
     try:
         noted = json.loads((folder / SUMS).read_text(encoding="utf-8"))
@@ -49,9 +49,9 @@ def is_cached() -> bool:
 
 
 def use_cache() -> None:
-    """Keep compiled code in its folder, and forget that of old states of the source.
+    """Keep compiled code in its folder, and delete the code of old sources.
 
-    What is damaged, or was never finished, is compiled anew.
+    Damaged or unfinished code is compiled again.
     """
     folder = cache_folder()
     if not is_cached():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import simpy
 
+from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.driver import Phase, Run, Sleep
 from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
-from mmusim.config.phase import GuestPhase
+from mmusim.config.phase import BusyPhase, GuestPhase
 from mmusim.config.schedule import Scheduled
 from mmusim.config.windows import READS_LOG, SYNC, titles
 from mmusim.costs.distributions import Gamma
@@ -20,6 +21,7 @@ from mmusim.engine.host import log_ioctls, log_reports
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host.windows import Stretch
 from mmusim.engine.kinds import Kind
+from mmusim.engine.migration.checkpoints import Checkpoints
 from mmusim.engine.migration.migration import Migration
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.processes.soft_vcpu import soft_vcpu
@@ -30,9 +32,12 @@ from mmusim.engine.state.vm import Outcome, Steps, Vcpu, Vm
 from mmusim.plan.make import Program
 from mmusim.trace.records import HOST, PhaseTrace
 
+BUSY: Final = ("migrate", "checkpoint")
+"""Phases in which the VMM works beside the guest."""
+
 
 def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
-    """Go through the phases, one after the other."""
+    """Run the phases, one after the other."""
     lossy = invariants.may_lose(vm)  # then each phase is looked at, to name the one that loses
     for number, phase in enumerate(vm.plan.driver.phases):
         late = 0
@@ -49,6 +54,8 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
         vm.changed(HOST)
         if isinstance(phase, Migrate):
             yield from migrate(vm, host, kind, number, phase)
+        elif isinstance(phase, Checkpoint):
+            yield from checkpoint(vm, host, kind, number, phase)
         elif isinstance(phase, GuestPhase):
             yield from start_guest(vm, host, kind, number, phase)
         else:
@@ -71,7 +78,7 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
 
 
 def until_due(vm: Vm, host: Host, phase: Scheduled) -> Outcome:
-    """Wait until an operation is to begin; return by how much it is late then."""
+    """Wait until an operation is due; return how late it begins."""
     if not phase.turn:
         host.series_ns = vm.now
         if phase.at is not None:
@@ -85,7 +92,7 @@ def until_due(vm: Vm, host: Host, phase: Scheduled) -> Outcome:
 
 
 def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) -> Steps:
-    """Let every vCPU run its program of this phase; wait for them unless told not to."""
+    """Let every vCPU run its program of this phase. Wait for them, except in the background."""
     yield from wait_for_guest(vm, host)  # a vCPU runs one program at a time
     host.clock_ns = vm.now
     host.windows.happens("start", titles(phase))
@@ -110,7 +117,7 @@ def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) 
 
 
 def goes_on(host: Host, phase: GuestPhase) -> bool:
-    """Tell whether a vCPU that is through with its program begins another lap."""
+    """Tell whether a vCPU that has finished its program begins another lap."""
     windows = phase.background and isinstance(phase, Run) and host.windows.pending()
     return not host.joining and (phase.repeat or windows)
 
@@ -118,7 +125,7 @@ def goes_on(host: Host, phase: GuestPhase) -> bool:
 def run_on(
     vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process, stretch: Stretch
 ) -> None:
-    """Note the process that a vCPU goes through, and let the host interfere with it."""
+    """Note the process of a vCPU, and let the host interfere with it."""
     v.process = process
     host.running.append(process)
     host.windows.runs(process, stretch)
@@ -129,55 +136,89 @@ def run_on(
 def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Steps:
     """Let every vCPU run its workload lap after lap beside the migration thread."""
     yield from wait_for_guest(vm, host)
+    stretch, recorder = begin_guest(vm, host, number, phase)
+    migration = Migration(vm, host, number, phase)
+    launch_beside(vm, host, kind, migration, recorder, stretch)
+    yield from migration.thread()
+    yield from end_beside(vm, host, migration, stretch)
+    trace = migration.trace()
+    host.phases[-1] |= {
+        "dirty": migration.log.reported, "false_dirty": migration.log.false,
+        "migration": trace, "outcome": trace.outcome, "story": trace.story(),
+    }  # fmt: skip
+
+
+def checkpoint(vm: Vm, host: Host, kind: Kind, number: int, phase: Checkpoint) -> Steps:
+    """Copy all memory, then let every vCPU run its workload beside the checkpoints."""
+    yield from wait_for_guest(vm, host)
+    checkpoints = Checkpoints(vm, host, number, phase)
+    yield from checkpoints.first_copy()
+    stretch, recorder = begin_guest(vm, host, number, phase)
+    launch_beside(vm, host, kind, checkpoints, recorder, stretch)
+    yield from checkpoints.thread()
+    yield from end_beside(vm, host, checkpoints, stretch)
+    trace, log = checkpoints.trace(), checkpoints.log
+    record = {"dirty": log.reported, "false_dirty": log.false, "checkpoints": trace}
+    host.phases[-1] |= record | {"story": trace.story()}
+
+
+def begin_guest(vm: Vm, host: Host, number: int, phase: BusyPhase) -> tuple[Stretch, PhaseRecorder]:
+    """The guest part of a phase in which the VMM works begins now."""
     host.clock_ns = vm.now
     host.windows.happens("start", titles(phase))
-    recorder, record = PhaseRecorder(vm.plan.slot.npages), host.phases[-1]
-    host.recorder[number] = recorder
+    recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
     stretch = host.stretches[number] = host.windows.guest_begins(recorder, set())
     host.goes_on = False
-    migration = Migration(vm, host, number, phase)
+    return stretch, recorder
+
+
+def launch_beside(
+    vm: Vm, host: Host, kind: Kind, work: Migration | Checkpoints, recorder: PhaseRecorder,
+    stretch: Stretch,
+) -> None:  # fmt: skip
+    """Let every vCPU run its workload, lap after lap until the VMM has finished its work."""
     if vm.load is not None:
-        vm.load.begin(vm.now, len(migration.vcpus))
-    for v in migration.vcpus:
+        vm.load.begin(vm.now, len(work.vcpus))
+    for v in work.vcpus:
         v.recorder = recorder
-        more = laps(vm, v, number, lambda: migration.active)
-        process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
+        more = laps(vm, v, work.number, lambda: work.active)
+        process = kind.launch(vm, v, vm.plan.program(work.number, v.number), more)
         run_on(vm, host, kind, v, process, stretch)
-    start_port_io(vm, migration)
-    yield from migration.thread()
-    for v in migration.vcpus:
+    start_port_io(vm, work)
+
+
+def end_beside(vm: Vm, host: Host, work: Migration | Checkpoints, stretch: Stretch) -> Steps:
+    """The VMM has finished: join the vCPUs, after this lap."""
+    for v in work.vcpus:
         if vm.by_rates and v.process is not None and v.process.is_alive:
             v.stop(vm.now)  # a guest that is given by rates has no end of its own
     yield from join(vm, host)
-    if not migration.vcpus:
+    if not work.vcpus:
         host.windows.end(stretch)
-    host.windows.happens("end", titles(phase))
+    host.windows.happens("end", titles(work.phase))
     vm.vmm = vm.unsent = None
     for v in vm.vcpus:
         v.queued_work.clear()
-    record |= {"dirty": migration.log.reported, "false_dirty": migration.log.false}
-    trace = migration.trace()
-    record |= {"migration": trace, "outcome": trace.outcome, "story": trace.story()}
 
 
 def laps(vm: Vm, v: Vcpu, number: int, go_on: Callable[[], bool]) -> Iterator[Program]:
-    """Yield what a vCPU does in each lap after the first, as long as it is to go on."""
+    """Yield the program of each lap of a vCPU after the first, as long as laps go on."""
     lap = 1
     while go_on():
         yield vm.plan.program(number, v.number, lap)
         lap += 1
 
 
-def start_port_io(vm: Vm, migration: Migration) -> None:
-    """Let the vCPUs exit for port I/O at exponential intervals while the migration goes on."""
-    mean = migration.spec.io_interval
-    for v in migration.vcpus if mean else ():
+def start_port_io(vm: Vm, work: Migration | Checkpoints) -> None:
+    """Let the vCPUs exit for port I/O at exponential intervals while the VMM works."""
+    mean = work.spec.io_interval
+    for v in work.vcpus if mean else ():
         gaps = vm.plan.draws.stream("t_io", v.number, Gamma(mean, 1.0))
-        vm.env.process(port_io(vm, v, gaps, lambda: migration.active))
+        vm.env.process(port_io(vm, v, gaps, lambda: work.active))
 
 
 def wait_for_guest(vm: Vm, host: Host) -> Steps:
-    """Join a guest in the background: once the windows that have begun have ended, it ends too."""
+    """Join a guest in the background: it ends when all open windows have ended."""
     if host.windows.guests:
         yield from host.windows.through()
     if host.goes_on and host.windows.parted:
@@ -188,7 +229,7 @@ def wait_for_guest(vm: Vm, host: Host) -> Steps:
 
 
 def join(vm: Vm, host: Host) -> Steps:
-    """Wait until no vCPU is running a program; who repeats one ends with this lap."""
+    """Wait until no vCPU runs a program; a vCPU that repeats its program ends after this lap."""
     host.joining = True
     yield from host.running
     host.joining = False
@@ -211,12 +252,12 @@ def sleep(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
 
 
 def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
-    """Write down what the phases were."""
+    """Return the traces of the phases."""
     after = [record["before"] for record in host.phases[1:]] + [vm.counters()]
     traces = []
     for number, (record, end) in enumerate(zip(host.phases, after, strict=True)):
         before, stretch = record.pop("before"), host.stretches.get(number)
-        if stretch is not None and record["do"] != "migrate":  # what the guest met, however long
+        if stretch is not None and record["do"] not in BUSY:  # what the guest met, however long
             before, end = stretch.counters, stretch.after  # the host went on meanwhile
         recorder = host.recorder.get(number)
         facts: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The kinds of engine: a protocol with two implementations, and which of them simulates a run."""
+"""The kinds of engine: a protocol with two implementations, and the choice between them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def _has(probe: Probe, hook: str) -> bool:
 
 
 class Kind(Protocol):
-    """What an engine does in its own way; everything else is the same for all of them."""
+    """The operations in which engines differ; everything else is common to them."""
 
     def make_vm(self, plan: Plan, run_limit: int, probe: Probe | None) -> Vm:
         """Return an empty VM; `run_limit` bounds how many accesses are one event."""
 
     def launch(self, vm: Any, v: Any, program: Program, laps: Iterable[Program]) -> Any:
-        """Let a vCPU run a program, and what `laps` goes on with; return its process."""
+        """Let a vCPU run a program, then those that `laps` yields; return its process."""
 
     def interfere(self, vm: Any, v: Any, source: int) -> None:
-        """Let a source of the host interfere with the program that a vCPU runs now."""
+        """Let a source of interference act on the program that a vCPU runs now."""
 
     def events(self, vm: Any) -> int:
         """Return how many events there were, or 0 if the engine does not count them."""
@@ -43,7 +43,7 @@ def kind_of(engine: str, probe: Probe | None) -> Kind:
     Raises
     ------
     ConfigError
-        If there is no such engine here, or it cannot do this.
+        If there is no such engine on this machine, or it does not support the run.
     """
     hooks = [] if probe is None else [hook for hook in ONLY_SIMPY if _has(probe, hook)]
     if (engine == AUTO and hooks) or resolve(engine) == SIMPY:

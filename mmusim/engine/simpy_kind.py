@@ -1,4 +1,4 @@
-"""The engine that is the definition: every actor is a SimPy process."""
+"""The engine that defines a run: every actor is a SimPy process."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class SimpyKind:
         return Vm(plan, run_limit, probe)
 
     def launch(self, vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program]) -> simpy.Process:
-        """Let a vCPU run a program, and what `laps` goes on with; return its process."""
+        """Let a vCPU run a program, then those that `laps` yields; return its process."""
         return vm.env.process(vcpu(vm, v, program, laps))
 
     def interfere(self, vm: Vm, v: Vcpu, source: int) -> None:
-        """Let a source of the host interfere with the program that a vCPU runs now."""
+        """Let a source of interference act on the program that a vCPU runs now."""
         vm.interferers += 1
         vm.env.process(interfere(vm, v, source, vm.plan.interference[source]))
 

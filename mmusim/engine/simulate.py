@@ -30,12 +30,12 @@ def simulate(
     plan : Plan
         What to run.
     run_limit : int, >= 1
-        How many accesses that hit may be one event. 1 is one event per access: slow, and the
-        same Trace.
+        The largest number of accesses that hit and are one event. 1 is one event per access: slow,
+        and the same Trace.
     probe : Probe, optional
-        Told what happens while it happens. The Trace is the same with and without.
+        Is told of events while they happen. The Trace is the same with and without a probe.
     engine : {"auto", "simpy", "compiled"}
-        Who simulates it; the Trace is the same (:mod:`mmusim.engine.choice`).
+        The engine. The Trace does not depend on it (:mod:`mmusim.engine.choice`).
 
     Raises
     ------
@@ -54,14 +54,14 @@ def simulate(
 
 
 class Reached(NamedTuple):
-    """How far a run is."""
+    """The progress of a run."""
 
     now_ns: int  # simulated time
     share: float | None  # of all accesses; None: nobody knows how many there will be
 
 
 class Simulation:
-    """A run that can be looked at from another thread while it goes on."""
+    """A run whose progress another thread can read."""
 
     def __init__(
         self,
@@ -132,15 +132,15 @@ class Simulation:
 
 
 def in_fingerprint(ledger: Mapping[str, int]) -> list[int]:
-    """Return the times of a ledger, without those that only a described machine has if it has none:
-    runs without a machine keep the hash that they had before there was one.
+    """Return the times of a ledger for the fingerprint. Causes that only a described machine has
+    are left out while they are 0, so runs without a machine keep their old fingerprints.
     """
     only = (CAUSES.names[MMAP_WAIT], CAUSES.names[CLEAR_WAIT])
     return [ns for cause, ns in ledger.items() if ns or cause not in only]
 
 
 def deadlock(vm: Vm, host: Host) -> str:
-    """Say who waits for what, and who holds mmu_lock."""
+    """Describe a deadlock: who waits for what, and who holds mmu_lock."""
     waiting = [f"vCPU {v.number} waits for {v.waits_for}" for v in vm.vcpus if v.waits_for]
     waiting.append(f"the host thread waits for {host.waits_for}")
     holders = " and ".join(_name(vm, who) for who in vm.lock.holders) or "nobody"

@@ -1,4 +1,4 @@
-"""What comes with mmusim to start from, and copies of it that run where they are."""
+"""The examples that come with mmusim, and copies of them that run in their new place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PATH: Final = re.compile(r"[\w./-]+\.(?:toml|xz|gz|csv)\b")
 
 
 class Example(NamedTuple):
-    """One thing to start from.
+    """One example.
 
     `name` is its kind and its own name, ``workloads/zipf``; `about` is one sentence; `start` is the
     file to begin with, and `files` all files that it needs, both relative to the folder of copies.
@@ -52,7 +52,7 @@ def home() -> Path:
 
 
 def examples() -> list[Example]:
-    """Return everything there is to start from, by kind and name.
+    """Return all examples, by kind and name.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def _notebook(root: Path, path: Path) -> Example:
 
 
 def _needed(root: Path, start: list[Path]) -> tuple[Path, ...]:
-    """Return files and what they refer to, and so on, relative to `root`."""
+    """Return files and, recursively, the files that they refer to, relative to `root`."""
     found: dict[Path, None] = {}
     waiting = list(start)
     while waiting:

@@ -1,4 +1,4 @@
-"""Who makes the runs: worker processes or a Dask cluster; and the progress of the runs.
+"""Makes the runs in worker processes or on a Dask cluster, and shows their progress.
 
 May import ``store``, ``engine``, ``metrics`` and what is below.
 """

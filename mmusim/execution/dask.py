@@ -137,14 +137,16 @@ def _reach(distributed: Any, address: str) -> Any:
     host, port = _parted(address)
     if not host or not port:
         raise ConfigError.of(
-            "--scheduler", "", address, "is no address of a scheduler", "write tcp://host:port"
+            "--scheduler", "", address, "is not an address of a scheduler", "write tcp://host:port"
         )
     remedy = "start it with `dask scheduler`, or leave --scheduler out to run on this machine"
     try:
         socket.create_connection((host, port), TIMEOUT_S).close()
         kind = _within(TIMEOUT_S, lambda: asyncio.run(_kind(distributed, address)))
         if kind != "Scheduler":
-            raise ClusterError(f"--scheduler = {address!r}: is no scheduler but a {kind}; {remedy}")
+            raise ClusterError(
+                f"--scheduler = {address!r}: is not a scheduler but a {kind}; {remedy}"
+            )
         return _within(
             2 * TIMEOUT_S,
             lambda: distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False),

@@ -14,7 +14,7 @@ from mmusim.execution.workers import Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How things stand."""
+    """The state of progress."""
 
     finished: int  # runs
     total: int
@@ -24,7 +24,7 @@ class Standing:
     left_s: float | None  # estimate of the remaining seconds; None: too early to say
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return it as one line."""
         words = [f"{self.finished}/{self.total} runs"]
         if self.under_way is None:
             words.append(f"last {self.name}")
@@ -64,13 +64,13 @@ class Watch:
         self._began_s = clock()
 
     def beat(self, job: Job, reached: Reached) -> None:
-        """A run is under way."""
+        """Take a report of a run in progress."""
         if job in self._left:
             self._shares[job] = reached.share or 0.0
             self._tell(job, reached)
 
     def ended(self, job: Job) -> None:
-        """A run has ended."""
+        """Take the end of a run."""
         del self._left[job]
         self._shares.pop(job, None)
         self._tell(job, None)

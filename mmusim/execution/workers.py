@@ -77,7 +77,7 @@ class RunEnd(NamedTuple):
 
 
 Heartbeat = Callable[[Job, Reached], None]
-"""Told how far a run is."""
+"""Is told the progress of a run."""
 
 _beats: Any = None  # in a worker: where its heartbeats go
 
@@ -211,7 +211,7 @@ def run_job(
 ) -> tuple[float, dict[str, Any] | None, str]:
     """Simulate and measure one run; return seconds and its record, or None and the error.
 
-    Whatever goes wrong is of this run only: a policy may come from anywhere.
+    Any error concerns this run only, because policies may come from other packages.
 
     Raises
     ------
@@ -257,7 +257,7 @@ def _watched(simulation: Simulation, job: Job, beat: Heartbeat) -> Iterator[None
 
 
 def _post(job: Job, reached: Reached) -> None:
-    """In a worker: send a beat home."""
+    """In a worker: send a progress report to the parent."""
     if _beats is not None:
         _beats.put((job, reached))
 

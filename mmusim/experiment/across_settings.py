@@ -124,12 +124,14 @@ def _named(result: SettingResult, policy: str, name: str) -> list[Metrics]:
 
 
 def values(runs: Sequence[Metrics], metric: str) -> list[float]:
-    """Return a metric of each run; the worst there can be where a run does not have it."""
+    """Return a metric of each run; the worst possible value where a run lacks it."""
     worst = -math.inf if METRICS[metric].higher_is_better else math.inf
     return [run.values.get(metric, worst) for run in runs]
 
 
 def _ranks(side: Sequence[float], *both: Sequence[float]) -> list[float]:
-    """Return the rank of each value among both sides: infinite ones have no difference."""
+    """Return the rank of each value among both sides, because infinite values have no
+    difference.
+    """
     order = sorted({value for values in both for value in values})
     return [float(order.index(value)) for value in side]

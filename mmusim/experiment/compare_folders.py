@@ -57,7 +57,7 @@ def compare_folders(
     Raises
     ------
     ConfigError
-        If a folder is no run directory, has no runs, or if there is no such metric.
+        If a folder is not a run directory, has no runs, or if there is no such metric.
     UnlikeRunsError
         If the runs are not alike. The message names every key with both values.
     """

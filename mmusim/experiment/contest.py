@@ -1,4 +1,4 @@
-"""Competitors, the rules by which they compete, and what came of it."""
+"""Competitors, the rules of their contest, and its result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Contest:
     holds: Interval | None = None  # share of hosts, with drawn costs, on which it is the best too
 
     def __str__(self) -> str:
-        """Say what is known, and how sure it is."""
+        """Return the result and its certainty as a sentence."""
         if self.holds is None:
             return self._of_seeds()
         h = self.holds

@@ -22,7 +22,7 @@ LONG_NS: Final = 1_000_000
 def in_window(outcome: Outcome, window: str) -> Outcome:
     """Return an outcome whose runs have the metrics of another window than the measured one.
 
-    Only what the guest noticed is that of the window; what is of a whole run stays.
+    Only the guest's values are those of the window; values of the whole run stay.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def in_window(outcome: Outcome, window: str) -> Outcome:
     known = [w.name for w in outcome.experiment.driver.windows]
     if window not in known:
         raise ConfigError.of(
-            outcome.experiment.id, "--window", window, "is no window of the driver",
+            outcome.experiment.id, "--window", window, "is not a window of the driver",
             nearest(window, known),
         )  # fmt: skip
 
@@ -57,7 +57,7 @@ def refusal(result: SettingResult, candidate: str) -> str:
 
 
 def warnings(outcome: Outcome) -> list[str]:
-    """Return what speaks against comparing the runs as they are: a line each, the gravest first."""
+    """Return the objections against comparing the runs as they are, the gravest first."""
     found = []
     for result in outcome.settings:
         where = f"{result.setting.name}: " if result.setting.name else ""
@@ -75,7 +75,7 @@ def warnings(outcome: Outcome) -> list[str]:
 
 
 def _idle_limit(result: SettingResult) -> Iterator[str]:
-    """Say it where a dirty limit was set and never acted."""
+    """Warn where a dirty limit was set and never acted."""
     driver = result.setting.experiment.driver
     if not isinstance(driver, Driver) or not driver.migration.vcpu_dirty_limit:
         return
@@ -89,7 +89,7 @@ def _idle_limit(result: SettingResult) -> Iterator[str]:
 
 
 def _endless_tlb(result: SettingResult) -> Iterator[str]:
-    """Say it where no vCPU could meet what was being protected, because TLBs keep everything."""
+    """Warn where no vCPU could fault during protection, because TLBs are unlimited."""
     if result.setting.experiment.host.tlb != UNLIMITED:
         return
     met = [run.exposures[""] for runs in result.runs.values() for run in runs if run.exposures]
@@ -103,7 +103,7 @@ def _endless_tlb(result: SettingResult) -> Iterator[str]:
 
 
 def rows(outcome: Outcome) -> list[dict[str, Any]]:
-    """Return one row a setting, window and policy: means over seeds of what was met."""
+    """Return the mean exposure over seeds, one row per setting, window and policy."""
     return [row for result in outcome.settings for row in _rows(result)]
 
 

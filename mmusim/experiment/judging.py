@@ -45,7 +45,7 @@ def _verdict(claim: Claim, result: SettingResult, family: int) -> Verdict:
 
 
 def _in_window(claim: Claim, runs: Runs) -> Runs:
-    """Return the runs with what they met in the claim's window, if it names one."""
+    """Return the runs with their metrics in the claim's window, if it names one."""
     if not claim.window:
         return runs
     if any(claim.window not in run.windows for rows in runs.values() for run in rows):
@@ -54,7 +54,9 @@ def _in_window(claim: Claim, runs: Runs) -> Runs:
 
 
 def _says_little(claim: Claim, runs: Runs) -> str:
-    """Say why the metric says little: few times beyond a quantile, or a policy without a log."""
+    """Return why the metric is weak evidence: few times beyond a quantile, or a policy without a
+    log.
+    """
     rows = [run for side in claim.sides for run in runs[side]]
     of_the_guest = METRICS[claim.metric].scope is Scope.PHASE
     return least_known(rows, claim.metric) or (

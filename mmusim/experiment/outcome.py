@@ -40,7 +40,7 @@ class Lacking:
 
     @property
     def reason(self) -> str:
-        """Say why nothing is known of it."""
+        """Return why the setting has no result."""
         return (
             f"{self.failed} runs failed, and of every policy there are runs on {self.seeds} seeds; "
             f"{MIN_SEEDS} are needed"

@@ -1,4 +1,4 @@
-"""Verdicts over hosts: the same comparisons with costs drawn from what is known about them."""
+"""Verdicts over hosts: the same comparisons with costs drawn from their uncertainty."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from mmusim.stats.hosts import OverHosts, share_that_holds, spread_of, strongest
 from mmusim.stats.studentized import Floats
 
 FOLDER: Final = "hosts"
-"""In a run directory: the runs with other costs, a run directory of its own."""
+"""Folder, inside a run directory, for the run directory of runs with other costs."""
 LEAST_HOSTS: Final = 8
-"""Fewer say nothing about a share."""
+"""Least number of hosts for a share."""
 NAMING: Final = 16
-"""Fewer cannot tell some fifty costs apart, so none is named."""
+"""Least number of hosts from which the important costs are named; fewer cannot tell fifty costs
+apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class HostRuns:
     here: Mapping[str, Sequence[Metrics]]  # the runs of the same seeds with the profile's costs
 
     def within(self, window: str) -> HostRuns:
-        """Return the runs with what they met in a window."""
+        """Return the runs with their metrics in a window."""
         return replace(self, there=_within(self.there, window), here=_within(self.here, window))
 
 
@@ -78,7 +79,7 @@ def host_runs(
     hosts: int,
     runs: Mapping[int, Mapping[str, Sequence[Metrics]]],
 ) -> dict[int, HostRuns]:
-    """Return what is stored of each setting on all hosts, by the setting's number.
+    """Return the stored runs of each setting on all hosts, by the setting's number.
 
     A host of which a policy's run failed is left out.
 
@@ -118,7 +119,7 @@ def host_runs(
 
 
 def compared_over_hosts(made: Comparison, hosts: HostRuns) -> Comparison:
-    """Return a comparison with what holds of it over hosts, if its values exist there.
+    """Return a comparison with its share of hosts, if its values exist there.
 
     It holds on a host if the policy differs there in the same direction (of equivalence: lies
     within the margin).
@@ -170,7 +171,7 @@ def _over(
     holds: Callable[[float], bool],
     is_ratio: bool,
 ) -> OverHosts | None:
-    """Evaluate a value on every host, without what the seed adds to it on the profile's host."""
+    """Evaluate a value on every host, less the effect of the seed on the profile's host."""
     there = [point({p: runs[k] for p, runs in hosts.there.items()}) for k in _numbers(hosts)]
     here = [point({p: runs[k] for p, runs in hosts.here.items()}) for k in _numbers(hosts)]
     pairs = [
@@ -199,7 +200,9 @@ def _over(
 
 
 def _without_seed(values: Floats, seeds: Floats) -> Floats:
-    """Take from each value what its seed adds: a control variate, where it makes them steadier."""
+    """Subtract the effect of the seed from each value, as a control variate, if that reduces
+    variance.
+    """
     controlled = values - seeds
     return controlled if controlled.var() < values.var() else values
 

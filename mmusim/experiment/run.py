@@ -182,8 +182,8 @@ def evaluate(
     """Compare stored runs setting by setting and judge the claims.
 
     `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
-    number in its place. `engine` is who made them; by default whoever did. The comparisons of a
-    metric in all settings are one family.
+    number in its place. `engine` is the engine that made them; by default the one that is stored.
+    The comparisons of a metric in all settings are one family.
 
     A run that failed is a result: it is listed, with `failures` that this process knows of, and
     policies are compared on the seeds that they share. A claim about a setting that has fewer than
@@ -241,7 +241,7 @@ def _comparisons(
 def _as_families(results: Sequence[SettingResult]) -> list[SettingResult]:
     """Correct the comparisons of each metric, over all settings and policies, as a family.
 
-    Of what the guest noticed there is no outcome where a policy never met the log.
+    A metric of the guest has no outcome where a policy never met the log.
     """
     after = {
         metric: iter(corrected([made for r in results for made in r.comparisons.get(metric, ())]))

@@ -103,7 +103,9 @@ class RunDirectory:
         }
 
     def told(self, failed: Mapping[Job, str]) -> list[str]:
-        """Return a line for each failed run: what it is, how it failed, how to repeat it."""
+        """Return a line for each failed run: its name, its error, and the command that repeats
+        it.
+        """
         file = self.store.about().get("file", f"{self.experiment.id}.toml")
         named = {job: (job.name(self.settings), job.command(self.settings, file)) for job in failed}
         return [

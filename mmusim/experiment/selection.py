@@ -12,7 +12,8 @@ import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.config.machine import MOST_SEEDS
-from mmusim.config.settings import LoadedFile, Setting
+from mmusim.config.setting import Setting, setting_named
+from mmusim.config.settings import LoadedFile
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
@@ -151,14 +152,8 @@ def contests(
     """
     settings, policies = directory.settings, directory.experiment.policies.all
     names = [made.name for made in settings]
-    if setting and setting not in names:
-        raise ConfigError.of(
-            "select",
-            "--setting",
-            setting,
-            "is not a setting of this experiment",
-            nearest(setting, names),
-        )
+    if setting:
+        setting_named(settings, setting, "select")
     if policy and policy not in policies:
         raise ConfigError.of(
             "select", "--policy", policy, "is not a policy of this experiment",
@@ -213,8 +208,8 @@ def _values(directory: RunDirectory, rules: Rules) -> dict[Competitor, list[floa
 def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None:
     """Return the state of a contest, or None before the first seeds have run.
 
-    Who has a run without the metric among the first seeds that decide is worse than all who have it
-    in every run, and is dropped.
+    A competitor that has a run without the metric among the first deciding seeds is dropped,
+    because it is worse than all that have the metric in every run.
     """
     if min(map(len, rows)) < rules.first:
         return None
@@ -243,7 +238,7 @@ def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None
 def _without_censored(
     rows: Sequence[Sequence[float]], known: Sequence[int], rules: Rules
 ) -> Selection:
-    """Return the state of the contest among those who have the metric in every run."""
+    """Return the state of the contest among the competitors that have the metric in every run."""
     if not known:
         raise ConfigError.of(
             "select", "--metric", rules.metric,

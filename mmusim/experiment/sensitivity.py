@@ -14,7 +14,8 @@ from mmusim.base.errors import ConfigError, MmusimError, nearest
 from mmusim.comparison.pairing import values_of
 from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
 from mmusim.config.machine import MOST_SEEDS
-from mmusim.config.settings import LoadedFile, Setting, load_file
+from mmusim.config.setting import Setting, setting_named
+from mmusim.config.settings import LoadedFile, load_file
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
@@ -133,7 +134,7 @@ def sensitivity(
     Raises
     ------
     ConfigError
-        If there is no such metric, policy or setting, or the number of samples is no power of 2.
+        If there is no such metric, policy or setting, or the number of samples is not a power of 2.
     UnlikeRunsError
         If a run does not have the metric.
     MmusimError
@@ -169,7 +170,7 @@ def sensitivity(
                     )
                 return _values(directory, len(made), names, study)
 
-        setting = _setting(file.settings, study.setting)
+        setting = setting_named(file.settings, study.setting, "sensitivity")
         ranges = factors(setting, FACTORS | dict(study.wide or {}))
         paid = _paid(ranges, lambda points: evaluate(setting, points))
         found = sobol(
@@ -207,7 +208,8 @@ def _check(study: Study) -> list[str]:
         within = min(max(4, study.samples), MOST_SAMPLES)
         raise ConfigError.of(
             "sensitivity", "--samples", study.samples,
-            f"is no power of 2 from 4 to {MOST_SAMPLES:,}", f"take {2 ** round(math.log2(within))}",
+            f"is not a power of 2 from 4 to {MOST_SAMPLES:,}",
+            f"take {2 ** round(math.log2(within))}",
         )  # fmt: skip
     if not 1 <= study.seeds <= MOST_SEEDS:
         raise ConfigError.of(
@@ -218,7 +220,7 @@ def _check(study: Study) -> list[str]:
         if provenance not in FACTORS or not 1 < factor <= MOST_FACTOR:
             raise ConfigError.of(
                 "sensitivity", "--range", f"{provenance}={factor:g}",
-                f"is no provenance with a factor above 1 and up to {MOST_FACTOR:g}",
+                f"is not a provenance with a factor above 1 and up to {MOST_FACTOR:g}",
                 "write e.g. assumed=3",
             )  # fmt: skip
     sides = [side.strip() for side in study.policy.split("/") if side.strip()]
@@ -238,19 +240,6 @@ def _known(directory: RunDirectory, names: Sequence[str]) -> None:
                 "sensitivity", "--policy", name, "is not a policy of this experiment",
                 nearest(name, policies),
             )  # fmt: skip
-
-
-def _setting(settings: Sequence[Setting], name: str) -> Setting:
-    names = [setting.name for setting in settings]
-    if not name and len(settings) == 1:
-        return settings[0]
-    if name not in names:
-        raise ConfigError.of(
-            "sensitivity", "--setting", name or None,
-            "is not a setting of this experiment" if name else "is needed: there are several",
-            nearest(name, names),
-        )  # fmt: skip
-    return settings[names.index(name)]
 
 
 def _paid(

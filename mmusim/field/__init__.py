@@ -1,4 +1,4 @@
-"""From the field: logs of real migrations become experiments, and stand beside what is simulated.
+"""Logs of real migrations: turned into experiments, and compared with simulations.
 
 May import ``config``, ``metrics`` and what is below.
 """

@@ -1,4 +1,4 @@
-"""What a migration reported, beside what its simulation gives."""
+"""Reported values of a migration beside simulated ones."""
 
 from __future__ import annotations
 
@@ -81,6 +81,6 @@ def _of_one(told: Reported, runs: Sequence[Metrics], setting: str, policy: str) 
 
 
 def assumptions(outcome: Outcome) -> list[str]:
-    """Return what had to be assumed, a sentence each."""
+    """Return the assumptions, a sentence each."""
     told = outcome.experiment.reported
     return [] if told is None else [f"assumed {key}: {why}" for key, why in told.assumed.items()]

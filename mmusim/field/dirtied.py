@@ -1,4 +1,4 @@
-"""The dirty rate that was asked of a guest, beside the one that the syncs of a migration found."""
+"""The requested dirty rate of a guest beside the one that the syncs of a migration found."""
 
 from __future__ import annotations
 
@@ -58,13 +58,15 @@ def migrated_workload(setting: Setting) -> Any:
 
 
 def later_rounds(runs: Sequence[Metrics]) -> tuple[list[int], list[int]]:
-    """Return times in ns and dirty pages of all rounds but the first, in which all is dirty."""
+    """Return times in ns and dirty pages of all rounds but the first, in which every page is
+    dirty.
+    """
     rounds = [one for run in runs for one in run.rounds[1:] if one.end_ns > one.start_ns]
     return [one.end_ns - one.start_ns for one in rounds], [one.dirty_pages for one in rounds]
 
 
 def _written(pattern: Any) -> str:
-    """Return what the file says."""
+    """Return the rate as the file writes it."""
     if isinstance(pattern, DirtyRate) and not pattern.classes:
         return f"{pattern.asked / 1e6:,.4g} MB/s over {show_ns(pattern.over)}"
     return str(pattern.pattern)

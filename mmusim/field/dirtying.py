@@ -1,4 +1,4 @@
-"""How fast a guest dirties its memory, and how much of it, from what a migration reported.
+"""The dirty rate and the working set of a guest, from the reports of a migration.
 
 The guest writes R pages a second, uniformly over a set of N pages. In a time T it makes
 
@@ -45,7 +45,7 @@ class Dirtying:
     how: str  # what they rest on
 
     def dirty_after(self, seconds: float) -> float:
-        """Return D(T): how many pages are dirty after so many seconds."""
+        """Return D(T): the number of dirty pages after T seconds."""
         return occupied(self.writes_per_s, self.set_pages, seconds)
 
 
@@ -60,7 +60,7 @@ def rate_of(dirty: float, set_pages: float, seconds: float) -> float:
 
 
 def dirtying(log: MigrationLog, memory_pages: int) -> Dirtying | None:
-    """Fit rate and set to a log; None if the log says nothing of what was written.
+    """Fit rate and set to a log; None if the log has no information about writes.
 
     `memory_pages` bounds the set.
     """

@@ -1,4 +1,4 @@
-"""An experiment file that repeats a migration which somebody has a log of."""
+"""An experiment file that repeats a logged migration."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ because later nearly all of them are dirty whatever the rate."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What a person says beside the log; None: not said. Sizes in bytes, rates per second."""
+    """Values that the user gives in addition to the log; None: not given. Sizes in bytes, rates per
+    second.
+    """
 
     vcpus: int | None = None
     memory: int | None = None
@@ -41,7 +43,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """An experiment file, and what it rests on."""
+    """An experiment file and its assumptions."""
 
     text: str
     assumed: dict[str, str]  # key of the file -> why it has its value
@@ -126,7 +128,7 @@ def _with_rate(log: MigrationLog, rate: float) -> MigrationLog:
 
 
 def _network(log: MigrationLog, assumed: dict[str, str]) -> int | None:
-    """Return what the network carries, bytes per second; None if the log does not say."""
+    """Return the bandwidth of the network in bytes per second; None if the log lacks it."""
     if log.bytes_per_s is None:
         if log.transferred_bytes and log.total_ns:
             assumed["driver.migration.bandwidth"] = "bytes sent by the time of the whole migration"

@@ -47,7 +47,7 @@ def read_domjobinfo(text: str) -> MigrationLog:
             continue
         name, unit = _FACTS[match[1].lower()], match[3]
         if unit not in _UNITS:
-            notes.append(f"{match[1]}: {unit!r} is no unit that is known")
+            notes.append(f"{match[1]}: {unit!r} is not a known unit")
             continue
         value = float(match[2]) * _UNITS[unit]
         keep = name in ("dirty_pages_rate", "throttle") or name.endswith("_ns")

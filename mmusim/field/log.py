@@ -1,4 +1,4 @@
-"""What a log of a migration says, whichever tool wrote it."""
+"""The facts of a migration's log, independent of the tool that wrote it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ class MigrationLog:
         }
 
     def updated(self, later: MigrationLog) -> MigrationLog:
-        """Return these facts, with those that a later entry of the same log has in their place."""
+        """Return these facts, replaced by those of a later entry of the same log where it has
+        them.
+        """
         newer = {k: v for k, v in later.known().items() if k not in ("notes", "each_round")}
         return replace(
             self,

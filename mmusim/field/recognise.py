@@ -1,4 +1,4 @@
-"""Which tool wrote a log of a migration, and its reader."""
+"""The tools that write logs of migrations, and their readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmusim.field.log import MigrationLog
 
 
 class Format(NamedTuple):
-    """A kind of log: its name, how it is told from others, and its reader."""
+    """A kind of log: its name, a test that recognises it, and its reader."""
 
     name: str
     recognise: Callable[[str], bool]
@@ -57,10 +57,11 @@ def read_log(path: str | Path) -> MigrationLog:
     known = recording_of(text)
     if known is not None and known is not MIGRATION:
         raise ConfigError.of(
-            str(path), "file", None, f"is no log of a migration but the output of {known.what}",
+            str(path), "file", None,
+            f"is not the log of a migration but the output of {known.what}",
             known.remedy,
         )  # fmt: skip
     raise ConfigError.of(
-        str(path), "file", None, "is no log of a migration that mmusim knows",
+        str(path), "file", None, "is not the log of a migration that mmusim knows",
         f"give one of: {'; '.join(kind.name for kind in FORMATS)}, in English (LC_ALL=C)",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a real dirty_log_perf_test printed, beside what its simulation gives, line by line.
+"""The output of a real dirty_log_perf_test beside that of its simulation, line by line.
 
 Source: run_test of tools/testing/selftests/kvm/dirty_log_perf_test.c (pr_info lines).
 """
@@ -19,7 +19,7 @@ from mmusim.trace.records import Trace
 
 TOTAL: Final = ", total"
 AVERAGE: Final = ", average"
-"""What the name of a line over all iterations ends with."""
+"""End of the name of a line over all iterations."""
 
 _SECONDS: Final = r"([0-9]{1,9})\.([0-9]{9})s"
 _PHASE: Final = re.compile(rf"^\s*([A-Za-z][A-Za-z0-9 ]* time): {_SECONDS}\s*$")
@@ -37,7 +37,7 @@ _MEMORY: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one run of the selftest printed. None: the output does not say."""
+    """The output of one run of the selftest. None: the output lacks the value."""
 
     times: Mapping[str, int]  # ns by the text before the time, in the order of the output
     iterations: int | None = None
@@ -120,7 +120,7 @@ def simulated_times(trace: Trace) -> dict[str, int]:
 
 
 def beside_measured(measured: Measured, trace: Trace) -> list[dict[str, Any]]:
-    """Return a row for each line that one of both has: measured_ns, simulated_ns and their ratio.
+    """Return a row for each line of either output: measured_ns, simulated_ns and their ratio.
 
     The ratio is simulated over measured. Where a side has no such line, its time and the ratio are
     None: the real run's kernel or options reported in another way, or its output is cut.
@@ -154,7 +154,7 @@ def shown(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def unlike(measured: Measured, iterations: int, memory_bytes: int) -> list[str]:
-    """Return in what the real run differs from the simulated one, and what was not read."""
+    """Return the differences between the real and the simulated run, and unread lines."""
     said = []
     if measured.iterations is not None and measured.iterations != iterations:
         said.append(f"the real run had {measured.iterations} iterations, this one {iterations}")

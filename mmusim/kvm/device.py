@@ -1,4 +1,4 @@
-"""Whether /dev/kvm can be used here; if not, the reason and the remedy."""
+"""Access to /dev/kvm; if there is none, the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def open_kvm(device: Path = DEVICE, needs: Iterable[str] = ()) -> int:
                 )
     except OSError as error:
         os.close(fd)
-        raise _unusable(device, f"is no KVM ({error.strerror})", "give /dev/kvm") from None
+        raise _unusable(device, f"is not KVM ({error.strerror})", "give /dev/kvm") from None
     except ConfigError:
         os.close(fd)
         raise

@@ -1,4 +1,4 @@
-"""What accesses take that fault nowhere."""
+"""Times of accesses without faults."""
 
 from __future__ import annotations
 

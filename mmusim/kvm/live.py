@@ -33,7 +33,7 @@ MANUAL: Final = {Reporting.MANUAL_CLEAR: 1, Reporting.ALL_SET: 3}
 
 
 class _Background:
-    """vCPUs on the way."""
+    """vCPUs in the background."""
 
     def __init__(self, record: LivePhase) -> None:
         self.record = record
@@ -52,7 +52,7 @@ class _Background:
 
 
 def run_live(plan: Plan, *, pin: bool = True) -> LiveTrace:
-    """Make a VM for the plan, go through its phases and return the measurements."""
+    """Make a VM for the plan, run its phases and return the measurements."""
     check(plan)
     programs = {
         (phase, cpu): plan.program(phase, cpu)
@@ -94,11 +94,11 @@ def run_live(plan: Plan, *, pin: bool = True) -> LiveTrace:
 
 
 def check(plan: Plan) -> None:
-    """Refuse what cannot be run for real."""
+    """Refuse a plan that cannot run on a real machine."""
     if plan.pages % PAGES_PER_REGION:
         raise ConfigError.of(
             "live run", "vm.memory", show_bytes(plan.pages * PAGE),
-            "is no whole number of 2 MiB regions, in which the live guest maps its memory",
+            "is not a whole number of 2 MiB regions, in which the live guest maps its memory",
             "round it",
         )  # fmt: skip
     for number, phase in enumerate(plan.driver.phases, 1):
@@ -160,7 +160,7 @@ class _Session:
             file.close()
 
     def do(self, number: int, phase: Phase, record: LivePhase) -> None:
-        """Go through one phase."""
+        """Run one phase."""
         if isinstance(phase, (Pass, Touch, Run)):
             self.start(number, phase, record)
             if not phase.background:

@@ -12,7 +12,7 @@ from mmusim.kvm.vcpu import Timed
 
 @dataclass(slots=True)
 class LivePhase:
-    """One phase as it happened; times in nanoseconds."""
+    """The measurements of one phase; times in nanoseconds."""
 
     do: str
     name: str

@@ -26,7 +26,7 @@ QUIET_STEAL: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The facts that decide what KVM costs here."""
+    """The facts that decide the costs of KVM on this machine."""
 
     kernel: str
     processor: str
@@ -128,7 +128,7 @@ def read_times() -> Times:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What else ran while something was measured."""
+    """The load of other tasks during a measurement."""
 
     seconds: float
     others: float  # processors' worth of other tasks
@@ -160,7 +160,7 @@ class Load:
 
 
 def load_since(before: Times) -> Load:
-    """Return what else ran since a reading."""
+    """Return the load of other tasks since a reading."""
     now = read_times()
     seconds = max(now.at - before.at, 1 / NS["ms"])
     steal = (now.steal - before.steal) / seconds

@@ -24,7 +24,7 @@ from mmusim.kvm.vcpu import Timed, Vcpu
 
 SLEEP_NS: Final = 2_000_000
 FOOTPRINTS: Final = (24, 96, 384)
-"""MiB that a guest reads at random or in sequence: from a cache's size to far beyond it."""
+"""MiB that a guest reads at random or in sequence: from the size of a cache to far more."""
 
 CURVE: Final = (4, 8, 16, 32, 64, 128, 256, 512)
 """MiB over which hits are measured by pages in use."""

@@ -1,4 +1,4 @@
-"""Why a run may lack a metric, and which of its quantiles rest on too few times."""
+"""Reasons why a run lacks a metric, and quantiles that rest on too few times."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LACKS: Final = {
     "moved_work": "no log operation, or no work for one",
     "worst_utilisation": "no vCPU that ran for as long as the window",
 }
-"""End or beginning of a metric's name -> what a run without it has."""
+"""Start or end of a metric's name -> the reason why a run lacks it."""
 _LOGGED: Final = ("enable_time", "get_time", "clear_time", "disable_time")
 
 
 def why_undefined(metric: str) -> str:
-    """Say why a run may lack a metric, after "a run has"."""
+    """Return why a run may lack a metric, as the end of a sentence that begins with "a run has"."""
     if metric in _LOGGED:
         return "no such log operation"
     for part, reason in _LACKS.items():
@@ -34,7 +34,7 @@ def why_undefined(metric: str) -> str:
 
 
 def few_beyond(values: Mapping[str, float], metric: str) -> str:
-    """Say how few times lie beyond a quantile, if they are fewer than ten; else return nothing.
+    """Return how many times lie beyond a quantile, as text, if they are fewer than ten; else "".
 
     Of n times n (1 - q) lie beyond quantile q. With fewer than ten the value is one of the largest
     few times, which other seeds need not have.

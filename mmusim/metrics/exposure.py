@@ -1,4 +1,4 @@
-"""Exposure: what a window of a run, or its measured phase, met of the dirty log."""
+"""Exposure: the operations of the dirty log that a window or the measured phase of a run met."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEGINS_LOGGING = ("enable-logging", "recreate-slot")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """What one window of one run met; counts, and times in ns.
+    """The exposure of one window of one run: counts, and times in ns.
 
     Operations are those on the dirty log. What they armed and reported counts where they ended.
     """
@@ -44,18 +44,18 @@ class Exposure:
 
     @property
     def missed_the_log(self) -> bool:
-        """Whether nothing of the dirty log fell into the window, though there was something."""
+        """Whether the window met no operation of the dirty log although the run had some."""
         return self.logs and self.has_log and not self.logged_ns
 
 
 def exposures(trace: Trace) -> dict[str, Exposure]:
-    """Return the exposure of each window by its name, and of what is compared under ``""``."""
+    """Return the exposure of each window by name, and of the compared phase under ``""``."""
     found = {window.name: exposure(trace, window) for window in trace.windows}
     return {"": exposure(trace, trace.compared)} | found
 
 
 def exposure(trace: Trace, window: PhaseTrace) -> Exposure:
-    """Return what a window or a guest phase of a run was exposed to."""
+    """Return the exposure of a window or a guest phase of a run."""
     start, end = window.start_ns, max(window.end_ns, window.guest_end_ns)
     ran = window.vcpu_ns / max(1, trace.vcpus) if window.do == "window" else end - start
     begun = [o for o in trace.operations if start <= o.start_ns < end]
@@ -84,7 +84,7 @@ def exposure(trace: Trace, window: PhaseTrace) -> Exposure:
 
 
 def logged(trace: Trace) -> list[tuple[int, int]]:
-    """Return from when to when logging was on, each from the start of switching it on."""
+    """Return the intervals in which logging was on, each from the start of enabling."""
     return list(_spans(trace.operations, trace.end_ns))
 
 
@@ -105,5 +105,5 @@ def _overlap(start: int, end: int, since: int, until: int) -> int:
 
 
 def to_plain(exposed: Exposure) -> dict[str, Any]:
-    """Return plain data, of which ``Exposure(**data)`` is the same again."""
+    """Return plain data from which ``Exposure(**data)`` rebuilds the exposure."""
     return asdict(exposed)

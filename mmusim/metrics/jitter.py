@@ -40,7 +40,7 @@ def latencies(times: Histogram, of: str) -> Values:
 
 
 def lost(phase: PhaseTrace) -> Values:
-    """Return what the vCPUs lost in a guest phase.
+    """Return the lost time of the vCPUs in a guest phase.
 
     * ``lost_time``: sum of :data:`~mmusim.vocabulary.causes.LOST_CAUSES` in the ledger, in
       ns of all vCPUs. The same is measured by the clock, as the sum of all stalls.

@@ -1,4 +1,4 @@
-"""From a trace to metrics: each is one number of a run, with a formula."""
+"""The metrics of a trace: each is one number of a run, with a formula."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mmusim.base.histogram import Histogram
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.settings import Setting
 from mmusim.metrics import jitter
+from mmusim.metrics.checkpoints import of_checkpoints
 from mmusim.metrics.exposure import Exposure, exposures, to_plain
 from mmusim.policies import Reporting
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Trace
@@ -55,7 +56,7 @@ class Metrics:
     """Who paid for what in each window."""
 
     def within(self, window: str) -> Metrics:
-        """Return the run with what the guest noticed in one of its windows.
+        """Return the run with the guest's metrics of one of its windows.
 
         What is of the whole run stays. Histograms stay those of what was measured.
 
@@ -103,6 +104,8 @@ def measure(trace: Trace) -> Metrics:
     ends = migrations[-1] if phase.do == "window" and migrations else phase
     if ends.migration is not None:
         values |= _migration(ends, ends.migration)
+    elif phase.checkpoints is not None:
+        values |= of_checkpoints(phase.checkpoints)
     elif phase.outcome:
         done = phase.outcome == "progress"
         values |= {"laps": phase.counters["laps"], "progress": float(done)}
@@ -139,7 +142,7 @@ GRACE_PERIODS: Final = {"enable-logging": 1, "disable-logging": 1, "recreate-slo
 
 
 def _grace(trace: Trace) -> dict[str, float]:
-    """Return what grace periods took and how many there were, where their number is known."""
+    """Return the time and the number of grace periods, where the number is known."""
     with_grace = [p for p in trace.phases if "c_srcu" in p.spent]
     if any(p.do not in GRACE_PERIODS for p in with_grace):
         return {}
@@ -162,7 +165,7 @@ def _all_accesses(phase: PhaseTrace) -> Histogram:
 
 
 def _of_guest(phase: PhaseTrace, latency: Histogram) -> dict[str, float]:
-    """Return what the guest noticed in a phase or window."""
+    """Return the guest's metrics of a phase or window."""
     values: dict[str, float] = {
         "phase_time": max(phase.end_ns, phase.guest_end_ns) - phase.start_ns,
         "faults": phase.counters["pf_taken"],

@@ -11,10 +11,12 @@ import numpy as np
 from mmusim.actors import Actor
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
+from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
 from mmusim.config.machine import Vm
 from mmusim.config.migrate import Migrate
+from mmusim.config.phase import BusyPhase
 from mmusim.config.settings import Setting
 from mmusim.config.tlb import TlbSizes, reach_of
 from mmusim.config.workloads import WorkloadFile
@@ -102,15 +104,15 @@ class Plan:
     def program(self, phase: int, cpu: int, lap: int = 0) -> Program:
         """Return what vCPU `cpu` does in a phase; the same at every call.
 
-        In a migration, and where a phase repeats, this is one lap. The number of laps is unknown
-        beforehand, so their accesses have numbers far away from those of other phases.
+        Beside a VMM that works, and where a phase repeats, this is one lap. The number of laps is
+        unknown beforehand, so their accesses have numbers far away from those of other phases.
         """
         pattern = self.patterns[phase]
         assert pattern is not None, f"vCPUs do nothing in phase {phase}"
         spec = self.driver.phases[phase]
-        assert isinstance(spec, (Pass, Run, Touch, Migrate))
+        assert isinstance(spec, (Pass, Run, Touch, BusyPhase))
         base_gfn, pages = self._part(phase, cpu)
-        if lap or isinstance(spec, Migrate):
+        if lap or isinstance(spec, BusyPhase):
             name, first = f"{phase}.{lap}", LAPS * (phase + 1) + lap * pattern.length(pages)
         else:
             name, first = f"{phase}", self._accesses_before(phase, cpu)
@@ -120,8 +122,8 @@ class Plan:
 
         if isinstance(pattern, RatedPattern):
             rates = pattern.rates(pages, self.slot.npages, numbers)
-            if isinstance(spec, Migrate):
-                rates = rates._replace(lasts_ns=NEVER)  # until the migration ends
+            if isinstance(spec, BusyPhase):
+                rates = rates._replace(lasts_ns=NEVER)  # until the VMM has finished
             key = self.draws.key(f"points{name}", cpu)
             return Program(NO_ACCESSES, first, None, Points(rates, key, base_gfn, pages))
         think = distribution(spec.think)
@@ -166,17 +168,17 @@ class Plan:
     def accesses(self) -> int | None:
         """Return the number of accesses of all vCPUs; None if it is unknown."""
         if self.has_rates or any(
-            isinstance(p, Migrate) or getattr(p, "repeat", False) for p in self.driver.phases
+            isinstance(p, BusyPhase) or getattr(p, "repeat", False) for p in self.driver.phases
         ):
             return None
         return sum(self._accesses_before(len(self.patterns), cpu) for cpu in range(self.vcpus))
 
     def _accesses_before(self, phase: int, cpu: int) -> int:
-        """Number of accesses of a vCPU in earlier phases, without those of migrations."""
+        """Number of accesses of a vCPU in earlier phases, without those beside a VMM that works."""
         return sum(
             pattern.length(self._part(number, cpu)[1])
             for number, pattern in enumerate(self.patterns[:phase])
-            if pattern is not None and not isinstance(self.driver.phases[number], Migrate)
+            if pattern is not None and not isinstance(self.driver.phases[number], BusyPhase)
         )
 
 
@@ -245,7 +247,7 @@ def _reach(spec: int | str | TlbSizes, pages: int) -> tuple[int, int, int] | Non
 
 
 def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | RatedPattern | None:
-    if isinstance(phase, Run) or (isinstance(phase, Migrate) and phase.workload):
+    if isinstance(phase, Run) or (isinstance(phase, BusyPhase) and phase.workload):
         workload = setting.experiment.workloads[phase.workload]
         assert not isinstance(workload, WorkloadFile), "settings have no references to files"
         pattern: Pattern | RatedPattern = workload
@@ -265,7 +267,9 @@ def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | RatedPatte
     return pattern
 
 
-def _check_rates(setting: Setting, phase: Run | Migrate, pattern: RatedPattern) -> None:
+def _check_rates(
+    setting: Setting, phase: Run | Migrate | Checkpoint, pattern: RatedPattern
+) -> None:
     """Refuse what a guest that is given by rates does not have.
 
     Raises

@@ -4,17 +4,15 @@ a map.
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from mmusim.analysis.answers import compared
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome
+from mmusim.plots.comparison_map import draw_map
 from mmusim.plots.ratios import said
-from mmusim.plots.style import PAPER, in_style, sheet
-from mmusim.vocabulary import METRICS
+from mmusim.plots.style import in_style, sheet
 
 
 @in_style
@@ -46,9 +44,8 @@ def phase_diagram(outcome: Outcome, metric: str, policy: str) -> Figure:
     columns = list(dict.fromkeys(column for row in table.values() for column in row))
     figure, axes = sheet(1.4 + 0.42 * len(table))
     ax: Axes = axes[0, 0]
-    _draw(ax, [[row.get(c) for c in columns] for row in table.values()], metric)
-    ax.set_xticks(np.arange(len(columns)) + 0.5, columns)
-    ax.set_yticks(np.arange(len(table)) + 0.5, list(table))
+    rows = {name: [row.get(c) for c in columns] for name, row in table.items()}
+    draw_map(ax, rows, columns, metric, lambda made: not said(made), _label)
     ax.set_xlabel(axis)
     ax.set_title(f"{metric}: {policy} / {baseline}", loc="left")
     figure.supxlabel(
@@ -63,28 +60,6 @@ def _short(key: str, value: str) -> str:
     return value if name == "variant" else f"{name} {value}"
 
 
-def _draw(ax: Axes, table: list[list[Comparison | None]], metric: str) -> None:
-    """Colour and label the settings."""
-    log = np.array([[np.log2(c.ratio.estimate) if c and c.ratio else 0 for c in r] for r in table])
-    sure = np.array([[c is not None and not said(c) for c in row] for row in table])
-    most = max(float(np.abs(log).max()), 0.1)
-    better = -1 if METRICS[metric].higher_is_better else 1
-    ax.pcolormesh(
-        np.where(sure, better * log, 0.0), cmap="PuOr_r", norm=TwoSlopeNorm(0, -most, most),
-        edgecolors=PAPER, linewidth=2,
-    )  # fmt: skip
-    for y, row in enumerate(table):
-        for x, c in enumerate(row):
-            dark = sure[y, x] and abs(log[y, x]) > 0.6 * most
-            text = "–"
-            if c is not None and c.ratio is not None:
-                text = f"{c.ratio.estimate:.3g}" + (f" ({said(c)})" if said(c) else "")
-            black = "#ffffff" if dark else "#000000"  # on colour: the same on dark pages
-            ax.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=black)
-            if sure[y, x] and better * log[y, x] > 0:
-                ax.plot(x + 0.06, y + 0.2, ".", color=black, markersize=5)
-    ax.invert_yaxis()
-    ax.grid(visible=False)
-    ax.tick_params(length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+def _label(made: Comparison) -> str:
+    assert made.ratio is not None
+    return f"{made.ratio.estimate:.3g}" + (f" ({said(made)})" if said(made) else "")

@@ -199,7 +199,7 @@ def _decide(
     mmu = _one_of(policy, "mmu", "vm.mmu", given_mmu, usual)
     if policy.mmus and mmu not in policy.mmus:
         raise MisfitError(
-            "vm.mmu", mmu.value, f"is none that policy {policy.name!r} is for",
+            "vm.mmu", mmu.value, f"is not supported by policy {policy.name!r}",
             f"take one of {', '.join(m.value for m in policy.mmus)}, or leave it out",
         )  # fmt: skip
     by_default = Reporting.GET_CLEARS

@@ -157,10 +157,7 @@ class Kernel:
         return self.release >= (6, 10)
 
     def fast_path_is_small_only(self) -> bool:
-        """No large spte of any slot is fixed without mmu_lock, c126d94f2c90 (3.16) until 5.17.
-
-        Since 5.17 only large sptes of slots that log are refused.
-        """
+        """No large spte is fixed without mmu_lock, c126d94f2c90 (3.16); since 5.17 if it logs."""
         return (3, 16) <= self.release < (5, 17)
 
     def clears_by_one_and(self) -> bool:
@@ -168,13 +165,7 @@ class Kernel:
         return self.release >= (6, 4)
 
     def takes_w_of_nested_by_bit(self) -> bool:
-        """Sptes of an L2 lose W by one locked bit operation; 1f4e5fc83a42 (5.4).
-
-        They take the way of PML (``__rmap_clear_dirty``), whose sptes lose D. But the processor
-        logs no L2, so W goes in its place (``spte_wrprot_for_clear_dirty``). D stays, and no page
-        of the host is marked dirty (``kvm_set_pfn_dirty``), as it is where D is taken. That holds
-        where L1's EPT has A/D bits.
-        """
+        """Sptes of an L2 lose W and keep D: no host page is marked dirty; 1f4e5fc83a42 (5.4)."""
         return self.release >= (5, 4)
 
     def drops_lock_to_split(self) -> bool:

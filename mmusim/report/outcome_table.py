@@ -114,8 +114,8 @@ def notes(outcome: Outcome) -> Iterator[str]:
     seeds = min(c.baseline_mean.seeds for c in found)
     if seeds >= 5:
         yield (
-            f"Intervals are over {seeds} paired seeds; what up to "
-            f"{100 * unseen_share(seeds):.0f} % of seeds do may be unseen."
+            f"Intervals are over {seeds} paired seeds. They may miss a behaviour that up to "
+            f"{100 * unseen_share(seeds):.0f} % of seeds have."
         )
     harmed = [c for c in found if c.pairing is not None and c.pairing > 1]
     ratios = [c.pairing for c in found if c.pairing is not None]
@@ -148,7 +148,7 @@ def before_running(settings: int, policies: int, seeds: int) -> Iterator[str]:
             "can be better, worse or equivalent, and no claim supported or refuted"
         )
     elif seeds < LEAST_EQUIVALENT:
-        yield f"with {seeds} seeds nothing can be called equivalent; that takes {LEAST_EQUIVALENT}"
+        yield f"no outcome of {seeds} seeds can be equivalent; that needs {LEAST_EQUIVALENT}"
     if family > largest_family():
         yield (
             f"among {family} comparisons nothing can be called better or worse; compare fewer than "
@@ -204,8 +204,8 @@ def _holds(h: OverHosts) -> str:
 def _about_hosts(found: Sequence[OverHosts]) -> Iterator[str]:
     if not found:
         yield (
-            "The costs of the host are taken as they are: nothing is said of other hosts "
-            "(--costs 32 tries as many)."
+            "The costs of the host are fixed, so the result does not cover other hosts "
+            "(--costs 32 tests 32 of them)."
         )
         return
     lowest = min((h.holds for h in found), key=lambda share: share.estimate)

@@ -110,7 +110,7 @@ def answer(
     if within and n >= LEAST_EQUIVALENT:
         return Answer(outcome="equivalent", matters=matters)
     if within:
-        unseen = f"{100 * unseen_share(n):.0f} % of seeds may behave in a way that none shows"
+        unseen = f"{100 * unseen_share(n):.0f} % of seeds may behave in a way that no run shows"
         return unknown(unseen, LEAST_EQUIVALENT)
     if apart > 0 and family > 1:
         return unknown(f"differs by itself, but not among {family} comparisons")

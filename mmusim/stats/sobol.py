@@ -62,12 +62,12 @@ def sobol(
     Raises
     ------
     ValueError
-        If samples is no power of 2 of at least 4.
+        If samples is not a power of 2 of at least 4.
     """
     from scipy.stats import bootstrap, loguniform, sobol_indices
 
     if samples < 4 or samples & (samples - 1):
-        raise ValueError(f"samples = {samples} is no power of 2 of at least 4; take e.g. 64")
+        raise ValueError(f"samples = {samples} is not a power of 2 of at least 4; take e.g. 64")
     if len(ranges) == 1:  # scipy wants two: one more that nothing depends on
         pair = sobol(
             lambda x: func(x[:1]), [*ranges, (1.0, 2.0)], samples=samples, confidence=confidence,

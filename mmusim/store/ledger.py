@@ -74,7 +74,7 @@ class Store(Reader):
             )  # fmt: skip
         if folder.exists() and not ledger.exists() and not nothing_else(folder):
             raise ConfigError.of(
-                "--out", str(folder), None, "is not empty and is no run directory",
+                "--out", str(folder), None, "is not empty and is not a run directory",
                 "choose an empty or a new folder",
             )  # fmt: skip
         with explained(folder):
@@ -119,7 +119,7 @@ class Store(Reader):
             return cls(folder, db, version)
         if not ledger.is_file():
             raise ConfigError.of(
-                str(folder), LEDGER, None, "is missing, so this is no run directory",
+                str(folder), LEDGER, None, "is missing, so this is not a run directory",
                 "give the folder that `mmusim run` or `mmusim publish` wrote",
             )  # fmt: skip
         with explained(folder):

@@ -27,7 +27,7 @@ def frame(folder: Path) -> pd.DataFrame:
     Raises
     ------
     ConfigError
-        If the folder is no run directory, or has no finished runs of this model version.
+        If the folder is not a run directory, or has no finished runs of this model version.
     """
     import pandas as pd
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from mmusim.costs.machine import LAWS, Law
 from mmusim.validation.predict import Costs, Times, predict, the_machine
-from mmusim.validation.published import Figure, Run
+from mmusim.validation.published import PublishedValue, Run
 from mmusim.validation.score import Score, score
 
 MACHINE: Final = the_machine()
@@ -67,7 +67,7 @@ def concern(run: Run, phases: Iterable[str], laws: Iterable[Law]) -> frozenset[L
 
 
 def ablation(
-    figures: Sequence[Figure],
+    values: Sequence[PublishedValue],
     costs: Costs,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -77,7 +77,7 @@ def ablation(
 
     Parameters
     ----------
-    figures : sequence of Figure
+    values : sequence of PublishedValue
     costs : mapping
         Costs that replace those of the profile.
     workers, scheduler
@@ -86,9 +86,9 @@ def ablation(
         Called before runs are simulated with words that say which.
     """
     phases: dict[Run, set[str]] = {}
-    for figure in figures:
-        if figure.run is not None:
-            phases.setdefault(figure.run, set()).add(figure.phase)
+    for value in values:
+        if value.run is not None:
+            phases.setdefault(value.run, set()).add(value.phase)
     known: dict[tuple[Run, frozenset[Law]], Mapping[str, Times]] = {}
     found = []
     for name, laws in sets_of_laws():
@@ -101,5 +101,5 @@ def ablation(
             )
             known |= {(run, some): times for run, times in told.items()}
         told = {run: dict(known[run, own]) for run, own in asked.items()}
-        found.append(Variant(name, laws, score(figures, told)))
+        found.append(Variant(name, laws, score(values, told)))
     return found

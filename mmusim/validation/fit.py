@@ -19,7 +19,7 @@ from mmusim.config.cost import rescaled
 from mmusim.config.host import HostProfile
 from mmusim.config.topology import Machine
 from mmusim.validation.predict import REGIONS, Times, predict
-from mmusim.validation.published import Figure
+from mmusim.validation.published import PublishedValue
 
 FREE: Final = (
     "t_hit_2M", "t_write", "t_walk_4K", "c_pml_log", "c_fault_slow", "c_fault_fast",
@@ -39,20 +39,20 @@ PULL: Final = 0.03
 LOOSE: Final = 0.05  # residuals of the logarithm that are ordinary
 
 
-def is_for_fitting(figure: Figure) -> bool:
-    """Tell whether a figure may be used to fit, by the reading guide of the published table."""
-    flushes = figure.id == "G2" and "flush per region" in figure.variant
-    return in_least_squares(figure) or flushes or figure.id == "K1"
+def is_for_fitting(value: PublishedValue) -> bool:
+    """Tell whether a value may be used to fit, by the reading guide of the published table."""
+    flushes = value.id == "G2" and "flush per region" in value.variant
+    return in_least_squares(value) or flushes or value.id == "K1"
 
 
-def in_least_squares(figure: Figure) -> bool:
-    """Tell whether a figure is the time of a run that is decomposed into costs."""
-    run = figure.run
+def in_least_squares(value: PublishedValue) -> bool:
+    """Tell whether a value is the time of a run that is decomposed into costs."""
+    run = value.run
     if run is None:
         return False
-    if figure.id in ("A3", "B1", "B4"):
+    if value.id in ("A3", "B1", "B4"):
         return run.vcpus == 2
-    return (figure.id == "C2" and figure.variant == "tdp_mmu=Y lockless") or figure.id == "E1"
+    return (value.id == "C2" and value.variant == "tdp_mmu=Y lockless") or value.id == "E1"
 
 
 class Fit(NamedTuple):
@@ -60,23 +60,23 @@ class Fit(NamedTuple):
 
     costs: Mapping[str, Any]  # as a file has them
     factors: Mapping[str, float]  # to the profile's
-    rows: Sequence[tuple[Figure, float]]  # with what the model says, seconds
+    rows: Sequence[tuple[PublishedValue, float]]  # with what the model says, seconds
 
 
 def fit(
-    figures: Sequence[Figure],
+    values: Sequence[PublishedValue],
     profile: HostProfile,
     workers: int | None = None,
     scheduler: str | None = None,
     machine: Machine | None = None,
 ) -> Fit:
-    """Fit the free costs to the figures that are for fitting, starting from a profile.
+    """Fit the free costs to the values that are for fitting, starting from a profile.
 
     The laws of `machine` are given: none of their constants is fitted.
     """
-    rows = [figure for figure in figures if in_least_squares(figure)]
+    rows = [value for value in values if in_least_squares(value)]
     factors = dict.fromkeys(FREE, 1.0)
-    alone = by_itself(figures, profile)
+    alone = by_itself(values, profile)
     costs: dict[str, Any] = {}
     for number in range(ROUNDS + 1):
         scale = factors | alone
@@ -100,8 +100,8 @@ def fit(
     )
 
 
-def by_itself(figures: Sequence[Figure], profile: HostProfile) -> dict[str, float]:
-    """Return the factors of costs that one figure alone determines.
+def by_itself(values: Sequence[PublishedValue], profile: HostProfile) -> dict[str, float]:
+    """Return the factors of costs that one value alone determines.
 
     An exit and an entry are a hypercall of K1, at the frequency of the profile's host. The vCPUs
     that a flush waits for share its cost beyond the start: G2 counted flushes and took the time
@@ -109,12 +109,12 @@ def by_itself(figures: Sequence[Figure], profile: HostProfile) -> dict[str, floa
     """
     means = {name: cost.distribution().mean() for name, cost in profile.costs.items()}
     factors: dict[str, float] = {}
-    cycles = [f.seconds for f in figures if f.id == "K1"]
+    cycles = [f.seconds for f in values if f.id == "K1"]
     if cycles:
         factor = min(cycles) / GHZ / (means["c_exit"] + means["c_entry"])
         factors |= {"c_exit": factor, "c_entry": factor}
-    times = {f.variant: f for f in figures if f.id == "G2" and f.run is not None}
-    counts = {f.variant: f.seconds for f in figures if f.id == "G2" and f.metric == FLUSHES}
+    times = {f.variant: f for f in values if f.id == "G2" and f.run is not None}
+    counts = {f.variant: f.seconds for f in values if f.id == "G2" and f.metric == FLUSHES}
     if len(times) == 2 and times.keys() == counts.keys():
         (one, two), run = times.values(), next(iter(times.values())).run
         assert run is not None
@@ -125,7 +125,7 @@ def by_itself(figures: Sequence[Figure], profile: HostProfile) -> dict[str, floa
 
 
 def solve(
-    rows: Sequence[Figure],
+    rows: Sequence[PublishedValue],
     times: Sequence[Times],
     means: Mapping[str, float],
     factors: Mapping[str, float],
@@ -148,7 +148,7 @@ def solve(
     return dict(zip(FREE, np.exp(found.x).tolist(), strict=True))
 
 
-def _part(row: Figure, times: Times, cost: str, means: Mapping[str, float]) -> float:
+def _part(row: PublishedValue, times: Times, cost: str, means: Mapping[str, float]) -> float:
     """Return the part of a phase's time that is due to a cost, in ns."""
     assert row.run is not None
     if cost in ("t_hit_2M", "t_write"):

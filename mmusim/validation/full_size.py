@@ -10,7 +10,7 @@ from mmusim.engine.choice import COMPILED
 from mmusim.engine.simulate import Simulation
 from mmusim.plan.make import make_plan
 from mmusim.validation.predict import REGIONS, SEED, Costs, setting_of
-from mmusim.validation.published import Figure, Run
+from mmusim.validation.published import PublishedValue, Run
 
 ALL: Final = 10.0
 LOCK_BOUND: Final = 1.0
@@ -22,7 +22,7 @@ class Speed(NamedTuple):
 
     run: Run
     phase: str
-    machine_s: float  # median of the published figures
+    machine_s: float  # median of the published values
     simulation_s: float  # wall time of the phase in the simulation, one process
 
     @property
@@ -46,23 +46,23 @@ class Speed(NamedTuple):
 
 
 def full_size(
-    figures: Iterable[Figure], costs: Costs, tell: Callable[[str], None] = lambda words: None
+    values: Iterable[PublishedValue], costs: Costs, tell: Callable[[str], None] = lambda words: None
 ) -> list[Speed]:
     """Simulate every published run of 1 GiB per vCPU with the compiled engine, one after the other.
 
     Parameters
     ----------
-    figures : iterable of Figure
+    values : iterable of PublishedValue
     costs : mapping
         Costs that replace those of the profile.
     tell : callable
         Called with each run before it starts.
     """
     published: dict[Run, dict[str, list[float]]] = {}
-    for figure in figures:
-        if figure.run is not None and figure.run.gib == 1:
-            phases = published.setdefault(figure.run, {})
-            phases.setdefault(figure.phase, []).append(figure.seconds)
+    for value in values:
+        if value.run is not None and value.run.gib == 1:
+            phases = published.setdefault(value.run, {})
+            phases.setdefault(value.phase, []).append(value.seconds)
     speeds = []
     for run in sorted(published, key=lambda run: (run.vcpus, run.policy)):
         tell(f"{run.vcpus} vCPUs, {run.policy}, {run.writes} % writes")

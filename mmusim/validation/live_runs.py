@@ -216,13 +216,13 @@ def load_runs(path: Path) -> tuple[list[RunOf], dict[str, Any]]:
         parse_json(line, f"{source} line {number}") for number, line in enumerate(lines, 1)
     ] or [None]
     if not isinstance(first, dict):
-        raise unreadable(path, "is no file of recorded runs", _RECORD_AGAIN)
+        raise unreadable(path, "is not a file of recorded runs", _RECORD_AGAIN)
     if first.get("format") != FORMAT:
         raise ConfigError.of(
             source, "format", first.get("format"), f"is not {FORMAT}", _RECORD_AGAIN
         )
     if not isinstance(first.get("facts"), dict):
-        raise unreadable(path, "is no file of recorded runs: it lacks facts", _RECORD_AGAIN)
+        raise unreadable(path, "is not a file of recorded runs: it lacks facts", _RECORD_AGAIN)
     runs = []
     for number, fields in enumerate(data, 2):
         try:

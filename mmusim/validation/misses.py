@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mmusim.validation.published import Figure
+from mmusim.validation.published import PublishedValue
 
-Applies = Callable[[Figure], bool]
+Applies = Callable[[PublishedValue], bool]
 
 CAUSES: Final[tuple[tuple[str, Applies], ...]] = (
     (
@@ -75,17 +75,17 @@ CAUSES: Final[tuple[tuple[str, Applies], ...]] = (
         lambda f: f.id == "A1",
     ),
 )
-"""Cause, and the figures that it explains if they miss. The first match applies."""
+"""Cause, and the values that it explains if they miss. The first match applies."""
 
 
-def _vcpus(figure: Figure) -> int:
-    return figure.run.vcpus if figure.run else 0
+def _vcpus(value: PublishedValue) -> int:
+    return value.run.vcpus if value.run else 0
 
 
-def _policy(figure: Figure) -> str:
-    return figure.run.policy if figure.run else ""
+def _policy(value: PublishedValue) -> str:
+    return value.run.policy if value.run else ""
 
 
-def cause(figure: Figure) -> str:
-    """Return the known cause of a miss of this figure."""
-    return next((text for text, applies in CAUSES if applies(figure)), "not explained")
+def cause(value: PublishedValue) -> str:
+    """Return the known cause of a miss of this value."""
+    return next((text for text, applies in CAUSES if applies(value)), "not explained")

@@ -1,4 +1,4 @@
-"""Published times: each figure of the table, with the simulated run that it describes.
+"""Published times: each value of the table, with the simulated run that it describes.
 
 The table has one line for a pair of values, before and after a change. Setups are in the words of
 their authors. :func:`read` understands those of dirty_log_perf_test, and gives the reason why all
@@ -29,7 +29,7 @@ SECONDS: Final = {"s": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
 class Run(NamedTuple):
-    """The run that a figure describes: a setting of dirty_log_perf_test and a policy."""
+    """The run that a value describes: a setting of dirty_log_perf_test and a policy."""
 
     policy: str
     vcpus: int
@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class PublishedValue:
     """One published value."""
 
     id: str  # of its source
@@ -56,11 +56,11 @@ class Figure:
 
     @property
     def label(self) -> str:
-        """Name the figure in a message."""
+        """Name the value in a message."""
         return f"{self.id} {self.metric}, {self.setup}, {self.variant}"
 
 
-def read(path: Path = TABLE) -> list[Figure]:
+def read(path: Path = TABLE) -> list[PublishedValue]:
     """Read a table of published values.
 
     Raises
@@ -76,36 +76,36 @@ def read(path: Path = TABLE) -> list[Figure]:
             f"write a CSV file with the columns {', '.join(COLUMNS)}",
         )  # fmt: skip
     lines = [dict(zip_longest(head, row[: len(head)], fillvalue="")) for row in rows]
-    figures: dict[tuple[str, ...], Figure] = {}
+    values: dict[tuple[str, ...], PublishedValue] = {}
     for number, line in enumerate(lines, 2):
-        for figure in _figures(line, f"{path} line {number}"):
-            key = figure.id, figure.metric, figure.setup, figure.variant, str(figure.seconds)
-            figures.setdefault(key, figure)  # a value before two changes is listed twice
-    return list(figures.values())
+        for value in _values(line, f"{path} line {number}"):
+            key = value.id, value.metric, value.setup, value.variant, str(value.seconds)
+            values.setdefault(key, value)  # a value before two changes is listed twice
+    return list(values.values())
 
 
-def _figures(line: dict[str, str], where: str) -> Iterator[Figure]:
+def _values(line: dict[str, str], where: str) -> Iterator[PublishedValue]:
     for when in ("before", "after"):
         text, variant = line[f"value_{when}"].strip(), line[f"policy_{when}"].strip()
         if not text or text.startswith("about"):
             continue
         try:
-            value = float(text)
+            number = float(text)
         except ValueError:
-            value = math.nan
-        if not 0 <= value < math.inf:
+            number = math.nan
+        if not 0 <= number < math.inf:
             raise ConfigError.of(where, f"value_{when}", text, "is not a number", "write e.g. 0.25")
         unit = line["unit"].strip()
         head = {
             "id": line["id"], "metric": line["metric"], "setup": line["setup"], "variant": variant,
-            "seconds": value * SECONDS.get(unit, 1.0),
+            "seconds": number * SECONDS.get(unit, 1.0),
         }  # fmt: skip
         phase = phase_of(line["metric"])
         why = _not_ours(line["setup"], variant, line["metric"], phase, unit)
         run = None
         if not why:
             run = run_of(line["setup"], variant, line["metric"], line.get("date", ""))
-        yield Figure(**head, run=run, phase=phase, why_not=why)  # type: ignore[arg-type]
+        yield PublishedValue(**head, run=run, phase=phase, why_not=why)  # type: ignore[arg-type]
 
 
 def phase_of(metric: str) -> str:
@@ -123,7 +123,7 @@ def phase_of(metric: str) -> str:
 
 
 def _not_ours(setup: str, variant: str, metric: str, phase: str, unit: str) -> str:
-    """Return the reason why a figure is not predicted; empty if it is."""
+    """Return the reason why a value is not predicted; empty if it is."""
     if re.search(r"Kunpeng|Ampere", setup):
         return "an Arm host"
     if metric == "writing to idle memory":

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from mmusim.validation.fit import is_for_fitting
 from mmusim.validation.predict import Times
-from mmusim.validation.published import Figure, Run
+from mmusim.validation.published import PublishedValue, Run
 
 CLOSE: Final = 1.5
 """A prediction within this factor counts as close."""
@@ -18,15 +18,15 @@ KNEE: Final = 1.5
 
 
 class Row(NamedTuple):
-    """A published figure beside its prediction."""
+    """A published value beside its prediction."""
 
-    figure: Figure
+    published: PublishedValue
     predicted: float  # seconds
 
     @property
     def ratio(self) -> float:
         """Predicted by published."""
-        return self.predicted / self.figure.seconds
+        return self.predicted / self.published.seconds
 
     @property
     def miss(self) -> bool:
@@ -40,11 +40,11 @@ class Score(NamedTuple):
     rows: Sequence[Row]
     median: float  # exp of the median |log ratio|
     close: float  # share of the rows within CLOSE
-    repeatability: float  # of the published figures: 90 % of repetitions differ by less
+    repeatability: float  # of the published values: 90 % of repetitions differ by less
     pairs: int  # pairs of policies that differ by more than the repeatability
     disordered: Sequence[tuple[Row, Row]]  # of these, those in the wrong order
     knees: Sequence[Knee]
-    points: Mapping[str, Sequence[Point]]  # by series, what a figure shows
+    points: Mapping[str, Sequence[Point]]  # by series, what the diagram shows
 
     @property
     def ordered(self) -> int:
@@ -67,17 +67,17 @@ class Knee(NamedTuple):
     series: str
     published: int | None
     predicted: int | None
-    figure: Figure  # where they part: of the first of the two; else the last of the series
+    where_they_part: PublishedValue  # of the first of the two; else the last of the series
 
 
-def score(figures: Iterable[Figure], predicted: Mapping[Run, Mapping[str, Times]]) -> Score:
-    """Compare every figure that was not fitted with its prediction."""
+def score(values: Iterable[PublishedValue], predicted: Mapping[Run, Mapping[str, Times]]) -> Score:
+    """Compare every value that was not fitted with its prediction."""
     everything = [
-        Row(figure, predicted[figure.run][figure.phase].ns / 1e9)
-        for figure in figures
-        if figure.run is not None
+        Row(value, predicted[value.run][value.phase].ns / 1e9)
+        for value in values
+        if value.run is not None
     ]
-    rows = [row for row in everything if not is_for_fitting(row.figure)]
+    rows = [row for row in everything if not is_for_fitting(row.published)]
     off = [abs(math.log(max(row.ratio, 1e-9))) for row in rows]
     limit = repeatability(everything)
     pairs = list(_pairs(everything, limit))
@@ -90,12 +90,12 @@ def score(figures: Iterable[Figure], predicted: Mapping[Run, Mapping[str, Times]
         disordered=[
             (one, two)
             for one, two in pairs
-            if (one.predicted < two.predicted) != (one.figure.seconds < two.figure.seconds)
+            if (one.predicted < two.predicted) != (one.published.seconds < two.published.seconds)
         ],
         knees=list(_knees(everything)),
         points={
             name: [
-                Point(vcpus, row.figure.seconds, row.predicted, is_for_fitting(row.figure))
+                Point(vcpus, row.published.seconds, row.predicted, is_for_fitting(row.published))
                 for vcpus, row in points
             ]
             for name, points in series(everything).items()
@@ -109,13 +109,13 @@ def repeatability(rows: Sequence[Row]) -> float:
     From configurations that were published twice, of first passes: those of other phases were
     posted for different versions of a series.
     """
-    values: dict[tuple[str, Run | None, str], list[float]] = {}
+    repeated: dict[tuple[str, Run | None, str], list[float]] = {}
     for row in rows:
-        figure = row.figure
-        if figure.phase == "iteration 1 dirty memory" and figure.id.startswith("B"):
-            key = figure.variant, figure.run, figure.phase
-            values.setdefault(key, []).append(figure.seconds)
-    logs = sorted(abs(math.log(pair[0] / pair[1])) for pair in values.values() if len(pair) == 2)
+        value = row.published
+        if value.phase == "iteration 1 dirty memory" and value.id.startswith("B"):
+            key = value.variant, value.run, value.phase
+            repeated.setdefault(key, []).append(value.seconds)
+    logs = sorted(abs(math.log(pair[0] / pair[1])) for pair in repeated.values() if len(pair) == 2)
     return math.exp(logs[math.ceil(0.9 * len(logs)) - 1]) if logs else 1.0
 
 
@@ -123,34 +123,37 @@ def _pairs(rows: Sequence[Row], limit: float) -> Iterable[tuple[Row, Row]]:
     """Pairs of policies in one setting of one source that differ by more than the limit."""
     settings: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        settings.setdefault((row.figure.id, row.figure.metric, row.figure.setup), []).append(row)
+        value = row.published
+        settings.setdefault((value.id, value.metric, value.setup), []).append(row)
     for group in settings.values():
         for number, one in enumerate(group):
             for two in group[number + 1 :]:
-                apart = abs(math.log(one.figure.seconds / two.figure.seconds)) > math.log(limit)
-                if apart and one.figure.run != two.figure.run:
+                ratio = one.published.seconds / two.published.seconds
+                apart = abs(math.log(ratio)) > math.log(limit)
+                if apart and one.published.run != two.published.run:
                     yield one, two
 
 
 def _knees(rows: Sequence[Row]) -> Iterable[Knee]:
     for name, points in series(rows).items():
         if len(points) >= 4:
-            published = knee([(vcpus, row.figure.seconds) for vcpus, row in points])
+            published = knee([(vcpus, row.published.seconds) for vcpus, row in points])
             predicted = knee([(vcpus, row.predicted) for vcpus, row in points])
             found = [vcpus for vcpus in (published, predicted) if vcpus is not None]
             first = min(found) if published != predicted else points[-1][0]
-            figure = next(row.figure for vcpus, row in points if vcpus == first)
-            yield Knee(name, published, predicted, figure)
+            value = next(row.published for vcpus, row in points if vcpus == first)
+            yield Knee(name, published, predicted, value)
 
 
 def series(rows: Iterable[Row]) -> dict[str, list[tuple[int, Row]]]:
     """Group first passes that write everything by source and policy, each with its vCPUs."""
     found: dict[str, list[tuple[int, Row]]] = {}
     for row in rows:
-        run = row.figure.run
-        if run is not None and row.figure.phase == "iteration 1 dirty memory" and run.writes == 100:
-            name = f"{row.figure.id} {run.policy.partition('+')[2]}, {row.figure.variant}"
-            found.setdefault(name, []).append((run.vcpus, row))
+        one = row.published
+        first_pass = one.phase == "iteration 1 dirty memory"
+        if one.run is not None and first_pass and one.run.writes == 100:
+            name = f"{one.id} {one.run.policy.partition('+')[2]}, {one.variant}"
+            found.setdefault(name, []).append((one.run.vcpus, row))
     return {name: sorted(points, key=lambda point: point[0]) for name, points in found.items()}
 
 

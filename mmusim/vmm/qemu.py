@@ -150,7 +150,7 @@ def qemu_named(name: str) -> Qemu:
         known = [one.name for one in RELEASES]
         raise ConfigError.of(
             "vmm", "qemu", name,
-            f"is no release of QEMU that is known, {known[0]} to {known[-1]}",
+            f"is not a known release of QEMU, {known[0]} to {known[-1]}",
             nearest(name, known),
         )  # fmt: skip
     assert found is not None

@@ -113,8 +113,9 @@ THROTTLE: Final = _cause(
     "throttle", Kind.LOST, "asleep because a migration slows the guest down", "A.11, F.5"
 )
 PAUSED: Final = _cause(
-    "paused", Kind.LOST, "stopped for the switch-over of a migration", "A.11, F.1"
-)
+    "paused", Kind.LOST, "stopped for the switch-over of a migration, or for a checkpoint",
+    "A.11, F.1",
+)  # fmt: skip
 POSTCOPY_WAIT: Final = _cause(
     "postcopy_wait", Kind.LOST, "waiting for a page that has not reached the destination", "F.5"
 )

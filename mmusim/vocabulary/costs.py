@@ -14,5 +14,5 @@ from mmusim.vocabulary import host_costs as host_costs
 from mmusim.vocabulary import machine_costs as machine_costs
 from mmusim.vocabulary.cost import COSTS as COSTS
 
-VCPU_COSTS: Final = tuple(name for name, cost in COSTS.items() if cost.by_vcpu)
-"""Costs that vCPUs draw from streams of their own."""
+VCPU_COSTS: Final = {name: n for n, (name, cost) in enumerate(COSTS.items()) if cost.by_vcpu}
+"""Costs that vCPUs draw from streams of their own, with their numbers."""

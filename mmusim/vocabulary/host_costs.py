@@ -152,6 +152,11 @@ C_DEVICE_STATE: Final = cost(
     "c_device_state", "switch-over", "save, send and load what is not memory",
     lognormal("5.5ms", "30ms"), "H.5: 1-30 ms, lognormal",
 )  # fmt: skip
+C_CHECKPOINT: Final = cost(
+    "c_checkpoint", "checkpoint",
+    "stop the vCPUs for a checkpoint, save what is not memory, and start them again", "1ms",
+    "assumed: a microVM with few devices; c_stop_vcpus and c_device_state are those of QEMU",
+)  # fmt: skip
 C_POSTCOPY_FAULT: Final = vcpu_cost(
     "c_postcopy_fault", "fault",
     "fault on a page that is not there: userfaultfd, request, network, wake-up",

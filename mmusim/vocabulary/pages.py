@@ -12,7 +12,7 @@ from typing import Any, Final
 from mmusim.vocabulary.causes import CAUSES
 from mmusim.vocabulary.cost import COSTS, Written
 from mmusim.vocabulary.counters import COUNTERS
-from mmusim.vocabulary.metrics import METRICS, Metric, Scope
+from mmusim.vocabulary.metric import METRICS, Metric, Scope
 from mmusim.vocabulary.terms import Better, Term, Vocabulary
 
 GENERATED: Final = (

@@ -39,7 +39,8 @@ def fit(
         str, typer.Option(help="Profile whose values stand for all other costs.")
     ] = "skylake-2021",
     implausible: Annotated[
-        bool, typer.Option("--implausible", help="Accept times that no known host needs.")
+        bool,
+        typer.Option("--implausible", help="Accept times that are implausible for any known host."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

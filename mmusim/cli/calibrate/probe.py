@@ -1,4 +1,4 @@
-"""The verbs that make host profiles: ``probe`` by measuring, ``fit`` from other people's data."""
+"""``mmusim probe``: a host profile from measurements of this machine."""
 
 from __future__ import annotations
 
@@ -23,22 +23,27 @@ RENAMED = {
 def probe(
     to: ToProfile = Path("myhost.toml"),
     seconds: Annotated[
-        float, typer.Option(min=5, max=3600, help="About how long to measure.")
+        float, typer.Option(min=5, max=3600, help="Approximate time to measure.")
     ] = 60.0,
     seed: Annotated[
-        int, typer.Option(min=0, max=MOST_SEED, help="Of the order of the measures.")
+        int, typer.Option(min=0, max=MOST_SEED, help="Seed of the order of the measurements.")
     ] = 1,
     keep_samples: Annotated[
-        bool, typer.Option("--keep-samples/--no-samples", help="Keep the samples beside it.")
+        bool,
+        typer.Option(
+            "--keep-samples/--no-samples", help="Keep the samples in a file beside the profile."
+        ),
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what this machine's KVM costs and write a host profile."""
+    """Measure the costs of this machine's KVM and write a host profile."""
     from mmusim.calibration.profile import write_profile
     from mmusim.kvm.probe import probe as measure
 
     if to.suffix != ".toml":
-        raise ConfigError.of("probe", "--to", str(to), "is no .toml file", "write e.g. myhost.toml")
+        raise ConfigError.of(
+            "probe", "--to", str(to), "is not a .toml file", "write e.g. myhost.toml"
+        )
     if not to.parent.is_dir():
         raise ConfigError.of("probe", "--to", str(to), "lies in no folder", "make the folder first")
     told = 0.0

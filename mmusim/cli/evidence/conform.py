@@ -1,4 +1,4 @@
-"""The verb that holds the model against a real kernel's counters."""
+"""``mmusim conform``: counters of real kernels beside those of the model."""
 
 from __future__ import annotations
 
@@ -26,18 +26,22 @@ def conform(
     cases: Annotated[
         Path | None,
         typer.Argument(
-            help="Recorded cases; with --live, whose scripts to run [those shipped].",
+            help="Recorded cases; with --live, the cases whose scripts to run [the shipped ones].",
             show_default=False,
         ),
     ] = None,
-    live: Annotated[bool, typer.Option("--live", help="Ask this machine's KVM.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Run the scripts on this machine's KVM.")
+    ] = False,
     record: Record = None,
     random: Annotated[
-        int, typer.Option(min=0, max=100_000, help="With --live: so many random scripts.")
+        int, typer.Option(min=0, max=100_000, help="With --live: number of random scripts.")
     ] = 0,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, max=MOST_SEED, help="Of the random scripts [1].", show_default=False),
+        typer.Option(
+            min=0, max=MOST_SEED, help="Seed of the random scripts [1].", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +63,7 @@ def conform(
 def _conform_live(
     path: Path | None, record: Path | None, random: int, seed: int, as_json: bool
 ) -> int:
-    """Run scripts on this machine's KVM, replay what it counted, print; return the exit status."""
+    """Run scripts on this machine's KVM, replay and compare them; return the exit status."""
     from mmusim.kvm.device import open_kvm
     from mmusim.kvm.machine import this_machine
     from mmusim.kvm.script import random_scripts, run_script, scripts_of, shipped_scripts
@@ -83,7 +87,7 @@ def _conform_live(
 
 
 def _show(results: Sequence[Result], as_json: bool) -> int:
-    """Print how cases went; return the exit status."""
+    """Print the results of the cases; return the exit status."""
     totals = Counter(result.status for result in results)
     integers = sum(result.integers for result in results)
     differing = sum(len(result.differences) for result in results)

@@ -1,4 +1,4 @@
-"""The verb that measures how often the shipped intervals cover."""
+"""``mmusim coverage``: how often intervals contain the true value."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SEEDS: Final = (5, 10, 20, 30)
 
 def coverage(
     trials: Annotated[
-        int, typer.Option(min=100, max=1_000_000, help="Samples of each population.")
+        int, typer.Option(min=100, max=1_000_000, help="Number of samples of each population.")
     ] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how often the intervals that this program shows cover the truth."""
+    """Measure how often the intervals of mmusim contain the true value."""
     found = [covered(p, n, trials, resamples=999, seed=n) for p in POPULATIONS for n in SEEDS]
     if as_json:
         table("", [_row(one) for one in found], True)

@@ -1,4 +1,4 @@
-"""``mmusim evidence``: write what speaks for the model, and every miss, on three rungs."""
+"""``mmusim evidence``: a page with the evidence for the model and every miss, on three levels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RENAMED = {
 
 def evidence(
     host: Annotated[str, typer.Option(help="A measured profile.")],
-    recorded: Annotated[Path, typer.Option(help="Runs that validate --record kept.")],
+    recorded: Annotated[Path, typer.Option(help="Runs kept by validate --record.")],
     to: Annotated[
         Path,
         typer.Option(
@@ -56,7 +56,7 @@ def evidence(
     ] = None,
     arms: Annotated[Path | None, typer.Option(help="A file of arms.", show_default=False)] = None,
     arms_recorded: Annotated[
-        Path | None, typer.Option(help="Runs that live --record kept.", show_default=False)
+        Path | None, typer.Option(help="Runs kept by live --record.", show_default=False)
     ] = None,
     grid: Grid = None,
     workers: Workers = None,
@@ -107,7 +107,7 @@ def evidence(
 
 
 def counted(paths: Sequence[Path]) -> str:
-    """Replay files of cases; return a table of how many integers are the kernel's."""
+    """Replay files of cases; return a table of the integers that equal the kernel's."""
     rows = []
     for path in paths:
         cases = read_cases(path)
@@ -133,15 +133,15 @@ def published(to: Path, workers: int | None, scheduler: str | None) -> dict[str,
 
     Returns what the document says of them. So both pages come from one fit.
     """
-    figures = read()
+    values = read()
     typer.echo("predicting published times", err=True)
     machine = the_machine()
-    fitted = fit(figures, load_profile(PROFILE), workers, scheduler, machine)
-    runs = {figure.run for figure in figures if figure.run is not None}
+    fitted = fit(values, load_profile(PROFILE), workers, scheduler, machine)
+    runs = {value.run for value in values if value.run is not None}
     told = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
-    result = score(figures, told)
-    write(to, figures, fitted, result, machine)
-    missed = [shown(*r) | {"likely_cause": cause(r.figure)} for r in result.rows if r.miss]
+    result = score(values, told)
+    write(to, values, fitted, result, machine)
+    missed = [shown(*r) | {"likely_cause": cause(r.published)} for r in result.rows if r.miss]
     return {
         "published": summary(result), "published_costs": markdown(cost_rows(fitted)),
         "published_misses": markdown(missed),

@@ -49,9 +49,7 @@ def validate(
     grid: Grid = None,
     laws: Annotated[
         str | None,
-        typer.Option(
-            help="Laws of load of the hosts, with commas, or none [all].", show_default=False
-        ),
+        typer.Option(help="Laws of load, separated by commas, or none [all].", show_default=False),
     ] = None,
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Score each law of load alone, and without it.")

@@ -1,4 +1,4 @@
-"""``mmusim examples``: what comes with mmusim to start from."""
+"""``mmusim examples``: the experiments, workloads and notebooks that come with mmusim."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from mmusim.cli.shared.options import AsJson
 
 
 def examples(
-    name: Annotated[str, typer.Argument(help="Copy this one [list all].", show_default=False)] = "",
+    name: Annotated[
+        str, typer.Argument(help="An example: copy it [list all].", show_default=False)
+    ] = "",
     to: Annotated[Path, typer.Option("--to", help="Folder to copy it into.")] = Path(),
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +39,7 @@ def examples(
 
 
 def _next_step(name: str, start: str) -> str:
-    """Return what one does first with a copy."""
+    """Return the first command to use with a copy."""
     kind = name.partition("/")[0]
     if kind == "experiments":
         return f"mmusim run {start}"

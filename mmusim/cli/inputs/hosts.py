@@ -15,7 +15,9 @@ from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
 
 def hosts(
-    name: Annotated[str, typer.Argument(help="Show its costs.", show_default=False)] = "",
+    name: Annotated[
+        str, typer.Argument(help="A profile: show its costs.", show_default=False)
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """List the host profiles, or the costs of one with their provenance."""
@@ -45,6 +47,6 @@ def hosts(
 
 
 def _interval(cost: Cost) -> str:
-    """Say how sure a measured cost is."""
+    """Return the certainty of a measured cost as text."""
     sure = cost.certainty
     return "" if sure is None else f"{show_ns(sure.low)} to {show_ns(sure.high)}"

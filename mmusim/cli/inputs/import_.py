@@ -1,4 +1,4 @@
-"""The verb that turns the log of a real migration into an experiment."""
+"""``mmusim import``: an experiment from the log of a real migration."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def import_(
     ] = None,
     vcpus: Annotated[int | None, typer.Option(min=1, max=4096, help="vCPUs of the guest.")] = None,
     memory: Annotated[str, typer.Option(help="The guest's memory, e.g. 64GiB.")] = "",
-    bandwidth: Annotated[str, typer.Option(help="Of the network, e.g. 10Gbit/s.")] = "",
+    bandwidth: Annotated[str, typer.Option(help="Bandwidth of the network, e.g. 10Gbit/s.")] = "",
     dirty_rate: Annotated[
         str, typer.Option(help="Pages per second, or data per second, e.g. 800MB/s.")
     ] = "",
-    downtime_limit: Annotated[str, typer.Option(help="E.g. 300ms.")] = "",
-    kernel: Annotated[str, typer.Option(help="Of the source host, e.g. linux-6.13.")] = "",
+    downtime_limit: Annotated[str, typer.Option(help="The downtime limit, e.g. 300ms.")] = "",
+    kernel: Annotated[str, typer.Option(help="Kernel of the source host, e.g. linux-6.13.")] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Write an experiment file that repeats a migration, from the log of the migration.
 
     Reads QMP query-migrate, info migrate, virsh domjobinfo, and the logs of Cloud Hypervisor and
-    Proxmox. mmusim assumes and marks what the log lacks, or asks for it by name.
+    Proxmox. mmusim assumes missing values and marks them, or asks for them by name.
     """
     from mmusim.base.errors import ConfigError
     from mmusim.base.files import whole
@@ -96,7 +96,9 @@ def _known(kernel: str) -> str | None:
 
 
 def _check(text: str, source: str) -> None:
-    """Refuse what could not be run, before it is written: a rate that carries no page, say."""
+    """Refuse an experiment that cannot run before it is written, e.g. a rate that carries no
+    page.
+    """
     import tomllib
 
     from mmusim.config.settings import settings_of

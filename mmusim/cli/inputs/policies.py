@@ -1,4 +1,4 @@
-"""The verbs that only tell."""
+"""``mmusim policies``: the policies, or one of them explained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmusim.policies import policies as registered
 
 
 def policies(
-    name: Annotated[str, typer.Argument(help="Explain this one.", show_default=False)] = "",
+    name: Annotated[str, typer.Argument(help="A policy: explain it.", show_default=False)] = "",
     as_json: AsJson = False,
 ) -> None:
     """List the policies, or explain one."""

@@ -54,7 +54,7 @@ _SUFFIX: Final = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": BYTES["GiB"], 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The selftest's options by what they mean, then those of the simulator."""
+    """The selftest's options under their meanings, then those of the simulator."""
 
     vcpus: int
     memory: str  # per vCPU, as the selftest reads it: 512M, 3G
@@ -105,21 +105,24 @@ def dirty_log_perf_test(
         int, typer.Option("-m", min=0, max=99, help="Guest mode; only 0 is modelled.")
     ] = 0,
     pin: Annotated[
-        str, typer.Option("-c", help="Processors, e.g. 0,1: no difference, all have their own.")
+        str,
+        typer.Option(
+            "-c", help="Processors, e.g. 0,1; makes no difference, because each vCPU has its own."
+        ),
     ] = "",
     offset: Annotated[
-        str, typer.Option("-p", help="Address of the memory: makes no difference.")
+        str, typer.Option("-p", help="Address of the memory; makes no difference.")
     ] = "",
     policy: Annotated[str, typer.Option(help="Policy or kernel, see `policies`.")] = "linux-6.13",
     host: Annotated[str, typer.Option(help="Host profile, see `hosts`.")] = DEFAULT_PROFILE,
-    sample: Annotated[str, typer.Option(help="Touch this share of memory only.")] = "100%",
+    sample: Annotated[str, typer.Option(help="Touch only this share of memory.")] = "100%",
     measured: Annotated[
         Path | None,
-        typer.Option(help="What the real test printed: print both, line by line.", metavar="FILE"),
+        typer.Option(help="Output of the real test; print both, line by line.", metavar="FILE"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run KVM's selftest of that name in the simulator: its options, its output."""
+    """Run KVM's selftest of that name in the simulator, with its options and output format."""
     real = None if measured is None else read_selftest(measured)
     told = real or Measured({})
     iterations = (told.iterations or LEAST_ITERATIONS) if iterations is None else iterations
@@ -149,7 +152,7 @@ def dirty_log_perf_test(
 def _print_beside(
     real: Measured, trace: Trace, iterations: int, memory: int, as_json: bool
 ) -> None:
-    """Print what was measured beside what is simulated, and in what the two runs differ."""
+    """Print measured beside simulated times, and the differences between the two runs."""
     differing = unlike(real, iterations, memory)
     for one in differing:
         typer.echo(f"notice: {one}", err=True)
@@ -222,7 +225,9 @@ def experiment(options: Options) -> dict[str, Any]:
 
 
 def _check_what_makes_no_difference(options: Options) -> None:
-    """Read options as the selftest does that mean nothing in the model: a typing error is one."""
+    """Check options that the model ignores as the selftest does, so that typing errors are
+    found.
+    """
     if options.pin:
         processors = options.pin.split(",")
         if not all(_NUMBER.fullmatch(one) for one in processors):
@@ -236,7 +241,7 @@ def _check_what_makes_no_difference(options: Options) -> None:
 
 
 def reporting(options: Options) -> tuple[str, dict[str, str]]:
-    """Return the kernel, and the key that says how it reports: by the latest way that it has.
+    """Return the kernel, and the key for its way of reporting: the newest that it has.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The verb ``trace``, and the timeline as a figure: one run of an experiment, looked at closely."""
+"""``mmusim trace``: the timeline of one run of an experiment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def trace(
     start: From = "",
     end: Until = "",
     max_records: Annotated[
-        int | None, typer.Option(min=1, max=10**8, help="Most records kept.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, max=10**8, help="Largest number of records to keep.", show_default=False
+        ),
     ] = None,
     to: Annotated[
         Path | None,
@@ -41,7 +44,7 @@ def trace(
         ),
     ] = None,
 ) -> None:
-    """Simulate one run and write what happened when, for the Perfetto UI."""
+    """Simulate one run and write its timeline for the Perfetto UI."""
     chosen = Selection(policy=policy, seed=seed, setting=setting, start=start, end=end)
     from mmusim.timeline.perfetto import write
 

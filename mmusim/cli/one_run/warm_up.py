@@ -1,4 +1,4 @@
-"""The verb that finds the warm-up of one run."""
+"""``mmusim warm-up``: the warm-up of one run."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ RENAMED = {
 def warm_up(
     experiment: ExperimentFile,
     window: Annotated[
-        str, typer.Option(help="Windows of this length, e.g. 100us.", show_default=False)
+        str, typer.Option(help="Length of the windows, e.g. 100us.", show_default=False)
     ] = "",
     lap: Annotated[
-        str, typer.Option(help="Or phases with this in their name.", show_default=False)
+        str, typer.Option(help="Or the phases whose name contains this text.", show_default=False)
     ] = "",
     policy: Policy = "",
     seed: Seed = None,

@@ -1,4 +1,4 @@
-"""The verb that judges the claims of experiments."""
+"""``mmusim check``: the claims of experiments, judged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check(
     ] = Path("results"),
     seeds: Seeds = None,
     reduced: Annotated[
-        bool, typer.Option("--reduced", help="A smoke test: what [reduced] keeps.")
+        bool, typer.Option("--reduced", help="Smoke test: run only what [reduced] keeps.")
     ] = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -133,7 +133,7 @@ def _sentence(claims: Sequence[Judged]) -> str:
     fitted = sum(j.outcome == "supported" and j.claim.origin == "calibrated" for j in claims)
     known = sum(judged.outcome == "refuted" and not judged.surprises for judged in claims)
     return (
-        f"{len(claims)} claims: {counts or 'none'}"
+        f"{len(claims)} claim{'s' * (len(claims) != 1)}: {counts or 'none'}"
         + (f" ({known} known to be)" if known else "")
         + (
             f"; {fitted} of those supported are met because costs were fitted to them"

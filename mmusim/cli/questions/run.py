@@ -1,4 +1,4 @@
-"""The verbs that run experiments and read run directories."""
+"""``mmusim run``: makes the missing runs of an experiment and answers its question."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _ends(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _expect(file: LoadedFile, seeds: int | None) -> None:
-    """Say before running what so many seeds cannot show."""
+    """Warn before the runs of what this number of seeds cannot show."""
     from mmusim.report.outcome_table import before_running
 
     fewest = seeds or min(s.experiment.replications.seeds for s in file.settings)

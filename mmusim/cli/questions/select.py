@@ -1,4 +1,4 @@
-"""The verb that selects the best policy or setting."""
+"""``mmusim select``: the best policy or setting, with as many seeds as that needs."""
 
 from __future__ import annotations
 
@@ -71,9 +71,14 @@ def select(
     setting: SettingName = "",
     policy: Annotated[str, typer.Option(help="Only this policy [all].", show_default=False)] = "",
     min_seeds: Annotated[
-        int, typer.Option(min=3, max=MOST_SEEDS, help="Seeds before any is dropped.")
+        int,
+        typer.Option(
+            min=3, max=MOST_SEEDS, help="Number of seeds before any competitor is dropped."
+        ),
     ] = 10,
-    max_seeds: Annotated[int, typer.Option(min=3, max=MOST_SEEDS, help="Most seeds.")] = 200,
+    max_seeds: Annotated[
+        int, typer.Option(min=3, max=MOST_SEEDS, help="Largest number of seeds.")
+    ] = 200,
     out: Out = None,
     workers: Workers = None,
     scheduler: Scheduler = None,

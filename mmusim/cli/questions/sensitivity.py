@@ -1,4 +1,4 @@
-"""The verb that ranks host costs by their effect."""
+"""``mmusim sensitivity``: host costs ranked by their effect on a metric."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def study(
             wide[name.strip()] = float(factor)
         except ValueError:
             raise ConfigError.of(
-                "sensitivity", "--range", text, "is no provenance with a factor",
+                "sensitivity", "--range", text, "is not a provenance with a factor",
                 "write e.g. assumed=3",
             ) from None  # fmt: skip
     return Study(
@@ -63,7 +63,7 @@ RENAMED = {
 
 def sensitivity(
     experiment: ExperimentFile,
-    metric: Annotated[str, typer.Option(help="Which metric.")] = "phase_time",
+    metric: Annotated[str, typer.Option(help="The metric.")] = "phase_time",
     policy: Annotated[
         str, typer.Option(help='A policy, or a ratio "A / B" [the baseline].', show_default=False)
     ] = "",
@@ -76,7 +76,9 @@ def sensitivity(
     ] = 1,
     ranges: Annotated[
         list[str] | None,
-        typer.Option("--range", help="Factor of a provenance: assumed=3.", show_default=False),
+        typer.Option(
+            "--range", help="Factor for costs of a provenance, e.g. assumed=3.", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None,

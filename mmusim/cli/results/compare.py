@@ -16,12 +16,12 @@ from mmusim.experiment.compare_folders import FolderComparison, compare_folders
 
 def compare(
     a: Annotated[Path, typer.Argument(help="A run directory or a dataset.", metavar="A")],
-    b: Annotated[Path, typer.Argument(help="Another one.", metavar="B")],
+    b: Annotated[Path, typer.Argument(help="Another run directory or dataset.", metavar="B")],
     across: Annotated[
         str | None, typer.Option(help="The one key that may differ.", show_default=False)
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Of --across: only this one.", show_default=False)
+        str | None, typer.Option(help="With --across: only this metric.", show_default=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +57,7 @@ def compare(
         table(title, rows, False)
         typer.echo(_summary(found))
         for note in found.notes:
-            typer.echo(f"differs, and is no part of the model: {note}")
+            typer.echo(f"differs, and is not part of the model: {note}")
     raise typer.Exit(1 if found.differing else 0)
 
 

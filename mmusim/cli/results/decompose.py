@@ -1,4 +1,4 @@
-"""The verb that tells work that moves from work that vanishes, of stored runs."""
+"""``mmusim decompose``: work of stored runs that moved, and work that vanished."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def decompose(
     experiment: ExperimentFile,
     window: Annotated[
-        str, typer.Option(help="In this window [the measured one, or the run].", show_default=False)
+        str,
+        typer.Option(help="The window [the measured one, or the whole run].", show_default=False),
     ] = "",
     out: Out = None,
     as_json: AsJson = False,
@@ -32,7 +33,7 @@ def decompose(
     known = [w.name for w in driver.windows]
     if window and window not in known:
         raise ConfigError.of(
-            outcome.experiment.id, "--window", window, "is no window of the driver",
+            outcome.experiment.id, "--window", window, "is not a window of the driver",
             nearest(window, known),
         )  # fmt: skip
     window = window or (driver.measure if driver.measure in known else "")
@@ -45,7 +46,7 @@ def decompose(
     if as_json:
         table("", rows, True)
         return
-    shown = [{key: _shown(value) for key, value in row.items()} for row in rows]
+    shown = [{k.removesuffix("_ns"): _shown(v) for k, v in row.items()} for row in rows]
     where = f" in {window}" if window else ""
     table(f"Against the baseline{where}, means over seeds", shown, False)
     for name, one in found:

@@ -38,6 +38,8 @@ def export(
 
 
 def _no_formula(value: object) -> object:
-    """Return what a table program shows as it is: text that it would compute gets an apostrophe."""
+    """Return text that a spreadsheet shows unchanged: text that it would compute gets an
+    apostrophe.
+    """
     is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
     return f"'{value}" if is_formula else value

@@ -1,4 +1,4 @@
-"""The verb that prints what the measured windows of stored runs met."""
+"""``mmusim exposure``: the exposure of the windows of stored runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmusim.cli.shared.options import AsJson, ExperimentFile, Out
 
 
 def exposure(experiment: ExperimentFile, out: Out = None, as_json: AsJson = False) -> None:
-    """Print what each window of stored runs met: operations, pages, accesses, requests, locks."""
+    """Print the exposure of each window of stored runs: operations, pages, requests, locks."""
     from mmusim.analysis.answers import load
     from mmusim.cli.shared.output import table
     from mmusim.experiment.exposure import rows, warnings

@@ -1,4 +1,4 @@
-"""The verb ``plot``: figures by name."""
+"""``mmusim plot``: figures by name."""
 
 from __future__ import annotations
 
@@ -43,17 +43,21 @@ def plot(
     out: Out = None,
     policy: Policy = "",
     metric: Annotated[
-        str, typer.Option(help="Which [the one that answers].", show_default=False)
+        str,
+        typer.Option(help="The metric [the one that answers the question].", show_default=False),
     ] = "",
     seed: Seed = None,
     setting: SettingName = "",
     start: From = "",
     end: Until = "",
     window: Annotated[
-        str, typer.Option(help="Of utilisation: its length, e.g. 100us.", show_default=False)
+        str,
+        typer.Option(
+            help="With utilisation: length of its windows, e.g. 100us.", show_default=False
+        ),
     ] = "",
 ) -> None:
-    """Draw one figure of stored runs, or of one run, which is simulated.
+    """Draw one figure of stored runs, or simulate one run and draw it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The verbs that look into a run directory, hand it on, and set two of them side by side."""
+"""``mmusim publish``: a run directory as a Parquet dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs that write pages: a report of an experiment, and an index of a folder of them."""
+"""``mmusim report``: the report of stored runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmusim.cli.shared.run_folders import default_folder, written_report
 
 
 def report(experiment: ExperimentFile, out: Out = None) -> None:
-    """Write the report of stored runs; nothing is run."""
+    """Write the report of stored runs. It makes no new runs."""
     out = out or default_folder(experiment)
     outcome = load(experiment, out)
     for failure in outcome.failures:

@@ -13,12 +13,13 @@ from mmusim.cli.shared.options import AsJson, ExperimentFile, Out
 def settings(
     experiment: ExperimentFile,
     metric: Annotated[
-        str, typer.Option(help="Which [the one that answers].", show_default=False)
+        str,
+        typer.Option(help="The metric [the one that answers the question].", show_default=False),
     ] = "",
     baseline: Annotated[
         str, typer.Option(help="The setting to compare with [the first].", show_default=False)
     ] = "",
-    policy: Annotated[str, typer.Option(help="Only this one.", show_default=False)] = "",
+    policy: Annotated[str, typer.Option(help="Only this policy [all].", show_default=False)] = "",
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The verb that prints everything the statistics say about stored runs."""
+"""``mmusim statistics``: all statistics of stored runs."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ def statistics(
     experiment: ExperimentFile,
     metrics: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Which, or all [the usual five].", show_default=False),
+        typer.Option("--metric", help="The metric, or all [the usual five].", show_default=False),
     ] = None,
     baseline: Annotated[
-        str, typer.Option(help="Against this policy [the file's].", show_default=False)
+        str,
+        typer.Option(help="The policy to compare with [the file's baseline].", show_default=False),
     ] = "",
     setting: SettingName = "",
     shift: Annotated[
         str,
         typer.Option(
-            help="Quantile differences of latency or request instead.", show_default=False
+            help="Print quantile differences instead: of latency, or of request.",
+            show_default=False,
         ),
     ] = "",
     out: Out = None,

@@ -10,7 +10,7 @@ from mmusim.store import Store
 
 
 def status(folder: RunFolder, as_json: AsJson = False) -> None:
-    """Say how many runs are queued, running, done and failed, and how those failed."""
+    """Print how many runs are queued, running, done and failed, and why they failed."""
     with closing(Store.open(folder)) as store:
         versions = dict.fromkeys([*store.versions(), store.expected()])
         rows = [{"model_version": v, **store.states(v)} for v in versions]

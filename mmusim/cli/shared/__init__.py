@@ -1,1 +1,1 @@
-"""What several verbs share: options, tables, progress, folders of runs, views."""
+"""Code that several verbs share: options, tables, progress, run directories, views."""

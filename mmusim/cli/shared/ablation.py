@@ -1,4 +1,4 @@
-"""``mmusim validate --ablation``: what each law of load does for the published times."""
+"""``mmusim validate --ablation``: the contribution of each law of load to the predictions."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def validate_ablation(
     path: Path | None, out: Path | None, workers: int | None, scheduler: str | None, as_json: bool
 ) -> None:
     """Score each set of laws; print the table and write it to a folder if one is given."""
-    figures, fitted = fitted_to(path, workers, scheduler, the_machine())
+    values, fitted = fitted_to(path, workers, scheduler, the_machine())
     found = ablation(
-        figures, fitted.costs, workers, scheduler, lambda words: typer.echo(words, err=True)
+        values, fitted.costs, workers, scheduler, lambda words: typer.echo(words, err=True)
     )
     if as_json:
         typer.echo(json.dumps([row(variant) for variant in found], indent=1))
@@ -82,5 +82,5 @@ def document(fitted: Fit, found: Sequence[Variant]) -> str:
         constants=markdown(constant_rows()),
         ablation=markdown([row(variant) for variant in found]),
         costs=markdown(cost_rows(fitted)),
-        figures=len(found[0].score.rows),
+        values=len(found[0].score.rows),
     )

@@ -33,7 +33,7 @@ def rows(found: list[Arm]) -> list[dict[str, Any]]:
 
 
 def sentences(found: list[Arm], facts: dict[str, Any]) -> list[str]:
-    """Say what the arms differ by, on the machine and in the prediction."""
+    """Describe the differences between the arms, on the machine and in the prediction."""
     one, *others = found
     out = []
     for other in others:

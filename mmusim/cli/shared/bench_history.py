@@ -1,7 +1,7 @@
 """Benchmarks kept over commits: one CSV row for each kind of work in each measurement.
 
-Seconds depend on the computer, so what is compared is the ratio to bare SimPy, or to the SimPy
-engine at the same work, in the same measurement.
+Seconds depend on the computer. So mmusim compares the ratio to bare SimPy, or to the SimPy engine
+at the same work, within one measurement.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FIELDS: Final = (
 
 
 def append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add the rows of one measurement to a file, which is made if it is not there.
+    """Append the rows of one measurement to a file; create the file if necessary.
 
     Raises
     ------

@@ -29,7 +29,7 @@ class Sweep(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a run of a size costs."""
+    """The cost of a run of one size."""
 
     sweep: str
     size: int
@@ -37,7 +37,7 @@ class Cost(NamedTuple):
 
 
 def sweeps(largest: int) -> list[Sweep]:
-    """Return what is swept; `largest` bounds the number of faults."""
+    """Return the sweeps; `largest` bounds the number of faults."""
     faults = tuple(largest >> n for n in (8, 6, 4, 2, 0))
     few = min(FEW_FAULTS, largest)
     return [
@@ -76,7 +76,7 @@ def _plan(vcpus: int, mib: int, faults: int, passes: int = 0) -> Plan:
 
 
 def measure(largest: int, engine: str) -> list[Cost]:
-    """Return what each run costs, processor time and not time on the wall."""
+    """Return the cost of each run in processor time, not wall time."""
     costs = []
     for sweep in sweeps(largest):
         for size in sweep.sizes:

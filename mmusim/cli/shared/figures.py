@@ -1,4 +1,4 @@
-"""Figures are drawn in the house style and written whole."""
+"""Writes figures in the house style, whole or not at all."""
 
 from __future__ import annotations
 

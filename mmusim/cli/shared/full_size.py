@@ -24,10 +24,10 @@ NAME = "full-size.md"
 def validate_full_size(path: Path | None, out: Path | None, as_json: bool) -> int:
     """Time every published run at full size; return 1 if one misses its target."""
     prepare(COMPILED)
-    figures = read(path or TABLE)
-    typer.echo("fitting unit costs on the figures that are for it", err=True)
+    values = read(path or TABLE)
+    typer.echo("fitting unit costs on the values that are for it", err=True)
     fitted = fit(read(TABLE), load_profile(PROFILE))
-    speeds = full_size(figures, fitted.costs, lambda words: typer.echo(words, err=True))
+    speeds = full_size(values, fitted.costs, lambda words: typer.echo(words, err=True))
     rows = [shown(speed) for speed in speeds]
     table("simulation and machine", rows, as_json)
     sentences = summary(speeds)

@@ -1,4 +1,4 @@
-"""An option that would make no difference is refused."""
+"""Refuses options that would make no difference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmusim.base.errors import Complaint, ConfigError
 
 
 def refuse_ignored(verb: str, why: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that were given although nothing would read them.
+    """Refuse given options that the command would ignore.
 
     Parameters
     ----------

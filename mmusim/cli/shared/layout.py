@@ -1,4 +1,4 @@
-"""Which columns of a table fit a width, and how wide each is: words are never cut.
+"""The columns of a table that fit a width, and their widths: words are never cut.
 
 When the width is short, columns are left out first, the least important before the others, unless
 a narrower first column saves them. What stays is wrapped between words.
@@ -16,11 +16,11 @@ LEAST: Final = (
     "better", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates", "KS",
     "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
 )  # fmt: skip
-"""Columns by name that are left out first, in this order."""
+"""Names of the columns to leave out first, in this order."""
 READABLE: Final = 24
-"""Cells of several words get at least so many characters to a line."""
+"""Least number of characters in a line of a cell of several words."""
 NARROW: Final = 12
-"""Fewer characters, for the first column only: it says what a row is about and wraps well."""
+"""The same for the first column, which names the subject of a row and wraps well."""
 EDGE: Final = 1
 BETWEEN: Final = 3
 """Characters of the frame: at the left, and for each column its padding and its right border."""
@@ -76,13 +76,23 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
 def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:
     """Return columns, the least important first: empty ones, those of LEAST, then from the end.
 
-    The first says what a row is about and the last what comes of it, so they stay longest.
+    The last column has the result, so it stays longer than others. The columns that tell rows apart
+    stay longest.
     """
-    keys = list(columns)
+    keys, names = list(columns), _names_of_rows(columns)
     empty = [key for key in keys if not any(text.strip() for text in columns[key][1:])]
-    listed = [key for key in LEAST if key in keys]
-    others = [*keys[1:-1][::-1], keys[-1]]
-    return list(dict.fromkeys([*empty, *listed, *others]))
+    listed = [key for key in LEAST if key in keys and key not in names]
+    others = [key for key in [*keys[:-1][::-1], keys[-1]] if key not in names]
+    return list(dict.fromkeys([*empty, *listed, *others, *names[:0:-1]]))
+
+
+def _names_of_rows(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the first columns that together differ in every row; only the first if none do."""
+    rows = list(zip(*(texts[1:] for texts in columns.values()), strict=True))
+    keys = list(columns)
+    counts = range(1, len(keys) + 1)
+    enough = next((n for n in counts if len({row[:n] for row in rows}) == len(rows)), 1)
+    return keys[:enough]
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""A lock and nothing else, as plain loops: what an event costs in Python and in C.
+"""A model of a lock alone, as plain loops: the cost of an event in Python and in C.
 
 `ACTORS` think, take a FIFO lock, hold it and let it go, `cycles` times each. Times come from
 SplitMix64, so both loops end at the same nanosecond.
@@ -115,7 +115,7 @@ def events(cycles: int) -> int:
 
 
 def in_python(cycles: int) -> int:
-    """Run the model on ``heapq``; return when it ends, in ns."""
+    """Run the model on ``heapq``; return its end in ns."""
     done, queue, heap = [0] * ACTORS, deque[int](), list[tuple[int, int]]()
     holder, sequence, now = -1, 0, 0
     index = 0
@@ -152,7 +152,7 @@ def in_python(cycles: int) -> int:
 
 
 def in_c() -> Callable[[int], int] | None:
-    """Compile the model; return what runs it, or None where there is no C compiler."""
+    """Compile the model; return a function that runs it, or None without a C compiler."""
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         return None

@@ -9,7 +9,7 @@ from mmusim.config.host import HostProfile
 
 
 def cost_rows(profile: HostProfile) -> list[dict[str, Any]]:
-    """Return a row for each cost that is not assumed, with how sure it is."""
+    """Return a row with the certainty of each cost that is not assumed."""
     rows = []
     for name, cost in profile.costs.items():
         if cost.provenance == "assumed":

@@ -47,7 +47,7 @@ Scheduler = Annotated[
     typer.Option(help="Run on a Dask cluster: tcp://host:port.", show_default=False),
 ]
 Engine = Annotated[
-    str, typer.Option(help="auto, simpy or compiled: the same results.", metavar="NAME")
+    str, typer.Option(help="auto, simpy or compiled; the results are equal.", metavar="NAME")
 ]
 
 Policy = Annotated[str, typer.Option(help="The policy [the baseline].", show_default=False)]
@@ -61,28 +61,32 @@ SettingName = Annotated[
     str, typer.Option("--setting", help="The setting [the only one].", show_default=False)
 ]
 From = Annotated[
-    str, typer.Option("--from", help="From this time of the run, e.g. 1.5ms.", show_default=False)
+    str,
+    typer.Option(
+        "--from", help="Start of the interval, a time of the run, e.g. 1.5ms.", show_default=False
+    ),
 ]
 Until = Annotated[
-    str, typer.Option("--until", help="Until this time of the run.", show_default=False)
+    str, typer.Option("--until", help="End of the interval, a time of the run.", show_default=False)
 ]
 Quantum = Annotated[
     int,
     typer.Option(
         min=1, max=10**9,
-        help="Keep a page once as read and as written in so many instructions.",
+        help="Keep at most one read and one write of a page in this many instructions.",
     ),
 ]  # fmt: skip
-Note = Annotated[str, typer.Option(help="Kept in the file, e.g. package and version.")]
+Note = Annotated[str, typer.Option(help="Text to keep in the file, e.g. package and version.")]
 Recorded = Annotated[
     Path | None,
-    typer.Option(help="Use what --record kept, without KVM.", show_default=False),
+    typer.Option(help="Use runs kept by --record, without KVM.", show_default=False),
 ]
 Record = Annotated[
     Path | None, typer.Option(help="Keep the runs in this file.", show_default=False)
 ]
 Grid = Annotated[
-    Path | None, typer.Option(help="Settings to compare in [those shipped].", show_default=False)
+    Path | None,
+    typer.Option(help="File of the settings to compare [the shipped one].", show_default=False),
 ]
 
 
@@ -98,6 +102,6 @@ Costs = Annotated[
     int | None,
     typer.Option(
         "--costs", min=0, max=MOST_HOSTS, callback=_hosts, show_default=False,
-        help="Hosts with drawn costs on which verdicts are tried, 0 for none [the file's].",
+        help="Number of hosts with drawn costs on which verdicts are tested; 0: none [the file's].",
     ),
 ]  # fmt: skip

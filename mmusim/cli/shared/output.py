@@ -1,4 +1,4 @@
-"""Tables for people or JSON for programs."""
+"""Tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmusim.base.units import show_number
 from mmusim.cli.shared.layout import BETWEEN, EDGE, layout
 
 PIPED: Final = 200
-"""Columns of a table that a terminal does not show, unless COLUMNS says otherwise."""
+"""Characters of a line in a pipe, unless COLUMNS says otherwise."""
 
 
 def table(

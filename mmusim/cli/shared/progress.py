@@ -1,4 +1,4 @@
-"""How far runs are: a bar on a terminal, lines elsewhere."""
+"""Progress of runs: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, numba_trouble, resolve
 from mmusim.execution.progress import Progress, Standing
 
 LONG_S: Final = 20.0
-"""Where there is no terminal, silence lasts no longer."""
+"""Longest time without a line where there is no terminal."""
 
 
 def notice(engine: str) -> None:
-    """Say it when `auto` cannot take the compiled engine, and why."""
+    """Print a notice if `auto` cannot use the compiled engine, with the reason."""
     free = engine == AUTO and os.environ.get(VARIABLE, AUTO) == AUTO
     if free and resolve(engine) == SIMPY:
         typer.echo(
@@ -31,7 +31,7 @@ def notice(engine: str) -> None:
 
 @contextmanager
 def show_progress() -> Iterator[Progress]:
-    """Show a bar on a terminal, and a line now and then elsewhere."""
+    """Show a bar on a terminal, and a line from time to time elsewhere."""
     if not sys.stderr.isatty():
         yield Lines()
         return
@@ -50,7 +50,7 @@ def show_progress() -> Iterator[Progress]:
 
 
 class Lines:
-    """Prints how things stand: ten times in all, and whenever nothing was printed for long."""
+    """Prints the progress ten times in all, and after every long silence."""
 
     def __init__(self) -> None:
         """Begin now."""

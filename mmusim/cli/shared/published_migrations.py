@@ -46,7 +46,7 @@ def validate(to: Path | None, seeds: int | None, workers: int | None, as_json: b
 
 
 def summary(lines: list[published.Line], orders: list[tuple[str, bool]]) -> list[str]:
-    """Return what came out, a sentence each."""
+    """Return the results, a sentence each."""
     times = [line for line in lines if line.metric in ("migration_time", "downtime")]
     close = sum(line.is_close for line in times)
     said = [f"{close} of {len(times)} times are within a factor of {published.CLOSE}."]

@@ -23,7 +23,7 @@ from mmusim.config.topology import Machine
 from mmusim.validation.fit import Fit, fit, is_for_fitting
 from mmusim.validation.misses import cause
 from mmusim.validation.predict import PROFILE, predict, the_machine
-from mmusim.validation.published import TABLE, Figure, read
+from mmusim.validation.published import TABLE, PublishedValue, read
 from mmusim.validation.score import CLOSE, Row, Score, score
 
 NAME: Final = "published-times"
@@ -42,20 +42,20 @@ def validate(
     `laws` are those of the hosts, with commas; None is all.
     """
     machine = the_machine(None if laws is None else names_of(laws))
-    figures, fitted = fitted_to(path, workers, scheduler, machine)
-    runs = {figure.run for figure in figures if figure.run is not None}
+    values, fitted = fitted_to(path, workers, scheduler, machine)
+    runs = {value.run for value in values if value.run is not None}
     typer.echo(f"simulating {len(runs)} settings, each at two sizes", err=True)
     told = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
-    result = score(figures, told)
+    result = score(values, told)
     if as_json:
         typer.echo(json.dumps(as_data(fitted, result), indent=1))
     else:
         table("unit costs", cost_rows(fitted), as_json=False)
-        table("figures they were fitted to", [shown(*row) for row in fitted.rows], as_json=False)
+        table("values they were fitted to", [shown(*row) for row in fitted.rows], as_json=False)
         table("predictions", [shown(*row) for row in result.rows], as_json=False)
         typer.echo("\n".join(summary(result)))
     if out is not None:
-        write(out, figures, fitted, result, machine)
+        write(out, values, fitted, result, machine)
 
 
 def names_of(laws: str) -> list[str]:
@@ -66,35 +66,35 @@ def names_of(laws: str) -> list[str]:
 
 def fitted_to(
     path: Path | None, workers: int | None, scheduler: str | None, machine: Machine | None
-) -> tuple[list[Figure], Fit]:
-    """Read a table and fit unit costs to those of its figures that are for it.
+) -> tuple[list[PublishedValue], Fit]:
+    """Read a table and fit unit costs to those of its values that are for it.
 
     Raises
     ------
     ConfigError
         If the table has nothing to predict.
     """
-    figures = read(path or TABLE)
-    if all(is_for_fitting(figure) for figure in figures if figure.run is not None):
+    values = read(path or TABLE)
+    if all(is_for_fitting(value) for value in values if value.run is not None):
         raise ConfigError.of(
             str(path or TABLE), "rows", None, "has nothing to predict",
-            "give figures of dirty_log_perf_test that costs are not fitted to",
+            "give values of dirty_log_perf_test that costs are not fitted to",
         )  # fmt: skip
-    own = any(is_for_fitting(figure) for figure in figures)
-    typer.echo("fitting unit costs on the figures that are for it", err=True)
-    to_fit = figures if own else read(TABLE)
-    return figures, fit(to_fit, load_profile(PROFILE), workers, scheduler, machine)
+    own = any(is_for_fitting(value) for value in values)
+    typer.echo("fitting unit costs on the values that are for it", err=True)
+    to_fit = values if own else read(TABLE)
+    return values, fit(to_fit, load_profile(PROFILE), workers, scheduler, machine)
 
 
 def write(
-    out: Path, figures: Sequence[Figure], fitted: Fit, result: Score, machine: Machine | None
+    out: Path, values: Sequence[PublishedValue], fitted: Fit, result: Score, machine: Machine | None
 ) -> None:
-    """Write the document, the table and the figure into a folder."""
+    """Write the document, the table and the diagram into a folder."""
     from mmusim import plots
 
     out.mkdir(parents=True, exist_ok=True)
     with whole(out / f"{NAME}.md") as unfinished:
-        unfinished.write_text(document(figures, fitted, result, machine), encoding="utf-8")
+        unfinished.write_text(document(values, fitted, result, machine), encoding="utf-8")
     with whole(out / f"{NAME}.csv") as unfinished:
         unfinished.write_text(as_csv(result.rows), encoding="utf-8")
     with plots.style(), whole(out / f"{NAME}.svg") as unfinished:
@@ -115,14 +115,14 @@ def cost_rows(fitted: Fit) -> list[dict[str, Any]]:
     ]
 
 
-def shown(figure: Figure, predicted: float) -> dict[str, Any]:
-    """Return a row of a table: a figure beside its prediction."""
-    run = figure.run
+def shown(value: PublishedValue, predicted: float) -> dict[str, Any]:
+    """Return a row of a table: a value beside its prediction."""
+    run = value.run
     assert run is not None
     return {
-        "source": figure.id,
-        "phase": figure.phase,
-        "variant": figure.variant,
+        "source": value.id,
+        "phase": value.phase,
+        "variant": value.variant,
         "mmu": "shadow"
         if "shadow" in run.policy
         else "legacy"
@@ -130,9 +130,9 @@ def shown(figure: Figure, predicted: float) -> dict[str, Any]:
         else "tdp",
         "vcpus": run.vcpus,
         "writes": f"{run.writes} %",
-        "published_s": figure.seconds,
+        "published_s": value.seconds,
         "predicted_s": predicted,
-        "ratio": round(predicted / figure.seconds, 2),
+        "ratio": round(predicted / value.seconds, 2),
     }
 
 
@@ -140,8 +140,9 @@ def summary(result: Score) -> list[str]:
     """Say in sentences how close the predictions come."""
     misses = sum(row.miss for row in result.rows)
     return [
-        f"{len(result.rows)} figures predicted that were not fitted: the median is off by a factor "
-        f"of {result.median:.3f}, {result.close:.1%} are within {CLOSE}, {misses} are not.",
+        f"{len(result.rows)} published values that were not fitted are predicted: the median is "
+        f"off by a factor of {result.median:.3f}, {result.close:.1%} are within {CLOSE}, {misses} "
+        "are not.",
         f"Of {result.pairs} pairs of policies that differ by more than the published repeatability "
         f"(a factor of {result.repeatability:.2f}), {result.ordered} come in the published order.",
     ]
@@ -153,7 +154,8 @@ def as_data(fitted: Fit, result: Score) -> dict[str, Any]:
         "costs": dict(fitted.costs),
         "fitted": [shown(*row) for row in fitted.rows],
         "predicted": [
-            shown(*row) | ({"cause": cause(row.figure)} if row.miss else {}) for row in result.rows
+            shown(*row) | ({"cause": cause(row.published)} if row.miss else {})
+            for row in result.rows
         ],
         "median_factor": result.median,
         "within_1.5": result.close,
@@ -171,7 +173,7 @@ def knee_rows(result: Score) -> list[dict[str, Any]]:
             "series": knee.series,
             "published": knee.published or "never",
             "predicted": knee.predicted or "never",
-            "why": cause(knee.figure) if knee.published != knee.predicted else "",
+            "why": cause(knee.where_they_part) if knee.published != knee.predicted else "",
         }
         for knee in result.knees
     ]
@@ -181,16 +183,16 @@ def disordered(result: Score) -> list[dict[str, Any]]:
     """Return a row for each pair of policies that is predicted in the wrong order."""
     rows = []
     for pair in result.disordered:
-        one, two = sorted(pair, key=lambda row: row.figure.seconds)
+        one, two = sorted(pair, key=lambda row: row.published.seconds)
         left, right = (shown(*row) for row in (one, two))
         rows.append(
             {key: left[key] for key in ("source", "phase", "vcpus", "writes")}
             | {
                 "faster_as_published": left["variant"],
                 "than": right["variant"],
-                "published": f"{one.figure.seconds:.4g} s, {two.figure.seconds:.4g} s",
+                "published": f"{one.published.seconds:.4g} s, {two.published.seconds:.4g} s",
                 "predicted": f"{one.predicted:.4g} s, {two.predicted:.4g} s",
-                "why": cause(max((one, two), key=lambda row: abs(math.log(row.ratio))).figure),
+                "why": cause(max((one, two), key=lambda row: abs(math.log(row.ratio))).published),
             }
         )
     return rows
@@ -206,16 +208,18 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def document(figures: Sequence[Figure], fitted: Fit, result: Score, machine: Machine | None) -> str:
+def document(
+    values: Sequence[PublishedValue], fitted: Fit, result: Score, machine: Machine | None
+) -> str:
     """Return what ``docs/evidence/published-times.md`` says."""
     misses: dict[str, list[Row]] = {}
     for row in result.rows:
         if row.miss:
-            misses.setdefault(cause(row.figure), []).append(row)
+            misses.setdefault(cause(row.published), []).append(row)
     left_out: dict[str, set[str]] = {}
-    for figure in figures:
-        if figure.why_not:
-            left_out.setdefault(figure.why_not, set()).add(figure.id)
+    for value in values:
+        if value.why_not:
+            left_out.setdefault(value.why_not, set()).add(value.id)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     text = (files("mmusim.validation") / "document.md.jinja").read_text(encoding="utf-8")
     return environment.from_string(text).render(

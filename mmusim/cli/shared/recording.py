@@ -1,4 +1,4 @@
-"""Recording page traces: valgrind runs the program, its output is converted as it comes."""
+"""Recording of page traces: valgrind runs the program, and mmusim converts its output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where runs are stored, and their report."""
+"""The folders of stored runs and of their reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmusim.store import StoreError
 
 
 def default_folder(experiment: Path | LoadedFile) -> Path:
-    """Return where an experiment's runs go unless told otherwise: ``results/ID``."""
+    """Return the default folder of an experiment's runs: ``results/ID``."""
     return Path("results") / load_file(experiment).experiment.id
 
 

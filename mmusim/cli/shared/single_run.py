@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError
 from mmusim.base.units import parse_ns, show_ns
-from mmusim.config.settings import Setting, load_settings
+from mmusim.config.setting import setting_named
+from mmusim.config.settings import load_settings
 from mmusim.plan.make import Plan, make_plan
 from mmusim.timeline.record import Timeline, record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which run, and which part of it; empty: the first or all there is."""
+    """The choice of a run and of a part of it. Empty: the first run, the whole run."""
 
     policy: str = ""
     seed: int | None = None
@@ -26,7 +26,7 @@ class Selection:
 
 
 def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
-    """Simulate the run that was asked for and write down the part that was asked for.
+    """Simulate the chosen run and record the chosen part.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
 
 
 def planned(experiment: Path, chosen: Selection) -> Plan:
-    """Return the plan of the run that was asked for.
+    """Return the plan of the chosen run.
 
     Raises
     ------
@@ -60,28 +60,7 @@ def planned(experiment: Path, chosen: Selection) -> Plan:
     config, settings = load_settings(experiment)
     policy = chosen.policy or config.policies.baseline
     seed = config.replications.first_seed if chosen.seed is None else chosen.seed
-    return make_plan(_named(settings, chosen.setting, experiment), policy, seed)
-
-
-def _named(settings: Iterable[Setting], name: str, experiment: Path) -> Setting:
-    by_name = {setting.name: setting for setting in settings}
-    if not name:
-        if len(by_name) == 1:
-            return next(iter(by_name.values()))
-        raise ConfigError.of(
-            str(experiment), "--setting", None,
-            f"is needed: the experiment has {len(by_name)} settings",
-            f"choose one of: {'; '.join(map(repr, by_name))}",
-        )  # fmt: skip
-    if name not in by_name:
-        raise ConfigError.of(
-            str(experiment),
-            "--setting",
-            name,
-            "is no setting of the experiment",
-            nearest(name, by_name),
-        )
-    return by_name[name]
+    return make_plan(setting_named(settings, chosen.setting, str(experiment)), policy, seed)
 
 
 def time_of(option: str, text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""What ``mmusim workload list`` and ``show`` print."""
+"""The tables of ``mmusim workload list`` and ``show``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NS_PER_INSTRUCTION: Final = 0.5  # what replay takes unless told otherwise
 
 
 class Use(NamedTuple):
-    """Which pages are read and written when."""
+    """The reads and writes of pages over time."""
 
     page: Ints
     write: NDArray[np.bool_]
@@ -70,7 +70,7 @@ def rated_of(name: str) -> Any:
 
 
 def dirty_rates(workload: RatedPattern, memory: str) -> list[dict[str, Any]]:
-    """Return what one vCPU with this memory dirties in windows of 1 ms to 1,000 s."""
+    """Return the pages that one vCPU dirties in windows of 1 ms to 1,000 s."""
     pages = _pages(memory)
     rule = workload.complaint(pages)
     if rule is not None:

@@ -1,4 +1,4 @@
-"""How fast the engines are, beside plain loops on the same machine in the same run."""
+"""``mmusim bench``: the speed of the engines beside plain loops, in the same run."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ CONTENDED = (16, 64, 256)  # vCPUs that fault all the time
 PAIRS = 11
 LOADED = (1, 16, 64)  # vCPUs on a described machine
 SIZE: Final = {SIMPY: 1, COMPILED: 16}
-"""How much more an engine is given to do, so that set-up is not what is measured."""
+"""Factor of the work of a faster engine, so that set-up does not dominate the measurement."""
 
 
 class Work(NamedTuple):
-    """Something that is timed: how many operations it was, and the seconds that they took."""
+    """A timed piece of work: the number of its operations, and their time in seconds."""
 
     what: str
     by: str
@@ -42,10 +42,14 @@ class Work(NamedTuple):
 
 
 def bench(
-    scale: Annotated[bool, typer.Option("--scale", help="How the cost of a run grows.")] = False,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Measure how the cost of a run grows with its size.")
+    ] = False,
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="With --scale: the figure to write.", show_default=False),
+        typer.Option(
+            "--to", help="With --scale: the .svg, .png or .pdf file to write.", show_default=False
+        ),
     ] = None,
     engine: Annotated[
         str | None,
@@ -54,7 +58,10 @@ def bench(
     faults: Annotated[
         int | None,
         typer.Option(
-            min=1 << 13, max=1 << 26, help="With --scale: at most [4,194,304].", show_default=False
+            min=1 << 13,
+            max=1 << 26,
+            help="With --scale: largest number of faults [4,194,304].",
+            show_default=False,
         ),
     ] = None,
     append: Annotated[
@@ -108,7 +115,7 @@ EVENTS: Final = "events"
 
 
 def works() -> Iterator[Work]:
-    """Yield what is timed."""
+    """Yield the pieces of work."""
     yield Work(EVENTS, "bare SimPy", _timeouts)
     yield Work(EVENTS, "Python heap, a lock", lambda: _lock(lock_model.in_python, 300))
     in_c = lock_model.in_c()
@@ -202,7 +209,7 @@ def _events() -> float:
 
 
 def _hits(engine: str, plan: Callable[[int], Any]) -> Callable[[], float]:
-    """Rate of hits alone: the time of the faulting first pass is taken off."""
+    """Rate of hits alone, without the time of the first pass, which faults."""
     passes = PASSES * SIZE[engine] // 2 if engine == COMPILED else PASSES
     many, one = plan(passes), plan(1)
 

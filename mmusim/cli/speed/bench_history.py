@@ -16,7 +16,7 @@ from mmusim.cli.shared.output import table
 
 def bench_history(
     history: Annotated[
-        Path, typer.Argument(help="What bench --append wrote.", metavar="HISTORY.csv")
+        Path, typer.Argument(help="History written by bench --append.", metavar="HISTORY.csv")
     ] = Path("benchmarks/history.csv"),
     to: Annotated[
         Path | None,

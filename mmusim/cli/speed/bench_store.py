@@ -1,4 +1,4 @@
-"""What a sweep adds to its runs, how busy it keeps the processors, and how fast results load."""
+"""``mmusim bench-store``: the overhead of a sweep, and the time to load results."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _sweeps(
 def _round(
     out: Path, file: Path, setting: Setting, workers: int, apply: Callable[..., Iterable[None]]
 ) -> Measured:  # fmt: skip
-    """Make the runs of a sweep, and as many without anything around them."""
+    """Make the runs of a sweep, and as many bare runs."""
     out.parent.mkdir(exist_ok=True)
     ends: list[float] = []
 

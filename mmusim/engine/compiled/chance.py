@@ -8,15 +8,18 @@ from typing import Any, Final
 import numpy as np
 
 from mmusim.costs.distributions import CELLS, OCTAVES
-from mmusim.costs.random_streams import GOLDEN
-from mmusim.engine.compiled.fields import T_HIT, T_WALK, T_WRITE
+from mmusim.costs.machine import OWN_WORK
+from mmusim.costs.random_streams import GOLDEN, is_counted
+from mmusim.engine.compiled.fields import T_THINK
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.machine_load import STRETCHED, work
 from mmusim.engine.compiled.machine_load import hit as on_machine
+from mmusim.engine.compiled.machine_load import work
 from mmusim.engine.compiled.recent_exits import look_up
+from mmusim.vocabulary.costs import COSTS
+from mmusim.vocabulary.guest_costs import T_HIT_2M, T_WALK_4K, T_WRITE
 
-COUNTED_FROM: Final = 4
-"""Purposes before this one are drawn by access whatever the pairing (``Draws.stream``)."""
+_IS_COUNTED: Final = np.array([is_counted(name) for name in COSTS])
+_IS_OWN_WORK: Final = np.array([name in OWN_WORK for name in COSTS])
 _GOLDEN: Final = np.uint64(GOLDEN)
 _A: Final = np.uint64(0xBF58476D1CE4E5B9)
 _B: Final = np.uint64(0x94D049BB133111EB)
@@ -64,13 +67,14 @@ def of_shape(s: Any, shape: int, key: int, index: int) -> int:
 
 
 @jit
-def cost(s: Any, v: int, purpose: int, index: int) -> int:
-    """Return what a vCPU pays for a purpose, in ns; counts the payment if pairing is by it."""
-    if s.by_occurrence and purpose >= COUNTED_FROM:
-        index = s.paid[purpose]
-        s.paid[purpose] = index + 1
-    ns = of_shape(s, s.shape[purpose], s.keys[v, purpose], index)
-    return work(s, ns) if (STRETCHED >> purpose) & 1 else ns
+def cost(s: Any, v: int, stream: int, index: int) -> int:
+    """Return what a vCPU pays from a stream, in ns; counts the payment if pairing is by it."""
+    is_interference = stream > T_THINK
+    if s.by_occurrence and (is_interference or _IS_COUNTED[stream]):
+        index = s.paid[stream]
+        s.paid[stream] = index + 1
+    ns = of_shape(s, s.shape[stream], s.keys[v, stream], index)
+    return work(s, ns) if not is_interference and _IS_OWN_WORK[stream] else ns
 
 
 @jit
@@ -80,7 +84,7 @@ def hit_ns(s: Any, v: int, index: int, write: int, ahead: int) -> int:
     It comes `ahead` after the next, and no exit precedes it.
     """
     look_up(s, v, ahead)
-    hit = max(1, of_shape(s, s.hit_shape[v], s.keys[v, T_HIT], index))
+    hit = max(1, of_shape(s, s.hit_shape[v], s.keys[v, T_HIT_2M], index))
     if write and s.writes_cost:
         hit += of_shape(s, s.shape[T_WRITE], s.keys[v, T_WRITE], index)
     return on_machine(s, v, hit, write)
@@ -89,4 +93,4 @@ def hit_ns(s: Any, v: int, index: int, write: int, ahead: int) -> int:
 @jit
 def walk_ns(s: Any, v: int, index: int) -> int:
     """Return what access `index` takes longer through a 4 KiB mapping; `hit_ns` comes first."""
-    return work(s, of_shape(s, s.walk_shape[v], s.keys[v, T_WALK], index))
+    return work(s, of_shape(s, s.walk_shape[v], s.keys[v, T_WALK_4K], index))

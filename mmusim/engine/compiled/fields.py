@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mmusim.vocabulary.costs import COSTS
+
 SCALARS: Final = (
     "now", "sequence", "heap_n", "events", "until_events",
     # What compiled code wants of Python when it returns: why, for which vCPU, and one number more.
@@ -73,6 +75,9 @@ VCPU: Final = (
 )  # fmt: skip
 """Whole numbers of each vCPU."""
 
+FIELD: Final = {name: number for number, name in enumerate(VCPU)}
+"""The place of each of them in a vCPU's row."""
+
 ARRAYS: Final = {
     "heap": ("int64", 2),  # (room, 3): time, priority and sequence, what
     "page": ("uint8", 1),
@@ -98,9 +103,9 @@ ARRAYS: Final = {
     # Chance.
     "quantiles": ("float64", 3),  # (distributions, tail, nodes)
     "constants": ("float64", 1),  # (distributions,) the value; nan: it is none
-    "shape": ("int64", 1),  # (purposes,) -> distribution
-    "keys": ("uint64", 2),  # (vCPUs, purposes)
-    "paid": ("int64", 1),  # (purposes,) payments, by-occurrence
+    "shape": ("int64", 1),  # (streams,) -> distribution
+    "keys": ("uint64", 2),  # (vCPUs, streams)
+    "paid": ("int64", 1),  # (streams,) payments, by-occurrence
     "reals": ("float64", 1),
     "handoff": ("int64", 1),  # (waiters + 1,) ns
     # Guests that are given by rates.
@@ -169,18 +174,10 @@ UPPER: Final = {
 }
 """What :class:`~mmusim.mmu.upper_levels.UpperLevels` calls its arrays."""
 
-PURPOSES: Final = (
-    "t_hit_2M", "t_walk_4K", "t_write", "t_pass", "c_ack", "c_alloc_table", "c_entry", "c_exit",
-    "c_fault_fast", "c_fault_slow", "c_flush_init", "c_flush_target", "c_pml_drain", "c_pml_log",
-    "c_split_1G", "c_tdp_split_2M", "c_tlb_flush", "c_walk_guest", "c_zap_large", "t_think",
-)  # fmt: skip
-"""Streams of a vCPU; those of interference follow, two for each source."""
-
-(
-    T_HIT, T_WALK, T_WRITE, T_PASS, C_ACK, C_ALLOC_TABLE, C_ENTRY, C_EXIT, C_FAULT_FAST,
-    C_FAULT_SLOW, C_FLUSH_INIT, C_FLUSH_TARGET, C_PML_DRAIN, C_PML_LOG, C_SPLIT_1G, C_SPLIT_2M,
-    C_TLB_FLUSH, C_WALK_GUEST, C_ZAP_LARGE, T_THINK,
-) = range(len(PURPOSES))  # fmt: skip
+T_THINK: Final = len(COSTS)
+"""The stream of think times; a vCPU's stream of a cost has the number of the cost."""
+INTERFERENCE_STREAMS: Final = T_THINK + 1
+"""Streams from here on: the gaps of source 0, how long it lasts, the gaps of source 1 ..."""
 
 (
     SLOW_AFTER_EXIT, SLOW_ENTRY, SLOW_LOCKED, FAST_AFTER_EXIT, FAST_ENTRY, REFILL_SMALL,

@@ -8,15 +8,7 @@ import numpy as np
 
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import wait
-from mmusim.engine.compiled.fields import (
-    C_ACK,
-    C_ENTRY,
-    C_EXIT,
-    C_PML_DRAIN,
-    C_TLB_FLUSH,
-    REFILL_LARGE,
-    REFILL_SMALL,
-)
+from mmusim.engine.compiled.fields import REFILL_LARGE, REFILL_SMALL
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.kicks import acknowledge
 from mmusim.engine.compiled.places import (
@@ -40,6 +32,8 @@ from mmusim.engine.compiled.recording import book, stalled
 from mmusim.engine.compiled.working_set import refill
 from mmusim.mmu.spte import LOGGED
 from mmusim.vocabulary.causes import FLUSH_EXIT, INTERFERENCE, PML_DRAIN, TLB_FLUSH, TLB_REFILL
+from mmusim.vocabulary.guest_costs import C_ACK, C_ENTRY, C_EXIT, C_TLB_FLUSH
+from mmusim.vocabulary.host_costs import C_PML_DRAIN
 
 
 @jit

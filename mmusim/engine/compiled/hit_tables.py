@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from mmusim.costs.hits import KEPT, MOST_TABLES, NEVER
-from mmusim.engine.compiled.fields import T_HIT, T_WALK, VCPU
+from mmusim.engine.compiled.fields import FIELD
 from mmusim.plan.make import Program
+from mmusim.vocabulary.guest_costs import T_HIT_2M, T_WALK_4K
 
 
 def let_hit(v: Any, program: Program) -> None:
@@ -17,12 +18,12 @@ def let_hit(v: Any, program: Program) -> None:
     memory, numbers = v.of.memory, v.of.shapes
 
     def put(name: str, value: int) -> None:
-        v.row[VCPU.index(name)] = value
+        v.row[FIELD[name]] = value
 
     put("misses", v.prices is not None and v.prices.misses(program.pages))
     if program.tables is None:
-        put("hit_shape", memory["shape"][T_HIT])
-        put("walk_shape", memory["shape"][T_WALK])
+        put("hit_shape", memory["shape"][T_HIT_2M])
+        put("walk_shape", memory["shape"][T_WALK_4K])
         return
     if not memory.get("has_curve"):
         cpus = len(memory["keys"])

@@ -6,12 +6,10 @@ from typing import Any, Final
 
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import INTERFERENCE, KIND_BITS, NORMAL, URGENT, push
-from mmusim.engine.compiled.fields import PURPOSES
+from mmusim.engine.compiled.fields import INTERFERENCE_STREAMS
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.kicks import kick
 
-FIRST: Final = len(PURPOSES)
-"""Purposes from here on: the gaps of source 0, how long it lasts, the gaps of source 1 ..."""
 CPU_BITS: Final = 16
 SOURCE_BITS: Final = 8
 
@@ -37,7 +35,7 @@ def interfere(s: Any, what: int) -> None:
     source = what >> CPU_BITS & ((1 << SOURCE_BITS) - 1)
     number = what >> CPU_BITS + SOURCE_BITS
     runs = s.program_no[v] == number >> 1 and s.alive[v]
-    gaps = FIRST + 2 * source
+    gaps = INTERFERENCE_STREAMS + 2 * source
     if number & 1 == 0 and runs:
         n = s.stolen_times[v, source]
         s.stolen_ns[v] += cost(s, v, gaps + 1, n)

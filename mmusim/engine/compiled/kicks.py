@@ -17,7 +17,6 @@ from mmusim.engine.compiled.events import (
     wait,
     wait_for_somebody,
 )
-from mmusim.engine.compiled.fields import C_FLUSH_INIT, C_FLUSH_TARGET
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.machine_load import runs
 from mmusim.engine.compiled.places import FLUSH_ACKNOWLEDGED, FLUSH_SENT, TAKEN_BACK
@@ -26,6 +25,7 @@ from mmusim.engine.compiled.recording import book
 from mmusim.mmu.spte import TLB_READ, TLB_WRITE
 from mmusim.vocabulary.causes import FLUSH_WAIT
 from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
+from mmusim.vocabulary.guest_costs import C_FLUSH_INIT, C_FLUSH_TARGET
 
 KEEP = 0xFF ^ (TLB_READ | TLB_WRITE)
 

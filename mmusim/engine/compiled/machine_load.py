@@ -7,17 +7,13 @@ them before the next look at a price comes to: in between, no vCPU begins or cea
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from mmusim.costs.machine import BITS, ONE, OWN_WORK
-from mmusim.engine.compiled.fields import PURPOSES
+from mmusim.costs.machine import BITS, ONE
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.memory import Memory
 from mmusim.engine.state.machine_load import EPOCH_NS, HALF, NEVER_NS, FirstTouch, price_tables
 from mmusim.plan.make import Plan
-
-STRETCHED: Final = sum(1 << n for n, name in enumerate(PURPOSES) if name in OWN_WORK)
-"""A bit for each purpose that is a vCPU's own work."""
 
 
 def describe(memory: Memory, plan: Plan, touch: FirstTouch | None) -> None:

@@ -11,13 +11,7 @@ import numpy as np
 
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import wait
-from mmusim.engine.compiled.fields import (
-    C_ALLOC_TABLE,
-    C_SPLIT_1G,
-    C_SPLIT_2M,
-    C_ZAP_LARGE,
-    PUSH_DOWN,
-)
+from mmusim.engine.compiled.fields import PUSH_DOWN
 from mmusim.engine.compiled.guest_mode import mark_dirty
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.kicks import flush_remote, replan, revoke
@@ -53,6 +47,7 @@ from mmusim.engine.processes.page_fault import LOST_RACE, SLOW, SPURIOUS
 from mmusim.mmu.spte import LEAF, LEVEL_1G, PRESENT, WRITABLE
 from mmusim.vocabulary.causes import DROP_LARGE, FAULT_SLOW, SPLIT_LARGE, TABLE_ALLOC
 from mmusim.vocabulary.counters import NX_LPAGE_SPLITS, PF_SPURIOUS
+from mmusim.vocabulary.guest_costs import C_ALLOC_TABLE, C_SPLIT_1G, C_TDP_SPLIT_2M, C_ZAP_LARGE
 
 NOT_WRITABLE: Final = 0xFF ^ WRITABLE
 
@@ -128,7 +123,7 @@ def makes_room(s: Any, v: int) -> int:
     s.blocking[v] = blocking
     if s.blocked_splits:
         s.spte[v] = leaf(s, gfn)[1] & LEAF
-        ns = cost(s, v, C_SPLIT_1G if blocking == LEVEL_1G else C_SPLIT_2M, s.index[v])
+        ns = cost(s, v, C_SPLIT_1G if blocking == LEVEL_1G else C_TDP_SPLIT_2M, s.index[v])
         book(s, v, SPLIT_LARGE, ns)
         return wait(s, v, ns, SPLIT)
     freeze(s, gfn, blocking, 1)

@@ -19,13 +19,12 @@ from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.np.arrayobj import populate_array
 
-from mmusim.engine.compiled.fields import ARRAYS, SCALARS, UPPER, VCPU
+from mmusim.engine.compiled.fields import ARRAYS, FIELD, SCALARS, UPPER, VCPU
 
 WORD: Final = 8
 SHAPE: Final = 3  # dimensions that the table has room for
 _ARRAY: Final = {name: number for number, name in enumerate(ARRAYS)}
 _SCALAR: Final = {name: number for number, name in enumerate(SCALARS)}
-_FIELD: Final = {name: number for number, name in enumerate(VCPU)}
 
 
 class StateType(types.Type):
@@ -63,7 +62,7 @@ class _StateAttributes(AttributeTemplate):  # type: ignore[misc]
             return UPPER_STATE
         if name in _SCALAR:
             return types.int64
-        if name in _FIELD:
+        if name in FIELD:
             return types.Array(types.int64, 1, "A")
         return _array_type(name) if name in ARRAYS else None
 
@@ -101,8 +100,8 @@ def _read(context: Any, builder: Any, state: Any, value: Any, name: str) -> Any:
         return value
     if name in _SCALAR:
         return _word(builder, _word(builder, value, 0), _SCALAR[name], fixed=False)
-    if name in _FIELD:
-        base = builder.add(_word(builder, value, 1), _size(_FIELD[name] * WORD))
+    if name in FIELD:
+        base = builder.add(_word(builder, value, 1), _size(FIELD[name] * WORD))
         stride = [_size(len(VCPU) * WORD)]
         kind = types.Array(types.int64, 1, "A")
         return _make(context, builder, kind, base, [_word(builder, value, 2)], stride)
@@ -205,7 +204,7 @@ def scalar(name: str) -> Any:
 
 def field(name: str, kind: Any = int) -> Any:
     """Return a property of an object that has `row`: a field of a vCPU."""
-    number = _FIELD[name]
+    number = FIELD[name]
 
     def read(self: Any) -> Any:
         return kind(self.row[number])

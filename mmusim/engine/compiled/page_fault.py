@@ -9,10 +9,6 @@ import numpy as np
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import wait, wait_for_somebody
 from mmusim.engine.compiled.fields import (
-    C_EXIT,
-    C_FAULT_FAST,
-    C_FAULT_SLOW,
-    C_WALK_GUEST,
     FAST_AFTER_EXIT,
     FAST_ENTRY,
     SLOW_AFTER_EXIT,
@@ -55,6 +51,7 @@ from mmusim.engine.processes.page_fault import FAST, LOST_RACE, SPURIOUS
 from mmusim.mmu.spte import ACCESS, LEAF, PRESENT, WRITABLE
 from mmusim.vocabulary.causes import CLEAR_WAIT, FAULT_FAST, FAULT_SLOW, MMAP_WAIT, MMU_LOCK_WAIT
 from mmusim.vocabulary.counters import PF_SPURIOUS, PF_TAKEN
+from mmusim.vocabulary.guest_costs import C_EXIT, C_FAULT_FAST, C_FAULT_SLOW, C_WALK_GUEST
 
 
 @jit

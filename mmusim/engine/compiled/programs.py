@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from mmusim.engine.compiled.fields import VCPU
+from mmusim.engine.compiled.fields import FIELD
 from mmusim.engine.compiled.loop import LOOK_AT_ALL, call
 from mmusim.engine.compiled.runs import GFN
 from mmusim.plan.make import Program
 from mmusim.workload.points import NEVER
 from mmusim.workload.rates import Points
-
-_FIELD: Final = {name: number for number, name in enumerate(VCPU)}
 
 
 def load_points(v: Any, program: Program, points: Points) -> None:
@@ -36,7 +34,7 @@ def load_points(v: Any, program: Program, points: Points) -> None:
         "k": 0, "began": -1, "stuck_at": -1, "faults": 0,
     }  # fmt: skip
     for name, value in facts.items():
-        v.row[_FIELD[name]] = value
+        v.row[FIELD[name]] = value
     if v.of.keeps_working_sets:
         v.working_set = None
     call(v.of.memory.address, LOOK_AT_ALL, v.number, 0, 0)

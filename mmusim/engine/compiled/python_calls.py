@@ -10,7 +10,7 @@ import simpy
 from mmusim.base.errors import EngineError
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import WAITS
-from mmusim.engine.compiled.fields import VCPU
+from mmusim.engine.compiled.fields import FIELD
 from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
 from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpus import CompiledVcpu, known_windows
@@ -132,7 +132,7 @@ class PythonCalls:
         return self._drive(v, _to_user_space(self._vm, v))
 
     def _postcopy_fault(self, v: CompiledVcpu) -> int:
-        gfn, index = (int(v.row[VCPU.index(name)]) for name in ("gfn", "index"))
+        gfn, index = (int(v.row[FIELD[name]]) for name in ("gfn", "index"))
         return self._drive(v, self._vm.postcopy.fault(v, gfn, index))
 
     def _taken_back(self, v: CompiledVcpu) -> int:
@@ -143,7 +143,7 @@ class PythonCalls:
         return self.go_on(v)
 
     def _read_before_drop(self, v: CompiledVcpu) -> int:
-        gfn, level = (int(v.row[VCPU.index(name)]) for name in ("gfn", "blocking"))
+        gfn, level = (int(v.row[FIELD[name]]) for name in ("gfn", "blocking"))
         recorder = v.recorder
         assert recorder.touched is not None
         self._vm.settle()

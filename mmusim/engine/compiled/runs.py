@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmusim.engine.compiled.chance import cost, drawn, hit_ns, of_shape, walk_ns
-from mmusim.engine.compiled.fields import (
-    C_PML_LOG,
-    T_HIT,
-    T_THINK,
-    T_WALK,
-    T_WRITE,
-)
+from mmusim.engine.compiled.fields import T_THINK
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.machine_load import hit as on_machine
 from mmusim.engine.compiled.machine_load import left, work
@@ -22,6 +16,8 @@ from mmusim.engine.compiled.rates import plan_by_rate
 from mmusim.engine.compiled.recent_exits import begins_block, look_up, table_at
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import STALE
+from mmusim.vocabulary.guest_costs import T_HIT_2M, T_WALK_4K, T_WRITE
+from mmusim.vocabulary.host_costs import C_PML_LOG
 
 WRITE_BIT = 31
 GFN = (1 << WRITE_BIT) - 1
@@ -80,8 +76,12 @@ def plan(s: Any, v: int) -> bool:
     look_up(s, v, 0)
     has_curve = s.has_curve
     hit_shape, walk_shape, write_shape = s.hit_shape[v], s.walk_shape[v], s.shape[T_WRITE]
-    hit_q, hit_c, hit_key = s.quantiles[hit_shape], s.constants[hit_shape], s.keys[v, T_HIT]
-    walk_q, walk_c, walk_key = s.quantiles[walk_shape], s.constants[walk_shape], s.keys[v, T_WALK]
+    hit_q, hit_c, hit_key = s.quantiles[hit_shape], s.constants[hit_shape], s.keys[v, T_HIT_2M]
+    walk_q, walk_c, walk_key = (
+        s.quantiles[walk_shape],
+        s.constants[walk_shape],
+        s.keys[v, T_WALK_4K],
+    )
     write_q, write_c = s.quantiles[write_shape], s.constants[write_shape]
     write_key = s.keys[v, T_WRITE]
     bundles = s.bundles and s.private[v]

@@ -8,7 +8,6 @@ from mmusim.engine.compiled import guest_mode, kicks, mapping, page_fault, place
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.commits import commit
 from mmusim.engine.compiled.events import wait, wait_in_guest
-from mmusim.engine.compiled.fields import T_PASS
 from mmusim.engine.compiled.guest_mode import answer_kick, drain_pml, enter_guest, left_guest
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.machine_load import runs
@@ -20,6 +19,7 @@ from mmusim.engine.processes.page_fault import LOST_RACE
 from mmusim.engine.processes.vcpu import PATIENCE
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.vocabulary.causes import PASS
+from mmusim.vocabulary.guest_costs import T_PASS
 
 
 @jit

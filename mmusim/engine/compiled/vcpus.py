@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import simpy
 
 from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
-from mmusim.engine.compiled.fields import T_THINK, VCPU
+from mmusim.engine.compiled.fields import FIELD, T_THINK
 from mmusim.engine.compiled.hit_tables import let_hit
 from mmusim.engine.compiled.loop import BOOK, CUT_STALLS, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
@@ -48,9 +48,6 @@ class VmOfVcpus(Protocol):
         """Make room for waits before accesses."""
 
 
-_FIELD: Final = {name: number for number, name in enumerate(VCPU)}
-
-
 class CompiledVcpu(Vcpu):
     """A virtual CPU whose state lies in the run's memory."""
 
@@ -83,8 +80,8 @@ class CompiledVcpu(Vcpu):
         self.laps: Iterator[Program] = iter(())
         self.arrays: tuple[Any, ...] = ()
         super().__init__(plan, number)
-        self.grace = SyncedList(self.row, _FIELD["graces"])
-        self.queued_work = SyncedList(self.row, _FIELD["queued_work"])
+        self.grace = SyncedList(self.row, FIELD["graces"])
+        self.queued_work = SyncedList(self.row, FIELD["queued_work"])
         if plan.ring_entries:
             self.ring = CompiledRing(self, vm.memory["ring"][number], vm.pml)  # type: ignore[assignment]
 
@@ -96,18 +93,18 @@ class CompiledVcpu(Vcpu):
     @recorder.setter
     def recorder(self, recorder: PhaseRecorder) -> None:
         self._books = recorder
-        self.row[_FIELD["recorder"]] = self.of.number_of(recorder)
+        self.row[FIELD["recorder"]] = self.of.number_of(recorder)
 
     @property
     def pml(self) -> list[int]:
         """The PML buffer, as gfns."""
-        count = self.row[_FIELD["pml_n"]]
+        count = self.row[FIELD["pml_n"]]
         gfns: list[int] = self.of.memory["buffered"][self.number, :count].tolist() if count else []
         return gfns
 
     @pml.setter
     def pml(self, gfns: list[int]) -> None:
-        self.row[_FIELD["pml_n"]] = len(gfns)
+        self.row[FIELD["pml_n"]] = len(gfns)
         if gfns:
             self.of.memory["buffered"][self.number, : len(gfns)] = gfns
 
@@ -184,11 +181,11 @@ class CompiledVcpu(Vcpu):
 
     def keep_last_program(self) -> None:
         """Remember the program that ends: its accesses tell what the TLB holds in the next."""
-        if self.row[_FIELD["leaves"]]:  # it had rates; the one before counts
+        if self.row[FIELD["leaves"]]:  # it had rates; the one before counts
             return
         self.arrays_before = self.arrays
         for last, now in (("code", "code"), ("sequential", "sequential"), ("n", "k")):
-            self._set(f"before_{last}", int(self.row[_FIELD[now]]))
+            self._set(f"before_{last}", int(self.row[FIELD[now]]))
 
     def flushes_tlb(self) -> None:
         """Forget all translations."""
@@ -202,7 +199,7 @@ class CompiledVcpu(Vcpu):
     def change_recorder(self, recorder: PhaseRecorder, now: int) -> None:
         """Write into another recorder from now on."""
         memory, row = self.of.memory, self.row
-        before, number = self.recorder, int(row[_FIELD["recorder"]])
+        before, number = self.recorder, int(row[FIELD["recorder"]])
         self.recorder = recorder
         if self.at == places.START:
             return
@@ -216,13 +213,13 @@ class CompiledVcpu(Vcpu):
         self.started_ns = now
         over = self.booked_ns - now
         if over > 0:
-            last = min(over, int(row[_FIELD["last_ns"]]))
+            last = min(over, int(row[FIELD["last_ns"]]))
             for name, ns in (("last_cause", last), ("cause_before", over - last)):
-                ledger, cause = memory["ledger"], row[_FIELD[name]]
+                ledger, cause = memory["ledger"], row[FIELD[name]]
                 ledger[number, cause] -= ns
-                ledger[int(row[_FIELD["recorder"]]), cause] += ns
+                ledger[int(row[FIELD["recorder"]]), cause] += ns
         else:
-            owed, n = memory["owed"][self.number], int(row[_FIELD["owed_n"]])
+            owed, n = memory["owed"][self.number], int(row[FIELD["owed_n"]])
             owed[n] = number, -over - owed[:n, 1].sum()
             self._set("owed_n", n + 1)
         self.look_again()
@@ -232,9 +229,9 @@ class CompiledVcpu(Vcpu):
         if self.at == places.START:
             return
         row, memory = self.row, self.of.memory
-        done = int(row[_FIELD["began"]] >= 0)
+        done = int(row[FIELD["began"]] >= 0)
         if self.at in (places.TOUCHING, places.FINISHING):
-            offset, count = now - int(row[_FIELD["run_start"]]), int(row[_FIELD["count"]])
+            offset, count = now - int(row[FIELD["run_start"]]), int(row[FIELD["count"]])
             ends = memory["ends"][self.number, :count]
             done = int(np.searchsorted(ends, offset))
             if done < count:
@@ -242,15 +239,15 @@ class CompiledVcpu(Vcpu):
                 done += offset > ends[done] - sum(max(int(part), 0) for part in parts)
         due = self.arrays[2]
         arrived = 0 if due is None else int(np.searchsorted(due, now, side="right"))
-        self.length = min(self.length, max(int(row[_FIELD["k"]]) + done, arrived))
+        self.length = min(self.length, max(int(row[FIELD["k"]]) + done, arrived))
         self.look_again()
 
     def access(self) -> tuple[int, bool]:
         """Return gfn and kind of the access it is at."""
-        k = int(self.row[_FIELD["k"]])
+        k = int(self.row[FIELD["k"]])
         if self.arrays[0] is None:
-            gfn = int(self.row[_FIELD["sequential"]]) + k
-            return gfn, bool(self.row[_FIELD["writes"]])
+            gfn = int(self.row[FIELD["sequential"]]) + k
+            return gfn, bool(self.row[FIELD["writes"]])
         code = int(self.arrays[0][k])
         return code & GFN, bool(code >> WRITE_BIT)
 
@@ -261,7 +258,7 @@ class CompiledVcpu(Vcpu):
         return ns if self.prices is None else int(self.prices.work(ns))
 
     def _set(self, name: str, value: int) -> None:
-        self.row[_FIELD[name]] = value
+        self.row[FIELD[name]] = value
 
 
 def known_windows(worst: Any) -> dict[int, int]:
@@ -292,7 +289,7 @@ class CompiledProgram(simpy.Event):
         """Kick the vCPU, or let it look again at what it will meet."""
         v, env = self._v, self.env
         if cause is None:
-            v._set("kick_sent", int(v.row[_FIELD["kick_sent"]]) + 1)
+            v._set("kick_sent", int(v.row[FIELD["kick_sent"]]) + 1)
             v._set("ack_for", -1)
             assert v.ack is not None
             v._set("ack_slot", env.slot(v.ack))  # type: ignore[attr-defined]

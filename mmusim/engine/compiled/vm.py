@@ -15,7 +15,6 @@ from mmusim.costs.machine import Machine
 from mmusim.costs.random_streams import ByOccurrence, Pairing
 from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
-from mmusim.engine.compiled.interference import FIRST
 from mmusim.engine.compiled.loop import LOOK_AT, RUNS, SETTLE, call
 from mmusim.engine.compiled.machine_load import describe
 from mmusim.engine.compiled.memory import Memory, scalar
@@ -42,6 +41,7 @@ from mmusim.policies import Lock, Mmu
 from mmusim.trace.records import FIRST_ACTOR
 from mmusim.trace.stall_windows import WINDOWS
 from mmusim.vocabulary.causes import CAUSES
+from mmusim.vocabulary.costs import VCPU_COSTS
 
 BUFFER: Final = 1 << 11  # accesses in a planned run, at most
 PRINTS: Final = 1 << 16  # numbers of the trajectory that wait to be hashed
@@ -165,9 +165,10 @@ class CompiledVm(Vm):
         put("buffered", np.zeros((cpus, PML_ENTRIES), np.int64))
         put("ring", np.zeros((cpus, plan.ring_entries), np.int64))
         put("stolen_times", np.zeros((cpus, sources), np.int64))
-        put("keys", np.zeros((cpus, FIRST + 2 * sources), np.uint64))
-        put("paid", np.zeros(FIRST + 2 * sources, np.int64))
-        put("shape", np.zeros(FIRST + 2 * sources, np.int64))
+        streams = fields.INTERFERENCE_STREAMS + 2 * sources
+        put("keys", np.zeros((cpus, streams), np.uint64))
+        put("paid", np.zeros(streams, np.int64))
+        put("shape", np.zeros(streams, np.int64))
 
     def _make_tlbs(self, plan: Plan) -> None:
         """Make room for what TLBs hold that let translations go."""
@@ -246,19 +247,18 @@ class CompiledVm(Vm):
 
     def _hand_out_chance(self, plan: Plan) -> None:
         """Tabulate the distributions, and note the keys of every stream of a vCPU."""
-        memory, shape, keys = self.memory, self.memory["shape"], self.memory["keys"]
-        costs = [(name, plan.costs[name]) for name in fields.PURPOSES if name != "t_think"]
+        streams = [(number, name, plan.costs[name]) for name, number in VCPU_COSTS.items()]
         for source, rare in enumerate(plan.interference):
-            costs.append((f"interference_gap_{source}", rare.every))
-            costs.append((f"interference_{source}", rare.lasts))
-        numbers = [n for n in range(len(shape)) if n != fields.T_THINK]
-        for number, (name, distribution) in zip(numbers, costs, strict=True):
-            shape[number] = self.shapes.number(distribution)
+            gap = fields.INTERFERENCE_STREAMS + 2 * source
+            streams.append((gap, f"interference_gap_{source}", rare.every))
+            streams.append((gap + 1, f"interference_{source}", rare.lasts))
+        for number, name, distribution in streams:
+            self.memory["shape"][number] = self.shapes.number(distribution)
             for v in self.vcpus:
                 stream = plan.draws.stream(name, v.number, distribution)
-                keys[v.number, number] = stream.key
+                self.memory["keys"][v.number, number] = stream.key
                 if isinstance(stream, ByOccurrence):
-                    plan.draws.share(name, counted := Counted(stream, memory["paid"], number))
+                    plan.draws.share(name, counted := Counted(stream, self.memory["paid"], number))
                     if name in Vcpu.__slots__:
                         setattr(v, name, at_price(self.load, name, counted))
 

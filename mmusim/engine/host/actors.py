@@ -1,4 +1,4 @@
-"""Actors of other packages: their processes, and the machine as they see it."""
+"""Actors of other packages: their processes, and their view of the machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MEND: Final = "mend the actor, or leave it out"
 
 
 def start_actors(vm: Vm) -> None:
-    """Let every actor of the plan begin."""
+    """Start every actor of the plan."""
     for number, actor in enumerate(vm.plan.actors):
         vm.env.process(act(actor, MachineView(vm, actor, FIRST_ACTOR - number)))
 
@@ -41,7 +41,7 @@ def act(actor: Actor, machine: MachineView) -> Steps:
     Raises
     ------
     ConfigError
-        If its code raises, waits for what is no event, or ends with mmu_lock held.
+        If its code raises, yields something that is not an event, or ends with mmu_lock held.
     """
     function = type(actor).process
     answer: Any = None
@@ -53,7 +53,7 @@ def act(actor: Actor, machine: MachineView) -> Steps:
             event = steps.send(answer)
             if not isinstance(event, simpy.Event):
                 raise machine.wrong(
-                    f"yields {event!r}, which is no event, it is of {source_of(function)}",
+                    f"yields {event!r}, which is not an event; it is of {source_of(function)}",
                     "write e.g. yield from machine.sleep(1e6)",
                 )
             answer = yield event
@@ -97,12 +97,13 @@ class MachineView:
         return self._vm.plan.vcpus
 
     def sleep(self, ns: float) -> Steps:
-        """Let time pass; for ever if nobody else will do anything, so that this comes to light.
+        """Let time pass. If no other process can ever act, sleep for ever, so that the deadlock is
+        reported.
 
         Raises
         ------
         ConfigError
-            If that is no time.
+            If `ns` is not a time.
         """
         if not 1 <= ns <= LAST_NS:
             raise self.wrong(
@@ -117,7 +118,7 @@ class MachineView:
             yield vm.env.event()
 
     def spend(self, costs: Mapping[str, float]) -> Steps:
-        """Let the time of operations pass.
+        """Spend the time of operations.
 
         Raises
         ------
@@ -129,7 +130,7 @@ class MachineView:
                 remedy = nearest(str(cost), COSTS)
                 raise self.wrong("is not a cost of the model", remedy, "spend", cost)
             if not (math.isfinite(times) and 0 <= times <= 1e9):
-                raise self.wrong("is no number of payments", "pay 0 to 1e9 times", cost, times)
+                raise self.wrong("is not a number of payments", "pay 0 to 1e9 times", cost, times)
         yield self._vm.spend(pay(self._vm, costs, {}))
 
     def hold_mmu_lock(self) -> Steps:
@@ -164,7 +165,7 @@ class MachineView:
         Raises
         ------
         ConfigError
-            If the range is none, or if the actor does not hold mmu_lock.
+            If the range is not valid, or the actor does not hold mmu_lock.
         """
         vm, part = self._vm, self._range(first_gfn, pages)
         if not self.holds:
@@ -181,7 +182,7 @@ class MachineView:
         wrong = pages < 1 or first_gfn < 0 or first_gfn + pages > self.pages
         if wrong or first_gfn % PAGES_PER_REGION or pages % PAGES_PER_REGION:
             raise self.wrong(
-                f"is no range of whole 2 MiB regions within {self.pages} pages",
+                f"is not a range of whole 2 MiB regions within {self.pages} pages",
                 f"begin and end at multiples of {PAGES_PER_REGION}", "write_protect",
                 (first_gfn, pages),
             )  # fmt: skip
@@ -197,11 +198,11 @@ class MachineView:
         Raises
         ------
         ConfigError
-            If mean or spread is none.
+            If the mean or the spread is not valid.
         """
         if not (1 <= mean_ns <= LAST_NS and 0 <= cv <= MOST_CV):
             raise self.wrong(
-                f"is no mean of at least 1 ns with a spread of 0 to {MOST_CV:g}", "correct it",
+                f"is not a mean of at least 1 ns with a spread of 0 to {MOST_CV:g}", "correct it",
                 f"times({name!r})", (mean_ns, cv),
             )  # fmt: skip
         if cv == 0:

@@ -29,9 +29,9 @@ from mmusim.trace.records import HOST
 from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH_REQUESTS
 
 MOST_PIECES: Final = 512
-"""Of a walk that does not give way; a piece is at least 2 MiB."""
+"""Pieces of a walk that does not give way; a piece is at least 2 MiB."""
 Price = Callable[[int, Walk], tuple[log_operations.Counts, int]]
-"""What a walk over so many pages costs, and the flushes that it needs with mmu_lock held."""
+"""From a number of pages to the time of a walk over them and the flushes under mmu_lock."""
 
 
 def walk_slot(
@@ -45,8 +45,8 @@ def walk_slot(
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot with mmu_lock held, part by part; tell whether a flush is still owed.
 
-    `spent` takes what is spent. Each part is done at once when it is reached. With `freezes` every
-    entry that points to a table no longer is frozen for its flush.
+    `spent` collects the time. Each part is processed in one step when the walk reaches it. With
+    `freezes` every entry that points to a table no longer is frozen for its flush.
     """
     owed = False
     vm.scheduled_ns = vm.now
@@ -113,11 +113,11 @@ def spend_and_flush(
     flushes: int,
     replaced: Sequence[tuple[int, int]] = (),
 ) -> Steps:
-    """Let the time of a part pass, evenly between the flushes that it needs.
+    """Spend the time of a part, evenly between the flushes that it needs.
 
-    Where nobody is in the guest a flush is only asked for, and all are paid together. An entry that
-    is replaced is frozen until its flush is over; what was below it is processed before the flush,
-    and after it since 6.10 (tdp_mmu_zap_spte_atomic).
+    If no vCPU is in the guest, flushes are only requested, and their time is paid together. An
+    entry that is replaced is frozen until its flush is over; the entries below it are processed
+    before the flush, or since 6.10 after it (tdp_mmu_zap_spte_atomic).
     """
     if not any(v.in_guest for v in vm.vcpus):
         vm.table.stat[REMOTE_TLB_FLUSH_REQUESTS] += flushes
@@ -148,7 +148,7 @@ def should_yield(vm: Vm) -> bool:
 
 
 def need_resched(vm: Vm) -> bool:
-    """Tell whether another task is to have the host thread's processor."""
+    """Tell whether another task needs the host thread's processor."""
     every = vm.plan.need_resched_ns
     return every > 0 and vm.now // every > vm.scheduled_ns // every
 

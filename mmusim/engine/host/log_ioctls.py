@@ -48,7 +48,7 @@ class Host:
     """The thread and what it remembers between phases."""
 
     def __init__(self, vm: Vm) -> None:
-        """Stand before the first phase."""
+        """Start before the first phase."""
         self.vm = vm
         self.phases: list[dict[str, Any]] = []
         self.began_s: list[float] = []  # of each phase and of the end, on the clock on the wall
@@ -70,7 +70,7 @@ class Host:
         self._paid: dict[str, int] = {}
 
     def once(self, cost: str) -> int:
-        """Return the time of one operation in nanoseconds, drawn."""
+        """Draw the time of one operation in nanoseconds."""
         if cost not in self._streams:
             self._streams[cost] = self.vm.plan.draws.stream(cost, HOST, self.vm.plan.costs[cost])
             self._paid[cost] = 0
@@ -137,7 +137,7 @@ def arm_large(vm: Vm, slot: MemSlot) -> Walk:
 
 
 def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
-    """Arm every entry of a part of the slot as the policy does; note what TLBs may still hold."""
+    """Arm every entry of a part of the slot by the policy; note what TLBs may still hold."""
     policy = vm.plan.policy
     if vm.upper is not None and policy.protects_root:
         upper_levels.arm(vm.upper, vm.table, slot)
@@ -153,7 +153,7 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
 
 
 def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Drop the bitmap; kernels from 4.1 collapse what large sptes could replace."""
+    """Drop the bitmap; kernels from 4.1 on collapse small sptes into large ones where they can."""
     del phase, record
     if not vm.tracked:
         return
@@ -218,7 +218,7 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
 
 
 def zap_in_batches(vm: Vm, host: Host, owed: log_operations.Counts, leaves: int) -> Steps:
-    """Pay for zapping shadow pages under mmu_lock; every ten of them others may have the lock.
+    """Pay for zapping shadow pages under mmu_lock; give the lock up after every ten.
 
     kvm_zap_obsolete_pages, BATCH_ZAP_PAGES. Kernels that never break a walk do not yield here.
     """
@@ -246,7 +246,7 @@ def synchronize_srcu(vm: Vm, host: Host) -> Steps:
 
 
 def send(vm: Vm, gfns: Ints) -> None:
-    """Send what is dirty: at once, unless a migration does it when their turn has come."""
+    """Send dirty pages now. In a migration do nothing: its thread sends them later."""
     if vm.unsent is not None:
         vm.unsent[vm.plan.slot.offsets(gfns)] = True
         return
@@ -268,7 +268,7 @@ def send_slot(vm: Vm) -> None:
 
 
 def copy_to_destination(vm: Vm, gfns: Ints) -> None:
-    """The destination receives pages as they are now."""
+    """Copy the present state of pages to the destination."""
     vm.settle()
     mmu.copied(vm.table, gfns)
     rearmed.copied(vm, gfns)
@@ -277,7 +277,7 @@ def copy_to_destination(vm: Vm, gfns: Ints) -> None:
 
 
 def unlock_and_flush(vm: Vm, host: Host, needed: bool) -> Steps:
-    """Flush if entries were taken back, before or after the unlock as the kernel does it."""
+    """Flush if rights were revoked, before or after the unlock as the kernel does it."""
     inside = vm.plan.kernel.flushes_under_lock()
     if not needed or not inside:
         vm.lock.release(HOST)

@@ -1,4 +1,4 @@
-"""Asking what is dirty: KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG, the dirty rings.
+"""Reports of dirty pages: KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG, the dirty rings.
 
 Sources: ``kvm_get_dirty_log_protect``, ``kvm_clear_dirty_log_protect``,
 ``kvm_arch_mmu_enable_log_dirty_pt_masked``; times by :mod:`mmusim.costs.log_operations`.
@@ -32,7 +32,7 @@ from mmusim.trace.records import HOST
 
 
 def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Learn what is dirty, arm it again and send it, in whichever way the policy reports."""
+    """Read the dirty pages, re-arm and send them, by the interface that the policy uses."""
     assert isinstance(phase, Sync)
     if vm.plan.choices.reporting is Reporting.DIRTY_RING:
         yield from harvest_ring(vm, host, phase, record)
@@ -45,7 +45,7 @@ def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
 
 def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """KVM_GET_DIRTY_LOG: report, and unless user space clears by itself, clear and re-arm."""
+    """KVM_GET_DIRTY_LOG: report; also clear and re-arm unless user space does that separately."""
     del phase
     if not vm.tracked:
         return
@@ -70,7 +70,7 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
 
 
 def report(vm: Vm, host: Host, gfns: Ints, record: dict[str, Any]) -> None:
-    """Write down what the guest is said to have written, and what of that it has not."""
+    """Record the pages that are reported dirty, and those of them that are not (false dirty)."""
     vm.settle()
     record["dirty"] = len(gfns)
     record["false_dirty"] = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
@@ -79,7 +79,7 @@ def report(vm: Vm, host: Host, gfns: Ints, record: dict[str, Any]) -> None:
 
 
 def drain_buffers(vm: Vm, host: Host) -> Steps:
-    """Kick the vCPUs so that PML buffers drain (kvm_arch_sync_dirty_log); nobody waits for it.
+    """Kick the vCPUs so that they drain PML buffers (kvm_arch_sync_dirty_log); do not wait.
 
     Some kernels kick them without PML too.
     """
@@ -105,7 +105,7 @@ def clear_in_chunks(vm: Vm, host: Host, chunk_bytes: int | None) -> Steps:
 
 
 def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.Event, Any, Ints]:
-    """One request: clear what the last get reported of a range; return what is armed again."""
+    """Clear pages of a range that the last get reported; return those that are re-armed."""
     slot = vm.plan.slot
     asked = host.bitmap[np.searchsorted(host.bitmap, first) :]
     asked = asked[: np.searchsorted(asked, first + pages)]
@@ -125,8 +125,8 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
 def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) -> Steps:
     """With mmu_lock held: clear the bits, re-arm the pages, unlock and flush.
 
-    `pages` is the size of the range of a clear; None is a get, which old kernels answered with a
-    walk over everything.
+    `pages` is the size of the range of a clear. None stands for a get; old kernels answered it with
+    a walk over the whole slot.
     """
     plan, choices = vm.plan, vm.plan.choices
     if pages is None:
@@ -153,7 +153,7 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
 
 
 def splits_as_it_clears(vm: Vm) -> bool:
-    """Tell whether the first clear of an all-set bitmap splits what is large."""
+    """Tell whether the first clear of an all-set bitmap splits large sptes."""
     choices = vm.plan.choices
     return choices.reporting is Reporting.ALL_SET and choices.large is Large.EAGER_SPLIT
 
@@ -187,7 +187,7 @@ def clear_split_by_split(vm: Vm, host: Host, gfns: Ints, first: int, size: int) 
 
 
 def rearm_some(vm: Vm, host: Host, gfns: Ints, pages: int) -> tuple[bool, log_operations.Counts]:
-    """Clear bits of a range of `pages` pages and re-arm; whether sptes changed, and the costs."""
+    """Clear bits of `pages` pages and re-arm; return whether sptes changed, and the costs."""
     mmu.clear_dirty(vm.table, gfns)
     in_cache = not vm.tdp and host.follows("fresh-leaves")
     to_split = gfns[is_large(vm, gfns)] if in_cache else gfns[:0]
@@ -202,7 +202,7 @@ def rearm_some(vm: Vm, host: Host, gfns: Ints, pages: int) -> tuple[bool, log_op
 
 
 def is_large(vm: Vm, gfns: Ints) -> NDArray[np.bool_]:
-    """Tell of each page whether a large leaf maps it."""
+    """Return for each page whether a large leaf maps it."""
     large = (vm.table.region[gfns >> 9] & PRESENT) | (vm.table.giant[gfns >> 18] & PRESENT)
     return np.asarray(large != 0)
 
@@ -235,7 +235,7 @@ def rearm_everything(vm: Vm, host: Host, counts: log_operations.Counts) -> Steps
 def harvest_ring(
     vm: Vm, host: Host, phase: Phase, record: dict[str, Any], who: int = HOST
 ) -> Steps:
-    """Harvest all dirty rings and reset them; what they and full exits brought is sent."""
+    """Harvest and reset all dirty rings; send their pages and those of ring-full exits."""
     del phase
     if vm.pml and vm.tracked:
         yield from drain_buffers(vm, host)

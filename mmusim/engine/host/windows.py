@@ -1,7 +1,7 @@
 """The windows of a run that are measured: opened and closed as their events happen.
 
-At an edge of a window every vCPU changes its recorder and goes on. Nobody waits for that, nothing
-is drained and nothing costs time, so a run with windows is the run without them.
+At an edge of a window every vCPU changes its recorder and goes on. No process waits for that,
+nothing is drained and nothing costs time. So windows do not change a run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from mmusim.base.errors import WindowError
-from mmusim.config.windows import OF_MIGRATIONS, SYNC, Event, Window, titles
+from mmusim.config.windows import (
+    OF_CHECKPOINTS,
+    OF_MIGRATIONS,
+    SYNC,
+    Event,
+    Window,
+    titles,
+)
 from mmusim.engine.state.phase_recorder import PhaseRecorder, together
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.trace.records import Operation, PhaseTrace
@@ -24,7 +31,7 @@ PF_TAKEN: Final = "pf_taken"
 
 
 class Thread(Protocol):
-    """What is to be known of the host thread."""
+    """The facts that windows need of the host thread."""
 
     armed: int  # pages, by log operations up to now
     reported: int
@@ -35,7 +42,7 @@ class Thread(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Stretch:
-    """A guest phase or a window, while it lasts and afterwards."""
+    """A guest phase or a window, open or closed."""
 
     start_ns: int
     counters: dict[str, int]  # when it began
@@ -48,7 +55,7 @@ class Stretch:
     parts: list[PhaseRecorder] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
-        """Return the fields of a trace that it knows by itself."""
+        """Return the fields of a trace that do not depend on recorders."""
         faults = self.after[PF_TAKEN] if self.first_operation is None else self.first_operation
         return {
             "lock_busy_ns": self.lock_after_ns - self.lock_ns,
@@ -57,13 +64,14 @@ class Stretch:
 
 
 class Windows:
-    """The windows of one run, and what happens in it as far as they need it."""
+    """The windows of one run, and the events that open and close them."""
 
     def __init__(self, vm: Vm, host: Thread) -> None:
-        """Nothing has happened."""
+        """Start before the first event."""
         self._vm, self._host = vm, host
         driver = vm.plan.driver
-        known = {title for phase in driver.phases for title in titles(phase)} | set(OF_MIGRATIONS)
+        known = {title for phase in driver.phases for title in titles(phase)}
+        known |= {*OF_MIGRATIONS, *OF_CHECKPOINTS}
         self._to_come = [(window, *window.events(known)) for window in driver.windows]
         self._to_end: list[tuple[Window, Event]] = []
         self._ends_ns = 0  # when the last ends of those that end by time, as far as is known
@@ -84,7 +92,7 @@ class Windows:
     def operation(
         self, do: str, steps: Steps, *, name: str = "", late_ns: int = 0, also: str = ""
     ) -> Steps:
-        """Carry out an operation of the host, as an event with these titles."""
+        """Run an operation of the host, as an event with these titles."""
         vm, host, began = self._vm, self._host, self._vm.now
         before, waited = (host.armed, host.reported, host.false), vm.lock.for_host_ns
         titles, spent = {do, name, also} - {""}, dict(host.spent)
@@ -110,7 +118,7 @@ class Windows:
         self.happens("end", titles)
 
     def happens(self, edge: str, what: set[str]) -> None:
-        """Take note of an event: windows that it ends are closed, then those it begins opened."""
+        """Handle an event: close the windows that it ends, then open those that it begins."""
         if not self._to_come and not self._to_end:
             return
         for title in what:
@@ -175,7 +183,7 @@ class Windows:
                 stretch.parts.append(recorder)
 
     def _recorder(self) -> PhaseRecorder | None:
-        """Return the recorder that is written into; None: no vCPU runs a program."""
+        """Return the present recorder; None if no vCPU runs a program."""
         if not self.guests:
             return None
         return self._host.recorder[max(self._host.recorder)]
@@ -200,7 +208,7 @@ class Windows:
             self._open.remove(stretch)
 
     def guest_begins(self, recorder: PhaseRecorder, what: set[str]) -> Stretch:
-        """A guest phase of these titles begins: windows that are open include it."""
+        """Begin a guest phase with these titles; open windows include it."""
         for stretch in self._open:
             stretch.parts.append(recorder)
         self.parted, self._guest = False, what
@@ -209,7 +217,7 @@ class Windows:
         return phase
 
     def runs(self, process: Any, phase: Stretch) -> None:
-        """A vCPU runs a program of a guest phase; the phase ends with the last of them."""
+        """Note that a vCPU runs a program of a phase; the phase ends with the last program."""
         self.guests += 1
 
         def ended(event: Any) -> None:
@@ -225,21 +233,21 @@ class Windows:
     # --- the end ------------------------------------------------------------------------------
 
     def pending(self) -> bool:
-        """Tell whether a window is to begin yet, or to end."""
+        """Tell whether a window has not begun or not ended yet."""
         return bool(self._to_come or self._to_end or self._timed)
 
     def through(self) -> Steps:
-        """Wait until the windows that end by time have ended, as far as they have begun."""
+        """Wait until the windows that have begun and that end by time have ended."""
         while self._timed:  # what ends at the same instant may come behind
             yield self._vm.spend(max(0, self._ends_ns - self._vm.now))
 
     def check(self) -> None:
-        """See that every window has begun and ended.
+        """Check that every window has begun and ended.
 
         Raises
         ------
         WindowError
-            If one has not.
+            If a window has not.
         """
         for window, begins, _ in self._to_come:
             raise WindowError(

@@ -1,4 +1,4 @@
-"""The way to the destination: a network with a changing rate, the threads that feed it, a limit.
+"""The channel to the destination: a network with a changing rate, the sending threads, a limit.
 
 Sources: QEMU ``migration_rate_exceeded``, ``migration_update_counters``; ``domain`` F.1 and H.5.
 """
@@ -18,7 +18,7 @@ from mmusim.engine.state.vm import Vm
 from mmusim.trace.records import HOST
 
 HEADER: Final = 8
-"""Bytes before each page: its offset and flags."""
+"""Bytes of a page's header: offset and flags."""
 ZERO_PAGE_BYTES: Final = HEADER + 1
 """Bytes of a page that is all zeros."""
 WINDOW_NS: Final = 100 * NS["ms"]
@@ -26,9 +26,9 @@ WINDOW_NS: Final = 100 * NS["ms"]
 rate of the network changes by these windows too.
 """
 RATE_AUTOCORRELATION: Final = 0.8
-"""Autocorrelation of the network's rate from one window to the next."""
+"""Autocorrelation of the network's rate between consecutive windows."""
 MIN_RATE_SHARE: Final = 0.1
-"""Share of the mean rate below which no window falls."""
+"""Lower bound of the rate in a window, as a share of the mean rate."""
 
 
 class Noise:
@@ -109,8 +109,7 @@ class Channel:
         return self._window_from[0] + WINDOW_NS
 
     def update_counters(self) -> bool:
-        """After at least a window, measure the bandwidth and begin a new one; return whether that
-        happened.
+        """Measure the bandwidth and begin a new window if this one is over; return whether it was.
 
         migration_update_counters.
         """
@@ -134,7 +133,7 @@ class Channel:
         return np.asarray(np.maximum(network, self._cpu), np.float64)
 
     def most(self, until_ns: int) -> int:
-        """Return the number of pages, not zero pages, that may begin before `until_ns`, or more."""
+        """Return a bound of the pages, zero pages apart, that can begin before `until_ns`."""
         horizon = min(until_ns, self.rate_changes()) - self._vm.now
         return int(max(0, horizon) / self.page_ns()[0]) + 2
 

@@ -1,4 +1,4 @@
-"""How much of each second of a migration the guest ran."""
+"""The share of each second of a migration in which the guest ran."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PERIOD_NS: Final = NS["s"]
 
 
 class GuestMeter:
-    """Reads, once a second, how long the vCPUs were outside the guest; changes nothing."""
+    """Reads once a second how long the vCPUs were outside the guest. It changes nothing."""
 
     def __init__(self, vm: Vm, vcpus: list[Vcpu]) -> None:
         """Begin a second now."""
@@ -29,14 +29,14 @@ class GuestMeter:
         return self._vm.stalled_ns + open_ns
 
     def run(self) -> Steps:
-        """Read once a second, until it is stopped."""
+        """Read once a second until stopped."""
         while self.on:
             yield self._vm.spend(PERIOD_NS)
             if self.on:
                 self._read()
 
     def stop(self) -> None:
-        """Read the last second, which is not over."""
+        """Read the last second, which is incomplete."""
         if self.on and self._vm.now > self._at_ns:
             self._read()
         self.on = False

@@ -15,17 +15,16 @@ from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
 from mmusim.costs import log_operations
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
-from mmusim.engine.host.log_reports import clear_chunk
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.meter import GuestMeter
 from mmusim.engine.migration.postcopy import Postcopy
 from mmusim.engine.migration.ram import RamBlock
+from mmusim.engine.migration.sender import Sender
 from mmusim.engine.migration.story import trace_of
 from mmusim.engine.migration.switch import go_to_destination
 from mmusim.engine.migration.sync import LogSync, TimeBook, pause
 from mmusim.engine.migration.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
 from mmusim.engine.migration.timers import start_timers
-from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.processes.user_space import hold, hold_bql, stop_vcpus
 from mmusim.engine.state import invariants
 from mmusim.engine.state.vm import Steps, Vm
@@ -34,14 +33,14 @@ from mmusim.trace.records import HOST, MigrationTrace
 from mmusim.vmm.switch_over import Seen, Then
 
 ITERATION_NS: Final = 50 * NS["ms"]
-"""MAX_WAIT: how long ram_save_iterate sends before it looks up."""
+"""MAX_WAIT: the longest time that ram_save_iterate sends without a break."""
 
 
 class Migration:
-    """One migration, and what its thread knows."""
+    """One migration and the state of its thread."""
 
     def __init__(self, vm: Vm, host: Host, number: int, phase: Migrate) -> None:
-        """Ask for the migration now; `number` is that of the phase."""
+        """Request the migration now; `number` is that of the phase."""
         self.vm, self.host, self.spec = vm, host, vm.plan.driver.migration
         self.number, self.phase, self.windows = number, phase, host.windows
         self.qemu = vm.plan.qemu
@@ -61,6 +60,7 @@ class Migration:
         )
         self.book = TimeBook(vm, self.vmm)
         self.log = LogSync(vm, host, phase, self.ram, self.channel, trigger, self.book, self.vcpus)
+        self.sender = Sender(vm, host, self.ram, self.channel, self.book)
         self.outcome = ""  # while it goes on
         self.began_ns = self.ended_ns = vm.now
         self.stopped = False
@@ -74,7 +74,7 @@ class Migration:
         self.rule = self.spec.switch_over
 
     def _deadline(self) -> tuple[float, str]:
-        """When the migration is given up, at the latest, and how that is called."""
+        """The time at which the migration is given up, and the name of that outcome."""
         spec = self.spec
         cancelled = math.inf if spec.cancel_after is None else round(spec.cancel_after)
         too_long = math.inf if spec.max_time is None else round(spec.max_time)
@@ -118,7 +118,7 @@ class Migration:
         self.vmm.bql.release(HOST)
 
     def iteration_run(self) -> Steps:
-        """migration_iteration_run: go on sending, or switch over if little enough is left."""
+        """migration_iteration_run: continue to send, or switch over if little enough is left."""
         if self.vm.now >= self.ends_by:
             yield from self.give_up(self.then)
             return
@@ -145,16 +145,16 @@ class Migration:
         yield from self.save_iterate()
 
     def few_left(self, exact: bool = False) -> bool:
-        """Tell whether what is left could be sent in the downtime limit; or nothing is.
+        """Tell whether nothing is left, or so little that it can be sent within the downtime limit.
 
-        Of what is known exactly, after a sync, some releases also take the limit itself.
+        After a sync, when the number is exact, some releases also accept the limit itself.
         """
         left, may = self.ram.dirty * PAGE, self.rule.may_be_left(self.seen())
         at_limit = exact and self.qemu.completes_at_threshold() and left == may
         return not left or left < may or at_limit
 
     def seen(self) -> Seen:
-        """Return what the rule of switch-over may look at."""
+        """Return the facts that a rule of switch-over may use."""
         return Seen(
             now_ns=self.vm.now - self.began_ns,
             left=self.ram.dirty * PAGE,
@@ -170,38 +170,11 @@ class Migration:
         yield from hold(self.log.mutex, HOST)
         until = min(self.vm.now + ITERATION_NS, self.ends_by)
         while self.ram.dirty and self.channel.room() > 0 and self.vm.now < until:
-            yield from self.send_some(int(until), self.channel.room())
+            yield from self.sender.send_some(int(until), self.channel.room())
         self.log.mutex.release(HOST)
 
-    def send_some(self, until_ns: int, room: float = math.inf) -> Steps:
-        """Send the next pages; clear the log of their chunk first, if that has not been done."""
-        first = self.ram.first()
-        chunk = first // self.ram.chunk
-        if self.ram.uncleared[chunk]:
-            self.ram.uncleared[chunk] = False
-            clear = self.windows.operation("clear-dirty-log", self.clear(chunk))
-            yield from self.book.timed("clear", clear)
-        most = self.channel.most(until_ns)
-        while True:
-            pages = self.ram.following(first, most)
-            zero = self.ram.is_zero(pages)
-            ends = self.channel.ends(zero, until_ns, room)
-            if len(ends) < most or len(pages) < most:
-                break
-            most *= 4  # zero pages are through sooner
-        self.ram.sent(pages[: len(ends)])
-        self.channel.book(zero[: len(ends)], ends)
-        yield from self.book.timed("send", pause(self.vm, int(ends[-1])))
-
-    def clear(self, chunk: int) -> Steps:
-        """migration_clear_memory_region_dirty_bitmap: arm what is about to be sent."""
-        first = self.vm.plan.slot.base_gfn + chunk * self.ram.chunk
-        yield from hold_slots_lock(self.vm, HOST, self.host.spent)
-        yield from clear_chunk(self.vm, self.host, first, self.ram.chunk)
-        self.vm.slots_lock.release(HOST)
-
     def clear_at_source(self, chunk: int) -> Steps:
-        """The same in post-copy, where nobody writes at the source any more: it only takes time."""
+        """Clear in post-copy: it only takes time, because the guest no longer writes here."""
         first, pages = chunk * self.ram.chunk, self.ram.chunk
         dirty = int(np.count_nonzero(self.ram.unsent[first : first + pages]))
         owed = log_operations.rearm(self.vm.plan.kernel, self.vm.plan.choices, pages, dirty)
@@ -223,7 +196,7 @@ class Migration:
                 yield from self.give_up(self.then)
 
     def once(self, cost: str) -> int:
-        """Return what something costs that happens once in a migration, in ns."""
+        """Return the time of an operation that happens once in a migration, in ns."""
         distribution = self.vm.plan.costs[cost]
         return self.vm.plan.draws.stream(cost, HOST, distribution).at(self.number)
 
@@ -243,10 +216,10 @@ class Migration:
             self.ram.uncleared[:] = False
 
     def completion(self) -> Steps:
-        """migration_completion: stop, send all that is left without a limit, start over there."""
+        """migration_completion: stop the guest, send the rest without a limit, switch over."""
         yield from self.stop_guest()
         while self.ram.dirty:
-            yield from self.send_some(self.vm.now + ITERATION_NS)
+            yield from self.sender.send_some(self.vm.now + ITERATION_NS)
         yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm)
         self.vmm.gone = True
@@ -254,7 +227,7 @@ class Migration:
         self.ended_ns = self.vm.now
 
     def start_postcopy(self) -> Steps:
-        """postcopy_start: the destination runs with what it has and asks for the rest."""
+        """postcopy_start: the destination runs with the pages that it has and requests others."""
         yield from self.stop_guest()
         yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm, self.ram.unsent)
@@ -270,7 +243,7 @@ class Migration:
         self.ended_ns = self.vm.now
 
     def switched_over(self, outcome: str) -> None:
-        """The destination runs; only now nobody is throttled any more."""
+        """The destination runs; the throttles end here."""
         self.meter.stop()
         self.outcome = outcome
         if self.throttle is not None:
@@ -282,7 +255,7 @@ class Migration:
         self.vmm.resumed.succeed()
 
     def give_up(self, outcome: str) -> Steps:
-        """migration_iteration_finish after a cancel: stop logging; the guest runs on."""
+        """migration_iteration_finish after a cancel: stop logging; the guest runs on here."""
         self.meter.stop()
         self.outcome = outcome
         if self.throttle is not None:
@@ -294,5 +267,5 @@ class Migration:
         self.ended_ns = self.vm.now
 
     def trace(self) -> MigrationTrace:
-        """Return what happened."""
+        """Return the trace of the migration."""
         return trace_of(self)

@@ -153,7 +153,7 @@ class Postcopy:
         self._vm.book(v, POSTCOPY_WAIT, began, self._vm.now)
 
     def facts(self) -> dict[str, Any]:
-        """Return the fields of a trace that it knows."""
+        """Return the fields of a trace that belong to post-copy."""
         return {
             "blocked": self.blocked,
             "vcpu_blocktime": tuple(self.vcpu_blocktime),

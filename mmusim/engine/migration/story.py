@@ -1,4 +1,4 @@
-"""A migration that is over, as its trace."""
+"""The trace of a migration that is over."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmusim.trace.records import MigrationTrace
 
 
 def trace_of(migration: Any) -> MigrationTrace:
-    """Return what happened in a :class:`~mmusim.engine.migration.migration.Migration`."""
+    """Return the trace of a :class:`~mmusim.engine.migration.migration.Migration`."""
     m, postcopy = migration, migration.postcopy
     return MigrationTrace(
         outcome=m.outcome,

@@ -12,9 +12,7 @@ EVERYTHING = slice(None)
 
 
 def go_to_destination(vm: Vm) -> None:
-    """Reset the state: at the destination nothing is mapped, no TLB holds anything, and nobody
-    logs.
-    """
+    """Reset the state: at the destination nothing is mapped, TLBs are empty, and no slot logs."""
     walks.zap_all(vm.table, vm.plan.backing)
     if vm.guest is not None:
         vm.guest.zap(vm.table, EVERYTHING)

@@ -1,4 +1,4 @@
-"""How a migration reads the dirty log, and how many rounds and syncs there were.
+"""How a migration reads the dirty log; its rounds and syncs.
 
 Sources: QEMU ``migration_bitmap_sync``, ``memory_global_dirty_log_sync``,
 ``kvm_dirty_ring_flush``; ``domain`` K.2 Q9, Q20 and Q24.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.migrate import Migrate
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host.log_reports import get_dirty_log, harvest_ring
@@ -25,7 +26,7 @@ from mmusim.trace.records import HOST, Round
 
 
 class TimeBook:
-    """Where the time of the migration thread went, in ns by name."""
+    """The time of the migration thread in ns, by activity."""
 
     def __init__(self, vm: Vm, vmm: Vmm) -> None:
         """Start empty."""
@@ -33,7 +34,8 @@ class TimeBook:
         self.spent: Counter[str] = Counter()
 
     def timed(self, what: str, steps: Steps, who: int = HOST) -> Steps:
-        """Do something, and book the time under its name; waits for the big lock apart.
+        """Do an activity and book its time under its name; waits for the big lock have their own
+        name.
 
         The time of another thread is not the migration thread's, and is not booked.
         """
@@ -57,7 +59,7 @@ class LogSync:
     """Reads the log into the bitmap of the pages to be sent, and counts rounds and syncs."""
 
     def __init__(
-        self, vm: Vm, host: Host, phase: Migrate, ram: RamBlock, channel: Channel,
+        self, vm: Vm, host: Host, phase: Migrate | Checkpoint, ram: RamBlock, channel: Channel,
         trigger: Trigger, book: TimeBook, vcpus: list[Vcpu],
     ) -> None:  # fmt: skip
         """Nothing was read yet."""
@@ -80,14 +82,14 @@ class LogSync:
         self._vm.slots_lock.release(who)
 
     def read(self, who: int = HOST) -> Steps:
-        """migration_bitmap_sync, with the big lock held: what is dirty is to be sent (again)."""
+        """migration_bitmap_sync, with the big lock held: dirty pages are to be sent again."""
         yield from self._host.windows.operation("sync-dirty-log", self._read(who))
 
     def _read(self, who: int) -> Steps:
         """Read the log.
 
         The kernel's log goes into the bitmaps of user space first, then, under bitmap_mutex, into
-        that of the pages to be sent. With rings every vCPU has to come out before that.
+        that of the pages to be sent. With rings every vCPU must leave the guest before that.
         """
         vm, timed = self._vm, self._book.timed
         record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
@@ -110,7 +112,7 @@ class LogSync:
         self.mutex.release(who)
 
     def next_round(self) -> None:
-        """A sync has ended a round."""
+        """Begin the next round after a sync."""
         channel, (began, pages, zeros, sent) = self._channel, self._round
         self.rounds.append(
             Round(

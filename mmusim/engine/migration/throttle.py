@@ -37,7 +37,7 @@ class Throttle(Protocol):
         """The guest dirtied more bytes than allowed: start the throttle, or increase it."""
 
     def stop(self) -> None:
-        """Let the guest run as it likes."""
+        """End the throttle."""
 
 
 class Trigger:
@@ -65,7 +65,7 @@ class Trigger:
         self._sent_before = self._dirty_pages = self._high = 0
 
     def synced(self, new_dirty_pages: int, sent_bytes: int) -> None:
-        """Take note of a sync."""
+        """Handle a sync."""
         self._dirty_pages += new_dirty_pages
         if self._throttle is None or self._vm.now <= self._began_ns + PERIOD_NS:
             return
@@ -84,7 +84,7 @@ class Trigger:
         return True
 
     def _rises(self, dirty: float, sent: float) -> bool:
-        """Tell whether the ratio did not fall, the second time (migration_dirty_ratio_high)."""
+        """Tell whether the ratio did not fall for the second time (migration_dirty_ratio_high)."""
         before, self._ratio = self._ratio, dirty / sent if sent else 0.0
         self._rising += before > 0 and self._ratio > self._threshold and self._ratio >= before
         if self._rising < RISES:
@@ -106,7 +106,7 @@ class AutoConverge:
         self.history: list[tuple[int, float]] = []
 
     def guest_down(self, dirty: float, allowed: float) -> None:
-        """mig_throttle_guest_down; with tailslow only by the excess of dirtying."""
+        """mig_throttle_guest_down; with tailslow the step is at most the excess of dirtying."""
         spec, began = self._spec, not self.share
         step = spec.cpu_throttle_increment
         if spec.cpu_throttle_tailslow:
@@ -192,7 +192,7 @@ class DirtyLimit:
                 self._adjust(v, rate, ring.size * PAGE)
 
     def _sync(self) -> Steps:
-        """global_dirty_log_sync: the rates are those of the rings after every vCPU came out."""
+        """global_dirty_log_sync: read the rates from the rings after every vCPU has come out."""
         assert self._vm.vmm is not None
         yield from hold(self._vm.vmm.bql, RATE_THREAD)
         if self._on:

@@ -98,7 +98,7 @@ def _park(parked: simpy.Event) -> WorkItem:
         began = vm.now
         parked.succeed()
         vm.vmm.bql.release(v.number)
-        v.waits_for = "the switch-over of the migration"
+        v.waits_for = "the VMM, which has stopped it"
         vm.rests(v)
         yield vm.vmm.resumed
         v.waits_for = ""

@@ -1,4 +1,4 @@
 """State that processes share: the VM, its vCPUs, locks, and the records of a run.
 
-Nobody waits here. May import :mod:`mmusim.mmu`, policies, costs, plans and trace records.
+No function here waits. May import :mod:`mmusim.mmu`, policies, costs, plans and trace records.
 """

@@ -1,4 +1,4 @@
-"""Runs of hits: accesses that fault nowhere and wait for nobody are one event.
+"""Runs of hits: consecutive accesses that neither fault nor wait are one event.
 
 A run is planned up to the next access that would fault and committed when its time has passed.
 Something that kicks the vCPU cuts it: the access in flight completes, what lies behind it did not
@@ -35,7 +35,7 @@ RUN_LIMIT: Final = 1 << 16
 
 
 class GuestRun:
-    """A vCPU going through its program."""
+    """A vCPU's progress through its program."""
 
     __slots__ = (
         "_ahead", "_arrays", "_before", "_began", "_ends", "_hits", "_idles", "_lead", "_left",
@@ -44,7 +44,7 @@ class GuestRun:
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
-        """Stand before the first access; requests arrive from `began_ns` on."""
+        """Start before the first access; requests arrive from `began_ns` on."""
         self._vm, self._v, self.program = vm, v, program
         self._arrays = program.accesses
         v.working_set, v.first = WorkingSet(self._arrays.gfn), program.first
@@ -80,14 +80,14 @@ class GuestRun:
 
     @property
     def over_ns(self) -> int:
-        """When the next lap begins: now, or at its last arrival if the program has requests."""
+        """Start of the next lap: now, or at the last arrival if the program has requests."""
         return self._vm.now if self._lead is None else self._lead.last_arrival(self._vm.now)
 
     def _think_before(self, k: int) -> int:
         return 0 if self._lead is None or k >= self.length else self._lead.think(k)
 
     def plan(self) -> bool:
-        """Look ahead from access k; False if it exits and nothing is to be spent before that."""
+        """Plan a run from access k on; return False if access k exits at once."""
         k = self.k
         self.logs = False
         if self._load is not None:
@@ -111,7 +111,7 @@ class GuestRun:
         return True
 
     def _plan_through(self, tlb: TlbContents) -> bool:
-        """Look ahead while rights wait for their flush, with a TLB that lets translations go."""
+        """Plan a run while revoked rights wait for their flush, with a TLB of limited size."""
         made = self.gfn[: self.k], self._before
         tlb.begin_plan(self._vm.view, made, self._v.accesses)
         self._ahead = FEW
@@ -134,7 +134,7 @@ class GuestRun:
         self._idles = [0, 0]
 
     def shorten(self, offset: int) -> None:
-        """Plan no further than what is in flight `offset` ns after the run began."""
+        """End the plan after the access that is in flight `offset` ns after the run began."""
         self.count, self.total_ns = self.cut(offset)
 
     def _plan_few(self, limit: int) -> None:
@@ -188,17 +188,17 @@ class GuestRun:
         self.count, self.total_ns = count, int(ends[count - 1])
 
     def cut(self, offset: int) -> tuple[int, int]:
-        """Return how many accesses of the run complete, and when the guest can be left."""
+        """Return how many accesses of the run complete, and when the vCPU can leave the guest."""
         return cut_at(offset, self._starts, self._ends[: self.count])
 
     def begin(self) -> int:
-        """The planned run begins; return when."""
+        """Begin the planned run; return its start."""
         self._marked = 0
         self.start_ns = self._vm.now
         return self.start_ns
 
     def stop(self, now: int) -> None:
-        """End the program with what is under way, and the requests that have arrived by `now`."""
+        """End the program after the run under way and the requests that have arrived by `now`."""
         under_way = self._marked >= 0
         done = self.cut(now - self.start_ns)[0] if under_way else int(self._began >= 0)
         arrived = 0 if self._lead is None else self._lead.arrived(now)
@@ -207,13 +207,13 @@ class GuestRun:
             self._v.working_set.end = self.length
 
     def settle(self) -> None:
-        """Mark what the run under way has touched by now, for who looks at it from outside."""
+        """Mark the pages that the run under way has touched by now; another actor reads them."""
         if self._marked >= 0:
             passed = self._vm.now - self.start_ns
             self._mark(int(np.searchsorted(self._ends[: self.count], passed)))
 
     def _mark(self, done: int) -> None:
-        """Mark what the first `done` accesses of the run have touched, each once."""
+        """Mark the pages of the first `done` accesses of the run, each once."""
         if done > self._marked:
             gfn, write = (a[self.k + self._marked : self.k + done] for a in self._arrays[:2])
             self._marked = done
@@ -222,7 +222,7 @@ class GuestRun:
                 self._v.recorder.touched[gfn] = 1
 
     def commit(self, done: int, spent_ns: int) -> None:
-        """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+        """Commit the first `done` accesses of the run, `spent_ns` after it began."""
         start_ns, marked, self._marked = self.start_ns, self._marked, -1
         ends = self._ends[:done]
         recorder = self._v.recorder.at(start_ns)
@@ -280,14 +280,14 @@ class GuestRun:
         return busy
 
     def _across_edges(self, recorder: PhaseRecorder, last: int, spent_ns: int) -> None:
-        """Part the time of an access, the last of the run, in which edges of windows lie."""
+        """Divide the time of the last access of the run at the edges of windows that lie in it."""
         hit, walk = int(self._hits[last]), int(self._walks[last])
         log = int(self._ends[last] - self._starts[last]) - hit - walk
         recorder.part_with(self._v.owed, self._v.recorder, spent_ns, (log, walk, hit))
         self._v.owed.clear()
 
     def _commit_log(self, recorder: PhaseRecorder) -> int:
-        """The processor set D and logged the page; return what that took."""
+        """Commit a write that the processor logged, setting D; return the time of the log."""
         log = int(self._ends[0] - self._hits[0] - self._walks[0])
         recorder.ledger[PML_LOG] += log
         gfn = self.gfn[self.k]
@@ -296,5 +296,5 @@ class GuestRun:
         return log
 
     def faulted(self, began_ns: int) -> None:
-        """Access k faulted; its latency counts from its first attempt."""
+        """Note that access k faulted; its latency counts from its first attempt."""
         self._began = began_ns if self._began < 0 else self._began

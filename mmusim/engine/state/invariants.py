@@ -12,7 +12,7 @@ from mmusim.mmu.spte import STALE, Edit
 
 
 def may_lose(vm: Vm) -> bool:
-    """Tell whether the policy's tables make a large spte writable against the rule.
+    """Tell whether the policy's tables make a large spte writable where they must not.
 
     One bit of the log cannot stand for the 512 pages that the guest may then write.
     """
@@ -37,7 +37,7 @@ def culprit(vm: Vm) -> str:
 
 
 def check(vm: Vm, phase: str = "") -> None:
-    """Check the slot at an instant at which nobody changes it; `phase` is for messages.
+    """Check the slot at an instant at which no process changes it; `phase` is for messages.
 
     A write counter per page at the source and at the destination would differ exactly where the
     page's STALE bit is set: each write sets it, and a copy of the page clears it.

@@ -1,4 +1,4 @@
-"""How busy the machine is, and what time and new memory cost there now.
+"""The load of the machine, and the present prices of time and of new memory.
 
 Time is cut into epochs, from the start of each guest phase on. The number of vCPUs that run in an
 epoch, on average and rounded, decides the prices of the next one; the first one counts all vCPUs of
@@ -28,7 +28,7 @@ NEVER_NS: Final = 1 << 62
 
 
 def price_tables(machine: Machine, plan: Plan) -> tuple[Ints, Ints]:
-    """Return by running vCPUs what 1 ns of work takes, and how much longer a line from memory.
+    """Return, by running vCPUs, the time of 1 ns of work and the extra time of a line from memory.
 
     Both have shape (vCPUs + 1,) and are in ns / 4096.
     """
@@ -42,7 +42,7 @@ class MachineLoad:
     """Running vCPUs, epochs and prices of a run on a described machine."""
 
     def __init__(self, machine: Machine, plan: Plan, env: simpy.Environment) -> None:
-        """Nobody runs; `env` has the clock."""
+        """Start without running vCPUs; `env` has the clock."""
         self._machine, self._env = machine, env
         stretch, line = price_tables(machine, plan)
         self._stretches, self._lines = stretch.tolist(), line.tolist()
@@ -53,19 +53,19 @@ class MachineLoad:
         self._ends_ns = EPOCH_NS  # this epoch
 
     def begin(self, now: int, vcpus: int) -> None:
-        """A phase begins, in which so many vCPUs have a program."""
+        """Begin a phase in which so many vCPUs have a program."""
         self._summed_ns, self._sum, self._ends_ns = now, 0, now + EPOCH_NS
         self.stretch, self.line = self._stretches[vcpus], self._lines[vcpus]
 
     def count(self, now: int, change: int) -> None:
-        """From now on so many vCPUs more run."""
+        """Add so many running vCPUs from now on."""
         self.left(now)
         self._sum += self._running * (now - self._summed_ns)
         self._summed_ns = now
         self._running += change
 
     def left(self, now: int) -> int:
-        """Close the epochs that are over; return what is left of this one in ns."""
+        """Close the epochs that are over; return the rest of this one in ns."""
         over = now - self._ends_ns
         if over >= 0:
             self._sum += self._running * (self._ends_ns - self._summed_ns)
@@ -78,22 +78,22 @@ class MachineLoad:
         return self._ends_ns - now
 
     def work(self, ns: Any) -> Any:
-        """Return what so much work takes at the price of now: of one time, or of each of many."""
+        """Return the time of work at present prices, of one amount or of an array."""
         self.left(int(self._env.now))
         return (ns * self.stretch + HALF) >> BITS
 
     def hit(self, ns: Any, lines: Any) -> Any:
-        """Return what an access takes that fetches so many lines from memory, or each of many."""
+        """Return the time of an access that fetches so many lines from memory, or of an array."""
         self.left(int(self._env.now))
         return (ns * self.stretch + lines * self.line + HALF) >> BITS
 
     def misses(self, pages: int) -> bool:
-        """Tell whether accesses to so many pages find no line in the cache of a processor."""
+        """Tell whether accesses to so many pages miss the cache of a processor."""
         return self._machine.misses(pages)
 
 
 class Work:
-    """What a vCPU does itself: costs of a stream, at the price of now."""
+    """A vCPU's own work: the costs of a stream at present prices."""
 
     __slots__ = ("_load", "_of")
 
@@ -111,31 +111,31 @@ class Work:
 
 
 def at_price(load: MachineLoad | None, cost: str, stream: Any) -> Any:
-    """Return a stream of a vCPU as it is paid on a host with this load."""
+    """Return a stream of a vCPU at the prices of a host with this load."""
     return Work(stream, load) if load is not None and cost in OWN_WORK else stream
 
 
 def first_touch(plan: Plan) -> FirstTouch | None:
-    """Return the servers that first touches pass; None if there are none on this host."""
+    """Return the servers of first touches; None if the host has none."""
     follows = plan.machine is not None and plan.machine.follows("first-touch")
     return FirstTouch(plan) if follows and not plan.prefaulted else None
 
 
 class FirstTouch:
-    """Getting host memory for a page: the count of mmap_lock's readers, then clearing.
+    """Host memory for a page: the count of mmap_lock's readers, then clearing.
 
-    Each is a server that does one thing at a time. Who comes waits for those before; what the
-    memory takes for the own page is in the cost of the fault.
+    Each is a server for one request at a time. A request waits for those before it; its own service
+    time is part of the cost of the fault.
     """
 
     def __init__(self, plan: Plan) -> None:
-        """Both are free."""
+        """Start with both servers free."""
         self.count_ns = round(2 * plan.costs["c_mmap_count"].mean())  # in and out
         self.clear_ns = clear_ns(plan.backing, plan.costs["c_clear_memory"].mean())
         self._counted_ns = self._cleared_ns = 0  # when each is free
 
     def waits(self, now: int) -> tuple[int, int]:
-        """Return for how long a fault that comes now waits for the count, and then for memory."""
+        """Return how long a fault that arrives now waits for the count, and then for memory."""
         count = max(0, self._counted_ns - now)
         self._counted_ns = now + count + self.count_ns
         clear = max(0, self._cleared_ns - now - count)

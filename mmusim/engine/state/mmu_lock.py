@@ -20,7 +20,7 @@ _MANY = 1 << 14  # holds that wait to be counted together
 
 
 class SpinLock:
-    """A FIFO lock that refuses misuse and keeps its own books.
+    """A FIFO lock that refuses misuse and records its waits and holds.
 
     A free lock is taken at once, without an event; simultaneous requests are served in the order
     in which they are made. A released lock passes straight to the first waiter, and where readers
@@ -62,12 +62,12 @@ class SpinLock:
 
     @property
     def waiters(self) -> int:
-        """How many wait for the lock."""
+        """Number of waiters."""
         return len(self._queue)
 
     @property
     def holders(self) -> tuple[int, ...]:
-        """Who holds the lock."""
+        """Numbers of the holders."""
         return tuple(self._held)
 
     def acquire(self, who: int, shared: bool = False) -> simpy.Event | None:
@@ -145,7 +145,7 @@ class SpinLock:
         return sum(self.queue_ns) + sum(self._waiting) * (int(self._env.now) - self._changed_ns)
 
     def host_got(self) -> None:
-        """The host thread has the lock: who waits from now on waits for it."""
+        """Note that the host thread has the lock: from now on others wait for the host."""
         self._area_at_got = self.area_ns()
 
     def count_readers(self) -> int:
@@ -158,7 +158,7 @@ class SpinLock:
         return waits
 
     def busy_ns(self) -> int:
-        """Return how long nobody else could have it by now: held exclusively, or handed on."""
+        """Return how long, up to now, the lock was held exclusively or handed over."""
         now = int(self._env.now)
         held = self._holds[0].total_ns + sum(self._held_ns[0]) + self.handoff_ns
         if self._held and not self._read:
@@ -177,7 +177,7 @@ class SpinLock:
         self._held_ns[mode].clear()
 
     def stats(self, waits: tuple[Histogram, Histogram]) -> LockStats:
-        """Return the books; `waits`, exclusive and shared, is what those who waited measured."""
+        """Return the statistics of the lock; `waits` has those of waiters, exclusive, shared."""
         for mode in (False, True):
             self._tally(mode)
         exclusive, shared = (

@@ -1,7 +1,7 @@
-"""What the vCPUs of a guest phase write down, for its trace.
+"""The records of a guest phase's vCPUs, for its trace.
 
-Where a window that is measured begins or ends, a new recorder takes over: the phase is all of them
-together, a window those between its edges.
+A new recorder takes over where a measured window begins or ends. The phase is the sum of all its
+recorders, a window the sum of those between its edges.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mmusim.vocabulary.causes import CAUSES, HITS, PML_LOG, WALK_4K
 
 
 class PhaseRecorder:
-    """What the vCPUs of one guest phase write down, or of its part behind an edge of a window."""
+    """The records of a guest phase's vCPUs, or of its part after an edge of a window."""
 
     def __init__(
         self, npages: int, since_ns: int = 0, earlier: PhaseRecorder | None = None
@@ -36,14 +36,14 @@ class PhaseRecorder:
         self.npages = npages
 
     def at(self, ns: int) -> PhaseRecorder:
-        """Return the recorder, this or an earlier one, of what began at `ns`."""
+        """Return the recorder that was in use at `ns`: this or an earlier one."""
         recorder = self
         while ns < recorder.since_ns and recorder.earlier is not None:
             recorder = recorder.earlier
         return recorder
 
     def next(self, now: int) -> PhaseRecorder:
-        """Return a new recorder for what begins from `now` on."""
+        """Return a new recorder for events from `now` on."""
         recorder = PhaseRecorder(self.npages, now, self)
         recorder.touched = self.touched
         return recorder
@@ -60,7 +60,7 @@ class PhaseRecorder:
             waiting.clear()
 
     def end(self, stalls: Stalls, started_ns: int, now: int) -> None:
-        """A vCPU has come to the end of its program."""
+        """Note that a vCPU has reached the end of its program."""
         self.close_vcpu(stalls.close(now), started_ns, now)
         self.close()
 
@@ -77,7 +77,7 @@ class PhaseRecorder:
         ns: int,
         access: tuple[int, int, int],
     ) -> None:
-        """Give away what lies behind edges of windows of a run that is booked here whole.
+        """Pass on the parts of a run, booked here as a whole, that lie after edges of windows.
 
         It took `ns`. Of that `owed` lie before the edges, first what is this recorder's own, and
         what remains is that of `rest`. All edges lie in its last access, which took `access`:
@@ -94,7 +94,7 @@ class PhaseRecorder:
                 recorder.ledger[cause] += part
 
     def merge(self, part: PhaseRecorder) -> None:
-        """Add what another part has."""
+        """Add another part."""
         part.close()
         self.vcpu_ns += part.vcpu_ns
         self.guest_end_ns = max(self.guest_end_ns, part.guest_end_ns)
@@ -104,8 +104,8 @@ class PhaseRecorder:
         self.read_before_drop += part.read_before_drop
 
     def facts(self) -> dict[str, Any]:
-        """Return the fields of a :class:`~mmusim.trace.records.PhaseTrace` that these books
-        fill.
+        """Return the fields of a :class:`~mmusim.trace.records.PhaseTrace` that this recorder
+        fills.
         """
         return {
             "guest_end_ns": self.guest_end_ns,
@@ -121,9 +121,9 @@ class PhaseRecorder:
 
 
 def together(parts: Sequence[PhaseRecorder]) -> PhaseRecorder:
-    """Return what several parts have as one.
+    """Return the sum of several parts.
 
-    The worst stall windows of a phase that was parted are not known: they may lie across an edge.
+    The worst stall windows of a divided phase are not known, because they may lie across an edge.
     """
     if len(parts) == 1:
         parts[0].close()

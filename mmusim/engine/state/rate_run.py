@@ -1,4 +1,4 @@
-"""A vCPU whose accesses are given by rates, on its way to the next one that changes something.
+"""A vCPU whose accesses are given by rates: from one access that changes something to the next.
 
 Between such accesses guest time passes, and nothing else happens: an access that finds its page
 good leaves no trace, so it is not even looked for. Other actors cannot change that without a
@@ -24,11 +24,12 @@ from mmusim.vocabulary.causes import PML_LOG, THINK
 from mmusim.workload.points import BLOCK, INDEX_BITS, NEVER, index_of, next_point
 
 BETWEEN: Final = 1 << INDEX_BITS
-"""Costs of kicks between accesses are drawn by numbers from here on, whatever access comes next."""
+"""Costs of kicks between accesses are drawn by indices from here on, so that they do not depend on
+the next access."""
 
 
 class RateRun:
-    """A vCPU going through a program of rates; what :class:`GuestRun` is for accesses."""
+    """A vCPU's progress through a program of rates, as :class:`GuestRun` is for accesses."""
 
     __slots__ = (
         "_at", "_began", "_blocks", "_guest_ns", "_heap", "_index", "_law", "_leaf", "_next",
@@ -37,7 +38,7 @@ class RateRun:
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program) -> None:
-        """Stand at the beginning of guest time."""
+        """Start at guest time 0."""
         assert program.points is not None
         self._vm, self._v, self._points = vm, v, program.points
         v.working_set, v.first = None, program.first
@@ -61,12 +62,12 @@ class RateRun:
 
     @property
     def index(self) -> int:
-        """Number of the access at hand, or of the time between two, by which costs are drawn."""
+        """Index by which costs are drawn: of the access at hand, or of the time between two."""
         return self._index
 
     @property
     def over_ns(self) -> int:
-        """When the next lap begins: now."""
+        """Start of the next lap: now."""
         return self._vm.now
 
     # --- which access comes next --------------------------------------------------------------
@@ -100,7 +101,7 @@ class RateRun:
         return touched is not None and not touched[gfn]
 
     def look_at(self, ranges: list[tuple[int, int]]) -> None:
-        """Look again at the pages of some ranges of gfns: accesses to them may matter now."""
+        """Search the pages of ranges of gfns again: accesses to them may matter now."""
         points = self._points
         passed = self._guest_ns
         if self._under_way and not self.count:
@@ -117,11 +118,11 @@ class RateRun:
                             self._look(leaf, after)
 
     def _at_hand(self) -> bool:
-        """Tell whether an access has been tried and is not made yet."""
+        """Tell whether an access has been attempted and has not completed."""
         return self._began >= 0 or (self._under_way and self.count > 0)
 
     def _choose(self) -> None:
-        """Stand before the next access of all leaves."""
+        """Choose the next access of all leaves."""
         heap = self._heap
         while heap and self._next[heap[0][1]] != heap[0][0]:
             heappop(heap)
@@ -160,14 +161,14 @@ class RateRun:
         self.total_ns = self._v.c_pml_log.at(self._index) if logs else 0
 
     def begin(self) -> int:
-        """What is planned begins; return when."""
+        """Begin the planned part; return its start."""
         self._under_way, self.start_ns = True, self._vm.now
         return self.start_ns
 
     def cut(self, offset: int) -> tuple[int, int]:
-        """Return how many accesses complete, and when the guest can be left.
+        """Return how many accesses complete, and when the vCPU can leave the guest.
 
-        A kick arrives `offset` ns after what is planned began. A write that is being logged
+        A kick arrives `offset` ns after the start of the planned part. A write that is being logged
         completes.
         """
         if self.count and offset > 0:
@@ -175,24 +176,24 @@ class RateRun:
         return 0, offset
 
     def shorten(self, offset: int) -> None:
-        """Plan no further than what is in flight `offset` ns after it began."""
+        """End the plan after the access that is in flight `offset` ns after its start."""
         self.count, self.total_ns = self.cut(offset)
 
     def stop(self, now: int) -> None:
-        """End the program with what is under way."""
+        """End the program after the part under way."""
         done = self.cut(now - self.start_ns)[0] if self._under_way else int(self._began >= 0)
         self.length = min(self.length, self.k + done)
 
     def settle(self) -> None:
-        """Mark nothing: every access that would mark something is an event."""
+        """Do nothing: every access that would mark a page is an event."""
 
     def faulted(self, began_ns: int) -> None:
-        """The access at hand faulted; its latency counts from its first attempt."""
+        """Note that the access at hand faulted; its latency counts from its first attempt."""
         if self._began < 0:
             self._began = began_ns
 
     def commit(self, done: int, spent_ns: int) -> None:
-        """What was planned happened for `spent_ns`; `done` accesses were logged in it."""
+        """Commit `spent_ns` of the planned part, with `done` logged accesses."""
         v, vm = self._v, self._vm
         self._under_way = False
         recorder = v.recorder.at(self.start_ns)
@@ -219,7 +220,7 @@ class RateRun:
             self.length = self.k
 
     def _complete(self) -> None:
-        """The access at hand is made; look on in its leaf."""
+        """Complete the access at hand; find the next one of its leaf."""
         (gfn, write), vm, v = self.access, self._vm, self._v
         if write:
             vm.view.page[gfn] |= STALE

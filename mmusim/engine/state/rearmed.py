@@ -1,6 +1,6 @@
-"""Accesses that matter again: what guests that are given by rates are told.
+"""Pages on which accesses matter again, for guests that are given by rates.
 
-Everything that takes a right back notes it until the flush; the bits of what a TLB may still hold
+Revoked rights are noted until the flush. The bits for rights that a TLB may still hold
 (:data:`TLB_READ`, :data:`TLB_WRITE`) tell which entries these are.
 """
 
@@ -20,14 +20,14 @@ EVERYTHING: Ranges = [(0, 1 << 40)]
 
 
 def flush_ends(vm: Vm, taken_back: Iterable[tuple[Any, slice]]) -> None:
-    """A flush ends what TLBs still held: accesses to it matter from now on."""
+    """End a flush: accesses through the revoked entries matter from now on."""
     if vm.by_rates:
         for pages, regions in taken_back:
             vm.look_at(_held(vm, pages, regions))
 
 
 def copied(vm: Vm, gfns: Any) -> None:
-    """Pages were copied to the destination: the next write to each of them matters."""
+    """Note that pages were copied to the destination: the next write to each of them matters."""
     if vm.by_rates:
         vm.look_at(_blocks(gfns))
 
@@ -52,7 +52,7 @@ def _held(vm: Vm, pages: Any, regions: slice) -> Ranges:
 
 
 def _blocks(gfns: Any) -> Ranges:
-    """Return the aligned ranges of 64 pages that have one of these, ascending, pages."""
+    """Return the aligned ranges of 64 pages that contain one of these gfns, ascending."""
     blocks = gfns // BLOCK
     blocks = blocks[np.diff(blocks, prepend=-1) != 0]
     return [(first, first + BLOCK) for first in (blocks * BLOCK).tolist()]

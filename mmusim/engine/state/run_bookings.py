@@ -1,4 +1,4 @@
-"""What a run of hits leaves in the recorder: short ones access by access, long ones at once."""
+"""Booking of runs of hits in the recorder: short runs access by access, long runs at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def book_few(
     first: First,
     marked: int,
 ) -> int:
-    """Book accesses one by one, and mark what they touch from access `marked` on.
+    """Book accesses one by one, and mark the pages of those from access `marked` on.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The periods of a run of hits: work of the guest, and waits for requests in between."""
+"""The periods of a run of hits: work of the guest, and waits for requests."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def run_slices(
 
 
 def cut_at(offset: int, starts: Any, ends: Any) -> tuple[int, int]:
-    """Return how many accesses of a run complete that a kick cuts, and when the guest can be left.
+    """Return how many accesses of a run complete when a kick cuts it, and when the vCPU can leave.
 
     `offset` is when the kick arrives, counted from the start of the run; `starts` and `ends` are
-    those of its accesses, none if it was all think time. An access that is in flight completes; one
+    those of its accesses, empty if the run was think time only. An access in flight completes; one
     that would begin at this instant does not.
     """
     done = int(np.searchsorted(ends, offset))

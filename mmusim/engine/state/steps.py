@@ -1,4 +1,4 @@
-"""What processes are made of."""
+"""Types of processes and their parts."""
 
 from __future__ import annotations
 

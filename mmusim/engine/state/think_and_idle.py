@@ -1,8 +1,8 @@
-"""What comes before an access: the wait for its request to arrive, then guest work.
+"""The time before an access: the wait for its request, then guest work.
 
-A guest with nothing to do polls in guest mode (as with ``idle=poll`` or haltpoll): a kick finds it
-there, and cuts the wait like guest work. A request's latency counts from its intended arrival, also
-when the guest was late to take it up: whoever sent it does not wait for the guest either.
+An idle guest polls in guest mode (as with ``idle=poll`` or haltpoll). A kick finds it there and
+cuts the wait like guest work. A request's latency counts from its intended arrival, also if the
+guest takes it up late, because clients do not wait for the guest before they send.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ThinkAndIdle:
     def of(
         cls, program: Program, began_ns: int, load: MachineLoad | None = None
     ) -> ThinkAndIdle | None:
-        """Return the leads of a program, or None if all are zero."""
+        """Return the times before the accesses of a program, or None if all are zero."""
         accesses = program.accesses
         if program.think is None and accesses.think is None and accesses.requests is None:
             return None
@@ -58,7 +58,7 @@ class ThinkAndIdle:
         return ns if self._load is None else int(self._load.work(ns))
 
     def idle(self, k: int, now: int) -> int:
-        """Return how long a guest that is through with access k-1 `now` waits for the next."""
+        """Return how long a guest that has completed access k-1 `now` waits for the next."""
         return 0 if self._due is None else max(0, self._due[k] - now)
 
     def last_arrival(self, now: int) -> int:
@@ -72,11 +72,11 @@ class ThinkAndIdle:
         return int(np.searchsorted(self._requests.due, now, side="right"))
 
     def ends(self, k: int, spent: Ints, think_left: int, now: int) -> tuple[Ints, Ints]:
-        """Return when accesses from k on end that take `spent`, and the waits before each.
+        """Return the ends of accesses from k on that take `spent`, and the waits before each.
 
         An access ends at e(i) = max(e(i-1), due(i)) + w(i), with w its guest work and its own time.
         With C the running sum of w that is C(i) + max over j <= i of (due(j) - C(j-1)), or C(i) if
-        that is more. The waits have one entry more, 0, for what lies behind the run.
+        that is more. The waits have one more entry, 0, for the time after the run.
         """
         think = np.zeros(len(spent), np.int64)
         if self._stream is not None:
@@ -95,7 +95,7 @@ class ThinkAndIdle:
         return ends, waits
 
     def commit(self, recorder: PhaseRecorder, k: int, start_ns: int, ends: Any, waits: Any) -> int:
-        """Book the requests that accesses from k on complete; return how long was waited."""
+        """Book the requests that accesses from k on complete; return the time that was waited."""
         if self._requests is None:
             return 0
         done = len(ends)

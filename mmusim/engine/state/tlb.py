@@ -1,4 +1,4 @@
-"""The mappings that a vCPU must walk again after a flush of its TLB."""
+"""The mappings that a vCPU must walk again after a TLB flush."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mmusim.mmu.spte import PRESENT
 REACH: Final = 1536
 """Entries of a second-level TLB (Skylake): the number of accesses that it remembers."""
 GRAIN: Final = 256
-"""Number of accesses between two looks at the working set."""
+"""Number of accesses between two computations of the working set."""
 
 
 class WorkingSet:
-    """The pages that an access program needs again, from any place in it."""
+    """The pages that a program uses again, from any access on."""
 
     def __init__(self, gfn: Ints) -> None:
-        """Look at a program of accesses; `gfn` has shape (accesses,)."""
+        """Analyse a program of accesses; `gfn` has shape (accesses,)."""
         self._gfn = gfn
         self.end = len(gfn)  # of what is accessed: a program may be stopped
         self._at = -1
@@ -37,7 +37,7 @@ class WorkingSet:
 
 
 class Refill(NamedTuple):
-    """How many mappings have to be walked again."""
+    """The numbers of mappings that must be walked again."""
 
     small: int
     large: int

@@ -1,4 +1,4 @@
-"""What a vCPU's TLB holds while rights that were taken back wait for their flush.
+"""The contents of a vCPU's TLB while revoked rights wait for their flush.
 
 Only then does it matter: a translation that the TLB still holds from before keeps the rights that
 it had; one that fell out is walked again and meets the entry as it is by then. So nothing is
@@ -20,16 +20,16 @@ from mmusim.mmu.spte import LEVEL_1G, PRESENT, TLB_READ, TLB_WRITE
 AHEAD: Final = 256
 """Accesses that are planned at once while rights wait for their flush."""
 LOOK_BACK: Final = 16
-"""Accesses that are looked at for each entry, to find out what was used last."""
+"""Accesses that are examined for each entry, to find the translations used last."""
 LONG_AGO: Final = -1
-"""Epoch of what was filled before anything was taken back."""
+"""Epoch of translations filled before any right was revoked."""
 KEPT: Final = -2
-"""In place of an epoch: the translation is used with the rights that it has."""
+"""In place of an epoch: the access uses the translation with its rights."""
 SHIFT: Final = (0, 0, 9, 18)  # by level, from a page to what maps it
 
 
 def key_of(gfn: int, level: int) -> int:
-    """Return the name of the translation of a page at a level."""
+    """Return the key of the translation of a page at a level."""
     return gfn >> SHIFT[level] << 2 | level
 
 
@@ -37,7 +37,7 @@ class TlbContents:
     """The translations of one vCPU's TLB by level, each with its epoch, in the order of use."""
 
     def __init__(self, reach: tuple[int, int, int]) -> None:
-        """Hold nothing that counts."""
+        """Start empty."""
         self._reach = (0, *reach)
         self._held: tuple[dict[int, int], ...] = ({}, {}, {}, {})
         self._ahead: tuple[dict[int, int], ...] = self._held
@@ -46,12 +46,12 @@ class TlbContents:
         self.flushed_at = 0  # accesses of the vCPU when it flushed last
 
     def forget(self, accesses: int) -> None:
-        """The vCPU flushes, after so many accesses."""
+        """Note a flush of the vCPU's TLB after so many accesses."""
         self.live = False
         self.flushed_at = accesses
 
     def begin_plan(self, t: PageTable, made: tuple[Any, Any], accesses: int) -> None:
-        """Stand where the vCPU is, after so many accesses.
+        """Begin a plan at the vCPU's position, after so many accesses.
 
         `made` are the pages of its accesses in this program, and of those in the one before.
         """
@@ -62,7 +62,7 @@ class TlbContents:
         self._uses.clear()
 
     def _rebuild(self, t: PageTable, made: tuple[Any, Any], known: int) -> None:
-        """Find the translations used last since the last flush, `known` accesses ago."""
+        """Find the translations used since the last flush, `known` accesses ago, in order."""
         found: tuple[dict[int, int], ...] = ({}, {}, {}, {})
         most = min(known, LOOK_BACK * max(self._reach))
         for gfn in islice(chain(reversed(made[0]), reversed(made[1])), most):
@@ -90,7 +90,7 @@ class TlbContents:
         return level
 
     def use(self, key: int, epoch: int) -> None:
-        """Plan a use: with the rights it has (KEPT), or walked for in an epoch."""
+        """Plan a use of a translation: with its rights (KEPT), or after a walk in an epoch."""
         self._uses.append((key, epoch))
         self._touch(self._ahead[key & 3], key, epoch)
 
@@ -101,7 +101,7 @@ class TlbContents:
             del held[next(iter(held))]
 
     def commit(self, done: int) -> None:
-        """The first `done` planned uses happened, the others did not."""
+        """Commit the first `done` planned uses and drop the others."""
         if done == len(self._uses):
             self._held = self._ahead
         else:

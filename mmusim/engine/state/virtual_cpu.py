@@ -1,4 +1,4 @@
-"""A virtual CPU while it is simulated: where it is, and the streams of what it pays."""
+"""A simulated virtual CPU: its state, and the streams of its costs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from mmusim.policies import Tracking
 from mmusim.trace.stall_windows import Stalls
 
 SHORT: Final = {"t_walk_4K": "t_walk"}
-"""Streams of a vCPU that do not have the name of their cost."""
+"""Attributes for streams whose name differs from that of the cost."""
 REPLAN: Final = "replan"
-"""Cause of an interrupt that is no exit: what a planned run will meet has changed."""
+"""Cause of an interrupt without an exit: the planned run is out of date."""
 
 
 class UnderWay(Protocol):
-    """A vCPU's way through its program."""
+    """A vCPU's progress through its program."""
 
     def stop(self, now: int) -> None:
         """End the program with what is under way, and the requests that have arrived by `now`."""
@@ -41,7 +41,7 @@ class UnderWay(Protocol):
 
 
 class Vcpu:
-    """A virtual CPU and where it is."""
+    """A virtual CPU and its state."""
 
     __slots__ = (
         "accesses",
@@ -173,7 +173,7 @@ class Vcpu:
                 setattr(self, name, stream(name))
 
     def pay_at(self, load: MachineLoad | None) -> None:
-        """Pay for the vCPU's own work at the prices of a described machine."""
+        """Let the vCPU's own work cost what a described machine says."""
         self.prices = load
         for cost in OWN_WORK:
             name = SHORT.get(cost, cost)
@@ -198,7 +198,7 @@ class Vcpu:
         self.owed.clear()
 
     def book(self, cause: int, ns: int) -> None:
-        """Book the time that follows what is booked, under one cause; it may lie ahead of now."""
+        """Book time under one cause. It follows the time booked before and may lie ahead of now."""
         self.recorder.ledger[cause] += ns
         self.booked_ns += ns
         self.ahead = self.ahead[1], (cause, ns)
@@ -216,9 +216,9 @@ class Vcpu:
     def change_recorder(self, recorder: PhaseRecorder, now: int) -> None:
         """Write into another recorder from now on: an edge of a window. The guest goes on.
 
-        Time is cut here: what was booked ahead of now is booked again, what is not booked yet is
-        owed to the recorder before. A run of hits goes on to the end of the access in flight and
-        is planned anew there, which changes nothing.
+        Time is divided here: time booked ahead of now is moved to the new recorder, and time not
+        booked yet is owed to the old one. A run of hits continues to the end of the access in
+        flight and is planned again there, which does not change the result.
         """
         before, self.recorder = self.recorder, recorder
         if self.run is None:  # its program has not begun
@@ -249,13 +249,13 @@ class Vcpu:
             self.tlb.forget(self.accesses)
 
     def look_again(self) -> None:
-        """Plan anew what comes behind the access in flight, if it is in the guest."""
+        """If the vCPU is in the guest, plan again from the end of the access in flight."""
         if self.in_guest:
             assert self.process is not None
             self.process.interrupt(REPLAN)
 
     def hit_ns(self, index: int, write: bool, ahead: int = 0) -> int:
-        """Return what access `index` takes through a 2 MiB mapping; at least 1 ns.
+        """Return the time of access `index` through a 2 MiB mapping; at least 1 ns.
 
         It comes `ahead` after the next, and no exit precedes it.
         """
@@ -267,7 +267,7 @@ class Vcpu:
         return hit if self.prices is None else self.prices.hit(hit, self.misses * (1 + write))
 
     def walks_ns(self, first: int, level: NDArray[np.int8]) -> Ints:
-        """Return what many accesses from `first` on take longer through 4 KiB; shape of `level`."""
+        """Return the extra time of accesses from `first` on through 4 KiB; shape of `level`."""
         walks = np.zeros(len(level), np.int64)
         small = level == 1
         if small.any():

@@ -1,4 +1,4 @@
-"""One VM while it is simulated: what its vCPUs and the host thread share."""
+"""A simulated VM: the state that its vCPUs and the host thread share."""
 
 from __future__ import annotations
 
@@ -116,17 +116,17 @@ class Vm:
         return MachineLoad(machine, plan, self.env)
 
     def work(self, ns: int) -> int:
-        """Return what a vCPU's own work takes at the price of now."""
+        """Return the time of a vCPU's own work at present prices."""
         return ns if self.load is None else int(self.load.work(ns))
 
     def runs(self, v: Vcpu, runs: bool = True) -> None:
-        """A vCPU runs from now on, or waits; to say it twice is to say it once."""
+        """Note that a vCPU runs from now on, or waits; a repeated call changes nothing."""
         if self.load is not None and v.runs != runs:
             v.runs = runs
             self.load.count(self.now, 1 if runs else -1)
 
     def rests(self, v: Vcpu) -> None:
-        """A vCPU waits from now on, or its program is over."""
+        """Note that a vCPU waits from now on, or that its program is over."""
         self.runs(v, False)
 
     def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> SpinLock:
@@ -141,7 +141,7 @@ class Vm:
         return now
 
     def check_clock(self) -> None:
-        """Refuse to go on behind the end of the clock.
+        """Refuse to continue after the end of the clock.
 
         Raises
         ------
@@ -166,18 +166,18 @@ class Vm:
         return self.env.timeout(ns)
 
     def book(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
-        """Book time of a vCPU for which nothing else waits, or no longer."""
+        """Book an interval of a vCPU's time that has passed already."""
         v.book(cause, end_ns - start_ns)
         if self.probe is not None and end_ns > start_ns:
             self.probe.spent(v.number, start_ns, end_ns, {_CAUSES[cause]: end_ns - start_ns})
 
     def left_guest(self, v: Vcpu) -> None:
-        """A stall of a vCPU begins."""
+        """Begin a stall of a vCPU."""
         v.in_guest = False
         v.left_ns = self.env._now  # type: ignore[assignment]
 
     def in_guest_again(self, v: Vcpu) -> None:
-        """A stall of a vCPU has ended."""
+        """End a stall of a vCPU."""
         v.in_guest = True
         self._stalled_ns += self.env._now - v.left_ns  # type: ignore[assignment]
         v.stalls.add(v.left_ns, self.env._now)  # type: ignore[arg-type]
@@ -185,8 +185,8 @@ class Vm:
     def spend_in_guest(self, ns: int, v: Vcpu) -> simpy.Event:
         """Let time pass in the guest.
 
-        Of all that happens at one instant the ends of guest runs come last, in the order of the
-        vCPUs' numbers. So the result does not depend on how many accesses a run bundles.
+        Among the events of one instant the ends of guest runs come last, in the order of the vCPUs'
+        numbers. So the result does not depend on how many accesses are one event.
 
         Raises
         ------
@@ -200,7 +200,7 @@ class Vm:
         return event
 
     def in_queue(self, v: Vcpu | None, granted: simpy.Event) -> Steps:
-        """Wait for the grant of mmu_lock and book the time; `v` is None for whoever does not."""
+        """Wait for the grant of mmu_lock and book the time for `v`; None books nothing."""
         asked = self.now
         if v is not None:
             v.waits_for = "mmu_lock"
@@ -243,7 +243,7 @@ class Vm:
             v.look_again()
 
     def freeze(self, level: int, index: int, *, on: bool) -> None:
-        """The host thread replaces an entry (REMOVED_SPTE, FROZEN_SPTE), or has done so."""
+        """Note that the host replaces an entry (REMOVED_SPTE, FROZEN_SPTE), or has done so."""
         if on:
             self.frozen.add((level, index))
         else:
@@ -267,24 +267,24 @@ class Vm:
                 look_at(ranges)
 
     def settle(self) -> None:
-        """Mark what the runs of hits under way have touched by now.
+        """Mark the pages that the runs of hits under way have touched by now.
 
-        Who looks at what was written or touched must not see how many accesses a run bundles.
+        Other actors that read these marks must not see how many accesses are one event.
         """
         for v in self.vcpus:
             if v.run is not None:
                 v.run.settle()
 
     def fold(self) -> None:
-        """Complete the books of the phases before they are read."""
+        """Complete the recorders of the phases before they are read."""
 
     def changed(self, who: int) -> None:
-        """Tell a probe that `who` has been at the page tables or at the log."""
+        """Tell a probe that `who` has changed the page tables or the log."""
         if self.probe is not None:
             self.probe.changed(who, self.now, self.gauges)
 
     def gauges(self) -> dict[str, int]:
-        """Count the sptes there are by size, and the pages in the dirty log."""
+        """Count the present sptes by size, and the pages in the dirty log."""
         logged = int(np.count_nonzero(self.table.page[self.plan.slot.pages] & LOGGED))
         waiting = sum(len(v.pml) for v in self.vcpus)
         stat = self.counters()

@@ -153,11 +153,11 @@ def is_no_process(self: Actor, machine: Machine) -> None:
     ("process", "says"),
     [
         (raises, "raises ZeroDivisionError: no"),
-        (waits_for_nothing, "yields 3, which is no event"),
+        (waits_for_nothing, "yields 3, which is not an event"),
         (keeps_the_lock, "ends with mmu_lock held"),
         (takes_it_twice, "takes mmu_lock, which it holds"),
         (needs_the_lock, "changes sptes without mmu_lock"),
-        (has_no_range, "is no range of whole 2 MiB regions within 1024 pages"),
+        (has_no_range, "is not a range of whole 2 MiB regions within 1024 pages"),
         (pays_what_there_is_not, "did you mean 'c_wclear'?"),
         (sleeps_not_at_all, "sleeps for no time"),
         (is_no_process, "has no yield"),

@@ -191,7 +191,7 @@ def test_a_folder_with_something_else_in_it_is_not_touched(small: Path, tmp_path
     (tmp_path / "out" / "thesis.tex").write_text("...")
     done = mmusim_here("run", small, "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "is not empty and is no run directory" in done.stderr
+    assert "is not empty and is not a run directory" in done.stderr
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
@@ -200,7 +200,7 @@ def test_a_read_only_folder(small: Path, tmp_path: Path) -> None:
     done = mmusim_here("run", small, "--out", "/proc/results")
     assert done.returncode == 2
     notice, error = done.stderr.splitlines()
-    assert "with 5 seeds nothing can be called equivalent" in notice
+    assert "no outcome of 5 seeds can be equivalent" in notice
     assert "cannot be used as a run directory" in error
 
 

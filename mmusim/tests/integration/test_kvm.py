@@ -63,7 +63,7 @@ def test_addresses_of_the_listing_are_where_the_bytes_are() -> None:
 def test_a_machine_without_kvm_is_told_what_helps(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no KVM module is loaded; load kvm_intel or kvm_amd"):
         open_kvm(tmp_path / "kvm")
-    with pytest.raises(ConfigError, match=r"is no KVM \(.*\); give /dev/kvm"):
+    with pytest.raises(ConfigError, match=r"is not KVM \(.*\); give /dev/kvm"):
         open_kvm(Path("/dev/null"))
     assert why_unusable(tmp_path / "kvm").count("\n") == 0, "one line"
 

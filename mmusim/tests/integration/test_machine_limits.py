@@ -116,7 +116,7 @@ def test_a_device_is_not_replaced_by_a_file(target: str, tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe")
     path = tmp_path / target  # an absolute target stands for itself
     before = path.stat().st_mode
-    with pytest.raises(ConfigError, match="is no regular file"), whole(path) as unfinished:
+    with pytest.raises(ConfigError, match="is not a regular file"), whole(path) as unfinished:
         unfinished.write_text("x")
     assert path.stat().st_mode == before
 

@@ -70,7 +70,7 @@ def test_only_what_was_wanted_counts(tiny: Path, tmp_path: Path) -> None:
 def test_an_engine_that_is_not_there_is_refused_before_anything_is_written(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match=r"--engine.*'fast': is no engine; choose one of"):
+    with pytest.raises(ConfigError, match=r"--engine.*'fast': is not an engine; choose one of"):
         run_experiment(tiny, tmp_path / "out", engine="fast")
     monkeypatch.setattr(choice, "numba_trouble", lambda: "is not installed")
     with pytest.raises(ConfigError, match="needs Numba, which is not installed"):

@@ -181,7 +181,7 @@ def test_every_shape_scales() -> None:
     ("arguments", "message"),
     [
         (["--metric", "phase_tme"], "did you mean 'phase_time'?"),
-        (["--samples", "60"], "is no power of 2 from 4 to 16,384; take 64"),
+        (["--samples", "60"], "is not a power of 2 from 4 to 16,384; take 64"),
         (["--policy", "lazydrop"], "did you mean 'lazy-drop'?"),
         (["--policy", "a / b / c"], "more than two policies"),
         (["--setting", "R1"], "is not a setting"),

@@ -191,7 +191,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is not a folder"):
         Store.open_for(tmp_path / "file", "one", {})
-    with pytest.raises(ConfigError, match="is missing, so this is no run directory"):
+    with pytest.raises(ConfigError, match="is missing, so this is not a run directory"):
         Store.open(tmp_path)
 
 

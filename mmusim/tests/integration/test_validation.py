@@ -19,15 +19,17 @@ from mmusim.validation.ablation import concern, sets_of_laws
 from mmusim.validation.full_size import Speed, phase_seconds
 from mmusim.validation.misses import CAUSES, cause
 from mmusim.validation.predict import PROFILE, Times, phases, the_machine, times
-from mmusim.validation.published import COLUMNS, TABLE, Figure, Run, phase_of, read, run_of
+from mmusim.validation.published import COLUMNS, TABLE, PublishedValue, Run, phase_of, read, run_of
 from mmusim.validation.score import knee, score
 
-FIGURES = read()
-PREDICTED = [f for f in FIGURES if f.run is not None]
+VALUES = read()
+PREDICTED = [f for f in VALUES if f.run is not None]
 SMALL = Run("linux-6.1+lazy-drop+pml", 2, 1, "1GiB", 100)
 
 
-def find(id: str, variant: str, vcpus: int, phase: str = "iteration 1 dirty memory") -> Figure:
+def find(
+    id: str, variant: str, vcpus: int, phase: str = "iteration 1 dirty memory"
+) -> PublishedValue:
     (found,) = [
         f for f in PREDICTED
         if (f.id, f.variant, f.phase) == (id, variant, phase) and f.run and f.run.vcpus == vcpus
@@ -39,10 +41,10 @@ def find(id: str, variant: str, vcpus: int, phase: str = "iteration 1 dirty memo
 # The table.
 
 
-def test_every_figure_is_predicted_or_says_why_not() -> None:
+def test_every_value_is_predicted_or_says_why_not() -> None:
     assert len(PREDICTED) > 200
-    for figure in FIGURES:
-        assert (figure.run is None) == bool(figure.why_not), figure.label
+    for value in VALUES:
+        assert (value.run is None) == bool(value.why_not), value.label
 
 
 def test_setups_are_read_as_their_authors_meant_them() -> None:
@@ -68,8 +70,8 @@ def test_every_policy_that_was_published_exists() -> None:
         choose(run.policy)
 
 
-def test_a_value_that_stands_beside_two_others_is_one_figure() -> None:
-    same = [f for f in FIGURES if f.id == "A3" and f.seconds == pytest.approx(0.332305091)]
+def test_a_value_that_stands_beside_two_others_is_one_value() -> None:
+    same = [f for f in VALUES if f.id == "A3" and f.seconds == pytest.approx(0.332305091)]
     assert len(same) == 1
 
 
@@ -130,12 +132,12 @@ def test_what_a_phase_is_made_of_adds_up() -> None:
 
 
 def test_only_the_rows_of_the_guide_are_fitted() -> None:
-    used = [f for f in FIGURES if fitting.is_for_fitting(f)]
+    used = [f for f in VALUES if fitting.is_for_fitting(f)]
     assert {f.id for f in used} == {"A3", "B1", "B4", "C2", "E1", "G2", "K1"}
-    for figure in used:
-        if figure.id in ("A3", "B1", "B4"):
-            assert figure.run is not None
-            assert figure.run.vcpus == 2
+    for value in used:
+        if value.id in ("A3", "B1", "B4"):
+            assert value.run is not None
+            assert value.run.vcpus == 2
     predicted = [f for f in PREDICTED if not fitting.is_for_fitting(f)]
     assert {"A1", "B2", "B5", "F1", "H3", "H4"} <= {f.id for f in predicted}
 
@@ -177,10 +179,10 @@ def test_one_row_that_contradicts_the_others_bends_nothing() -> None:
     assert found(1.2, 3.0, 3.0, 3.0) == pytest.approx(3.0, rel=0.05)
 
 
-def test_costs_that_one_figure_gives() -> None:
+def test_costs_that_one_value_gives() -> None:
     """K1: 1,529 cycles at 2.7 GHz. G2: (14.334 - 4.795) s by 131,072 - 76 flushes is 72.8 us."""
     profile = load_profile(PROFILE)
-    factors = fitting.by_itself(FIGURES, profile)
+    factors = fitting.by_itself(VALUES, profile)
     mean = {name: factor * profile.costs[name].distribution().mean() for name, factor in
             factors.items()}  # fmt: skip
     assert mean["c_exit"] + mean["c_entry"] == pytest.approx(1529 / 2.7, rel=1e-6)
@@ -208,29 +210,29 @@ def test_a_rescaled_cost_keeps_its_shape() -> None:
 def told(factor: float) -> dict[Run, dict[str, Times]]:
     """Predictions that are off by one factor everywhere."""
     found: dict[Run, dict[str, Times]] = {}
-    for figure in PREDICTED:
-        assert figure.run is not None
-        found.setdefault(figure.run, {})[figure.phase] = Times(figure.seconds * factor * 1e9, {})
+    for value in PREDICTED:
+        assert value.run is not None
+        found.setdefault(value.run, {})[value.phase] = Times(value.seconds * factor * 1e9, {})
     return found
 
 
 @pytest.mark.parametrize(("factor", "close"), [(1.0, 0.85), (1.2, 0.85), (2.0, 0.1)])
 def test_a_score_says_how_far_off_predictions_are(factor: float, close: float) -> None:
-    """Figures published twice differ, so even the figures themselves are no perfect prediction."""
-    result = score(FIGURES, told(factor))
+    """Values published twice differ, so even they are no perfect prediction of themselves."""
+    result = score(VALUES, told(factor))
     assert result.median == pytest.approx(factor, rel=0.07)
     assert (result.close >= close) if close > 0.5 else (result.close <= close)
     assert sum(row.miss for row in result.rows) == round((1 - result.close) * len(result.rows))
 
 
 def test_a_model_that_turns_the_order_round_is_found() -> None:
-    right = score(FIGURES, told(1.0))
+    right = score(VALUES, told(1.0))
     assert right.ordered >= 0.97 * right.pairs > 50
     wrong = {
         run: {name: Times(1e18 / t.ns, t.parts) for name, t in by_phase.items()}
         for run, by_phase in told(1.0).items()
     }
-    turned = score(FIGURES, wrong)
+    turned = score(VALUES, wrong)
     assert turned.ordered <= 0.03 * right.pairs
     told_of = disordered(turned)
     assert len(told_of) == turned.pairs - turned.ordered
@@ -244,7 +246,7 @@ def test_a_model_that_turns_the_order_round_is_found() -> None:
 def test_knees() -> None:
     assert knee([(2, 1.0), (4, 1.4), (8, 1.6), (16, 9.0)]) == 8
     assert knee([(2, 1.0), (4, 1.1)]) is None
-    exact, flat = (score(FIGURES, predicted) for predicted in (told(1.0), without_contention()))
+    exact, flat = (score(VALUES, predicted) for predicted in (told(1.0), without_contention()))
     published = {k.series: k.published for k in exact.knees}
     assert published["B1 legacy+lazy-drop+pml, eager_page_split=N"] == 8
     assert all(row["why"] == "" for row in knee_rows(exact) if row["series"].startswith("B1"))
@@ -258,8 +260,8 @@ def without_contention() -> dict[Run, dict[str, Times]]:
     return {run: dict.fromkeys(found, Times(1e9, {})) for run, found in told(1.0).items()}
 
 
-def test_every_cause_of_a_miss_is_that_of_some_figure() -> None:
-    found = {cause(figure) for figure in PREDICTED}
+def test_every_cause_of_a_miss_is_that_of_some_value() -> None:
+    found = {cause(value) for value in PREDICTED}
     assert {text for text, _ in CAUSES} <= found
 
 
@@ -267,7 +269,7 @@ def test_every_cause_of_a_miss_is_that_of_some_figure() -> None:
 
 
 def test_validate_predicts_a_table_from_its_own_rows(tmp_path: Path) -> None:
-    """The real fit rows of one series, and two figures to be predicted at 8 vCPUs."""
+    """The real fit rows of one series, and two values to be predicted at 8 vCPUs."""
     lines = TABLE.read_text().splitlines()
     kept = [line for line in lines[1:] if line.startswith(("A3", "B1")) and (
         " 2 vCPU x" in line or ("dirty memory" in line and " 8 vCPU x" in line))]  # fmt: skip
@@ -284,7 +286,7 @@ def test_validate_predicts_a_table_from_its_own_rows(tmp_path: Path) -> None:
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert written == ["published-times.csv", "published-times.md", "published-times.svg"]
     text = (tmp_path / "out" / "published-times.md").read_text()
-    assert "5 figures predicted that were not fitted" in text
+    assert "5 published values that were not fitted are predicted" in text
     assert text.count("| A3 |") >= 6
 
 
@@ -310,7 +312,7 @@ def test_a_table_without_anything_to_predict_is_refused(tmp_path: Path) -> None:
          "enabling dirty logging", Run("linux-5.17+legacy+lazy-drop+pml", 1, 2048, "4KiB", 100)),
     ],
 )  # fmt: skip
-def test_figures_that_are_not_in_the_table_are_read_as_well(
+def test_values_that_are_not_in_the_table_are_read_as_well(
     metric: str, setup: str, variant: str, date: str, phase: str, expected: Run
 ) -> None:
     assert phase_of(metric) == phase

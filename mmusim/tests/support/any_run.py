@@ -128,6 +128,20 @@ def migrations(draw: st.DrawFn, rings: bool) -> dict[str, Any]:
 
 
 @st.composite
+def busy_phases(draw: st.DrawFn) -> dict[str, Any]:
+    """A migration, or some checkpoints."""
+    if draw(one_of(True, True, False)):
+        return {"do": "migrate"}
+    clock = {draw(one_of("every", "after")): draw(one_of("50us", "400us"))}
+    return {
+        "do": "checkpoint",
+        "times": draw(one_of(1, 4)),
+        "buffered": draw(st.booleans()),
+        **clock,
+    }
+
+
+@st.composite
 def machines(draw: st.DrawFn) -> dict[str, Any]:
     """No machine, or a small one on which load counts."""
     if draw(st.booleans()):
@@ -199,7 +213,7 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
         think = "0ns" if by_rates else draw(thinks)
         phases = [
             {"do": "write", "pages": "50%"},
-            {"do": "migrate", "workload": draw(one_of("mixed", "mixed", "")), "think": think},
+            draw(busy_phases()) | {"workload": draw(one_of("mixed", "mixed", "")), "think": think},
             {"do": "read", "pages": "20%"},
         ]
     backing = draw(one_of("1GiB", "2MiB", "2MiB", "4KiB"))

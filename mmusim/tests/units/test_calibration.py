@@ -230,7 +230,7 @@ def test_damaged_samples_are_refused(tmp_path: Path) -> None:
     made_up().save(tmp_path / "s.npz")
     whole = (tmp_path / "s.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ConfigError, match="is no file of samples, or damaged"):
+    with pytest.raises(ConfigError, match="is not a file of samples, or damaged"):
         load_samples(tmp_path / "cut.npz")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_samples(tmp_path / "none.npz")
@@ -312,7 +312,7 @@ def test_the_right_shape_fits_best(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("latency_us\nfast\n", "has a value that is no number"),
+        ("latency_us\nfast\n", "has a value that is not a number"),
         ("latency_us\n-3\n", "must be finite and not negative"),
         ("low_us,high_us,count\n3,2,1\n", "must have 0 <= low < high"),
         ("latency\n1\n", "unit: is not said by 'latency'"),

@@ -314,7 +314,7 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
         ("driver.phases", [{"do": "write"}, {"do": "raed"}], "driver.phases[2].do",
          "is not one of the choices; did you mean 'read'?"),
         ("driver.phases", [{"do": "write"}, {"do": "dance"}], "driver.phases[2].do",
-         "is not one of the choices; known: clear-dirty-log, ..."),
+         "is not one of the choices; known: checkpoint, ..."),
         ("driver.phases", [{"name": "x"}], "driver.phases[1].do",
          "is required; choose read, write, touch, ..."),
         ("replications.pairing", "by-acces", "",
@@ -658,8 +658,8 @@ REQUESTS = {"pattern": "open-loop-requests"}
     [
         ("p99_request", "serves no requests"),
         ("request_count", "serves no requests"),
-        ("downtime", "is no migration"),
-        ("laps", "is no write-page-table"),
+        ("downtime", "is not a migration"),
+        ("laps", "is not a write-page-table"),
         ("clear_time", "there is no phase clear-dirty-log"),
     ],
 )

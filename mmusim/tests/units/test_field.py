@@ -157,7 +157,7 @@ def test_a_log_that_was_cut_short_is_a_log_or_a_complaint(tmp_path: Path, text: 
     ("text", "says"),
     [
         ("Vergangene Zeit: 183204 ms\nSpeicher gesamt: 64 GiB\n", "in English"),
-        ("hello\n", "is no log of a migration"),
+        ("hello\n", "is not the log of a migration"),
         ('{"return": {"status": 3}}', "no answer of query-migrate"),
         ("Job type:   Unbounded\nTempo trascorso: 3 ms\n", "LC_ALL=C"),
     ],

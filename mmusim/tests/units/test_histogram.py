@@ -200,7 +200,7 @@ def test_a_share_outside_zero_to_one_is_refused(p: float) -> None:
     with pytest.raises(ValueError) as caught:
         holding([1, 2, 3]).quantile(p)
 
-    assert str(caught.value) == f"p = {p} is no share; give one between 0 and 1"
+    assert str(caught.value) == f"p = {p} is not a share; give one between 0 and 1"
 
 
 def test_a_negative_time_is_refused_and_nothing_is_added() -> None:

@@ -41,8 +41,8 @@ def test_recorded_runs_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        ([], "is no file of recorded runs"),
-        (["[1]"], "is no file of recorded runs"),
+        ([], "is not a file of recorded runs"),
+        (["[1]"], "is not a file of recorded runs"),
         (['{"format": 2, "facts": {}}'], "format = 2: is not 1"),
         ([HEAD, "{"], "line 2: file: is not JSON"),
         ([HEAD, "[" * 99 + "]" * 99], "line 2: file: nests deeper than"),
@@ -72,7 +72,7 @@ def test_gzip_is_unpacked_within_its_bound(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is cut short"):
         inputs.read_gzip_text(path, 100_000)
     path.write_bytes(b"no gzip")
-    with pytest.raises(ConfigError, match="is no gzip file of text"):
+    with pytest.raises(ConfigError, match="is not a gzip file of text"):
         inputs.read_gzip_text(path)
 
 

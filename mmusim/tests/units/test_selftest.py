@@ -134,7 +134,7 @@ def test_the_verb_takes_iterations_and_seed_from_the_file(tmp_path: Path) -> Non
         ("@ns:\n[1K, 2K)  4 |@@|\n", r"bpftrace's hist\(\); mmusim fit COST=FILE:MAP"),
         (" 0.0 ( 0.012 ms): q/1 ioctl(fd: 1) = 0\n", "perf trace; mmusim fit COST=FILE:CALL"),
         (" contended   total wait     max wait     avg wait\n", "perf lock contention"),
-        ("nothing at all\n", "is no log of a migration that mmusim knows"),
+        ("nothing at all\n", "is not the log of a migration that mmusim knows"),
     ],
 )
 def test_import_says_where_measurements_belong(text: str, message: str, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_command_line_finds_the_warm_up_of_a_test_with_many_iterations(
         ((), "or --lap must be given"),
         (("--lap", "a", "--window", "1us"), "and not both"),
         (("--window", "1"), "write e.g."),
-        (("--lap", "dirty", "--setting", "R1"), "is no setting"),
+        (("--lap", "dirty", "--setting", "R1"), "is not a setting"),
     ]:
         status, _, err = mmusim("warm-up", path, *arguments)
         assert status == 2

@@ -175,7 +175,7 @@ def one(data: dict[str, Any]) -> tuple[str, object, str, str]:
         ),
         (
             sampled(EXIT, {"from": "fast", "to": "slow"}),
-            (f"sweep.sample.ranges.{EXIT}.from", "fast", "is no number and no quantity",
+            (f"sweep.sample.ranges.{EXIT}.from", "fast", "is neither a number nor a quantity",
              'write e.g. "500ns"'),
         ),
         (

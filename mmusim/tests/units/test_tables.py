@@ -80,6 +80,18 @@ def head(lines: list[str]) -> list[str]:
     return next(line for line in lines if line.startswith("┃")).split("┃")
 
 
+def test_columns_that_tell_rows_apart_stay() -> None:
+    """And negative control: where the first column tells them apart, others go as before."""
+    texts = {
+        "setting": ["setting", "one", "one"], "policy": ["policy", "a" * 20, "b" * 20],
+        "ratio": ["ratio", "x" * 20, "x" * 20], "verdict": ["verdict", "y" * 20, "y" * 20],
+    }  # fmt: skip
+    assert layout(texts, 60).left_out == ("ratio",)
+    assert layout(texts, 40).left_out == ("ratio", "verdict")
+    alone = texts | {"setting": ["setting", "one", "two"]}
+    assert layout(alone, 40).left_out == ("policy", "ratio")
+
+
 def test_a_pipe_without_columns_is_wide_and_says_nothing(monkeypatch: Any) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     assert "Not shown" not in mmusim_here("hosts").stdout

@@ -371,7 +371,7 @@ def test_trace_writes_a_file_whole_or_not_at_all(busy: Path, tmp_path: Path) -> 
         ),
         (
             ["--setting", "vcpus=3"],
-            "--setting = 'vcpus=3': is no setting of the experiment; did you mean",
+            "--setting = 'vcpus=3': is not a setting of the experiment; did you mean",
         ),
         (
             ["--setting", "vcpus=1", "--policy", "lazy"],

@@ -23,7 +23,7 @@ def import_(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Output of lackey (- is standard input), or faults: a table gfn,time_us with a "
+            help="Output of lackey (-: standard input), or faults: a table gfn,time_us with a "
             "header, or ftrace's kvm_page_fault.",
             metavar="FILE",
         ),
@@ -31,14 +31,17 @@ def import_(
     to: ToTrace,
     quantum: Quantum = 1000,
     vcpu: Annotated[
-        str, typer.Option(help="Of faults: whose; all: of all in one order.", show_default=False)
+        str,
+        typer.Option(
+            help="With faults: the vCPU, or all for all vCPUs in one order.", show_default=False
+        ),
     ] = "",
     unit: Annotated[
-        str, typer.Option(help="Of the times of a table: ns, us, ms, s.", show_default=False)
+        str, typer.Option(help="Unit of the times in a table: ns, us, ms or s.", show_default=False)
     ] = "",
     note: Note = "",
 ) -> None:
-    """Convert what valgrind's lackey or a tracer of page faults wrote into a trace file."""
+    """Convert the output of valgrind's lackey or of a page fault tracer into a trace file."""
     if str(source) != "-" and is_faults(source):
         text = read_text(source, MOST_TEXT)
         trace, said = parse_faults(text, str(source), {"note": note}, vcpu, unit)

@@ -22,11 +22,16 @@ RENAMED = {
 
 
 def record(
-    command: Annotated[list[str], typer.Argument(help="Behind --: what to run.")],
+    command: Annotated[
+        list[str], typer.Argument(help="The program to run and its arguments, after --.")
+    ],
     to: ToTrace,
     quantum: Quantum = 1000,
     instructions: Annotated[
-        int, typer.Option(min=0, max=1 << 53, help="Stop soon after so many; 0 runs to the end.")
+        int,
+        typer.Option(
+            min=0, max=1 << 53, help="Stop soon after this many instructions; 0: run to the end."
+        ),
     ] = 0,
     note: Note = "",
 ) -> None:
