@@ -1,0 +1,127 @@
+"""The pages of evidence agree with each other, and with what the model predicts as it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from mmusim.base.units import NS
+from mmusim.config.cost import rescaled
+from mmusim.config.host import load_profile
+from mmusim.validation.predict import PROFILE, the_machine, times
+from mmusim.validation.published import read
+from mmusim.validation.score import CLOSE
+
+PAGES: Final = Path(__file__).parents[3] / "docs" / "evidence"
+VALIDATION, PUBLISHED = (PAGES / name for name in ("validation.md", "published-times.md"))
+Row = dict[str, str]
+
+
+def tables(text: str) -> list[list[Row]]:
+    """Return the tables of a page, each a list of rows by column."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\|\n)+", text + "\n", re.MULTILINE):
+        lines = [[cell.strip() for cell in line[1:-1].split("|")] for line in block.splitlines()]
+        head, _, *body = lines
+        found.append([dict(zip(head, line, strict=True)) for line in body])
+    return found
+
+
+def rows_with(text: str, *columns: str) -> list[Row]:
+    """Return the rows of all tables that have these columns."""
+    return [r for table in tables(text) for r in table if set(columns) <= r.keys()]
+
+
+def sentences(text: str) -> list[str]:
+    """Return what a page says of the score."""
+    return re.findall(r"^(?:\d+ published values|Of \d+ pairs) .*$", text, re.MULTILINE)
+
+
+def misses(text: str) -> set[tuple[str, ...]]:
+    """Return which predictions a page has that are not close."""
+    of = ("source", "phase", "variant", "mmu", "vcpus", "writes", "published_s", "predicted_s")
+    rows = rows_with(text, *of)
+    far = [r for r in rows if not 1 / CLOSE <= pair(r) <= CLOSE]
+    return {tuple(r[key] for key in of) for r in far}
+
+
+def pair(row: Row) -> float:
+    return float(row["predicted_s"]) / float(row["published_s"])
+
+
+def disagreements(validation: str, published: str) -> list[str]:
+    """Name what two pages say in different ways."""
+    costs = [rows_with(text, "cost", "mean", "by_profile") for text in (validation, published)]
+    compared = {
+        "score": (sentences(validation), sentences(published)),
+        "costs": (costs[0], costs[1]),
+        "misses": (misses(validation), misses(published)),
+    }
+    return [what for what, (one, two) in compared.items() if not one or one != two]
+
+
+def test_the_pages_of_evidence_say_the_same() -> None:
+    assert disagreements(VALIDATION.read_text(), PUBLISHED.read_text()) == [], "run `make evidence`"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("published values that were not fitted are", "published values are", "score"),
+        ("| c_head | 2.", "| c_head | 9.", "costs"),
+        ("| F1 | iteration 1 dirty memory |", "| F9 | iteration 1 dirty memory |", "misses"),
+    ],
+)
+def test_a_page_that_went_stale_is_noticed(old: str, new: str, what: str) -> None:
+    validation = VALIDATION.read_text()
+    assert old in validation
+    assert what in disagreements(validation.replace(old, new), PUBLISHED.read_text())
+
+
+def nanoseconds(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * NS[unit]
+
+
+def unit_costs(text: str) -> dict[str, Any]:
+    """Return the fitted costs of a page, as a file would have them."""
+    profile = load_profile(PROFILE).costs
+    return {
+        row["cost"]: rescaled(
+            profile[row["cost"]].value,
+            nanoseconds(row["mean"]) / profile[row["cost"]].distribution().mean(),
+        )
+        for row in rows_with(text, "cost", "mean", "by_profile")
+    }
+
+
+CHECKED: Final = [
+    ("A3", "eager_page_split=Y", "64", "tdp"),
+    ("B5", "eager_page_split=N", "8", "legacy"),
+    ("B5", "eager_page_split=N", "4", "shadow"),
+]
+"""First passes that memory and cores, an exclusive lock, and the longer section bound."""
+
+
+@pytest.mark.parametrize("chosen", CHECKED, ids=lambda c: "-".join(c))
+def test_predictions_on_the_page_are_those_of_the_model_as_it_is(chosen: tuple[str, ...]) -> None:
+    text = PUBLISHED.read_text()
+    (row,) = (
+        r
+        for r in rows_with(text, "source", "variant", "vcpus", "mmu", "predicted_s", "ratio")
+        if (r["source"], r["variant"], r["vcpus"], r["mmu"]) == chosen
+        and (r["phase"], r["writes"]) == ("iteration 1 dirty memory", "100 %")
+    )
+    (run,) = {
+        f.run
+        for f in read()
+        if f.run is not None
+        and (f.id, f.variant, f.phase) == (row["source"], row["variant"], row["phase"])
+        and (str(f.run.vcpus), f.run.writes) == (row["vcpus"], 100)
+        and (row["mmu"] in f.run.policy) == (row["mmu"] != "tdp")
+    }
+    found = times(run, unit_costs(text), machine=the_machine())[row["phase"]].ns / 1e9
+    assert found == pytest.approx(float(row["predicted_s"]), rel=5e-3), "run `make evidence`"
