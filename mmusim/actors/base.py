@@ -4,12 +4,11 @@ VM.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.base.packages import failures, load_group
+from mmusim.base.packages import failures, load_group, register, summary_of
 from mmusim.base.quantities import Strict
 
 GROUP: Final = "mmusim.actors"
@@ -115,14 +114,9 @@ class Actor(Strict):
         super().__pydantic_init_subclass__(**kwargs)
         if not name:
             return
-        if name in Actor._registry:
-            taken = Actor._registry[name]
-            raise TypeError(
-                f"actor name {name!r} is taken by {taken.__module__}.{taken.__qualname__}"
-            )
         if "name" in cls.model_fields:
             raise TypeError(f"actor {name!r} has a parameter called name, which names the actor")
-        Actor._registry[name] = cls
+        register("actor", Actor._registry, name, cls)
 
     def process(self, machine: Machine) -> Steps:
         """The work of the thread, from the start of the run. The run does not wait for its end."""
@@ -131,7 +125,7 @@ class Actor(Strict):
     @classmethod
     def summary(cls) -> str:
         """Return the first paragraph of the class docstring."""
-        return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        return summary_of(cls)
 
 
 def load_outside() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import multiprocessing
 import traceback
@@ -9,9 +10,10 @@ from collections.abc import Callable, Collection
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 _LOG = logging.getLogger("mmusim")
+T = TypeVar("T")
 _packages: dict[str, str] = {}  # module -> its package and entry point
 _failures: dict[str, list[str]] = {}  # by the group of the entry point
 _ROOT: Final = str(Path(__file__).parents[1])
@@ -64,6 +66,25 @@ def _load(entry: EntryPoint, base: type, registered: Callable[[], Collection[Any
             return ""
         return f"its class {loaded.__name__} has no name; {remedy}"
     return f"is a {type(loaded).__name__} and no {kind}; name a module or a subclass of {kind}"
+
+
+def register(kind: str, registry: dict[str, type[T]], name: str, cls: type[T]) -> None:
+    """Register a class of other packages or of mmusim under a name; `kind` is for the message.
+
+    Raises
+    ------
+    TypeError
+        If another class has the name.
+    """
+    if name in registry:
+        taken = registry[name]
+        raise TypeError(f"{kind} name {name!r} is taken by {taken.__module__}.{taken.__qualname__}")
+    registry[name] = cls
+
+
+def summary_of(cls: type) -> str:
+    """Return the first paragraph of a class docstring as one line."""
+    return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def failures(group: str) -> tuple[str, ...]:

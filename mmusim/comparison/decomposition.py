@@ -125,11 +125,11 @@ def decompose(baseline: Metrics, candidate: Metrics, window: str = "") -> Decomp
     host = dict.fromkeys(WORK, 0)
     guest = dict.fromkeys(WORK, 0)
     for sign, run in ((-1, baseline), (1, candidate)):
-        bills = [run.books[window].host] if window else run.operation_times.values()
-        for spent in bills:
+        operations = [run.window_costs[window].host] if window else run.operation_times.values()
+        for spent in operations:
             for line, ns in spent.items():
                 host[_HOST.get(line, OTHER)] += sign * ns
-        for cause, ns in (run.books[window].guest if window else run.ledger).items():
+        for cause, ns in (run.window_costs[window].guest if window else run.ledger).items():
             guest[_GUEST.get(cause, OTHER)] += sign * ns
     parts = [Part(kind, host[kind], guest[kind]) for kind in WORK]
     return Decomposition(

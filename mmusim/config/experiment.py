@@ -79,7 +79,7 @@ class Experiment(Strict):
     question: Annotated[str, shown("Does eager splitting help my guest?")]
     """The question that the runs answer. Reports print it."""
     source: Annotated[str, shown("linux-kernel, 14 November 2012")] = ""
-    """Where the question or its figures come from. Reports print it."""
+    """The source of the question or of its numbers. Reports print it."""
     notes: Annotated[str, shown("The host of the measurement is unknown.")] = ""
     """Remarks that the report prints below the answer."""
     answer_by: Annotated[MetricName, shown("p99_request")] = "phase_time"

@@ -13,8 +13,8 @@ from mmusim.execution.workers import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The state of progress."""
+class ProgressReport:
+    """How many runs have ended, which are in progress, and the estimated rest."""
 
     finished: int  # runs
     total: int
@@ -37,7 +37,7 @@ class Standing:
         return ", ".join(words)
 
 
-Progress = Callable[[Standing], None]
+Progress = Callable[[ProgressReport], None]
 """Called after each run, and during runs."""
 
 
@@ -83,7 +83,7 @@ class Watch:
         left = sum(self._left.values()) - sum(self._left.get(j, 0) * part for j, part in shares)
         done, spent = self._whole - left, self._clock() - self._began_s
         self._progress(
-            Standing(
+            ProgressReport(
                 finished=finished,
                 total=self._total,
                 name=job.name(self._settings),

@@ -104,7 +104,7 @@ def select(
             Contest(
                 title=title, names=tuple(_name(directory.settings, c, group) for c in group),
                 metric=rules.metric, limit=rules.limit,
-                selection=_standing([values[c] for c in group], rules),
+                selection=_state_of([values[c] for c in group], rules),
             )
             for title, group in groups
         ]  # fmt: skip
@@ -205,7 +205,7 @@ def _values(directory: RunDirectory, rules: Rules) -> dict[Competitor, list[floa
     return found
 
 
-def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None:
+def _state_of(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None:
     """Return the state of a contest, or None before the first seeds have run.
 
     A competitor that has a run without the metric among the first deciding seeds is dropped,
@@ -217,10 +217,10 @@ def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None
     known = [n for n, row in enumerate(rows) if np.isfinite(row).all()]
     if len(known) < len(rows):
         return _without_censored(rows, known, rules)
-    figures = np.full((max(map(len, rows)), len(rows)), np.nan)
+    table = np.full((max(map(len, rows)), len(rows)), np.nan)
     for number, row in enumerate(rows):
-        figures[: len(row), number] = row
-    means = figures[: rules.first].mean(axis=0)
+        table[: len(row), number] = row
+    means = table[: rules.first].mean(axis=0)
     best = float(means.max() if higher else means.min())
     delta = rules.delta * (
         abs(best) or float(np.abs(means).min(initial=math.inf, where=means != 0))
@@ -231,7 +231,7 @@ def _standing(rows: Sequence[Sequence[float]], rules: Rules) -> Selection | None
             "choose another metric",
         )  # fmt: skip
     return select_best(
-        figures, delta, confidence=rules.confidence, first=rules.first, more_is_better=higher
+        table, delta, confidence=rules.confidence, first=rules.first, more_is_better=higher
     )
 
 
@@ -256,7 +256,7 @@ def _without_censored(
             confidence=rules.confidence,
         )  # fmt: skip
     else:
-        found = _standing([rows[n] for n in known], rules)
+        found = _state_of([rows[n] for n in known], rules)
         assert found is not None
         within = found
     means, dropped = [math.nan] * len(rows), [first.get(n) for n in range(len(rows))]
@@ -275,7 +275,7 @@ def _seeds(
     group: Sequence[Competitor], rows: Sequence[Sequence[float]], rules: Rules
 ) -> dict[Competitor, int]:
     """Return the number of seeds that each competitor should have now."""
-    found = _standing(rows, rules)
+    found = _state_of(rows, rules)
     if found is None:
         return dict.fromkeys(group, rules.first)
     there = {one: len(row) for one, row in zip(group, rows, strict=True)}

@@ -64,7 +64,7 @@ def _without_gap(by_seed: Mapping[int, float], seeds: range) -> Iterator[float]:
         yield by_seed[seed]
 
 
-def standings(directory: RunDirectory, seeds: int | None = None) -> list[InterimAnalysis]:
+def current_analyses(directory: RunDirectory, seeds: int | None = None) -> list[InterimAnalysis]:
     """Return the current analysis of each setting; `seeds` replaces the number of the file."""
     if seeds is not None or all(
         c.experiment.replications.precision is None for c in directory.settings
@@ -85,7 +85,7 @@ def asked_for(directory: RunDirectory, seeds: int | None = None) -> list[Job]:
     """
     return [
         Job(number, policy, seed)
-        for number, look in enumerate(standings(directory, seeds))
-        for seed in look.seeds
+        for number, analysis in enumerate(current_analyses(directory, seeds))
+        for seed in analysis.seeds
         for policy in directory.settings[number].experiment.policies.all
     ]

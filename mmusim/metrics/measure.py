@@ -20,9 +20,10 @@ from mmusim.vocabulary.metrics import POSTCOPY_FAULTS, SLOW_SECONDS, Scope
 from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 
 
-class Books(NamedTuple):
-    """Who paid for what in one window, in ns. An operation counts in the window in which it ended,
-    as what it armed and reported does.
+class WindowCosts(NamedTuple):
+    """Times of host and guest in one window by cost or cause, in ns.
+
+    An operation of the log counts in the window in which it ended.
     """
 
     host: Mapping[str, int]  # cost or wait of the log operations
@@ -52,8 +53,8 @@ class Metrics:
     """Values of each window, where the driver has some."""
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
     """The exposure of each window; "" is that of what the driver measures."""
-    books: Mapping[str, Books] = field(default_factory=dict)
-    """Who paid for what in each window."""
+    window_costs: Mapping[str, WindowCosts] = field(default_factory=dict)
+    """Times of host and guest in each window."""
 
     def within(self, window: str) -> Metrics:
         """Return the run with the guest's metrics of one of its windows.
@@ -125,16 +126,16 @@ def measure(trace: Trace) -> Metrics:
         requests=phase.requests if phase.requests.count else None,
         windows={w.name: _of_guest(w, _all_accesses(w)) for w in trace.windows},
         exposures=exposures(trace),
-        books={w.name: _books(trace, w) for w in trace.windows},
+        window_costs={w.name: _window_costs(trace, w) for w in trace.windows},
     )
 
 
-def _books(trace: Trace, window: PhaseTrace) -> Books:
+def _window_costs(trace: Trace, window: PhaseTrace) -> WindowCosts:
     host: Counter[str] = Counter()
     for operation in trace.operations:
         if window.start_ns < operation.end_ns <= window.end_ns:
             host.update(operation.spent)
-    return Books(host, window.ledger)
+    return WindowCosts(host, window.ledger)
 
 
 GRACE_PERIODS: Final = {"enable-logging": 1, "disable-logging": 1, "recreate-slot": 2}
@@ -268,7 +269,9 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
         "rounds": metrics.rounds,
         "windows": {name: dict(values) for name, values in metrics.windows.items()},
         "exposures": {name: to_plain(one) for name, one in metrics.exposures.items()},
-        "books": {name: [dict(side) for side in one] for name, one in metrics.books.items()},
+        "window_costs": {
+            name: [dict(side) for side in one] for name, one in metrics.window_costs.items()
+        },
     } | ({} if metrics.requests is None else {"requests": metrics.requests.sparse()})
 
 
@@ -288,5 +291,7 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         requests=Histogram.from_sparse(record["requests"]) if "requests" in record else None,
         windows=record.get("windows", {}),
         exposures={name: Exposure(**one) for name, one in record.get("exposures", {}).items()},
-        books={name: Books(*sides) for name, sides in record.get("books", {}).items()},
+        window_costs={
+            name: WindowCosts(*sides) for name, sides in record.get("window_costs", {}).items()
+        },
     )

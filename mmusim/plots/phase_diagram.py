@@ -22,7 +22,7 @@ def phase_diagram(outcome: Outcome, metric: str, policy: str) -> Figure:
     Columns are the values of the first swept key, rows all other labels. Purple is better than the
     baseline, orange and a dot in the corner worse. Without colour the two are equivalent in the
     family of all settings and policies, the difference is too small to matter, or it is unknown. A
-    setting in which a figure is zero or missing has no number.
+    setting in which a value is zero or missing has no number.
 
     Raises
     ------

@@ -74,7 +74,7 @@ def ratios(
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel(f"{metric} relative to {outcome.experiment.policies.baseline}, 95 % interval")
     if not lines:
-        ax.text(0.5, 0.5, "no ratio: a figure is zero or missing", transform=ax.transAxes,
+        ax.text(0.5, 0.5, "no ratio: a value is zero or missing", transform=ax.transAxes,
                 ha="center")  # fmt: skip
     key_below(figure, ax)
     return figure
@@ -152,7 +152,7 @@ def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
             if comparison.ratio is not None:
                 at = number(result.setting.labels[axis])
                 lines.setdefault(name, []).append((at, comparison.ratio))
-    look = line_styles(lines)
+    look = line_styles([outcome.experiment.policies.baseline, *lines])  # as in other figures
     for name, unsorted in lines.items():
         points = sorted(unsorted, key=lambda p: p[0])
         x, own = [at for at, _ in points], look[name]

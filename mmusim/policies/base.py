@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.base.packages import failures, load_group
+from mmusim.base.packages import failures, load_group, register, summary_of
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis, Mmu
 from mmusim.policies.kernel import GetWalk, Kernel, kernel_named
@@ -68,17 +67,12 @@ class Policy:
             }
         if not name:
             return
-        if name in Policy._registry:
-            taken = Policy._registry[name]
-            raise TypeError(
-                f"policy name {name!r} is taken by {taken.__module__}.{taken.__qualname__}"
-            )
-        Policy._registry[name] = cls
+        register("policy", Policy._registry, name, cls)
 
     @classmethod
     def summary(cls) -> str:
         """Return the first paragraph of the class docstring."""
-        return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        return summary_of(cls)
 
     def protect(self, spte: Spte) -> Edit:
         """Decide how arming the log changes a present leaf."""

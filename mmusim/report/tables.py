@@ -81,12 +81,12 @@ def claims(outcome: Outcome) -> Table:
     ]  # fmt: skip
     return Table(
         id="claims-table", caption="Claims and verdicts", columns=columns, rows=rows,
-        note="Supported: the whole interval lies in what is expected. Refuted: they do not meet. "
+        note="Supported: the whole interval lies in the expected range. Refuted: they do not meet. "
         "Inconclusive: anything else, and where an interval is marked (*). Intervals cover 95 %, "
         "those of theories and of the best of several more (Bonferroni); a claim about several "
         "settings is refuted by intervals that cover all at once. "
-        "Holds: share of the hosts tried, with costs drawn from what is known about them, on which "
-        "the figure lies in what is expected, with its interval. "
+        "Holds: share of the tested hosts, with costs drawn from what is known about them, on "
+        "which the value lies in the expected range, with its interval. "
         "Origin: published, published and fitted by costs (calibrated), a closed form (theory), "
         "what the model does (mechanism), our hypothesis before the runs, or observed in runs and "
         "pinned.",
@@ -122,7 +122,7 @@ def comparisons(outcome: Outcome) -> Table:
         "probability that the policy beats the baseline. Effect: mean over standard deviation "
         "of the differences (Cohen’s d_z). Pairing: variance of the paired comparison over that of "
         "an unpaired one; above 1 common random numbers do harm. *: the interval may not cover, "
-        f"because {_marks()}. –: a figure is zero, or nothing "
+        f"because {_marks()}. –: a value is zero, or nothing "
         f"varies. {FEW}: fewer than {MIN_BEYOND} times lie beyond this quantile in some run, so it "
         "says little, and no claim rests on it.",
     )  # fmt: skip
@@ -199,7 +199,7 @@ def fingerprints(outcome: Outcome) -> Table:
         id="fingerprints-table", caption="Fingerprints of the first seed’s trajectories",
         columns=[("setting", False), ("policy", False), ("seed", True), ("fingerprint", False)],
         rows=rows,
-        note="Who runs the same model on the same settings gets the same.",
+        note="The same model on the same settings gives the same fingerprints.",
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ from mmusim.store.schema import (
     nothing_else,
 )
 
-Standing = Literal["mine", "done", "failed", "busy"]
+ClaimState = Literal["mine", "done", "failed", "busy"]
 """The result of a claim: this process runs it, it has ended, or another process runs it."""
 
 _IS: Final = "cell = ? AND policy = ? AND seed = ? AND engine = ? AND version = ?"
@@ -177,20 +177,20 @@ class Store(Reader):
                 "VALUES (?, ?, ?, ?, ?, 'queued')", keys,
             )  # fmt: skip
 
-    def claim(self, keys: Iterable[Key], token: str) -> list[tuple[Standing, str]]:
+    def claim(self, keys: Iterable[Key], token: str) -> list[tuple[ClaimState, str]]:
         """Claim the runs that no process has claimed.
 
         Return the state of each, and the errors of failed ones. The claims of dead processes are
         taken over. All happens in one transaction, or nothing: no two processes get the same run.
         """
-        found: list[tuple[Standing, str]] = []
+        found: list[tuple[ClaimState, str]] = []
         gone: list[str] | None = None
         with explained(self.folder), self._db as db:
             db.execute("BEGIN IMMEDIATE")
             for key in keys:
                 row = db.execute(f"SELECT state, owner, error FROM runs WHERE {_IS}", key)
                 state, owner, error = row.fetchone() or ("queued", None, None)
-                ended: Standing = "failed" if state == "failed" else "done"
+                ended: ClaimState = "failed" if state == "failed" else "done"
                 if state == "running":
                     gone = dead(db) if gone is None else gone
                     known = db.execute("SELECT 1 FROM owners WHERE token = ?", (owner,))

@@ -48,7 +48,7 @@ HITS: Final = _cause(
     "hits", Kind.USEFUL, "accesses through an spte, at the cost of a 2 MiB mapping", "A.9, H.1"
 )
 WALK_4K: Final = _cause(
-    "walk_4k", Kind.USEFUL, "what accesses take longer because the mapping is 4 KiB", "A.9, H.1"
+    "walk_4k", Kind.USEFUL, "extra time of accesses through 4 KiB mappings", "A.9, H.1"
 )
 THINK: Final = _cause("think", Kind.USEFUL, "guest work between accesses", "A.11")
 PASS: Final = _cause("pass", Kind.USEFUL, "once a phase: loop set-up, timer, entry", "E.4")
@@ -85,7 +85,7 @@ TLB_FLUSH: Final = _cause(
     "tlb_flush", Kind.LOST, "the vCPU's own flush on the way into the guest", "A.11, H.4"
 )
 PML_LOG: Final = _cause(
-    "pml_log", Kind.USEFUL, "what writes take longer because the processor logs them", "H.1"
+    "pml_log", Kind.USEFUL, "extra time of writes that the processor logs", "H.1"
 )
 PML_DRAIN: Final = _cause(
     "pml_drain", Kind.LOST,
@@ -100,7 +100,7 @@ TLB_REFILL: Final = _cause(
     "A.9, H.1",
 )  # fmt: skip
 INTERFERENCE: Final = _cause(
-    "interference", Kind.LOST, "the host does something else on the vCPU's processor", "H"
+    "interference", Kind.LOST, "other work of the host on the vCPU's processor", "H"
 )
 USER_EXIT: Final = _cause(
     "user_exit", Kind.LOST,
@@ -110,7 +110,7 @@ BQL_WAIT: Final = _cause(
     "bql_wait", Kind.LOST, "queueing for the big lock of the VMM in user space", "A.11, F.6"
 )
 THROTTLE: Final = _cause(
-    "throttle", Kind.LOST, "asleep because a migration slows the guest down", "A.11, F.5"
+    "throttle", Kind.LOST, "sleep that the throttle of a migration imposes", "A.11, F.5"
 )
 PAUSED: Final = _cause(
     "paused", Kind.LOST, "stopped for the switch-over of a migration, or for a checkpoint",

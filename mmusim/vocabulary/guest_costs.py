@@ -12,12 +12,12 @@ T_HIT_2M: Final = vcpu_cost(
     "H.1: mean of a page-stride read through 2 MiB EPT",
 )  # fmt: skip
 T_WRITE: Final = vcpu_cost(
-    "t_write", "write", "what a write takes longer than a read", "158ns",
+    "t_write", "write", "extra time of a write over a read", "158ns",
     "H.1: 181 ns a write that is not logged, less the 23 ns of a read",
 )  # fmt: skip
 T_WALK_4K: Final = vcpu_cost(
     "t_walk_4K", "access",
-    "what an access takes longer through a 4 KiB mapping than through one of 2 MiB",
+    "extra time of an access through a 4 KiB mapping over one of 2 MiB",
     {"gamma": {"mean": "15ns", "cv": 1.0}}, "H.1: 0-40 ns an access, where the TLB misses",
 )  # fmt: skip
 T_PASS: Final = vcpu_cost(
@@ -50,7 +50,7 @@ C_LOCK_HANDOFF: Final = cost(
 )  # fmt: skip
 C_LOCK_COUNT: Final = cost(
     "c_lock_count", "entry or exit of a reader",
-    "own the cache line of a rwlock's reader count, to enter or to leave", "75ns",
+    "get the cache line of a rwlock's reader count, to enter or to leave", "75ns",
     "H.2: two atomic operations of 50-100 ns a fault",
 )  # fmt: skip
 C_ALLOC_TABLE: Final = vcpu_cost(
@@ -94,7 +94,7 @@ C_FLUSH_TARGET: Final = vcpu_cost(
 )  # fmt: skip
 C_ACK: Final = vcpu_cost(
     "c_ack", "kick",
-    "what a kicked vCPU takes beyond c_exit: the interrupt's way, interrupts that are off",
+    "time of a kicked vCPU beyond c_exit: delivery of the interrupt, interrupts that are off",
     lognormal("1us", "5us"),
     "H.4: latency of the interrupt; 20-200 us more if a target runs with interrupts off",
 )  # fmt: skip

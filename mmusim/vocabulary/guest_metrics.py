@@ -21,7 +21,7 @@ distribution(
 metric("faults", "", _LOWER, _PHASE, "`pf_taken`", "how often the guest faults", "G.3")
 distribution(
     "request", "completion of the last access of a request - its intended arrival",
-    "what a client sees, queueing behind a stall included (no coordinated omission)", LATENCY,
+    "latency for a client, queueing behind a stall included (no coordinated omission)", LATENCY,
 )  # fmt: skip
 metric("request_count", "", _NEITHER, _PHASE, "requests that were completed", "work of clients")
 metric("reported_dirty", "pages", _LOWER, _RUN, "pages that the log reported", "what must be sent")
@@ -37,8 +37,8 @@ metric(
 )  # fmt: skip
 metric(
     "grace_time", "ns", _LOWER, _RUN,
-    "what SRCU grace periods take of protect_time (`c_srcu`); not defined for migrations",
-    "the heaviest tail of host metrics, and what they are freed from by a control variate",
+    "time of SRCU grace periods in protect_time (`c_srcu`); not defined for migrations",
+    "the heaviest tail of host metrics, which a control variate removes",
 )  # fmt: skip
 metric(
     "grace_periods", "", _NEITHER, _RUN, "changes of a memory slot outside migrations",
@@ -80,7 +80,7 @@ distribution("write", "as latency, of writes", "who pays for tracking", LATENCY)
 metric("lost_time", "ns", _LOWER, _PHASE, "sum of the lost causes, all vCPUs", "how much is lost")
 metric(
     "lost_share", "", _LOWER, _PHASE, "lost_time / time of the vCPUs",
-    "what is lost of the guest's time; in the place of ratios of utilisations near 0",
+    "share of the guest's time that is lost; replaces ratios of utilisations near 0",
 )  # fmt: skip
 metric("stalls", "", _LOWER, _PHASE, "stretches outside the guest", "how often the guest stalls")
 distribution(
@@ -91,7 +91,7 @@ metric("write_count", "", _NEITHER, _PHASE, "writes of all vCPUs", "how well wri
 metric(
     " ".join(f"worst_utilisation_{window}" for window in WINDOWS), "", _HIGHER, _PHASE,
     "min over vCPUs and all windows [t, t + W] of 1 - lost(t, W) / W",
-    "how little a deadline of W can count on; exact over all positions of the window",
+    "least share of a deadline W that is left to a vCPU; exact over all positions of the window",
 )  # fmt: skip
 metric(
     " ".join(f"worst_lost_share_{window}" for window in WINDOWS), "", _LOWER, _PHASE,

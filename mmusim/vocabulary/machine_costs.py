@@ -14,7 +14,8 @@ _FIRST: Final = len(COSTS)
 
 T_LINE: Final = cost(
     "t_line", "cache line and other vCPU",
-    "what one vCPU that runs adds to the time of a line that another fetches from memory", "0.65ns",
+    "extra time that each running vCPU adds to a line that another one fetches from memory",
+    "0.65ns",
     "0.5-1.0 ns: passes after an eager split at up to 64 vCPUs, three postings: 0.72, 0.67, 0.60",
 )  # fmt: skip
 T_LINE_REMOTE: Final = cost(

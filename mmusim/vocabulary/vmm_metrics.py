@@ -62,13 +62,13 @@ metric(
 metric(
     "sent_in_vain", "pages", _LOWER, _MIGRATION,
     "pages sent in a round and to be sent again after it, over all rounds",
-    "what the network carries for nothing",
+    "data that the network carries in vain",
 )  # fmt: skip
 metric(
     "lock_wait_for_log", "ns", _LOWER, _MIGRATION,
     "waits of vCPUs for `mmu_lock` while an operation of the log held it; the rest of "
     "`mmu_lock_wait` is the other vCPUs'",
-    "what the host's part in the contention costs the guest", "G.5",
+    "cost of the host's part in the contention for the guest", "G.5",
 )  # fmt: skip
 metric(
     " ".join(f"time_below_{percent}" for percent in SLOW_SECONDS), "ns", _LOWER, _MIGRATION,

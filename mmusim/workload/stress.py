@@ -18,7 +18,7 @@ class Stress(Strict):
     """Each vCPU writes its pages one after the other, over and over, at a steady rate.
 
     Source: QEMU tests/migration/stress.c, the load of guestperf and of its published auto-converge
-    figures: a thread on each vCPU XORs a page of random words into its memory, page after page. The
+    results: a thread on each vCPU XORs a page of random words into its memory, page after page. The
     time is guest time: a vCPU that stalls writes later. A write itself takes no time. Only writes
     that change something cost simulation (docs/explanation/rates.md).
     """

@@ -136,7 +136,7 @@ def _rows(contest: Contest) -> list[dict[str, Any]]:
                 "competitor": contest.names[i],
                 f"mean_{unit}" if unit else "mean": "" if isnan(mean) else mean,
                 "seeds": dropped or found.seeds,
-                "standing": alive
+                "state": alive
                 if dropped is None
                 else f"a run without the metric, seed {dropped}"
                 if isnan(mean)

@@ -53,7 +53,8 @@ def measured_profile(verb: str, name: str) -> HostProfile:
     Raises
     ------
     ConfigError
-        If there is none of this name, or it was put together from figures of others.
+        If there is no profile of this name, or it was not measured but put together from
+        publications.
     """
     profile = load_profile(name)
     if profile.measurement is None:

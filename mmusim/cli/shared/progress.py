@@ -12,7 +12,7 @@ from typing import Final
 import typer
 
 from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, numba_trouble, resolve
-from mmusim.execution.progress import Progress, Standing
+from mmusim.execution.progress import Progress, ProgressReport
 
 LONG_S: Final = 20.0
 """Longest time without a line where there is no terminal."""
@@ -56,7 +56,7 @@ class Lines:
         """Begin now."""
         self._printed_s = time.monotonic()
 
-    def __call__(self, state: Standing) -> None:
+    def __call__(self, state: ProgressReport) -> None:
         """Print a line if it is time."""
         tenth = state.under_way is None and (
             state.finished == state.total or state.finished % max(1, state.total // 10) == 0

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
 from mmusim.config.settings import Setting, load_settings
-from mmusim.execution.progress import Standing
+from mmusim.execution.progress import ProgressReport
 from mmusim.execution.workers import Job, processors, run_job
 from mmusim.experiment.run import run_experiment
 from mmusim.store import LEDGER, Key, Store
@@ -96,7 +96,7 @@ def _round(
     out.parent.mkdir(exist_ok=True)
     ends: list[float] = []
 
-    def note(state: Standing) -> None:
+    def note(state: ProgressReport) -> None:
         if state.under_way is None:
             ends.append(time.perf_counter())
 

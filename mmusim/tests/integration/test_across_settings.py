@@ -16,7 +16,7 @@ from mmusim.config.settings import load_settings
 from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
 from mmusim.experiment.exposure import warnings
 from mmusim.experiment.run import Outcome, run_experiment
-from mmusim.experiment.selection import Rules, _standing
+from mmusim.experiment.selection import Rules, _state_of
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_nobody_is_selected_where_nobody_has_the_metric() -> None:
     rules = Rules(metric="downtime", delta=0.02, first=3)
     never = [float("inf")] * 3
     with pytest.raises(ConfigError, match="is missing in runs of every competitor"):
-        _standing([never, never], rules)
-    alone = _standing([[5.0, 6.0, 7.0], never], rules)
+        _state_of([never, never], rules)
+    alone = _state_of([[5.0, 6.0, 7.0], never], rules)
     assert alone is not None
     assert (alone.selected, alone.alive, alone.dropped_at) == (True, (0,), (None, 1))

@@ -18,7 +18,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.cli.results.export import export
 from mmusim.execution import dask as cluster
 from mmusim.execution.dask import ClusterError, worker_pool
-from mmusim.execution.progress import Standing
+from mmusim.execution.progress import ProgressReport
 from mmusim.execution.workers import OtherVersionError
 from mmusim.experiment.run import run_experiment
 from mmusim.store import Store
@@ -80,7 +80,7 @@ def test_two_workers_one_of_which_is_killed_give_what_local_processes_give(
     with scheduler() as (_, address), ExitStack() as both:
         workers = [both.enter_context(worker(address)) for _ in range(2)]
 
-        def kill_one(state: Standing) -> None:
+        def kill_one(state: ProgressReport) -> None:
             stored.append(state.finished)
             if state.finished == 20:
                 workers[0].kill()
@@ -155,7 +155,7 @@ def test_a_cluster_that_is_lost_on_the_way_is_said_in_one_line(
         process, address = parts.enter_context(scheduler())
         parts.enter_context(worker(address))
 
-        def lose(state: Standing) -> None:
+        def lose(state: ProgressReport) -> None:
             if state.finished == 5:
                 process.kill()
 

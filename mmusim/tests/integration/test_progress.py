@@ -13,7 +13,7 @@ import pytest
 from mmusim.engine import simulate
 from mmusim.engine.simulate import Reached, Simulation
 from mmusim.execution import workers
-from mmusim.execution.progress import Standing, Watch, show_seconds
+from mmusim.execution.progress import ProgressReport, Watch, show_seconds
 from mmusim.execution.workers import Job, run_job
 from mmusim.experiment.run import run_experiment
 from mmusim.plan.make import make_plan
@@ -23,10 +23,10 @@ from mmusim.tests.support.settings import busy_setting, only, setting
 cli: Any = importlib.import_module("mmusim.cli.shared.progress")
 
 
-def watch(clock: list[float]) -> tuple[Watch, list[Standing], list[Job]]:
+def watch(clock: list[float]) -> tuple[Watch, list[ProgressReport], list[Job]]:
     settings = [setting([{"do": "write"}], memory=memory) for memory in ("12MiB", "4MiB")]
     jobs = [Job(number, "eager-drop", seed) for number in (0, 1) for seed in (1, 2)]
-    told: list[Standing] = []
+    told: list[ProgressReport] = []
     return Watch(settings, jobs, 6, told.append, lambda: clock[0]), told, jobs
 
 
@@ -109,7 +109,7 @@ def long_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_experiment_tells_of_runs_under_way(long_file: Path, tmp_path: Path) -> None:
-    told: list[Standing] = []
+    told: list[ProgressReport] = []
     run_experiment(long_file, tmp_path / "out", workers=1, progress=told.append)
     assert [s.finished for s in told if s.under_way is None] == [1, 2, 3, 4]
     assert any(s.under_way is not None and s.under_way.now_ns > 0 for s in told)
@@ -134,7 +134,7 @@ def test_beats_of_a_worker_go_where_its_parent_reads_them(monkeypatch: pytest.Mo
 def test_a_foreign_executor_has_no_beats_and_the_same_results(
     long_file: Path, tmp_path: Path
 ) -> None:
-    told: list[Standing] = []
+    told: list[ProgressReport] = []
     with ThreadPoolExecutor(1) as executor:
         outcome = run_experiment(
             long_file, tmp_path / "out", executor=executor, progress=told.append
@@ -149,7 +149,7 @@ def test_without_a_terminal_a_line_now_and_then(
     clock = [0.0]
     monkeypatch.setattr(cli.time, "monotonic", lambda: clock[0])
     lines = cli.Lines()
-    under_way = Standing(
+    under_way = ProgressReport(
         finished=3, total=100, name="x", under_way=Reached(1_000, 0.5), done=3.5, left_s=60.0
     )
     lines(under_way)

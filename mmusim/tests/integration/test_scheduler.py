@@ -19,7 +19,7 @@ from mmusim.cli import app
 from mmusim.config import settings
 from mmusim.config.settings import Setting
 from mmusim.engine import choice
-from mmusim.execution.progress import Standing
+from mmusim.execution.progress import ProgressReport
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import run_experiment
 from mmusim.experiment.scheduler import RunDirectory
@@ -40,7 +40,7 @@ def tiny(tmp_path: Path) -> Path:
 def test_seeds_are_added_until_nothing_more_is_wanted(tiny: Path, tmp_path: Path) -> None:
     """A rule that looks at what is there, and asks for one seed more until there are four."""
     seen: list[int] = []
-    told: list[Standing] = []
+    told: list[ProgressReport] = []
 
     def rule(directory: RunDirectory) -> list[Job]:
         there = len(directory.runs().get((0, "lazy-drop"), []))

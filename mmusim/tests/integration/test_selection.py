@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmusim.base.errors import ConfigError
-from mmusim.execution.progress import Standing
+from mmusim.execution.progress import ProgressReport
 from mmusim.experiment.selection import Rules, select
 from mmusim.tests.support.experiment_files import MINIMAL
 
@@ -29,7 +29,7 @@ def reads(tmp_path: Path) -> Path:
 
 
 def test_the_better_policy_is_selected_in_each_setting(reads: Path, tmp_path: Path) -> None:
-    told: list[Standing] = []
+    told: list[ProgressReport] = []
     rules = Rules(metric="phase_time", delta=0.02, first=5)
     made, failures = select(reads, tmp_path / "out", rules, workers=1, progress=told.append)
     assert not failures

@@ -139,16 +139,16 @@ def test_a_window_has_the_operations_that_ended_in_it_and_its_own_time() -> None
 
     a, b = windowed("eager-drop"), windowed("lazy-drop")
     for run in (a, b):
-        early, late = run.books["early"].host, run.books["late"].host
+        early, late = run.window_costs["early"].host, run.window_costs["late"].host
         assert "c_srcu" in early
         assert "c_srcu" not in late
         assert "c_get_floor" in late
         assert sum(early.values()) + sum(late.values()) == run.values["protect_time"]
-        assert run.books["early"].guest == run.ledger, "it is what is measured"
+        assert run.window_costs["early"].guest == run.ledger, "it is what is measured"
     parts = [decompose(a, b, window) for window in ("early", "late")]
     assert sum(one.host_ns for one in parts) == decompose(a, b).host_ns
     assert parts[0].guest_ns == sum(b.ledger.values()) - sum(a.ledger.values())
     assert parts[1].host_ns != decompose(a, b).host_ns, "control"
     with pytest.raises(KeyError):
         decompose(a, b, "later")
-    assert from_record("lazy-drop", 1, to_record(b)).books == b.books
+    assert from_record("lazy-drop", 1, to_record(b)).window_costs == b.window_costs

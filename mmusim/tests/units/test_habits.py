@@ -24,6 +24,28 @@ def test_the_citation_and_the_changelog_are_of_this_version() -> None:
     assert headings[0].startswith("Unreleased") or headings[0].startswith(PROJECT["version"])
 
 
+def test_the_changelog_has_each_heading_and_each_entry_once() -> None:
+    """A merge may insert a section beside its successor; negative control: one that is repeated."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert repeated(text) == []
+    entry = "* `mmusim vocabulary` lists every cause"
+    assert entry in text
+    assert repeated(text.replace(entry, f"{entry}\n{entry}"))
+    assert repeated(text.replace("\n\n### Names", "\n### Names"))
+
+
+def repeated(changelog: str) -> list[str]:
+    """Return headings of a version that are repeated or not apart, and repeated entries."""
+    wrong = []
+    for version in re.split(r"^## ", changelog, flags=re.M)[1:]:
+        headings = re.findall(r"^### (.+)$", version, re.M)
+        apart = re.findall(r"(?<=\n\n)### (.+)\n\n", version)
+        wrong += [name for name in headings if headings.count(name) > 1 or name not in apart]
+        entries = re.findall(r"^\* (.{30})", version, re.M)
+        wrong += [entry for entry in entries if entries.count(entry) > 1]
+    return wrong
+
+
 @pytest.mark.parametrize(
     "name", [".github/workflows/ci.yml", "CONTRIBUTING.md", "docs/how-to/release.md"]
 )

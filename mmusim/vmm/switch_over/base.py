@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple
 
+from mmusim.base.packages import register, summary_of
 from mmusim.base.quantities import Strict
 
 
@@ -58,12 +58,10 @@ class SwitchOver(Strict):
         super().__pydantic_init_subclass__(**kwargs)
         if not name:
             return
-        if name in SwitchOver._registry:
-            raise TypeError(f"the name {name!r} of a rule of switch-over is taken")
         if "rule" not in cls.model_fields:
             raise TypeError(f'rule {name!r} needs a field `rule: Literal["{name}"]`')
         cls.name = name
-        SwitchOver._registry[name] = cls
+        register("switch-over rule", SwitchOver._registry, name, cls)
 
     def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
         """Take the name; pydantic registers the class once its fields are known."""
@@ -72,7 +70,7 @@ class SwitchOver(Strict):
     @classmethod
     def summary(cls) -> str:
         """Return the first paragraph of the class docstring."""
-        return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        return summary_of(cls)
 
     def may_be_left(self, seen: Seen) -> float:
         """Return how many bytes may be left when the guest is stopped.
