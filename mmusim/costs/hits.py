@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -66,9 +66,12 @@ class HitCurve:
         large, walk = (tuple(Constant(d.mean()) for d in each) for each in (self.large, self.walk))
         return HitCurve(self.pages, large, walk, self.displaces)
 
-    def facts(self) -> list[str]:
+    def facts(self) -> dict[str, Any]:
         """Return what decides a run's result."""
-        return [str(self.pages), repr(self.large), repr(self.walk), repr(self.displaces)]
+        return {
+            "pages": list(self.pages), "large": repr(self.large), "walk": repr(self.walk),
+            "displaces": self.displaces,
+        }  # fmt: skip
 
 
 def half_octave(pages: float) -> int:
