@@ -41,7 +41,8 @@ def sentences(text: str) -> list[str]:
 
 
 def misses(text: str) -> set[tuple[str, ...]]:
-    """Return which predictions a page has that are not close."""
+    """Return which predictions a page has that are not close; what was fitted is none."""
+    text = re.sub(r"^## The values they were fitted to\n.*?(?=^## )", "", text, flags=re.M | re.S)
     of = ("source", "phase", "variant", "mmu", "vcpus", "writes", "published_s", "predicted_s")
     rows = rows_with(text, *of)
     far = [r for r in rows if not 1 / CLOSE <= pair(r) <= CLOSE]
