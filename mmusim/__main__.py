@@ -5,12 +5,21 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
+from typing import Final, NoReturn
+
+INTERRUPTED: Final = 130
+"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 a check failed, 2 the input was wrong."""
+    """Run the command line and exit: 0 success, 1 a check failed, 2 the input was wrong.
+
+    130 after Ctrl-C.
+    """
     try:
         _run()
+    except KeyboardInterrupt:  # before Typer handles it, while modules are imported
+        _refused("interrupted", INTERRUPTED)
     except (MemoryError, OSError, ImportError) as error:  # also of an import of mmusim itself
         from mmusim.base.machine import explain
 
@@ -18,7 +27,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    from mmusim.base.errors import InvariantError, MmusimError
+    from mmusim.base.errors import InterruptedRunError, InvariantError, MmusimError
     from mmusim.cli import app
 
     notices = logging.StreamHandler()  # to stderr, so that JSON on stdout stays whole
@@ -31,9 +40,14 @@ def _run() -> None:
         finally:
             log.removeHandler(notices)
             _flush()
+    except SystemExit as end:  # Typer makes it of Ctrl-C, without a word
+        if end.code == INTERRUPTED:
+            _refused("interrupted", INTERRUPTED)
+        raise
+    except InterruptedRunError as error:
+        _refused(str(error), INTERRUPTED)
     except InvariantError as error:
-        print(f"mmusim: {error}", file=sys.stderr)
-        sys.exit(1)
+        _refused(str(error), 1)
     except MmusimError as error:
         _refused(str(error))
 
@@ -49,11 +63,11 @@ def _flush() -> None:
         raise
 
 
-def _refused(message: str) -> None:
+def _refused(message: str, status: int = 2) -> NoReturn:
     with suppress(OSError):  # where nothing can be written, the exit status is all that is left
         for line in message.splitlines():
             print(f"mmusim: {line}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

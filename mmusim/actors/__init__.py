@@ -1,9 +1,10 @@
-"""Threads of the host that other packages add to a run.
+"""Threads of the host beside a run: page aging, and those that other packages add.
 
 An installed package adds actors through the entry point group ``mmusim.actors``. They are SimPy
 processes in both engines.
 """
 
+from mmusim.actors import aging as aging
 from mmusim.actors.base import GROUP, Actor, Machine, Steps, actor_named, actors, load_outside
 from mmusim.base.quantities import Count, Share, Size, Time
 

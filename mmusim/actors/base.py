@@ -30,6 +30,10 @@ class Machine(Protocol):
         """How many 4 KiB pages the guest's memory has; gfns go from 0 to one less."""
 
     @property
+    def host_page(self) -> int:
+        """How many 4 KiB pages a page of the host has that holds guest memory: 1, 512, 262,144."""
+
+    @property
     def vcpus(self) -> int:
         """How many vCPUs the guest has."""
 
@@ -69,6 +73,18 @@ class Machine(Protocol):
             If the range is none, or if the actor does not hold mmu_lock.
         """
 
+    def age(self, first_gfn: int, pages: int, *, flush: bool) -> Generator[Any, Any, bool]:
+        """Clear A of the leaves over a page of the host; tell whether there were any.
+
+        kvm_age_gfn: up to Linux 6.14 under mmu_lock, which it takes and gives back. With `flush`
+        TLBs are flushed before the lock is given back, up to Linux 6.12.
+
+        Raises
+        ------
+        ConfigError
+            If the range is none, or if the actor holds mmu_lock.
+        """
+
     def flush(self) -> Steps:
         """Flush the TLBs of all vCPUs and wait for those in the guest (kvm_flush_remote_tlbs)."""
 
@@ -86,7 +102,7 @@ class Machine(Protocol):
 
 
 class Actor(Strict):
-    """A thread of the host, written outside of mmusim.
+    """A thread of the host.
 
     Subclass with ``name="kebab-case"``. Fields with annotations are its parameters, as keys of the
     table ``[[host.actors]]`` of an experiment file; types such as `Time` and `Share` read text with
@@ -149,8 +165,7 @@ def actor_named(name: str) -> type[Actor]:
     if name in Actor._registry:
         return Actor._registry[name]
     remedy = nearest(name, Actor._registry)
-    if not Actor._registry:
-        remedy = "no installed package has one; install one with the entry point group " + GROUP
+    remedy += f"; packages add others through the entry point group {GROUP}"
     left_out = failures(GROUP)
     if left_out:
         remedy += f". Left out: {'. '.join(left_out)}"

@@ -51,6 +51,7 @@ class InterruptedRunError(MmusimError):
 MOST_SHOWN: Final = 50
 """Complaints about one input that a message shows."""
 _LONGEST: Final = 200  # characters of a value in a message
+_LONGEST_NAME: Final = 1_000  # a path is wanted whole, to copy it
 
 
 def shortened(value: object) -> str:
@@ -65,6 +66,19 @@ def shortened(value: object) -> str:
     return f"{text[:half]}...{text[-half:]} ({len(text):,} characters)"
 
 
+def named(source: object) -> str:
+    """Return a name that is not ours, of a file or a key, for one line: without control
+    characters, and not too long.
+    """
+    text = str(source)
+    if not text.isprintable():
+        text = text.encode("unicode_escape", "surrogatepass").decode("ascii")
+    if len(text) > _LONGEST_NAME:
+        half = _LONGEST_NAME // 2
+        text = f"{text[:half]}...{text[-half:]}"
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
     """One error of an input: the place, the value, the rule that it breaks, and the remedy."""
@@ -77,7 +91,7 @@ class Complaint:
 
     def __str__(self) -> str:
         given = "" if self.value is None else f" = {shortened(self.value)}"
-        return f"{self.source}: {self.key}{given}: {self.rule}; {self.remedy}"
+        return f"{named(self.source)}: {named(self.key)}{given}: {self.rule}; {self.remedy}"
 
 
 class ConfigError(MmusimError, ValueError):
@@ -153,5 +167,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     if not known:
         return "none is defined; define one"
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

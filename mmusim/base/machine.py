@@ -7,6 +7,8 @@ import os
 import traceback
 from typing import Final
 
+from mmusim.base.errors import named
+
 MACHINE_ERRORS: Final = (MemoryError, OSError, ImportError)
 """Errors that the machine causes: no memory, no disk, a missing or damaged library."""
 
@@ -22,6 +24,11 @@ _REMEDIES: Final = {
     errno.EAGAIN: "allow more processes, e.g. `ulimit -u`, or use fewer --workers",
     errno.EACCES: "check the permissions",
     errno.EROFS: "write to another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "name what the link should lead to",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path",
+    errno.EISDIR: "name a file in it",
 }
 
 
@@ -30,7 +37,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"there is not enough memory; {_REMEDIES[errno.ENOMEM]}"
     if isinstance(error, OSError) and error.errno in _REMEDIES:
-        at = f": {error.filename}" if error.filename else ""
+        at = f": {named(error.filename)}" if error.filename else ""
         return f"{error.strerror}{at}; {_REMEDIES[error.errno]}"
     text = " ".join(str(error).split())
     if os.strerror(errno.EMFILE) in text:  # of an import that failed, only the text is left

@@ -1,4 +1,4 @@
-"""Tables of experiment files that put actors of other packages beside the guest."""
+"""Tables of experiment files that put actors beside the guest."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MOST_ACTORS: Final = 100
 
 
 class ActorTable(Strict):
-    """A thread of the host that an installed package defines; parameters stand beside `name`."""
+    """A thread of the host, shipped or of an installed package; parameters stand beside `name`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
     __pydantic_extra__: dict[str, Any]
 
-    name: Annotated[str, Field(max_length=100), shown("write-protector")]
-    """The name of the actor. `mmusim actors` lists those that are installed."""
+    name: Annotated[str, Field(max_length=100), shown("page-aging")]
+    """The name of the actor. `mmusim actors` lists all."""
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

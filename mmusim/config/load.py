@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from mmusim.base.errors import Complaint, ConfigError, MisfitError, MisfitsError, nearest
 from mmusim.base.parsing import read_toml
-from mmusim.config.renamed import renamed
+from mmusim.config.renamed import renamed, with_new_names
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -28,6 +28,10 @@ _FIXED = {  # pydantic's type of error -> rule, remedy
     "finite_number": ("must be finite", "write a number"),
     "model_type": ("must be a table", "write it as { key = value }"),
     "string_too_short": ("must not be empty", "fill it in"),
+    "string_pattern_mismatch": (  # `id` alone has a pattern
+        "must be words of a to z and 0 to 9, a hyphen between them",
+        "write e.g. my-guest",
+    ),
 }
 
 
@@ -54,7 +58,22 @@ def check(data: Mapping[str, Any], model: type[Model], source: str) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         found = [one for e in error.errors() for one in _complaints(e, model, source)]
-        raise ConfigError(found) from None
+    raise ConfigError([*found, *_under_new_names(data, model, source, found)])
+
+
+def _under_new_names(
+    data: Mapping[str, Any], model: type[Model], source: str, found: Sequence[Complaint]
+) -> list[Complaint]:
+    """Return what would come up next, once keys of old names have their new ones."""
+    newer = with_new_names(data)
+    if newer is None:
+        return []
+    known = {(one.key, one.rule) for one in found}
+    try:
+        check(newer, model, source)
+    except ConfigError as error:
+        return [one for one in error.complaints if (one.key, one.rule) not in known]
+    return []
 
 
 def _complaints(error: Any, model: type[BaseModel], source: str) -> list[Complaint]:

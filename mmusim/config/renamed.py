@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.units import PAGE, parse_bytes
@@ -61,6 +63,26 @@ def renamed(key: str, value: Any) -> tuple[str, str] | None:
     except (ValueError, TypeError, AttributeError):
         example = now.key
     return f"is called {now.key} now ({now.whose})", f"write {example}"
+
+
+def with_new_names(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a copy in which keys of old names have their new ones; None if it has no old key.
+
+    An old value that cannot be written anew is left out: the remedy for the key asks for another.
+    """
+    newer: dict[str, Any] = copy.deepcopy(dict(data))
+    any_old = False
+    for dotted, now in RENAMED.items():
+        *path, last = dotted.split(".")
+        table: Any = newer
+        for part in path:
+            table = table.get(part) if isinstance(table, dict) else None
+        if isinstance(table, dict) and last in table:
+            any_old = True
+            value = table.pop(last)
+            with suppress(ValueError, TypeError, AttributeError):
+                table.setdefault(now.key, now.value(value))
+    return newer if any_old else None
 
 
 def _written(value: Any) -> str:

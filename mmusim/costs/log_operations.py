@@ -106,6 +106,13 @@ def protect_range(c: Choices, pages: int, walk: Walk) -> Counts:
     return paid(visits | {arm_cost(c): walk.protected_4k + walk.protected_large})
 
 
+def age(kernel: Kernel, c: Choices, pages: int, leaves: int) -> Counts:
+    """Counts of clearing A of the leaves that map so many pages: kvm_age_gfn."""
+    if c.mmu is Mmu.TDP:
+        return paid({"c_tdp_visit": leaves, rearm_cost(kernel, c): leaves})
+    return paid({"c_head": rmap_heads(pages), "c_wclear": leaves})
+
+
 def fill_bitmap(pages: int) -> Counts:
     """Counts of making a bitmap: all that enabling costs with initially-all-set, without the grace
     period.

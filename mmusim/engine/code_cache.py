@@ -1,7 +1,10 @@
 """The folder for compiled code, with a checksum of every file.
 
 Numba's own cache looks at the file of a function and not at those of the functions that it calls.
-So the cache of each state of the model's code is a folder of its own: it never goes stale.
+So the cache of each state of the model's code is a folder of its own: it never goes stale. Numba
+also looks at where that file stands, when it was written, and at the processor. So each of these
+has a folder of its own too: what is in the folder is what Numba takes, and one process compiles for
+all.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -26,16 +30,36 @@ _log: Final = logging.getLogger(__name__)
 SUMS: Final = "checksums.json"
 """In a cache: name of each file -> its BLAKE2 checksum, written when all is compiled."""
 _KEPT: Final = 4  # caches of as many states of the code
+ENTRY: Final = Path(__file__).parent / "compiled" / "loop.py"
+"""The file of the functions that Python calls: Numba's cache is theirs."""
 
 
 def cache_folder() -> Path:
-    """Return the folder for compiled code. Its name has a hash of the source."""
+    """Return the folder for compiled code. Its name has hashes of the source and of
+    :func:`taken_for`.
+    """
     root = os.environ.get("MMUSIM_CACHE_DIR")
     if root:
         base = Path(root)
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmusim"
-    return base / f"{code_hash()}-numba-{version('numba')}{'-checked' if BOUNDS else ''}"
+    taken = hashlib.blake2b(repr(taken_for(ENTRY)).encode(), digest_size=4).hexdigest()
+    return base / f"{code_hash()}-numba-{version('numba')}-{taken}{'-checked' if BOUNDS else ''}"
+
+
+def taken_for(entry: Path) -> tuple[object, ...]:
+    """Return what must be the same, beside the source, for Numba to take code from its cache.
+
+    The path of the file of the entries, the time and size of that file, the kind of Python, name
+    and features of the processor.
+    """
+    from llvmlite import binding
+
+    stat = entry.stat()
+    return (
+        str(entry), stat.st_mtime, stat.st_size, sys.implementation.cache_tag,
+        binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(),
+    )  # fmt: skip
 
 
 def is_cached() -> bool:

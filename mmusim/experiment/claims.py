@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def experiment_files(places: Sequence[Path]) -> list[Path]:
                     "name a folder of experiments, or files",
                 )  # fmt: skip
             found += there
-        elif place.is_file():
+        elif os.path.lexists(place):  # whoever reads it says what is wrong with it
             found.append(place)
         else:
             raise ConfigError.of(

@@ -78,6 +78,12 @@ class MemSlot(NamedTuple):
         return isinstance(gfn, int) and self.base_gfn <= gfn < self.base_gfn + self.npages
 
 
+def leaves_over(t: PageTable, slot: MemSlot) -> int:
+    """Count the leaves of every level that map a page of the range."""
+    levels = (t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants])
+    return sum(int(np.count_nonzero(entries & PRESENT)) for entries in levels)
+
+
 def write_protect(entries: Bytes, reachable: Which | None = None) -> int:
     """Clear W of every present leaf that has it; return the number (spte_write_protect).
 

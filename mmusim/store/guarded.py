@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from mmusim.base.errors import MmusimError
+from mmusim.base.errors import MmusimError, named
 
 _DAMAGED: Final = ("CORRUPT", "NOTADB", "FORMAT", "MISMATCH", "CONSTRAINT", "SCHEMA")
 """Parts of SQLite's names of errors that mean a damaged file."""
@@ -37,7 +37,7 @@ class DamagedError(StoreError):
     @classmethod
     def of(cls, place: Path, what: object) -> DamagedError:
         """Build the error for a folder or a file, and what is wrong with it."""
-        return cls(f"{place}: the ledger is damaged ({what}); {MENDS}")
+        return cls(f"{named(place)}: the ledger is damaged ({what}); {MENDS}")
 
 
 @contextmanager
@@ -58,8 +58,8 @@ def explained(folder: Path) -> Iterator[None]:
             raise DamagedError.of(folder, error) from None
         reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(
-            f"{folder}: cannot be used as a run directory: {reason}; free space or choose another "
-            "folder with --out, then run again: finished runs are kept"
+            f"{named(folder)}: cannot be used as a run directory: {reason}; free space or "
+            "choose another folder with --out, then run again: finished runs are kept"
         ) from None
 
 

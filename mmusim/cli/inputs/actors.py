@@ -1,10 +1,8 @@
-"""``mmusim actors``: threads of the host that installed packages add."""
+"""``mmusim actors``: threads of the host, shipped and of installed packages."""
 
 from __future__ import annotations
 
-import typer
-
-from mmusim.actors import GROUP, Actor
+from mmusim.actors import Actor
 from mmusim.actors import actors as registered
 from mmusim.base.packages import source_of
 from mmusim.cli.shared.options import AsJson
@@ -13,7 +11,7 @@ from mmusim.config.schema import schema_of
 
 
 def actors(as_json: AsJson = False) -> None:
-    """List the actors of installed packages, with their parameters."""
+    """List the actors, shipped and of installed packages, with their parameters."""
     rows = [
         {
             "actor": name,
@@ -23,9 +21,6 @@ def actors(as_json: AsJson = False) -> None:
         }
         for name, cls in registered().items()
     ]
-    if not rows and not as_json:
-        typer.echo(f"no actors: no installed package has the entry point group {GROUP}")
-        return
     table("Actors", rows, as_json)
 
 

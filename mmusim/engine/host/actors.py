@@ -1,4 +1,4 @@
-"""Actors of other packages: their processes, and their view of the machine."""
+"""Actors: their processes, and their view of the machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.interference import only_interference_is_left
 from mmusim.engine.state.vm import LAST_NS, Steps, Vm
 from mmusim.mmu import walk as walks
-from mmusim.mmu.slot import MemSlot
+from mmusim.mmu.slot import MemSlot, leaves_over
 from mmusim.mmu.spte import Edit
 from mmusim.trace.records import FIRST_ACTOR
 from mmusim.vocabulary import COSTS
@@ -90,6 +90,11 @@ class MachineView:
     def pages(self) -> int:
         """How many 4 KiB pages the guest's memory has."""
         return self._vm.plan.pages
+
+    @property
+    def host_page(self) -> int:
+        """How many 4 KiB pages a page of the host that holds guest memory has."""
+        return int(PAGES_PER_REGION ** (self._vm.plan.backing - 1))
 
     @property
     def vcpus(self) -> int:
@@ -177,6 +182,31 @@ class MachineView:
         counts = log_operations.protect_range(vm.plan.choices, part.npages, walk)
         yield vm.spend(pay(vm, counts, {}))
         return walk.changed
+
+    def age(self, first_gfn: int, pages: int, *, flush: bool) -> Generator[Any, Any, bool]:
+        """Clear A of the leaves over one page of the host; tell whether there were any.
+
+        Up to 6.14 this takes mmu_lock. With `flush` the TLBs are flushed where the kernel does so.
+
+        Raises
+        ------
+        ConfigError
+            If the range is none, or if the actor holds mmu_lock.
+        """
+        vm, kernel = self._vm, self._vm.plan.kernel
+        if pages < 1 or first_gfn < 0 or first_gfn + pages > self.pages:
+            raise self.wrong(f"is no range within {self.pages} pages", "stay below machine.pages",
+                             "age", (first_gfn, pages))  # fmt: skip
+        if kernel.ages_under_lock():
+            yield from self.hold_mmu_lock()
+        leaves = leaves_over(vm.table, MemSlot(int(first_gfn), int(pages)))
+        counts = log_operations.age(kernel, vm.plan.choices, pages, leaves)
+        yield vm.spend(pay(vm, counts, {}))
+        if leaves and flush and kernel.flushes_when_aging():
+            yield from self.flush()
+        if kernel.ages_under_lock():
+            self.release_mmu_lock()
+        return leaves > 0
 
     def _range(self, first_gfn: int, pages: int) -> MemSlot:
         wrong = pages < 1 or first_gfn < 0 or first_gfn + pages > self.pages

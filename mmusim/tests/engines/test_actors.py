@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 from mmusim.actors import Actor, Machine, Share, Steps
 from mmusim.base.errors import ConfigError, DeadlockError
-from mmusim.config.resolved import resolved
-from mmusim.config.settings import Setting, settings_of
+from mmusim.config.settings import Setting
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.simulate import simulate
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.any_run import runs
 from mmusim.tests.support.places import ROOT
-from mmusim.tests.support.settings import busy_setting, only, setting
+from mmusim.tests.support.settings import busy_setting, only, setting, with_actors
 from mmusim.timeline.record import name_of, record
 
 BOTH = (SIMPY, COMPILED)
@@ -44,14 +43,6 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     spec.loader.exec_module(module)
     yield
     del Actor._registry["write-protector"], sys.modules["write_protector"]
-
-
-def with_actors(base: Setting, *actors: dict[str, Any]) -> Setting:
-    """The setting with these threads beside it."""
-    data = resolved(base)
-    data["host"]["actors"] = list(actors)
-    (made,) = settings_of(data, "test", ROOT)
-    return made
 
 
 @given(runs(), st.integers(0, 9999), st.integers(1, 3))

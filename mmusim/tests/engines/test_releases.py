@@ -11,7 +11,7 @@ from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
 from mmusim.policies import DEFAULT_KERNEL, RELEASES, Kernel, Mmu, choose, kernel_named
-from mmusim.policies.kernel import HISTORY
+from mmusim.policies.history import HISTORY
 from mmusim.tests.support.settings import only, setting
 
 TINY = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -228,6 +229,18 @@ def test_what_cannot_be_judged_is_inconclusive_and_stops_no_other(
     told = json.loads(mmusim(*arguments, "--json")[1])
     (reason,) = {s["reason"] for row in told["rows"] for s in row["settings"] if s["reason"]}
     assert "which has no vCPU that ran for as long as the window" in reason
+
+
+def test_a_place_that_is_no_file_is_called_what_it_is(tmp_path: Path) -> None:
+    """A pipe is there, and so is a link to nowhere; a name without anything is not."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("nowhere")
+    assert experiment_files([pipe, link]) == [pipe, link]
+    with pytest.raises(ConfigError, match="does not exist; name a folder or a file"):
+        experiment_files([tmp_path / "nowhere"])
+    with pytest.raises(ConfigError, match="is a pipe and no regular file; write it to a file"):
+        list(check([pipe], tmp_path / "out"))
 
 
 def test_wrong_input_is_found_before_anything_runs(

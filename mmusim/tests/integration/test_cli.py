@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from mmusim.__main__ import INTERRUPTED
 from mmusim.execution.processes import interrupts, unaware_of_ctrl_c
 from mmusim.store import LEDGER, Store
 from mmusim.tests.support.command_line import mmusim, mmusim_here
@@ -245,11 +246,28 @@ def test_ctrl_c_keeps_what_was_finished(runs: int, small: Path, tmp_path: Path) 
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert process.returncode == 2, stderr
+    assert process.returncode == INTERRUPTED, stderr
     assert f"mmusim: interrupted; finished runs are stored in {out}" in stderr.splitlines()[-1]
     assert "Traceback" not in stderr
     assert runs <= finished_runs(out) < 4000
     assert not (out / "report.html").exists()
+
+
+@pytest.mark.parametrize("where", ["mmusim.cli", "mmusim.cli.inputs.policies", "rich.table"])
+def test_ctrl_c_while_modules_are_imported_is_one_line(where: str) -> None:
+    """Before the command line is there, while it finds a verb, and while the verb works."""
+    code = (
+        "import signal, sys\n"
+        "class Strikes:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {where!r}: signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Strikes())\n"
+        "sys.argv = ['mmusim', 'policies']\n"
+        "from mmusim.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == INTERRUPTED, done.stdout + done.stderr
+    assert done.stderr == "mmusim: interrupted\n"
 
 
 def workers_of(pid: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,27 @@ def test_damaged_checksums_are_no_reason_to_trust(cache: Path) -> None:
     assert not code_cache.is_cached()
     (cache.parent / code_cache.SUMS).write_text("{}")
     assert not code_cache.is_cached()
+
+
+def test_a_cache_that_numba_does_not_take_is_none(cache: Path, tmp_path: Path) -> None:
+    """Another clone of the same source, or a file written anew: each worker would compile alone."""
+    again = tmp_path / "clone" / code_cache.ENTRY.name
+    again.parent.mkdir()
+    shutil.copy2(code_cache.ENTRY, again)
+    here = code_cache.cache_folder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code_cache, "ENTRY", again)
+        there = code_cache.cache_folder()
+        assert not code_cache.is_cached()
+        os.utime(again, (1, 1))
+        assert code_cache.cache_folder() not in (here, there)
+    assert code_cache.cache_folder() == here, "nothing else has changed"
+    assert code_cache.is_cached()
+
+
+def test_the_file_of_the_entries_is_the_one_that_names_the_cache() -> None:
+    files = code_cache.ENTRY.parent.glob("*.py")
+    assert [file for file in files if "\n@entry(" in file.read_text()] == [code_cache.ENTRY]
 
 
 def test_numba_that_cannot_be_imported_counts_as_absent(tmp_path: Path) -> None:

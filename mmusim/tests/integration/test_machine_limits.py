@@ -127,3 +127,16 @@ def test_seeds_have_the_bound_of_the_file(tiny: Path, tmp_path: Path) -> None:
     assert f"less than or equal to {MOST_SEEDS}" in done.stderr
     with pytest.raises(ConfigError, match=r"--seeds = 1000000000: is not from 1 to 100,000"):
         run_experiment(tiny, tmp_path / "out", seeds=10**9)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("x" * 300, "choose a shorter name"), ("no\nsuch", "check the path")],
+)
+def test_a_path_that_cannot_be_is_the_path_to_change(path: str, told: str, tmp_path: Path) -> None:
+    """And not this machine with its Python packages."""
+    with pytest.raises(OSError) as caught:
+        (tmp_path / path).stat()
+    said = explain(caught.value)
+    assert said.endswith(told)
+    assert "\n" not in said

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmusim.base.errors import MisfitError
+from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, settings_of
 from mmusim.plan.make import Plan
 from mmusim.policies import PRESETS, choose, policies
@@ -42,6 +43,14 @@ def setting(
         data[key] = data.get(key, {}) | table
     (only,) = settings_of(data, "test", ROOT)
     return only
+
+
+def with_actors(base: Setting, *actors: dict[str, Any]) -> Setting:
+    """The setting with these threads beside it."""
+    data = resolved(base)
+    data["host"]["actors"] = list(actors)
+    (made,) = settings_of(data, "test", ROOT)
+    return made
 
 
 def only(policy: str) -> dict[str, Any]:

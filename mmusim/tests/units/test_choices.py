@@ -23,7 +23,8 @@ from mmusim.policies import (
     policy_named,
 )
 from mmusim.policies.choices import every_choice
-from mmusim.policies.kernel import HISTORY, NEWEST, Disable
+from mmusim.policies.history import HISTORY
+from mmusim.policies.kernel import NEWEST, Disable
 
 ROWS = {
     1: "wp-all-levels", 2: "eager-drop", 3: "lazy-drop", 4: "rmap-sparse", 5: "pml",

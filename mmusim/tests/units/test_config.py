@@ -142,6 +142,22 @@ def test_a_complaint_is_one_line_of_source_key_value_rule_and_remedy() -> None:
     assert isinstance(error, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("plain \u00e9.toml", "plain \u00e9.toml"),
+        ("two\nlines\x1b[31m", "two\\nlines\\x1b[31m"),
+        ("\u202eback \udcff", "\\u202eback \\udcff"),
+        ("x" * 5_000, "x" * 500 + "..." + "x" * 500),
+    ],
+)
+def test_a_complaint_is_one_line_whatever_a_file_or_key_is_called(name: str, text: str) -> None:
+    """A name from elsewhere does not write into the terminal what it likes."""
+    assert str(Complaint(name, name, 1, "is odd", "drop it")) == (
+        f"{text}: {text} = 1: is odd; drop it"
+    )
+
+
 def test_everything_that_is_wrong_in_a_file_is_said_at_once(tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text("""
@@ -293,7 +309,7 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
         ("replications.seeds", 0, "", "input should be greater than or equal to 1; correct the..."),
     ],
     "a wrong name": [
-        ("id", "Bad Id", "", "string should match pattern...; correct the value"),
+        ("id", "Bad Id", "", "must be words of a to z and 0 to 9...; write e.g. my-guest"),
         ("vm.kernel", "linux-3.7x", "",
          f"is not a release of Linux from 2.6.28 to {DEFAULT_KERNEL[6:]}; "
          "did you mean 'linux-3.7'?"),

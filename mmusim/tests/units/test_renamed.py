@@ -37,6 +37,21 @@ def test_an_old_key_is_answered_with_the_new_one(key: str, value: Any, remedy: s
     assert c.rule.startswith(f"is called {RENAMED[key].key} now (QEMU's own name")
 
 
+def test_what_is_wrong_with_the_value_of_an_old_key_is_said_at_once() -> None:
+    """Otherwise it comes up when the remedy has been followed."""
+    wrong = {"channels": 4, "auto_converge": "yes", "max_bandwidth": "0", "downtime_limit": "1ms"}
+    data = changed("driver.migration", wrong)
+    data["variants"] = {"v": {"driver.migration.dirty_limit": "1 snail"}}
+    found = [(c.key, c.rule.partition(" ")[0]) for c in complaints(data)]
+    assert found == [
+        *((f"driver.migration.{key}", "is") for key in wrong),
+        ("driver.migration.max-bandwidth", "must"),
+        ("driver.migration.auto-converge", "must"),
+        ("driver.migration.dirty_limit", "is"),
+        ("driver.migration.vcpu-dirty-limit", "must"),
+    ]
+
+
 def test_an_old_key_in_a_sweep_is_answered_too() -> None:
     found = complaints(changed("sweep", {"driver.migration.channels": [1, 4]}))
     assert {c.rule for c in found} == {"is called multifd-channels now (QEMU's own name)"}

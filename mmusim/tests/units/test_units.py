@@ -308,6 +308,8 @@ def test_a_known_name_is_returned_and_an_unknown_one_gets_the_nearest() -> None:
         known_name("fruit", "aple", ["pear", "apple"])
     with pytest.raises(ValueError, match=r"^is not a fruit; known: apple, pear$"):
         known_name("fruit", "xyzzy", ["pear", "apple"])
+    with pytest.raises(ValueError, match=r"^is not a fruit; known: postcopy_after, zero_pages$"):
+        known_name("fruit", "dirty_rate", ["zero_pages", "postcopy_after"])  # not alike
 
 
 @pytest.mark.parametrize(
