@@ -54,9 +54,11 @@ def _run() -> None:
 
 def _flush() -> None:
     """Flush standard output, while an error of it can still be reported."""
+    if sys.stdout is None:  # it was closed before the start
+        return
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read it has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stdout = None
     except OSError:
         sys.stdout = None  # Python would try once more, and complain

@@ -42,7 +42,7 @@ def _title(path: str, table: Mapping[str, Any]) -> str:
     if not path:
         return "The file"
     written = f"[[{path[:-2]}]]" if path.endswith("[]") else f"[{path}]"
-    for key in ("do", "pattern", "kind"):
+    for key in ("do", "pattern", "kind", "rule"):
         kind = table["properties"].get(key, {})
         names = kind.get("enum") or [kind[const] for const in ("const",) if const in kind]
         if names:

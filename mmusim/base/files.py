@@ -15,8 +15,8 @@ from mmusim.base.errors import ConfigError
 def whole(path: Path) -> Iterator[Path]:
     """Yield another path to write to. It becomes `path` when everything is written.
 
-    The name is new and nobody else's, beside `path`, so no link is followed that somebody may have
-    put there; a link at `path` itself is replaced. Whatever goes wrong, nothing is left behind.
+    The other path is a new file in the same folder, so no existing link is followed; a link at
+    `path` itself is replaced. After an error no file is left behind.
 
     Raises
     ------

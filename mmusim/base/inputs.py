@@ -61,7 +61,7 @@ def read_bytes(path: str | Path, most: int = MOST_PACKED) -> bytes:
         If the path names no regular file, the file cannot be read, or it is larger.
     """
     try:
-        # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+        # O_NONBLOCK: opening a pipe without a writer would wait for ever.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in the path
         reason = getattr(error, "strerror", None) or str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import multiprocessing
+import re
 import traceback
 from collections.abc import Callable, Collection
 from importlib.metadata import EntryPoint, entry_points
@@ -17,6 +18,7 @@ T = TypeVar("T")
 _packages: dict[str, str] = {}  # module -> its package and entry point
 _failures: dict[str, list[str]] = {}  # by the group of the entry point
 _ROOT: Final = str(Path(__file__).parents[1])
+_WRITABLE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def load_group(group: str, base: type, registered: Callable[[], Collection[Any]]) -> None:
@@ -74,8 +76,10 @@ def register(kind: str, registry: dict[str, type[T]], name: str, cls: type[T]) -
     Raises
     ------
     TypeError
-        If another class has the name.
+        If another class has the name, or nobody could write it in a file.
     """
+    if not _WRITABLE.fullmatch(name):
+        raise TypeError(f"{kind} name {name!r} is not of letters, digits and - _ . alone")
     if name in registry:
         taken = registry[name]
         raise TypeError(f"{kind} name {name!r} is taken by {taken.__module__}.{taken.__qualname__}")

@@ -55,7 +55,7 @@ def _quantity(text: str, units: Mapping[str, int | Fraction], example: str) -> F
 def _whole(amount: Fraction, what: str, example: str) -> int:
     """Round to whole bytes, halves up. Sizes and rates have no other rule of rounding.
 
-    Tools print `1986.83MiB/s`, and nobody means a fraction of a byte.
+    Tools print `1986.83MiB/s`, which does not mean a fraction of a byte.
     """
     rounded = math.floor(amount + Fraction(1, 2))
     if amount and not rounded:

@@ -99,7 +99,7 @@ def samples(values: Sequence[float], note: str = "") -> Foreign:
 
 
 def summarised(summary: Summary, note: str) -> Foreign:
-    """Return a mean with its error, whose distribution nobody knows."""
+    """Return a mean with its error; the distribution is unknown."""
     return Foreign("summary", np.zeros(0), np.zeros((0, 2)), np.zeros(0), summary, note)
 
 

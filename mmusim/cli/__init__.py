@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
 import typer
 
-from mmusim.cli.verbs import HELP_OPTIONS, Verbs, verbs_in
+from mmusim.cli.verbs import HELP_OPTIONS, Verbs, title_of, verbs_in
 
 GROUPS: Final = (
     "questions", "results", "one_run", "inputs", "calibrate", "evidence", "speed",
@@ -20,7 +19,7 @@ class Program(Verbs):
     """All verbs."""
 
     groups: ClassVar = {
-        str(importlib.import_module(f"{__name__}.{name}").__doc__): verbs_in(
+        title_of(Path(__file__).parent / name): verbs_in(
             Path(__file__).parent / name, f"{__name__}.{name}"
         )
         for name in GROUPS

@@ -38,9 +38,14 @@ def verbs_in(folder: Path, package: str) -> dict[str, Verb]:
             about = _help_of(path, path.stem)
             found[name] = Verb(name, f"{package}.{path.stem}", about)
         elif (path / "__init__.py").exists():
-            about = _docstring(path / "__init__.py")
+            about = title_of(path)
             found[name] = Verb(name, f"{package}.{path.name}", about, path)
     return found
+
+
+def title_of(folder: Path) -> str:
+    """Return the title of a group: the docstring of its folder, which ``python -OO`` keeps too."""
+    return _docstring(folder / "__init__.py")
 
 
 def _docstring(path: Path) -> str:

@@ -29,10 +29,10 @@ MetricName = Annotated[
 
 
 Origin = Literal["published", "calibrated", "theory", "mechanism", "hypothesis", "observed"]
-"""Why somebody makes a claim.
+"""The reason for a claim.
 
-`published`: somebody else said it, and `source` says who and where. `calibrated`: so too, but costs
-were fitted to it, so that meeting it is consistency and no evidence. `theory`: a closed form.
+`published`: a publication makes it, and `source` names that. `calibrated`: the same, but costs were
+fitted to it, so that meeting it is consistent and no evidence. `theory`: a closed form.
 `mechanism`: it follows from what the model does or pays. `hypothesis`: written before the runs.
 `observed`: written after looking at runs; it pins what was found.
 """
@@ -76,10 +76,10 @@ class Claim(Strict):
     says: Annotated[str, shown("Reads are twice as fast with lazy-drop")]
     """The sentence that the runs judge."""
     origin: Annotated[Origin, shown("published")] = "hypothesis"
-    """Why the claim is made. `published`: somebody else said it, and `source` says who and where.
-    `calibrated`: so too, but costs were fitted to it; meeting it is no evidence. `theory`: a closed
-    form. `mechanism`: it follows from what the model does. `hypothesis`: written before the runs.
-    `observed`: written after looking at runs.
+    """Why the claim is made. `published`: a publication makes it, and `source` names that.
+    `calibrated`: the same, but costs were fitted to it; meeting it is no evidence. `theory`: a
+    closed form. `mechanism`: it follows from what the model does. `hypothesis`: written before the
+    runs. `observed`: written after looking at runs.
     """
     source: Annotated[str, shown("linux-kernel, 14 November 2012")] = ""
     """Who said it, and where. A published or calibrated claim needs it."""

@@ -12,8 +12,8 @@ from mmusim.config.cost_ranges import factors, provenance_of
 from mmusim.config.settings import Setting
 
 TOGETHER: Final = 0.5
-"""Correlation between the logarithms of costs that nobody measured. A host is slow or fast as a
-whole: clock, caches and interconnect are behind most of its costs. An assumption."""
+"""Correlation between the logarithms of costs that were not measured. A host is slow or fast
+as a whole: clock, caches and interconnect are behind most of its costs. An assumption."""
 WITHIN: Final = 1.959964
 """A measured or published range is one of 95 %: so many standard deviations to either side."""
 

@@ -250,18 +250,17 @@ class Driver(Strict):
                 raise ValueError(f"{where} needs logging; put enable-logging before it")
             if phase.do == "clear-dirty-log" and self.manual_protect == "off":
                 raise ValueError(f'{where} needs manual protect; set manual_protect = "on"')
-            if (
-                phase.do == "clear-dirty-log" and not got
-            ):  # the kernel accepts an old bitmap as well
+            if phase.do == "clear-dirty-log" and not got:  # the kernel accepts an old bitmap too
                 raise ValueError(f"{where} needs a bitmap; put get-dirty-log before it")
             got = got or phase.do in ("get-dirty-log", "sync-dirty-log")
 
     def misfits(self, reporting: Reporting) -> Iterator[tuple[str, str, str]]:
         """Yield key, rule and remedy of each phase that a way of reporting does not have."""
+        needs = self.migration.key_that_needs_rings
         migrates = any(isinstance(phase, Migrate) for phase in self.phases)
-        if migrates and self.migration.vcpu_dirty_limit and reporting is not Reporting.DIRTY_RING:
+        if migrates and needs and reporting is not Reporting.DIRTY_RING:
             yield (
-                "driver.migration.vcpu-dirty-limit",
+                f"driver.migration.{needs}",
                 f"goes with {Reporting.DIRTY_RING.value} and not with {reporting.value}",
                 "use auto-converge, or compare policies with dirty rings only",
             )

@@ -202,8 +202,8 @@ class Policies(Strict):
     @field_validator("compare")
     @classmethod
     def _each_once(cls, names: list[str], info: ValidationInfo) -> list[str]:
-        everyone = [info.data.get("baseline"), *names]
-        if len(set(everyone)) < len(everyone):
+        everyone = [info.data.get("baseline") or "", *names]
+        if len({frozenset(name.split("+")) for name in everyone}) < len(everyone):
             raise ValueError("names a policy twice; name each once, the baseline not at all")
         return names
 

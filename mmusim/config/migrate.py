@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self, Union
+from typing import Annotated, Any, Literal, Self, Union, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,6 +13,14 @@ from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
 from mmusim.config.phase import BusyPhase
 from mmusim.vmm import Qemu
 from mmusim.vmm.switch_over import QemuEstimate, switch_overs
+from mmusim.vmm.throttle import (
+    AutoConverge,
+    DirtyLimit,
+    Responsive,
+    Throttle,
+    ThrottleShare,
+    throttles,
+)
 
 WINDOW = "100 ms"  # BUFFER_DELAY
 LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each window
@@ -41,7 +49,8 @@ def _carries_pages(rate: int) -> int:
 
 Rule: Any = Annotated[Union[tuple(switch_overs().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
 """A rule of when to stop the guest, by its name and parameters."""
-Throttle = Annotated[Share, Field(gt=0, le=0.99)]
+Slowing: Any = Annotated[Union[tuple(throttles().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
+"""A rule of how the guest is slowed down, by its name and parameters."""
 
 
 class Migration(Strict):
@@ -92,15 +101,15 @@ class Migration(Strict):
 
     auto_converge: Annotated[bool, shown(True)] = Field(False, alias="auto-converge")
     """vCPUs sleep for a share of their time if the guest writes too much."""
-    cpu_throttle_initial: Annotated[Throttle, shown("30%")] = Field(
+    cpu_throttle_initial: Annotated[ThrottleShare, shown("30%")] = Field(
         0.2, alias="cpu-throttle-initial"
     )
     """First share of time that auto-converge takes."""
-    cpu_throttle_increment: Annotated[Throttle, shown("5%")] = Field(
+    cpu_throttle_increment: Annotated[ThrottleShare, shown("5%")] = Field(
         0.1, alias="cpu-throttle-increment"
     )
     """Share that each later step adds."""
-    max_cpu_throttle: Annotated[Throttle, shown("80%")] = Field(0.99, alias="max-cpu-throttle")
+    max_cpu_throttle: Annotated[ThrottleShare, shown("80%")] = Field(0.99, alias="max-cpu-throttle")
     """Largest share that auto-converge takes."""
     cpu_throttle_tailslow: Annotated[bool, shown(True)] = Field(
         False, alias="cpu-throttle-tailslow"
@@ -121,13 +130,21 @@ class Migration(Strict):
     is dirty.
     """
 
+    throttle: Annotated[
+        Annotated[Slowing, Field()] | None, shown({"rule": "cloud-hypervisor", "step": "20%"})
+    ] = None
+    """How the guest is slowed down, by `rule`: `auto-converge`, `background-sync`, `responsive`,
+    `dirty-limit`, `cloud-hypervisor`, or one of an installed package. `auto-converge` and
+    `vcpu-dirty-limit` are QEMU's own keys for two of them. Without one of the three, nobody is.
+    """
+
     postcopy_after: Annotated[int, Field(ge=0), shown(2, "rounds")] = 0
     """Number of rounds after which the migration switches to post-copy. 0 means never."""
     postcopy_preempt: Annotated[bool, shown(True)] = Field(False, alias="postcopy-preempt")
     """Pages that the destination asks for have a channel of their own. QEMU has it since 7.1."""
     socket_buffer: Annotated[Size, shown("4MiB")] = parse_bytes("2MiB")
-    """Data on the main channel ahead of a page that the destination asked for. It does not count
-    with `postcopy-preempt`.
+    """Data on the main channel ahead of a page that the destination asked for, which does not count
+    with `postcopy-preempt`. The device state waits for it too when post-copy starts.
     """
     switchover_ack: Annotated[Time, shown("200ms")] = Field(0.0, alias="switchover-ack")
     """Time in which the destination loads the first device data. Before its end it allows no
@@ -140,7 +157,7 @@ class Migration(Strict):
     `after-rounds`, `stall-detection`, or one of an installed package.
     """
     cancel_after: Annotated[Annotated[Time, Field(gt=0)] | None, shown("30s")] = None
-    """Time after which the migration is cancelled. Without it, nobody cancels."""
+    """Time after which the migration is cancelled. Without it, it is not cancelled."""
     max_rounds: Annotated[Count, Field(le=100_000), shown(100, "rounds")] = 50
     """Number of rounds after which the migration counts as not converging. QEMU itself has no such
     limit.
@@ -153,6 +170,38 @@ class Migration(Strict):
     """Mean time from one port I/O exit of a vCPU to the next, exponential. Such an exit needs the
     big lock of QEMU. 0ns means none.
     """
+
+    @property
+    def throttle_rule(self) -> Throttle | None:
+        """How the guest is slowed down: by `throttle`, or as QEMU's own keys say."""
+        if self.throttle is not None:
+            return cast("Throttle", self.throttle)
+        if self.auto_converge:
+            kind: Any = Responsive if self.responsive_throttle else AutoConverge
+            rule: Throttle = kind.model_construct(
+                rule=kind.name,
+                initial=self.cpu_throttle_initial,
+                increment=self.cpu_throttle_increment,
+                most=self.max_cpu_throttle,
+                tailslow=self.cpu_throttle_tailslow,
+                threshold=self.throttle_trigger_threshold,
+            )
+            return rule
+        if self.vcpu_dirty_limit:
+            return DirtyLimit.model_construct(
+                rule="dirty-limit",
+                limit=self.vcpu_dirty_limit,
+                threshold=self.throttle_trigger_threshold,
+            )
+        return None
+
+    @property
+    def key_that_needs_rings(self) -> str:
+        """The key that asks for a throttle by dirty rings; or nothing."""
+        rule = self.throttle_rule
+        if rule is None or not rule.needs_rings:
+            return ""
+        return "vcpu-dirty-limit" if self.vcpu_dirty_limit else "throttle"
 
     @property
     def clear_chunk(self) -> int:
@@ -178,6 +227,8 @@ class Migration(Strict):
         for key, value, has, since in asked:
             if value and not has:
                 yield key, f"came in QEMU {since}"
+        if self.throttle is not None and (why := self.throttle.beyond(qemu)):
+            yield "throttle", why
 
     @property
     def is_limited(self) -> bool:
@@ -191,6 +242,11 @@ class Migration(Strict):
                 "driver.migration.vcpu-dirty-limit", None, "conflicts with auto-converge",
                 "choose one of the two",
             )  # fmt: skip
+        own = "vcpu-dirty-limit" if self.vcpu_dirty_limit else "auto-converge"
+        if self.throttle is not None and (self.auto_converge or self.vcpu_dirty_limit):
+            raise MisfitError(
+                "driver.migration.throttle", None, f"conflicts with {own}", f"drop {own}"
+            )
         if self.responsive_throttle and not self.auto_converge:
             raise MisfitError(
                 "driver.migration.responsive_throttle", None, "goes with auto-converge",

@@ -189,7 +189,7 @@ def _override(base: dict[str, Any], settings: dict[str, Any], source: str) -> di
         *path, last = dotted.split(".")
         if not path or path[0] not in CHANGEABLE:
             raise ConfigError.of(
-                source, dotted, value, f"does not begin with one of {', '.join(CHANGEABLE)}",
+                source, dotted, value, f"is not a key in one of {', '.join(CHANGEABLE)}",
                 "write e.g. vm.memory",
             )  # fmt: skip
         table: Any = data

@@ -114,10 +114,10 @@ def compare(
 ) -> tuple[list[Difference], int]:
     """Return every integer that differs, and how many faults of a live machine its TLB caused.
 
-    When a read-only large spte becomes writable, nobody flushes. A processor that still holds the
-    old translation faults once more and finds nothing to do. The number of such pages depends on
-    its TLB and differs from run to run. So with `live` the faults that are spurious on the machine
-    and not in the simulator are counted apart. Faults with work to do must be equal.
+    When a read-only large spte becomes writable, KVM does not flush. A processor that still holds
+    the old translation faults once more and finds nothing to do. The number of such pages depends
+    on its TLB and differs from run to run. So with `live` the faults that are spurious on the
+    machine and not in the simulator are counted apart. Faults with work to do must be equal.
     """
     differences: list[Difference] = []
     stale = 0

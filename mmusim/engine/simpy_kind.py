@@ -22,7 +22,7 @@ class SimpyKind:
 
     def launch(self, vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program]) -> simpy.Process:
         """Let a vCPU run a program, then those that `laps` yields; return its process."""
-        return vm.env.process(vcpu(vm, v, program, laps))
+        return vm.env.process(vcpu(vm, v, program, iter(laps)))
 
     def interfere(self, vm: Vm, v: Vcpu, source: int) -> None:
         """Let a source of interference act on the program that a vCPU runs now."""

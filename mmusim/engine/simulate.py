@@ -57,7 +57,7 @@ class Reached(NamedTuple):
     """The progress of a run."""
 
     now_ns: int  # simulated time
-    share: float | None  # of all accesses; None: nobody knows how many there will be
+    share: float | None  # of all accesses; None: their number is not known yet
 
 
 class Simulation:

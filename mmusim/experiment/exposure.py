@@ -77,7 +77,7 @@ def warnings(outcome: Outcome) -> list[str]:
 def _idle_limit(result: SettingResult) -> Iterator[str]:
     """Warn where a dirty limit was set and never acted."""
     driver = result.setting.experiment.driver
-    if not isinstance(driver, Driver) or not driver.migration.vcpu_dirty_limit:
+    if not isinstance(driver, Driver) or not driver.migration.key_that_needs_rings:
         return
     for policy, runs in result.runs.items():
         sleeps = [run.values.get("longest_ring_sleep", 0) for run in runs]

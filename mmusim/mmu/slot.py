@@ -180,9 +180,7 @@ def flushed(t: PageTable, pages: slice | Gfns, regions: slice) -> None:
 
 
 def lost_writes(t: PageTable, slot: MemSlot) -> Gfns:
-    """Return the pages whose newest content nobody will send: stale at the destination,
-    not logged.
-    """
+    """Return the pages whose newest content will not be sent: stale there, and not logged."""
     state = t.page[slot.pages] & (STALE | LOGGED)
     return slot.base_gfn + np.flatnonzero(state == STALE)
 

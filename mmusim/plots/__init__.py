@@ -12,7 +12,7 @@ from mmusim.plots.horizons import horizons
 from mmusim.plots.lanes import timeline
 from mmusim.plots.latencies import ecdf, latencies
 from mmusim.plots.ledger import decomposition
-from mmusim.plots.migration import rounds
+from mmusim.plots.migration import in_vain, rounds
 from mmusim.plots.outside import published_times, working_set
 from mmusim.plots.phase_diagram import phase_diagram
 from mmusim.plots.ratios import ratios, swept
@@ -29,6 +29,7 @@ __all__ = [
     "ecdf",
     "growth",
     "horizons",
+    "in_vain",
     "latencies",
     "phase_diagram",
     "published_times",

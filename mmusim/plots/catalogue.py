@@ -76,5 +76,9 @@ FIGURES: Final = {
         "how migrations converge",
         lambda outcome, metric, policy: plots.rounds(outcome),
     ),
+    "in-vain": Named(
+        "pages that migrations sent in vain, round by round",
+        lambda outcome, metric, policy: plots.in_vain(outcome),
+    ),
     "theory": Named("measured means against their closed form", _theory),
 }

@@ -1,4 +1,4 @@
-"""How migrations converge, round by round."""
+"""How migrations converge and what they send in vain, round by round."""
 
 from __future__ import annotations
 
@@ -42,5 +42,33 @@ def rounds(outcome: Outcome, results: Sequence[SettingResult] | None = None) -> 
         ax.yaxis.set_major_formatter(EngFormatter(sep=""))
         ax.yaxis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("pages to be sent\nafter a sync")
+    key_below(figure, axes[0], 3)
+    return figure
+
+
+@in_style
+def in_vain(outcome: Outcome, results: Sequence[SettingResult] | None = None) -> Figure:
+    """Draw the pages that each round sent and that were dirty again after it, every seed, a panel a
+    setting.
+
+    A point lies where its round ends. A round that sent nothing in vain has none.
+    """
+    shown = outcome.settings if results is None else results
+    look = line_styles(outcome.experiment.policies.all)
+    figure, axes = panels(len(shown), 2.8, sharey=True)
+    for ax, result in zip(axes, shown, strict=True):
+        for policy, runs in result.runs.items():
+            own = look[policy]
+            for number, run in enumerate(runs):
+                start = run.rounds[0].start_ns if run.rounds else 0
+                some = [r for r in run.rounds if r.in_vain]
+                ax.plot([(r.end_ns - start) / NS["s"] for r in some], [r.in_vain for r in some],
+                        linestyle=own.line, marker=own.mark, markersize=3.5, linewidth=0.9,
+                        label="" if number else policy, color=own.colour)  # fmt: skip
+        ax.set(yscale="log", title=two_lines(title(result)), xlabel="time since log start (s)")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    axes[0].set_ylabel("pages sent\nin vain")
     key_below(figure, axes[0], 3)
     return figure

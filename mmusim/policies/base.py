@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.base.packages import failures, load_group, register, summary_of
+from mmusim.base.packages import failures, load_group, raising, register, summary_of
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis, Mmu
 from mmusim.policies.kernel import GetWalk, Kernel, kernel_named
+
+_HOOKS: Final = ("protect", "blocked", "fast_path")
+"""The decisions about sptes."""
 
 
 class Policy:
@@ -65,8 +68,13 @@ class Policy:
                 for value in choices
                 if isinstance(value, kind)
             }
+        for hook in _HOOKS:
+            if not callable(getattr(cls, hook)):
+                raise TypeError(f"{hook} of policy {cls.name!r} is no method")
         if not name:
             return
+        if name.startswith("linux-"):
+            raise TypeError(f"policy name {name!r} begins like a kernel's; choose another")
         register("policy", Policy._registry, name, cls)
 
     @classmethod
@@ -134,7 +142,7 @@ def policy_named(name: str) -> Policy:
 
 def _part(name: str) -> Policy:
     if name in Policy._registry:
-        return Policy._registry[name]()
+        return _instance(Policy._registry[name])
     if name.startswith("linux-"):
         return preset(kernel_named(name))
     if name in RENAMED:
@@ -145,6 +153,16 @@ def _part(name: str) -> Policy:
     if left_out:
         remedy += f". Left out: {'. '.join(left_out)}"
     raise ConfigError.of("policies", "name", name, "is not a policy", remedy)
+
+
+def _instance(cls: type[Policy]) -> Policy:
+    try:
+        return cls()
+    except (Exception, SystemExit) as error:
+        raise ConfigError.of(
+            "policies", cls.name, None, raising(error, cls.__init__),
+            "let its __init__ take no arguments and raise nothing, or leave it out",
+        ) from None  # fmt: skip
 
 
 def preset(kernel: Kernel) -> Policy:
@@ -182,9 +200,7 @@ def combined(name: str, parts: list[Policy], kernel: Kernel | None = None) -> Po
                     "policies", "name", name, "has two parts with decisions about sptes",
                     "leave one part out",
                 )  # fmt: skip
-            body |= {
-                hook: getattr(type(part), hook) for hook in ("protect", "blocked", "fast_path")
-            }
+            body |= {hook: getattr(type(part), hook) for hook in _HOOKS}
     releases = {part.kernel for part in parts if part.kernel is not None}
     if releases and kernel is not None:
         body["kernel"] = kernel

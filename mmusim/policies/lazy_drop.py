@@ -11,9 +11,9 @@ class LazyDrop(Policy, name="lazy-drop", choices=(Large.READ_ONLY,)):
     """Large sptes stay, read-only, until the first write to their region drops them.
 
     "Moves some work from protect-time to fault-time, so it reduces jitter" (Avi Kivity). Reads need
-    no fault while nobody writes to the region. Posted in November 2012, merged as caf6900f2d8a,
-    reverted by 6b73a96065e8, because the fast path made large sptes writable and logged one page of
-    512. Merged again with the level check below.
+    no fault while the guest does not write to the region. Posted in November 2012, merged as
+    caf6900f2d8a, reverted by 6b73a96065e8, because the fast path made large sptes writable and
+    logged one page of 512. Merged again with the level check below.
     """
 
     commits: ClassVar[tuple[str, ...]] = (

@@ -43,7 +43,7 @@ def ask(policy: Policy, hook: str, *about: object) -> Any:
         answer = getattr(policy, hook)(*about)
     except NotImplementedError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError.of(
             key, hook, None, raising(error, function), "mend the policy, or leave it out"
         ) from None

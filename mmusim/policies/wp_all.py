@@ -12,7 +12,7 @@ class WpAllLevels(EagerDrop, name="wp-all-levels", choices=(Large.ZAP,)):
     """Linux up to 2.6.37: enabling zaps every table of the VM; a get walks every entry of them.
 
     Each get that finds a set bit clears W of all 512 entries of every shadow page of the slot,
-    under one hold of mmu_lock. So pages that nobody wrote fault again too.
+    under one hold of mmu_lock. So pages that were not written fault again too.
     """
 
     commits: ClassVar[tuple[str, ...]] = ("up to 2.6.37", "e49146dce8c3 (2.6.38)")

@@ -86,6 +86,11 @@ def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
             "Pages to be sent after each sync of the dirty log against time, a line a seed.",
             plots.rounds(outcome, shown),
         )
+        yield (
+            "Pages that were sent in vain, round by round, all seeds",
+            "Pages sent in each round and to be sent again after it against time, a line a seed.",
+            plots.in_vain(outcome, shown),
+        )
     if all(metric in run.values for run in runs) and len(outcome.settings) > 1:
         yield (
             f"{metric} in every setting",

@@ -16,6 +16,7 @@ from mmusim.experiment.run import Outcome
 from mmusim.report import tables
 from mmusim.report.answers import answers, stories, verdict_counts
 from mmusim.report.figures import MOST_PANELS, figures
+from mmusim.report.stall_ledger import stall_ledger
 from mmusim.store import Store
 
 
@@ -56,6 +57,7 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
         claims=tables.claims(outcome),
         comparisons=tables.comparisons(outcome),
         ledger=tables.ledger(outcome),
+        stalls=stall_ledger(outcome),
         operation_times=tables.operation_times(outcome),
         fingerprints=tables.fingerprints(outcome),
         stories=list(stories(outcome)),

@@ -1,4 +1,4 @@
-"""A run directory as a dataset for everybody: Parquet files and a manifest with checksums."""
+"""A run directory as a published dataset: Parquet files and a manifest with checksums."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
     Raises
     ------
     StoreError
-        If another process works on a damaged ledger, or the file is somebody else's database.
+        If another process works on a damaged ledger, or the file is a database of another program.
     sqlite3.Error, OSError
         If it cannot be written.
     """

@@ -149,7 +149,7 @@ class LockStats:
 
     shared: ModeStats  # for read
     exclusive: ModeStats  # for write; a spinlock knows no other
-    handoff_ns: int  # handing the lock over, when nobody could use it
+    handoff_ns: int  # handing the lock over, while it cannot be used
     breaks: int = 0  # walks that gave up the lock on their way
 
     @property

@@ -66,7 +66,7 @@ class Compared(NamedTuple):
 
 
 class Sceptic(NamedTuple):
-    """Whether somebody who sees runs could tell the simulated ones."""
+    """Whether the simulated runs can be told from the measured ones."""
 
     between: float  # mean KS distance of a simulated and a measured run
     within: float  # mean KS distance of two measured runs

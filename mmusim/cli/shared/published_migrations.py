@@ -12,14 +12,14 @@ from mmusim.base.files import whole
 from mmusim.cli.shared.output import table
 from mmusim.validation import migrations as published
 
-NAME: Final = "published-migrations.md"
+NAME: Final = "migrations.md"
 INTRODUCTION: Final = """\
 # Published migrations
 
 Written by `mmusim validate --migrations --to docs/evidence`. Whole migrations that somebody posted,
-beside what mmusim predicts. Nothing is fitted to them, and no parameter is set by row: what a
-posting does not say is assumed once for all of its rows. Times count as predicted within a factor
-of {close}.
+beside what mmusim predicts. Nothing is fitted to them but one cost, which P24 names, and no
+parameter is set by row: what a posting does not say is assumed once for all of its rows. Times
+count as predicted within a factor of {close}.
 """
 
 
@@ -58,7 +58,7 @@ def summary(lines: list[published.Line], orders: list[tuple[str, bool]]) -> list
 
 def document(data: dict[str, Any], lines: list[published.Line]) -> str:
     """Return the evidence page."""
-    parts = [INTRODUCTION.format(close=published.CLOSE)]
+    parts = [INTRODUCTION.format(close=published.CLOSE).strip()]
     parts.append(markdown(published.rows(lines)))
     parts.append("\n".join(f"* {line}" for line in summary(lines, published.orders(lines))))
     parts.append("## What was assumed")
@@ -67,6 +67,7 @@ def document(data: dict[str, Any], lines: list[published.Line]) -> str:
         parts.append(f"**{posting['id']}**: {source}. {posting['setup']}.")
         parts.append("\n".join(f"* {one}" for one in posting["assumed"]))
         if posting.get("misses"):
+            parts.append("Misses, and what the prediction depends on:")
             parts.append("\n".join(f"* {one}" for one in posting["misses"]))
     parts.append("## What is not predicted")
     parts.append(markdown(data["left_out"]))

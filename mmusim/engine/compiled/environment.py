@@ -9,7 +9,7 @@ import numpy as np
 import simpy
 from simpy.events import NORMAL
 
-from mmusim.engine.compiled import places
+from mmusim.engine.compiled import wants
 from mmusim.engine.compiled.events import KIND_BITS, PYTHON
 from mmusim.engine.compiled.loop import ADVANCE, PUSH, SETTLE, call
 from mmusim.engine.compiled.memory import Memory
@@ -89,12 +89,12 @@ class CompiledEnvironment(simpy.Environment):
             memory.set("until_events", memory.get("events") + BREATH)
             why = call(self._address, ADVANCE, 0, 0, 0)
             self._now = memory.get("now")
-            if why == places.PYTHON_EVENT:
+            if why == wants.PYTHON_EVENT:
                 if self._fire(memory.get("why_number"), until):
                     return until.value
-            elif why == places.ENDED:
+            elif why == wants.ENDED:
                 raise RuntimeError(f"No scheduled events left but {until} was not triggered")
-            elif why != places.BREATHES:
+            elif why != wants.BREATHES:
                 self._wanted(why)
 
     def _fire(self, number: int, until: simpy.Event) -> bool:

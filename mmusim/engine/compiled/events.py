@@ -18,7 +18,7 @@ KIND_BITS: Final = 3
 KIND: Final = (1 << KIND_BITS) - 1
 
 WAITS: Final = -1
-"""What a place of a vCPU returns when it waits for an event."""
+"""What a vCPU returns when it waits for an event."""
 
 
 @jit
@@ -62,24 +62,14 @@ def drop_first(s: Any) -> None:
 
 
 @jit
-def wait(s: Any, v: int, ns: int, place: int) -> int:
-    """Let time pass for a vCPU in the host; it goes on at `place`."""
-    s.at[v] = place
+def spend(s: Any, v: int, ns: int) -> int:
+    """Let time pass for a vCPU in the host; it goes on at the place in its row."""
     s.waits[v] = push(s, s.now + ns, NORMAL, v << KIND_BITS | VCPU)
     return WAITS
 
 
 @jit
-def wait_in_guest(s: Any, v: int, ns: int, place: int) -> int:
+def spend_in_guest(s: Any, v: int, ns: int) -> int:
     """Let time pass for a vCPU in the guest: of all at one instant this comes last."""
-    s.at[v] = place
     s.waits[v] = push(s, s.now + ns, GUEST + v, v << KIND_BITS | VCPU)
-    return WAITS
-
-
-@jit
-def wait_for_somebody(s: Any, v: int, place: int) -> int:
-    """Let a vCPU wait until somebody lets it go on."""
-    s.at[v] = place
-    s.waits[v] = 0
     return WAITS

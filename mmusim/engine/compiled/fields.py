@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.vocabulary.costs import COSTS
 
 SCALARS: Final = (
@@ -59,13 +60,11 @@ VCPU: Final = (
     "leaves", "blocks", "base", "own_pages", "points_key", "tree_half", "guest_ns", "lasts_ns",
     "point", "leaf", "past", "first_point",
     # The planned run.
-    "k", "count", "total_ns", "run_start", "marked", "began", "think_left",
-    # The fault that is being handled.
-    "gfn", "write", "index", "fault_began", "tries_fast", "locked", "entry",
-    "slot_logs", "level", "spte", "bits", "outcome", "stuck_at", "faults", "asked_ns", "blocking",
-    # Procedures it is in, and where they return to.
-    "entry_ns", "entry_cause", "after_entry", "after_flush", "after_drain",
-    "flush_ns", "acks_n", "acks_i",
+    "k", "count", "total_ns", "run_start", "under_way", "marked", "began", "think_left",
+    # The answer to a kick that it waits for, and the text that says what it waits for.
+    "awaited", "waits_for",
+    # What woven procedures have in hand.
+    *WOVEN.fields,
     # The state of the last period that a probe was told of, see telling.py.
     "told_state",
     # Its TLB: whether it is followed, accesses when it was flushed last, uses that are planned.
@@ -137,7 +136,7 @@ ARRAYS: Final = {
     # Queues.
     "queue": ("int64", 2),  # (actors, 4): of mmu_lock: who, asked, shared, slot of a Python event
     "holders": ("int64", 2),  # (actors, 3): holds, asked, got; actor -1 is the last
-    "acks": ("int64", 2),  # (vCPUs, 2 vCPUs): of a flush, whose and which answer
+    **dict.fromkeys(WOVEN.lists, ("int64", 2)),  # (vCPUs, vCPUs)
     "buffered": ("int64", 2),  # (vCPUs, entries) of PML
     "ring": ("int64", 2),  # (vCPUs, entries)
     "stolen_times": ("int64", 2),  # (vCPUs, sources): how often

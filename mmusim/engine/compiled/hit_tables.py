@@ -9,8 +9,18 @@ import numpy as np
 
 from mmusim.costs.hits import KEPT, MOST_TABLES, NEVER
 from mmusim.engine.compiled.fields import FIELD
-from mmusim.plan.make import Program
+from mmusim.engine.compiled.memory import Memory
+from mmusim.plan.make import Plan, Program
 from mmusim.vocabulary.guest_costs import T_HIT_2M, T_WALK_4K
+
+
+def remember_exits(memory: Memory, plan: Plan) -> None:
+    """Make room for the exits and tables of the vCPUs, if hits depend on them."""
+    if plan.curve is not None and not memory.get("has_curve"):
+        memory.put("exits", np.zeros((plan.vcpus, KEPT), np.int64))
+        for name in ("exits_least", "hit_shapes", "walk_shapes"):
+            memory.put(name, np.zeros((plan.vcpus, MOST_TABLES), np.int64))
+        memory.set("has_curve", 1)
 
 
 def let_hit(v: Any, program: Program) -> None:
@@ -25,12 +35,6 @@ def let_hit(v: Any, program: Program) -> None:
         put("hit_shape", memory["shape"][T_HIT_2M])
         put("walk_shape", memory["shape"][T_WALK_4K])
         return
-    if not memory.get("has_curve"):
-        cpus = len(memory["keys"])
-        memory.put("exits", np.zeros((cpus, KEPT), np.int64))
-        for name in ("exits_least", "hit_shapes", "walk_shapes"):
-            memory.put(name, np.zeros((cpus, MOST_TABLES), np.int64))
-        memory.set("has_curve", 1)
     found: tuple[tuple[str, Iterable[int], int], ...] = (
         ("exits_least", program.tables.least, NEVER),
         ("hit_shapes", map(numbers.number, program.tables.large), 0),

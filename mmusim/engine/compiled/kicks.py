@@ -1,10 +1,9 @@
-"""Kicks and remote TLB flushes by vCPUs, as in :mod:`mmusim.engine.processes.flush`."""
+"""Kicks, and what TLBs may still hold: the data of :mod:`mmusim.engine.processes.flush`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import (
     ACK,
     KICK,
@@ -13,20 +12,16 @@ from mmusim.engine.compiled.events import (
     PYTHON,
     REPLAN,
     URGENT,
+    WAITS,
     push,
-    wait,
-    wait_for_somebody,
 )
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.machine_load import runs
-from mmusim.engine.compiled.places import FLUSH_ACKNOWLEDGED, FLUSH_SENT, TAKEN_BACK
 from mmusim.engine.compiled.rates import flush_ends
-from mmusim.engine.compiled.recording import book
 from mmusim.mmu.spte import TLB_READ, TLB_WRITE
-from mmusim.vocabulary.causes import FLUSH_WAIT
-from mmusim.vocabulary.counters import REMOTE_TLB_FLUSH, REMOTE_TLB_FLUSH_REQUESTS
-from mmusim.vocabulary.guest_costs import C_FLUSH_INIT, C_FLUSH_TARGET
 
+KICK_BITS: Final = 40
+"""Bits of the number of a kick, in what its answer is known by; the vCPU is above them."""
+KICK_MASK: Final = (1 << KICK_BITS) - 1
 KEEP = 0xFF ^ (TLB_READ | TLB_WRITE)
 
 
@@ -37,6 +32,41 @@ def kick(s: Any, v: int) -> None:
     s.kick_sent[v] += 1
     s.ack_slot[v] = s.ack_for[v] = -1
     push(s, s.now, URGENT, v << KIND_BITS | KICK)
+
+
+@jit
+def kick_for(s: Any, v: int, by: int) -> int:
+    """Force a vCPU out of guest mode; return what its answer to `by` will be known by."""
+    kick(s, v)
+    s.ack_for[v] = by
+    number: int = v << KICK_BITS | s.kick_sent[v]
+    return number
+
+
+@jit
+def answered(s: Any, ack: int) -> bool:
+    """Tell whether a kick has been answered, and that was noticed."""
+    given: bool = s.kick_answered[ack >> KICK_BITS] >= ack & KICK_MASK
+    return given
+
+
+@jit
+def await_answer(s: Any, v: int, ack: int) -> int:
+    """Let a vCPU wait until a kick is answered."""
+    s.awaited[v] = ack
+    s.waits[v] = 0
+    return WAITS
+
+
+@jit
+def answer_noticed(s: Any, v: int) -> int:
+    """Note that a vCPU has answered; return who has waited for just that, or -1."""
+    s.kick_answered[v] += 1
+    who: int = s.ack_for[v]
+    if who >= 0 and s.awaited[who] and answered(s, s.awaited[who]):
+        s.awaited[who] = 0
+        return who
+    return -1
 
 
 @jit
@@ -66,8 +96,11 @@ def revoke(s: Any, page: int, page_end: int, region: int, region_end: int) -> No
 
 
 @jit
-def forget_taken(s: Any) -> None:
-    """No TLB holds any more of what compiled code took back than the tables allow."""
+def forget_taken(s: Any) -> bool:
+    """No TLB holds any more of what compiled code took back than the tables allow.
+
+    False if Python has taken something back, too.
+    """
     if s.by_rates:
         flush_ends(s)
     for i in range(s.taken_n):
@@ -79,52 +112,4 @@ def forget_taken(s: Any) -> None:
         for giant in range(len(s.giant)):
             s.giant[giant] &= KEEP
     s.taken_n = 0
-
-
-@jit
-def flush_remote(s: Any, v: int, then: int) -> int:
-    """Ask every vCPU to flush and wait until those in guest mode have left it; go on at `then`."""
-    s.after_flush[v] = then
-    s.flush_ns[v] = s.now
-    s.stat[REMOTE_TLB_FLUSH_REQUESTS] += 1
-    n = 0
-    for other in range(s.cpus):
-        s.flush_requested[other] = 1
-        if s.in_guest[other]:
-            kick(s, other)
-            s.ack_for[other] = v
-            s.acks[v, 2 * n], s.acks[v, 2 * n + 1] = other, s.kick_sent[other]
-            n += 1
-    if n:
-        s.stat[REMOTE_TLB_FLUSH] += 1
-    s.acks_n[v] = n
-    s.acks_i[v] = 0
-    forget_taken(s)
-    if s.taken_python:
-        s.at[v] = FLUSH_SENT
-        s.why_number = -1
-        return TAKEN_BACK
-    return pay_flush(s, v)
-
-
-@jit
-def pay_flush(s: Any, v: int) -> int:
-    """Let the time pass that sending the flush takes."""
-    n = s.flushes[v]
-    s.flushes[v] = n + 1
-    ns = cost(s, v, C_FLUSH_INIT, n) + s.acks_n[v] * cost(s, v, C_FLUSH_TARGET, n)
-    return wait(s, v, ns, FLUSH_ACKNOWLEDGED)
-
-
-@jit
-def acknowledged(s: Any, v: int) -> int:
-    """Wait for the next vCPU that has not answered yet; when all have, go on."""
-    while s.acks_i[v] < s.acks_n[v]:
-        i = s.acks_i[v]
-        if s.kick_answered[s.acks[v, 2 * i]] < s.acks[v, 2 * i + 1]:
-            runs(s, v, 0)
-            return wait_for_somebody(s, v, FLUSH_ACKNOWLEDGED)
-        s.acks_i[v] = i + 1
-    runs(s, v, 1)
-    book(s, v, FLUSH_WAIT, s.now - s.flush_ns[v])
-    return s.after_flush[v]
+    return s.taken_python == 0

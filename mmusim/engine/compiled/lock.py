@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled.events import KIND_BITS, NORMAL, PYTHON, VCPU, push
+from mmusim.engine.compiled.events import KIND_BITS, NORMAL, PYTHON, VCPU, WAITS, push
 from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.recording import tally
@@ -33,6 +33,19 @@ def acquire(s: Any, who: int, shared: int, slot: int) -> bool:
     else:
         s.waiting_exclusive += 1
     return False
+
+
+@jit
+def queues(s: Any, v: int, shared: int) -> bool:
+    """Let a vCPU take the lock or queue for it; tell whether it queues."""
+    return not acquire(s, v, shared, -1)
+
+
+@jit
+def await_grant(s: Any, v: int) -> int:
+    """Let a vCPU wait in the queue."""
+    s.waits[v] = 0
+    return WAITS
 
 
 @jit

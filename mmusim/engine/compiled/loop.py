@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mmusim.engine.compiled import places
+from mmusim.engine.compiled import wants
 from mmusim.engine.compiled.events import (
     ACK,
     INTERFERENCE,
@@ -20,6 +20,7 @@ from mmusim.engine.compiled.events import (
 )
 from mmusim.engine.compiled.interference import begin_interference, interfere
 from mmusim.engine.compiled.jit import entry, jit
+from mmusim.engine.compiled.kicks import answer_noticed
 from mmusim.engine.compiled.lock import acquire, count_readers, release
 from mmusim.engine.compiled.machine_load import close_epochs, left, runs
 from mmusim.engine.compiled.memory import as_state
@@ -28,13 +29,14 @@ from mmusim.engine.compiled.rates import look_at_ranges
 from mmusim.engine.compiled.recording import book, cut_stalls
 from mmusim.engine.compiled.runs import settle
 from mmusim.engine.compiled.telling import SPARE
-from mmusim.engine.compiled.vcpu import go_on, kicked, looks_again
+from mmusim.engine.compiled.vcpu import close_stalls
+from mmusim.engine.compiled.woven import go_on, go_on_interrupted
 from mmusim.engine.state.vm import LAST_NS
 
 (
     ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE, BOOK,
-    CUT_STALLS, LOOK_AT_ALL, LOOK_AT, RUNS, LEFT,
-) = range(14)  # fmt: skip
+    CUT_STALLS, LOOK_AT_ALL, LOOK_AT, RUNS, LEFT, CLOSE_STALLS,
+) = range(15)  # fmt: skip
 """What :func:`call` can do."""
 NUMBERS: Final = 64
 """Numbers of the trajectory that there must be room for before an event."""
@@ -46,52 +48,46 @@ def advance(s: Any) -> int:
     """Carry out events until Python is wanted; return for what."""
     while True:
         if s.stalls_full or s.print_n + NUMBERS > len(s.prints):
-            return places.ROOM
+            return wants.ROOM
         if s.tells and s.told_n + SPARE > len(s.told):
-            return places.ROOM
+            return wants.ROOM
         if s.heap_n + 4 * s.cpus + NUMBERS > len(s.heap):
-            return places.ROOM
+            return wants.ROOM
         if s.heap_n == 0:
-            return places.ENDED
+            return wants.ENDED
         if s.events >= s.until_events:
-            return places.BREATHES
+            return wants.BREATHES
         s.now = s.heap[0, 0]
         key, what = s.heap[0, 1], s.heap[0, 2]
         drop_first(s)
         s.events += 1
         if s.now > LAST_NS:
-            return places.CLOCK_ENDS
+            return wants.CLOCK_ENDS
         if s.now >= s.epoch_ends:
             close_epochs(s)
         kind = what & KIND
         v = what >> KIND_BITS
-        wants = WAITS
+        at = WAITS
         if kind == VCPU:
             if s.waits[v] == key & _SEQUENCE:
-                s.actor, s.place = v, s.at[v]
-                wants = go_on(s, v, s.at[v])
-        elif kind == KICK:
-            s.actor, s.place = v, s.at[v]
-            wants = kicked(s, v)
-            if wants >= 0:
-                wants = go_on(s, v, wants)
-        elif kind == REPLAN:
-            s.actor, s.place = v, s.at[v]
-            wants = looks_again(s, v)
+                at = s.at[v]
+        elif kind in (KICK, REPLAN):
+            at = go_on_interrupted(s, v, kind)
         elif kind == ACK:
-            s.kick_answered[v] += 1
-            v = s.ack_for[v]
-            if v >= 0 and s.at[v] == places.FLUSH_ACKNOWLEDGED and s.waits[v] == 0:
-                s.actor, s.place = v, s.at[v]
-                wants = go_on(s, v, places.FLUSH_ACKNOWLEDGED)
+            v = answer_noticed(s, v)
+            if v >= 0:
+                at = s.at[v]
         elif kind == INTERFERENCE:
             interfere(s, what)
         else:
             s.why_number = v
-            return places.PYTHON_EVENT
-        if wants != WAITS:
-            s.why_vcpu = v
-            return wants
+            return wants.PYTHON_EVENT
+        if at != WAITS:
+            s.actor, s.place = v, s.at[v]
+            why = go_on(s, v, at)
+            if why != WAITS:
+                s.why_vcpu = v
+                return why
 
 
 @entry("int64(int64, int64, int64, int64, int64)")
@@ -120,6 +116,9 @@ def call(address: int, do: int, a: int, b: int, c: int) -> int:
         return 0
     if do == CUT_STALLS:
         cut_stalls(s, a)
+        return 0
+    if do == CLOSE_STALLS:
+        close_stalls(s, a)
         return 0
     if do == RUNS:
         runs(s, a, b)

@@ -31,7 +31,7 @@ def load_points(v: Any, program: Program, points: Points) -> None:
         "first": program.first, "length": NEVER,
         "code": 0, "sequential": points.base_gfn, "writes": 1, "extra": 0, "due": 0, "last": 0,
         "think": -1, "repeats": 0, "private": 0, "set_at": -1, "think_left": 0,
-        "k": 0, "began": -1, "stuck_at": -1, "faults": 0,
+        "k": 0, "began": -1,
     }  # fmt: skip
     for name, value in facts.items():
         v.row[FIELD[name]] = value

@@ -11,7 +11,6 @@ from typing import Any
 from mmusim.engine.compiled.fields import READS, WRITES
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.mechanism import hit_level
-from mmusim.engine.compiled.places import FINISHING, TOUCHING
 from mmusim.engine.compiled.points import (
     BLOCK,
     NEVER,
@@ -101,8 +100,7 @@ def passed_by_rate(s: Any, v: int, spent_ns: int) -> None:
 @jit
 def at_hand(s: Any, v: int) -> int:
     """Return the leaf whose access has been tried and is not made yet, or -1."""
-    under_way = s.at[v] == TOUCHING or s.at[v] == FINISHING
-    return s.leaf[v] if s.began[v] >= 0 or (under_way and s.count[v] > 0) else -1
+    return s.leaf[v] if s.began[v] >= 0 or (s.under_way[v] and s.count[v] > 0) else -1
 
 
 @jit
@@ -112,7 +110,7 @@ def look_at(s: Any, v: int, first: int, end: int) -> None:
     high = min(end, s.base[v] + s.own_pages[v]) - s.base[v]
     if low >= high:
         return
-    passed = guest_now(s, v, s.at[v] == TOUCHING)
+    passed = guest_now(s, v, s.under_way[v] != 0)
     after = max(s.past[v], (passed << 6) - 1)
     if low == 0 and high == s.own_pages[v]:
         kept, held = at_hand(s, v), s.point[v]

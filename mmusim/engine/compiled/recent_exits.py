@@ -12,7 +12,7 @@ from mmusim.engine.compiled.jit import jit
 
 
 @jit
-def note_exit(s: Any, v: int) -> None:
+def count_exit(s: Any, v: int) -> None:
     """A vCPU leaves the guest."""
     if s.has_curve:
         block = s.accesses[v] >> BLOCK_BITS

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from mmusim.base.histogram import BITS
+from mmusim.engine.compiled.events import spend
 from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.telling import tell_booked
@@ -34,6 +35,13 @@ def book(s: Any, v: int, cause: int, ns: int) -> None:
     s.last_cause[v], s.last_ns[v] = cause, ns
     if s.owed_n[v]:
         _pay_owed(s, v, cause, ns)
+
+
+@jit
+def spend_on(s: Any, v: int, cause: int, ns: int) -> int:
+    """Let time pass in the host and book it."""
+    book(s, v, cause, ns)
+    return spend(s, v, ns)
 
 
 @jit

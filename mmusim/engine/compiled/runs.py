@@ -11,7 +11,6 @@ from mmusim.engine.compiled.machine_load import hit as on_machine
 from mmusim.engine.compiled.machine_load import left, work
 from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
 from mmusim.engine.compiled.peek import peek_long, peek_word
-from mmusim.engine.compiled.places import FINISHING, TOUCHING
 from mmusim.engine.compiled.rates import plan_by_rate
 from mmusim.engine.compiled.recent_exits import begins_block, look_up, table_at
 from mmusim.mmu.dirty_ring import PML_ENTRIES
@@ -200,7 +199,7 @@ def log_write(s: Any, v: int, gfn: int) -> None:
 def settle(s: Any) -> None:
     """Mark what the runs under way have touched by now."""
     for v in range(s.cpus):
-        if s.at[v] != TOUCHING and s.at[v] != FINISHING:
+        if s.under_way[v] == 0:
             continue
         offset = s.now - s.run_start[v]
         touched = len(s.touched) > 0 and s.recorder[v] == s.measured_books

@@ -8,16 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 import simpy
 
-from mmusim.engine.compiled import places
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import FIELD, T_THINK
-from mmusim.engine.compiled.hit_tables import let_hit
-from mmusim.engine.compiled.loop import BOOK, CUT_STALLS, PUSH, call
+from mmusim.engine.compiled.hit_tables import let_hit, remember_exits
+from mmusim.engine.compiled.loop import BOOK, CLOSE_STALLS, CUT_STALLS, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
 from mmusim.engine.compiled.programs import counts_up, load_points, repeats
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
 from mmusim.engine.compiled.shapes import Laws, Shapes
 from mmusim.engine.compiled.shared import CompiledRing, SyncedList
+from mmusim.engine.compiled.weaving import BEGINS, WOVEN
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb import WorkingSet
 from mmusim.engine.state.vm import Vcpu
@@ -80,6 +80,7 @@ class CompiledVcpu(Vcpu):
         self.laps: Iterator[Program] = iter(())
         self.arrays: tuple[Any, ...] = ()
         super().__init__(plan, number)
+        remember_exits(vm.memory, plan)
         self.grace = SyncedList(self.row, FIELD["graces"])
         self.queued_work = SyncedList(self.row, FIELD["queued_work"])
         if plan.ring_entries:
@@ -120,11 +121,7 @@ class CompiledVcpu(Vcpu):
     @property
     def waits_for(self) -> str:
         """What it waits for, for messages."""
-        if self.alive and self.at == places.GRANTED:
-            return "mmu_lock"
-        if self.alive and self.at == places.FLUSH_ACKNOWLEDGED:
-            return "acknowledgements of a TLB flush"
-        return self._waits_for
+        return self._waits_for or WOVEN.texts[self.row[FIELD["waits_for"]]]
 
     @waits_for.setter
     def waits_for(self, what: str) -> None:
@@ -172,8 +169,8 @@ class CompiledVcpu(Vcpu):
         if program.think is not None or extra is not None or due is not None:
             self.of.needs_idles()
         self.first = program.first
-        for name, value in (("k", 0), ("began", -1), ("stuck_at", -1), ("faults", 0)):
-            self._set(name, value)
+        self._set("k", 0)
+        self._set("began", -1)
         let_hit(self, program)
         self._set("think_left", self._first_think(program))
         if self.of.keeps_working_sets:
@@ -196,12 +193,18 @@ class CompiledVcpu(Vcpu):
         """Book the time that follows what is booked, under one cause."""
         call(self.of.memory.address, BOOK, self.number, cause, ns)
 
+    def close_books(self, now: int) -> None:
+        """Write down how the vCPU has ended."""
+        call(self.of.memory.address, CLOSE_STALLS, self.number, 0, 0)
+        worst = known_windows(self.of.memory["worst"][self.number])
+        self.recorder.close_vcpu(worst, self.started_ns, now)
+
     def change_recorder(self, recorder: PhaseRecorder, now: int) -> None:
         """Write into another recorder from now on."""
         memory, row = self.of.memory, self.row
         before, number = self.recorder, int(row[FIELD["recorder"]])
         self.recorder = recorder
-        if self.at == places.START:
+        if self.at == BEGINS:
             return
         call(memory.address, CUT_STALLS, self.number, 0, 0)
         worst = memory["worst"][self.number]
@@ -226,11 +229,11 @@ class CompiledVcpu(Vcpu):
 
     def stop(self, now: int) -> None:
         """End the program: with what is under way, and the requests that have arrived."""
-        if self.at == places.START:
+        if self.at == BEGINS:
             return
         row, memory = self.row, self.of.memory
         done = int(row[FIELD["began"]] >= 0)
-        if self.at in (places.TOUCHING, places.FINISHING):
+        if row[FIELD["under_way"]]:
             offset, count = now - int(row[FIELD["run_start"]]), int(row[FIELD["count"]])
             ends = memory["ends"][self.number, :count]
             done = int(np.searchsorted(ends, offset))
@@ -277,7 +280,7 @@ class CompiledProgram(simpy.Event):
         v.laps = iter(laps)
         v.program_no += 1
         v.alive = True
-        v.at = places.START
+        v.at = BEGINS
         v.waits = call(self._address, PUSH, vm.now, URGENT, v.number << KIND_BITS)
 
     @property

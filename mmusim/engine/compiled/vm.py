@@ -29,6 +29,7 @@ from mmusim.engine.compiled.shared import (
 )
 from mmusim.engine.compiled.shared_load import CompiledLoad
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
+from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.engine.state.machine_load import at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb_contents import AHEAD
@@ -153,14 +154,13 @@ class CompiledVm(Vm):
         for name in ("stall_from", "stall_to", "stall_before"):
             put(name, np.zeros((cpus, STALLS), np.int64))
         put("worst", np.zeros((cpus, len(WINDOWS)), np.int64))
-        put("ends", np.zeros((cpus, BUFFER), np.int64))
-        put("hits", np.zeros((cpus, BUFFER), np.int64))
-        put("walks", np.zeros((cpus, BUFFER), np.int64))
-        put("logs", np.zeros((cpus, BUFFER), np.int64))
+        for name in ("ends", "hits", "walks", "logs"):
+            put(name, np.zeros((cpus, BUFFER), np.int64))
         threads = HOST_THREADS + len(plan.actors)
         put("queue", np.zeros((cpus + threads, 4), np.int64))
         put("holders", np.zeros((cpus - FIRST_ACTOR + len(plan.actors), 3), np.int64))
-        put("acks", np.zeros((cpus, 2 * cpus), np.int64))
+        for name in WOVEN.lists:
+            put(name, np.zeros((cpus, cpus), np.int64))
         put("taken", np.zeros((8, 4), np.int64))
         put("buffered", np.zeros((cpus, PML_ENTRIES), np.int64))
         put("ring", np.zeros((cpus, plan.ring_entries), np.int64))

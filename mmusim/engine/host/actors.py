@@ -65,7 +65,7 @@ def act(actor: Actor, machine: MachineView) -> Steps:
             ) from None
     except MmusimError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise machine.wrong(raising(error, function), _MEND) from None
 
 

@@ -132,6 +132,11 @@ class Channel:
         network = np.array([HEADER + PAGE, ZERO_PAGE_BYTES], np.float64) / rate
         return np.asarray(np.maximum(network, self._cpu), np.float64)
 
+    def bytes_ns(self, count: int) -> int:
+        """Return the time of `count` bytes on the network now, in ns."""
+        window = (self._vm.now - self._opened_ns) // WINDOW_NS
+        return round(count * NS["s"] / (self._bandwidth * self._noise.at(window)))
+
     def most(self, until_ns: int) -> int:
         """Return a bound of the pages, zero pages apart, that can begin before `until_ns`."""
         horizon = min(until_ns, self.rate_changes()) - self._vm.now

@@ -34,7 +34,7 @@ class Checkpoints:
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
         self.channel = Channel(vm, self.spec, number)
         self.book = TimeBook(vm, self.vmm)
-        trigger = Trigger(vm, self.spec.throttle_trigger_threshold, None)  # nobody is throttled
+        trigger = Trigger(vm, [], None)  # nobody is throttled
         self.log = LogSync(
             vm, host, phase, self.ram, self.channel, trigger, self.book, self.vcpus
         )  # fmt: skip

@@ -17,13 +17,13 @@ from mmusim.costs import log_operations
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.meter import GuestMeter
-from mmusim.engine.migration.postcopy import Postcopy
+from mmusim.engine.migration.postcopy import Postcopy, send_discards
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.sender import Sender
 from mmusim.engine.migration.story import trace_of
 from mmusim.engine.migration.switch import go_to_destination
 from mmusim.engine.migration.sync import LogSync, TimeBook, pause
-from mmusim.engine.migration.throttle import AutoConverge, DirtyLimit, Throttle, Trigger
+from mmusim.engine.migration.throttle import Trigger
 from mmusim.engine.migration.timers import start_timers
 from mmusim.engine.processes.user_space import hold, hold_bql, stop_vcpus
 from mmusim.engine.state import invariants
@@ -48,18 +48,12 @@ class Migration:
         self.vcpus = vm.vcpus if phase.workload else []
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
         self.channel = Channel(vm, self.spec, number)
-        self.converge = AutoConverge(vm, self.vcpus, self.spec)
-        self.limit = DirtyLimit(vm, self.vcpus, self.spec.vcpu_dirty_limit)
-        self.throttle: Throttle | None = None
-        if self.spec.auto_converge:
-            self.throttle = self.converge
-        elif self.spec.vcpu_dirty_limit:
-            self.throttle = self.limit
-        trigger = Trigger(
-            vm, self.spec.throttle_trigger_threshold, self.throttle, self.spec.responsive_throttle
-        )
+        self.slowed_by = self.spec.throttle_rule
+        self.trigger = Trigger(vm, self.vcpus, self.slowed_by)
         self.book = TimeBook(vm, self.vmm)
-        self.log = LogSync(vm, host, phase, self.ram, self.channel, trigger, self.book, self.vcpus)
+        self.log = LogSync(
+            vm, host, phase, self.ram, self.channel, self.trigger, self.book, self.vcpus
+        )
         self.sender = Sender(vm, host, self.ram, self.channel, self.book)
         self.outcome = ""  # while it goes on
         self.began_ns = self.ended_ns = vm.now
@@ -229,6 +223,8 @@ class Migration:
     def start_postcopy(self) -> Steps:
         """postcopy_start: the destination runs with the pages that it has and requests others."""
         yield from self.stop_guest()
+        discards = send_discards(self.vm, self.ram, self.channel, self.spec, self.stopped_ns)
+        yield from self.book.timed("discard", discards)
         yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm, self.ram.unsent)
         if not self.qemu.clears_in_postcopy():
@@ -246,8 +242,7 @@ class Migration:
         """The destination runs; the throttles end here."""
         self.meter.stop()
         self.outcome = outcome
-        if self.throttle is not None:
-            self.throttle.stop()
+        self.trigger.stop()
         self.downtime_ns = self.vm.now - self.stopped_ns
         self.windows.happens("end", {"switch-over"})
         go_to_destination(self.vm)
@@ -258,8 +253,7 @@ class Migration:
         """migration_iteration_finish after a cancel: stop logging; the guest runs on here."""
         self.meter.stop()
         self.outcome = outcome
-        if self.throttle is not None:
-            self.throttle.stop()
+        self.trigger.stop()
         yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
         disable = self.log.ioctl(disable_logging, {})
         yield from self.book.timed("disable", self.windows.operation("disable-logging", disable))

@@ -1,14 +1,14 @@
 """Post-copy: the guest runs at the destination and waits for missing pages.
 
-Sources: QEMU ``postcopy_start``, ``ram_save_queue_pages``, ``get_queued_page``; userfaultfd;
-``domain`` F.5.
+Sources: QEMU ``postcopy_start``, ``ram_postcopy_send_discard_bitmap``, ``ram_save_queue_pages``,
+``get_queued_page``; userfaultfd; ``domain`` F.5.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import simpy
@@ -20,10 +20,31 @@ from mmusim.config.migrate import Migration
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock
+from mmusim.engine.migration.sync import pause
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.vocabulary.causes import POSTCOPY_WAIT
 
 NO_PAGES: Ints = np.zeros(0, np.int64)
+RANGE_BYTES, COMMAND_BYTES = 16, 14  # a start and a length; header, version and name of the block
+RANGES_A_COMMAND: Final = 12
+"""MAX_DISCARDS_PER_COMMAND."""
+
+
+def send_discards(
+    vm: Vm, ram: RamBlock, channel: Channel, spec: Migration, stopped_ns: int
+) -> Steps:
+    """ram_postcopy_send_discard_bitmap: name the pages that the destination must not use.
+
+    The device state follows on the same channel. Both wait for the data that the socket still
+    holds: it is full when the guest stops at `stopped_ns`, unless a limit keeps it empty.
+    """
+    full = not spec.max_bandwidth or spec.max_bandwidth >= spec.bandwidth
+    in_socket = spec.socket_buffer * NS["s"] // spec.bandwidth if full else 0
+    drained_ns = stopped_ns + int(in_socket)
+    ranges = ram.ranges()
+    commands = -(-ranges // RANGES_A_COMMAND)
+    ns = channel.bytes_ns(ranges * RANGE_BYTES + commands * COMMAND_BYTES)
+    yield from pause(vm, max(0, drained_ns - vm.now) + ns)
 
 
 class Postcopy:

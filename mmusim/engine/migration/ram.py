@@ -82,6 +82,11 @@ class RamBlock:
                 return found[:most]
             span *= 4
 
+    def ranges(self) -> int:
+        """Return the number of ranges of neighbouring pages that are still to be sent."""
+        begins = self.unsent[1:] & ~self.unsent[:-1]
+        return int(self.unsent[0]) + int(np.count_nonzero(begins))
+
     @property
     def distinct(self) -> int:
         """Pages that were sent at least once."""

@@ -17,9 +17,8 @@ from mmusim.engine.state.vm import Steps, Vm
 from mmusim.engine.state.vmm import Vmm
 from mmusim.trace.records import MAIN_LOOP, REAPER
 from mmusim.vmm import Qemu
+from mmusim.vmm.throttle import Throttle
 
-SYNC_EVERY_NS: Final = 5 * NS["s"]
-"""CPU_THROTTLE_DIRTY_SYNC_TIMER_PERIOD."""
 REAP_EVERY_NS: Final = NS["s"]
 
 
@@ -31,6 +30,7 @@ class Migration(Protocol):
     spec: Spec
     qemu: Qemu
     stopped: bool
+    slowed_by: Throttle | None
     log: LogSync
 
     @property
@@ -41,8 +41,10 @@ class Migration(Protocol):
 def start_timers(migration: Migration) -> None:
     """Start the threads that this release of QEMU runs beside the migration thread."""
     env = migration.vm.env
-    if migration.spec.auto_converge and migration.qemu.has_sync_timer():
-        env.process(sync_timer(migration))
+    rule = migration.slowed_by
+    every_ns = rule.sync_every(migration.qemu) if rule is not None else 0
+    if every_ns:
+        env.process(sync_timer(migration, every_ns))
     if migration.log.rings:
         env.process(reaper(migration))
 
@@ -52,14 +54,14 @@ def goes_on(migration: Migration) -> bool:
     return migration.active and not migration.stopped
 
 
-def sync_timer(migration: Migration) -> Steps:
-    """Every 5 s read the log, if no sync came in between; not in the first pass over memory.
+def sync_timer(migration: Migration, every_ns: int) -> Steps:
+    """Every so often read the log, if no sync came in between; not in the first pass over memory.
 
     The main loop holds the big lock all the time, also while it waits for bitmap_mutex.
     """
     before = 0
     while True:
-        yield migration.vm.spend(SYNC_EVERY_NS)
+        yield migration.vm.spend(every_ns)
         if not goes_on(migration):
             return
         if migration.log.count > 1 and migration.log.count == before:

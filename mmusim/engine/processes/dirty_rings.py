@@ -11,6 +11,7 @@ import simpy
 from mmusim.costs import log_operations
 from mmusim.costs.machine import remote_lines
 from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.processes.lock_queue import in_queue
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.dirty_ring import masks
 from mmusim.mmu.slot import rearm
@@ -84,7 +85,7 @@ def hold_mmu_lock(vm: Vm, who: int, spent: dict[str, int], shared: bool = False)
     asked = vm.now
     queued = vm.lock.acquire(who, shared)
     if queued is not None:
-        yield from vm.in_queue(None, queued)
+        yield from in_queue(vm, None, queued)
     if who == HOST:
         vm.lock.host_got()
     note(spent, "mmu_lock_wait", vm.now - asked)

@@ -29,10 +29,7 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
             acks.append(kick(vm, v))
     if acks:
         vm.view.stat[REMOTE_TLB_FLUSH] += 1
-    flush_ends(vm, vm.taken_back)
-    for pages, regions in vm.taken_back:
-        flushed(vm.table, pages, regions)
-    vm.taken_back.clear()
+    forget_taken(vm)
     n = by.flushes
     by.flushes += 1
     yield vm.spend(by.c_flush_init.at(n) + len(acks) * by.c_flush_target.at(n))
@@ -48,6 +45,14 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
         vm.book(by, FLUSH_WAIT, started, vm.now)
 
 
+def forget_taken(vm: Vm) -> None:
+    """No TLB holds any more of what was taken back than the tables allow."""
+    flush_ends(vm, vm.taken_back)
+    for pages, regions in vm.taken_back:
+        flushed(vm.table, pages, regions)
+    vm.taken_back.clear()
+
+
 def kick(vm: Vm, v: Vcpu) -> simpy.Event:
     """Force a vCPU out of guest mode; return the event of its having left."""
     assert v.process is not None
@@ -55,6 +60,13 @@ def kick(vm: Vm, v: Vcpu) -> simpy.Event:
     v.ack = vm.env.event()
     v.process.interrupt()
     return v.ack
+
+
+def acknowledge(v: Vcpu) -> None:
+    """Answer a kick: tell who waits for it that the vCPU has left the guest."""
+    assert v.ack is not None
+    v.ack.succeed()
+    v.ack = None
 
 
 def kick_all(vm: Vm) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmusim.engine.processes.dirty_rings import reap
+from mmusim.engine.processes.flush import acknowledge
 from mmusim.engine.processes.user_space import asleep, hold_bql, to_user_space
 from mmusim.engine.state.tlb import refill
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
@@ -83,13 +84,18 @@ def limited(vm: Vm) -> bool:
 
 def drain_pml(vm: Vm, v: Vcpu, index: int) -> Steps:
     """Empty the PML buffer into the log, as every exit does first (vmx_flush_pml_buffer)."""
+    ns = v.c_pml_drain.at(index) * len(v.pml)
+    log_drained(vm, v)
+    yield vm.spend_on(v, PML_DRAIN, ns)
+
+
+def log_drained(vm: Vm, v: Vcpu) -> None:
+    """Set the bits of what the PML buffer holds, and forget that."""
     drained, v.pml = v.pml, []
-    ns = v.c_pml_drain.at(index) * len(drained)
     for gfn in drained:
         if vm.tracks(gfn):
             vm.view.page[gfn] |= LOGGED
             vm.mark_dirty(v, gfn)
-    yield vm.spend_on(v, PML_DRAIN, ns)
 
 
 def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
@@ -97,14 +103,12 @@ def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
 
     The interrupt takes its way, and code of the host that has interrupts off goes on meanwhile.
     """
-    assert v.ack is not None
     exit_ns = v.c_exit.at(index) + v.c_ack.at(v.kicks)
     v.kicks += 1
     vm.left_guest(v)
     v.count_exit()
     yield vm.spend_on(v, FLUSH_EXIT, exit_ns)
-    v.ack.succeed()
-    v.ack = None
+    acknowledge(v)
     if v.pml:
         yield from drain_pml(vm, v, index)
     yield from enter_guest(vm, v, v.c_entry.at(index), FLUSH_EXIT, index)

@@ -11,9 +11,18 @@ from typing import Any
 
 import simpy
 
-from mmusim.base.units import PAGES_PER_REGION
+from mmusim.engine.processes.entries import (
+    NO_ENTRIES,
+    blocking_level,
+    count_reads_before_drop,
+    frozen,
+    make_resident,
+    regions_under,
+    under,
+)
 from mmusim.engine.processes.flush import flush_remote, replan
 from mmusim.engine.processes.guest_mode import drain_pml, enter_guest, leave_handler
+from mmusim.engine.processes.lock_queue import in_queue
 from mmusim.engine.state.guest_run import GuestRun
 from mmusim.engine.state.rate_run import RateRun
 from mmusim.engine.state.vm import Outcome, Steps, Vcpu, Vm
@@ -34,8 +43,6 @@ from mmusim.vocabulary.causes import (
 from mmusim.vocabulary.counters import NX_LPAGE_SPLITS, PF_SPURIOUS, PF_TAKEN
 
 FAST, SLOW, SPURIOUS, LOST_RACE, NOT_FAST = range(5)  # outcomes of a fault, or of its fast path
-
-NO_PAGES = NO_REGIONS = slice(0, 0)
 
 
 def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
@@ -78,7 +85,7 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
         yield from count_reader(vm, v)
     queued = vm.lock.acquire(v.number, shared=vm.tdp)
     if queued is not None:
-        yield from vm.in_queue(v, queued)
+        yield from in_queue(vm, v, queued)
     if permits(vm.view, gfn, write):  # another vCPU was faster
         yield vm.spend_on(v, FAULT_SLOW, locked)
         vm.view.stat[PF_SPURIOUS] += 1
@@ -170,7 +177,7 @@ def map_page(
     if vm.guest is not None:
         bits, unlinked = vm.guest.walk(view, gfn, write)
         if unlinked:
-            vm.revoke(under(vm, gfn, 2), NO_REGIONS)
+            vm.revoke(under(vm, gfn, 2), NO_ENTRIES)
             yield from flush_remote(vm, v)
     if blocking_level(vm, gfn, level):
         made = yield from make_room(vm, v, gfn, level, index)
@@ -196,15 +203,13 @@ def map_page(
             return LOST_RACE
 
     if len(vm.resident) and not vm.resident[gfn]:
-        pages = under(vm, gfn, vm.plan.backing)
-        vm.resident[pages] = bytes([1]) * (pages.stop - pages.start)
+        make_resident(vm, gfn)
     mmu.link_tables(view, gfn, level)
     if level > 1:
         if vm.upper is not None:
             vm.upper.had_large[gfn >> 18] = True
         if mmu.map_large(view, gfn, level, vm.plan.keep_child, bits):
-            pages = under(vm, gfn, level)
-            vm.revoke(pages, slice(pages.start >> 9, pages.stop >> 9))
+            vm.revoke(under(vm, gfn, level), regions_under(vm, gfn, level))
             yield from flush_remote(vm, v)
         return SLOW
     if mmu.map_small(view, gfn, tracked, bits):
@@ -217,25 +222,6 @@ def map_page(
         vm.nx_small.discard(region)
         view.stat[NX_LPAGE_SPLITS] += 1
     return SLOW
-
-
-def under(vm: Vm, gfn: int, level: int) -> slice:
-    """The pages below the large entry over `gfn`."""
-    size = PAGES_PER_REGION ** (level - 1)
-    first = gfn & -size
-    return slice(first, min(first + size, vm.plan.pages))
-
-
-def frozen(vm: Vm, gfn: int) -> bool:
-    """Tell whether another vCPU is replacing an entry over `gfn` (REMOVED_SPTE, FROZEN_SPTE)."""
-    return (2, gfn >> 9) in vm.frozen or (LEVEL_1G, gfn >> 18) in vm.frozen
-
-
-def blocking_level(vm: Vm, gfn: int, level: int) -> int:
-    """Return the highest level above `level` with a leaf over `gfn`, or 0."""
-    if level < LEVEL_1G and vm.view.giant[gfn >> 18] & PRESENT:
-        return LEVEL_1G
-    return 2 if level == 1 and vm.view.region[gfn >> 9] & PRESENT else 0
 
 
 def make_room(
@@ -252,10 +238,9 @@ def make_room(
             if not split:
                 return False
             continue
-        entry = blocking, gfn >> 9 * (blocking - 1)
-        vm.frozen.add(entry)
+        vm.freeze(blocking, gfn >> 9 * (blocking - 1), on=True)
         yield from drop_large_spte(vm, v, gfn, blocking, index)
-        vm.frozen.discard(entry)
+        vm.freeze(blocking, gfn >> 9 * (blocking - 1), on=False)
     return True
 
 
@@ -263,12 +248,9 @@ def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
     """Zap the large spte over the faulting page and flush at once, under mmu_lock."""
     zap_ns = v.c_zap_large.at(index)
     yield vm.spend_on(v, DROP_LARGE, zap_ns)
-    pages = under(vm, gfn, level)
-    if v.recorder.touched is not None:
-        vm.settle()
-        v.recorder.read_before_drop.append(int(v.recorder.touched[pages].sum()))
+    count_reads_before_drop(vm, v, gfn, level)
     mmu.drop_large(vm.view, gfn, level)
-    vm.revoke(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))
+    vm.revoke(NO_ENTRIES, regions_under(vm, gfn, level))
     yield from flush_remote(vm, v)
 
 
@@ -281,7 +263,7 @@ def split_large_spte(
     compare-exchange of the large spte succeeded; who comes second has filled a table for nothing.
     """
     before = leaf(vm.view, gfn)[1] & LEAF
-    split_ns = (v.c_split_1G if level == LEVEL_1G else v.c_tdp_split_2M).at(index)
+    split_ns = v.c_split_1G.at(index) if level == LEVEL_1G else v.c_tdp_split_2M.at(index)
     yield vm.spend_on(v, SPLIT_LARGE, split_ns)
     level_now, now = leaf(vm.view, gfn)
     if level_now != level or now & LEAF != before:

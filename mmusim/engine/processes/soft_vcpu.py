@@ -15,6 +15,7 @@ from mmusim.config.cost import distribution
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.guest_mode import answer_kick, enter_guest
+from mmusim.engine.processes.lock_queue import in_queue
 from mmusim.engine.processes.vcpu import PATIENCE
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
@@ -210,7 +211,7 @@ class Writer:
         yield from self.spend(FAULT_SLOW, outside)
         queued = self.vm.lock.acquire(self.v.number)
         if queued is not None:
-            yield from self.vm.in_queue(self.v, queued)
+            yield from in_queue(self.vm, self.v, queued)
         locked, self._locked = self._locked, 0
         yield from self.spend(FAULT_SLOW, locked)
 

@@ -5,9 +5,9 @@ Read this file first: with ``page_fault.py`` and ``host.py`` it is the algorithm
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import simpy
 
@@ -30,33 +30,29 @@ PATIENCE: Final = 16
 """Faults on one access, lost races apart, before the guest is declared to make no progress."""
 
 
-def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program] = ()) -> Steps:
+def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterator[Program]) -> Steps:
     """Run a program from the first access to the last, then each that `laps` goes on with."""
-    started = vm.now
-    v.begin(started)
+    v.begin(vm.now)
     vm.runs(v)
-    v.run = run = way_through(vm, v, program, started)
-    pass_ns = v.t_pass.at(run.index)
-    v.left_ns = started + pass_ns  # it is no stall
+    v.run = way_through(vm, v, program, vm.now)
+    pass_ns = v.t_pass.at(v.run.index)
+    v.left_ns = vm.now + pass_ns  # it is no stall
     if pass_ns:
         yield vm.spend_on(v, PASS, pass_ns)
     with suppress(GuestGoneError):
-        yield from enter_guest(vm, v, 0, PASS, run.index)
-        yield from go_through(vm, v, run)
-        for program in laps:
-            v.run = run = way_through(vm, v, program, run.over_ns)
-            yield from go_through(vm, v, run)
+        yield from enter_guest(vm, v, 0, PASS, v.run.index)
+        yield from go_through(vm, v, v.run)
+        while begin_lap(vm, v, laps):
+            yield from go_through(vm, v, v.run)
 
-    v.run = None
+    run = leave_program(v)
     if v.in_guest:
         vm.left_guest(v)
         v.count_exit()
     if v.pml:
         yield from drain_pml(vm, v, run.index)
     vm.rests(v)
-    v.stalls.add(v.left_ns, vm.now)
-    v.recorder.end(v.stalls, v.started_ns, vm.now)
-    vm.fingerprint.add(vm.now, v.number, run.length)
+    close_books(vm, v, run.length)
 
 
 def way_through(vm: Vm, v: Vcpu, program: Program, began_ns: int) -> GuestRun | RateRun:
@@ -64,6 +60,27 @@ def way_through(vm: Vm, v: Vcpu, program: Program, began_ns: int) -> GuestRun | 
     if program.points is not None:
         return RateRun(vm, v, program)
     return GuestRun(vm, v, program, began_ns)
+
+
+def begin_lap(vm: Vm, v: Vcpu, laps: Iterator[Program]) -> bool:
+    """Begin the program that comes next, if there is one, when the one before is over."""
+    program = next(laps, None)
+    if program is not None:
+        v.run = way_through(vm, v, program, v.run.over_ns)
+    return program is not None
+
+
+def leave_program(v: Vcpu) -> Any:
+    """Return the way through the program that is over; the vCPU is in none."""
+    run, v.run = v.run, None
+    return run
+
+
+def close_books(vm: Vm, v: Vcpu, length: int) -> None:
+    """Write down how a vCPU has ended, after so many accesses of its last program."""
+    v.stalls.add(v.left_ns, vm.now)
+    v.recorder.end(v.stalls, v.started_ns, vm.now)
+    vm.fingerprint.add(vm.now, v.number, length)
 
 
 def go_through(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:

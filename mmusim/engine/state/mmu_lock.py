@@ -51,7 +51,7 @@ class SpinLock:
         self.name = name
         self.handoff_ns = self.breaks = 0
         self.for_host_ns = 0  # sum of the waits while the host thread held it
-        self._area_at_got = -1  # nobody said that it got it
+        self._area_at_got = -1  # the host has not reported that it got it
         # Each by mode: exclusive, shared.
         self.queue_ns = [0, 0]
         self._waiting = [0, 0]  # how many of the queue

@@ -145,7 +145,7 @@ class Vcpu:
         self.flush_requested = False
         self.ack: simpy.Event | None = None  # of the kick that is being answered
         self.handling = False  # inside a page fault: an SRCU read section
-        self.grace: list[simpy.Event] = []  # whoever waits for the end of that section
+        self.grace: list[simpy.Event] = []  # of those that wait for its end
         self.pml: list[int] = []  # the PML buffer, as gfns
         pml = plan.choices.tracking is Tracking.PML
         self.ring = DirtyRing(plan.ring_entries, pml) if plan.ring_entries else None
@@ -155,7 +155,7 @@ class Vcpu:
         self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
-        self.run: UnderWay | None = None  # while it goes through a program
+        self.run: Any = None  # UnderWay while it goes through a program
         self.past: Any = None  # the GuestRun that it is in, or was in last
         self.tlb = None if plan.tlb is None else TlbContents(plan.tlb)  # None: it has no limit
         self.working_set: WorkingSet | None = None  # of the program, whose first access is:
@@ -164,8 +164,10 @@ class Vcpu:
         self.prices: MachineLoad | None = None
         self.runs = False  # on a processor of a described machine
         self.misses = False  # its program touches more than the cache of a processor holds
-        self.recent: RecentExits | None = None  # hits depend on nothing
         self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
+        self.recent: RecentExits | None = None  # hits depend on nothing
+        if plan.curve is not None:
+            self.recent = RecentExits(self.t_hit.key, self.t_walk.key)
         writes_cost = plan.costs["t_write"] != Constant(0.0)
         self.t_write = stream("t_write") if writes_cost else None
         for name in Vcpu.__slots__:
@@ -182,8 +184,7 @@ class Vcpu:
     def take(self, program: Program) -> None:
         """Let hits take what they do in a program."""
         self.misses = self.prices is not None and self.prices.misses(program.pages)
-        if program.tables is not None:
-            self.recent = self.recent or RecentExits(self.t_hit.key, self.t_walk.key)
+        if self.recent is not None and program.tables is not None:
             self.recent.take(program.tables, self.prices)
 
     def count_exit(self) -> None:

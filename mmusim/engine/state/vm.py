@@ -25,7 +25,7 @@ from mmusim.mmu.upper_levels import UpperLevels
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu, Tracking
 from mmusim.trace.records import Fingerprint, Probe
-from mmusim.vocabulary.causes import CAUSES, MMU_LOCK_WAIT
+from mmusim.vocabulary.causes import CAUSES
 from mmusim.vocabulary.counters import COUNTERS
 
 
@@ -199,23 +199,14 @@ class Vm:
         self.env.schedule(event, _AFTER_EVERYTHING_ELSE + v.number, ns)  # type: ignore[arg-type]
         return event
 
-    def in_queue(self, v: Vcpu | None, granted: simpy.Event) -> Steps:
-        """Wait for the grant of mmu_lock and book the time for `v`; None books nothing."""
-        asked = self.now
-        if v is not None:
-            v.waits_for = "mmu_lock"
-            self.rests(v)
-        shared = yield granted
-        self._waited[shared].append(self.now - asked)
+    def waited(self, shared: bool, ns: int) -> None:
+        """Somebody has waited for mmu_lock, held exclusively or shared."""
+        self._waited[shared].append(ns)
         if len(self._waited[shared]) >= _MANY:
             self.waits_for_lock()
-        if v is not None:
-            v.waits_for = ""
-            self.runs(v)
-            self.book(v, MMU_LOCK_WAIT, asked, self.now)
 
     def waits_for_lock(self) -> tuple[Histogram, Histogram]:
-        """Return the times spent in :meth:`in_queue` for mmu_lock held exclusively and shared."""
+        """Return the times spent waiting for mmu_lock held exclusively and shared."""
         for waits, new in zip(self.waits, self._waited, strict=True):
             waits.add(new)
             new.clear()

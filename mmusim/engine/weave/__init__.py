@@ -7,7 +7,9 @@ nothing of page tables: what the words of a process mean is a vocabulary.
 May import :mod:`mmusim.base.errors` only.
 """
 
+from mmusim.engine.weave.emit import ENDS, FIRST_ASK
+from mmusim.engine.weave.graph import Asked
 from mmusim.engine.weave.vocabulary import Vocabulary, in_python, parsed
 from mmusim.engine.weave.weaver import Woven, weave
 
-__all__ = ["Vocabulary", "Woven", "in_python", "parsed", "weave"]
+__all__ = ["ENDS", "FIRST_ASK", "Asked", "Vocabulary", "Woven", "in_python", "parsed", "weave"]

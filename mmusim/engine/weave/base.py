@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmusim.engine.weave.expressions import SELF, STATE, Expressions
@@ -17,6 +17,14 @@ ANSWER = "answer"
 """The field in which Python leaves what it returned."""
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An argument of a call: the statement that hands it over, and where that stands."""
+
+    block: Block
+    assign: ast.Assign
+
+
 @dataclass(slots=True)
 class Called:
     """A procedure that is part of the process, and where it is called from."""
@@ -26,6 +34,7 @@ class Called:
     entry: Block
     sites: list[Block]  # where it returns to
     over: bool = False  # its blocks are built
+    given: dict[str, list[Given]] = field(default_factory=dict)  # variable -> what calls give
 
 
 @dataclass(slots=True)
@@ -92,6 +101,9 @@ class Base(ABC):
         meaning = self._say.meaning(value, scope)
         if meaning.kind in self._words.static and meaning.kind != NUMBER:
             if not isinstance(target, ast.Name):
+                stands = self._say.meaning(target, scope)
+                if stands.kind == meaning.kind and ast.dump(stands.node) == ast.dump(meaning.node):
+                    return  # it is what it stands for anyway
                 raise scope.procedure.refuse(target, "takes an object", "assign it to a name")
             scope.bind(target.id, meaning, target)
             return
@@ -119,7 +131,16 @@ class Base(ABC):
         match value:
             case ast.Call(ast.Attribute(ast.Name(name), "append"), [item]) if name in scope.lists:
                 count, array = scope.variable(name), scope.lists[name]
-                item_text = ast.unparse(ast.fix_missing_locations(self._say.number(item, scope)))
+                meaning = self._say.meaning(item, scope)
+                if scope.items.setdefault(name, meaning.kind) != meaning.kind:
+                    raise scope.procedure.refuse(
+                        item, "is of another kind than what the list has", "use two lists"
+                    )
+                if meaning.kind in self._words.static and meaning.kind != NUMBER:
+                    raise scope.procedure.refuse(
+                        item, f"is a {meaning.kind}, of which there is one", "leave it out"
+                    )
+                item_text = ast.unparse(ast.fix_missing_locations(meaning.node))
                 at.code += ast.parse(
                     f"{STATE}.{array}[{SELF}, {count}] = {item_text}\n{count} += 1"
                 ).body
@@ -144,7 +165,8 @@ class Base(ABC):
                 return ast.BinOp(last, ast.Sub(), first), ast.BinOp(first, ast.Add(), here), NUMBER
             case ast.Name(name) if name in scope.lists:
                 item = ast.parse(f"{STATE}.{scope.lists[name]}[{SELF}, I]", mode="eval").body
-                return ast.Name(scope.variable(name), ast.Load()), item, NUMBER
+                count = ast.Name(scope.variable(name), ast.Load())
+                return count, item, scope.items.get(name, NUMBER)
         found = self._say.matching(self._words.iterations, over, scope)
         if found is None or found[0].value is None:
             raise scope.procedure.refuse(

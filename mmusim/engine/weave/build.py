@@ -24,6 +24,17 @@ class Builder(Control):
         Block
             Where it begins. All others are reached from there.
         """
+        entry = Block(self._where(root, root.tree))
+        self.called[root.name] = Called(root, self._scope(root), entry, [])
+        self._open.append(root.name)
+        self._body(root.name, Finish())
+        return entry
+
+    def _scope(self, root: Procedure) -> Scope:
+        """Return what the parameters of a root stand for; its first actor is the one it is of.
+
+        A parameter that can only be given by name is what its default says.
+        """
         scope = Scope(root, self._prefix)
         mine = True
         for parameter in root.parameters:
@@ -33,13 +44,11 @@ class Builder(Control):
             elif kind != NUMBER and mine:
                 scope.names[parameter.name] = Meaning(ast.Name(SELF, ast.Load()), kind)
                 mine = False
+            elif parameter.by_name and parameter.default is not None:
+                scope.names[parameter.name] = self._say.meaning(parameter.default, Scope(root))
             else:
                 scope.declare(parameter.name, kind)
-        entry = Block(self._where(root, root.tree))
-        self.called[root.name] = Called(root, scope, entry, [])
-        self._open.append(root.name)
-        self._body(root.name, Finish())
-        return entry
+        return scope
 
     def _body(self, name: str, end: Finish | Return) -> None:
         called = self.called[name]

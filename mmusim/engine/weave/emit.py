@@ -9,11 +9,11 @@ from mmusim.engine.weave.expressions import SELF, STATE
 from mmusim.engine.weave.flow import Flow, loaded, stored, tree
 from mmusim.engine.weave.graph import Ask, Block, Branch, Finish, Goto, Return, Wait, names_set
 
-ENDS = -2
+ENDS = -62
 """What going on returns when the process is over."""
 FIRST_ASK = -64
 """What it returns when Python is to do thing number 0; number 1 is one less, and so on."""
-ASTRAY = -3
+ASTRAY = -63
 """What it returns for a number at which no process goes on, or is not interrupted."""
 _STEP = "    "
 
@@ -45,6 +45,10 @@ class Text:
         """Return the name of a head's function."""
         return self._names[id(head)]
 
+    def goes_back(self, procedure: str) -> str:
+        """Return the field with the number that a procedure returns to."""
+        return self.returns.setdefault(procedure, f"{self._prefix}{procedure}_goes_back_to")
+
     def functions(self) -> Iterator[str]:
         """Yield the functions, each after those that it calls."""
         for head in self._flow.heads:
@@ -71,10 +75,7 @@ class Text:
         match block.end:
             case Goto(to, back):
                 if back is not None:
-                    procedure = to.where.split(" ")[0]
-                    field = self.returns.setdefault(
-                        procedure, f"{self._prefix}{procedure}_goes_back_to"
-                    )
+                    field = self.goes_back(to.where.split(" ")[0])
                     yield f"{indent}{STATE}.{field}[{SELF}] = {self._flow.places[id(back)]}"
                 yield from self._to(to, head, indent)
             case Branch(test, yes, no):
@@ -91,10 +92,7 @@ class Text:
                     yield f"{indent}{STATE}.at[{SELF}] = {self._flow.places[id(after)]}"
                 yield f"{indent}return {FIRST_ASK - self._first_ask - number}"
             case Return(procedure):
-                field = self.returns.setdefault(
-                    procedure, f"{self._prefix}{procedure}_goes_back_to"
-                )
-                yield f"{indent}return {STATE}.{field}[{SELF}]"
+                yield f"{indent}return {STATE}.{self.goes_back(procedure)}[{SELF}]"
             case Finish():
                 yield f"{indent}return {ENDS}"
 
@@ -103,7 +101,7 @@ class Text:
             yield from self._block(to, head, indent)
         elif to is head:
             yield f"{indent}continue#"
-        elif id(to) in self._defined:
+        elif id(to) in self._defined and id(to) not in self._flow.far:
             yield f"{indent}return {self.name(to)}({STATE}, {SELF})"
         else:
             yield f"{indent}return {self._flow.places[id(to)]}"

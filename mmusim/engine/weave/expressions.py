@@ -38,7 +38,7 @@ class Expressions:
         self.words = words
         self._rules = filed(words.expressions)
         self.constants: dict[str, Any] = {}
-        self.texts: list[str] = []
+        self.texts: list[str] = [""]
         self.helper: Callable[[Procedure], str] = lambda procedure: procedure.name
 
     def number(self, node: ast.expr, scope: Scope) -> ast.expr:
@@ -116,13 +116,16 @@ class Expressions:
         for rule in rules:
             meant: dict[str, ast.expr] = {}
             if self._matches(rule.pattern, node, scope, meant):
-                return rule, meant
+                return rule, {
+                    name: self.number(what, scope) if is_letter(name) else what
+                    for name, what in meant.items()
+                }
         return None
 
     def _matches(self, pattern: Any, node: Any, scope: Scope, meant: dict[str, ast.expr]) -> bool:
         if isinstance(pattern, ast.Name) and isinstance(node, ast.expr):
             if is_letter(pattern.id):
-                meant[pattern.id] = self.number(node, scope)
+                meant[pattern.id] = node
                 return True
             kind = self.words.objects.get(pattern.id)
             if kind is not None:

@@ -20,6 +20,7 @@ from mmusim.engine.weave.graph import (
     exposed,
     successors,
 )
+from mmusim.engine.weave.sharing import share_arguments
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class Flow:
     variables: set[str]
     alive: dict[int, set[str]]  # id of a block -> variables that it, or what follows, reads
     returns_to: dict[str, list[Block]]
+    far: set[int]  # ids of heads that are gone on with by number, never by a call
 
 
 def analyse(
@@ -39,21 +41,26 @@ def analyse(
 ) -> Flow:
     """Find heads, their order and their numbers, and the variables to keep.
 
-    A head is a block that is gone on at from outside, or that more than one block leads to.
+    A head is a block that is gone on at from outside, or that more than one block leads to. What
+    is gone through from several places is gone on with by number: LLVM would put a copy of it into
+    each of them.
     """
     procedures = {one.procedure.name: one for one in called}
     _return_directly(entry, procedures, list(escapes))
     returns_to = {name: [behind(b) for b in one.sites] for name, one in procedures.items()}
     returns_to[ESCAPES] = ends = [behind(block) for block in escapes]
+    entry = behind(entry)
     blocks = _reached([entry, *ends], returns_to)
+    share_arguments(procedures.values(), blocks, _variables(blocks))
     variables = _variables(blocks)
-    heads, outside = _heads(entry, ends, blocks, returns_to)
+    far = {id(behind(one.entry)) for one in procedures.values() if len(one.sites) > 1}
+    heads, outside = _heads([entry, *ends], blocks, returns_to)
     order, back = _ordered(heads)
-    numbers = [block for block in order if id(block) in outside | back]
+    numbers = [block for block in order if id(block) in outside | back | far]
     places = {id(block): first_place + n for n, block in enumerate(numbers)}
     alive = _alive(blocks, returns_to, variables)
     kept = {name for head in heads for name in alive[id(head)]}
-    return Flow(order, places, kept, variables, alive, returns_to)
+    return Flow(order, places, kept, variables, alive, returns_to, far)
 
 
 def behind(block: Block) -> Block:
@@ -71,12 +78,13 @@ def _return_directly(entry: Block, called: dict[str, Called], escapes: list[Bloc
     """Let procedures that are called once go straight on behind the call; skip empty blocks."""
     returns_to = {name: one.sites for name, one in called.items()}
     blocks = _reached([entry, *escapes], returns_to)
+    once = {name for name, one in called.items() if len(one.sites) == 1}
     for block in blocks:
-        if isinstance(block.end, Return) and len(called[block.end.procedure].sites) == 1:
+        if isinstance(block.end, Return) and block.end.procedure in once:
             block.end = Goto(called[block.end.procedure].sites[0])
         if isinstance(block.end, Goto) and block.end.back is not None:
             name = next(n for n, one in called.items() if one.entry is block.end.to)
-            if len(called[name].sites) == 1:
+            if name in once:
                 block.end = Goto(block.end.to)
     for block in blocks:
         match block.end:
@@ -110,10 +118,10 @@ def _variables(blocks: list[Block]) -> set[str]:
 
 
 def _heads(
-    entry: Block, escapes: list[Block], blocks: list[Block], returns_to: dict[str, list[Block]]
+    begins: list[Block], blocks: list[Block], returns_to: dict[str, list[Block]]
 ) -> tuple[list[Block], set[int]]:
     """Return the heads, and of which of them the number is needed."""
-    outside = {id(entry)} | {id(block) for block in escapes}
+    outside = {id(block) for block in begins}
     leads_to: Counter[int] = Counter()
     for block in blocks:
         match block.end:

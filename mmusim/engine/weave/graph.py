@@ -74,6 +74,7 @@ class Asked:
     function: Any
     returns: bool
     where: str
+    takes: int = 0  # how many numbers, in fields `asked_0` and so on of the actor
 
 
 def successors(block: Block, returns_to: dict[str, list[Block]]) -> list[Block]:

@@ -20,6 +20,7 @@ class Parameter:
     name: str
     kind: str  # its annotation as it is written
     default: ast.expr | None
+    by_name: bool = False  # it can only be given by name
 
 
 class Procedure:
@@ -92,7 +93,7 @@ class Procedure:
             if one.annotation is None:
                 raise self.refuse(one, "is a parameter without a type", "annotate it")
         return tuple(
-            Parameter(one.arg, ast.unparse(one.annotation), default)  # type: ignore[arg-type]
+            Parameter(one.arg, ast.unparse(one.annotation), default, one in given.kwonlyargs)  # type: ignore[arg-type]
             for one, default in zip(every, defaults, strict=True)
         )
 

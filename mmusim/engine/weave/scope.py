@@ -25,6 +25,7 @@ class Scope:
     prefix: str = ""
     names: dict[str, Meaning] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)  # local name -> name of the array
+    items: dict[str, str] = field(default_factory=dict)  # local name -> kind of its items
 
     def variable(self, name: str) -> str:
         """Return the name that a local variable has in compiled code."""

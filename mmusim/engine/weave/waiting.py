@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 
-from mmusim.engine.weave.base import ANSWER, Called, is_self
+from mmusim.engine.weave.base import ANSWER, Called, Given, is_self
 from mmusim.engine.weave.expressions import SELF, STATE
 from mmusim.engine.weave.graph import Ask, Asked, Block, Branch, Finish, Goto, Return, Wait
 from mmusim.engine.weave.plain import Plain
@@ -91,6 +91,8 @@ class Waiting(Plain):
                 scope.names[name] = Meaning(meaning.node, kind)
             elif kind != NUMBER and is_self(meaning):
                 scope.names[name] = Meaning(ast.Name(SELF, ast.Load()), kind)
+            elif parameter.by_name and parameter.default is not None:
+                scope.names[name] = self._say.meaning(parameter.default, Scope(procedure))
             else:
                 scope.declare(name, kind)
         entry = Block(self._where(procedure, procedure.tree))
@@ -109,7 +111,9 @@ class Waiting(Plain):
                 )
             if isinstance(stands.node, ast.Name) and stands.node.id not in (SELF, STATE):
                 variable = ast.Name(stands.node.id, ast.Store())
-                at.code.append(ast.Assign([variable], copy.deepcopy(meaning.node)))
+                assign = ast.Assign([variable], copy.deepcopy(meaning.node))
+                at.code.append(assign)
+                called.given.setdefault(variable.id, []).append(Given(at, assign))
             elif ast.dump(stands.node) != ast.dump(meaning.node):
                 raise scope.procedure.refuse(
                     node, f"gives another {name} than other calls", "weave it by itself"
@@ -125,8 +129,9 @@ class Waiting(Plain):
             )
         rule, meant = found
         number = len(self.asked)
-        self.asked.append(Asked(rule.function, rule.returns, self._where(scope.procedure, value)))
         arguments = [meant[letter] for letter in rule.letters]
+        where = self._where(scope.procedure, value)
+        self.asked.append(Asked(rule.function, rule.returns, where, len(arguments)))
         after = self._new(scope, value) if rule.returns else None
         if rule.native is not None:
             asks = self._new(scope, value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmusim.engine.weave import emit
-from mmusim.engine.weave.base import Called
+from mmusim.engine.weave.base import ANSWER, Called
 from mmusim.engine.weave.build import Builder
 from mmusim.engine.weave.expressions import STATE, Expressions
 from mmusim.engine.weave.flow import Flow, analyse, behind, tree
@@ -78,7 +78,7 @@ def weave(words: Vocabulary, *roots: Callable[..., Any], name: str = "go_on") ->
         functions = list(text.functions())
         flows.append((flow, text))
         texts += functions
-        begins[root.__name__] = flow.places[id(entry)]
+        begins[root.__name__] = flow.places[id(behind(entry))]
         places |= {flow.places[id(h)]: h.where for h in flow.heads if id(h) in flow.places}
         fields |= dict.fromkeys([*sorted(flow.kept), *sorted(text.returns.values())])
         fields |= dict.fromkeys(_arguments(builder, flow))
@@ -91,6 +91,8 @@ def weave(words: Vocabulary, *roots: Callable[..., Any], name: str = "go_on") ->
             emit.interrupted(f"{name}_interrupted", [flow for flow, _ in flows]),
         ]
     )  # fmt: skip
+    if f"{STATE}.{ANSWER}[" in source:
+        fields[ANSWER] = None
     return Woven(
         source=source + "\n",
         constants=expressions.constants,

@@ -30,9 +30,10 @@ from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, load_settings, settings_of
 from mmusim.engine import choice, code_cache
 from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
-from mmusim.engine.compiled import places
 from mmusim.engine.compiled.vm import CompiledVm
+from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.engine.simulate import Simulation, simulate
+from mmusim.engine.weave.emit import ASTRAY
 from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import PRESETS
 from mmusim.tests.support.any_run import runs
@@ -288,9 +289,11 @@ def test_how_far_a_compiled_run_is_can_be_seen_from_outside() -> None:
 def test_an_error_in_compiled_code_names_the_vcpu_and_the_place() -> None:
     vm = CompiledVm(make_plan(busy_setting(), "lazy-drop", 1), 1 << 16)
     vm.memory.set("why_vcpu", 2)
-    vm.memory.set("place", places.MAPPED)
-    with pytest.raises(EngineError, match="vCPU 2 went astray at 'mapped', 0 ns"):
-        vm.compiled_env._wanted(places.BROKEN)
+    place = next(n for n, where in WOVEN.places.items() if where.startswith("touch ("))
+    vm.memory.set("place", place)
+    where = r"vCPU 2 went astray at 'touch \(mmusim/engine/processes/vcpu.py:\d+\)', 0 ns"
+    with pytest.raises(EngineError, match=where):
+        vm.compiled_env._wanted(ASTRAY)
 
 
 LONG_RUN = """

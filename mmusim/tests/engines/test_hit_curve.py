@@ -106,3 +106,27 @@ def test_both_engines_agree_however_many_accesses_are_one_event(policy: str) -> 
     assert whole == simulate(plan, engine=SIMPY, run_limit=1)
     assert whole == simulate(plan, engine=COMPILED, run_limit=7)
     assert whole != simulate(replace(plan, curve=None), engine=SIMPY)
+
+
+def test_both_engines_agree_on_a_machine_and_behind_a_guest_that_is_given_by_rates() -> None:
+    """Load stretches what the tables say; exits count before the first program with tables, too."""
+    rates = {
+        "pattern": "dirty-rate", "time": "300us", "over": "1ms", "dirty_rate": "2GB/s",
+        "working_set": "30%",
+    }  # fmt: skip
+    phases = [
+        {"do": "enable-logging"}, {"do": "run", "workload": "rated"}, {"do": "get-dirty-log"},
+        {"do": "write", "pages": "20%"}, {"do": "read"},
+    ]  # fmt: skip
+    machine = {"cores": 1, "threads_per_core": 2, "private_cache": "64KiB", "smt_gain": 0.3}
+    made = setting(
+        phases, vcpus=2, memory="16MiB", workloads={"rated": rates}, host={"machine": machine}
+    )
+    alone = setting(phases, vcpus=2, memory="16MiB", workloads={"rated": rates})
+    plans = [replace(make_plan(s, "eager-drop", 1), curve=rising(12.0)) for s in (made, alone)]
+    loaded, unloaded = (simulate(plan, engine=SIMPY) for plan in plans)
+    assert loaded == simulate(plans[0], engine=COMPILED)
+    assert loaded == simulate(plans[0], engine=COMPILED, run_limit=7)
+    assert unloaded == simulate(plans[1], engine=COMPILED)
+    assert hits_of(loaded)["hits"] > hits_of(unloaded)["hits"]
+    assert loaded != simulate(replace(plans[0], curve=None), engine=SIMPY)

@@ -20,6 +20,7 @@ from mmusim.engine.processes import (
     dirty_rings,
     flush,
     guest_mode,
+    lock_queue,
     page_fault,
     soft_vcpu,
     user_space,
@@ -41,7 +42,8 @@ WAIT_IN: tuple[Any, ...] = (
     vcpu.vcpu, vcpu.touch, guest_mode.enter_guest, guest_mode.drain_pml, guest_mode.answer_kick,
     guest_mode.pml_full, guest_mode.ring_full, page_fault.page_fault, page_fault.count_reader,
     page_fault.get_memory, page_fault.fast_page_fault, page_fault.map_page,
-    page_fault.drop_large_spte, page_fault.split_large_spte, flush.flush_remote, Vm.in_queue,
+    page_fault.drop_large_spte, page_fault.split_large_spte, flush.flush_remote,
+    lock_queue.in_queue,
     user_space.to_user_space, user_space.hold_bql, user_space.asleep, dirty_rings.reap,
     Postcopy.fault, soft_vcpu.bystander, soft_vcpu.Writer.work, soft_vcpu.Writer.spend,
 )  # fmt: skip

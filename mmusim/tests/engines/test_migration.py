@@ -17,6 +17,7 @@ from mmusim.base.units import NS, PAGE
 from mmusim.cli import app
 from mmusim.costs.random_streams import stream_key
 from mmusim.engine import simulate
+from mmusim.engine.choice import SIMPY
 from mmusim.engine.migration.channel import (
     HEADER,
     RATE_AUTOCORRELATION,
@@ -299,6 +300,22 @@ def test_post_copy_ends_what_does_not_converge_and_serves_requests_first() -> No
 
     shared, _ = migration(simulate(migrating(**settings, postcopy_after=1, socket_buffer="2MB")))
     assert shared.writes.maximum > 100_000_000, "2 MB at 20 MB/s lie ahead of a page"
+
+
+def test_post_copy_starts_behind_what_the_socket_holds_and_the_list_of_pages() -> None:
+    """Twelve ranges of 16 bytes are a command of 14 bytes more; 20 MB a second, no noise."""
+
+    def of(**spec: Any) -> MigrationTrace:
+        plan = migrating(think="50us", postcopy_after=1, bandwidth_cv="0%", costs=CONSTANT, **spec)
+        return migration(simulate(plan, engine=SIMPY))[1]
+
+    empty, held = of(socket_buffer="0B"), of(socket_buffer="2MB")
+    missing = empty.rounds[-2].dirty_pages
+    bills = [(ranges * 16 + -(-ranges // 12) * 14) * 50 for ranges in range(1, missing + 1)]
+    assert empty.spent["discard"] in bills, "ns, of at most as many ranges as pages are missing"
+    assert 100e6 < held.downtime_ns < 105e6, "2 MB at 20 MB/s"
+    limited = of(socket_buffer="2MB", max_bandwidth="10MB/s")
+    assert limited.downtime_ns < 20e6, "control: a limit below the network's rate keeps it empty"
 
 
 # --- the network ---------------------------------------------------------------------------------

@@ -270,6 +270,43 @@ def test_ctrl_c_while_modules_are_imported_is_one_line(where: str) -> None:
     assert done.stderr == "mmusim: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    ("verb", "closed", "status", "said"),
+    [
+        (["policies"], [1], 0, ""),
+        (["show", "nowhere.toml"], [1], 2, "mmusim: nowhere.toml: file: cannot be read"),
+        (["show", "nowhere.toml"], [2], 2, ""),
+        (["policies"], [1, 2], 0, ""),
+        (["policies"], [0], 0, ""),
+    ],
+)
+def test_closed_streams_change_no_exit_status(
+    verb: list[str], closed: list[int], status: int, said: str
+) -> None:
+    """As ``>&-`` of a shell leaves them."""
+    command = [sys.executable, "-m", "mmusim", *verb]
+    shell = " ".join(["exec", '"$@"', *(f"{fd}>&-" for fd in closed)])
+    done = subprocess.run(
+        ["sh", "-c", shell, "sh", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stderr
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == bool(said)
+
+
+def test_python_without_docstrings_has_the_same_verbs() -> None:
+    """``PYTHONOPTIMIZE=2`` removes docstrings, also those that are titles in the help."""
+    helped = {
+        level: subprocess.run(
+            [sys.executable, "-m", "mmusim", "--help"], capture_output=True, text=True, check=True,
+            env=os.environ | {"PYTHONOPTIMIZE": level},
+        ).stdout.partition("Options:")[2]
+        for level in ("", "2")
+    }  # fmt: skip
+    assert helped[""] == helped["2"]
+    assert "Answer a question:" in helped["2"]
+
+
 def workers_of(pid: int) -> list[str]:
     """The worker processes that a run has started so far."""
     found = []

@@ -236,6 +236,34 @@ def test_policies_that_fail_are_named_all_at_once(tmp_path: Path) -> None:
     assert f"{tmp_path}/site/bad.py:10" in answering
 
 
+def test_policies_that_cannot_be_made_or_leave_are_named(tmp_path: Path) -> None:
+    """A decision that calls sys.exit ends no command without a word."""
+    code = (
+        "import sys\nfrom mmusim import Policy\n\n\nclass P(Policy, name='p'):\n"
+        "    def __init__(self, x):\n        self.x = x\n\n\n"
+        "class Q(Policy, name='q'):\n    def __init__(self):\n        raise ValueError('boo')\n\n\n"
+        "class R(Policy, name='r'):\n    def protect(self, spte):\n        sys.exit(3)\n"
+    )
+    package(tmp_path / "site", "bad", code, points_to("bad"))
+    search = f"{tmp_path}/site:{ROOT}"
+    done = mmusim("show", experiment(tmp_path, "p", "q"), PYTHONPATH=search)
+    assert done.returncode == 2
+    needing, raising = done.stderr.splitlines()
+    for line, number in ((needing, 6), (raising, 11)):
+        assert "of package 'bad', entry point 'mine' (bad)" in line
+        assert f"{tmp_path}/site/bad.py:{number}" in line
+        assert line.endswith(
+            "; let its __init__ take no arguments and raise nothing, or leave it out"
+        )
+    assert "policies.compare[1] = 'p': raises TypeError: " in needing
+    assert "policies.compare[2] = 'q': raises ValueError: boo" in raising
+    done = mmusim("show", experiment(tmp_path, "r"), PYTHONPATH=search)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "policies.r.protect: raises SystemExit: 3" in line
+    assert "of package 'bad', entry point 'mine' (bad)" in line
+
+
 def test_the_actor_of_the_documents_works_as_printed(tmp_path: Path) -> None:
     """In a package of its own, by name, in worker processes; without it the file is refused."""
     (code,) = (b.text for b in blocks("python") if "(Actor, name=" in b.text)
@@ -258,6 +286,72 @@ def test_the_actor_of_the_documents_works_as_printed(tmp_path: Path) -> None:
     assert "is not an actor; known: page-aging" in refused.stderr
 
 
+MIGRATES = """
+schema = 1
+id = "rules-from-outside"
+question = "Do rules of a package act?"
+
+[vm]
+vcpus = 2
+memory = "4MiB"
+kernel = "linux-6.13"
+
+[host]
+profile = "skylake-2021"
+
+[policies]
+baseline = "linux-6.13"
+compare = ["linux-6.13+pml"]
+
+[replications]
+seeds = 2
+
+[driver]
+phases = [{ do = "write" }, { do = "migrate", workload = "stress" }]
+
+[driver.migration]
+bandwidth = "1MB/s"
+bandwidth_cv = "0%"
+max-bandwidth = "0B/s"
+downtime-limit = "1ms"
+switch_over = { rule = "half-sent", left = "4KiB" }
+throttle = { rule = "in-proportion", most = "60%" }
+
+[workloads.stress]
+pattern = "stress"
+rate = "10MB/s"
+"""
+
+
+def test_the_rules_of_the_documents_work_as_printed(tmp_path: Path) -> None:
+    """In packages; without them the file is refused. A share beyond 99 % names its package."""
+    for base, group, module in (
+        ("(SwitchOver, name=", "mmusim.switch_over", "my_rules"),
+        ("(Throttle, name=", "mmusim.throttles", "my_throttles"),
+    ):
+        (code,) = (b.text for b in blocks("python") if base in b.text)
+        (points,) = (b.text for b in blocks("toml") if group in b.text)
+        package(tmp_path / "site", module, code, points)
+        wrong = code.replace("min(self.most, excess / last.dirty)", "2.0")
+        package(tmp_path / "wrong", module, wrong, points)
+    file = tmp_path / "rules.toml"
+    file.write_text(MIGRATES)
+    command = ("run", file, "--json", "--engine", "simpy", "--out")
+    done = mmusim(*command, tmp_path / "out", PYTHONPATH=f"{tmp_path}/site:{ROOT}")
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in done.stderr
+    assert '"did-not-converge"' in done.stdout, "the rule of switch-over gives up"
+    wrong_one = mmusim(*command, tmp_path / "no", PYTHONPATH=f"{tmp_path}/wrong:{ROOT}")
+    assert wrong_one.returncode != 0
+    said = wrong_one.stdout + wrong_one.stderr
+    assert "Traceback" not in said
+    assert "package 'my_throttles', entry point 'mine'" in said
+    refused = mmusim(*command, tmp_path / "none")
+    assert refused.returncode == 2
+    assert "half-sent" in refused.stderr
+    assert "in-proportion" in refused.stderr
+
+
 UNLOADABLE = {
     "absent": ("import nothing_there\n", "absent", "ModuleNotFoundError: No module named 'nothing"),
     "syntax": ("def (\n", "syntax", "syntax.py:1"),
@@ -268,6 +362,18 @@ UNLOADABLE = {
     "empty": ("x = 1\n", "empty", "has no Policy with a name"),
     "number": ("x = 1\n", "number:x", "is a int and no Policy"),
     "gone": ("x = 1\n", "elsewhere", "ModuleNotFoundError: No module named 'elsewhere'"),
+    "plus": (
+        "from mmusim import Policy\nclass A(Policy, name='a+b'): ...\n", "plus",
+        "policy name 'a+b' is not of letters, digits and - _ . alone",
+    ),
+    "kernel": (
+        "from mmusim import Policy\nclass A(Policy, name='linux-6.1'): ...\n", "kernel",
+        "policy name 'linux-6.1' begins like a kernel's; choose another",
+    ),
+    "five": (
+        "from mmusim import Policy\nclass A(Policy, name='five'):\n    protect = 5\n", "five",
+        "protect of policy 'five' is no method",
+    ),
     "nameless": ("from mmusim import Policy\nclass A(Policy): ...\n", "nameless:A", "has no name"),
 }  # fmt: skip
 

@@ -56,7 +56,7 @@ def test_the_indices_of_the_ishigami_function_are_those_that_are_known() -> None
 def test_a_constant_has_no_indices_and_samples_are_a_power_of_two() -> None:
     found = sobol(lambda x: np.full(x.shape[1], 3.0), [(1, 2)] * 2, samples=4)
     assert found.total[0] == Index(estimate=0, low=0, high=0)
-    with pytest.raises(ValueError, match="no power of 2"):
+    with pytest.raises(ValueError, match="not a power of 2"):
         sobol(ishigami, [(1, 2)] * 4, samples=48)
 
 

@@ -13,6 +13,7 @@ from mmusim.tests.support.woven_processes import (
     Steps,
     World,
     doubled,
+    loud,
     quick_thing,
 )
 
@@ -115,6 +116,23 @@ def a_second_meaning(w: World, a: Actor) -> Steps:
     yield w.spend(x)
     x = w  # type: ignore[assignment]
     yield x  # type: ignore[misc]
+
+
+def another_by_name(w: World, a: Actor) -> Steps:
+    yield from loud(w, a, 3, twice=False)
+
+
+def a_list_of_two_kinds(w: World, a: Actor) -> Steps:
+    seen = []
+    seen.append(a)
+    seen.append(3)  # type: ignore[arg-type]
+    yield w.spend(1)
+
+
+def a_list_of_the_only_one(w: World, a: Actor) -> Steps:
+    seen = []
+    seen.append(w)
+    yield w.spend(1)
 
 
 __all__ = ["Any", "doubled"]

@@ -266,7 +266,7 @@ class Stepwise:
         started = []
         for v, accesses in zip(self.vm.vcpus, programs, strict=True):
             if accesses:
-                steps = vcpu(self.vm, v, program(tuple(accesses), self.steps % 1024))
+                steps = vcpu(self.vm, v, program(tuple(accesses), self.steps % 1024), iter(()))
                 v.process = self.vm.env.process(steps)
                 started.append(v.process)
         return started

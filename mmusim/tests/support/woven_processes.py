@@ -316,7 +316,46 @@ def count_up(w: World, a: Actor, x: int) -> None:
     a.count += x
 
 
+def reads_and_changes(w: World, a: Actor, x: int, y: int) -> Steps:
+    """Reads one argument, and assigns to the other."""
+    yield w.spend(x)
+    y += x
+    w.note(a.number, y)
+    yield w.spend(y)
+    w.note(a.number, x)
+
+
+def hands_over(w: World, a: Actor) -> Steps:
+    x, y = 4, a.number
+    yield from reads_and_changes(w, a, x, y)
+    w.note(a.number, 10 * x + y)
+
+
+def loud(w: World, a: Actor, x: int, *, twice: bool = True) -> Steps:
+    yield w.spend(x)
+    w.note(a.number, x)
+    if twice:
+        w.note(a.number, 2 * x)
+
+
+def by_name(w: World, a: Actor) -> Steps:
+    yield from loud(w, a, 3)
+    yield from loud(w, a, 4, twice=True)
+
+
+def lists_of_actors(w: World, a: Actor) -> Steps:
+    seen = []
+    for b in w.actors:
+        if b.number != a.number:
+            seen.append(b)
+    for one in seen:
+        one.count += 1
+        yield w.spend(one.count)
+        w.note(a.number, one.number)
+
+
 PROCESSES = (
-    straight, branches, loops, for_loops, lists, calls, about_others, helpers, values, real_numbers,
-    shared_state, interrupts, asks_python, leaves, checked_in_a_loop,
+    straight, branches, loops, for_loops, lists, lists_of_actors, calls, hands_over, by_name,
+    about_others, helpers, values, real_numbers, shared_state, interrupts, asks_python, leaves,
+    checked_in_a_loop,
 )  # fmt: skip

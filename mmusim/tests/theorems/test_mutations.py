@@ -87,9 +87,9 @@ MUTANTS = {
     ),
     "a dropped large spte is flushed": Mutant(
         "engine/processes/page_fault.py",
-        "    vm.revoke(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))\n"
+        "    vm.revoke(NO_ENTRIES, regions_under(vm, gfn, level))\n"
         "    yield from flush_remote(vm, v)\n",
-        "    vm.revoke(NO_PAGES, slice(pages.start >> 9, pages.stop >> 9))\n",
+        "    vm.revoke(NO_ENTRIES, regions_under(vm, gfn, level))\n",
         FORM + "[linux-3.16]",
     ),
     "a slot that logs is mapped at 4 KiB": Mutant(

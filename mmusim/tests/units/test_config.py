@@ -354,6 +354,8 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
          "names a policy twice; name each once, the baseline not at all"),
         ("policies.compare", ["lazy-drop", "lazy-drop"], "",
          "names a policy twice; name each once, the baseline not at all"),
+        ("policies.compare", ["lazy-drop+spinlock", "spinlock+lazy-drop"], "",
+         "names a policy twice; name each once, the baseline not at all"),
     ],
     "memory that cannot be parted": [
         ("vm", {"memory": "4MiB", "vcpus": 1025}, "vm.vcpus", "leaves a vCPU without a page of the "

@@ -95,7 +95,7 @@ def test_one_of_several_is_asked_for(
         ("@us:\n[1, 2) 3 |@|\n@us:\n[1, 2) 9 |@|\n", "", "has '@us' 2 times"),
         ("latency_us\nnan\n", "", "must be finite"),
         ("latency_us\n1e999\n", "", "must be finite"),
-        ("a,b_us\nx,1\ny\n", "", "no number in row 2"),
+        ("a,b_us\nx,1\ny\n", "", "not a number in row 2"),
         ("latency_us\n1\n", "parsec", "is not one of"),
         ("  VM-EXIT    Samples  Samples%\n", "", "looks like perf kvm stat and has no whole row"),
         ("Migration status: completed\n", "", "migration's statistics"),

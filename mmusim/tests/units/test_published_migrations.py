@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import pytest
-
-from mmusim.base.errors import ConfigError
-from mmusim.cli.shared.published_migrations import document, summary
+from mmusim.cli.shared.published_migrations import NAME, document, summary
 from mmusim.config.settings import settings_of
-from mmusim.engine.migration.throttle import Trigger
-from mmusim.tests.support.settings import setting
+from mmusim.tests.support.places import ROOT
 from mmusim.validation.migrations import Case, Line, cases, orders, rows, table
 
 
@@ -59,32 +53,12 @@ def test_the_page_has_every_line_and_what_is_left_out() -> None:
     assert summary(lines, orders(lines))[0].startswith("1 of 2 times")
 
 
-def slowed(ratios: list[float], responsive: bool) -> list[int]:
-    """At which syncs the guest is slowed down; each ratio is dirty by sent of a period."""
-    clock = SimpleNamespace(now=0, plan=SimpleNamespace(qemu=SimpleNamespace(bad_syncs=lambda: 2)))
-    at: list[int] = []
-    syncs: list[int] = []
-    throttle: Any = SimpleNamespace(guest_down=lambda *_: at.append(len(syncs) - 1))
-    trigger = Trigger(clock, 0.5, throttle, responsive)  # type: ignore[arg-type]
-    sent = 0
-    for ratio in ratios:
-        syncs.append(len(syncs))
-        clock.now += 2 * 10**9
-        sent += 4096 * 1000
-        trigger.synced(round(ratio * 1000), sent)
-    return at
-
-
-def test_a_responsive_trigger_looks_at_the_trend_too() -> None:
-    rising = [0.6, 0.7, 0.8, 0.9, 0.9]
-    assert slowed(rising, responsive=False) == [1, 3]
-    assert slowed(rising, responsive=True) == [1, 3, 4]
-    assert slowed([0.9, 0.8, 0.7, 0.6], responsive=True) == [1, 3], "falling: as without"
-    assert slowed([0.1, 0.2, 0.3, 0.4], responsive=True) == [], "below the threshold"
-
-
-def test_a_responsive_throttle_needs_auto_converge() -> None:
-    with pytest.raises(ConfigError, match="set auto-converge = true"):
-        setting(
-            [{"do": "migrate"}], driver={"migration": {"responsive_throttle": True}},
-        )  # fmt: skip
+def test_the_published_page_is_of_this_table() -> None:
+    """Its rows, assumptions and misses; the times are those of the last run at full size."""
+    page = (ROOT / "docs" / "evidence" / NAME).read_text(encoding="utf-8")
+    for one in cases(table()):
+        assert all(f"| {one.posting} {one.name} | {m.replace('_', ' ')} |" in page
+                   for m in one.published)  # fmt: skip
+    for posting in table()["posting"]:
+        assert all(f"* {text}" in page for text in posting["assumed"] + posting.get("misses", []))
+    assert "| none |" not in page, "every published migration came to its end"

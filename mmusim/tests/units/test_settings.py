@@ -126,7 +126,7 @@ def test_a_key_hashes_what_decides_a_result_and_nothing_else(
     assert (the_setting(changed(key, value)).key() == the_setting(minimal()).key()) is same
 
 
-OUTSIDE = f"does not begin with one of {', '.join(CHANGEABLE)}"
+OUTSIDE = f"is not a key in one of {', '.join(CHANGEABLE)}"
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from mmusim.base.errors import WeaveError
-from mmusim.engine.weave import Vocabulary, Woven, in_python, parsed, weave
+from mmusim.engine.weave import ENDS, FIRST_ASK, Vocabulary, Woven, in_python, parsed, weave
 from mmusim.tests.support import refused_processes as refused
 from mmusim.tests.support import woven_processes as texts
 from mmusim.tests.support.woven_processes import Actor, Steps, World
 
 ACTORS = 3
-WAITS, ENDS, FIRST_ASK = -1, -2, -64
+WAITS = -1
 
 
 def vocabulary() -> Vocabulary:
@@ -212,6 +212,21 @@ def test_a_process_that_does_something_else_is_noticed() -> None:
     assert on_woven(texts.loops) != on_simpy(texts.for_loops)
 
 
+def test_an_argument_that_the_caller_keeps_is_not_copied() -> None:
+    """And one that the procedure assigns to is."""
+    fields = weave(vocabulary(), texts.hands_over).fields
+    assert "hands_over_x" in fields
+    assert "reads_and_changes_x" not in fields
+    assert {"hands_over_y", "reads_and_changes_y"} <= set(fields)
+
+
+def test_what_is_gone_through_from_two_places_is_gone_on_with_by_number() -> None:
+    """Else LLVM would put a copy of it into each."""
+    source = weave(vocabulary(), texts.by_name).source
+    first = source.split("def by_name")[1]
+    assert "return loud_" not in first
+
+
 # --- what is refused ----------------------------------------------------------------------------
 
 
@@ -231,6 +246,9 @@ REFUSED = {
     "code_that_is_never_reached": ("is never reached; remove it", 4),
     "a_suppress_inside": ("is not the only one of the process", None),
     "a_second_meaning": ("gives a name a second meaning", 4),
+    "another_by_name": ("gives another twice than other calls; weave it by itself", 2),
+    "a_list_of_two_kinds": ("'3' is of another kind than what the list has", 4),
+    "a_list_of_the_only_one": ("'w' is a World, of which there is one; leave it out", 3),
 }
 
 

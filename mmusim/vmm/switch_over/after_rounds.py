@@ -15,9 +15,11 @@ from mmusim.vmm.switch_over.base import Seen, SwitchOver, Then
 class AfterRounds(SwitchOver, name="after-rounds"):
     """QEMU's estimate; and after `rounds` rounds or `time`, do `then` whatever is left.
 
-    Source: Cloud Hypervisor ends pre-copy after five rounds (`MAX_DIRTY_MIGRATIONS`), later by a
-    timeout; KubeVirt stops the guest when its completion timeout is over; Xen ends after 30
-    rounds.
+    Source: Cloud Hypervisor ends pre-copy after five passes (vmm/src/lib.rs,
+    `MAX_DIRTY_MIGRATIONS`), later by a timeout, after which it stops the guest or cancels
+    (`TimeoutStrategy`). KubeVirt cancels, stops the guest or goes to post-copy after
+    `completionTimeoutPerGiB`, 150 s by default, times the memory in GiB. Xen stops the guest after
+    five iterations (`SPP_MAX_ITERATIONS`).
     """
 
     rule: Annotated[Literal["after-rounds"], shown("after-rounds")]

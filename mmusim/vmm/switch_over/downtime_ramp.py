@@ -15,8 +15,11 @@ class DowntimeRamp(SwitchOver, name="downtime-ramp"):
     """QEMU's estimate with a limit that grows by `step` every `every`, from `least` to `most`.
 
     Source: the ramps that managers put on top of QEMU: KubeVirt's proposals VEP 248 and 291 go
-    from 150 to 1,050 ms; Proxmox VE ("auto-increased downtime to continue migration") and
-    OpenStack Nova (`live_migration_downtime_steps`) have ramps of their own.
+    from 150 to 1,050 ms; Proxmox VE ("auto-increased downtime to continue migration") has a
+    ramp of its own. OpenStack Nova goes to `live_migration_downtime` in equal steps
+    (nova/virt/libvirt/migration.py, `downtime_steps`); with its defaults of 500 ms, 10 steps and
+    75 s per GiB that is `least` 50 ms, `most` 500 ms, `step` 45 ms, and `every` 75 s times the
+    memory in GiB.
     """
 
     rule: Annotated[Literal["downtime-ramp"], shown("downtime-ramp")]

@@ -13,7 +13,8 @@ from mmusim.vmm.switch_over.base import Seen, SwitchOver
 class FixedLimit(SwitchOver, name="fixed-limit"):
     """Stop when at most a fixed amount of memory is left.
 
-    Source: Xen stops below 50 pages (`xc_domain_save`, `SPP_TARGET_DIRTY_COUNT`); QEMU before 1.5
+    Source: Xen stops below 50 pages (tools/libs/saverestore/save.c, `SPP_TARGET_DIRTY_COUNT`), or
+    after five iterations; QEMU before 1.5
     had a limit of this kind in effect, because its bandwidth was a constant.
     """
 

@@ -1,0 +1,27 @@
+"""How numbers become whole, as Python does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mmusim.engine.compiled.jit import jit
+
+
+@jit
+def whole(number: Any) -> Any:
+    """Return a whole number or a truth value as a row keeps it."""
+    return np.int64(number)
+
+
+@jit
+def truncated(number: float) -> Any:
+    """Round as ``int`` does: towards 0."""
+    return np.int64(number)
+
+
+@jit
+def rounded(number: float) -> Any:
+    """Round as ``round`` does: to the nearest whole number, halves to even."""
+    return np.int64(np.rint(number))

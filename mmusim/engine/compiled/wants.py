@@ -1,0 +1,10 @@
+"""What compiled code wants of Python when it returns.
+
+-1 is `events.WAITS`; what woven processes want has numbers from `weave.ENDS` downwards.
+"""
+
+from __future__ import annotations
+
+ENDED, PYTHON_EVENT, ROOM, BREATHES, CLOCK_ENDS = range(-2, -7, -1)
+"""No event is left; fire a Python event; something has no room left; let Python look at signals;
+the clock is at its end."""

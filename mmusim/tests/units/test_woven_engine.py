@@ -1,0 +1,93 @@
+"""The woven engine, as it can be looked at: its places, its source, the words that it needs."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmusim.base.errors import WeaveError
+from mmusim.base.source_hash import PACKAGE, model_files
+from mmusim.engine.compiled.weaving import WOVEN
+from mmusim.engine.compiled.words import vocabulary
+from mmusim.engine.processes import entries, page_fault, vcpu
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
+from mmusim.engine.weave import weave
+from mmusim.tests.support.command_line import mmusim_here
+from mmusim.tests.support.places import ROOT
+
+
+def waits_in(path: Path) -> set[int]:
+    """Lines with a ``yield`` of an event."""
+    tree = ast.parse(path.read_text())
+    return {node.lineno for node in ast.walk(tree) if isinstance(node, ast.Yield)}
+
+
+def test_every_wait_of_a_fault_is_a_place() -> None:
+    path = ROOT / "mmusim/engine/processes/page_fault.py"
+    named = {
+        int(where.rpartition(":")[2].rstrip(")"))
+        for where in WOVEN.places.values()
+        if "processes/page_fault.py" in where
+    }
+    waits = waits_in(path)
+    assert len(waits) > 8
+    assert waits <= named
+
+
+def test_the_verb_lists_the_places_with_file_and_line() -> None:
+    done = mmusim_here("engine", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["place"] for row in rows] == list(range(len(WOVEN.places)))
+    for row in rows:
+        line = (ROOT / row["file"]).read_text().splitlines()[row["line"] - 1]
+        assert line.strip(), row
+
+
+def test_the_verb_prints_the_source() -> None:
+    done = mmusim_here("engine", "--source")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == WOVEN.source
+    ast.parse(done.stdout)
+
+
+def test_json_with_the_source_is_refused() -> None:
+    done = mmusim_here("engine", "--source", "--json")
+    assert done.returncode != 0
+    assert "--json: makes no difference with --source" in done.stderr
+
+
+def test_what_the_engine_is_woven_from_keys_the_cache() -> None:
+    """A change of a process, a word or the weaver is a change of the model's code."""
+    files = {path.relative_to(PACKAGE).as_posix() for path in model_files()}
+    assert {
+        "engine/processes/page_fault.py", "engine/processes/entries.py", "engine/weave/emit.py",
+        "engine/compiled/words.py", "engine/compiled/weaving.py", "engine/compiled/woven.py",
+    } <= files  # fmt: skip
+
+
+def waits_for_a_word(vm: Vm, v: Vcpu) -> Steps:
+    """A process that says what no rule knows."""
+    yield vm.spend(1)
+    yield vm.spend(v.sleep_per_full_ring)
+
+
+def test_a_word_without_a_rule_is_refused_with_its_line() -> None:
+    with pytest.raises(
+        WeaveError, match=r"test_woven_engine.py:\d+: 'v.sleep_per_full_ring' is an"
+    ):
+        weave(vocabulary(), waits_for_a_word)
+
+
+@pytest.mark.parametrize("process", [vcpu.touch, page_fault.fast_page_fault])
+def test_a_procedure_can_be_woven_alone(process: Any) -> None:
+    """Its text needs only words of the vocabulary."""
+    assert weave(vocabulary(), process).places
+
+
+def test_helpers_are_woven_from_the_text_of_the_processes() -> None:
+    assert f"def {entries.blocking_level.__name__}(s, " in WOVEN.source

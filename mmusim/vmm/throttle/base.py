@@ -1,0 +1,108 @@
+"""What a throttle of a VMM is, and what it may look at."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+
+from mmusim.base.quantities import Strict
+from mmusim.base.units import NS
+from mmusim.vmm.qemu import Qemu
+
+TIMESLICE_NS: Final = 10 * NS["ms"]
+"""CPU_THROTTLE_TIMESLICE_NS of QEMU: how long a vCPU runs between two sleeps."""
+
+
+class Period(NamedTuple):
+    """What happened from one judgement of a throttle to the next."""
+
+    end_ns: int  # since the migration began
+    dirty: int  # bytes that became dirty
+    sent: int  # bytes
+
+
+class Watched(NamedTuple):
+    """What a throttle knows: every period so far, and how much it takes now."""
+
+    periods: Sequence[Period]
+    share: float  # of the time of each vCPU, as this throttle asked for last
+    qemu: Qemu
+
+
+class Throttle(Strict):
+    """A rule of how a VMM slows down a guest that dirties more than is sent.
+
+    A rule is a pure function of what the VMM has watched: it never waits, draws nothing and keeps
+    nothing. Its fields are its parameters, as a file has them. Subclass with ``name="kebab-case"``
+    and a field ``rule: Literal["kebab-case"]`` to register a rule.
+    """
+
+    name: ClassVar[str] = ""
+    least_period_ns: ClassVar[int] = NS["s"]
+    """A sync ends a period, and the rule is asked, if the period is longer than that."""
+    needs_rings: ClassVar[bool] = False
+    """Whether it measures vCPUs by their dirty rings."""
+    _registry: ClassVar[dict[str, type[Throttle]]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
+        """Register the class under `name`.
+
+        Raises
+        ------
+        TypeError
+            If another class has the name, or there is no field `rule`.
+        """
+        super().__pydantic_init_subclass__(**kwargs)
+        if not name:
+            return
+        if name in Throttle._registry:
+            raise TypeError(f"the name {name!r} of a throttle is taken")
+        if "rule" not in cls.model_fields:
+            raise TypeError(f'throttle {name!r} needs a field `rule: Literal["{name}"]`')
+        cls.name = name
+        Throttle._registry[name] = cls
+
+    def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
+        """Take the name; pydantic registers the class once its fields are known."""
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first paragraph of the class docstring."""
+        return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
+    def share(self, watched: Watched) -> float:
+        """Return the share of its time that each vCPU sleeps from now on, from 0 to 0.99.
+
+        It is asked at the end of each period.
+        """
+        return watched.share
+
+    def quota(self, watched: Watched) -> int:
+        """Return how many bytes per second each vCPU may dirty from now on; 0 for no limit."""
+        del watched
+        return 0
+
+    def cycle(self, share: float) -> tuple[int, int]:
+        """Return how long a vCPU sleeps, and from the begin of one sleep to the next, in ns.
+
+        QEMU lets it run for CPU_THROTTLE_TIMESLICE_NS, 10 ms, between two sleeps.
+        """
+        return int(share / (1 - share) * TIMESLICE_NS), int(TIMESLICE_NS / (1 - share))
+
+    def sync_every(self, qemu: Qemu) -> int:
+        """Return the time after which a timer reads the log if nobody else did, in ns; 0: none."""
+        del qemu
+        return 0
+
+    def beyond(self, qemu: Qemu) -> str:
+        """Return why a release of QEMU does not have this rule; or nothing."""
+        del qemu
+        return ""
+
+
+def throttles() -> dict[str, type[Throttle]]:
+    """Return every registered throttle by name."""
+    return dict(sorted(Throttle._registry.items()))
