@@ -17,12 +17,13 @@ def main() -> None:
     130 after Ctrl-C.
     """
     try:
+        from mmusim.base.machine import explain, prepare_for_a_limit
+
+        prepare_for_a_limit()
         _run()
     except KeyboardInterrupt:  # before Typer handles it, while modules are imported
         _refused("interrupted", INTERRUPTED)
     except (MemoryError, OSError, ImportError) as error:  # also of an import of mmusim itself
-        from mmusim.base.machine import explain
-
         _refused(explain(error))
 
 

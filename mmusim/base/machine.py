@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import traceback
 from typing import Final
 
@@ -32,9 +33,39 @@ _REMEDIES: Final = {
 }
 
 
+_LEAST_BYTES: Final = 240 << 20
+"""Address space that Python and the numerical libraries take before anything is computed."""
+
+
+def prepare_for_a_limit() -> None:
+    """See that numerical libraries can be loaded where `ulimit -v` or `-d` bounds the memory.
+
+    OpenBLAS reserves some 40 MiB for each thread, and without them tries for ever. Where memory
+    is bounded it gets one thread, unless the user has chosen a number.
+
+    Raises
+    ------
+    MemoryError
+        If what is left is too little. Says so, with the limit.
+    """
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    finite = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    if not finite:
+        return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if min(finite) < _LEAST_BYTES:
+        raise MemoryError(
+            f"the limit of memory is {min(finite) >> 10:,} kB, and numerical libraries need "
+            f"{_LEAST_BYTES >> 10:,} kB; raise it, e.g. `ulimit -v 2000000`, or remove it with "
+            "`ulimit -v unlimited`"
+        )
+
+
 def explain(error: BaseException) -> str:
     """Return one line about one of :data:`MACHINE_ERRORS`: what happened, and what helps."""
     if isinstance(error, MemoryError):
+        if str(error).startswith("the limit of memory"):
+            return str(error)
         return f"there is not enough memory; {_REMEDIES[errno.ENOMEM]}"
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         at = f": {named(error.filename)}" if error.filename else ""

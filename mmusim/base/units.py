@@ -47,6 +47,8 @@ _QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*(
 def _quantity(text: str, units: Mapping[str, int | Fraction], example: str) -> Fraction:
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2] not in units or len(match[1]) > 4000:
+        if text.strip().startswith("-") and _QUANTITY.fullmatch(text.strip()[1:]):
+            raise ValueError(f"must not be negative; write e.g. {example}")
         names = [unit for unit in units if unit not in _OTHER_SPELLINGS]
         raise ValueError(f"must be a number and a unit of {', '.join(names)}; write e.g. {example}")
     return Fraction(match[1].replace("_", "")) * units[match[2]]

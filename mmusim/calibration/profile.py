@@ -12,6 +12,7 @@ from mmusim.base.quantities import exact_ns
 from mmusim.calibration.fault_costs import clock_ns, fault_costs, round_trip
 from mmusim.calibration.findings import Finding, Findings, constant
 from mmusim.calibration.hit_costs import hit_costs
+from mmusim.calibration.hit_curve import hit_curve
 from mmusim.calibration.interference import as_renewal, interruptions
 from mmusim.calibration.log_costs import log_costs
 from mmusim.calibration.samples import Samples, load_samples
@@ -128,7 +129,7 @@ def _measurement(samples: Samples, file: str) -> dict[str, Any]:
             }
             for table in hits
         ],
-    }  # fmt: skip
+    } | ({} if (curve := hit_curve(samples)) is None else {"curve": curve})  # fmt: skip
 
 
 def _written(finding: Finding) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from mmusim.base.quantities import Count, Size, Strict, Time, shown
+from mmusim.base.units import PAGE
 from mmusim.config.cost import CostSpec, distribution
+from mmusim.costs.hits import HitCurve
 
 Order = Literal["sequential", "random"]
 
@@ -58,6 +60,31 @@ class Hits(Strict):
     t_walk_4K: CostSpec  # noqa: N815
 
 
+class Curve(Strict):
+    """Times of accesses without faults by the pages in use, apart from what exits displace."""
+
+    displaces: Annotated[float, Field(ge=0, le=1000), shown(12.0, "touches of a page")]
+    """Touches of pages that displace as much from caches and TLBs as one exit does."""
+    low: Annotated[float, Field(ge=0, le=1000), shown(8.0, "touches of a page")] = 0.0
+    high: Annotated[float, Field(ge=0, le=1000), shown(16.0, "touches of a page")] = 1000.0
+    """A 95 % interval of it."""
+    tables: Annotated[list[Hits], Field(min_length=1, max_length=64)]
+    """Each order over some footprints, measured without exits."""
+
+    def of(self, order: str) -> HitCurve | None:
+        """Return the curve of an order; None if it was not measured."""
+        mine = {t.memory: t for t in self.tables if t.order == order and t.memory >= PAGE}
+        if not mine:
+            return None
+        pages = sorted(mine)
+        return HitCurve(
+            tuple(size // PAGE for size in pages),
+            tuple(distribution(mine[size].t_hit_2M) for size in pages),
+            tuple(distribution(mine[size].t_walk_4K) for size in pages),
+            self.displaces,
+        )
+
+
 class Load(Strict):
     """Other load of the machine during the measurement."""
 
@@ -92,6 +119,8 @@ class Measurement(Strict):
     samples: str = ""
     """File with the raw samples, beside the profile."""
     hits: Annotated[list[Hits], Field(default_factory=list)]
+    curve: Curve | None = None
+    """What hits take by pages in use and by exits; it counts in the place of `hits`."""
 
 
 def hits_for(hits: list[Hits], order: str, memory: int) -> Hits | None:

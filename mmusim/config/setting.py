@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.config.experiment import Experiment
@@ -14,8 +14,11 @@ from mmusim.config.host import HostProfile
 from mmusim.config.topology import Machine
 from mmusim.config.workloads import Workload
 from mmusim.costs.distributions import Distribution
+from mmusim.costs.hits import HitCurve
 from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import digest
+
+OF_HITS: Final = frozenset({"t_hit_2M", "t_walk_4K"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,18 @@ class Setting:
         """Processors and memory of the host, if they are described and follow a law."""
         machine = self.experiment.host.machine or self.profile.machine
         return machine if machine is not None and machine.laws else None
+
+    @property
+    def curve(self) -> HitCurve | None:
+        """What hits take by pages in use and recent exits, if that was measured on the host.
+
+        An experiment that says itself what hits or walks cost has its own costs.
+        """
+        host, measured = self.experiment.host, self.profile.measurement
+        if measured is None or measured.curve is None or host.costs.keys() & OF_HITS:
+            return None
+        curve = measured.curve.of(self.experiment.order)
+        return curve.without_variance() if curve and host.variance == "none" else curve
 
     @property
     def name(self) -> str:
@@ -62,6 +77,8 @@ class Setting:
             facts["actors"] = [table.facts() for table in e.host.actors]
         if self.machine is not None:
             facts["machine"] = self.machine.facts()
+        if self.curve is not None:
+            facts["curve"] = self.curve.facts()
         return hashlib.blake2b(
             json.dumps(facts, sort_keys=True).encode(), digest_size=10
         ).hexdigest()

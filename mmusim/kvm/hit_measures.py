@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +41,59 @@ def hits(rng: Rng, sink: Sink, mib: int) -> None:
             ns = b.touch(gfns, write)
             sink.add(f"hit/4K/{order}/{mib}/beside/read", thin(ns[~write]))
             sink.add(f"hit/4K/{order}/{mib}/alone/read", thin(b.touch(gfns, False)))
+
+
+def curve(rng: Rng, sink: Sink, mib: int) -> None:
+    """Reads by pages in use, as workloads draw them, and the same beside some faults.
+
+    Pages are drawn with replacement. Twice as many untimed draws as there are pages come first, so
+    that caches and TLBs hold what they do in the long run.
+    """
+    with bench(mib) as b:
+        pages, vm = b.vm.pages, b.vm
+
+        def draws(order: str, count: int) -> Ints:
+            if order == "random":
+                return rng.integers(0, pages, count)
+            return (int(rng.integers(pages)) + np.arange(count)) % pages
+
+        def reads(size: str) -> None:
+            for order in rng.permutation(["sequential", "random"]).tolist():
+                for _ in range(2):
+                    b.quietly(draws(order, pages), False)
+                ns = b.touch(draws(order, DRAWS), False)
+                sink.add(f"hit/curve/{size}/{order}/{mib}", thin(ns))
+
+        b.quietly(firsts(pages), True)
+        reads("2M")
+        vm.log(True)
+        first = b.touch(firsts(pages), True)
+        if float(np.median(first)) * pages > LONGEST_NS:  # too many faults to map all of it
+            return
+        b.quietly(np.arange(pages), True)
+        reads("4K")
+        for percent in rng.permutation(PERCENTS).tolist():
+            b.get()
+            gfns, write = draws("random", DRAWS), rng.random(DRAWS) < percent / 100
+            ns = b.touch(gfns, write)
+            faults = first_writes(gfns, write)
+            sink.add(f"hit/mix/{mib}/{percent}", thin(ns[~faults]))
+            sink.add(f"hit/exits/{mib}/{percent}", [[faults.sum(), DRAWS]])
+
+
+DRAWS: Final = 20_000
+PERCENTS: Final = (1, 5, 20)
+"""Of accesses that write: each first write to a page after a get faults."""
+LONGEST_NS: Final = 2e9
+"""Time of the faults that map all pages at 4 KiB. Of more memory, only 2 MiB mappings are read."""
+
+
+def first_writes(gfns: Ints, write: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which accesses are the first write to their page."""
+    first = np.zeros(len(gfns), np.bool_)
+    at = np.flatnonzero(write)
+    first[at[np.unique(gfns[at], return_index=True)[1]]] = True
+    return first
 
 
 def thin(ns: NDArray[np.float64], most: int = 3000) -> NDArray[np.float64]:

@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.kvm.bench import Bench, Ints, Rng, Sink, bench, firsts, others
-from mmusim.kvm.hit_measures import hits
+from mmusim.kvm.hit_measures import curve, hits
 from mmusim.kvm.vcpu import Timed, Vcpu
 
 SLEEP_NS: Final = 2_000_000
 FOOTPRINTS: Final = (24, 96, 384)
 """MiB that a guest reads at random or in sequence: from the size of a cache to far more."""
+
+CURVE: Final = (4, 8, 16, 32, 64, 128, 256, 512)
+"""MiB over which hits are measured by pages in use."""
 
 
 Measure = Callable[[Rng, Sink], None]
@@ -254,9 +257,11 @@ def rings(rng: Rng, sink: Sink) -> None:
         sink.add("ring/exit", b.ns(run)[list(run.fulls)] - np.array(reaped))
 
 
-def _sizes(name: str, measure: Callable[..., None], count: int) -> dict[str, tuple[Measure, int]]:
+def _sizes(
+    name: str, measure: Callable[..., None], count: int, sizes: tuple[int, ...] = FOOTPRINTS
+) -> dict[str, tuple[Measure, int]]:
     """Return a measure at every footprint."""
-    return {f"{name}, {mib} MiB": (partial(measure, mib=mib), count) for mib in FOOTPRINTS}
+    return {f"{name}, {mib} MiB": (partial(measure, mib=mib), count) for mib in sizes}
 
 
 Schedule = dict[str, tuple[Measure, int]]
@@ -266,5 +271,6 @@ MEASURES: Final[Schedule] = {
     "faults, 4 KiB": (faults_4k, 10), "flushes": (flushes, 12), "contention": (contention, 20),
     "rings": (rings, 12), **_sizes("log operations", log_operations, 15),
     **_sizes("clears", clears, 6), **_sizes("hits", hits, 12),
+    **_sizes("hits by pages", curve, 4, CURVE),
 }  # fmt: skip
 """A measurement, and its number of repetitions if time permits."""

@@ -21,6 +21,7 @@ from mmusim.config.settings import Setting
 from mmusim.config.tlb import TlbSizes, reach_of
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
+from mmusim.costs.hits import HitCurve, Tables
 from mmusim.costs.machine import Machine
 from mmusim.costs.random_streams import Draws, Stream, uniforms
 from mmusim.mmu.slot import MemSlot
@@ -44,6 +45,7 @@ class Program(NamedTuple):
     think: Stream | None  # guest work before each access, by that index
     points: Points | None = None  # in the place of accesses, where the guest is given by rates
     pages: int = 0  # that it can touch, at most
+    tables: Tables | None = None  # what its hits take; None: what the plan's costs say
 
 
 class Interference(NamedTuple):
@@ -82,6 +84,7 @@ class Plan:
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
     qemu: Qemu = NEWEST_QEMU
     machine: Machine | None = None  # None: no vCPU slows another down
+    curve: HitCurve | None = None  # None: hits depend neither on pages in use nor on exits
 
     @property
     def policy(self) -> Policy:
@@ -134,6 +137,7 @@ class Plan:
             first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
             pages=min(pages, len(accesses.gfn)),
+            tables=None if self.curve is None else self.curve.tables(len(np.unique(accesses.gfn))),
         )
 
     def _part(self, phase: int, cpu: int) -> tuple[int, int]:
@@ -221,6 +225,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         executable=e.vm.kept_small,
         qemu=e.qemu,
         machine=None if setting.machine is None else setting.machine.model(),
+        curve=setting.curve,
     )
 
 

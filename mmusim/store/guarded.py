@@ -31,6 +31,10 @@ class StoreError(MmusimError):
     """The run directory cannot be used: it is full, read-only, damaged or locked."""
 
 
+UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a ledger raises. SQLite's own message quotes a damaged schema, byte for byte."""
+
+
 class DamagedError(StoreError):
     """The ledger is not as it was written."""
 
@@ -53,7 +57,7 @@ def explained(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *UNREADABLE) as error:
         if is_damage(error):
             raise DamagedError.of(folder, error) from None
         reason = getattr(error, "strerror", None) or str(error)
@@ -65,6 +69,8 @@ def explained(folder: Path) -> Iterator[None]:
 
 def is_damage(error: BaseException) -> bool:
     """Tell whether an error says that the file is at fault, and not the disk or the rights."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     name = getattr(error, "sqlite_errorname", "") or ""
     return isinstance(error, sqlite3.Error) and (
         any(part in name for part in _DAMAGED) or any(part in str(error) for part in _SAYS_DAMAGED)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final, Literal
 
 from mmusim.base.errors import ConfigError
 from mmusim.store import dataset, repair
+from mmusim.store.guarded import UNREADABLE
 from mmusim.store.owners import dead, enlisted
 from mmusim.store.provenance import model_version
 from mmusim.store.reading import Reader
@@ -128,7 +128,7 @@ class Store(Reader):
             try:
                 found = store.about().get("format")
                 wrong = faults(db) if found == str(FORMAT) else ""
-            except (sqlite3.Error, StoreError):
+            except (*UNREADABLE, StoreError):
                 db.close()
                 raise
             if wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from mmusim.base.errors import ConfigError
 from mmusim.base.parsing import parse_toml
 from mmusim.store.provenance import model_version
-from mmusim.store.record import Key, checksum, unpack
+from mmusim.store.record import Key, checksum, unpack, wrong
 from mmusim.store.schema import DamagedError, explained
 
 
@@ -90,8 +91,8 @@ class Reader:
         return {(cell, policy, seed) for cell, policy, seed in rows}
 
     def damaged(self, version: str) -> list[Key]:
-        """Return the runs whose result differs from its checksum."""
-        return [key for key, packed, sum_ in self._stored(version) if checksum(key, packed) != sum_]
+        """Return the runs whose result differs from its checksum or cannot be read."""
+        return [key for key, packed, sum_ in self._stored(version) if wrong(key, packed, sum_)]
 
     def results(
         self,
@@ -117,8 +118,12 @@ class Reader:
                 continue
             last = key[:3]
             if checksum(key, packed) != sum_:
-                raise DamagedError.of(self.folder, f"{key}: its checksum is another")
-            yield *last, unpack(packed, summary_only=summary_only)
+                raise DamagedError.of(self.folder, f"{key}: {wrong(key, packed, sum_)}")
+            try:
+                record = unpack(packed, summary_only=summary_only)
+            except (zlib.error, ValueError, RecursionError, TypeError):
+                raise DamagedError.of(self.folder, f"{key}: {wrong(key, packed, sum_)}") from None
+            yield *last, record
 
     def _stored(
         self, version: str, engine: str | None = None

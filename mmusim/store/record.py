@@ -44,6 +44,17 @@ def unpack(packed: bytes, *, summary_only: bool = False) -> dict[str, Any]:
     return record if summary_only else record | json.loads(zlib.decompress(packed[end:]))
 
 
+def wrong(key: Key, packed: bytes, sum_: bytes) -> str:
+    """Return what is wrong with a stored result; empty if it is as it was written."""
+    if checksum(key, packed) != sum_:
+        return "its checksum is another"
+    try:
+        unpack(packed)
+    except (zlib.error, ValueError, RecursionError, TypeError) as error:
+        return f"it cannot be read: {error}"
+    return ""
+
+
 def _deflated(data: dict[str, Any]) -> bytes:
     return zlib.compress(json.dumps(data, separators=(",", ":")).encode())
 

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from mmusim.store.guarded import is_damage
+from mmusim.store.guarded import UNREADABLE, is_damage
 from mmusim.store.owners import dead
 from mmusim.store.record import Key, checksum, pack
 from mmusim.store.schema import FORMAT, UNFINISHED, StoreError, create, faults
@@ -59,7 +59,7 @@ def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
                 )
             unfinished = ledger.with_name(UNFINISHED)
             kept, lost = _copy(db, unfinished, {**known, **about}, old=old)
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         if not is_damage(error):
             raise
         return (_begun_anew(ledger, known, error),)
@@ -73,7 +73,7 @@ def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _begun_anew(ledger: Path, known: Mapping[str, str], error: sqlite3.Error) -> str:
+def _begun_anew(ledger: Path, known: Mapping[str, str], error: Exception) -> str:
     """Put aside what cannot be read at all, and begin with an empty ledger."""
     unfinished = ledger.with_name(UNFINISHED)
     create(unfinished, known).close()
@@ -106,7 +106,7 @@ def _wrong(db: sqlite3.Connection) -> bool:
     """Tell whether SQLite finds the file inconsistent, or its tables are not those of a ledger."""
     try:
         return bool(faults(db))
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return True
 
 
@@ -114,7 +114,7 @@ def _others(db: sqlite3.Connection) -> bool:
     try:
         (count,) = db.execute("SELECT count(*) FROM owners").fetchone()
         return int(count) > len(dead(db))
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return False
 
 
@@ -175,10 +175,10 @@ def _rows(db: sqlite3.Connection, table: str, columns: int) -> Iterator[tuple[An
     """Yield the readable rows of a table one by one: a damaged page hides only its own rows."""
     try:
         rows = db.execute(f"SELECT * FROM {table}").fetchall()
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         rows = []
         for number in _numbers(db, table):
-            with suppress(sqlite3.DatabaseError):
+            with suppress(*UNREADABLE):
                 rows += db.execute(f"SELECT * FROM {table} WHERE rowid = ?", (number,))
     yield from (row for row in rows if len(row) == columns)
 
@@ -186,7 +186,7 @@ def _rows(db: sqlite3.Connection, table: str, columns: int) -> Iterator[tuple[An
 def _numbers(db: sqlite3.Connection, table: str) -> range:
     try:
         (last,) = db.execute(f"SELECT max(rowid) FROM {table}").fetchone()
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         (size,) = db.execute("PRAGMA page_size").fetchone()
         last = pages * size // LEAST_ROW
@@ -198,11 +198,11 @@ def _unreadable(db: sqlite3.Connection, table: str) -> int:
     count = 0
     try:
         numbers = [row[0] for row in db.execute(f"SELECT rowid FROM {table} ORDER BY cell")]
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return 0
     for number in numbers:
         try:
             db.execute(f"SELECT result FROM {table} WHERE rowid = ?", (number,)).fetchone()
-        except sqlite3.DatabaseError:
+        except UNREADABLE:
             count += 1
     return count

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from mmusim.store.guarded import Connection, DamagedError, StoreError, explained
+from mmusim.store.guarded import UNREADABLE, Connection, DamagedError, StoreError, explained
 
 __all__ = ["DamagedError", "StoreError", "explained"]
 
@@ -55,7 +55,7 @@ def connect(ledger: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-    except (sqlite3.Error, StoreError):
+    except (*UNREADABLE, StoreError):
         db.close()
         raise
     return db
@@ -124,6 +124,8 @@ def faults(db: sqlite3.Connection) -> str:
                 return f"{name} is missing or is another"
     finally:
         expected.close()
+    for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+        return f"{name} is not part of a ledger, and changes what is written"
     for what, table, key in (("setting", "cells", "key"), ("provenance", "provenance", "id")):
         column = "cell" if table == "cells" else table
         (lost,) = db.execute(

@@ -14,6 +14,7 @@ from mmusim.engine.compiled.fields import T_THINK
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.machine_load import hit as on_machine
 from mmusim.engine.compiled.machine_load import work
+from mmusim.engine.compiled.recent_exits import look_up
 from mmusim.vocabulary.costs import COSTS
 from mmusim.vocabulary.guest_costs import T_HIT_2M, T_WALK_4K, T_WRITE
 
@@ -77,9 +78,13 @@ def cost(s: Any, v: int, stream: int, index: int) -> int:
 
 
 @jit
-def hit_ns(s: Any, v: int, index: int, write: int) -> int:
-    """Return what access `index` takes through a 2 MiB mapping; at least 1 ns."""
-    hit = max(1, of_shape(s, s.shape[T_HIT_2M], s.keys[v, T_HIT_2M], index))
+def hit_ns(s: Any, v: int, index: int, write: int, ahead: int) -> int:
+    """Return what access `index` takes through a 2 MiB mapping; at least 1 ns.
+
+    It comes `ahead` after the next, and no exit precedes it.
+    """
+    look_up(s, v, ahead)
+    hit = max(1, of_shape(s, s.hit_shape[v], s.keys[v, T_HIT_2M], index))
     if write and s.writes_cost:
         hit += of_shape(s, s.shape[T_WRITE], s.keys[v, T_WRITE], index)
     return on_machine(s, v, hit, write)
@@ -87,5 +92,5 @@ def hit_ns(s: Any, v: int, index: int, write: int) -> int:
 
 @jit
 def walk_ns(s: Any, v: int, index: int) -> int:
-    """Return what access `index` takes longer through a 4 KiB mapping."""
-    return work(s, of_shape(s, s.shape[T_WALK_4K], s.keys[v, T_WALK_4K], index))
+    """Return what access `index` takes longer through a 4 KiB mapping; `hit_ns` comes first."""
+    return work(s, of_shape(s, s.walk_shape[v], s.keys[v, T_WALK_4K], index))

@@ -28,6 +28,8 @@ SCALARS: Final = (
     # The described machine: whether there is one, the epoch and its prices, and first touches.
     "loads", "running", "running_sum", "summed_ns", "epoch_ends", "stretch", "line",
     "touches", "mmap_ns", "mmap_free_ns", "clear_ns", "clear_free_ns",
+    # Whether hits depend on pages in use and recent exits.
+    "has_curve",
     # TLBs that let translations go: whether they do, and how often something was taken back.
     "has_tlb", "epoch",
 )  # fmt: skip
@@ -50,6 +52,8 @@ VCPU: Final = (
     "set_at", "set_n",
     # Whether it runs on a described machine, and touches more than a cache holds.
     "runs", "misses",
+    # Distributions of its hits and walks now, and the block of accesses in which it exited last.
+    "hit_shape", "walk_shape", "exit_block",
     # In the place of accesses, rates: leaves (0: none), how many of them are blocks of writes, the
     # pages they lie in, the key of their points, guest time, the point that comes next and its
     # leaf, the one passed last, and the number that the costs of point 0 have.
@@ -141,6 +145,11 @@ ARRAYS: Final = {
     # The described machine.
     "stretches": ("int64", 1),  # (vCPUs + 1,) of 1 ns, in ns / 4096, by running vCPUs
     "lines": ("int64", 1),  # of a line from memory
+    # Hits by recent exits, or empty.
+    "exits": ("int64", 2),  # (vCPUs, blocks kept) by number of the block
+    "exits_least": ("int64", 2),  # (vCPUs, tables) exits from which each applies
+    "hit_shapes": ("int64", 2),  # (vCPUs, tables)
+    "walk_shapes": ("int64", 2),
     # TLBs that let translations go, or empty; a level's translations are a part of the entries.
     "tlb_first": ("int64", 1),  # (levels + 1,): where the entries of each level begin
     "tlb_ends": ("int64", 3),  # (vCPUs, levels, 3): entries in use, used last, used longest ago

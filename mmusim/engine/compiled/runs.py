@@ -12,6 +12,7 @@ from mmusim.engine.compiled.machine_load import left, work
 from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
 from mmusim.engine.compiled.peek import peek_long, peek_word
 from mmusim.engine.compiled.rates import plan_by_rate
+from mmusim.engine.compiled.recent_exits import begins_block, look_up, table_at
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import STALE
 from mmusim.vocabulary.guest_costs import T_HIT_2M, T_WALK_4K, T_WRITE
@@ -71,7 +72,9 @@ def plan(s: Any, v: int) -> bool:
     last = min(s.length[v], k + min(s.run_limit, s.buffer))
     code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
     writes_cost = s.writes_cost
-    hit_shape, walk_shape, write_shape = s.shape[T_HIT_2M], s.shape[T_WALK_4K], s.shape[T_WRITE]
+    look_up(s, v, 0)
+    has_curve = s.has_curve
+    hit_shape, walk_shape, write_shape = s.hit_shape[v], s.walk_shape[v], s.shape[T_WRITE]
     hit_q, hit_c, hit_key = s.quantiles[hit_shape], s.constants[hit_shape], s.keys[v, T_HIT_2M]
     walk_q, walk_c, walk_key = (
         s.quantiles[walk_shape],
@@ -99,6 +102,11 @@ def plan(s: Any, v: int) -> bool:
                     break
                 room -= 1
                 log = work(s, of_shape(s, s.shape[C_PML_LOG], s.keys[v, C_PML_LOG], first + i))
+        if has_curve and i > k and begins_block(s, v, i - k):
+            table_at(s, v, i - k)
+            hit_shape, walk_shape = s.hit_shape[v], s.walk_shape[v]
+            hit_q, hit_c = s.quantiles[hit_shape], s.constants[hit_shape]
+            walk_q, walk_c = s.quantiles[walk_shape], s.constants[walk_shape]
         hit = max(1, drawn(hit_q, hit_c, hit_key, first + i))
         if write and writes_cost:
             hit += drawn(write_q, write_c, write_key, first + i)
@@ -131,7 +139,7 @@ def _plan_with_leads(s: Any, v: int) -> bool:
         if now + lead >= until:
             break
         now += lead
-        hit = hit_ns(s, v, first + i, write)
+        hit = hit_ns(s, v, first + i, write, i - k)
         walk = walk_ns(s, v, first + i) if level == 1 else 0
         now += hit + walk
         ends[i - k], hits[i - k], walks[i - k], s.logs[v, i - k] = now, hit, walk, -1
@@ -150,7 +158,7 @@ def plan_logged(s: Any, v: int) -> None:
     index = s.first[v] + s.k[v]
     hit = walk = 0
     if s.leaves[v] == 0:
-        hit, walk = hit_ns(s, v, index, 1), walk_ns(s, v, index)
+        hit, walk = hit_ns(s, v, index, 1, 0), walk_ns(s, v, index)
     log = cost(s, v, C_PML_LOG, index) if s.pml and s.tracked else 0
     s.count[v], s.total_ns[v] = 1, hit + walk + log
     s.ends[v, 0], s.hits[v, 0], s.walks[v, 0], s.logs[v, 0] = hit + walk + log, hit, walk, log

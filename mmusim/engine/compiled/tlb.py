@@ -283,7 +283,7 @@ def plan_through(s: Any, v: int) -> bool:
         if now + lead >= until:
             break
         now += lead
-        hit = hit_ns(s, v, first + i, write)
+        hit = hit_ns(s, v, first + i, write, i - k)
         walk = walk_ns(s, v, first + i) if level == 1 else 0
         now += hit + walk
         s.ends[v, i - k], s.hits[v, i - k], s.walks[v, i - k] = now, hit, walk

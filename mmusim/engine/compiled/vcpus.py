@@ -10,6 +10,7 @@ import simpy
 
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import FIELD, T_THINK
+from mmusim.engine.compiled.hit_tables import let_hit, remember_exits
 from mmusim.engine.compiled.loop import BOOK, CLOSE_STALLS, CUT_STALLS, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
 from mmusim.engine.compiled.programs import counts_up, load_points, repeats
@@ -79,6 +80,7 @@ class CompiledVcpu(Vcpu):
         self.laps: Iterator[Program] = iter(())
         self.arrays: tuple[Any, ...] = ()
         super().__init__(plan, number)
+        remember_exits(vm.memory, plan)
         self.grace = SyncedList(self.row, FIELD["graces"])
         self.queued_work = SyncedList(self.row, FIELD["queued_work"])
         if plan.ring_entries:
@@ -169,7 +171,7 @@ class CompiledVcpu(Vcpu):
         self.first = program.first
         self._set("k", 0)
         self._set("began", -1)
-        self._set("misses", self.prices is not None and self.prices.misses(program.pages))
+        let_hit(self, program)
         self._set("think_left", self._first_think(program))
         if self.of.keeps_working_sets:
             self.working_set = WorkingSet(gfn)

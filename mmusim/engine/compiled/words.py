@@ -126,6 +126,7 @@ GUEST_MODE = """
     v.flushes_tlb() -> flushes_tlb(s, v)
     vm.in_guest_again(v) -> in_guest_again(s, v)
     vm.left_guest(v) -> left_guest(s, v)
+    v.count_exit() -> count_exit(s, v)
     walk_again(vm, v, I) -> walk_again(s, v, I)
 """
 KICKS = """

@@ -106,6 +106,7 @@ def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
     exit_ns = v.c_exit.at(index) + v.c_ack.at(v.kicks)
     v.kicks += 1
     vm.left_guest(v)
+    v.count_exit()
     yield vm.spend_on(v, FLUSH_EXIT, exit_ns)
     acknowledge(v)
     if v.pml:
@@ -116,6 +117,7 @@ def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
 def pml_full(vm: Vm, v: Vcpu, index: int) -> Steps:
     """Exit because the PML buffer has no room for the write that comes next."""
     vm.left_guest(v)
+    v.count_exit()
     yield vm.spend_on(v, PML_DRAIN, v.c_exit.at(index))
     yield from drain_pml(vm, v, index)
     yield from enter_guest(vm, v, v.c_entry.at(index), PML_DRAIN, index)

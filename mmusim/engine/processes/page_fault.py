@@ -50,6 +50,7 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
     (gfn, write), index = run.access, run.index
     seen_present = leaf(vm.view, gfn)[1] & PRESENT  # the error code of the fault
     vm.left_guest(v)
+    v.count_exit()
     v.handling = True
     vm.view.stat[PF_TAKEN] += 1
     if v.pml:

@@ -48,6 +48,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterator[Program]) -> Steps:
     run = leave_program(v)
     if v.in_guest:
         vm.left_guest(v)
+        v.count_exit()
     if v.pml:
         yield from drain_pml(vm, v, run.index)
     vm.rests(v)

@@ -49,7 +49,7 @@ class GuestRun:
         self._arrays = program.accesses
         v.working_set, v.first = WorkingSet(self._arrays.gfn), program.first
         self._load, self._left = vm.load, NEVER_NS  # how long the prices of now hold
-        v.misses = vm.load is not None and vm.load.misses(program.pages)
+        v.take(program)
         self.gfn: Any = np.ascontiguousarray(self._arrays.gfn).data
         self.write: Any = np.ascontiguousarray(self._arrays.write).data
         self.length = len(self._arrays.gfn)
@@ -157,7 +157,7 @@ class GuestRun:
             if now + lead >= self._left:
                 break  # it has another price
             now += lead
-            hit = v.hit_ns(first + i, write[i])
+            hit = v.hit_ns(first + i, write[i], i - self.k)
             walk = v.t_walk.at(first + i) if level == 1 else 0
             starts.append(now)
             now += hit + walk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -14,11 +15,12 @@ from mmusim.costs.machine import OWN_WORK
 from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine.state.machine_load import MachineLoad, at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.recent_exits import RecentExits
 from mmusim.engine.state.steps import WorkItem
 from mmusim.engine.state.tlb import WorkingSet
 from mmusim.engine.state.tlb_contents import TlbContents
 from mmusim.mmu.dirty_ring import DirtyRing
-from mmusim.plan.make import Plan
+from mmusim.plan.make import Plan, Program
 from mmusim.policies import Tracking
 from mmusim.trace.stall_windows import Stalls
 
@@ -81,6 +83,7 @@ class Vcpu:
         "prices",
         "process",
         "queued_work",
+        "recent",
         "recorder",
         "ring",
         "ring_exits",
@@ -162,6 +165,9 @@ class Vcpu:
         self.runs = False  # on a processor of a described machine
         self.misses = False  # its program touches more than the cache of a processor holds
         self.t_hit, self.t_walk = stream("t_hit_2M"), stream("t_walk_4K")
+        self.recent: RecentExits | None = None  # hits depend on nothing
+        if plan.curve is not None:
+            self.recent = RecentExits(self.t_hit.key, self.t_walk.key)
         writes_cost = plan.costs["t_write"] != Constant(0.0)
         self.t_write = stream("t_write") if writes_cost else None
         for name in Vcpu.__slots__:
@@ -174,6 +180,17 @@ class Vcpu:
         for cost in OWN_WORK:
             name = SHORT.get(cost, cost)
             setattr(self, name, at_price(load, cost, getattr(self, name)))
+
+    def take(self, program: Program) -> None:
+        """Let hits take what they do in a program."""
+        self.misses = self.prices is not None and self.prices.misses(program.pages)
+        if self.recent is not None and program.tables is not None:
+            self.recent.take(program.tables, self.prices)
+
+    def count_exit(self) -> None:
+        """The vCPU leaves the guest."""
+        if self.recent is not None:
+            self.recent.left(self.accesses)
 
     def begin(self, now: int) -> None:
         """Begin a program, in the host."""
@@ -238,8 +255,13 @@ class Vcpu:
             assert self.process is not None
             self.process.interrupt(REPLAN)
 
-    def hit_ns(self, index: int, write: bool) -> int:
-        """Return the time of access `index` through a 2 MiB mapping; at least 1 ns."""
+    def hit_ns(self, index: int, write: bool, ahead: int = 0) -> int:
+        """Return the time of access `index` through a 2 MiB mapping; at least 1 ns.
+
+        It comes `ahead` after the next, and no exit precedes it.
+        """
+        if self.recent is not None:
+            self.t_hit, self.t_walk = self.recent.streams_at(self.accesses + ahead)
         hit = self.t_hit.at(index) or 1
         if write and self.t_write is not None:
             hit += self.t_write.at(index)
@@ -250,12 +272,20 @@ class Vcpu:
         walks = np.zeros(len(level), np.int64)
         small = level == 1
         if small.any():
-            walks[small] = self.t_walk.slice(first, len(level))[small]
+            drawn = [walk.slice(first + begin, n) for begin, n, _, walk in self._slices(len(level))]
+            walks[small] = np.concatenate(drawn)[small]
         return walks
 
+    def _slices(self, count: int) -> Iterator[tuple[int, int, Stream, Stream]]:
+        """Cut `count` accesses from the next on where their streams change."""
+        if self.recent is None:
+            return iter([(0, count, self.t_hit, self.t_walk)])
+        return self.recent.slices(self.accesses, count)
+
     def hits_ns(self, first: int, write: NDArray[np.bool_]) -> Ints:
-        """Return the times of accesses from `first` on; shape of `write`."""
-        hits = np.maximum(self.t_hit.slice(first, len(write)), 1)
+        """Return the same of many accesses from `first` on; shape of `write`."""
+        drawn = [hit.slice(first + begin, n) for begin, n, hit, _ in self._slices(len(write))]
+        hits = np.maximum(np.concatenate(drawn), 1)
         if self.t_write is not None and write.any():
             hits += np.where(write, self.t_write.slice(first, len(write)), 0)
         return hits if self.prices is None else self.prices.hit(hits, self.misses * (1 + write))

@@ -24,7 +24,7 @@ TINY = (
     + '[vm]\nmemory = "2MiB"\n[replications]\nseeds = 3\n'
 )
 SEEDS = 26
-"""Of each kind of damage: 208 in all."""
+"""Of each kind of damage: 286 in all."""
 
 
 class Study:
@@ -114,6 +114,21 @@ def test_a_stale_index_is_found(study: Study, tmp_path: Path) -> None:
         a_stale_index(out / LEDGER, np.random.default_rng(number))
     with pytest.raises(DamagedError, match="index"):
         Store.open(out)
+
+
+def test_a_damage_that_sqlite_quotes_as_no_text_is_told_and_mended(
+    study: Study, tmp_path: Path
+) -> None:
+    """SQLite's message quotes the schema, and Python cannot decode it."""
+    out = tmp_path / "quoted"
+    shutil.copytree(study.out, out)
+    data = (out / LEDGER).read_bytes()
+    (out / LEDGER).write_bytes(data.replace(b"CREATE TABLE owners", b"CREATE " + b"\xe8" * 12, 1))
+    with pytest.raises(DamagedError, match="mmusim run"):
+        Store.open(out)
+    study.run(out)
+    assert study.exported(out) == study.table
+    study.check_sound(out)
 
 
 def test_a_whole_ledger_is_not_called_damaged(study: Study) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -140,3 +141,24 @@ def test_a_path_that_cannot_be_is_the_path_to_change(path: str, told: str, tmp_p
     said = explain(caught.value)
     assert said.endswith(told)
     assert "\n" not in said
+
+
+def limited(folder: Path, limit: int) -> Done:
+    """Show an experiment in a fresh interpreter whose address space has a bound."""
+    file = folder / "tiny.toml"
+    done = subprocess.run(
+        [sys.executable, "-m", "mmusim", "show", str(file)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, timeout=SOON_S,
+    )  # fmt: skip
+    return Done(done.returncode, done.stderr)
+
+
+def test_too_little_address_space_is_told_and_does_not_hang(tiny: Path, tmp_path: Path) -> None:
+    """OpenBLAS tries for ever to get memory for its threads."""
+    said = limited(tmp_path, 200_000 << 10)
+    assert said.status == 2
+    (line,) = said.stderr.splitlines()
+    assert "the limit of memory is 200,000 kB" in line
+    assert "ulimit -v 2000000" in line
+    assert limited(tmp_path, 2_000_000 << 10) == (0, ""), "negative control: the remedy"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmusim.store.record import Key, checksum
+
 Random = np.random.Generator
 
 
@@ -102,6 +104,38 @@ def rows_missing(path: Path, rng: Random) -> None:
     _sql(path, f"DELETE FROM {table} WHERE rowid % 3 = {rng.integers(3)}")
 
 
+def a_schema_byte(path: Path, rng: Random) -> None:
+    """Bytes of the first page are others; SQLite's message about it may be no text."""
+    data = bytearray(path.read_bytes())
+    for _ in range(int(rng.integers(1, 4))):
+        data[rng.integers(100, 4096)] = rng.integers(256)
+    path.write_bytes(data)
+
+
+def a_trigger(path: Path, rng: Random) -> None:
+    """A trigger refuses what is written."""
+    event, table = rng.choice(["INSERT", "UPDATE"]), rng.choice(["runs", "about", "cells"])
+    _sql(
+        path,
+        f"CREATE TRIGGER refuses BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+
+
+def a_sealed_result(path: Path, rng: Random) -> None:
+    """A result is nonsense, and its checksum is right."""
+    with closing(sqlite3.connect(path)) as db, db:
+        rows = db.execute(
+            "SELECT cell, policy, seed, engine, version, rowid, result FROM runs"
+        ).fetchall()
+        *key, number, packed = rows[rng.integers(len(rows))]
+        wrong = (b"", packed[: len(packed) // 2], rng.bytes(50))[rng.integers(3)]
+        db.execute(
+            "UPDATE runs SET result = ?, checksum = ? WHERE rowid = ?",
+            (wrong, checksum(Key(*key), wrong), number),
+        )
+
+
 DAMAGES: tuple[Callable[[Path, Random], None], ...] = (
     a_bit, a_page, a_cut, a_foreign_file, a_missing_table, a_stale_index, a_cell, rows_missing,
+    a_schema_byte, a_trigger, a_sealed_result,
 )  # fmt: skip

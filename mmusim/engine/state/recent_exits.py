@@ -1,0 +1,63 @@
+"""How often a vCPU has left the guest lately, which decides what its hits take.
+
+See :mod:`mmusim.costs.hits`. Accesses count from the start of the run.
+:mod:`mmusim.engine.compiled.recent_exits` is the same for compiled vCPUs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmusim.costs.hits import BLOCK_BITS, BLOCKS, KEPT, Tables
+from mmusim.costs.random_streams import Stream
+from mmusim.engine.state.machine_load import MachineLoad, at_price
+
+
+class RecentExits:
+    """Exits of a vCPU by block of its accesses, and the tables of its program."""
+
+    __slots__ = ("_exits", "_keys", "_last", "_least", "_streams")
+
+    def __init__(self, hit_key: int, walk_key: int) -> None:
+        """It has not left the guest. Draws of hits and walks have these keys in all tables."""
+        self._exits = [0] * KEPT
+        self._keys = hit_key, walk_key
+        self._last = 0  # block of the last exit
+        self._least: tuple[int, ...] = ()
+        self._streams: list[tuple[Any, Any]] = []
+
+    def take(self, tables: Tables, load: MachineLoad | None) -> None:
+        """Go by the tables of another program, at the prices of a host."""
+        hit_key, walk_key = self._keys
+        self._least = tables.least
+        self._streams = [
+            (Stream(large, hit_key), at_price(load, "t_walk_4K", Stream(walk, walk_key)))
+            for large, walk in zip(tables.large, tables.walk, strict=True)
+        ]
+
+    def left(self, accesses: int) -> None:
+        """The vCPU leaves the guest, after so many accesses."""
+        block = accesses >> BLOCK_BITS
+        for passed in range(max(self._last + 1, block - KEPT + 1), block + 1):
+            self._exits[passed % KEPT] = 0
+        self._last = block
+        self._exits[block % KEPT] += 1
+
+    def streams_at(self, access: int) -> tuple[Any, Any]:
+        """Return hits and walks of an access, if no exit comes before its block."""
+        block = access >> BLOCK_BITS
+        counted = range(max(0, block - BLOCKS), min(block, self._last + 1))
+        exits = sum(self._exits[b % KEPT] for b in counted)
+        return self._streams[sum(exits >= least for least in self._least) - 1]
+
+    def slices(self, access: int, count: int) -> Iterator[tuple[int, int, Any, Any]]:
+        """Cut `count` accesses where their streams change: first, number, hits and walks."""
+        first, streams = 0, self.streams_at(access)
+        at = first
+        while at < count:
+            at = min(count, ((access + at >> BLOCK_BITS) + 1 << BLOCK_BITS) - access)
+            then = streams if at == count else self.streams_at(access + at)
+            if at == count or then is not streams:
+                yield first, at - first, *streams
+                first, streams = at, then
