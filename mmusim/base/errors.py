@@ -91,7 +91,8 @@ class Complaint:
 
     def __str__(self) -> str:
         given = "" if self.value is None else f" = {shortened(self.value)}"
-        return f"{named(self.source)}: {named(self.key)}{given}: {self.rule}; {self.remedy}"
+        at = f"{named(self.source)}: {named(self.key)}" if self.key else named(self.source)
+        return f"{at}{given}: {self.rule}; {self.remedy}"
 
 
 class ConfigError(MmusimError, ValueError):

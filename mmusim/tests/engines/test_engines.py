@@ -224,7 +224,7 @@ def test_without_settling_bundles_would_be_seen(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_engine_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--engine: .*'turbo'.*choose one of auto, simpy"):
+    with pytest.raises(ConfigError, match=r"--engine = 'turbo'.*choose one of auto, simpy"):
         resolve("turbo")
 
 

@@ -138,6 +138,8 @@ def test_a_complaint_is_one_line_of_source_key_value_rule_and_remedy() -> None:
     assert str(Complaint("f.toml", "vm", None, "is required", "add it")) == (
         "f.toml: vm: is required; add it"
     )
+    option = Complaint("--engine", "", "fast", "is not an engine", "choose simpy")
+    assert str(option) == "--engine = 'fast': is not an engine; choose simpy", "no key, no gap"
     assert isinstance(error, MmusimError)
     assert isinstance(error, ValueError)
 
