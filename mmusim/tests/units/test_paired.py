@@ -86,9 +86,7 @@ def test_a_random_sample_of_sign_flips_keeps_the_level_too() -> None:
     assert min(p.p for p in found) >= 1 / 200, "never below what the sample can tell"
 
 
-def test_holm_keeps_the_level_of_the_family_and_no_correction_does_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_holm_keeps_the_level_of_the_family_and_no_correction_does_not() -> None:
     """20 comparisons per family, 15 of them without a difference; they share a baseline."""
     rng = RNG(5)
     base = rng.normal(0, 1, (500, 1, 12))
@@ -98,13 +96,24 @@ def test_holm_keeps_the_level_of_the_family_and_no_correction_does_not(
     from scipy.stats import t as student
 
     p = 2 * student.sf(np.abs(t), 11)
-    monkeypatch.setattr("gc.collect", lambda: 0)  # statsmodels does it in every call
     corrected_ = np.array([holm(list(row)) for row in p])
     wrong = (corrected_[:, :15] <= 0.05).any(axis=1).sum()
     assert at_most(int(wrong), 500, 0.05)
     assert (corrected_[:, 15:] <= 0.05).mean() > 0.5, "and finds what is there"
     uncorrected = (p[:, :15] <= 0.05).any(axis=1).sum()
     assert not at_most(int(uncorrected), 500, 0.05), "negative control"
+
+
+def test_holm_is_that_of_statsmodels_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    monkeypatch.setattr("gc.collect", lambda: 0)  # statsmodels does it in every call
+    rng = RNG(8)
+    for size in range(1, 30):
+        p = list(np.round(rng.uniform(0, 1, size) ** 4, 3))  # with ties, and some that end above 1
+        assert holm(p) == list(multipletests(p, method="holm")[1])
+    assert holm([]) == []
+    assert holm([0.02, 0.01]) != [0.02, 0.01], "negative control"
 
 
 @pytest.mark.parametrize("p", [0.5, 0.8, 0.97])
