@@ -44,9 +44,7 @@ def draw_map(
         The text for a comparison that has a ratio.
     """
     rows = list(table.values())
-    octaves = np.array(
-        [[np.log2(c.ratio.estimate) if c and c.ratio else 0 for c in r] for r in rows]
-    )
+    octaves = np.array([[_octaves(made) for made in row] for row in rows])
     coloured = np.array([[c is not None and has_colour(c) for c in row] for row in rows])
     most = min(max(float(np.abs(octaves[coloured]).max(initial=0.0)), 0.1), FULL)
     worse = (-1 if METRICS[metric].higher_is_better else 1) * octaves
