@@ -20,7 +20,7 @@ test: $(READY) ## lint and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mmusim.engine.compiled & $(BIN)/mypy && wait $$!
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n auto
 
 # A warning fails it. It needs no network.
 docs: $(READY) ## build the site in docs/_build/html
@@ -29,7 +29,7 @@ docs: $(READY) ## build the site in docs/_build/html
 # Code that Numba compiles is not seen: coverage of engine/compiled is that of its Python parts. Tests of times and of
 # processes that are killed run in `make test`, where no tracer slows them.
 coverage: $(READY) ## lines and branches that the tests reach: a table, coverage.md and htmlcov/
-	$(BIN)/pytest -n auto --dist worksteal -m "not slow" --cov --cov-report= --ignore=mmusim/tests/theorems/test_mutations.py
+	$(BIN)/pytest -n auto -m "not slow" --cov --cov-report= --ignore=mmusim/tests/theorems/test_mutations.py
 	$(BIN)/coverage html --quiet
 	$(BIN)/coverage report --format=markdown --skip-covered > coverage.md
 	$(BIN)/coverage report --skip-covered --sort=cover

@@ -95,6 +95,7 @@ def test_without_a_sweep_there_is_no_map(experiment: Path, tmp_path: Path) -> No
     done = mmusim("plot", "phases", experiment, "--to", to, "--policy", "pml")
     assert "is not in the experiment" in done.stderr
     out = ["--out", experiment.parent / "out"]
+    assert mmusim("run", experiment, *out).returncode == 0  # does nothing where another test ran it
     done = mmusim("plot", "phases", experiment, "--to", to, "--metric", "lost_time", *out)
     assert done.returncode == 0, done.stderr
     assert to.exists()
