@@ -48,13 +48,13 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
             self._finalized = True
             return
         parts: dict[int, Any] = {}
-        left = list(self._linking_libraries)
+        left: list[Any] = [self]
         while left:
-            part = left.pop()
-            if id(part) not in parts:
-                parts[id(part)] = part
-                left += part._linking_libraries
-        self._linking_libraries = list(parts.values())
+            for part in left.pop()._linking_libraries:
+                if id(part) not in parts:
+                    parts[id(part)] = part
+                    left.append(part)
+        self._linking_libraries: list[Any] = list(parts.values())
         super().finalize()
 
     def get_pointer_to_function(self, name: str) -> int:
