@@ -161,6 +161,10 @@ class Host(Strict):
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.
     """
+    halt_poll: Annotated[Time, shown("0ns")] = 200_000.0
+    """Time for which KVM polls before the processor of a vCPU that has halted does something else
+    (`kvm.halt_poll_ns`). Work that arrives earlier costs no wake-up.
+    """
     tlb: Annotated[TlbSpec, shown(1536, "entries")] = UNLIMITED
     """Translations of each size that the TLB of a vCPU keeps; the one that was used longest ago
     falls out. A right that was taken back stays usable until the flush only where the TLB still

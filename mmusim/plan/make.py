@@ -80,6 +80,7 @@ class Plan:
     prefaulted: bool = True  # the host has memory for all pages before the guest touches them
     preemptible: bool = False  # the kernel notices waiters and gives mmu_lock to them
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
+    halt_poll_ns: int = 0  # how long the host polls before a vCPU that has halted gives way
     tlb: tuple[int, int, int] | None = None  # entries for 4 KiB, 2 MiB, 1 GiB; None: no limit
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
     qemu: Qemu = NEWEST_QEMU
@@ -221,6 +222,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         prefaulted=e.vm.prefaulted,
         preemptible=preemptible(e.vm, chosen.kernel),
         need_resched_ns=round(e.host.need_resched or 0),
+        halt_poll_ns=round(e.host.halt_poll),
         tlb=_reach(e.host.tlb, pages),
         executable=e.vm.kept_small,
         qemu=e.qemu,
