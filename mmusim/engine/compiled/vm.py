@@ -53,8 +53,8 @@ STALLS: Final = 1 << 9  # stalls that a vCPU holds at first
 class CompiledVm(Vm):
     """State shared by compiled vCPUs and the host's processes."""
 
-    interferers = scalar("interferers")
-    epoch = scalar("epoch")
+    interferers, epoch = scalar("interferers"), scalar("epoch")
+    slot_first, slot_end = scalar("slot_first"), scalar("slot_end")
 
     def __init__(self, plan: Plan, run_limit: int) -> None:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""

@@ -36,23 +36,26 @@ Price = Callable[[int, Walk], tuple[log_operations.Counts, int]]
 
 def walk_slot(
     vm: Vm,
+    slot: MemSlot,
     spent: dict[str, int],
     work: Callable[[MemSlot], Walk],
     price: Price,
     *,
     shared: bool,
     freezes: bool = False,
+    flushes_first: bool = True,
 ) -> Generator[simpy.Event, Any, bool]:
-    """Walk over the slot with mmu_lock held, part by part; tell whether a flush is still owed.
+    """Walk over a slot with mmu_lock held, part by part; tell whether a flush is still owed.
 
     `spent` collects the time. Each part is processed in one step when the walk reaches it. With
-    `freezes` every entry that points to a table no longer is frozen for its flush.
+    `freezes` every entry that points to a table no longer is frozen for its flush. With
+    `flushes_first` what is owed is flushed before the lock is dropped.
     """
     owed = False
     vm.scheduled_ns = vm.now
     if not vm.breaks_locks and not freezes:
-        return (yield from walk_on(vm, spent, work, price))
-    parts = parts_of(vm, PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1))
+        return (yield from walk_on(vm, slot, spent, work, price))
+    parts = parts_of(slot, PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1))
     for number, part in enumerate(parts, 1):
         linked = linked_tables(vm, part) if freezes else set()
         done = work(part)
@@ -61,22 +64,22 @@ def walk_slot(
         gone = sorted(linked - linked_tables(vm, part), reverse=True) if freezes else []
         yield from spend_and_flush(vm, spent, pay(vm, counts, spent), flushes, gone[:flushes])
         if number < len(parts) and should_yield(vm):
-            yield from give_way(vm, spent, owed, shared)
-            owed = False
+            yield from give_way(vm, spent, owed and flushes_first, shared)
+            owed = owed and not flushes_first
     return owed
 
 
 def walk_on(
-    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price
+    vm: Vm, slot: MemSlot, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot without giving way, in one piece or in several at the same price."""
     whole, pages, flushed = Walk(), 0, 0
     paid: dict[str, int] = {}
-    size = vm.plan.slot.npages
+    size = slot.npages
     if vm.plan.tlb is not None and vm.upper is None:
         size = max(PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1),
                    -(-size // (MOST_PIECES * PAGES_PER_REGION)) * PAGES_PER_REGION)  # fmt: skip
-    for piece in parts_of(vm, size):
+    for piece in parts_of(slot, size):
         whole, pages = Walk(*map(sum, zip(whole, work(piece), strict=True))), pages + piece.npages
         counts, flushes = price(pages, whole)
         due: dict[str, int] = {}
@@ -90,9 +93,8 @@ def walk_on(
     return whole.changed
 
 
-def parts_of(vm: Vm, size: int) -> list[MemSlot]:
-    """Return the slot in parts of `size` pages."""
-    slot = vm.plan.slot
+def parts_of(slot: MemSlot, size: int) -> list[MemSlot]:
+    """Return a slot in parts of `size` pages."""
     ends = range(slot.base_gfn, slot.base_gfn + slot.npages, size)
     return [MemSlot(gfn, min(size, slot.base_gfn + slot.npages - gfn)) for gfn in ends]
 

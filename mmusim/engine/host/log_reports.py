@@ -6,7 +6,7 @@ Sources: ``kvm_get_dirty_log_protect``, ``kvm_clear_dirty_log_protect``,
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +25,7 @@ from mmusim.engine.processes.flush import kick_all
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import walk as walks
+from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import CHILD, LOGGED, PRESENT, STALE
 from mmusim.mmu.upper_levels import protect_tables
 from mmusim.policies import Large, Reporting
@@ -45,11 +46,23 @@ def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
 
 def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """KVM_GET_DIRTY_LOG: report; also clear and re-arm unless user space does that separately."""
+    """KVM_GET_DIRTY_LOG of one slot after the other, from the lowest on."""
     del phase
     if not vm.tracked:
         return
-    slot, clears = vm.plan.slot, vm.plan.choices.reporting is Reporting.GET_CLEARS
+    found = []
+    for slot in vm.plan.log_slots:
+        found.append((yield from get_log_of(vm, host, slot, record)))
+    host.has_bitmap = True
+    if vm.plan.choices.reporting is not Reporting.GET_CLEARS:
+        host.bitmap = found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def get_log_of(
+    vm: Vm, host: Host, slot: MemSlot, record: dict[str, Any]
+) -> Generator[simpy.Event, Any, Ints]:
+    """Report a slot; also clear and re-arm it unless user space does that separately."""
+    clears = vm.plan.choices.reporting is Reporting.GET_CLEARS
     yield vm.spend(host.once("c_get_floor"))
     yield from drain_buffers(vm, host)
     if clears:
@@ -57,25 +70,24 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     gfns = mmu.fetch_dirty(vm.table, slot)
     report(vm, host, gfns, record)
     if clears:
-        yield from clear_and_rearm(vm, host, gfns)
-    else:
-        host.bitmap = gfns
+        yield from clear_and_rearm(vm, host, gfns, slot)
     copied = host.pay(log_operations.copy(slot.npages))
     if not host.has_bitmap and host.follows("bitmaps"):
         copied += host.pay(log_operations.fault_in_bitmap(slot.npages))
-    host.has_bitmap = True
     yield vm.spend(copied)
     if clears:
         send(vm, gfns)
+    return gfns
 
 
 def report(vm: Vm, host: Host, gfns: Ints, record: dict[str, Any]) -> None:
     """Record the pages that are reported dirty, and those of them that are not (false dirty)."""
     vm.settle()
-    record["dirty"] = len(gfns)
-    record["false_dirty"] = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
-    host.reported += record["dirty"]
-    host.false += record["false_dirty"]
+    false = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
+    record["dirty"] = record.get("dirty", 0) + len(gfns)
+    record["false_dirty"] = record.get("false_dirty", 0) + false
+    host.reported += len(gfns)
+    host.false += false
 
 
 def drain_buffers(vm: Vm, host: Host) -> Steps:
@@ -105,11 +117,28 @@ def clear_in_chunks(vm: Vm, host: Host, chunk_bytes: int | None) -> Steps:
 
 
 def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.Event, Any, Ints]:
-    """Clear pages of a range that the last get reported; return those that are re-armed."""
-    slot = vm.plan.slot
+    """Clear pages of a range that the last get reported; return those that are re-armed.
+
+    Each slot that the range meets is cleared for itself.
+    """
+    armed = []
+    for part in meeting(vm.plan.log_slots, first, pages):
+        armed.append((yield from clear_part(vm, host, part.base_gfn, part.npages)))
+    return armed[0] if len(armed) == 1 else np.concatenate(armed)
+
+
+def meeting(slots: Iterable[MemSlot], first: int, pages: int) -> Iterator[MemSlot]:
+    """Yield the parts of slots that lie in a range of pages."""
+    for slot in slots:
+        begin, end = max(first, slot.base_gfn), min(first + pages, slot.base_gfn + slot.npages)
+        if begin < end:
+            yield MemSlot(begin, end - begin)
+
+
+def clear_part(vm: Vm, host: Host, first: int, size: int) -> Generator[simpy.Event, Any, Ints]:
+    """KVM_CLEAR_DIRTY_LOG for a range of a slot; return the pages that are re-armed."""
     asked = host.bitmap[np.searchsorted(host.bitmap, first) :]
-    asked = asked[: np.searchsorted(asked, first + pages)]
-    size = min(pages, slot.base_gfn + slot.npages - first)
+    asked = asked[: np.searchsorted(asked, first + size)]
     yield vm.spend(host.once("c_get_floor") + host.pay(log_operations.copy(size)))
     yield from drain_buffers(vm, host)
     yield from hold_mmu_lock(vm, HOST, host.spent)
@@ -118,33 +147,33 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
     if splits_as_it_clears(vm) and (vm.plan.kernel.drops_lock_to_split() or vm.breaks_locks):
         yield from clear_split_by_split(vm, host, gfns, first, size)
     else:
-        yield from clear_and_rearm(vm, host, gfns, size)
+        yield from clear_and_rearm(vm, host, gfns, MemSlot(first, size), is_get=False)
     return gfns
 
 
-def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) -> Steps:
+def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, slot: MemSlot, *, is_get: bool = True) -> Steps:
     """With mmu_lock held: clear the bits, re-arm the pages, unlock and flush.
 
-    `pages` is the size of the range of a clear. None stands for a get; old kernels answered it with
-    a walk over the whole slot.
+    `slot` is the slot of a get, which old kernels answered with a walk over all of it, or the range
+    of a clear.
     """
     plan, choices = vm.plan, vm.plan.choices
-    if pages is None:
+    if is_get:
         mmu.clear_dirty(vm.table, gfns)
         unmapped = len(gfns) - walks.present(vm.table.page[gfns])
         walk = plan.policy.get_walk or plan.kernel.get_walk()
-        tables = int(np.count_nonzero(vm.table.region[plan.slot.regions] & CHILD))
+        tables = int(np.count_nonzero(vm.table.region[slot.regions] & CHILD))
         counts = log_operations.rearm_walk(
-            plan.kernel, choices, walk, plan.slot.npages, tables, len(gfns), unmapped
+            plan.kernel, choices, walk, slot.npages, tables, len(gfns), unmapped
         )
-        if log_operations.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
-            host.armed += walks.mapped_pages(vm.table, plan.slot)
-            yield from rearm_everything(vm, host, counts)
+        if log_operations.rearms_all(walk, slot.npages, tables, len(gfns)):
+            host.armed += walks.mapped_pages(vm.table, slot)
+            yield from rearm_everything(vm, host, slot, counts)
             return
         host.armed += len(gfns)
         changed = mmu.rearm(vm.table, gfns, vm.pml) > 0
     else:
-        changed, counts = rearm_some(vm, host, gfns, pages)
+        changed, counts = rearm_some(vm, host, gfns, slot.npages)
     if changed:
         vm.revoke(gfns, EVERYTHING)
     yield vm.spend(host.pay(counts))
@@ -219,15 +248,15 @@ def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:
     return mmu.protect_large_over(vm.table, gfns, keep), split_1g, split_2m
 
 
-def rearm_everything(vm: Vm, host: Host, counts: log_operations.Counts) -> Steps:
+def rearm_everything(vm: Vm, host: Host, slot: MemSlot, counts: log_operations.Counts) -> Steps:
     """Clear W of every spte of the slot, as a get did up to 3.3."""
     if vm.plan.policy.protects_root:
         counts = log_operations.enable(
-            vm.plan.policy, vm.plan.kernel, vm.plan.choices, vm.plan.slot.npages, walks.Walk()
+            vm.plan.policy, vm.plan.kernel, vm.plan.choices, slot.npages, walks.Walk()
         )
-    changed = arm(vm, vm.plan.slot, enabling=False).changed
+    changed = arm(vm, slot, enabling=False).changed
     if vm.upper is not None and vm.plan.policy.protects_tables:
-        protect_tables(vm.upper, vm.table, vm.plan.slot)
+        protect_tables(vm.upper, vm.table, slot)
     yield vm.spend(host.pay(counts))
     yield from unlock_and_flush(vm, host, changed)
 

@@ -87,7 +87,9 @@ class Vm:
         )
         self.scheduled_ns = 0  # when the host thread last got its processor
         self.interferers = 0  # processes that interrupt vCPUs
-        self.tracked = False  # the slot logs dirty pages
+        self.tracked = False  # a slot logs dirty pages
+        self.slot_first = plan.slot.base_gfn  # while it does; pages from here to before
+        self.slot_end = plan.slot.base_gfn + plan.slot.npages
         self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing
         self.revoked = np.zeros(0 if plan.tlb is None else len(self.table.region), np.int64)
         self.epoch = 0  # how often something was taken back, up to now and from each region
@@ -228,7 +230,7 @@ class Vm:
 
     def tracks(self, gfn: int) -> bool:
         """Tell whether `gfn` lies in a slot that logs dirty pages."""
-        return self.tracked and gfn in self.plan.slot
+        return self.tracked and self.slot_first <= gfn < self.slot_end
 
     def revoke(self, pages: Any, regions: slice) -> None:
         """Note that TLBs may hold more of these entries than the tables allow, until a flush."""
