@@ -246,11 +246,6 @@ PRESETS: Final = tuple(
 """Releases at which something changed. Every other release has a name of the same form."""
 
 
-def first_release(release: tuple[int, ...]) -> str:
-    """Return the name of the first preset that has what `release` brought."""
-    return next(kernel.name for kernel in PRESETS if kernel.release >= release)
-
-
 def kernel_named(name: str) -> Kernel:
     """Return the kernel with this name; any release, written ``linux-5.4`` or ``linux-2.6.38``.
 
