@@ -90,6 +90,8 @@ def _facts(made: Mapping[str, Any]) -> dict[str, Any]:
         return {"rounds": _number(made.get("data", {}), "pass")}
     if event == "MIGRATION":
         answer = made.get("data", {})
+        if not isinstance(answer, Mapping):
+            return {}
     status = answer.get("status")
     if isinstance(status, str):
         found["status"] = status
@@ -145,8 +147,8 @@ _HMP: Final = {
     "postcopy_req/others": ("postcopy_requests", "count"),
 }  # fmt: skip
 _LINE = re.compile(r"^\s*([A-Za-z][A-Za-z0-9 _()/-]*?)\s*:\s*(.*?)\s*$")
-_PAIR = re.compile(r"([a-z_]+)=\s*([0-9]+(?:\.[0-9]+)?\s*[A-Za-z]*)")
-_VALUE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/]*)")
+_PAIR = re.compile(r"([a-z_]+)=\s*([0-9]+(?:\.[0-9]+)?(?![.,]?[0-9])\s*[A-Za-z]*)")
+_VALUE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/]*)(?=\s|$)")
 _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "time": {"": NS["ms"], "ms": NS["ms"], "milliseconds": NS["ms"], "us": 1e3, "s": NS["s"],
              "sec": NS["s"]},
