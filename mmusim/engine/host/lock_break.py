@@ -75,7 +75,7 @@ def walk_on(
     whole, pages, flushed = Walk(), 0, 0
     bill = Bill(vm, spent)
     for piece in pieces_of(vm, vm.plan.slot):
-        whole, pages = Walk(*map(sum, zip(whole, work(piece), strict=True))), pages + piece.npages
+        whole, pages = whole.plus(work(piece)), pages + piece.npages
         counts, flushes = price(pages, whole)
         yield from spend_and_flush(vm, spent, bill.up_to(counts), flushes - flushed)
         flushed = flushes
