@@ -132,7 +132,8 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
         remedy = "add at least one entry" if least == 1 else "complete it"
     elif kind in _BOUNDS:
         bound, words, change = _BOUNDS[kind]
-        rule, remedy = f"must be {words} {ctx[bound]:,}", f"write a {change} value"
+        number = f"{ctx[bound]:,}".removesuffix(".0")
+        rule, remedy = f"must be {words} {number}", f"write a {change} value"
     elif kind in _FIXED:
         rule, remedy = _FIXED[kind]
     else:

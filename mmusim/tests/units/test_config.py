@@ -199,7 +199,7 @@ phases = [{ do = "raed" }, { do = "sleep", time = 5 }]
     assert all(c.source == str(file) and c.rule and c.remedy for c in found)
     lines = str(caught.value).splitlines()
     assert lines == [str(c) for c in found]
-    assert f"{file}: vm.vcpus = 0: input should be greater than or equal to 1" in str(caught.value)
+    assert f"{file}: vm.vcpus = 0: must be at least 1" in str(caught.value)
     assert all(line.startswith(f"{file}: ") and "; " in line for line in lines)
 
 
