@@ -33,10 +33,12 @@ class Answer(NamedTuple):
 
 def answer_in(facts: Mapping[str, Any]) -> Answer | None:
     """Return the answer that facts of :class:`MigrationLog` make, or None if one is missing."""
-    needed = [facts.get(name) for name in ("total_ns", "remaining_bytes", "transferred_bytes")]
-    if None in needed or facts.get("rounds") is None:
+    ns, left, sent = (
+        facts.get(name) for name in ("total_ns", "remaining_bytes", "transferred_bytes")
+    )
+    if ns is None or left is None or sent is None or facts.get("rounds") is None:
         return None
-    return Answer(*needed, facts["rounds"])  # type: ignore[arg-type]
+    return Answer(ns, left, sent, facts["rounds"])
 
 
 class Sync(NamedTuple):

@@ -39,13 +39,15 @@ class Facts(NamedTuple):
     normal: int = 2_000_000
 
 
-def qmp(f: Facts, status: str = "active", *, without: str = "", **more: Any) -> dict[str, Any]:
+def qmp(
+    f: Facts, status: str = "active", more: dict[str, Any] | None = None, *, without: str = ""
+) -> dict[str, Any]:
     ram = {
         "total": f.memory, "transferred": f.sent, "remaining": f.left, "duplicate": f.zero,
         "normal": f.normal, "dirty-sync-count": f.syncs, "dirty-pages-rate": f.rate,
         "page-size": 4096, "mbps": f.mib_s * MIB * 8 / 1e6,
     }  # fmt: skip
-    made = {"status": status, "total-time": f.ms, "setup-time": 7, "ram": ram} | more
+    made = {"status": status, "total-time": f.ms, "setup-time": 7, "ram": ram} | (more or {})
     if status == "completed":
         made["downtime"] = f.downtime
     for name in without.split():
@@ -212,7 +214,7 @@ SAMPLES: dict[str, Sample] = {
     ),
     "QMP, completed": Sample(lambda f: quoted(qmp(f, "completed")), RUNNING | DONE),
     "QMP, failed": Sample(
-        lambda f: quoted(qmp(f, "failed", **{"error-desc": FAILED["reason"]})), RUNNING | FAILED
+        lambda f: quoted(qmp(f, "failed", {"error-desc": FAILED["reason"]})), RUNNING | FAILED
     ),
     "QMP, failed at once": Sample(
         lambda f: quoted({"return": {"status": "failed", "error-desc": FAILED["reason"]}}),
@@ -227,7 +229,7 @@ SAMPLES: dict[str, Sample] = {
         RUNNING | {"status": "failed"},
     ),
     "QMP, post-copy": Sample(
-        lambda f: quoted(qmp(f, "postcopy-active", **{"postcopy-blocktime": 400})),
+        lambda f: quoted(qmp(f, "postcopy-active", {"postcopy-blocktime": 400})),
         RUNNING | {"status": "postcopy-active", "postcopy_blocktime_ns": 400e6},
     ),
     "QMP, set-up": Sample(
@@ -452,7 +454,7 @@ def test_a_migration_that_ended_otherwise_is_imported_as_such(
     tmp_path: Path, status: str, key: str
 ) -> None:
     def made(status: str) -> dict[str, Any]:
-        text = quoted(qmp(BASE, status, **{"error-desc": "broken pipe"}))
+        text = quoted(qmp(BASE, status, {"error-desc": "broken pipe"}))
         return tomllib.loads(experiment_text(log_of(tmp_path, text), "a.log", "a", KNOWN).text)
 
     data = made(status)
