@@ -15,8 +15,8 @@ from rich.cells import cell_len
 
 LEAST: Final = (
     "note", "where_the_time_went", "remark", "origin", "correlation", "pairing", "r", "d",
-    "better", "worst", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates", "KS",
-    "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
+    "better", "worst", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates",
+    "KS", "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
 )  # fmt: skip
 """Names of the columns to leave out first, in this order."""
 READABLE: Final = 24
