@@ -15,7 +15,7 @@ from mmusim.base.packages import raising, source_of
 from mmusim.base.units import PAGES_PER_REGION, show_ns
 from mmusim.costs import log_operations
 from mmusim.costs.distributions import Gamma
-from mmusim.engine.host.lock_break import Bill, pieces_of
+from mmusim.engine.host.lock_break import Bill, added, pieces_of
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.interference import only_interference_is_left
@@ -182,7 +182,7 @@ class MachineView:
             if walk.changed:
                 vm.revoke(piece.pages, piece.regions)
             vm.changed(self._who)
-            whole, done = whole.plus(walk), done + piece.npages
+            whole, done = added(whole, walk), done + piece.npages
             yield vm.spend(bill.up_to(log_operations.protect_range(vm.plan.choices, done, whole)))
         return whole.changed
 

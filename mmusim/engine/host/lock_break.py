@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from itertools import pairwise
-from typing import Any, Final
+from operator import add
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import simpy
@@ -75,11 +76,33 @@ def walk_on(
     whole, pages, flushed = Walk(), 0, 0
     bill = Bill(vm, spent)
     for piece in pieces_of(vm, vm.plan.slot):
-        whole, pages = whole.plus(work(piece)), pages + piece.npages
+        whole, pages = added(whole, work(piece)), pages + piece.npages
         counts, flushes = price(pages, whole)
         yield from spend_and_flush(vm, spent, bill.up_to(counts), flushes - flushed)
         flushed = flushes
     return whole.changed
+
+
+class Rearmed(NamedTuple):
+    """What clearing bits and re-arming their pages came to, in numbers of pages and leaves."""
+
+    dirty: int = 0
+    unmapped: int = 0  # of them; no small leaf maps these
+    large: int = 0  # large leaves that were protected
+    split_2m: int = 0
+    split_1g: int = 0
+    fresh: int = 0  # pages whose leaf a split has just made
+    small: int = 0  # small leaves that were armed
+
+    @property
+    def changed(self) -> bool:
+        """Whether a TLB may now hold more than the tables allow."""
+        return self.small + self.large + self.split_2m > 0
+
+
+def added[Counted: (Walk, Rearmed)](one: Counted, other: Counted) -> Counted:
+    """Return the counts of two parts together."""
+    return type(one)(*map(add, one, other))
 
 
 class Bill:

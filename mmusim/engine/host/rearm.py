@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import simpy
@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
-from mmusim.engine.host.lock_break import Bill, give_way, pieces_of, should_yield
+from mmusim.engine.host.lock_break import (
+    Bill,
+    Rearmed,
+    added,
+    give_way,
+    pieces_of,
+    should_yield,
+)
 from mmusim.engine.host.log_ioctls import EVERYTHING, Host, arm, unlock_and_flush
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
@@ -88,7 +95,7 @@ def rearm_range(
     for piece in pieces_of(vm, part):
         gfns = take(piece)
         done = rearm_some(vm, host, gfns)
-        whole, pages = Rearmed(*map(sum, zip(whole, done, strict=True))), pages + piece.npages
+        whole, pages = added(whole, done), pages + piece.npages
         if done.changed:
             vm.revoke(gfns, EVERYTHING)
         taken.append(gfns)
@@ -131,23 +138,6 @@ def clear_split_by_split(
         yield from rearm_range(vm, host, MemSlot(start, end - start), partial(among, gfns))
     yield from unlock_and_flush(vm, host, len(gfns) > 0)
     return gfns
-
-
-class Rearmed(NamedTuple):
-    """What clearing bits and re-arming their pages came to, in numbers of pages and leaves."""
-
-    dirty: int = 0
-    unmapped: int = 0  # of them; no small leaf maps these
-    large: int = 0  # large leaves that were protected
-    split_2m: int = 0
-    split_1g: int = 0
-    fresh: int = 0  # pages whose leaf a split has just made
-    small: int = 0  # small leaves that were armed
-
-    @property
-    def changed(self) -> bool:
-        """Whether a TLB may now hold more than the tables allow."""
-        return self.small + self.large + self.split_2m > 0
 
 
 def rearm_some(vm: Vm, host: Host, gfns: Ints) -> Rearmed:
