@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from itertools import pairwise
 from operator import add
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import simpy
@@ -100,7 +100,10 @@ class Rearmed(NamedTuple):
         return self.small + self.large + self.split_2m > 0
 
 
-def added[Counted: (Walk, Rearmed)](one: Counted, other: Counted) -> Counted:
+Counted = TypeVar("Counted", Walk, Rearmed)
+
+
+def added(one: Counted, other: Counted) -> Counted:
     """Return the counts of two parts together."""
     return type(one)(*map(add, one, other))
 
