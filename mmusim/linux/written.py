@@ -105,7 +105,7 @@ class PagemapScan:
                 count = fcntl.ioctl(self._pagemap, _PAGEMAP_SCAN, asked)
             except OSError as error:
                 raise _cannot(self._pid, f"PAGEMAP_SCAN: {error.strerror}") from None
-            rows = np.frombuffer(room, np.uint64, 3 * count).reshape(-1, 3).astype(np.int64)
+            rows = np.array(room[: 3 * count], np.int64).reshape(-1, 3)
             pages += [np.arange(start // PAGE, end // PAGE) for start, end in rows[:, :2]]
             at = max(struct.unpack_from("<Q", asked, 32)[0], at + PAGE)
         return np.concatenate(pages)
@@ -177,7 +177,7 @@ def has_soft_dirty() -> bool:
         finally:
             os.close(pagemap)
             del hold
-    return before == [] and after == [1]
+    return bool(before == [] and after == [1])
 
 
 def has_pagemap_scan() -> bool:
