@@ -59,10 +59,6 @@ class Walk(NamedTuple):
         """Whether a TLB may now hold more than the tables allow."""
         return bool(sum(self[2:]))
 
-    def plus(self, other: Walk) -> Walk:
-        """Return the counts of both walks together."""
-        return Walk(*map(sum, zip(self, other, strict=True)))
-
 
 def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool, tdp: bool = False) -> Walk:
     """Arm a slot: clear W, or D under PML, of small leaves; apply `large` to large ones.
