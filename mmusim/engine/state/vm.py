@@ -21,6 +21,7 @@ from mmusim.engine.state.virtual_cpu import Vcpu as Vcpu
 from mmusim.engine.state.vmm import Vmm
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.page_table import PageTable
+from mmusim.mmu.spte import LEVEL_1G
 from mmusim.mmu.upper_levels import UpperLevels
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu, Tracking
@@ -203,11 +204,6 @@ class Vm:
 
         Among the events of one instant the ends of guest runs come last, in the order of the vCPUs'
         numbers. So the result does not depend on how many accesses are one event.
-
-        Raises
-        ------
-        ClockError
-            If the clock has come to its end.
         """
         self.check_clock()
         event = simpy.Event(self.env)
@@ -240,6 +236,9 @@ class Vm:
         self.epoch += 1
         if not isinstance(pages, slice):
             self.revoked[pages >> 9] = self.epoch
+            if self.plan.backing == LEVEL_1G and regions != slice(0, 0):  # maybe of all below it
+                for giant in np.unique(pages >> 18).tolist():
+                    self.revoked[giant << 9 : (giant + 1) << 9] = self.epoch
         elif pages == slice(None):
             self.revoked[:] = self.epoch
         else:

@@ -84,7 +84,7 @@ def test_who_zaps_flushes_before_it_drops_the_lock() -> None:
         trace = simulate(make_plan(made, kernel, 1))
         flushes = named(trace, "disabling").counters["remote_tlb_flush_requests"]
         assert trace.lock.breaks > 3
-        assert 3 < flushes
+        assert flushes > 3
 
 
 def test_nobody_waits_no_break() -> None:
