@@ -10,7 +10,7 @@ from mmusim.engine import simulate
 from mmusim.engine.simulate import simulate as on_engine
 from mmusim.engine.state.guest_run import GuestRun
 from mmusim.plan.make import Plan, make_plan
-from mmusim.tests.engines.test_engines import agree, differences
+from mmusim.tests.support.agreement import agree, differences
 from mmusim.tests.support.migrations import FREE
 from mmusim.tests.support.settings import CONSTANT, only, setting
 from mmusim.trace.records import PhaseTrace, Trace

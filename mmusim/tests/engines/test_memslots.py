@@ -14,7 +14,7 @@ from mmusim.costs import log_operations
 from mmusim.engine.host import log_reports
 from mmusim.mmu.slot import MemSlot
 from mmusim.plan.make import make_plan
-from mmusim.tests.engines.test_engines import agree
+from mmusim.tests.support.agreement import agree
 from mmusim.tests.support.settings import CONSTANT, only, setting
 from mmusim.trace.records import PhaseTrace, Trace
 
