@@ -61,7 +61,7 @@ def get_of(trace: Trace) -> PhaseTrace:
 def test_nobody_kicks_a_vcpu_that_has_halted_and_it_flushes_when_it_enters() -> None:
     """A flush waits for vCPUs in guest mode only. Writes of the phase before make bits to clear."""
     between = [{"do": "sleep", "time": "50us"}, *GET]
-    some = {"writes": "100%", "policy": "linux-6.13", "between": between}
+    some: dict[str, Any] = {"writes": "100%", "policy": "linux-6.13", "between": between}
     poll, halt = (simulate(serving(idle, **some)) for idle in ("poll", "halt"))
     counted = [get_of(trace).counters for trace in (poll, halt)]
     assert [c["remote_tlb_flush_requests"] for c in counted] == [1, 1]
@@ -114,11 +114,11 @@ def test_a_vcpu_that_halts_drains_its_pml_buffer() -> None:
     A get kicks vCPUs that poll and does not wait for them: what they hold is reported next time.
     """
     between = [*GET, {"do": "sleep", "time": "20us"}, {"do": "get-dirty-log", "name": "again"}]
-    some = {"policy": "linux-6.13+pml", "writes": "100%", "between": between}
+    some: dict[str, Any] = {"policy": "linux-6.13+pml", "writes": "100%", "between": between}
     found = {}
     for idle in ("poll", "halt"):
         trace = simulate(serving(idle, **some))
-        found[idle] = [p.dirty for p in trace.phases if p.name in ("get", "again")]
+        found[idle] = [p.dirty or 0 for p in trace.phases if p.name in ("get", "again")]
     assert found["halt"][1] == 0, "nobody ran in between"
     assert found["poll"][1] > 0, "control: it came late"
     assert sum(found["poll"]) == sum(found["halt"])
@@ -188,7 +188,12 @@ def migrated(idle: str, policy: str, *, vcpus: int = 3, agrees: bool = False, **
 
 def test_windows_and_migrations_of_halting_guests_agree_on_both_engines() -> None:
     windows = [{"name": "w", "from": "start of migrate 1", "after": "310us", "lasts": "4500us"}]
-    spec = {"auto-converge": True, "max_rounds": 6, "io_interval": "90us", "agrees": True}
+    spec: dict[str, Any] = {
+        "auto-converge": True,
+        "max_rounds": 6,
+        "io_interval": "90us",
+        "agrees": True,
+    }
     for policy in ("linux-6.13", "linux-6.13+pml+dirty-ring"):
         trace = migrated("halt", policy, windows=windows, **spec)
         assert trace.windows[0].ledger["idle"] > 0

@@ -231,7 +231,7 @@ def test_closed_form_of_a_get_over_slots() -> None:
     expected = 0
     for pages, dirty in zip(sizes, written, strict=True):
         counts = log_operations.rearm(plan.kernel, plan.choices, int(pages), int(dirty))
-        counts = counts | log_operations.copy(int(pages))
+        counts = {**counts, **log_operations.copy(int(pages))}
         expected += sum(round(plan.costs[c].mean() * n) for c, n in counts.items())
         expected += 11_000 + (300 if dirty else 0)
     assert took(trace, "sync-dirty-log")[0] == pytest.approx(expected, abs=4)
