@@ -9,6 +9,7 @@ from __future__ import annotations
 from mmusim.engine.weave import Vocabulary, parsed
 
 RULES = """
+    vm.now -> s.now
     only_interference_is_left(vm) -> s.heap_n < s.interferers
     vm.interferers -> s.interferers
     gaps_of(vm, v, N) -> stream_of(v, INTERFERENCE_STREAMS + 2 * N) : Stream
@@ -33,7 +34,7 @@ def of_interference() -> Vocabulary:
         kinds=KINDS,
         static=frozenset({"Vm"}),
         attributes={"Vcpu": "s.NAME[X]"},
-        known={"Vcpu": frozenset({"in_guest", "stolen_ns"})},
+        known={"Vcpu": frozenset({"halted", "in_guest", "stolen_ns", "taken_until_ns"})},
         place="interferer_at",
         of_its_own=True,
     )

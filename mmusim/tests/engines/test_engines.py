@@ -30,7 +30,8 @@ from mmusim.engine.simulate import Simulation, simulate
 from mmusim.engine.weave.emit import ASTRAY
 from mmusim.plan.make import make_plan
 from mmusim.policies import PRESETS
-from mmusim.tests.support.compared import agree, compare, differences
+from mmusim.tests.support.agreement import agree, differences
+from mmusim.tests.support.compared import compare
 from mmusim.tests.support.places import ROOT
 from mmusim.tests.support.settings import (
     AT_ONCE,
