@@ -133,7 +133,7 @@ WRONG = {
     "bad unit": ('"4MiB"', '"4 megs"', "vm.memory = '4 megs': must be a number and a unit of"),
     "no multiple of the backing": ('"4MiB"', '"3MiB"', "must be a whole number of 2 MiB regions with backing = \"2MiB\"; write \"4MiB\", or backing = \"4KiB\""),
     "unknown policy": ('["lazy-drop"]', '["lazy-drp"]', "policies.compare[1] = 'lazy-drp': is not a policy; did you mean 'lazy-drop'?"),
-    "illegal combination": ("[driver]", '[driver]\nmanual_protect = "on"', "does not exist in linux-3.7 with policy 'eager-drop': KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 came in 5.2 (from linux-5.7); set vm.kernel = 'linux-5.7', or take the nearest legal combination"),
+    "illegal combination": ("[driver]", '[driver]\nmanual_protect = "on"', "does not exist in linux-3.7 with policy 'eager-drop': KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 came in 5.2 (from linux-5.2); set vm.kernel = 'linux-5.2', or take the nearest legal combination"),
     "illegal choices": ('compare = ["lazy-drop"]', 'compare = ["lazy-drop", "eager_page_split"]', "this MMU has no eager page splitting, the module parameter does nothing there; set vm.kernel = 'linux-5.18', or take the nearest legal combination, which has large = 'zap'"),
     "unknown kernel": ('"linux-3.7"', '"linux-1.0"', "is not a release of Linux from 2.6.28 to"),
     "ring no power of two": ("[driver]", '[driver]\ndirty-ring-size = 4095', "must be a power of two from 256 to 65536 entries of 16 bytes"),
