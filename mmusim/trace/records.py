@@ -253,8 +253,15 @@ class Probe:
     def locked(self, who: int, asked_ns: int, got_ns: int, released_ns: int, shared: bool) -> None:
         """An acquisition of mmu_lock has ended; `shared` if it was for read."""
 
-    def spent(self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int]) -> None:
+    def requested(self, cpu: int, due_ns: int, end_ns: int) -> None:
+        """A vCPU has completed a request that was to arrive at `due_ns`."""
+
+    def spent(
+        self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int], gfn: int = -1
+    ) -> None:
         """A vCPU spends a period on these causes, in ns; they sum to its length.
+
+        `gfn` is the page whose fault it is in; -1: it is in none.
 
         The periods of a vCPU come in the order of time and leave no gap. A period may be reported
         when it begins.
