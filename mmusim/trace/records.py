@@ -23,6 +23,11 @@ FIRST_ACTOR: Final = -5
 """The actor number of the first actor of other packages; those of the next ones lie below it."""
 
 
+TOLD: Final = 8
+FEW: Final = 3 * TOLD
+"""Number of rounds of a migration that are told one by one; of more, the first and last 8 are."""
+
+
 class Round(NamedTuple):
     """One round of a migration: from the end of a sync of the dirty log to the end of the next."""
 
@@ -64,13 +69,15 @@ class MigrationTrace:
     blocktime_ns: int = 0  # post-copy: time in which all vCPUs waited for pages
 
     def story(self) -> tuple[str, ...]:
-        """Tell what happened, round by round."""
+        """Tell what happened, round by round; of many rounds the middle ones together."""
         lines = [
             f"round {number}: {show_ns(r.end_ns - r.start_ns)}, {r.sent_pages:,} pages sent, "
             f"{r.in_vain:,} in vain, "
             f"{r.dirty_pages:,} to be sent after it"
             for number, r in enumerate(self.rounds, 1)
         ]
+        if len(lines) > FEW:
+            lines[TOLD:-TOLD] = [self._told_together(TOLD, len(lines) - TOLD)]
         lines += [
             f"{show_ns(when - self.start_ns)}: vCPUs are throttled by {share:.0%}"
             for when, share in self.throttle
@@ -78,6 +85,15 @@ class MigrationTrace:
         end = f"{self.outcome} after {show_ns(self.end_ns - self.start_ns)}"
         downtime = f", downtime {show_ns(self.downtime_ns)}" if self.downtime_ns else ""
         return (*lines, end + downtime)
+
+    def _told_together(self, first: int, last: int) -> str:
+        """Tell what happened in rounds `first` + 1 to `last`."""
+        rounds = self.rounds[first:last]
+        return (
+            f"rounds {first + 1} to {last}: {show_ns(rounds[-1].end_ns - rounds[0].start_ns)}, "
+            f"{sum(r.sent_pages for r in rounds):,} pages sent, "
+            f"{sum(r.in_vain for r in rounds):,} in vain"
+        )
 
 
 class Operation(NamedTuple):
