@@ -283,7 +283,6 @@ class CompiledProgram(simpy.Event):
         """Kick the vCPU, or let it look again at what it will meet."""
         v, env = self._v, self.env
         if cause is None:
-            v._set("kick_sent", int(v.row[FIELD["kick_sent"]]) + 1)
             v._set("ack_for", -1)
             assert v.ack is not None
             v._set("ack_slot", env.slot(v.ack))  # type: ignore[attr-defined]
