@@ -11,7 +11,8 @@ import pytest
 from mmusim.base.errors import ConfigError
 from mmusim.engine import simulate
 from mmusim.engine.migration import migration, timers
-from mmusim.engine.processes import guest_mode
+from mmusim.engine.migration.timers import start_timers
+from mmusim.engine.processes import guest_mode, user_space
 from mmusim.engine.processes.dirty_rings import reap
 from mmusim.tests.support.migrations import FREE, migrating
 from mmusim.trace.records import MigrationTrace
@@ -154,7 +155,7 @@ def test_a_stop_waits_for_the_rest_of_a_dirty_limits_sleep(
     The vCPU fills its ring in some 9 ms and then sleeps for 200 ms. The last sync before the stop
     takes 32 ms after it has come out, so the stop finds it asleep again.
     """
-    sleep_ns, start, sleeps = 200_000_000, migration.start_timers, guest_mode.asleep
+    sleep_ns, start = 200_000_000, start_timers
 
     def limited(under_way: Any) -> None:
         for v in under_way.vcpus:
@@ -162,7 +163,7 @@ def test_a_stop_waits_for_the_rest_of_a_dirty_limits_sleep(
         start(under_way)
 
     def asleep(vm: Any, v: Any, ns: int, **_: Any) -> Any:
-        return sleeps(vm, v, ns, wakes=wakes)
+        return user_space.asleep(vm, v, ns, wakes=wakes)
 
     monkeypatch.setattr(migration, "start_timers", limited)
     monkeypatch.setattr(guest_mode, "asleep", asleep)
