@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ def test_a_stall_is_a_window_without_an_improvement_and_ends_at_a_minimum() -> N
     assert thens == [Then.GO_ON] * 4 + [Then.POSTCOPY]  # 49 is no improvement on 50, 60 no minimum
 
 
-def stalls(syncs: list[tuple[float, float]], **keys: Any) -> list[bool]:
+def stalls(syncs: Sequence[tuple[float, float]], **keys: Any) -> list[bool]:
     """After which syncs (s, MB) a rule with a window of 10 s and a margin of 5 % acts."""
     usual: dict[str, Any] = {"rule": "stall-detection", "window": "10s", "margin": "5%"}
     rule = StallDetection.model_validate(usual | keys)

@@ -65,8 +65,9 @@ def migrated(engine: str = COMPILED, qemu: str = "11.0", **migration: Any) -> Mi
 def test_a_named_way_is_the_migration_of_the_own_key_on_both_engines() -> None:
     """And control: the ways differ, in what a fault waits for above all."""
     plain, preempt = migrated(), migrated(postcopy={"rule": "preempt"})
+    own: dict[str, Any] = {"postcopy-preempt": True}
     assert plain == migrated(SIMPY, postcopy={"rule": "plain"})
-    assert preempt == migrated(SIMPY, **{"postcopy-preempt": True})
+    assert preempt == migrated(SIMPY, **own)
     assert preempt.blocked.maximum < plain.blocked.maximum / 2
     assert plain.blocked.maximum >= 2 * 1024**2 * 10, "2 MiB at 100 MB/s"
 
