@@ -39,23 +39,26 @@ Price = Callable[[int, Walk], tuple[log_operations.Counts, int]]
 
 def walk_slot(
     vm: Vm,
+    slot: MemSlot,
     spent: dict[str, int],
     work: Callable[[MemSlot], Walk],
     price: Price,
     *,
     shared: bool,
     freezes: bool = False,
+    flushes_first: bool = True,
 ) -> Generator[simpy.Event, Any, bool]:
-    """Walk over the slot with mmu_lock held, part by part; tell whether a flush is still owed.
+    """Walk over a slot with mmu_lock held, part by part; tell whether a flush is still owed.
 
     `spent` collects the time. Each part is processed in one step when the walk reaches it. With
-    `freezes` every entry that points to a table no longer is frozen for its flush.
+    `freezes` every entry that points to a table no longer is frozen for its flush. With
+    `flushes_first` what is owed is flushed before the lock is dropped.
     """
     owed = False
     vm.scheduled_ns = vm.now
     if not vm.breaks_locks and not freezes:
-        return (yield from walk_on(vm, spent, work, price))
-    parts = parts_of(vm.plan.slot, PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1))
+        return (yield from walk_on(vm, slot, spent, work, price))
+    parts = parts_of(slot, PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1))
     for number, part in enumerate(parts, 1):
         linked = linked_tables(vm, part) if freezes else set()
         done = work(part)
@@ -64,18 +67,18 @@ def walk_slot(
         gone = sorted(linked - linked_tables(vm, part), reverse=True) if freezes else []
         yield from spend_and_flush(vm, spent, pay(vm, counts, spent), flushes, gone[:flushes])
         if number < len(parts) and should_yield(vm):
-            yield from give_way(vm, spent, owed, shared)
-            owed = False
+            yield from give_way(vm, spent, owed and flushes_first, shared)
+            owed = owed and not flushes_first
     return owed
 
 
 def walk_on(
-    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price
+    vm: Vm, slot: MemSlot, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot without giving way, in one piece or in several at the same price."""
     whole, pages, flushed = Walk(), 0, 0
     bill = Bill(vm, spent)
-    for piece in pieces_of(vm, vm.plan.slot):
+    for piece in pieces_of(vm, slot):
         whole, pages = added(whole, work(piece)), pages + piece.npages
         counts, flushes = price(pages, whole)
         yield from spend_and_flush(vm, spent, bill.up_to(counts), flushes - flushed)

@@ -6,7 +6,7 @@ Sources: ``kvm_get_dirty_log_protect``, ``kvm_clear_dirty_log_protect``,
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -48,12 +48,24 @@ def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
 
 def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """KVM_GET_DIRTY_LOG: report; also clear and re-arm unless user space does that separately."""
+    """KVM_GET_DIRTY_LOG of one slot after the other, from the lowest on."""
     del phase
     if not vm.tracked:
         return
-    slot, clears = vm.plan.slot, vm.plan.choices.reporting is Reporting.GET_CLEARS
     record |= {"dirty": 0, "false_dirty": 0}
+    found = []
+    for slot in vm.plan.log_slots:
+        found.append((yield from get_log_of(vm, host, slot, record)))
+    host.has_bitmap = True
+    if vm.plan.choices.reporting is not Reporting.GET_CLEARS:
+        host.bitmap = found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def get_log_of(
+    vm: Vm, host: Host, slot: MemSlot, record: dict[str, Any]
+) -> Generator[simpy.Event, Any, Ints]:
+    """Report a slot; also clear and re-arm it unless user space does that separately."""
+    clears = vm.plan.choices.reporting is Reporting.GET_CLEARS
 
     def take(piece: MemSlot) -> Ints:
         gfns = mmu.fetch_dirty(vm.table, piece)
@@ -64,16 +76,16 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     yield from drain_buffers(vm, host)
     if clears:
         yield from hold_mmu_lock(vm, HOST, host.spent)
-        gfns = yield from take_and_rearm(vm, host, take)
+        gfns = yield from take_and_rearm(vm, host, slot, take)
     else:
-        gfns = host.bitmap = take(slot)
+        gfns = take(slot)
     copied = host.pay(log_operations.copy(slot.npages))
     if not host.has_bitmap and host.follows("bitmaps"):
         copied += host.pay(log_operations.fault_in_bitmap(slot.npages))
-    host.has_bitmap = True
     yield vm.spend(copied)
     if clears:
         send(vm, gfns)
+    return gfns
 
 
 def report(vm: Vm, host: Host, gfns: Ints, record: dict[str, Any]) -> None:
@@ -113,15 +125,30 @@ def clear_in_chunks(vm: Vm, host: Host, chunk_bytes: int | None) -> Steps:
 
 
 def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.Event, Any, Ints]:
-    """Clear pages of a range that the last get reported; return those that are re-armed."""
-    slot = vm.plan.slot
-    asked = host.bitmap[np.searchsorted(host.bitmap, first) :]
-    asked = asked[: np.searchsorted(asked, first + pages)]
-    size = min(pages, slot.base_gfn + slot.npages - first)
-    yield vm.spend(host.once("c_get_floor") + host.pay(log_operations.copy(size)))
+    """Clear pages of a range that the last get reported; return those that are re-armed.
+
+    Each slot that the range meets is cleared for itself.
+    """
+    armed = []
+    for part in meeting(vm.plan.log_slots, first, pages):
+        armed.append((yield from clear_part(vm, host, part)))
+    return armed[0] if len(armed) == 1 else np.concatenate(armed)
+
+
+def meeting(slots: Iterable[MemSlot], first: int, pages: int) -> Iterator[MemSlot]:
+    """Yield the parts of slots that lie in a range of pages."""
+    for slot in slots:
+        begin, end = max(first, slot.base_gfn), min(first + pages, slot.base_gfn + slot.npages)
+        if begin < end:
+            yield MemSlot(begin, end - begin)
+
+
+def clear_part(vm: Vm, host: Host, part: MemSlot) -> Generator[simpy.Event, Any, Ints]:
+    """KVM_CLEAR_DIRTY_LOG for a range of a slot; return the pages that are re-armed."""
+    asked = among(host.bitmap, part)
+    yield vm.spend(host.once("c_get_floor") + host.pay(log_operations.copy(part.npages)))
     yield from drain_buffers(vm, host)
     yield from hold_mmu_lock(vm, HOST, host.spent)
-    part = MemSlot(first, size)
 
     def take(piece: MemSlot) -> Ints:
         some = among(asked, piece)

@@ -43,12 +43,14 @@ def among(gfns: Ints, part: MemSlot) -> Ints:
     return gfns[slice(*np.searchsorted(gfns, [part.base_gfn, part.base_gfn + part.npages]))]
 
 
-def take_and_rearm(vm: Vm, host: Host, take: Take) -> Generator[simpy.Event, Any, Ints]:
+def take_and_rearm(
+    vm: Vm, host: Host, slot: MemSlot, take: Take
+) -> Generator[simpy.Event, Any, Ints]:
     """With mmu_lock held: what a get does that clears; return the pages that it reports.
 
     Old kernels exchanged the bitmap first and answered with a walk over the whole slot.
     """
-    plan, slot = vm.plan, vm.plan.slot
+    plan = vm.plan
     walk = plan.policy.get_walk or plan.kernel.get_walk()
     tables = int(np.count_nonzero(vm.table.region[slot.regions] & CHILD))
     dirty = 0 if walk is GetWalk.DIRTY else len(mmu.fetch_dirty(vm.table, slot))
@@ -59,7 +61,7 @@ def take_and_rearm(vm: Vm, host: Host, take: Take) -> Generator[simpy.Event, Any
         owed = log_operations.rearm_walk(
             plan.kernel, plan.choices, walk, slot.npages, tables, dirty
         )
-        yield from rearm_everything(vm, host, owed)
+        yield from rearm_everything(vm, host, slot, owed)
         return gfns
 
     def counted(piece: MemSlot) -> Ints:
@@ -170,14 +172,14 @@ def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:
     return mmu.protect_large_over(vm.table, gfns, keep), split_1g, split_2m
 
 
-def rearm_everything(vm: Vm, host: Host, counts: log_operations.Counts) -> Steps:
-    """Clear W of every spte of the slot, as a get did up to 3.3."""
+def rearm_everything(vm: Vm, host: Host, slot: MemSlot, counts: log_operations.Counts) -> Steps:
+    """Clear W of every spte of a slot, as a get did up to 3.3."""
     if vm.plan.policy.protects_root:
         counts = log_operations.enable(
-            vm.plan.policy, vm.plan.kernel, vm.plan.choices, vm.plan.slot.npages, walks.Walk()
+            vm.plan.policy, vm.plan.kernel, vm.plan.choices, slot.npages, walks.Walk()
         )
-    bill, changed, pages, size = Bill(vm, host.spent), False, 0, vm.plan.slot.npages
-    for piece in pieces_of(vm, vm.plan.slot):
+    bill, changed, pages, size = Bill(vm, host.spent), False, 0, slot.npages
+    for piece in pieces_of(vm, slot):
         changed |= arm(vm, piece, enabling=False).changed
         if vm.upper is not None and vm.plan.policy.protects_tables:
             protect_tables(vm.upper, vm.table, piece)
