@@ -177,7 +177,7 @@ def test_bench_compares_runs_with_what_is_named_and_runs_without() -> None:
     assert all(machines[1].machine.follows(law) for law in LAWS)
     assert machines[1].machine.line_extra(16, 0.65) > 0
     assert [len(plan.driver.windows) for plan in (*one, *four)] == [0, 1, 1, 4]
-    assert [plan.tlb for plan in reach] == [None, (1536, 512, 1)]
+    assert [plan.tlb for plan in reach] == [None, (1536, 64, 1)]
     for without, with_it in found:
         assert without.accesses() == with_it.accesses()
 
