@@ -245,6 +245,18 @@ class CompiledVcpu(Vcpu):
         self.length = min(self.length, max(int(row[FIELD["k"]]) + done, arrived))
         self.look_again()
 
+    def progress(self, now: int) -> tuple[int, int]:
+        """Return how many accesses it has completed by `now` since it was made, and how many of
+        its last program belong to requests that have arrived.
+        """
+        done = self.accesses
+        if self.row[FIELD["under_way"]]:
+            passed, count = now - int(self.row[FIELD["run_start"]]), int(self.row[FIELD["count"]])
+            ends = self.of.memory["ends"][self.number, :count]
+            done += int(np.searchsorted(ends, passed, side="right"))
+        due = self.arrays[2] if self.arrays else None
+        return done, 0 if due is None else int(np.searchsorted(due, now, side="right"))
+
     def access(self) -> tuple[int, bool]:
         """Return gfn and kind of the access it is at."""
         k = int(self.row[FIELD["k"]])

@@ -244,6 +244,14 @@ class Vcpu:
             self.run.stop(now)
             self.look_again()
 
+    def progress(self, now: int) -> tuple[int, int]:
+        """Return how many accesses it has completed by `now` since it was made, and how many of
+        its last program belong to requests that have arrived.
+        """
+        if self.run is None:
+            return self.accesses, 0 if self.past is None else self.past.arrived(now)
+        return self.accesses + self.run.completed(now), self.run.arrived(now)
+
     def flushes_tlb(self) -> None:
         """Forget all translations."""
         if self.tlb is not None:

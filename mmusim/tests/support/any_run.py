@@ -142,6 +142,16 @@ def busy_phases(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
+def beside(draw: st.DrawFn, workload: str) -> dict[str, Any]:
+    """A phase as above beside a workload; a migration of a guest may have a lead and a tail."""
+    phase = draw(busy_phases()) | {"workload": workload}
+    if workload and phase["do"] == "migrate":
+        lasts = one_of("0ns", "0ns", "70us", "1500us")
+        phase |= {"lead": draw(lasts), "tail": draw(lasts)}
+    return phase
+
+
+@st.composite
 def machines(draw: st.DrawFn) -> dict[str, Any]:
     """No machine, or a small one on which load counts."""
     if draw(st.booleans()):
@@ -213,7 +223,7 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
         think = "0ns" if by_rates else draw(thinks)
         phases = [
             {"do": "write", "pages": "50%"},
-            draw(busy_phases()) | {"workload": draw(one_of("mixed", "mixed", "")), "think": think},
+            draw(beside(draw(one_of("mixed", "mixed", "")))) | {"think": think},
             {"do": "read", "pages": "20%"},
         ]
     backing = draw(one_of("1GiB", "2MiB", "2MiB", "4KiB"))
