@@ -42,16 +42,16 @@ def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Step
     yield from wait_for_guest(vm, host)
     stretch, recorder = begin_guest(vm, host, number, phase)
     guest = Beside(vm, number, phase)
+    migration = None
     if phase.lead:
         vm.vmm = Vmm(vm.env)
     else:
-        guest.work = Migration(vm, host, number, phase)
+        guest.work = migration = Migration(vm, host, number, phase)
     launch_beside(vm, host, kind, guest, recorder, stretch)
-    service = service_of(vm, guest)
-    if phase.lead:
+    service = service_of(vm, guest, phase)
+    if migration is None:
         yield vm.spend(round(phase.lead))
-        guest.work = Migration(vm, host, number, phase)
-    migration = guest.work
+        guest.work = migration = Migration(vm, host, number, phase)
     service.mark()
     yield from migration.thread()
     service.mark()
@@ -108,9 +108,9 @@ def launch_beside(
     start_port_io(vm, guest)
 
 
-def service_of(vm: Vm, guest: Beside) -> ServiceMeter:
+def service_of(vm: Vm, guest: Beside, phase: Migrate) -> ServiceMeter:
     """Begin to follow the service of a phase that has a lead or a tail; another is not followed."""
-    follows = guest.phase.lead or guest.phase.tail
+    follows = phase.lead or phase.tail
     workload = vm.plan.patterns[guest.number] if follows else None
     service = ServiceMeter(vm, guest.vcpus, workload, guest.firsts)
     if service.on:

@@ -75,7 +75,8 @@ def by_length(waits: Histogram) -> NDArray[np.float64]:
     """Return how many values lie in each class of :data:`EDGES`, shape (classes,)."""
     filled = np.flatnonzero(waits.counts)
     classes = np.searchsorted(EDGES, bin_start(filled), side="right") - 1
-    return np.bincount(classes, weights=waits.counts[filled], minlength=len(EDGES))
+    weights = waits.counts[filled].astype(np.float64)
+    return np.bincount(classes, weights, len(EDGES)).astype(np.float64)
 
 
 def _each(outcome: Outcome) -> list[tuple[str, str, Sequence[Metrics]]]:

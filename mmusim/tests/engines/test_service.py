@@ -9,6 +9,7 @@ import pytest
 
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
+from mmusim.engine.state.guest_run import RUN_LIMIT
 from mmusim.metrics.measure import from_record, measure, to_record
 from mmusim.metrics.service import of_service, recovered, since_request, waiting
 from mmusim.plan.make import make_plan
@@ -20,13 +21,13 @@ EVERY_NS = 200_000
 DOWNTIME_NS = 30_000_000
 
 
-def served(engine: str = COMPILED, limit: int | None = None, **more: Any) -> Trace:
+def served(engine: str = COMPILED, limit: int = RUN_LIMIT, **more: Any) -> Trace:
     """A guest with regular requests on a host on which only stopping takes time."""
     work = {
         "pattern": "open-loop-requests", "requests": 50, "interarrival": f"{EVERY_NS}ns",
         "arrivals": "regular", "touches": 4, "writes": "10%",
     }  # fmt: skip
-    phase = {"do": "migrate", "workload": "work", "lead": "20ms", "tail": "40ms"} | more
+    phase = {"do": "migrate", "workload": "work", "lead": "20050us", "tail": "40ms"} | more
     network = {"bandwidth": "200MB/s", "max-bandwidth": "0B/s", "downtime-limit": "300ms"}
     made = setting(
         [{"do": "write"}, phase], vcpus=2, memory="8MiB", workloads={"work": work},
@@ -35,7 +36,7 @@ def served(engine: str = COMPILED, limit: int | None = None, **more: Any) -> Tra
         driver={"migration": network},
     )  # fmt: skip
     plan = make_plan(made, "linux-6.13", 1)
-    return simulate(plan, engine=engine, **({} if limit is None else {"run_limit": limit}))
+    return simulate(plan, engine=engine, run_limit=limit)
 
 
 def migration_of(trace: Trace) -> MigrationTrace:
@@ -49,7 +50,7 @@ def test_what_waits_at_the_end_is_what_arrived_while_the_guest_was_stopped() -> 
     m = migration_of(served())
     began, asked, ended, last = m.service_marks
     assert m.outcome == "completed"
-    assert asked.at_ns - began.at_ns == 20_000_000
+    assert asked.at_ns - began.at_ns == 20_050_000
     assert last.at_ns - ended.at_ns == 40_000_000
     assert waiting(asked) == 0, "control: nothing stops the guest"
     assert m.downtime_ns > DOWNTIME_NS
@@ -63,7 +64,7 @@ def test_counts_only_grow_and_laps_go_on_without_a_gap() -> None:
     m = migration_of(served())
     points = since_request(m)
     assert len(points) > 60
-    assert points[0].at_ns == -20_000_000
+    assert points[0].at_ns == -20_050_000
     for one, after in itertools.pairwise(points):
         assert one.at_ns < after.at_ns
         assert 0 <= one.served <= after.served
