@@ -27,7 +27,6 @@ class Beside:
         """Nothing runs yet; `number` is that of the phase."""
         self.number, self.phase = number, phase
         self.vcpus = vm.vcpus if phase.workload else []
-        self.firsts: list[int] = []  # number of the first access of each vCPU
         self.work: Migration | Checkpoints | None = None  # None: before it
         self.stays = bool(getattr(phase, "tail", 0))  # behind it too
 
@@ -102,17 +101,15 @@ def launch_beside(
     for v in guest.vcpus:
         v.recorder = recorder
         more = laps(vm, v, guest.number, lambda: guest.goes_on)
-        program = vm.plan.program(guest.number, v.number)
-        guest.firsts.append(program.first)
-        run_on(vm, host, kind, v, kind.launch(vm, v, program, more), stretch)
+        process = kind.launch(vm, v, vm.plan.program(guest.number, v.number), more)
+        run_on(vm, host, kind, v, process, stretch)
     start_port_io(vm, guest)
 
 
 def service_of(vm: Vm, guest: Beside, phase: Migrate) -> ServiceMeter:
     """Begin to follow the service of a phase that has a lead or a tail; another is not followed."""
-    follows = phase.lead or phase.tail
-    workload = vm.plan.patterns[guest.number] if follows else None
-    service = ServiceMeter(vm, guest.vcpus, workload, guest.firsts)
+    follows = bool(phase.lead or phase.tail)
+    service = ServiceMeter(vm, guest.vcpus, guest.number, follows)
     if service.on:
         vm.env.process(service.run())
     return service

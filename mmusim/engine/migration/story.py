@@ -28,8 +28,8 @@ def trace_of(migration: Any, service: ServiceMeter) -> MigrationTrace:
         dirty_limit=tuple(m.trigger.limit.history),
         syncs=m.log.count,
         seconds=tuple(m.meter.shares),
-        service=tuple(service.readings),
-        service_marks=tuple(service.marks),
+        service=service.readings(),
+        service_marks=service.marks(),
         waits_for_log=_waits_for_log(m),
         **({} if postcopy is None else postcopy.facts()),
     )

@@ -20,13 +20,13 @@ from mmusim.engine.state.machine_load import NEVER_NS
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.run_bookings import First, book_few, book_many
 from mmusim.engine.state.run_slices import cut_at, run_slices
+from mmusim.engine.state.run_under_way import RunUnderWay
 from mmusim.engine.state.think_and_idle import ThinkAndIdle
 from mmusim.engine.state.tlb import WorkingSet
 from mmusim.engine.state.tlb_contents import AHEAD, TlbContents, key_of
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import hit_level, hit_levels, leaf
-from mmusim.mmu.spte import STALE
 from mmusim.plan.make import Program
 from mmusim.vocabulary.causes import IDLE, PML_LOG, THINK
 
@@ -34,13 +34,12 @@ FEW: Final = 8  # up to here one by one: most runs between faults are short
 RUN_LIMIT: Final = 1 << 16
 
 
-class GuestRun:
+class GuestRun(RunUnderWay):
     """A vCPU's progress through its program."""
 
     __slots__ = (
-        "_ahead", "_arrays", "_before", "_began", "_ends", "_hits", "_idles", "_lead", "_left",
-        "_load", "_marked", "_starts", "_think_left", "_tlb", "_v", "_vm", "_walks", "count", "gfn",
-        "k", "length", "logs", "program", "start_ns", "total_ns", "write",
+        "_ahead", "_before", "_began", "_hits", "_idles", "_lead", "_left", "_load", "_starts",
+        "_think_left", "_tlb", "_walks", "gfn", "length", "logs", "program", "total_ns", "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
@@ -205,31 +204,6 @@ class GuestRun:
         self.length = min(self.length, max(self.k + done, arrived))
         if self._v.working_set is not None:
             self._v.working_set.end = self.length
-
-    def completed(self, now: int) -> int:
-        """Return how many accesses of the run under way are complete by `now`."""
-        if self._marked < 0:
-            return 0
-        return int(np.searchsorted(self._ends[: self.count], now - self.start_ns, side="right"))
-
-    def arrived(self, now: int) -> int:
-        """Return how many accesses of the program belong to requests that have arrived."""
-        return 0 if self._lead is None else self._lead.arrived(now)
-
-    def settle(self) -> None:
-        """Mark the pages that the run under way has touched by now; another actor reads them."""
-        if self._marked >= 0:
-            passed = self._vm.now - self.start_ns
-            self._mark(int(np.searchsorted(self._ends[: self.count], passed)))
-
-    def _mark(self, done: int) -> None:
-        """Mark the pages of the first `done` accesses of the run, each once."""
-        if done > self._marked:
-            gfn, write = (a[self.k + self._marked : self.k + done] for a in self._arrays[:2])
-            self._marked = done
-            self._vm.table.page[gfn[write]] |= np.uint8(STALE)
-            if self._v.recorder.touched is not None:
-                self._v.recorder.touched[gfn] = 1
 
     def commit(self, done: int, spent_ns: int) -> None:
         """Commit the first `done` accesses of the run, `spent_ns` after it began."""

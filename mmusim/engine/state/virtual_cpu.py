@@ -244,13 +244,9 @@ class Vcpu:
             self.run.stop(now)
             self.look_again()
 
-    def progress(self, now: int) -> tuple[int, int]:
-        """Return how many accesses it has completed by `now` since it was made, and how many of
-        its last program belong to requests that have arrived.
-        """
-        if self.run is None:
-            return self.accesses, 0 if self.past is None else self.past.arrived(now)
-        return self.accesses + self.run.completed(now), self.run.arrived(now)
+    def completed(self, now: int) -> int:
+        """Return how many accesses it has completed by `now` since it was made."""
+        return self.accesses + (0 if self.run is None else self.run.completed(now))
 
     def flushes_tlb(self) -> None:
         """Forget all translations."""
