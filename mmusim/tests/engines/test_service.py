@@ -9,7 +9,7 @@ import pytest
 
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
-from mmusim.engine.state.guest_run import RUN_LIMIT
+from mmusim.engine.state.planned_run import RUN_LIMIT
 from mmusim.metrics.measure import from_record, measure, to_record
 from mmusim.metrics.service import of_service, recovered, since_request, waiting
 from mmusim.plan.make import make_plan
