@@ -45,6 +45,7 @@ def publish(folder: Path, to: Path) -> dict[str, Any]:
         raise ConfigError.of(
             "--to", str(to), None, "is there and is not empty", "choose an empty or a new folder"
         )
+    parquet()
     store = Store.open(folder)
     try:
         return _write(store, to)
