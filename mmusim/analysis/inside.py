@@ -12,6 +12,7 @@ from mmusim.analysis.labels import Row, every_run, frame
 from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram, bin_start
 from mmusim.experiment.run import Outcome
+from mmusim.metrics.defined import too_few_beyond
 from mmusim.metrics.measure import Metrics
 from mmusim.vocabulary.causes import CAUSES
 
@@ -59,18 +60,20 @@ def latencies(outcome: Outcome, of: str = "latency") -> pd.DataFrame:
 
 
 def histogram(run: Metrics, of: str) -> Histogram:
-    """Return the latencies of a run's accesses ("latency") or requests ("request"); may be empty.
+    """Return the latencies of a run's accesses ("latency"), of its requests ("request"), or the
+    waits of its faults in post-copy ("postcopy_fault"); may be empty.
 
     Raises
     ------
     ConfigError
-        If `of` is neither.
+        If `of` is none of them.
     """
-    if of not in ("latency", "request"):
+    found = {"latency": run.latency, "request": run.requests, "postcopy_fault": run.blocked}
+    if of not in found:
         raise ConfigError.of(
-            "analysis", "of", of, "is neither latency nor request", "choose one of the two"
+            "analysis", "of", of, f"is not one of {', '.join(found)}", "choose one of them"
         )
-    return run.latency if of == "latency" else run.requests or Histogram()
+    return found[of] or Histogram()
 
 
 def bins(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -85,7 +88,7 @@ def quantiles(
     """Return quantiles of latencies, one row a run and quantile; `of` as in :func:`latencies`.
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``p``, ``latency_ns`` (off by at most 1/128
-    and a nanosecond).
+    and a nanosecond), ``few_beyond`` (fewer than ten times of the run lie beyond).
 
     Raises
     ------
@@ -93,12 +96,17 @@ def quantiles(
         If a `p` does not lie between 0 and 1.
     """
     rows: list[Row] = [
-        where | {"p": share, "latency_ns": histogram(run, of).quantile(share)}
+        where
+        | {
+            "p": share,
+            "latency_ns": histogram(run, of).quantile(share),
+            "few_beyond": too_few_beyond(histogram(run, of).count, share),
+        }
         for where, run in every_run(outcome)
         if histogram(run, of).count
         for share in p
     ]
-    return frame(rows, ["setting", "policy", "seed", "p", "latency_ns"])
+    return frame(rows, ["setting", "policy", "seed", "p", "latency_ns", "few_beyond"])
 
 
 def ledger(outcome: Outcome) -> pd.DataFrame:
@@ -144,8 +152,9 @@ def rounds(outcome: Outcome) -> pd.DataFrame:
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``outcome``, ``round`` (from 1),
     ``start_ns`` and ``end_ns`` of the run, ``sent_pages``, ``zero_pages``, ``sent_bytes``,
-    ``dirty_pages`` (to be sent after the sync that ends the round) and
-    ``bandwidth_bytes_per_s`` as the migration thread measured it last.
+    ``dirty_pages`` (to be sent after the sync that ends the round), ``in_vain`` (sent in it and to
+    be sent again), ``reported`` by syncs in it, ``false_dirty`` (of these, not written since they
+    were last sent) and ``bandwidth_bytes_per_s`` as the migration thread measured it last.
     """
     rows: list[Row] = [
         where

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmusim.engine.compiled.weaving import WOVEN
+from mmusim.engine.compiled.weaving import INTERFERING, WOVEN
 from mmusim.vocabulary.costs import COSTS
 
 SCALARS: Final = (
@@ -15,9 +15,10 @@ SCALARS: Final = (
     "cpus", "pages", "slot_first", "slot_end", "backing", "keep_child", "is_tdp", "shares",
     "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "has_guest", "has_upper",
     "protects_root", "protects_tables", "by_occurrence", "writes_cost", "refills", "run_limit",
-    "ring_size", "ring_soft", "measured_books", "buffer", "bundles", "by_rates",
+    "ring_size", "ring_soft", "measured_books", "buffer", "bundles", "by_rates", "halt_poll_ns",
     # Its state.
     "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
+    "free_interferers_n",
     # mmu_lock.
     "shareable", "count_ns", "line_free_ns", "held_n", "read", "read_since_ns", "read_ns",
     "passed_ns", "queue_first", "queue_n", "changed_ns", "queue_exclusive_ns", "queue_shared_ns",
@@ -38,18 +39,19 @@ SCALARS: Final = (
 VCPU: Final = (
     # Where it is: the place it goes on at, and the event it waits for.
     "at", "waits", "program_no", "alive",
-    "in_guest", "left_ns", "accesses", "flush_requested", "handling", "graces", "queued_work",
-    "stolen_ns", "recorder", "started_ns", "length",
+    "in_guest", "halted", "left_ns", "accesses", "flush_requested", "handling", "graces",
+    "queued_work", "taken_until_ns", "stolen_ns", "recorder", "started_ns", "length",
     # What is booked: up to when, the last two bookings, and how many recorders time is owed to.
     "booked_ns", "last_cause", "last_ns", "cause_before", "owed_n",
-    # Kicks: numbers of those sent and answered; whom the answer is for, if that is Python.
+    # Kicks: how many compiled code has sent, and how many of these are answered; of the last kick,
+    # the number of the event that Python waits for, or the vCPU that waits; -1: none.
     "kick_sent", "kick_answered", "ack_slot", "ack_for",
     # How often it has paid for what is counted.
     "kicks", "flushes", "ring_exits", "user_exits",
     "pml_n", "ring_n", "ring_pushed", "stall_n", "stall_kept", "stall_seen", "stall_begin",
     # Its program: addresses of arrays, or 0, and its first access among all of the vCPU.
-    "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats", "private",
-    "set_at", "set_n",
+    "first", "code", "sequential", "writes", "extra", "due", "last", "halts", "think", "repeats",
+    "private", "set_at", "set_n",
     # Whether it runs on a described machine, and touches more than a cache holds.
     "runs", "misses",
     # Distributions of its hits and walks now, and the block of accesses in which it exited last.
@@ -65,8 +67,9 @@ VCPU: Final = (
     "awaited", "waits_for",
     # What woven procedures have in hand.
     *WOVEN.fields,
-    # The state of the last period that a probe was told of, see telling.py.
-    "told_state",
+    # The state of the last period that a probe was told of, see telling.py, and the page that it
+    # faulted on last.
+    "told_state", "tried",
     # Its TLB: whether it is followed, accesses when it was flushed last, uses that are planned.
     "tlb_live", "flushed_at", "tlb_planned",
     # The program before: address or 0, first page, and how many accesses it made.
@@ -140,6 +143,10 @@ ARRAYS: Final = {
     "buffered": ("int64", 2),  # (vCPUs, entries) of PML
     "ring": ("int64", 2),  # (vCPUs, entries)
     "stolen_times": ("int64", 2),  # (vCPUs, sources): how often
+    # Interfering sources.
+    "interferer_at": ("int64", 1),  # (room,): the place where each goes on
+    "free_interferers": ("int64", 1),  # (room,): rows that nobody has, then anything
+    **dict.fromkeys(INTERFERING.fields, ("int64", 1)),  # (room,): what it has in hand
     "working": ("int64", 2),  # (vCPUs, entries): pages in use around `set_at`
     "last_seen": ("int32", 1),
     # The described machine.

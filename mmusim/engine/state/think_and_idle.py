@@ -1,12 +1,14 @@
 """The time before an access: the wait for its request, then guest work.
 
-An idle guest polls in guest mode (as with ``idle=poll`` or haltpoll). A kick finds it there and
-cuts the wait like guest work. A request's latency counts from its intended arrival, also if the
-guest takes it up late, because clients do not wait for the guest before they send.
+An idle guest polls in guest mode (as with ``idle=poll`` or haltpoll), or halts and leaves it. A
+kick finds a guest that polls there and cuts the wait like guest work. A request's latency counts
+from its intended arrival, also if the guest takes it up late, because clients do not wait for the
+guest before they send.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,37 +21,58 @@ from mmusim.plan.make import Program
 from mmusim.workload.base import Requests
 
 Ints = NDArray[np.int64]
+Tell = Callable[[int, int], None]
 
 
 class ThinkAndIdle:
     """The times before the accesses of one program."""
 
-    __slots__ = ("_due", "_extra", "_first", "_last", "_load", "_requests", "_stream")
+    __slots__ = (
+        "_due",
+        "_extra",
+        "_first",
+        "_last",
+        "_load",
+        "_requests",
+        "_stream",
+        "_tell",
+        "halts",
+    )
 
-    def __init__(self, program: Program, began_ns: int, load: MachineLoad | None) -> None:
+    def __init__(
+        self, program: Program, began_ns: int, load: MachineLoad | None, tell: Tell | None
+    ) -> None:
         """Note when each access may begin, if the phase began at `began_ns`."""
-        self._load = load
+        self._load, self._tell = load, tell
         self._first = program.first
         self._stream: Stream | None = program.think
         self._extra = program.accesses.think
         self._requests: Requests | None = None
         self._due: Any = None
         self._last: Any = None
+        self.halts = False
         if program.accesses.requests is not None:
-            due, last = program.accesses.requests
+            due, last, self.halts = program.accesses.requests
             self._requests = Requests(due + began_ns, last)
             self._due = np.ascontiguousarray(self._requests.due).data
             self._last = np.ascontiguousarray(last).data
 
     @classmethod
     def of(
-        cls, program: Program, began_ns: int, load: MachineLoad | None = None
+        cls,
+        program: Program,
+        began_ns: int,
+        load: MachineLoad | None = None,
+        tell: Tell | None = None,
     ) -> ThinkAndIdle | None:
-        """Return the times before the accesses of a program, or None if all are zero."""
+        """Return the times before the accesses of a program, or None if all are zero.
+
+        `tell` is told when each request that is completed was due, and when it was completed.
+        """
         accesses = program.accesses
         if program.think is None and accesses.think is None and accesses.requests is None:
             return None
-        return cls(program, began_ns, load)
+        return cls(program, began_ns, load, tell)
 
     def think(self, k: int) -> int:
         """Return the guest work before access k."""
@@ -60,6 +83,10 @@ class ThinkAndIdle:
     def idle(self, k: int, now: int) -> int:
         """Return how long a guest that has completed access k-1 `now` waits for the next."""
         return 0 if self._due is None else max(0, self._due[k] - now)
+
+    def halts_until(self, k: int, now: int) -> int:
+        """Return until when a guest halts that is to make access k; 0 if it does not."""
+        return self._due[k] if self.halts and self._due[k] > now else 0
 
     def last_arrival(self, now: int) -> int:
         """Return when the last request arrives, or arrived; `now` if there are none."""
@@ -99,6 +126,10 @@ class ThinkAndIdle:
         if self._requests is None:
             return 0
         done = len(ends)
+        if self._tell is not None:
+            for i in range(done):
+                if self._last[k + i]:
+                    self._tell(int(self._due[k + i]), start_ns + int(ends[i]))
         if isinstance(ends, list):
             for i, end in enumerate(ends):
                 if self._last[k + i]:
