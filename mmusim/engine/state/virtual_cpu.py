@@ -153,6 +153,11 @@ class Vcpu:
         self.left_ns = self.started_ns = self.booked_ns = now
         self.owed.clear()
 
+    @property
+    def faulting(self) -> int:
+        """The page whose fault it is in, or -1."""
+        return self.run.access[0] if self.handling else -1
+
     def book(self, cause: int, ns: int) -> None:
         """Book time under one cause. It follows the time booked before and may lie ahead of now."""
         self.recorder.ledger[cause] += ns
@@ -199,6 +204,10 @@ class Vcpu:
             self.run.stop(now)
             self.look_again()
             self.wake()
+
+    def completed(self, now: int) -> int:
+        """Return how many accesses it has completed by `now` since it was made."""
+        return self.accesses + (0 if self.run is None else self.run.completed(now))
 
     def flushes_tlb(self) -> None:
         """Forget all translations."""
