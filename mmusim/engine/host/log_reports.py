@@ -135,7 +135,14 @@ def clear_and_rearm(vm: Vm, host: Host, gfns: Ints, pages: int | None = None) ->
         walk = plan.policy.get_walk or plan.kernel.get_walk()
         tables = int(np.count_nonzero(vm.table.region[plan.slot.regions] & CHILD))
         counts = log_operations.rearm_walk(
-            plan.kernel, choices, walk, plan.slot.npages, tables, len(gfns), unmapped
+            plan.kernel,
+            choices,
+            walk,
+            plan.slot.npages,
+            tables,
+            len(gfns),
+            unmapped,
+            log_operations.dirty_words(plan.slot.offsets(gfns)),
         )
         if log_operations.rearms_all(walk, plan.slot.npages, tables, len(gfns)):
             host.armed += walks.mapped_pages(vm.table, plan.slot)
@@ -195,6 +202,7 @@ def rearm_some(vm: Vm, host: Host, gfns: Ints, pages: int) -> tuple[bool, log_op
     fresh = int(np.count_nonzero(~is_large(vm, to_split)))
     counts = log_operations.rearm(
         vm.plan.kernel, vm.plan.choices, pages, len(gfns),
+        words=log_operations.dirty_words(vm.plan.slot.offsets(gfns)),
         unmapped=len(gfns) - walks.present(vm.table.page[gfns]),
         large=large, split_2m=split_2m, split_1g=split_1g, fresh=fresh,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mmusim.costs.distributions import Constant
 from mmusim.costs.machine import OWN_WORK
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.state.machine_load import MachineLoad, at_price
+from mmusim.engine.state.machine_load import NEVER_NS, MachineLoad, at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.recent_exits import RecentExits
 from mmusim.engine.state.steps import WorkItem
@@ -66,6 +66,7 @@ class Vcpu:
         "c_user_exit",
         "c_walk_guest",
         "c_zap_large",
+        "entering_ns",
         "first",
         "flush_requested",
         "flushes",
@@ -74,6 +75,7 @@ class Vcpu:
         "in_guest",
         "interrupted",
         "kicks",
+        "leaving_ns",
         "left_ns",
         "misses",
         "number",
@@ -98,6 +100,7 @@ class Vcpu:
         "t_walk",
         "t_write",
         "tlb",
+        "turned_back",
         "user_exits",
         "waits_for",
         "working_set",
@@ -143,6 +146,9 @@ class Vcpu:
         self.left_ns = 0  # when it left the guest last
         self.accesses = 0  # that it has completed
         self.flush_requested = False
+        self.entering_ns = NEVER_NS  # from when a flush finds it in guest mode as it enters
+        self.leaving_ns = 0  # until when a flush finds it in guest mode as it leaves
+        self.turned_back = False  # a flush has found it so
         self.ack: simpy.Event | None = None  # of the kick that is being answered
         self.handling = False  # inside a page fault: an SRCU read section
         self.grace: list[simpy.Event] = []  # of those that wait for its end
@@ -191,6 +197,11 @@ class Vcpu:
         """The vCPU leaves the guest."""
         if self.recent is not None:
             self.recent.left(self.accesses)
+
+    def expects_answer(self, answer: simpy.Event) -> simpy.Event:
+        """The vCPU is kicked; `answer` happens when it has acknowledged that. Return `answer`."""
+        self.ack = answer
+        return answer
 
     def begin(self, now: int) -> None:
         """Begin a program, in the host."""
