@@ -34,6 +34,13 @@ _FIXED = {  # pydantic's type of error -> rule, remedy
     ),
 }
 
+_BOUNDS = {  # by pydantic's kind of error: the name of the bound, the rule, the remedy
+    "greater_than": ("gt", "more than", "larger"),
+    "greater_than_equal": ("ge", "at least", "larger"),
+    "less_than": ("lt", "less than", "smaller"),
+    "less_than_equal": ("le", "at most", "smaller"),
+}
+
 
 def load(path: Path, model: type[Model]) -> Model:
     """Read a TOML file as `model`.
@@ -123,6 +130,10 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
         least = ctx["min_length"]
         rule = "must not be empty" if least == 1 else f"must have at least {least} entries"
         remedy = "add at least one entry" if least == 1 else "complete it"
+    elif kind in _BOUNDS:
+        bound, words, change = _BOUNDS[kind]
+        number = f"{ctx[bound]:,}".removesuffix(".0")
+        rule, remedy = f"must be {words} {number}", f"write a {change} value"
     elif kind in _FIXED:
         rule, remedy = _FIXED[kind]
     else:

@@ -31,7 +31,11 @@ class Reported(Strict):
     source: Annotated[str, shown("query_migrate.json (QMP query-migrate)")]
     """The file, and the tool that wrote it."""
     status: Annotated[str, shown("completed")] = ""
-    """State of the migration: `active`, `completed`, `failed`, `cancelled`."""
+    """State of the migration in QEMU's words: `active`, `completed`, `failed`, `cancelled`,
+    `postcopy-active`. Without it, the outcome is not compared.
+    """
+    reason: Annotated[str, shown("Unable to write to socket: Connection reset by peer")] = ""
+    """Why the migration failed, in the words of the log."""
     total_time: Annotated[Time | None, shown("12.4s")] = None
     """Time from the request to the end, or to the writing of the log. Without it, nothing is
     compared.
@@ -49,8 +53,12 @@ class Reported(Strict):
     remaining: Annotated[Size | None, shown("0B")] = None
     """Memory that was still to be sent. Without it, nothing is compared."""
     rounds: Annotated[Annotated[int, Field(ge=0)] | None, shown(5, "rounds")] = None
-    """Number of reads of the dirty log (`dirty-sync-count`), or of iterations. Without it, nothing
+    """Number of rounds, the first pass over memory and the last round included. Without it, nothing
     is compared.
+    """
+    dirty_sync_count: Annotated[Annotated[int, Field(ge=0)] | None, shown(6, "syncs")] = None
+    """Number of reads of the dirty log, as QEMU's `dirty-sync-count` counts them: the one before
+    the first pass too. Without it, nothing is compared.
     """
     dirty_pages_rate: Annotated[
         Annotated[float, Field(ge=0)] | None, shown(20000.0, "pages per second")
@@ -65,6 +73,8 @@ class Reported(Strict):
     throttle: Annotated[Share | None, shown("20%")] = None
     """Share of its time that auto-converge took from each vCPU. Without it, nothing is compared.
     """
+    postcopy_blocktime: Annotated[Time | None, shown("400ms")] = None
+    """Time in which all vCPUs waited for pages in post-copy. Without it, nothing is compared."""
     page_size: Annotated[Count, shown(4096, "bytes")] = 4096
     """Size of a page in the report."""
     round: Annotated[list[ReportedRound], shown([{"number": 0, "time": "9.1s"}])] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -21,16 +22,23 @@ _PAIRS: Final[tuple[tuple[str, str, str, Callable[[float], str]], ...]] = (
     ("total time", "total_time", "migration_time", show_ns),
     ("downtime", "downtime", "downtime", show_ns),
     ("rounds", "rounds", "rounds", lambda n: f"{n:.4g}"),
+    ("syncs", "dirty_sync_count", "dirty_sync_count", lambda n: f"{n:.4g}"),
     ("sent", "transferred", "sent_bytes", _megabytes),
     ("throttle", "throttle", "highest_throttle", lambda share: f"{share:.0%}"),
+    ("post-copy blocktime", "postcopy_blocktime", "postcopy_blocktime", show_ns),
 )
+_ENDS: Final = {"did-not-converge": "still active", "postcopy": "completed by post-copy"}
+"""Outcomes of runs in the words of logs."""
+_STATES: Final = {"active": "still active", "postcopy-active": "in post-copy"}
+"""States of logs in the words of outcomes."""
 
 
 def beside(outcome: Outcome) -> list[Row]:
     """Return a row for each quantity that was reported: reported, simulated, and their ratio.
 
-    Simulated is the baseline's mean over seeds. There is a row for each round too, where the log
-    has rounds. An experiment without `[reported]` has no rows.
+    The first row is the outcome, where the log has it: how many runs ended in which way. Simulated
+    is the baseline's mean over seeds. There is a row for each round too, where the log has rounds.
+    An experiment without `[reported]` has no rows.
     """
     told = outcome.experiment.reported
     if told is None:
@@ -54,6 +62,12 @@ def _of_one(told: Reported, runs: Sequence[Metrics], setting: str, policy: str) 
         }  # fmt: skip
 
     rows: list[Row] = []
+    if told.status:
+        ends = Counter(_ENDS.get(run.outcome, run.outcome) for run in runs)
+        made = ", ".join(f"{end} ({n} of {len(runs)})" for end, n in ends.most_common())
+        state = _STATES.get(told.status, told.status)
+        said = f"{state}: {told.reason}" if told.reason else state
+        rows.append(row("outcome", 0.0, 0.0, str) | {"reported": said, "simulated": made})
     for what, name, metric, show in _PAIRS:
         reported = getattr(told, name)
         if reported is not None:

@@ -77,12 +77,14 @@ def dirtying(log: MigrationLog, memory_pages: int) -> Dirtying | None:
             dirty, dirty / log.dirty_pages_rate, memory_pages, "the dirty rate at the last sync",
             least=(log.remaining_bytes or 0) // log.page_size,
         )  # fmt: skip
-    again = _sent_again(log)
+    again, how = _sent_again(log), "the pages that were sent again"
+    if not again and log.transferred_bytes and log.memory_bytes:
+        again = max(0, log.transferred_bytes - log.memory_bytes) // log.page_size
+        how = "the bytes that were sent beyond the guest's memory, at least"
     if log.dirty_pages_rate is None and again and log.total_ns:
         return _from_one(
-            min(again, REWRITTEN * memory_pages), log.total_ns / 1e9, memory_pages,
-            "the pages that were sent again",
-        )  # fmt: skip
+            min(again, REWRITTEN * memory_pages), log.total_ns / 1e9, memory_pages, how
+        )
     return None
 
 

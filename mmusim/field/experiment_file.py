@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import tomli_w
@@ -100,11 +100,12 @@ def experiment_text(log: MigrationLog, source: str, name: str, given: Given | No
         limit = 300.0 * NS["ms"]
         assumed["driver.migration.downtime-limit"] = "QEMU's default; say it with --downtime-limit"
     assumed["host.profile"] = "costs of a host of 2021, not of yours: probe measures them"
+    writes = log
     if told.dirty_pages_rate is not None:
-        log = _with_rate(log, told.dirty_pages_rate)
-    found = dirtying(log, whole // PAGE)
+        writes = replace(log, dirty_pages_rate=told.dirty_pages_rate, each_round=())
+    found = dirtying(writes, whole // PAGE)
     if found is None:
-        assumed["workloads"] = _no_rate(log)
+        assumed["workloads"] = _no_rate(writes)
     else:
         assumed["workloads.guest"] = (
             f"{found.how}: {found.writes_per_s:,.0f} pages written per second "
@@ -116,15 +117,11 @@ def experiment_text(log: MigrationLog, source: str, name: str, given: Given | No
 
 
 def _no_rate(log: MigrationLog) -> str:
-    if log.dirty_pages_rate == 0 or log.status == "completed":
+    counts_all = log.status == "completed" and None not in (log.zero_pages, log.normal_pages)
+    has_synced = log.dirty_pages_rate == 0 and (log.rounds or 0) > 1
+    if counts_all or has_synced:
         return "the log shows no page that was written while the guest migrated, so it is idle"
     return "the log does not say how fast the guest writes, so it is idle; say --dirty-rate"
-
-
-def _with_rate(log: MigrationLog, rate: float) -> MigrationLog:
-    from dataclasses import replace
-
-    return replace(log, dirty_pages_rate=rate, each_round=())
 
 
 def _network(log: MigrationLog, assumed: dict[str, str]) -> int | None:
@@ -146,7 +143,7 @@ def _network(log: MigrationLog, assumed: dict[str, str]) -> int | None:
 
 def _experiment(
     log: MigrationLog, source: str, name: str, memory: int, bandwidth: int, limit: float,
-    vcpus: int, told: Given, found: Dirtying | None, assumed: Mapping[str, str],
+    vcpus: int, told: Given, found: Dirtying | None, assumed: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
     kernel = told.kernel or DEFAULT_KERNEL
     migration: dict[str, Any] = {
@@ -156,10 +153,7 @@ def _experiment(
         "zero_pages": f"{_zero_share(log, memory) * 100:.4g}%",
         "max_rounds": max(50, (log.rounds or 0) + 20),
     }
-    if log.throttle:
-        migration["auto-converge"] = True
-    if log.status not in ("", "completed") and log.total_ns:
-        migration["max_time"] = exact_ns(log.total_ns)
+    migration |= _ending(log, assumed)
     phase: dict[str, Any] = {"do": "migrate"}
     data: dict[str, Any] = {
         "schema": 1,
@@ -201,6 +195,25 @@ def _rival(kernel: str) -> str:
     return "lazy-drop"
 
 
+def _ending(log: MigrationLog, assumed: dict[str, str]) -> dict[str, Any]:
+    """Return the keys of the migration by which it ends as the log tells, so far as it does."""
+    keys: dict[str, Any] = {}
+    if log.throttle or log.auto_converge:
+        keys["auto-converge"] = True
+    if log.postcopy_requests or log.postcopy_blocktime_ns or log.status.startswith("postcopy"):
+        keys["postcopy_after"] = max((log.rounds or 2) - 1, 1)
+        assumed["driver.migration.postcopy_after"] = "post-copy began after the last round"
+    if log.status in ("", "completed") or not log.total_ns:
+        return keys
+    is_cancelled = log.status.startswith("cancel")
+    key = "cancel_after" if is_cancelled else "max_time"
+    keys[key] = exact_ns(log.total_ns)
+    what = {"failed": "the migration failed then", "cancelled": "it was cancelled then"}
+    ends = what.get(log.status, "the log ends then")
+    assumed[f"driver.migration.{key}"] = f"{ends}; drop the key to see how it would have gone on"
+    return keys
+
+
 def _zero_share(log: MigrationLog, memory: int) -> float:
     return min(1.0, (log.zero_pages or 0) / (memory // PAGE))
 
@@ -211,15 +224,18 @@ def reported(log: MigrationLog, source: str) -> dict[str, Any]:
         "total_time": _time(log.total_ns), "setup_time": _time(log.setup_ns),
         "downtime": _time(log.downtime_ns), "expected_downtime": _time(log.expected_downtime_ns),
         "transferred": _size(log.transferred_bytes), "remaining": _size(log.remaining_bytes),
-        "rounds": log.rounds, "dirty_pages_rate": _float(log.dirty_pages_rate),
+        "dirty_sync_count" if log.counts_syncs else "rounds": log.rounds,
+        "dirty_pages_rate": _float(log.dirty_pages_rate),
         "throughput": None if log.bytes_per_s is None else f"{log.bytes_per_s}B/s",
         "zero_pages": log.zero_pages, "normal_pages": log.normal_pages,
         "throttle": None if log.throttle is None else f"{log.throttle * 100:.4g}%",
-        "page_size": log.page_size,
+        "page_size": log.page_size, "postcopy_blocktime": _time(log.postcopy_blocktime_ns),
     }  # fmt: skip
     table: dict[str, Any] = {"source": f"{source} ({log.tool})"}
     if log.status:
         table["status"] = log.status
+    if log.reason:
+        table["reason"] = "".join(c if c.isprintable() else " " for c in log.reason)[:200]
     table |= {key: value for key, value in facts.items() if value is not None}
     rounds = [
         {"number": r.number}

@@ -1,7 +1,9 @@
-"""Logs of QEMU: QMP's `query-migrate` (JSON) and the monitor's `info migrate` (text).
+"""Logs of QEMU: QMP's `query-migrate` (JSON).
 
-Sources: qapi/migration.json (MigrationInfo, MigrationStats); hmp_info_migrate of
-migration/migration-hmp-cmds.c, before and after its layout changed in QEMU 10.1.
+Several answers that follow each other tell the rounds; so do the events `MIGRATION_PASS`, which
+have the time of each read of the log.
+
+Source: qapi/migration.json (MigrationInfo, MigrationStats, MigrationStatus, the events).
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from mmusim.base.units import BYTES, NS
+from mmusim.base.units import NS
+from mmusim.field.cut_json import mended_json
 from mmusim.field.log import MigrationLog
+from mmusim.field.series import Answer, answer_in, last_attempt, rounds_of
 
 MBIT: Final = 10**6 / 8
 """QEMU's mbps are 10^6 bits per second."""
@@ -25,21 +29,25 @@ _RAM: Final = {
 }  # fmt: skip
 _TIMES: Final = {
     "total-time": "total_ns", "setup-time": "setup_ns", "downtime": "downtime_ns",
-    "expected-downtime": "expected_downtime_ns",
+    "expected-downtime": "expected_downtime_ns", "postcopy-blocktime": "postcopy_blocktime_ns",
 }  # fmt: skip
 
 
+_SIGN = re.compile(
+    r'"(?:return|ram|status|downtime-limit|dirty-sync-count|MIGRATION(?:_PASS)?)"\s*[:,}]'
+)
+
+
 def is_qmp(text: str) -> bool:
-    """Tell whether the text is JSON of QMP, one object or one a line."""
-    return text.lstrip().startswith("{") and any(
-        word in text for word in ('"ram"', '"status"', '"downtime-limit"', '"MIGRATION')
-    )
+    """Tell whether the text has JSON of QMP: one object, a list, or one in each line."""
+    return "{" in text and _SIGN.search(text) is not None
 
 
 def read_qmp(text: str) -> MigrationLog:
     """Read answers of `query-migrate`, `query-migrate-parameters` and migration events.
 
-    Later answers replace the facts of earlier ones. A line that was cut off is left out, and said.
+    Later answers replace the facts of earlier ones. Of an object that was cut off, what stands
+    before the cut is taken, and that is said.
 
     Raises
     ------
@@ -47,41 +55,64 @@ def read_qmp(text: str) -> MigrationLog:
         If there is no answer that can be read.
     """
     log = MigrationLog(tool="QEMU, QMP query-migrate")
-    cut, found = 0, False
-    for made in _objects(text):
-        if made is None:
-            cut += 1
-            continue
+    cut, found = 0, 0
+    answers: list[Answer] = []
+    passes: dict[int, float] = {}  # number of the round -> when it began
+    for made, whole in _objects(text):
+        cut += not whole
+        if (begun := _pass(made)) is not None:
+            if begun[0] == 0:
+                passes.clear()
+            passes[begun[0]] = begun[1]
         facts = _facts(made)
-        if facts:
-            found = True
-            log = log.updated(MigrationLog(tool=log.tool, **facts))
+        found += bool(facts)
+        log = log.updated(MigrationLog(tool=log.tool, **facts))
+        if (answer := answer_in(facts)) is not None:
+            answers.append(answer)
     if not found:
-        raise ValueError("has no answer of query-migrate")
-    if cut:
-        log = log.updated(MigrationLog(tool=log.tool, notes=(f"{cut} objects were cut off",)))
-    return log
+        why = "has no answer of query-migrate"
+        if re.search(r'"return":\s*\{\s*\}', text):
+            why = "says that no migration was started; ask while it runs or after it"
+        raise ValueError(why)
+    starts = {number: ns - passes[0] for number, ns in passes.items()} if 0 in passes else {}
+    notes = (f"{cut} objects were cut off",) if cut else ()
+    rounds = rounds_of(last_attempt(answers), log.memory_bytes, starts)
+    return log.updated(MigrationLog(tool=log.tool, notes=notes, each_round=rounds))
 
 
-def _objects(text: str) -> Iterator[dict[str, Any] | None]:
-    """Yield the JSON objects of a text; None for one that cannot be read."""
+def _objects(text: str) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yield the JSON objects of a text, and whether each was whole."""
     decoder, at = json.JSONDecoder(), 0
     while (start := text.find("{", at)) >= 0:
         try:
             made, at = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            yield None
-            line_end = text.find("\n", start)
-            if line_end < 0:
-                return
-            at = line_end
+            yield made, True
             continue
-        yield made
+        except (ValueError, RecursionError):
+            pass
+        made, length = mended_json(text[start:])
+        yield made if isinstance(made, dict) else {}, False
+        at = start + length
+
+
+def _pass(made: Mapping[str, Any]) -> tuple[int, float] | None:
+    """Return the number of the round that an event MIGRATION_PASS begins, and its time in ns."""
+    data, stamp = made.get("data"), made.get("timestamp")
+    if made.get("event") != "MIGRATION_PASS":
+        return None
+    number, seconds = _number(data, "pass"), _number(stamp, "seconds")
+    if not number or seconds is None:
+        return None
+    return int(number) - 1, seconds * NS["s"] + (_number(stamp, "microseconds") or 0) * NS["us"]
 
 
 def _facts(made: Mapping[str, Any]) -> dict[str, Any]:
     """Return what one object says, by the names of :class:`MigrationLog`."""
     answer = made.get("return", made)
+    if isinstance(answer, list):  # query-migrate-capabilities
+        states = {c.get("capability"): c.get("state") for c in answer if isinstance(c, Mapping)}
+        on = states.get("auto-converge")
+        return {"auto_converge": on} if isinstance(on, bool) else {}
     if not isinstance(answer, Mapping):
         return {}
     found: dict[str, Any] = {}
@@ -90,9 +121,10 @@ def _facts(made: Mapping[str, Any]) -> dict[str, Any]:
         return {"rounds": _number(made.get("data", {}), "pass")}
     if event == "MIGRATION":
         answer = made.get("data", {})
-    status = answer.get("status")
-    if isinstance(status, str):
+    if isinstance(status := answer.get("status"), str):
         found["status"] = status
+    if isinstance(reason := answer.get("error-desc"), str):
+        found["reason"] = reason
     for key, name in _TIMES.items():
         if (value := _number(answer, key)) is not None:
             found[name] = value * NS["ms"]
@@ -119,87 +151,3 @@ def _number(table: Any, key: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e18:
         return None
     return value
-
-
-_HMP: Final = {
-    "total time": ("total_ns", "time"), "expected downtime": ("expected_downtime_ns", "time"),
-    "downtime": ("downtime_ns", "time"), "setup": ("setup_ns", "time"),
-    "transferred ram": ("transferred_bytes", "size"), "remaining ram": ("remaining_bytes", "size"),
-    "total ram": ("memory_bytes", "size"), "throughput": ("bytes_per_s", "mbps"),
-    "duplicate": ("zero_pages", "count"), "normal": ("normal_pages", "count"),
-    "dirty sync count": ("rounds", "count"), "page size": ("page_size", "size"),
-    "dirty pages rate": ("dirty_pages_rate", "count"),
-    "cpu throttle percentage": ("throttle", "percent"),
-    "postcopy request count": ("postcopy_requests", "count"),
-    "downtime-limit": ("downtime_limit_ns", "time"), "max-bandwidth": ("max_bytes_per_s", "size"),
-    "multifd-channels": ("channels", "count"),
-    # the layout of QEMU 10.1: keys within a line
-    "total/time": ("total_ns", "time"), "setup/time": ("setup_ns", "time"),
-    "exp_down/time": ("expected_downtime_ns", "time"), "down/time": ("downtime_ns", "time"),
-    "throughput (mbps)": ("bytes_per_s", "mbps"),
-    "pagesize/sizes": ("page_size", "size"), "total/sizes": ("memory_bytes", "size"),
-    "transferred/transfers": ("transferred_bytes", "size"),
-    "remain/transfers": ("remaining_bytes", "size"),
-    "normal/page types": ("normal_pages", "count"), "zero/page types": ("zero_pages", "count"),
-    "dirty/page rates": ("dirty_pages_rate", "count"), "dirty_syncs/others": ("rounds", "count"),
-    "postcopy_req/others": ("postcopy_requests", "count"),
-}  # fmt: skip
-_LINE = re.compile(r"^\s*([A-Za-z][A-Za-z0-9 _()/-]*?)\s*:\s*(.*?)\s*$")
-_PAIR = re.compile(r"([a-z_]+)=\s*([0-9]+(?:\.[0-9]+)?\s*[A-Za-z]*)")
-_VALUE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/]*)")
-_UNITS: Final[Mapping[str, Mapping[str, float]]] = {
-    "time": {"": NS["ms"], "ms": NS["ms"], "milliseconds": NS["ms"], "us": 1e3, "s": NS["s"],
-             "sec": NS["s"]},
-    "size": {"kbytes": 1024, "bytes": 1, "": 1, "bytes/second": 1} | BYTES,
-    "mbps": {"mbps": MBIT, "": MBIT},
-    "count": {"pages": 1, "": 1},
-    "percent": {"": 0.01},
-}  # fmt: skip
-
-
-def is_info_migrate(text: str) -> bool:
-    """Tell whether the text is an answer of the monitor's `info migrate`."""
-    return re.search(r"(?m)^(\s*Migration status:|Status:\s+\w)", text) is not None
-
-
-def read_info_migrate(text: str) -> MigrationLog:
-    """Read answers of `info migrate` and `info migrate_parameters`; later ones replace earlier.
-
-    Raises
-    ------
-    ValueError
-        If no line is one of them.
-    """
-    found: dict[str, Any] = {}
-    notes: list[str] = []
-    for line in text.splitlines():
-        match = _LINE.match(line)
-        if match is None:
-            continue
-        key, value = match[1].strip().lower(), match[2]
-        if key in ("migration status", "status"):
-            found["status"] = value.partition(" ")[0]
-            continue
-        pairs = _PAIR.findall(value) if "=" in value else []
-        unit = "ms" if key == "time (ms)" else ""
-        place = re.sub(r"\s*\(.*\)", "", key)
-        for name, text_value in [(f"{k}/{place}", v + unit) for k, v in pairs] or [(key, value)]:
-            if name not in _HMP:
-                continue
-            fact, kind = _HMP[name]
-            number = _read(text_value, _UNITS[kind])
-            if number is None:
-                notes.append(f"{name}: {text_value!r} is in no unit that is known")
-            else:
-                whole = fact not in ("throttle", "dirty_pages_rate") and not fact.endswith("_ns")
-                found[fact] = round(number) if whole else number
-    if not found:
-        raise ValueError("has no line of info migrate")
-    return MigrationLog(tool="QEMU, info migrate", notes=tuple(notes), **found)
-
-
-def _read(text: str, units: Mapping[str, float]) -> float | None:
-    match = _VALUE.match(text)
-    if match is None or match[2] not in units:
-        return None
-    return float(match[1]) * units[match[2]]

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import read_text
 from mmusim.base.recordings import MIGRATION, recording_of
-from mmusim.field import cloud_hypervisor, libvirt, proxmox, qemu
+from mmusim.field import cloud_hypervisor, info_migrate, libvirt, proxmox, qemu
 from mmusim.field.log import MigrationLog
 
 
@@ -29,8 +29,8 @@ FORMATS: Final = (
         cloud_hypervisor.read_cloud_hypervisor,
     ),
     Format("Proxmox's task log of qm migrate", proxmox.is_proxmox, proxmox.read_proxmox),
+    Format("QEMU's info migrate", info_migrate.is_info_migrate, info_migrate.read_info_migrate),
     Format("virsh domjobinfo", libvirt.is_domjobinfo, libvirt.read_domjobinfo),
-    Format("QEMU's info migrate", qemu.is_info_migrate, qemu.read_info_migrate),
 )
 """In the order in which they are tried: the most particular first."""
 
@@ -52,7 +52,7 @@ def read_log(path: str | Path) -> MigrationLog:
         except ValueError as error:
             raise ConfigError.of(
                 str(path), "file", None, f"looks like {kind.name} and {error}",
-                "give the whole answer of the command, in English",
+                "give the whole answer of the command",
             ) from None  # fmt: skip
     known = recording_of(text)
     if known is not None and known is not MIGRATION:
@@ -63,5 +63,6 @@ def read_log(path: str | Path) -> MigrationLog:
         )  # fmt: skip
     raise ConfigError.of(
         str(path), "file", None, "is not the log of a migration that mmusim knows",
-        f"give one of: {'; '.join(kind.name for kind in FORMATS)}, in English (LC_ALL=C)",
+        f"give one of: {'; '.join(kind.name for kind in FORMATS)}; if it is one of them in a "
+        "language that mmusim does not know, run the command again with LC_ALL=C",
     )  # fmt: skip

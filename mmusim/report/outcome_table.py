@@ -45,8 +45,7 @@ def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
                     metric: amount(metric, mean.estimate)
                     + (f" {FEW}" if least_known(runs, metric) else ""),
                     "worst": _extreme(metric, runs),
-                    "ratio": "1" if c is None else _estimate(c),
-                    "95 %": "" if c is None else _bounds(c),
+                    "ratio, 95 %": "1" if c is None else f"{_estimate(c)}\n{_bounds(c)}",
                     "outcome": "baseline" if c is None else _short(c.answer),
                     "holds": "" if c is None else _holds(c),
                 }

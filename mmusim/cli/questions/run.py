@@ -123,9 +123,10 @@ def _claim_rows(outcome: Outcome) -> list[dict[str, str]]:
         verdict_text,
     )  # fmt: skip
 
-    return [
+    before = ["", *(v.says for v in outcome.verdicts)]
+    rows = [
         {
-            "claim": v.says,
+            "claim": "" if v.says == said else v.says,
             "setting": v.setting,
             "measured": measured_text(v),
             "interval": interval_text(v),
@@ -133,8 +134,12 @@ def _claim_rows(outcome: Outcome) -> list[dict[str, str]]:
             "holds": holds_text([v]),
             "verdict": verdict_text(v.outcome, v.origin, v.refuted),
         }
-        for v in outcome.verdicts
+        for v, said in zip(outcome.verdicts, before, strict=False)
     ]
+    if not any(row["holds"] for row in rows):
+        for row in rows:
+            del row["holds"]
+    return rows
 
 
 def _ends(outcome: Outcome) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +18,7 @@ from mmusim.cli.shared.output import table
 from mmusim.comparison.compare import shift as shift_of
 from mmusim.experiment.contrasts import Contrast, contrasts
 from mmusim.experiment.run import Outcome
+from mmusim.report.across_settings import amount
 from mmusim.stats import Interval
 from mmusim.stats.shift import LEAST_SEEDS
 from mmusim.vocabulary import METRICS
@@ -77,7 +80,7 @@ def _row(one: Contrast) -> dict[str, Any]:
         "setting": one.setting.setting.name,
         "metric": f"{c.metric} †" if c.caveat else c.metric,
         "policy": f"{c.candidate} against {c.baseline}",
-        "difference": _interval(c.difference),
+        "difference": _interval(c.difference, partial(amount, c.metric)),
         "ratio": "" if c.ratio is None else _interval(c.ratio),
         "p": f"{c.adjusted_p:.2g}",
         "d": "" if c.effect is None else f"{c.effect:.2f}",
@@ -87,8 +90,8 @@ def _row(one: Contrast) -> dict[str, Any]:
     }
 
 
-def _interval(i: Interval) -> str:
-    return f"{show_number(i.estimate)} [{i.span(show_number, ', ')}]"
+def _interval(i: Interval, show: Callable[[float], str] = show_number) -> str:
+    return f"{show(i.estimate)} [{i.span(show, ', ')}]"
 
 
 def _as_data(one: Contrast) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """The columns of a table that fit a width, and their widths: words are never cut.
 
 When the width is short, columns are left out first, the least important before the others, unless
-a narrower first column saves them. What stays is wrapped between words.
+narrower names of rows save them. What stays is wrapped between words, a policy's name also before a
+"+".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -13,14 +15,16 @@ from rich.cells import cell_len
 
 LEAST: Final = (
     "note", "where_the_time_went", "remark", "origin", "correlation", "pairing", "r", "d",
-    "better", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates", "KS",
-    "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
+    "better", "worst", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates",
+    "KS", "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
 )  # fmt: skip
 """Names of the columns to leave out first, in this order."""
 READABLE: Final = 24
 """Least number of characters in a line of a cell of several words."""
 NARROW: Final = 12
-"""The same for the first column, which names the subject of a row and wraps well."""
+"""The same for the columns that name a row: they wrap well."""
+PIECE: Final = re.compile(r"\+?[^+]+|\+")
+"""What a name is not broken within: linux-6.2, +split-on-fault."""
 EDGE: Final = 1
 BETWEEN: Final = 3
 """Characters of the frame: at the left, and for each column its padding and its right border."""
@@ -40,26 +44,28 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
     Parameters
     ----------
     columns : mapping
-        The texts of each column, its title among them, by key; the most important first.
+        The texts of each column, its title first, by key; the most important first.
     width : int
         Characters that the whole table may have. A word that is longer makes the table wider.
     """
-    longest = {key: max(map(cell_len, texts)) for key, texts in columns.items()}
-    word = {
-        key: max((cell_len(w) for text in texts for w in text.split()), default=0)
-        for key, texts in columns.items()
-    }
-    least = {key: min(longest[key], max(word[key], READABLE)) for key in columns}
+    longest = {key: max(map(_longest_line, texts)) for key, texts in columns.items()}
+    word = {key: max(map(_longest_word, texts)) for key, texts in columns.items()}
+    cell = {
+        key: max(map(_longest_line, texts[1:]), default=0) for key, texts in columns.items()
+    }  # the title may be wrapped
+    least = {key: max(word[key], min(cell[key], READABLE)) for key in columns}
     full = _total(list(least.values()))
     shown = list(columns)
     left_out: list[str] = []
-    first = shown[0]
-    narrow = min(least[first], max(word[first], NARROW))
+    narrow = least | {
+        name: min(least[name], max(_longest_piece(columns[name]), NARROW))
+        for name in _names_of_rows(columns)
+    }
     for key in _by_importance(columns):
         if _total([least[k] for k in shown]) <= width or len(shown) == 1:
             break
-        if _total([narrow if k == first else least[k] for k in shown]) <= width:
-            least[first] = narrow
+        if _total([narrow[k] for k in shown]) <= width:
+            least = narrow
             break
         shown.remove(key)
         left_out.append(key)
@@ -93,6 +99,33 @@ def _names_of_rows(columns: Mapping[str, Sequence[str]]) -> list[str]:
     counts = range(1, len(keys) + 1)
     enough = next((n for n in counts if len({row[:n] for row in rows}) == len(rows)), 1)
     return keys[:enough]
+
+
+def folded(text: str, width: int) -> str:
+    """Return a text in which names longer than `width` are broken before a "+"."""
+
+    def broken(word: re.Match[str]) -> str:
+        lines = [""]
+        for piece in PIECE.findall(word[0]):
+            if lines[-1] and cell_len(lines[-1] + piece) > width:
+                lines.append("")
+            lines[-1] += piece
+        return "\n".join(lines)
+
+    return re.sub(r"\S+", broken, text)
+
+
+def _longest_line(text: str) -> int:
+    return max(map(cell_len, text.splitlines()), default=0)
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, text.split()), default=0)
+
+
+def _longest_piece(texts: Sequence[str]) -> int:
+    pieces = (piece for text in texts for word in text.split() for piece in PIECE.findall(word))
+    return max(map(cell_len, pieces), default=0)
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmusim.base.units import show_number
-from mmusim.cli.shared.layout import BETWEEN, EDGE, layout
+from mmusim.cli.shared.layout import BETWEEN, EDGE, folded, layout
 
 PIPED: Final = 200
 """Characters of a line in a pipe, unless COLUMNS says otherwise."""
@@ -46,7 +46,10 @@ def table(
         drawn.add_column(
             texts[key][0], justify="right" if number else "left", width=characters, no_wrap=False
         )
-    for cells in zip(*(texts[key][1:] for key in chosen.widths), strict=True):
+    shown = [
+        [folded(t, characters) for t in texts[key][1:]] for key, characters in chosen.widths.items()
+    ]
+    for cells in zip(*shown, strict=True):
         drawn.add_row(*cells)
     needed = EDGE + sum(characters + BETWEEN for characters in chosen.widths.values())
     Console(highlight=False, markup=False, width=max(wide, needed)).print(drawn)

@@ -199,7 +199,7 @@ phases = [{ do = "raed" }, { do = "sleep", time = 5 }]
     assert all(c.source == str(file) and c.rule and c.remedy for c in found)
     lines = str(caught.value).splitlines()
     assert lines == [str(c) for c in found]
-    assert f"{file}: vm.vcpus = 0: input should be greater than or equal to 1" in str(caught.value)
+    assert f"{file}: vm.vcpus = 0: must be at least 1" in str(caught.value)
     assert all(line.startswith(f"{file}: ") and "; " in line for line in lines)
 
 
@@ -301,14 +301,14 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
         ("workloads.w", {"pattern": "reads-beside-writes", "writes": "101%"},
          "workloads.w.writes", 'must lie between 0% and 100%; write e.g. "20%"'),
         ("workloads.w", {"pattern": "reads-beside-writes", "written_regions": "0%"},
-         "workloads.w.written_regions", "input should be greater than 0; correct the value"),
+         "workloads.w.written_regions", "must be more than 0; write a larger value"),
     ],
     "a number out of bounds": [
-        ("schema", 0, "", "input should be greater than or equal to 1; correct the value"),
-        ("schema", 2, "", "input should be less than or equal to 1; correct the value"),
-        ("vm.vcpus", 0, "", "input should be greater than or equal to 1; correct the value"),
-        ("vm.vcpus", 4097, "", "input should be less than or equal to 4096; correct the value"),
-        ("replications.seeds", 0, "", "input should be greater than or equal to 1; correct the..."),
+        ("schema", 0, "", "must be at least 1; write a larger value"),
+        ("schema", 2, "", "must be at most 1; write a smaller value"),
+        ("vm.vcpus", 0, "", "must be at least 1; write a larger value"),
+        ("vm.vcpus", 4097, "", "must be at most 4,096; write a smaller value"),
+        ("replications.seeds", 0, "", "must be at least 1; write a larger value"),
     ],
     "a wrong name": [
         ("id", "Bad Id", "", "must be words of a to z and 0 to 9...; write e.g. my-guest"),
@@ -380,11 +380,11 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
         (EXIT, {"lognormal": {"mean": "1us", "p99": "2ms"}}, EXIT + ".lognormal",
          "no lognormal has its 0.99 quantile at 2e+03 times its mean; choose a factor between..."),
         (EXIT, {"lognormal": {"median": "0us", "p99": "2ms"}}, EXIT + ".lognormal.median",
-         "input should be greater than 0; correct the value"),
+         "must be more than 0; write a larger value"),
         (EXIT, {"gamma": {"mean": "1us", "cv": 0.0}}, EXIT + ".gamma.cv",
-         "input should be greater than 0; correct the value"),
+         "must be more than 0; write a larger value"),
         (EXIT, {"gamma": {"mean": "1us", "cv": 3.1}}, EXIT + ".gamma.cv",
-         "input should be less than or equal to 3; correct the value"),
+         "must be at most 3; write a smaller value"),
         (EXIT, {"quantiles": {"p": [0, 0.5], "value": ["1us", "2us"]}}, EXIT + ".quantiles",
          "p must ascend from 0 to 1; write e.g. p = [0, 0.5, 0.99, 1]"),
         (EXIT, {"quantiles": {"p": [0, 1], "value": ["2us", "1us"]}}, EXIT + ".quantiles",
@@ -394,7 +394,7 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
         (EXIT, {"mixture": {"parts": []}}, EXIT + ".mixture.parts",
          "must not be empty; add at least one entry"),
         (EXIT, {"mixture": {"parts": [{"weight": 0.0, "of": "1us"}]}},
-         EXIT + ".mixture.parts[1].weight", "input should be greater than 0; correct the value"),
+         EXIT + ".mixture.parts[1].weight", "must be more than 0; write a larger value"),
         (EXIT, {"shifted": {"by": 5, "base": "1us"}}, EXIT + ".shifted.by",
          "must be text with a unit" + EXAMPLE["time"]),
     ],
@@ -636,7 +636,7 @@ def test_a_workload_that_is_defined_may_be_run() -> None:
         (
             {"shifted": {"by": "1us", "base": {"gamma": {"mean": "1us", "cv": 4.0}}}},
             ".shifted.base.gamma.cv",
-            "correct the value",
+            "write a smaller value",
         ),
     ],
     ids=["shifted", "mixture", "value"],

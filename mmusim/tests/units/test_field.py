@@ -123,7 +123,8 @@ def log_of(folder: Path, text: str) -> MigrationLog:
         (
             PROXMOX,
             {"memory_bytes": 8 * GIB, "downtime_ns": 41e6, "downtime_limit_ns": 100e6,
-             "total_ns": 8e9, "bytes_per_s": GIB, "status": "completed"},
+             "total_ns": 8e9, "status": "completed",
+             "bytes_per_s": round(6.5 / 6 * GIB)},  # not the average, which counts zero pages
         ),
     ],
     ids=["qmp", "info migrate", "info migrate 10.1", "domjobinfo", "cloud-hypervisor", "proxmox"],
@@ -150,16 +151,16 @@ def test_a_log_that_was_cut_short_is_a_log_or_a_complaint(tmp_path: Path, text: 
             made += 1
     assert asked > 0
     assert asked + made == len(ends)
-    assert made > 0 or text.startswith("{")  # JSON that was cut is no JSON
+    assert made > 0
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("Vergangene Zeit: 183204 ms\nSpeicher gesamt: 64 GiB\n", "in English"),
+        ("Forpasinta tempo: 183204 ms\nTuta memoro: 64 GiB\n", "LC_ALL=C"),
         ("hello\n", "is not the log of a migration"),
         ('{"return": {"status": 3}}', "no answer of query-migrate"),
-        ("Job type:   Unbounded\nTempo trascorso: 3 ms\n", "LC_ALL=C"),
+        ("Job type:   Unbounded\nForpasinta tempo: 3 ms\n", "LC_ALL=C"),
     ],
 )
 def test_what_is_no_log_is_refused_with_the_way_out(tmp_path: Path, text: str, says: str) -> None:
@@ -238,6 +239,7 @@ def test_reported_stands_beside_simulated(tmp_path: Path) -> None:
         CLOUD.replace("6144MiB", "64MiB").replace("11562MiB", "96MiB")
         .replace("5418MiB", "32MiB").replace("transfer=3.09s", "transfer=32ms")
         .replace("transfer=2.97s", "transfer=17ms").replace("elapsed=6.14s", "elapsed=60ms")
+        .replace("overhead=56ms", "overhead=0ms") + "ERROR: Migration failed: Broken pipe\n"
     )  # fmt: skip
     done = mmusim_in("import", "ch.log", "--vcpus", "1", "--kernel", "linux-6.13")
     assert done.returncode == 0, done.stderr
@@ -252,6 +254,8 @@ def test_reported_stands_beside_simulated(tmp_path: Path) -> None:
     for row in printed["dirtied"]:  # less is found: stalls, and pages sent before they were armed
         asked, found = (float(row[key].split()[0].replace(",", "")) for key in ("asked", "found"))
         assert 0.3 * asked < found < 1.05 * asked
+    assert rows["outcome"]["reported"] == "failed: Broken pipe"
+    assert rows["outcome"]["simulated"] in ("still active (5 of 5)", "completed (5 of 5)")
     assert float(rows["round 0: time"]["ratio"]) == pytest.approx(1, abs=0.15)
     assert float(rows["round 1: to send"]["ratio"]) == pytest.approx(1, abs=0.2)
     assert run.returncode == 0

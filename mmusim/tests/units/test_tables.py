@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from mmusim.cli.shared.layout import LEAST, layout
+from mmusim.cli.shared.layout import LEAST, folded, layout
 from mmusim.tests.support.command_line import mmusim_here
 
 WORDS = st.text(st.characters(categories=("L", "N", "P"), exclude_characters="│"), max_size=9)
@@ -107,3 +107,18 @@ def test_the_first_column_gets_narrower_before_another_is_left_out() -> None:
     assert narrow.left_out == ()
     assert narrow.widths["setting"] == 15
     assert layout(texts, 61).left_out == ("ratio",), "no narrower than NARROW"
+
+
+def test_names_of_policies_break_before_a_plus_so_that_no_column_is_left_out() -> None:
+    """And negative control: where there is room, a name stays in one line."""
+    name = "linux-6.2+pml+split-on-fault"
+    texts = {
+        "policy": ["policy", name, "linux-6.2"], "ratio": ["ratio", "x" * 20, "x" * 20],
+        "verdict": ["verdict", "y" * 20, "y" * 20],
+    }  # fmt: skip
+    narrow = layout(texts, 70)
+    assert narrow.left_out == ()
+    assert folded(name, narrow.widths["policy"]).splitlines() == [
+        "linux-6.2+pml", "+split-on-fault",
+    ]  # fmt: skip
+    assert folded(name, layout(texts, 90).widths["policy"]) == name
