@@ -12,7 +12,6 @@ from mmusim.calibration.lock_share import lock_waits
 from mmusim.calibration.samples import Samples
 from mmusim.calibration.tables import Certainty, Floats, median_certainty
 
-
 LEVELS: Final = 32
 """Levels of a profile, equally frequent; as many virtual machines must have been measured."""
 
@@ -69,10 +68,12 @@ def _round_trip(samples: Samples, kinds: list[str]) -> float:
 def _faults(samples: Samples, kinds: list[str], found: Interruptions | None) -> Finding:
     """Pool the kinds, each with equal weight, without the interruptions in their samples.
 
-    The samples of each virtual machine are put to the level of the median one.
+    If the profile has levels, the samples of each virtual machine are put to the median level.
     """
-    clock = clock_ns(samples)
-    cleaned = [without(levelled(samples.arrays[name]), found) - clock for name in kinds]
+    clock, has_levels = clock_ns(samples), bool(levels(samples))
+    each = [levelled(a) if has_levels else np.concatenate(a)
+            for a in (samples.arrays[name] for name in kinds)]  # fmt: skip
+    cleaned = [without(ns, found) - clock for ns in each]
     most = max(map(len, cleaned))
     pooled = np.concatenate([np.resize(np.sort(ns), most) for ns in cleaned])
     replicates = [a - clock for name in kinds for a in samples.arrays[name]]
@@ -81,7 +82,8 @@ def _faults(samples: Samples, kinds: list[str], found: Interruptions | None) -> 
         for name, ns in zip(kinds, cleaned, strict=True)
     )
     certainty = median_certainty(replicates)
-    return measured(pooled, certainty, f"pooled in equal parts: {medians}; interruptions apart")
+    note = f"pooled in equal parts: {medians}; interruptions apart"
+    return measured(pooled, certainty, note, deep=has_levels)
 
 
 def levelled(replicates: list[Floats]) -> Floats:
@@ -92,7 +94,12 @@ def levelled(replicates: list[Floats]) -> Floats:
 
 
 def levels(samples: Samples) -> list[float]:
-    """Return what faults took on each virtual machine, by the median one: LEVELS quantiles."""
+    """Return what faults took on each virtual machine, by the median one: LEVELS quantiles.
+
+    Samples of probes that made no gets beside faults give profiles without levels, as before.
+    """
+    if "flush/in-flight" not in samples.arrays:
+        return []
     names = [name for name in _plain(samples, "slow") if len(samples.arrays[name]) >= LEVELS]
     if not names:
         return []

@@ -80,11 +80,11 @@ def with_exits(
     """
     series: dict[float, dict[int, tuple[str, float]]] = {}
     for name in samples.names("hit/mix/") if order == ORDER else ():
-        *_, mib, percent = name.split("/")
-        exits = samples.of(f"hit/exits/{mib}/{percent}")
-        if int(mib) in large and len(exits):
+        *_, size, percent = name.split("/")
+        exits = samples.of(f"hit/exits/{size}/{percent}")
+        if int(size) in large and len(exits):
             share = float(exits[:, 0].sum() / exits[:, 1].sum())
-            series.setdefault(int(percent) / 100, {})[int(mib)] = name, share
+            series.setdefault(int(percent) / 100, {})[int(size)] = name, share
     for name in samples.names(f"hit/4K/{order}/"):
         if name.endswith("/beside/read"):
             series.setdefault(ONCE, {})[int(name.split("/")[3])] = name, ONCE

@@ -45,9 +45,9 @@ def in_flight(samples: Samples, costs: Findings) -> Findings:
     size = len(waits), len(rows)
     low, high = (float(q) for q in np.quantile(shares * period / 2, [0.025, 0.975]))
     note = (
-        f"{share:.0%} of {len(waits)} gets beside a vCPU that only faults waited for it: that share "
-        f"of a fault of {period:,.0f} ns, half at the exit and half at the entry, and no more than "
-        "those"
+        f"{share:.0%} of {len(waits)} gets beside a vCPU that only faults waited for it: that "
+        f"share of a fault of {period:,.0f} ns, half at the exit and half at the entry, and no "
+        "more than those"
     )
     out = {
         "c_in_flight": constant(
@@ -71,4 +71,4 @@ def _waits(rows: Floats, costs: Findings, pages: Floats) -> Floats:
     dirty, words, ns = rows[:, 0], rows[:, 1], rows[:, 2]
     terms = get_terms(pages, dirty, words)
     own = terms @ np.array([costs[name].distribution.mean() for name in FITTED])
-    return np.maximum(ns - own, 0.0)
+    return np.asarray(np.maximum(ns - own, 0.0))

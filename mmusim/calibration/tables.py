@@ -30,9 +30,9 @@ class Certainty(NamedTuple):
     replicates: int
 
 
-def table(ns: Floats) -> Empirical:
+def table(ns: Floats, *, deep: bool = False) -> Empirical:
     """Tabulate the quantile function of samples: inner quantiles, and the largest samples one by
-    one.
+    one. With `deep` there are nodes between those, which keep the mean of many samples.
     """
     ns = np.sort(np.maximum(ns, 0.0))
     n = len(ns)
@@ -40,7 +40,7 @@ def table(ns: Floats) -> Empirical:
         raise ValueError("there are no samples; measure some")
     tail = [1 - (k - 0.5) / n for k in range(min(TAIL, n // 20), 0, -1)]
     limit = tail[0] if tail else 1.0
-    inner = [*(q for q in (*BODY, *DEEP) if q < limit and q * n >= 1), *tail]
+    inner = [*(q for q in (*BODY, *(DEEP if deep else ())) if q < limit and q * n >= 1), *tail]
     short = [float(f"{q:.7g}") for q in inner]  # for readers, where seven digits distinguish them
     apart = all(low < high for low, high in itertools.pairwise([0.0, *short, 1.0]))
     p = [0.0, *(short if apart else inner), 1.0]

@@ -74,7 +74,9 @@ class Curve(Strict):
     high: Annotated[float, Field(ge=0, le=1000), shown(16.0, "touches of a page")] = 1000.0
     """A 95 % interval of it."""
     tables: Annotated[list[Hits], Field(min_length=1, max_length=256)]
-    """Each order over some footprints, measured without exits; and with some, if `writes` says so."""
+    """Each order over some footprints, measured without exits, and with some where `writes` says
+    so.
+    """
 
     def of(self, order: str) -> HitCurve | None:
         """Return the curve of an order; None if it was not measured."""

@@ -88,8 +88,8 @@ class HitCurve:
         Of its accesses a share `fresh` is the first to its page in the program.
         """
         if self.with_exits:
-            steps = half_octave(pages), half_octave(spread or pages)
-            return _measured_tables(self, *steps, round(FRESH_STEPS * fresh))
+            dense, wide = half_octave(pages), half_octave(spread or pages)
+            return _measured_tables(self, dense, wide, round(FRESH_STEPS * fresh))
         window = BLOCKS << BLOCK_BITS
         first, last = (half_octave(n) for n in (pages, pages * (1 + self.displaces)))
         steps = range(first, min(last, first + MOST_TABLES - 1) + 1)

@@ -33,7 +33,7 @@ def words(rng: Rng, sink: Sink) -> None:
         start = int(rng.integers(0, (pages - BLOCK) // 512 + 1)) * 512
         b.quietly(np.arange(start, start + BLOCK), True)
         b.get()
-        rows = []
+        rows: list[list[int]] = []
         patterns = [(count, density) for count in WORDS for density in DENSITIES]
         for count, density in rng.permutation([*patterns, (0, 0)]).tolist():
             at = rng.permutation(BLOCK // WORD)[:count] * WORD + start
@@ -42,7 +42,7 @@ def words(rng: Rng, sink: Sink) -> None:
                 b.quietly(rng.permutation(np.concatenate(each)), True)
             ns = b.get()
             dirty = int(np.bitwise_count(b.bits).sum())
-            rows.append([pages, dirty, np.count_nonzero(b.bits), ns])
+            rows.append([pages, dirty, int(np.count_nonzero(b.bits)), ns])
         sink.add("log/get-words", rows)
 
 

@@ -171,6 +171,11 @@ def shipped_grid() -> Path:
     return Path(str(files("mmusim.validation") / "live_grid.toml"))
 
 
+def held_out_grid() -> Path:
+    """Return the grid that was compared once, when the model was finished."""
+    return shipped_grid().with_name("live_held_out.toml")
+
+
 def read_grid(path: Path | None = None) -> list[GridSetting]:
     """Read a grid, the shipped one by default.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import simpy
@@ -28,16 +28,6 @@ SHORT: Final = {"t_walk_4K": "t_walk"}
 """Attributes for streams whose name differs from that of the cost."""
 REPLAN: Final = "replan"
 """Cause of an interrupt without an exit: the planned run is out of date."""
-
-
-class UnderWay(Protocol):
-    """A vCPU's progress through its program."""
-
-    def stop(self, now: int) -> None:
-        """End the program with what is under way, and the requests that have arrived by `now`."""
-
-    def settle(self) -> None:
-        """Mark what the run of hits under way has touched by now."""
 
 
 class Vcpu:
