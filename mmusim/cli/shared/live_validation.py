@@ -167,8 +167,8 @@ def sentences(scores: Sequence[PassScore], facts: dict[str, Any]) -> list[str]:
     out.append(
         f"A sceptic with a permutation test on the KS distance, who has {summary.runs} runs or "
         f"more of each side, could not tell simulated from measured runs in "
-        f"{summary.indistinguishable} of {summary.passes}; in {summary.indistinguishable_within} if "
-        f"all simulated times may be off by one factor of up to {max(SCALES) - 1:.0%}."
+        f"{summary.indistinguishable} of {summary.passes}; in {summary.indistinguishable_within} "
+        f"if all simulated times may be off by one factor of up to {max(SCALES) - 1:.0%}."
     )
     if facts.get("warning"):
         out.append(f"While this was measured {facts['warning']}.")
