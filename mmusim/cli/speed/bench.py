@@ -13,12 +13,14 @@ import simpy
 import typer
 
 from mmusim.cli.shared import bench_history, lock_model
-from mmusim.cli.shared.bench_machine import MACHINE, costs_of_machine
+from mmusim.cli.shared.bench_machine import MACHINE, costs_of_curve, costs_of_machine
 from mmusim.cli.shared.bench_scale import scale as scaling
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
+from mmusim.config.host import load_profile
 from mmusim.config.settings import settings_of
+from mmusim.costs.hits import HitCurve
 from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
 from mmusim.engine.simulate import Simulation
 from mmusim.plan.make import make_plan
@@ -100,9 +102,11 @@ def bench(
         bench_history.append(append, rows)
     engine = resolve()
     costs = costs_of_machine(partial(_contended, engine), LOADED, engine, PAIRS)
-    table(f"Medians of {ROUNDS} interleaved rounds", rows, as_json, machine=costs)
+    hits = costs_of_curve(curve_plans(engine), shipped_curve(), engine, PAIRS)
+    table(f"Medians of {ROUNDS} interleaved rounds", rows, as_json, machine=costs, curve=hits)
     if not as_json:
         table("A slow fault on a described machine, processor time", costs, as_json=False)
+        table("An access with a measured curve of hits, processor time", hits, as_json=False)
 
 
 def _ratio(found: dict[tuple[str, str], float], work: Work) -> float:
@@ -111,6 +115,27 @@ def _ratio(found: dict[tuple[str, str], float], work: Work) -> float:
     return found[work.what, work.by] / (same or found[EVENTS, "bare SimPy"])
 
 
+def curve_plans(engine: str) -> dict[str, Any]:
+    """Return runs of faults, of reads again and again, and of both in turn."""
+    mixed = [{"do": "enable-logging"}, *[{"do": "write"}, {"do": "get-dirty-log"}] * 4]
+    return {
+        "slow faults": _contended(engine, 1), "reads that hit, 2 MiB": _large(PASSES),
+        "writes that hit, 4 KiB": _plan(PASSES), "faults, and a get after each pass":
+        _made(mixed, 1, 16),
+    }  # fmt: skip
+
+
+def shipped_curve() -> HitCurve:
+    """Return the curve of a machine that was measured, for accesses in sequence."""
+    measurement = load_profile(MEASURED).measurement
+    assert measurement is not None
+    assert measurement.curve is not None
+    curve = measurement.curve.of("sequential")
+    assert curve is not None
+    return curve
+
+
+MEASURED: Final = "emerald-rapids-pvm-2"
 EVENTS: Final = "events"
 
 

@@ -80,7 +80,7 @@ def test_both_engines_agree(sleep_ns: int, vcpus: int) -> None:
     assert whole == simulate(plan, engine=COMPILED)
     assert whole == simulate(plan, engine=SIMPY, run_limit=1)
     without = simulate(plan_of(sleep_ns, vcpus, c_ack="20us", c_tlb_flush="30ns"), engine=SIMPY)
-    assert (whole != without) == (sleep_ns in (IN_EXIT, IN_ENTRY))
+    assert vcpus > 1 or (whole != without) == (sleep_ns in (IN_EXIT, IN_ENTRY))
 
 
 def test_drops_of_large_sptes_wait_for_vcpus_on_their_way() -> None:
