@@ -300,13 +300,13 @@ def cause(score: PassScore, miss: Compared) -> str:
         )
     if miss.metric in ("p99", "p99.9") and miss.ratio < 1 and "vCPUs" in score.setting:
         return (
-            "flushes: where leaving and entering the guest is most of a fault, a vCPU on that way "
-            "is still kicked and waited for; the model has it outside from the first instant"
+            "flushes: what one waits for a vCPU on its way into the guest or out of it was measured "
+            "beside one vCPU; two that wait for each other take longer"
         )
     if miss.metric in ("p99", "p99.9") and miss.ratio < 1 and "log read" in score.setting:
         return (
-            "reads of the log hold mmu_lock longer: re-arming costs by word of the bitmap that has "
-            "dirty bits, the model charges by dirty page"
+            "reads of the log hold mmu_lock longer: what a word and a page of the bitmap take grows "
+            "with the memory, as caches hold less of it; the model has one price for each"
         )
     if miss.metric in ("p99", "p99.9"):
         return (
