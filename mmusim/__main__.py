@@ -7,24 +7,38 @@ import sys
 from contextlib import suppress
 from typing import Final, NoReturn
 
+from mmusim.base import signals
+
 INTERRUPTED: Final = 130
-"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal."""
+"""Exit status after Ctrl-C, as shells have it: 128 and the number of the signal. Typer makes it of
+every interruption.
+"""
 
 
 def main() -> None:
     """Run the command line and exit: 0 success, 1 a check failed, 2 the input was wrong.
 
-    130 after Ctrl-C.
+    After a signal, 128 and its number: 130 after Ctrl-C, 143 after `kill`.
     """
     try:
+        signals.interrupt_on_signals()
         from mmusim.base.machine import explain, prepare_for_a_limit
 
         prepare_for_a_limit()
         _run()
     except KeyboardInterrupt:  # before Typer handles it, while modules are imported
-        _refused("interrupted", INTERRUPTED)
+        _interrupted()
     except (MemoryError, OSError, ImportError) as error:  # also of an import of mmusim itself
         _refused(explain(error))
+    except Exception:  # a library may make another error of an interruption
+        if not signals.came():
+            raise
+        _interrupted()
+
+
+def _interrupted(message: str = "interrupted") -> NoReturn:
+    signals.end_at_once()
+    _refused(message, signals.status())
 
 
 def _run() -> None:
@@ -43,10 +57,10 @@ def _run() -> None:
             _flush()
     except SystemExit as end:  # Typer makes it of Ctrl-C, without a word
         if end.code == INTERRUPTED:
-            _refused("interrupted", INTERRUPTED)
+            _interrupted()
         raise
     except InterruptedRunError as error:
-        _refused(str(error), INTERRUPTED)
+        _interrupted(str(error))
     except InvariantError as error:
         _refused(str(error), 1)
     except MmusimError as error:

@@ -144,8 +144,9 @@ def rounds(outcome: Outcome) -> pd.DataFrame:
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``outcome``, ``round`` (from 1),
     ``start_ns`` and ``end_ns`` of the run, ``sent_pages``, ``zero_pages``, ``sent_bytes``,
-    ``dirty_pages`` (to be sent after the sync that ends the round) and
-    ``bandwidth_bytes_per_s`` as the migration thread measured it last.
+    ``dirty_pages`` (to be sent after the sync that ends the round), ``in_vain`` (sent in it and to
+    be sent again), ``reported`` by syncs in it, ``false_dirty`` (of these, not written since they
+    were last sent) and ``bandwidth_bytes_per_s`` as the migration thread measured it last.
     """
     rows: list[Row] = [
         where

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -51,6 +52,8 @@ def exact_ns(ns: float) -> str:
     for unit in ("s", "ms", "us"):
         if ns and ns % NS[unit] == 0:
             return f"{int(ns // NS[unit])}{unit}"
+    if 0 < ns < 1e-98:  # an exponent of three digits is not read
+        return f"{Decimal(repr(ns)):f}ns"
     return f"{ns:.17g}ns"
 
 

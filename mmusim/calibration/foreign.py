@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from mmusim.calibration.foreign_kinds import series_of
 from mmusim.calibration.foreign_series import Floats, Foreign, Series, from_bins
 
 __all__ = ["Floats", "Foreign", "from_bins", "read_foreign"]
+
+MOST_COUNTED: Final = 1e15
+"""Observations of a histogram. A double holds this number exactly, with each smaller one."""
 
 
 def read_foreign(path: Path, unit: str = "", choice: str = "", cost: str = "") -> Foreign:
@@ -59,7 +63,7 @@ def read_foreign(path: Path, unit: str = "", choice: str = "", cost: str = "") -
             f"write COST=FILE:UNIT with one of {', '.join(NS)}",
         )  # fmt: skip
     data = one.data.times(float(NS[unit or one.unit]))
-    _check(path, data)
+    _check(path, one.name, data)
     return data
 
 
@@ -91,7 +95,8 @@ def _listed(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _check(path: Path, data: Foreign) -> None:
+def _check(path: Path, name: str, data: Foreign) -> None:
+    """Refuse a series that is no measurement; name the first row that is wrong."""
     if data.summary is not None:
         if not data.summary.least <= data.summary.mean <= data.summary.most:
             raise ConfigError.of(
@@ -102,18 +107,30 @@ def _check(path: Path, data: Foreign) -> None:
         low, high = data.edges[:, 0], data.edges[:, 1]
         order = np.argsort(low, kind="stable")
         apart = (high[order][:-1] <= low[order][1:] * (1 + 1e-12)).all()
-        sound = np.isfinite(data.edges).all() and np.isfinite(data.counts).all()
-        if not sound or (high <= low).any() or (low < 0).any() or (data.counts < 0).any():
+        sound = np.isfinite(data.edges).all(axis=1) & (high > low) & (low >= 0)
+        wrong = np.flatnonzero(~sound)
+        if len(wrong):
             raise ConfigError.of(
-                str(path), "bins", None,
-                "must have 0 <= low < high and counts of at least 0, all of them finite",
+                str(path), "bins", data.edges[wrong[0]].tolist(),
+                f"must have 0 <= low < high, both finite, and bin {wrong[0] + 1} has not",
                 "correct the table",
+            )  # fmt: skip
+        wrong = np.flatnonzero(~((data.counts >= 0) & (data.counts == np.floor(data.counts))))
+        if len(wrong) or data.counts.sum() > MOST_COUNTED:
+            at = wrong[0] if len(wrong) else int(data.counts.argmax())
+            raise ConfigError.of(
+                str(path), "count", float(data.counts[at]),
+                "must be a whole number of at least 0, and all counts together at most "
+                f"{MOST_COUNTED:.0e}; bin {at + 1} is not such a number",
+                "give how many times were counted, not shares",
             )  # fmt: skip
         if not apart:
             raise ConfigError.of(str(path), "bins", None, "overlap", "correct the table")
-    elif (data.samples < 0).any() or not np.isfinite(data.samples).all():
+    elif len(wrong := np.flatnonzero(~((data.samples >= 0) & (data.samples < np.inf)))):
         raise ConfigError.of(
-            str(path), "times", None, "must be finite and not negative", "correct the table"
-        )
+            str(path), name or "times", float(data.samples[wrong[0]]),
+            f"must be finite and not negative, and row {wrong[0] + 1} is not (in ns)",
+            "correct the table",
+        )  # fmt: skip
     if data.count == 0:
         raise ConfigError.of(str(path), "file", None, "has no observation", "measure some")

@@ -28,8 +28,9 @@ _BIN = re.compile(
     r"\s+([0-9]+)\s*\|"
 )
 _MAP = re.compile(r"^\s*(@\S*?(?:\[[^\]]*\])?)\s*:\s*$")
+_NUMBER: Final = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _PERF = re.compile(
-    r"\(\s*([0-9.]+)\s*(ns|us|ms|s)\s*\)\s*:|duration:?\s*([0-9.]+)\s*(ns|us|ms|s)\b"
+    rf"\(\s*{_NUMBER}\s*(ns|us|ms|s)\s*\)\s*:|duration:?\s*{_NUMBER}\s*(ns|us|ms|s)\b"
 )
 _CALL = re.compile(
     r"\):\s*(?P<task>\S.*?/\d+)\s+(?P<more>\.\.\. \[continued\]: )?(?P<call>\w+)\((?P<rest>.*)"
@@ -69,7 +70,7 @@ def series_of(text: str, source: str) -> list[Series]:
         return _bpftrace(lines, source)
     if any(_PERF.search(line) for line in lines):
         return _perf(lines)
-    if lines and re.search(r"[,;\t]|^[\w.+()%µ -]+$", lines[0]):
+    if lines and re.search(r"[,;\t]|^[\w.+()%µ\" -]+$", lines[0]):
         return _csv(text, source)
     raise unreadable(
         source, "is neither CSV, bpftrace, perf trace, ftrace nor perf kvm stat",
@@ -137,11 +138,18 @@ def _csv(text: str, source: str) -> list[Series]:
     first = text.lstrip("\n").partition("\n")[0]
     rows = parse_csv(text, source, max(",;\t", key=first.count))
     headless = all(_is_number(cell) for cell in rows[0] if cell.strip())
+    _check_width(rows, source)
     head = [f"column {i}" for i, _ in enumerate(rows[0], 1)] if headless else rows[0]
     head = [name.strip() for name in head]
     body = rows if headless else rows[1:]
     stems = {_stem(name): i for i, name in enumerate(head)}
-    if {"low", "high", "count"} <= stems.keys():
+    missing = {"low", "high", "count"} - stems.keys()
+    if len(missing) == 1 and missing != {"count"}:
+        raise ConfigError.of(
+            source, "columns", None, f"has bins without {missing.pop()}",
+            "give the columns low, high and count of a histogram, or one column of times",
+        )  # fmt: skip
+    if not missing:
         low, high, count = (
             _column(body, stems[key], head, source) for key in ("low", "high", "count")
         )
@@ -162,10 +170,20 @@ def _csv(text: str, source: str) -> list[Series]:
     ]
 
 
+def _check_width(rows: Sequence[Sequence[str]], source: str) -> None:
+    """Refuse rows longer than the first: with decimal commas, 1,4 would be read as 1."""
+    for number, row in enumerate(rows[1:], 1):
+        if any(cell.strip() for cell in row[len(rows[0]) :]):
+            raise ConfigError.of(
+                source, "row", number, f"has {len(row)} cells, and the first line {len(rows[0])}",
+                "write decimal points and not commas, and a name for each column",
+            )  # fmt: skip
+
+
 def _stem(name: str) -> str:
     """Return a header without its unit, in small letters."""
     stem = name.lower().strip()
-    return re.sub(r"[\s_.\-(\[]*[a-zµ]+[)\]]?$", "", stem) if unit_of(stem) else stem
+    return re.sub(r"[\s_.\-(\[]*[a-zµμ]+[)\]]?$", "", stem) if unit_of(stem) else stem
 
 
 def _column(body: Sequence[Sequence[str]], i: int, head: Sequence[str], source: str) -> list[float]:

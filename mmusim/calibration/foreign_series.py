@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 _UNITS: Final = {
     "ns": "ns", "nsec": "ns", "nsecs": "ns", "nanoseconds": "ns",
-    "us": "us", "µs": "us", "usec": "us", "usecs": "us", "microseconds": "us",
+    "us": "us", "µs": "us", "μs": "us", "usec": "us", "usecs": "us", "microseconds": "us",
     "ms": "ms", "msec": "ms", "msecs": "ms", "milliseconds": "ms",
     "s": "s", "sec": "s", "secs": "s", "seconds": "s",
 }  # fmt: skip

@@ -44,6 +44,7 @@ WORK: Final[dict[str, Lines]] = {
     "longer walks": ((), ("walk_4k",)),
     "what the guest is for": ((), ("hits", "think", "pass")),
     "time that the guest has left": ((), ("idle",)),
+    "halting": ((), ("halt",)),
     OTHER: ((), ()),
 }  # fmt: skip
 """Kinds of work, with everything that pays for them. What is in no kind is anything else."""

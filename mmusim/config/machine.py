@@ -13,6 +13,12 @@ from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
 from mmusim.config.actors import MOST_ACTORS, ActorTable
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
+from mmusim.config.guest_memory import (
+    SlotSpec,
+    refused,
+    why_no_memory,
+    why_no_slots,
+)
 from mmusim.config.measured import Interference, load_of
 from mmusim.config.tlb import UNLIMITED, TlbSpec
 from mmusim.config.topology import Machine
@@ -42,7 +48,6 @@ CostName = Annotated[
 ]  # fmt: skip
 
 
-MOST_MEMORY: Final = 4 << 40
 MOST_LOAD: Final = 0.99
 """Largest share of a processor's time that interference may take."""
 
@@ -55,8 +60,13 @@ class Vm(Strict):
     backing: Annotated[Literal["4KiB", "2MiB", "1GiB"], shown("4KiB")] = "2MiB"
     """Page size of the host memory behind the guest. It bounds the level of sptes."""
     memory: Annotated[Size, shown("4GiB")] = BYTES["GiB"]
-    """Guest memory in one slot: whole pages with a backing of `4KiB`, else whole regions of 2 MiB.
-    Each vCPU owns an equal part, in whole regions where there is one for each, else in pages.
+    """Guest memory: whole pages with a backing of `4KiB`, else whole regions of 2 MiB. Each vCPU
+    owns an equal part, in whole regions where there is one for each, else in pages.
+    """
+    slots: Annotated[SlotSpec, shown(["3GiB", "13GiB"])] = "one"
+    """Memslots in the order of their addresses, by their sizes, or those of a board of QEMU:
+    `i440fx` parts 3.5 GiB and more at 3 GiB, `q35` parts 2.75 GiB and more at 2 GiB. Log operations
+    go from slot to slot, each with its own hold of `mmu_lock` and its own flush.
     """
     mmu: Annotated[Literal["legacy", "tdp", "shadow", "nested"] | None, shown("tdp")] = None
     """The MMU code that runs. Without it, the policy or the kernel decides."""
@@ -86,22 +96,14 @@ class Vm(Strict):
     @field_validator("memory")
     @classmethod
     def _whole_units(cls, memory: int, info: ValidationInfo) -> int:
-        backing = info.data.get("backing", "4KiB")
-        unit = PAGE if backing == "4KiB" else REGION
-        if memory % unit or not memory:
-            nearest_size = show_bytes(max(1, (memory + unit // 2) // unit) * unit)
-            what = "pages of 4 KiB" if unit == PAGE else "2 MiB regions"
-            other = "" if unit == PAGE else ', or backing = "4KiB"'
-            raise ValueError(
-                f'must be a whole number of {what} with backing = "{backing}"; write '
-                f'"{nearest_size}"{other}'
-            )
-        if memory > MOST_MEMORY:
-            raise ValueError(
-                f"is more than {show_bytes(MOST_MEMORY)}, of which a run's page table alone has "
-                "1 GiB; take a part of the guest"
-            )
-        return memory
+        return refused(memory, why_no_memory(memory, info.data.get("backing", "4KiB")))
+
+    @field_validator("slots")
+    @classmethod
+    def _are_the_memory(cls, slots: str | list[int], info: ValidationInfo) -> str | list[int]:
+        memory = info.data.get("memory")
+        why = why_no_slots(slots, memory, info.data.get("backing", "4KiB")) if memory else ""
+        return refused(slots, why)
 
     def misfits(self, kernel: Kernel, policy: str) -> Iterator[MisfitError]:
         """Yield complaints about what a policy's kernel does not have."""
@@ -160,6 +162,10 @@ class Host(Strict):
     need_resched: Annotated[Time | None, shown("4ms")] = None
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.
+    """
+    halt_poll: Annotated[Time, shown("0ns")] = 200_000.0
+    """Time for which KVM polls before the processor of a vCPU that has halted does something else
+    (`kvm.halt_poll_ns`). Work that arrives earlier costs no wake-up.
     """
     tlb: Annotated[TlbSpec, shown(1536, "entries")] = UNLIMITED
     """Translations of each size that the TLB of a vCPU keeps; the one that was used longest ago

@@ -39,8 +39,17 @@ TlbSpec = Annotated[
 """A number of entries for each size, a table by size, or `unlimited`."""
 
 
-def reach_of(spec: int | str | TlbSizes) -> tuple[int, int, int] | None:
-    """Return the entries for 4 KiB, 2 MiB and 1 GiB; None is a TLB without a limit."""
-    if isinstance(spec, TlbSizes):
-        return spec.small, spec.large, spec.giant
-    return None if isinstance(spec, str) else (spec, spec, spec)
+def reach_of(spec: int | str | TlbSizes, pages: int) -> tuple[int, int, int] | None:
+    """Return the entries for 4 KiB, 2 MiB and 1 GiB; None is a TLB without a limit.
+
+    No more than a VM of `pages` pages has mappings of that size.
+    """
+    if isinstance(spec, str):
+        return None
+    sizes = (
+        (spec.small, spec.large, spec.giant) if isinstance(spec, TlbSizes) else (spec, spec, spec)
+    )
+    small, large, giant = (
+        min(n, -(-pages // size)) for n, size in zip(sizes, (1, 512, 512**2), strict=True)
+    )
+    return small, large, giant

@@ -177,14 +177,13 @@ def rearm_walk(
     tables: int,
     dirty: int,
     unmapped: int = 0,
-    words: int = 0,
 ) -> Counts:
     """Counts of arming every spte of the slot because of `dirty` bits, as gets did before 3.3 or
     3.5.
     """
     if rearms_all(walk, pages, tables, dirty):
         return {"c_word": -(-pages // WORD), "c_scan": ENTRIES * shadow_pages(pages, Walk(tables))}
-    return rearm(kernel, c, pages, dirty, words=words, unmapped=unmapped)
+    return rearm(kernel, c, pages, dirty, unmapped=unmapped)
 
 
 def rearms_all(walk: GetWalk, pages: int, tables: int, dirty: int) -> bool:
@@ -196,9 +195,12 @@ def rearms_all(walk: GetWalk, pages: int, tables: int, dirty: int) -> bool:
     return walk is GetWalk.ALL and dirty > 0
 
 
-def dirty_words(offsets: NDArray[np.int64]) -> int:
-    """Return how many words of the bitmap have the bits of pages; `offsets` ascend in the slot."""
-    return int(np.count_nonzero(np.diff(offsets // WORD))) + 1 if len(offsets) else 0
+def dirty_words(gfns: NDArray[np.int64]) -> int:
+    """Return how many words of the bitmap have the bits of pages, which ascend.
+
+    Slots begin at whole words.
+    """
+    return int(np.count_nonzero(np.diff(gfns // WORD))) + 1 if len(gfns) else 0
 
 
 def copy(pages: int) -> Counts:

@@ -53,8 +53,8 @@ has a head and an spte; a split makes a table and 512 heads. The costs of the TD
 large VMs and contain them.
 """
 OWN_WORK: Final = (
-    "t_walk_4K", "c_entry", "c_exit", "c_fault_fast", "c_pml_drain", "c_pml_log", "c_ring_exit",
-    "c_tlb_flush", "c_user_exit", "c_walk_guest",
+    "t_walk_4K", "c_entry", "c_exit", "c_fault_fast", "c_halt_wake", "c_pml_drain", "c_pml_log",
+    "c_ring_exit", "c_tlb_flush", "c_user_exit", "c_walk_guest",
 )  # fmt: skip
 """Costs of vCPUs that a second thread of their core stretches, as it does hits, guest work, and a
 slow fault but for its section. Work with ``mmu_lock`` held keeps its price, and so do flushes and

@@ -19,6 +19,7 @@ from mmusim.config.windows import READS_LOG, SYNC, titles
 from mmusim.costs.distributions import Gamma
 from mmusim.engine.host import log_ioctls, log_reports
 from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.slot_deletion import recreate_slot
 from mmusim.engine.host.windows import Stretch
 from mmusim.engine.kinds import Kind
 from mmusim.engine.migration.checkpoints import Checkpoints
@@ -289,7 +290,7 @@ OPERATIONS: dict[str, Operation] = {
     "sync-dirty-log": log_reports.sync_dirty_log,
     "harvest-ring": log_reports.harvest_ring,
     "disable-logging": ioctl(log_ioctls.disable_logging),
-    "recreate-slot": ioctl(log_ioctls.recreate_slot),
+    "recreate-slot": ioctl(recreate_slot),
     "sleep": sleep,
     "wait": wait,
 }

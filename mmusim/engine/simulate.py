@@ -13,7 +13,7 @@ from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host_thread import host_thread, phase_traces
 from mmusim.engine.kinds import kind_of
 from mmusim.engine.state import invariants
-from mmusim.engine.state.guest_run import RUN_LIMIT
+from mmusim.engine.state.planned_run import RUN_LIMIT
 from mmusim.engine.state.vm import Vm
 from mmusim.plan.make import Plan
 from mmusim.trace.records import FIRST_ACTOR, HOST, Probe, Trace

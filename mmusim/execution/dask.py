@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
@@ -14,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mmusim.base.errors import ConfigError, MmusimError
+from mmusim.base.patience import within
 from mmusim.execution.workers import OtherVersionError, RunEnd, WorkerPool
 from mmusim.store.provenance import model_version
 
@@ -133,7 +133,7 @@ class _Dask(WorkerPool):
 
 
 def _reach(distributed: Any, address: str) -> Any:
-    """Connect. First check that a scheduler answers."""
+    """Connect. First check that a scheduler answers: a client never gives up on a mute one."""
     host, port = _parted(address)
     if not host or not port:
         raise ConfigError.of(
@@ -142,12 +142,12 @@ def _reach(distributed: Any, address: str) -> Any:
     remedy = "start it with `dask scheduler`, or leave --scheduler out to run on this machine"
     try:
         socket.create_connection((host, port), TIMEOUT_S).close()
-        kind = _within(TIMEOUT_S, lambda: asyncio.run(_kind(distributed, address)))
+        kind = within(TIMEOUT_S, lambda: asyncio.run(_kind(distributed, address)))
         if kind != "Scheduler":
             raise ClusterError(
                 f"--scheduler = {address!r}: is not a scheduler but a {kind}; {remedy}"
             )
-        return _within(
+        return within(
             2 * TIMEOUT_S,
             lambda: distributed.Client(address, timeout=TIMEOUT_S, set_as_default=False),
         )
@@ -169,29 +169,6 @@ async def _kind(distributed: Any, address: str) -> str:
         return str((await peer.identity())["type"])
 
 
-def _within(seconds: float, work: Callable[[], Any]) -> Any:
-    """Return what `work` returns, or raise what it raises.
-
-    The client of Dask waits without end for a peer that is mute. So it works in a thread that does
-    not keep the process alive.
-
-    Raises
-    ------
-    TimeoutError
-        If that takes longer than `seconds`.
-    """
-    ended: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            ended.set_result(work())
-        except BaseException as error:  # raised again where it is waited for
-            ended.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return ended.result(seconds)
-
-
 def _parted(address: str) -> tuple[str, int]:
     """Return host and port of tcp://host:port; an empty host and 0 for anything else."""
     try:
@@ -206,7 +183,7 @@ def _parted(address: str) -> tuple[str, int]:
 def _check_workers(client: Any, address: str) -> None:
     """Refuse a cluster without workers, and workers with another model."""
     try:
-        found: dict[str, str] = _within(
+        found: dict[str, str] = within(
             PATIENCE_S, lambda: client.run(model_version, on_error="return")
         )
     except OSError as error:

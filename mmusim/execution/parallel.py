@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
+from typing import Final, TypeVar
 
+from mmusim.base.errors import MmusimError
 from mmusim.execution.dask import worker_pool
+from mmusim.execution.processes import (
+    begin_worker,
+    check_main,
+    end_workers,
+    interrupts,
+    unaware_of_ctrl_c,
+)
 from mmusim.execution.workers import processors
 
 J = TypeVar("J")
 R = TypeVar("R")
+LOOK_S: Final = 0.5
+"""How often one looks whether Ctrl-C was pressed, in seconds."""
+
+
+class WorkerDiedError(MmusimError):
+    """A local process ended in the middle of a job."""
 
 
 def in_parallel(
@@ -37,6 +51,8 @@ def in_parallel(
     ------
     ConfigError, ClusterError, OtherVersionError
         As :func:`mmusim.execution.dask.worker_pool`.
+    WorkerDiedError
+        If a local process is killed, or runs out of memory.
     """
     if scheduler is not None:
         with worker_pool(workers, None, scheduler) as pool:
@@ -46,5 +62,25 @@ def in_parallel(
     if workers == 1 or len(jobs) < 2:
         yield from map(function, jobs)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as local:
-        yield from local.map(function, jobs)
+    check_main()
+    spawn = multiprocessing.get_context("spawn")
+    with unaware_of_ctrl_c():
+        local = ProcessPoolExecutor(min(workers, len(jobs)), spawn, initializer=begin_worker)
+    whole = False
+    try:
+        with interrupts() as interrupted:
+            with unaware_of_ctrl_c():
+                futures = [local.submit(function, job) for job in jobs]
+            for future in futures:
+                while not wait([future], LOOK_S).done:
+                    if interrupted.is_set():
+                        raise KeyboardInterrupt
+                yield future.result()
+        whole = True
+    except BrokenExecutor:
+        raise WorkerDiedError(
+            "a process that worked on a part died (killed, or out of memory); free memory or use "
+            "fewer --workers, and run again"
+        ) from None
+    finally:
+        end_workers(local, at_once=not whole)

@@ -5,12 +5,9 @@ executor.
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import pickle
 import shlex
-import signal
-import sys
 import threading
 import time
 import traceback
@@ -25,7 +22,12 @@ from mmusim.base.machine import MACHINE_ERRORS
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
 from mmusim.engine.simulate import Reached, Simulation
-from mmusim.execution.processes import check_main, unaware_of_ctrl_c
+from mmusim.execution.processes import (
+    begin_worker,
+    check_main,
+    end_workers,
+    unaware_of_ctrl_c,
+)
 from mmusim.metrics.measure import measure, to_record
 from mmusim.plan.make import make_plan
 from mmusim.store.provenance import model_version, provenance
@@ -139,10 +141,11 @@ class WorkerPool:
         if self._executor is None:
             check_main()
             spawn = multiprocessing.get_context("spawn")
-            self._beats = spawn.SimpleQueue()
-            self._executor = ProcessPoolExecutor(
-                self._workers, spawn, initializer=_ready, initargs=(self._beats,)
-            )
+            with unaware_of_ctrl_c():
+                self._beats = spawn.SimpleQueue()
+                self._executor = ProcessPoolExecutor(
+                    self._workers, spawn, initializer=_ready, initargs=(self._beats,)
+                )
         try:
             with unaware_of_ctrl_c() if self._own else nullcontext():
                 return self._executor.submit(carry_out, task)
@@ -166,10 +169,7 @@ class WorkerPool:
     def close(self, *, at_once: bool = False) -> None:
         """End the local processes; with `at_once` also those with a run in progress."""
         if self._own and isinstance(self._executor, ProcessPoolExecutor):
-            if at_once:
-                for process in list((self._executor._processes or {}).values()):
-                    process.terminate()
-            self._executor.shutdown(wait=True, cancel_futures=True)
+            end_workers(self._executor, at_once=at_once)
             self._executor = self._beats = None
 
 
@@ -263,16 +263,7 @@ def _post(job: Job, reached: Reached) -> None:
 
 
 def _ready(beats: Any) -> None:
-    """Start a worker. The parent handles Ctrl-C, and a worker ends without its parent."""
+    """Start a worker whose reports go to `beats`."""
     global _beats
     _beats = beats
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end_with(sentinel: int) -> None:
-        multiprocessing.connection.wait([sentinel])
-        sys.stderr.flush()
-        os._exit(1)
-
-    threading.Thread(target=end_with, args=(parent.sentinel,), daemon=True).start()
+    begin_worker()

@@ -41,8 +41,8 @@ _HMP: Final = {
     "postcopy_req/others": ("postcopy_requests", "count"),
 }  # fmt: skip
 _LINE = re.compile(r"^\s*([A-Za-z][A-Za-z0-9 _()/-]*?)\s*:\s*(.*?)\s*$")
-_PAIR = re.compile(r"([a-z_]+)=\s*([0-9]+(?:\.[0-9]+)?\s*[A-Za-z]*)")
-_VALUE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/]*)")
+_PAIR = re.compile(r"([a-z_]+)=\s*([0-9]+(?:\.[0-9]+)?(?![.,]?[0-9])\s*[A-Za-z]*)")
+_VALUE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/]*)(?=\s|$)")
 _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "time": {"": NS["ms"], "ms": NS["ms"], "milliseconds": NS["ms"], "us": 1e3, "s": NS["s"],
              "sec": NS["s"]},

@@ -121,6 +121,8 @@ def _facts(made: Mapping[str, Any]) -> dict[str, Any]:
         return {"rounds": _number(made.get("data", {}), "pass")}
     if event == "MIGRATION":
         answer = made.get("data", {})
+        if not isinstance(answer, Mapping):
+            return {}
     if isinstance(status := answer.get("status"), str):
         found["status"] = status
     if isinstance(reason := answer.get("error-desc"), str):

@@ -48,7 +48,10 @@ def read_log(path: str | Path) -> MigrationLog:
         if not kind.recognise(text):
             continue
         try:
-            return kind.read(text)
+            log = kind.read(text)
+            if log.page_size < 1:
+                raise ValueError(f"has pages of {log.page_size} bytes")
+            return log
         except ValueError as error:
             raise ConfigError.of(
                 str(path), "file", None, f"looks like {kind.name} and {error}",

@@ -265,7 +265,8 @@ def _replace_tables(t: PageTable, slot: MemSlot, backing: int, by: int) -> Walk:
     large = zap(region, ((region & PRESENT) != 0) & covered)
     region[gone] &= np.uint8(0xFF ^ (TABLE | CHILD))
     region[chosen] |= leaves[chosen]
-    giant[whole] = giant[whole] & np.uint8(0xFF ^ (TABLE | CHILD)) | _first_of(leaves)[whole]
+    if whole.any():  # where the backing is 1 GiB: slots begin at multiples of that
+        giant[whole] = giant[whole] & np.uint8(0xFF ^ (TABLE | CHILD)) | _first_of(leaves)[whole]
     t.stat[TABLES] -= int(np.count_nonzero(gone & linked)) + giants
     t.stat[PAGES_4K] -= small
     t.stat[PAGES_2M] += (larges if by else 0) - large

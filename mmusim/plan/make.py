@@ -14,11 +14,12 @@ from mmusim.base.units import PAGE
 from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
+from mmusim.config.guest_memory import memslots
 from mmusim.config.machine import Vm
 from mmusim.config.migrate import Migrate
 from mmusim.config.phase import BusyPhase
 from mmusim.config.settings import Setting
-from mmusim.config.tlb import TlbSizes, reach_of
+from mmusim.config.tlb import reach_of
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.hits import HitCurve, Tables
@@ -65,7 +66,7 @@ class Plan:
     """
 
     vcpus: int
-    slot: MemSlot
+    slot: MemSlot  # the memory that logs: one memslot, or several that follow each other
     pages: int  # all memory of the VM in 4 KiB pages; the slot and what lies beside it
     backing: int  # level of the host's own mappings: 1, 2 or 3
     chosen: Chosen  # policy, kernel and a value on every axis
@@ -78,9 +79,11 @@ class Plan:
     ring_entries: int = 0  # of each vCPU's dirty ring; 0 is a bitmap
     interference: tuple[Interference, ...] = ()
     actors: tuple[Actor, ...] = ()  # threads of the host that other packages define
+    slots: tuple[MemSlot, ...] = ()  # the parts of `slot`, ascending; none: it is one memslot
     prefaulted: bool = True  # the host has memory for all pages before the guest touches them
     preemptible: bool = False  # the kernel notices waiters and gives mmu_lock to them
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
+    halt_poll_ns: int = 0  # how long the host polls before a vCPU that has halted gives way
     tlb: tuple[int, int, int] | None = None  # entries for 4 KiB, 2 MiB, 1 GiB; None: no limit
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
     qemu: Qemu = NEWEST_QEMU
@@ -96,6 +99,11 @@ class Plan:
     def kernel(self) -> Kernel:
         """The release of Linux."""
         return self.chosen.kernel
+
+    @property
+    def log_slots(self) -> tuple[MemSlot, ...]:
+        """The memslots, each with a log of its own, from the lowest on."""
+        return self.slots or (self.slot,)
 
     @property
     def choices(self) -> Choices:
@@ -220,10 +228,12 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
             for rare in e.host.interference
         ),
         actors=tuple(table.actor() for table in e.host.actors),
+        slots=memslots(e.vm.slots, e.vm.memory),
         prefaulted=e.vm.prefaulted,
         preemptible=preemptible(e.vm, chosen.kernel),
         need_resched_ns=round(e.host.need_resched or 0),
-        tlb=_reach(e.host.tlb, pages),
+        halt_poll_ns=round(e.host.halt_poll),
+        tlb=reach_of(e.host.tlb, pages),
         executable=e.vm.kept_small,
         qemu=e.qemu,
         machine=None if setting.machine is None else setting.machine.model(),
@@ -235,17 +245,6 @@ def preemptible(vm: Vm, kernel: Kernel) -> bool:
     """Tell whether walks over a slot give mmu_lock to waiters."""
     usual, *_ = kernel.preemptions()
     return kernel.gives_way_to_waiters(vm.preemption or usual, vm.preempt_dynamic)
-
-
-def _reach(spec: int | str | TlbSizes, pages: int) -> tuple[int, int, int] | None:
-    """Return the entries of a TLB for each size, no more than the VM has mappings of that size."""
-    reach = reach_of(spec)
-    if reach is None:
-        return None
-    small, large, giant = (
-        min(n, -(-pages // size)) for n, size in zip(reach, (1, 512, 512**2), strict=True)
-    )
-    return small, large, giant
 
 
 def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | RatedPattern | None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.base.packages import failures, load_group, raising, register, summary_of
+from mmusim.base.patience import NeverReturnedError, never_returning, patiently
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis, Mmu
 from mmusim.policies.kernel import GetWalk, Kernel, kernel_named
@@ -156,8 +157,12 @@ def _part(name: str) -> Policy:
 
 
 def _instance(cls: type[Policy]) -> Policy:
-    try:
+    if cls.__init__ is Policy.__init__:
         return cls()
+    try:
+        return patiently(cls)
+    except NeverReturnedError as error:
+        raise never_returning("policies", cls.name, error, cls.__init__) from None
     except (Exception, SystemExit) as error:
         raise ConfigError.of(
             "policies", cls.name, None, raising(error, cls.__init__),

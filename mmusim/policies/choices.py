@@ -13,9 +13,8 @@ from mmusim.policies.base import Policy, combined, decides, policy_named
 from mmusim.policies.kernel import (
     DEFAULT_KERNEL,
     LAST_TO_WALK_ALL,
-    PRESETS,
+    RELEASES,
     Kernel,
-    first_release,
     kernel_named,
 )
 from mmusim.policies.tables import Tables, ask, tabulate
@@ -40,7 +39,7 @@ def _since(
     def broken(c: Choices, kernel: Kernel) -> bool:
         return kernel.release < release and (mmu is None or c.mmu is mmu)
 
-    return Rule(axis, value, broken, f"{why} (from {first_release(release)})")
+    return Rule(axis, value, broken, f"{why} (from {Kernel(release).name})")
 
 
 def _under(axis: str, value: object, mmus: set[Mmu], why: str) -> Rule:
@@ -183,7 +182,7 @@ def choose(
     if broken is not None:
         later = (
             k
-            for k in PRESETS
+            for k in RELEASES
             if not any(objections(_decide(policy, k, mmu, reporting), k, policy.beyond_mainline))
         )
         misfit = _illegal(policy, c, release, broken, None if policy.kernel else next(later, None))

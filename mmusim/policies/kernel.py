@@ -118,6 +118,14 @@ class Kernel:
         """Switching logging on flushes once in any case; b64d740ea7dd (6.0)."""
         return self.release >= (6, 0)
 
+    def flushes_armed_before_yield(self) -> bool:
+        """A walk that takes W or D flushes before it gives mmu_lock up; until 198c74f43f0f (3.16).
+
+        Since then its one flush is that of the ioctl (`flush_on_yield` is false). A walk that zaps
+        flushes first in every release.
+        """
+        return self.release < (3, 16)
+
     def all_set_protects_large(self) -> bool:
         """Switching logging on takes W of large sptes although all bits of the log are set.
 
@@ -236,11 +244,6 @@ PRESETS: Final = tuple(
     ]
 )  # fmt: skip
 """Releases at which something changed. Every other release has a name of the same form."""
-
-
-def first_release(release: tuple[int, ...]) -> str:
-    """Return the name of the first preset that has what `release` brought."""
-    return next(kernel.name for kernel in PRESETS if kernel.release >= release)
 
 
 def kernel_named(name: str) -> Kernel:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.packages import raising, source_of
+from mmusim.base.patience import NeverReturnedError, never_returning, patiently
 from mmusim.mmu.spte import ACCESS, Edit, Level, Spte
 from mmusim.policies.base import Policy
 
@@ -23,6 +25,9 @@ class Tables(NamedTuple):
     fast_path: tuple[tuple[tuple[bool, ...], ...], ...]
 
 
+_answers: WeakKeyDictionary[type, dict[Any, Any]] = WeakKeyDictionary()
+
+
 def every_leaf(level: Level) -> Iterator[Spte]:
     """All states of a leaf at a level, in the order of their bits."""
     return (Spte.from_bits(level, bits) for bits in range(ACCESS + 1))
@@ -34,13 +39,15 @@ def ask(policy: Policy, hook: str, *about: object) -> Any:
     Raises
     ------
     ConfigError
-        If the policy's code raises, or returns something else. The message names package, file and
-        line.
+        If the policy's code raises, returns something else, or does not return. The message names
+        package, file and line.
     """
     function = getattr(type(policy), hook)
     key, expected = f"policies.{policy.name}", bool if hook == "fast_path" else Edit
     try:
-        answer = getattr(policy, hook)(*about)
+        answer = _answer(policy, hook, about)
+    except NeverReturnedError as error:
+        raise never_returning(key, hook, error, function) from None
     except NotImplementedError:
         raise
     except (Exception, SystemExit) as error:
@@ -54,6 +61,23 @@ def ask(policy: Policy, hook: str, *about: object) -> Any:
             "return True or False" if expected is bool else "return e.g. Edit.WRITE_PROTECT",
         )  # fmt: skip
     return answer
+
+
+def _answer(policy: Policy, hook: str, about: tuple[object, ...]) -> Any:
+    """Call a decision. One of another package has only so much time, and is asked once."""
+    decide = getattr(policy, hook)
+    if str(getattr(decide, "__module__", "")).startswith("mmusim."):
+        return decide(*about)
+    known = _answers.setdefault(type(policy), {})
+    key = getattr(type(policy), hook), about
+    if key not in known:
+        try:
+            known[key] = patiently(lambda: decide(*about))
+        except NeverReturnedError as error:
+            known[key] = error
+    if isinstance(known[key], NeverReturnedError):
+        raise known[key]
+    return known[key]
 
 
 def tabulate(policy: Policy) -> Tables:

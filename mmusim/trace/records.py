@@ -34,6 +34,8 @@ class Round(NamedTuple):
     dirty_pages: int  # pages to send after the sync that ends the round
     bandwidth: float  # bytes per second, the last measurement of the migration thread; 0: none yet
     in_vain: int = 0  # pages sent in it that are to be sent again after it
+    reported: int = 0  # pages that syncs of the log reported in it
+    false_dirty: int = 0  # of these, not written since they were last copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class MigrationTrace:
         """Tell what happened, round by round."""
         lines = [
             f"round {number}: {show_ns(r.end_ns - r.start_ns)}, {r.sent_pages:,} pages sent, "
-            f"{r.in_vain:,} in vain, "
+            f"{r.in_vain:,} in vain, {r.reported:,} reported ({r.false_dirty:,} false dirty), "
             f"{r.dirty_pages:,} to be sent after it"
             for number, r in enumerate(self.rounds, 1)
         ]

@@ -6,15 +6,14 @@ import copy
 import math
 import tomllib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 from mmusim.base.units import show_ns
 from mmusim.config.settings import settings_of
 from mmusim.engine import simulate
+from mmusim.execution.parallel import in_parallel
 from mmusim.metrics.measure import measure
 from mmusim.plan.make import make_plan
 
@@ -106,8 +105,9 @@ def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
     data[path[-1]] = value
 
 
-def run_once(case: Case, seed: int) -> tuple[str, dict[str, float]]:
+def run_once(job: tuple[Case, int]) -> tuple[str, dict[str, float]]:
     """Simulate a case with a seed; return the outcome and its metrics."""
+    case, seed = job
     (setting,) = settings_of(case.data, str(TABLE), TABLE.parent)
     trace = simulate(make_plan(setting, setting.experiment.policies.baseline, seed))
     found = measure(trace)
@@ -117,8 +117,7 @@ def run_once(case: Case, seed: int) -> tuple[str, dict[str, float]]:
 def predict(which: list[Case], workers: int | None = None) -> list[Line]:
     """Simulate all cases, each with its seeds; return a line for each published quantity."""
     jobs = [(case, seed) for case in which for seed in range(case.seeds)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(run_once, *zip(*jobs, strict=True)))
+    found = list(in_parallel(run_once, jobs, workers=workers))
     lines = []
     for case in which:
         runs = [values for (one, _), (_, values) in zip(jobs, found, strict=True) if one is case]

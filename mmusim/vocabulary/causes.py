@@ -95,6 +95,10 @@ RING_FULL: Final = _cause(
     "ring_full", Kind.LOST, "stopped until the full dirty ring is harvested and reset", "A.11, K.2"
 )
 IDLE: Final = _cause("idle", Kind.IDLE, "nothing to do until the next request arrives", "G.5")
+HALT: Final = _cause(
+    "halt", Kind.LOST, "exit, waking up and entry of a guest that halts until the next request",
+    "A.11",
+)  # fmt: skip
 TLB_REFILL: Final = _cause(
     "tlb_refill", Kind.LOST, "walking again for the mappings that a flush took from the TLB",
     "A.9, H.1",

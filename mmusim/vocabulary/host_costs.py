@@ -124,6 +124,11 @@ C_USER_EXIT: Final = vcpu_cost(
     "c_user_exit", "exit", "go on from a VM exit to the VMM in user space, and back", "3us",
     "part of c_ring_exit: return from the ioctl, dispatch, and the way back",
 )  # fmt: skip
+C_HALT_WAKE: Final = vcpu_cost(
+    "c_halt_wake", "wake-up", "wake the thread of a vCPU that has halted: an IPI, the scheduler, "
+    "the way back into KVM", lognormal("5us", "30us"),
+    "assumed: one switch of c_resched (H.4: 2-50 us) to an idle processor",
+)  # fmt: skip
 C_ZERO_CHECK: Final = cost(
     "c_zero_check", "page", "find out whether a page is all zeros before it is sent", "75ns",
     "H.5: 0.05-0.1 us",

@@ -17,6 +17,7 @@ class Requests(NamedTuple):
 
     due: NDArray[np.int64]  # (accesses,) when its request arrives, ns from the start; ascending
     last: NDArray[np.bool_]  # (accesses,) it completes its request
+    halts: bool = False  # the guest leaves guest mode until the next one arrives
 
 
 class Accesses(NamedTuple):

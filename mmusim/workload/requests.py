@@ -58,6 +58,11 @@ class OpenLoopRequests(Strict):
     """
     writes: Annotated[Share, shown("20%")] = 0.2
     """Share of the accesses that are writes."""
+    idle: Annotated[Literal["poll", "halt"], shown("halt")] = "poll"
+    """What the guest does until the next request arrives. `poll`: it stays in guest mode, as with
+    `idle=poll` or haltpoll, and a flush interrupts it there. `halt`: it leaves guest mode, and
+    flushes when it enters again.
+    """
 
     @model_validator(mode="after")
     def _mean_is_possible(self) -> Self:
@@ -97,7 +102,8 @@ class OpenLoopRequests(Strict):
                 page = np.argsort(uniforms("rank", 0, pages), kind="stable")[page]
         due = np.repeat(self.arrivals_ns(uniforms), self.touches)
         last = np.arange(1, count + 1) % self.touches == 0
-        return Accesses(base_gfn + page, write, requests=Requests(due, last))
+        halts = self.idle == "halt"
+        return Accesses(base_gfn + page, write, requests=Requests(due, last, halts))
 
     def arrivals_ns(self, uniforms: Uniforms) -> NDArray[np.int64]:
         """Return when the requests arrive, in whole nanoseconds from the start, ascending."""

@@ -34,7 +34,7 @@ def import_(
     Reads QMP query-migrate, info migrate, virsh domjobinfo, and the logs of Cloud Hypervisor and
     Proxmox. mmusim assumes missing values and marks them, or asks for them by name.
     """
-    from mmusim.base.errors import ConfigError
+    from mmusim.base.errors import ConfigError, named
     from mmusim.base.files import whole
     from mmusim.base.units import parse_bytes, parse_ns, parse_rate
     from mmusim.field import experiment_text, read_log
@@ -62,7 +62,7 @@ def import_(
         downtime_limit_ns=read("--downtime-limit", downtime_limit, parse_ns),
         kernel=_known(kernel),
     )
-    name = re.sub(r"[^a-z0-9]+", "-", log.stem.lower()).strip("-") or "migration"
+    name = re.sub(r"[^a-z0-9]+", "-", log.stem.lower())[:60].strip("-") or "migration"
     target = to or Path(f"{name}.toml")
     if target.exists() and not overwrite:
         raise ConfigError.of(
@@ -72,7 +72,7 @@ def import_(
             "is there already",
             "choose another name, or --overwrite",
         )
-    made = experiment_text(read_log(log), log.name, name, given)
+    made = experiment_text(read_log(log), named(log.name), name, given)
     _check(made.text, str(target))
     with whole(target) as unfinished:
         unfinished.write_text(made.text, encoding="utf-8")
@@ -99,8 +99,7 @@ def _check(text: str, source: str) -> None:
     """Refuse an experiment that cannot run before it is written, e.g. a rate that carries no
     page.
     """
-    import tomllib
-
+    from mmusim.base.parsing import parse_toml
     from mmusim.config.settings import settings_of
 
-    settings_of(tomllib.loads(text), source, Path())
+    settings_of(parse_toml(text, source), source, Path())

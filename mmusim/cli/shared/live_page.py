@@ -62,8 +62,8 @@ def write_page(options: Options, to: Path) -> None:
                 }
                 grids.append(section(title, text, each, facts))
     words = (
-        f"mmusim validate --recorded {options.recorded} \\\n        --host {options.host} --to {to} "
-        f"--repeats {len(seeds)}"
+        f"mmusim validate --recorded {options.recorded} \\\n        --host {options.host} "
+        f"--to {to} --repeats {len(seeds)}"
     )
     text = document(
         profile=profile, machine=facts, measured=len({run.seed for run in measured}),

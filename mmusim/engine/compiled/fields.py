@@ -16,6 +16,7 @@ SCALARS: Final = (
     "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "has_guest", "has_upper",
     "protects_root", "protects_tables", "by_occurrence", "writes_cost", "refills", "run_limit",
     "in_flight_ns", "ring_size", "ring_soft", "measured_books", "buffer", "bundles", "by_rates",
+    "halt_poll_ns",
     # Its state.
     "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
     # mmu_lock.
@@ -38,9 +39,9 @@ SCALARS: Final = (
 VCPU: Final = (
     # Where it is: the place it goes on at, and the event it waits for.
     "at", "waits", "program_no", "alive",
-    "in_guest", "left_ns", "accesses", "flush_requested", "handling", "graces", "queued_work",
+    "in_guest", "halted", "left_ns", "accesses", "flush_requested", "handling", "graces",
     "entering_ns", "turned_back", "leaving_ns",
-    "stolen_ns", "recorder", "started_ns", "length",
+    "queued_work", "taken_until_ns", "stolen_ns", "recorder", "started_ns", "length",
     # What is booked: up to when, the last two bookings, and how many recorders time is owed to.
     "booked_ns", "last_cause", "last_ns", "cause_before", "owed_n",
     # Kicks: numbers of those sent and answered; whom the answer is for, if that is Python.
@@ -49,8 +50,8 @@ VCPU: Final = (
     "kicks", "flushes", "ring_exits", "user_exits",
     "pml_n", "ring_n", "ring_pushed", "stall_n", "stall_kept", "stall_seen", "stall_begin",
     # Its program: addresses of arrays, or 0, and its first access among all of the vCPU.
-    "first", "code", "sequential", "writes", "extra", "due", "last", "think", "repeats", "private",
-    "set_at", "set_n",
+    "first", "code", "sequential", "writes", "extra", "due", "last", "halts", "think", "repeats",
+    "private", "set_at", "set_n",
     # Whether it runs on a described machine, and touches more than a cache holds.
     "runs", "misses",
     # Distributions of its hits and walks now, and the block of accesses in which it exited last.

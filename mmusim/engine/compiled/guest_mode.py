@@ -37,6 +37,21 @@ def in_guest_again(s: Any, v: int) -> None:
 
 
 @jit
+def halts(s: Any, v: int) -> None:
+    """A vCPU rests outside the guest: no stall."""
+    s.halted[v] = 1
+    stalled(s, v, s.left_ns[v], s.now)
+
+
+@jit
+def wakes(s: Any, v: int) -> None:
+    """A stall of a vCPU that rested begins."""
+    s.halted[v] = 0
+    s.left_ns[v] = s.now
+    s.stolen_ns[v] += max(0, s.taken_until_ns[v] - s.now)
+
+
+@jit
 def tracks(s: Any, gfn: int) -> bool:
     """Tell whether `gfn` lies in a slot that logs dirty pages."""
     return s.tracked != 0 and s.slot_first <= gfn < s.slot_end

@@ -38,7 +38,11 @@ def interfere(s: Any, what: int) -> None:
     gaps = INTERFERENCE_STREAMS + 2 * source
     if number & 1 == 0 and runs:
         n = s.stolen_times[v, source]
-        s.stolen_ns[v] += cost(s, v, gaps + 1, n)
+        ns = cost(s, v, gaps + 1, n)
+        if s.halted[v]:
+            s.taken_until_ns[v] = max(s.taken_until_ns[v], s.now) + ns
+        else:
+            s.stolen_ns[v] += ns
         s.stolen_times[v, source] = n + 1
         if s.in_guest[v]:
             kick(s, v)

@@ -72,6 +72,7 @@ def advance(s: Any) -> int:
             if s.waits[v] == key & _SEQUENCE:
                 at = s.at[v]
         elif kind in (KICK, REPLAN):
+            s.waits[v] = 0  # what it waited for is nothing to it any more
             at = go_on_interrupted(s, v, kind)
         elif kind == ACK:
             v = answer_noticed(s, v)

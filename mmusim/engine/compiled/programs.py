@@ -8,7 +8,7 @@ import numpy as np
 
 from mmusim.engine.compiled.fields import FIELD
 from mmusim.engine.compiled.loop import LOOK_AT_ALL, call
-from mmusim.engine.compiled.runs import GFN
+from mmusim.engine.compiled.runs import GFN, WRITE_BIT
 from mmusim.plan.make import Program
 from mmusim.workload.points import NEVER
 from mmusim.workload.rates import Points
@@ -38,6 +38,28 @@ def load_points(v: Any, program: Program, points: Points) -> None:
     if v.of.keeps_working_sets:
         v.working_set = None
     call(v.of.memory.address, LOOK_AT_ALL, v.number, 0, 0)
+
+
+def load_accesses(v: Any, gfn: Any, write: Any) -> Any:
+    """Put pages and kinds into the memory of a vCPU; return the array that must outlive them.
+
+    An array of shape (accesses,) that compiled code reads by its address; None for pages that
+    follow each other.
+    """
+    facts = {"repeats": 0, "private": 1, "set_at": -1, "code": 0}
+    code: Any = None
+    if counts_up(gfn) and (write.all() or not write.any()):
+        facts |= {"sequential": int(gfn[0]), "writes": int(write[0])}
+    else:
+        code = gfn.astype(np.uint32)
+        if v.of.refills or v.of.pml:
+            repeated = int(repeats(code))
+            facts |= {"repeats": repeated, "private": 1 - repeated}
+        code |= write.astype(np.uint32) << np.uint32(WRITE_BIT)
+        facts["code"] = code.ctypes.data
+    for name, value in facts.items():
+        v.row[FIELD[name]] = value
+    return code
 
 
 def counts_up(gfn: Any) -> bool:

@@ -193,7 +193,7 @@ def stalled(s: Any, v: int, from_ns: int, to_ns: int) -> None:
 def cut_stalls(s: Any, v: int) -> None:
     """An edge of a window: look at the windows up to now; a stall may be open."""
     since = max(s.left_ns[v], s.stall_begin[v])
-    if not s.in_guest[v] and since < s.now:
+    if not s.in_guest[v] and not s.halted[v] and since < s.now:
         _keep(s, v, since, s.now)
     last_window(s, v, s.now)
 

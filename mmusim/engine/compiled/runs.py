@@ -56,6 +56,15 @@ def idle_before(s: Any, v: int, k: int, now: int) -> int:
 
 
 @jit
+def halts_until(s: Any, v: int) -> int:
+    """Return until when a guest halts that is at access k; 0 if it does not."""
+    if s.halts[v] == 0 or s.leaves[v]:
+        return 0
+    due = peek_long(s.due[v], s.k[v])
+    return due if due > s.now else 0
+
+
+@jit
 def plan(s: Any, v: int) -> bool:
     """Look ahead from access k; False if it exits and nothing is to be spent before that.
 
@@ -130,6 +139,8 @@ def _plan_with_leads(s: Any, v: int) -> bool:
     while i < last:
         idle = idle_before(s, v, i, s.now + now)
         idles[i - k] = idle
+        if idle and i > k and s.halts[v]:
+            break
         code = code_of(s, v, i)
         write = code >> WRITE_BIT
         level = hit_level(s, code & GFN, write, unflushed)

@@ -13,7 +13,7 @@ from mmusim.engine.compiled.fields import FIELD, T_THINK
 from mmusim.engine.compiled.hit_tables import let_hit, remember_exits
 from mmusim.engine.compiled.loop import BOOK, CLOSE_STALLS, CUT_STALLS, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
-from mmusim.engine.compiled.programs import counts_up, load_points, repeats
+from mmusim.engine.compiled.programs import load_accesses, load_points
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
 from mmusim.engine.compiled.shapes import Laws, Shapes
 from mmusim.engine.compiled.shared import CompiledRing, SyncedList
@@ -54,6 +54,8 @@ class CompiledVcpu(Vcpu):
     __slots__ = ("__dict__", "laps", "of", "row")
 
     in_guest = field("in_guest", bool)
+    halted = field("halted", bool)
+    taken_until_ns = field("taken_until_ns")
     left_ns = field("left_ns")
     accesses = field("accesses")
     flush_requested = field("flush_requested", bool)
@@ -140,27 +142,15 @@ class CompiledVcpu(Vcpu):
         self.keep_last_program()
         self.length = len(gfn)
         self._set("leaves", 0)
-        code: Any = None
-        for name, value in (("repeats", 0), ("private", 1), ("set_at", -1)):
-            self._set(name, value)
-        if counts_up(gfn) and (write.all() or not write.any()):
-            self._set("code", 0)
-            self._set("sequential", int(gfn[0]))
-            self._set("writes", int(write[0]))
-        else:
-            code = gfn.astype(np.uint32)
-            if self.of.refills or self.of.pml:
-                repeated = int(repeats(code))
-                self._set("repeats", repeated)
-                self._set("private", 1 - repeated)
-            code |= write.astype(np.uint32) << np.uint32(WRITE_BIT)
-            self._set("code", code.ctypes.data)
+        code = load_accesses(self, gfn, write)
         extra = due = last = None
         if accesses.think is not None:
             extra = np.ascontiguousarray(accesses.think, np.int64)
+        self._set("halts", 0)
         if accesses.requests is not None:
             due = accesses.requests.due + began_ns
             last = np.ascontiguousarray(accesses.requests.last, np.bool_)
+            self._set("halts", int(accesses.requests.halts))
         self.arrays = code, extra, due, last
         for name, array in (("extra", extra), ("due", due), ("last", last)):
             self._set(name, 0 if array is None else array.ctypes.data)
@@ -255,6 +245,7 @@ class CompiledVcpu(Vcpu):
         arrived = 0 if due is None else int(np.searchsorted(due, now, side="right"))
         self.length = min(self.length, max(int(row[FIELD["k"]]) + done, arrived))
         self.look_again()
+        self.wake()
 
     def access(self) -> tuple[int, bool]:
         """Return gfn and kind of the access it is at."""

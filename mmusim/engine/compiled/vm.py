@@ -53,8 +53,8 @@ STALLS: Final = 1 << 9  # stalls that a vCPU holds at first
 class CompiledVm(Vm):
     """State shared by compiled vCPUs and the host's processes."""
 
-    interferers = scalar("interferers")
-    epoch = scalar("epoch")
+    interferers, epoch = scalar("interferers"), scalar("epoch")
+    slot_first, slot_end = scalar("slot_first"), scalar("slot_end")
 
     def __init__(self, plan: Plan, run_limit: int) -> None:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
@@ -234,7 +234,7 @@ class CompiledVm(Vm):
             "protects_tables": plan.policy.protects_tables, "buffer": BUFFER,
             "by_occurrence": plan.draws.pairing is Pairing.BY_OCCURRENCE,
             "writes_cost": self.vcpus[0].t_write is not None, "refills": bool(self.refills),
-            "run_limit": self.run_limit,
+            "run_limit": self.run_limit, "halt_poll_ns": plan.halt_poll_ns,
             "bundles": self.pml and plan.draws.pairing is not Pairing.BY_OCCURRENCE
             and not any(plan.overlaps(number) for number in range(len(plan.driver.phases))),
             "in_flight_ns": self.in_flight_ns, "ring_size": 0 if ring is None else ring.size,

@@ -79,6 +79,7 @@ RUNS = """
     run.access -> access_at(s, run)
     run.index -> s.first[run] + s.k[run]
     run.k -> s.k[run]
+    run.halts_until -> halts_until(s, run)
     run.length -> s.length[run]
     run.count -> s.count[run]
     run.total_ns -> s.total_ns[run]
@@ -126,6 +127,9 @@ GUEST_MODE = """
     v.flushes_tlb() -> flushes_tlb(s, v)
     vm.in_guest_again(v) -> in_guest_again(s, v)
     vm.left_guest(v) -> left_guest(s, v)
+    vm.halts(v) -> halts(s, v)
+    vm.wakes(v) -> wakes(s, v)
+    vm.plan.halt_poll_ns -> s.halt_poll_ns
     v.count_exit() -> count_exit(s, v)
     walk_again(vm, v, I) -> walk_again(s, v, I)
 """

@@ -18,14 +18,14 @@ from mmusim.engine.compiled.lock import await_grant, count_readers, queues, rele
 from mmusim.engine.compiled.machine_load import memory_waits, runs, work
 from mmusim.engine.compiled.recent_exits import count_exit
 from mmusim.engine.compiled.recording import book, spend_on, tally
-from mmusim.engine.compiled.runs import cut
+from mmusim.engine.compiled.runs import cut, halts_until
 from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.vocabulary.costs import COSTS
 
 _MODULES: Final = arithmetic, fields, guest_mode, kicks, mapping, mechanism, vcpu
 _FUNCTIONS: Final = (
-    jit, await_grant, book, cost, count_exit, count_readers, cut, memory_waits, queues, release,
-    runs, spend, spend_in_guest, spend_on, tally, work,
+    jit, await_grant, book, cost, count_exit, count_readers, cut, memory_waits, halts_until, queues,
+    release, runs, spend, spend_in_guest, spend_on, tally, work,
 )  # fmt: skip
 _FILE: Final = "<woven processes>"
 

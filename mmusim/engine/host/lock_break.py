@@ -6,13 +6,16 @@ wants the processor for another task. The kernel asks at each rmap head, spte or
 each 2 MiB, or at each GiB where the backing is that large. Gets and clears never ask.
 
 A walk that asks nobody is one step, unless TLBs let translations go: what a vCPU walks for again
-meets the entry as it is by then, so such a walk goes on in pieces, and takes the same time.
+meets the entry as it is by then, so such a walk goes on in pieces, and takes the same time. Gets
+and clears go over their range like that too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, Final
+from itertools import pairwise
+from operator import add
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import simpy
@@ -36,23 +39,26 @@ Price = Callable[[int, Walk], tuple[log_operations.Counts, int]]
 
 def walk_slot(
     vm: Vm,
+    slot: MemSlot,
     spent: dict[str, int],
     work: Callable[[MemSlot], Walk],
     price: Price,
     *,
     shared: bool,
     freezes: bool = False,
+    flushes_first: bool = True,
 ) -> Generator[simpy.Event, Any, bool]:
-    """Walk over the slot with mmu_lock held, part by part; tell whether a flush is still owed.
+    """Walk over a slot with mmu_lock held, part by part; tell whether a flush is still owed.
 
     `spent` collects the time. Each part is processed in one step when the walk reaches it. With
-    `freezes` every entry that points to a table no longer is frozen for its flush.
+    `freezes` every entry that points to a table no longer is frozen for its flush. With
+    `flushes_first` what is owed is flushed before the lock is dropped.
     """
     owed = False
     vm.scheduled_ns = vm.now
     if not vm.breaks_locks and not freezes:
-        return (yield from walk_on(vm, spent, work, price))
-    parts = parts_of(vm, PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1))
+        return (yield from walk_on(vm, slot, spent, work, price))
+    parts = parts_of(slot, PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1))
     for number, part in enumerate(parts, 1):
         linked = linked_tables(vm, part) if freezes else set()
         done = work(part)
@@ -61,40 +67,84 @@ def walk_slot(
         gone = sorted(linked - linked_tables(vm, part), reverse=True) if freezes else []
         yield from spend_and_flush(vm, spent, pay(vm, counts, spent), flushes, gone[:flushes])
         if number < len(parts) and should_yield(vm):
-            yield from give_way(vm, spent, owed, shared)
-            owed = False
+            yield from give_way(vm, spent, owed and flushes_first, shared)
+            owed = owed and not flushes_first
     return owed
 
 
 def walk_on(
-    vm: Vm, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price
+    vm: Vm, slot: MemSlot, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot without giving way, in one piece or in several at the same price."""
     whole, pages, flushed = Walk(), 0, 0
-    paid: dict[str, int] = {}
-    size = vm.plan.slot.npages
-    if vm.plan.tlb is not None and vm.upper is None:
-        size = max(PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1),
-                   -(-size // (MOST_PIECES * PAGES_PER_REGION)) * PAGES_PER_REGION)  # fmt: skip
-    for piece in parts_of(vm, size):
-        whole, pages = Walk(*map(sum, zip(whole, work(piece), strict=True))), pages + piece.npages
+    bill = Bill(vm, spent)
+    for piece in pieces_of(vm, slot):
+        whole, pages = added(whole, work(piece)), pages + piece.npages
         counts, flushes = price(pages, whole)
-        due: dict[str, int] = {}
-        pay(vm, counts, due)
-        ns = sum(due.values()) - sum(paid.values())
-        for cost in due | paid:
-            note(spent, cost, due.get(cost, 0) - paid.get(cost, 0))
-        paid = due
-        yield from spend_and_flush(vm, spent, ns, flushes - flushed)
+        yield from spend_and_flush(vm, spent, bill.up_to(counts), flushes - flushed)
         flushed = flushes
     return whole.changed
 
 
-def parts_of(vm: Vm, size: int) -> list[MemSlot]:
-    """Return the slot in parts of `size` pages."""
-    slot = vm.plan.slot
-    ends = range(slot.base_gfn, slot.base_gfn + slot.npages, size)
-    return [MemSlot(gfn, min(size, slot.base_gfn + slot.npages - gfn)) for gfn in ends]
+class Rearmed(NamedTuple):
+    """What clearing bits and re-arming their pages came to, in numbers of pages and leaves."""
+
+    dirty: int = 0
+    unmapped: int = 0  # of them; no small leaf maps these
+    large: int = 0  # large leaves that were protected
+    split_2m: int = 0
+    split_1g: int = 0
+    fresh: int = 0  # pages whose leaf a split has just made
+    small: int = 0  # small leaves that were armed
+    words: int = 0  # words of the bitmap that had bits
+
+    @property
+    def changed(self) -> bool:
+        """Whether a TLB may now hold more than the tables allow."""
+        return self.small + self.large + self.split_2m > 0
+
+
+Counted = TypeVar("Counted", Walk, Rearmed)
+
+
+def added(one: Counted, other: Counted) -> Counted:
+    """Return the counts of two parts together."""
+    return type(one)(*map(add, one, other))
+
+
+class Bill:
+    """Pays for an operation piece by piece; in the end it has paid what the whole costs."""
+
+    def __init__(self, vm: Vm, spent: dict[str, int]) -> None:
+        """Nothing is paid; `spent` collects the time."""
+        self._vm, self._spent = vm, spent
+        self._paid: dict[str, int] = {}
+
+    def up_to(self, counts: log_operations.Counts) -> int:
+        """Return the time in ns of what is done by now, `counts`, less what was paid before."""
+        due: dict[str, int] = {}
+        pay(self._vm, counts, due)
+        before, self._paid = self._paid, due
+        for cost in due | before:
+            note(self._spent, cost, due.get(cost, 0) - before.get(cost, 0))
+        return sum(due.values()) - sum(before.values())
+
+
+def pieces_of(vm: Vm, part: MemSlot) -> list[MemSlot]:
+    """Return the pieces in which a walk goes over a range: one, if nobody can meet half of it."""
+    runs = any(v.process is not None for v in vm.vcpus)
+    if vm.plan.tlb is None or vm.upper is not None or not runs:
+        return [part]
+    least = PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1)
+    most = -(-vm.plan.slot.npages // (MOST_PIECES * PAGES_PER_REGION)) * PAGES_PER_REGION
+    return parts_of(part, max(least, most))
+
+
+def parts_of(whole: MemSlot, size: int) -> list[MemSlot]:
+    """Return a range in parts that end at multiples of `size` pages."""
+    first, end = whole.base_gfn, whole.base_gfn + whole.npages
+    cuts = [first, *range((first // size + 1) * size, end, size), end]
+    return [MemSlot(a, b - a) for a, b in pairwise(cuts)]
 
 
 def linked_tables(vm: Vm, part: MemSlot) -> set[tuple[int, int]]:

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from mmusim.base.units import PAGES_PER_REGION
-from mmusim.config.driver import Phase, Recreate
+from mmusim.config.driver import Phase
 from mmusim.costs import log_operations
 from mmusim.costs.machine import Law
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.host.lock_break import give_way, should_yield, walk_slot
+from mmusim.engine.host.lock_break import walk_slot
 from mmusim.engine.host.windows import Stretch, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
@@ -35,7 +34,6 @@ from mmusim.policies import Disable, Large, Reporting
 from mmusim.trace.records import HOST
 
 EVERYTHING = slice(None)
-BATCH_TABLES = 10  # BATCH_ZAP_PAGES
 
 COLLAPSE: dict[Disable, Callable[[PageTable, MemSlot, int], Walk]] = {
     Disable.ZAP_SMALL: walks.zap_collapsible,
@@ -89,13 +87,22 @@ class Host:
 
 
 def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """KVM_MEM_LOG_DIRTY_PAGES: a fresh bitmap, then arm every entry of the slot."""
+    """KVM_MEM_LOG_DIRTY_PAGES for one slot after the other, from the lowest on."""
     del phase, record
-    plan = vm.plan
-    if vm.tracked or not plan.policy.tracks:
+    if vm.tracked or not vm.plan.policy.tracks:
         return
-    slot, all_set = plan.slot, plan.choices.reporting is Reporting.ALL_SET
+    for slot in vm.plan.log_slots:
+        yield from start_log(vm, host, slot)
+    if vm.plan.choices.reporting is not Reporting.ALL_SET:
+        send_slot(vm)  # the first pass sends everything
+
+
+def start_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
+    """Give a slot a fresh bitmap, then arm every entry of it."""
+    plan = vm.plan
+    all_set = plan.choices.reporting is Reporting.ALL_SET
     mmu.set_log(vm.table, slot, ones=all_set)
+    vm.slot_end = slot.base_gfn + slot.npages
     vm.tracked = True
     bitmap = host.pay(log_operations.fill_bitmap(slot.npages))
     if host.follows("bitmaps"):
@@ -122,10 +129,11 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
         return arm_large(vm, part) if all_set else arm(vm, part, enabling=True)
 
     yield from hold_mmu_lock(vm, HOST, host.spent, shared)
-    owed = yield from walk_slot(vm, host.spent, protect, price, shared=shared)
+    owed = yield from walk_slot(
+        vm, slot, host.spent, protect, price, shared=shared,
+        flushes_first=plan.kernel.flushes_armed_before_yield(),
+    )  # fmt: skip
     yield from unlock_and_flush(vm, host, owed or plan.kernel.flushes_at_enable())
-    if not all_set:
-        send_slot(vm)  # the first pass sends everything
 
 
 def arm_large(vm: Vm, slot: MemSlot) -> Walk:
@@ -153,16 +161,25 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
 
 
 def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Drop the bitmap; kernels from 4.1 on collapse small sptes into large ones where they can."""
+    """Switch logging off for one slot after the other, from the lowest on."""
     del phase, record
     if not vm.tracked:
         return
     invariants.check(vm)
+    for slot in vm.plan.log_slots:
+        yield from stop_log(vm, host, slot)
+
+
+def stop_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
+    """Drop the bitmap; kernels from 4.1 on collapse small sptes into large ones where they can."""
     plan = vm.plan
-    vm.tracked = False
+    vm.slot_first = slot.base_gfn + slot.npages
+    if slot == plan.log_slots[-1]:
+        vm.tracked = False
+        vm.slot_first = plan.slot.base_gfn
     yield vm.spend(host.once("c_srcu"))
     yield from synchronize_srcu(vm, host)
-    mmu.set_log(vm.table, plan.slot, ones=False)  # faults in flight have marked the old bitmap
+    mmu.set_log(vm.table, slot, ones=False)  # faults in flight have marked the old bitmap
     way = plan.kernel.disable(plan.choices.mmu)
     if way is Disable.KEEP_SMALL:
         return
@@ -183,54 +200,10 @@ def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) ->
     freezes = each_flushes and any(v.process is not None for v in vm.vcpus)
     shared = plan.kernel.walks_log_shared(plan.choices.mmu)
     yield from hold_mmu_lock(vm, HOST, host.spent, shared)
-    owed = yield from walk_slot(vm, host.spent, collapse, price, shared=shared, freezes=freezes)
+    owed = yield from walk_slot(
+        vm, slot, host.spent, collapse, price, shared=shared, freezes=freezes
+    )
     yield from unlock_and_flush(vm, host, owed)
-
-
-def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Delete the slot and create it again, logging or not; every table of the VM is gone."""
-    del record
-    assert isinstance(phase, Recreate)
-    if vm.tracked:
-        invariants.check(vm)
-    plan, slot = vm.plan, vm.plan.slot
-    yield vm.spend(host.once("c_srcu"))
-    yield from hold_mmu_lock(vm, HOST, host.spent)
-    walk = walks.zap_all(vm.table, vm.plan.backing)
-    if vm.guest is not None:
-        vm.guest.zap(vm.table, EVERYTHING)
-    if walk.changed:
-        vm.revoke(EVERYTHING, EVERYTHING)
-    owed = log_operations.zap_all(plan.choices, walk)
-    if plan.kernel.walks_log_shared(plan.choices.mmu):  # who zaps the roots, invalid now
-        yield from unlock_and_flush(vm, host, walk.changed)
-        yield from hold_mmu_lock(vm, HOST, host.spent, shared=True)
-        yield vm.spend(host.pay(owed))
-        vm.lock.release(HOST)
-    else:
-        yield from zap_in_batches(vm, host, owed, walk.zapped_4k)
-        yield from unlock_and_flush(vm, host, walk.changed)
-    yield vm.spend(host.once("c_srcu"))
-    vm.tracked = phase.logging and vm.plan.policy.tracks
-    all_set = vm.plan.choices.reporting is Reporting.ALL_SET
-    mmu.set_log(vm.table, slot, ones=vm.tracked and all_set)
-    send_slot(vm)
-
-
-def zap_in_batches(vm: Vm, host: Host, owed: log_operations.Counts, leaves: int) -> Steps:
-    """Pay for zapping shadow pages under mmu_lock; give the lock up after every ten.
-
-    kvm_zap_obsolete_pages, BATCH_ZAP_PAGES. Kernels that never break a walk do not yield here.
-    """
-    batches = -(-leaves // (BATCH_TABLES * PAGES_PER_REGION)) if vm.breaks_locks else 1
-    vm.scheduled_ns = vm.now
-    left = host.pay(owed)
-    for number in range(max(1, batches)):
-        step = left // (max(1, batches) - number)
-        left -= step
-        yield vm.spend(step)
-        if number + 1 < batches and should_yield(vm):
-            yield from give_way(vm, host.spent, owed=False, shared=False)
 
 
 def synchronize_srcu(vm: Vm, host: Host) -> Steps:

@@ -25,7 +25,7 @@ class GuestMeter:
     def _lost(self) -> int:
         """Return the time of all stalls by now, open ones included, of all vCPUs in ns."""
         now = self._vm.now
-        open_ns = sum(max(0, now - v.left_ns) for v in self._vcpus if not v.in_guest)
+        open_ns = sum(max(0, now - v.left_ns) for v in self._vcpus if not (v.in_guest or v.halted))
         return self._vm.stalled_ns + open_ns
 
     def run(self) -> Steps:

@@ -69,7 +69,8 @@ class LogSync:
         self.mutex = SpinLock(vm.env, "bitmap_mutex")
         self.count = 0  # dirty_sync_count
         self.rounds: list[Round] = []
-        self._round = vm.now, 0, 0, 0  # when it began; pages, zero pages, bytes sent before
+        self._round = vm.now, 0, 0, 0, 0, 0
+        """When it began; before it pages, zero pages and bytes sent, pages reported, false ones."""
         self.reported = self.false = 0
         self.rings = vm.plan.choices.reporting is Reporting.DIRTY_RING
         words = -(-vm.plan.slot.npages // 64)
@@ -113,7 +114,7 @@ class LogSync:
 
     def next_round(self) -> None:
         """Begin the next round after a sync."""
-        channel, (began, pages, zeros, sent) = self._channel, self._round
+        channel, (began, pages, zeros, sent, reported, false) = self._channel, self._round
         self.rounds.append(
             Round(
                 began,
@@ -124,6 +125,9 @@ class LogSync:
                 self._ram.dirty,
                 channel.measured,
                 self._ram.next_round(),
+                self.reported - reported,
+                self.false - false,
             )
         )
-        self._round = self._vm.now, channel.sent_pages, channel.zero_pages, channel.sent_bytes
+        sent_by_now = channel.sent_pages, channel.zero_pages, channel.sent_bytes
+        self._round = self._vm.now, *sent_by_now, self.reported, self.false

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import simpy
+
 from mmusim.engine.processes.dirty_rings import reap
 from mmusim.engine.processes.flush import acknowledge
 from mmusim.engine.processes.user_space import asleep, hold_bql, to_user_space
+from mmusim.engine.state.guest_run import GuestRun
 from mmusim.engine.state.machine_load import NEVER_NS
+from mmusim.engine.state.rate_run import RateRun
 from mmusim.engine.state.tlb import refill
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.spte import LOGGED
 from mmusim.vocabulary.causes import (
     FLUSH_EXIT,
+    HALT,
+    IDLE,
     INTERFERENCE,
     PML_DRAIN,
     RING_FULL,
@@ -135,6 +141,39 @@ def pml_full(vm: Vm, v: Vcpu, index: int) -> Steps:
     yield vm.spend_on(v, PML_DRAIN, v.c_exit.at(index))
     yield from drain_pml(vm, v, index)
     yield from enter_guest(vm, v, v.c_entry.at(index), PML_DRAIN, index)
+
+
+def halt(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
+    """HLT: leave the guest until the next request arrives (kvm_emulate_halt, kvm_vcpu_block).
+
+    Nobody kicks a vCPU outside guest mode: who flushes leaves a request, which is honoured at the
+    entry. Work that the VMM asks for wakes the thread by a signal, and then it halts again. A
+    request that arrives while the host still polls costs no wake-up (kvm.halt_poll_ns).
+    """
+    until_ns, index = run.halts_until, run.index
+    vm.left_guest(v)
+    v.count_exit()
+    yield vm.spend_on(v, HALT, v.c_exit.at(index))
+    if v.pml:
+        yield from drain_pml(vm, v, index)
+    while vm.now < until_ns and run.k < run.length:
+        if v.queued_work:
+            yield from to_user_space(vm, v)
+            continue
+        began = vm.now
+        vm.halts(v)
+        vm.rests(v)
+        try:
+            yield vm.spend(until_ns - vm.now)
+        except simpy.Interrupt:
+            v.waits_for = ""
+        vm.wakes(v)
+        vm.runs(v)
+        vm.book(v, IDLE, began, vm.now)
+        if vm.now - began > vm.plan.halt_poll_ns and run.k < run.length:
+            yield vm.spend_on(v, HALT, v.c_halt_wake.at(index))
+    if run.k < run.length:
+        yield from enter_guest(vm, v, v.c_entry.at(index), HALT, index)
 
 
 def leave_handler(v: Vcpu) -> None:

@@ -11,7 +11,8 @@ def interfere(vm: Vm, v: Vcpu, number: int, source: Interference) -> Steps:
     """Interrupt a vCPU now and then, for as long as it runs a program.
 
     In the guest it exits at once. In the host's own code the time is taken at the next entry, as a
-    task is preempted there that holds no spinlock.
+    task is preempted there that holds no spinlock. A vCPU that has halted loses what is left of it
+    when it is woken.
     """
     gaps = vm.plan.draws.stream(f"interference_gap_{number}", v.number, source.every)
     lasts = vm.plan.draws.stream(f"interference_{number}", v.number, source.lasts)
@@ -20,7 +21,11 @@ def interfere(vm: Vm, v: Vcpu, number: int, source: Interference) -> Steps:
         yield vm.env.timeout(max(1, gaps.at(v.interrupted[number])))
         if v.process is not program or not program.is_alive:
             break
-        v.stolen_ns += lasts.at(v.interrupted[number])
+        ns = lasts.at(v.interrupted[number])
+        if v.halted:
+            v.taken_until_ns = max(v.taken_until_ns, vm.now) + ns
+        else:
+            v.stolen_ns += ns
         v.interrupted[number] += 1
         if v.in_guest:
             kick(vm, v)

@@ -50,6 +50,8 @@ def run_on_cpu(vm: Vm, v: Vcpu, work_item: WorkItem) -> None:
     v.queued_work.append(work_item)
     if v.in_guest:
         kick(vm, v)
+    else:
+        v.wake()  # by a signal
 
 
 def to_user_space(vm: Vm, v: Vcpu) -> Steps:
@@ -153,6 +155,8 @@ def port_io(vm: Vm, v: Vcpu, gaps: Stream, goes_on: Callable[[], bool]) -> Steps
         number += 1
         if not goes_on():
             return
+        if v.halted:
+            continue
         done = vm.env.event()
         run_on_cpu(vm, v, emulate)
         yield done

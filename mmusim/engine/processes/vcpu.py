@@ -12,7 +12,13 @@ from typing import Any, Final
 import simpy
 
 from mmusim.base.errors import LivelockError
-from mmusim.engine.processes.guest_mode import answer_kick, drain_pml, enter_guest, pml_full
+from mmusim.engine.processes.guest_mode import (
+    answer_kick,
+    drain_pml,
+    enter_guest,
+    halt,
+    pml_full,
+)
 from mmusim.engine.processes.page_fault import LOST_RACE, page_fault
 from mmusim.engine.state.guest_run import GuestRun
 from mmusim.engine.state.rate_run import RateRun
@@ -87,7 +93,9 @@ def go_through(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
     """Make every access of a program; a fault is handled and the access tried again."""
     stuck_at, faults = -1, 0
     while run.k < run.length:
-        if run.plan():
+        if run.halts_until:
+            yield from halt(vm, v, run)
+        elif run.plan():
             yield from touch(vm, v, run)
         elif run.access[1] and permits(vm.view, run.access[0], True):
             yield from logged_write(vm, v, run)

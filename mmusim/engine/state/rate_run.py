@@ -33,8 +33,8 @@ class RateRun:
 
     __slots__ = (
         "_at", "_began", "_blocks", "_guest_ns", "_heap", "_index", "_law", "_leaf", "_next",
-        "_past", "_points", "_under_way", "_v", "_vm", "access", "count", "k", "length", "logs",
-        "start_ns", "total_ns",
+        "_past", "_points", "_under_way", "_v", "_vm", "access", "count", "halts_until", "k",
+        "length", "logs", "start_ns", "total_ns",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program) -> None:
@@ -55,6 +55,7 @@ class RateRun:
         self._under_way = False  # the time to it passes
         self.logs = False  # it sets D and is being logged
         self.count = self.total_ns = self.start_ns = 0
+        self.halts_until = 0  # it has no requests to wait for
         self._next = [NEVER] * self._law.size  # of each leaf
         self._heap: list[tuple[int, int]] = []
         for leaf in range(self._law.size):

@@ -1,8 +1,9 @@
 """The time before an access: the wait for its request, then guest work.
 
-An idle guest polls in guest mode (as with ``idle=poll`` or haltpoll). A kick finds it there and
-cuts the wait like guest work. A request's latency counts from its intended arrival, also if the
-guest takes it up late, because clients do not wait for the guest before they send.
+An idle guest polls in guest mode (as with ``idle=poll`` or haltpoll), or halts and leaves it. A
+kick finds a guest that polls there and cuts the wait like guest work. A request's latency counts
+from its intended arrival, also if the guest takes it up late, because clients do not wait for the
+guest before they send.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Ints = NDArray[np.int64]
 class ThinkAndIdle:
     """The times before the accesses of one program."""
 
-    __slots__ = ("_due", "_extra", "_first", "_last", "_load", "_requests", "_stream")
+    __slots__ = ("_due", "_extra", "_first", "_last", "_load", "_requests", "_stream", "halts")
 
     def __init__(self, program: Program, began_ns: int, load: MachineLoad | None) -> None:
         """Note when each access may begin, if the phase began at `began_ns`."""
@@ -35,8 +36,9 @@ class ThinkAndIdle:
         self._requests: Requests | None = None
         self._due: Any = None
         self._last: Any = None
+        self.halts = False
         if program.accesses.requests is not None:
-            due, last = program.accesses.requests
+            due, last, self.halts = program.accesses.requests
             self._requests = Requests(due + began_ns, last)
             self._due = np.ascontiguousarray(self._requests.due).data
             self._last = np.ascontiguousarray(last).data
@@ -60,6 +62,10 @@ class ThinkAndIdle:
     def idle(self, k: int, now: int) -> int:
         """Return how long a guest that has completed access k-1 `now` waits for the next."""
         return 0 if self._due is None else max(0, self._due[k] - now)
+
+    def halts_until(self, k: int, now: int) -> int:
+        """Return until when a guest halts that is to make access k; 0 if it does not."""
+        return self._due[k] if self.halts and self._due[k] > now else 0
 
     def last_arrival(self, now: int) -> int:
         """Return when the last request arrives, or arrived; `now` if there are none."""

@@ -34,66 +34,16 @@ class Vcpu:
     """A virtual CPU and its state."""
 
     __slots__ = (
-        "accesses",
-        "ack",
-        "ahead",
-        "booked_ns",
-        "c_ack",
-        "c_alloc_table",
-        "c_entry",
-        "c_exit",
-        "c_fault_fast",
-        "c_fault_slow",
-        "c_flush_init",
-        "c_flush_target",
-        "c_pml_drain",
-        "c_pml_log",
-        "c_postcopy_fault",
-        "c_ring_exit",
-        "c_split_1G",
-        "c_tdp_split_2M",
-        "c_tlb_flush",
-        "c_user_exit",
-        "c_walk_guest",
-        "c_zap_large",
-        "entering_ns",
-        "first",
-        "flush_requested",
-        "flushes",
-        "grace",
-        "handling",
-        "in_guest",
-        "interrupted",
-        "kicks",
-        "leaving_ns",
-        "left_ns",
-        "misses",
-        "number",
-        "owed",
-        "past",
-        "pml",
-        "prices",
-        "process",
-        "queued_work",
-        "recent",
-        "recorder",
-        "ring",
-        "ring_exits",
-        "run",
-        "runs",
-        "sleep_per_full_ring",
-        "stalls",
-        "started_ns",
-        "stolen_ns",
-        "t_hit",
-        "t_pass",
-        "t_walk",
-        "t_write",
-        "tlb",
-        "turned_back",
-        "user_exits",
-        "waits_for",
-        "working_set",
+        "accesses", "ack", "ahead", "booked_ns", "c_ack", "c_alloc_table", "c_entry", "c_exit",
+        "c_fault_fast", "c_fault_slow", "c_flush_init", "c_flush_target", "c_halt_wake",
+        "c_pml_drain", "c_pml_log", "c_postcopy_fault", "c_ring_exit", "c_split_1G",
+        "c_tdp_split_2M", "c_tlb_flush", "c_user_exit", "c_walk_guest", "c_zap_large",
+        "entering_ns", "first", "flush_requested", "flushes", "grace", "halted", "handling",
+        "in_guest", "interrupted", "kicks", "leaving_ns", "left_ns", "misses", "number", "owed",
+        "past", "pml", "prices", "process", "queued_work", "recent", "recorder", "ring",
+        "ring_exits", "run", "runs", "sleep_per_full_ring", "stalls", "started_ns", "stolen_ns",
+        "t_hit", "t_pass", "t_walk", "t_write", "taken_until_ns", "tlb", "turned_back",
+        "user_exits", "waits_for", "working_set",
     )  # fmt: skip
 
     t_hit: Stream
@@ -107,6 +57,7 @@ class Vcpu:
     c_fault_slow: Stream
     c_flush_init: Stream
     c_flush_target: Stream
+    c_halt_wake: Stream
     c_pml_drain: Stream
     c_pml_log: Stream
     c_postcopy_fault: Stream
@@ -133,7 +84,8 @@ class Vcpu:
         self.ahead = (0, 0), (0, 0)  # cause, ns of the last two bookings
         self.owed: list[tuple[PhaseRecorder, int]] = []  # time before edges that is not booked yet
         self.in_guest = False
-        self.left_ns = 0  # when it left the guest last
+        self.halted = False  # it waits outside the guest for a request
+        self.left_ns = 0  # when it left the guest last, or was woken
         self.accesses = 0  # that it has completed
         self.flush_requested = False
         self.entering_ns = NEVER_NS  # from when a flush finds it in guest mode as it enters
@@ -150,6 +102,7 @@ class Vcpu:
 
         self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
+        self.taken_until_ns = 0  # while it is halted another task has its processor
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
         self.run: Any = None  # UnderWay while it goes through a program
         self.past: Any = None  # the GuestRun that it is in, or was in last
@@ -225,7 +178,7 @@ class Vcpu:
         before, self.recorder = self.recorder, recorder
         if self.run is None:  # its program has not begun
             return
-        worst = self.stalls.cut(now, None if self.in_guest else self.left_ns)
+        worst = self.stalls.cut(now, None if self.in_guest or self.halted else self.left_ns)
         before.close_vcpu(worst, self.started_ns, now)
         self.stalls = Stalls(now, recorder.stalls, before.at(self.left_ns).stalls)
         self.started_ns = now
@@ -244,11 +197,19 @@ class Vcpu:
         if self.run is not None:
             self.run.stop(now)
             self.look_again()
+            self.wake()
 
     def flushes_tlb(self) -> None:
         """Forget all translations."""
         if self.tlb is not None:
             self.tlb.forget(self.accesses)
+
+    def wake(self) -> None:
+        """If the vCPU has halted, let it look whether it has work."""
+        if self.halted:
+            self.halted = False
+            assert self.process is not None
+            self.process.interrupt(REPLAN)
 
     def look_again(self) -> None:
         """If the vCPU is in the guest, plan again from the end of the access in flight."""

@@ -12,6 +12,7 @@ from mmusim.base.errors import ClockError
 from mmusim.base.histogram import Histogram
 from mmusim.costs.machine import Machine
 from mmusim.engine.state.fault_shares import FaultShares
+from mmusim.engine.state.gauges import gauges
 from mmusim.engine.state.machine_load import MachineLoad, first_touch
 from mmusim.engine.state.mmu_lock import RwLock, SpinLock
 from mmusim.engine.state.steps import Outcome as Outcome
@@ -20,7 +21,7 @@ from mmusim.engine.state.virtual_cpu import Vcpu as Vcpu
 from mmusim.engine.state.vmm import Vmm
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.page_table import PageTable
-from mmusim.mmu.spte import LOGGED
+from mmusim.mmu.spte import LEVEL_1G
 from mmusim.mmu.upper_levels import UpperLevels
 from mmusim.plan.make import Plan
 from mmusim.policies import Lock, Mmu, Tracking
@@ -88,7 +89,9 @@ class Vm:
         )
         self.scheduled_ns = 0  # when the host thread last got its processor
         self.interferers = 0  # processes that interrupt vCPUs
-        self.tracked = False  # the slot logs dirty pages
+        self.tracked = False  # a slot logs dirty pages
+        self.slot_first = plan.slot.base_gfn  # while it does; pages from here to before
+        self.slot_end = plan.slot.base_gfn + plan.slot.npages
         self.taken_back: list[tuple[Any, slice]] = []  # what TLBs may still hold; empty: nothing
         self.revoked = np.zeros(0 if plan.tlb is None else len(self.table.region), np.int64)
         self.epoch = 0  # how often something was taken back, up to now and from each region
@@ -180,6 +183,20 @@ class Vm:
     def in_guest_again(self, v: Vcpu) -> None:
         """End a stall of a vCPU."""
         v.in_guest = True
+        self._stall_ends(v)
+
+    def halts(self, v: Vcpu) -> None:
+        """Let a vCPU rest outside the guest, because the guest has nothing to do: no stall."""
+        v.halted = True
+        self._stall_ends(v)
+
+    def wakes(self, v: Vcpu) -> None:
+        """Begin a stall of a vCPU that rested."""
+        v.halted = False
+        v.left_ns = self.env._now  # type: ignore[assignment]
+        v.stolen_ns += max(0, v.taken_until_ns - v.left_ns)
+
+    def _stall_ends(self, v: Vcpu) -> None:
         self._stalled_ns += self.env._now - v.left_ns  # type: ignore[assignment]
         v.stalls.add(v.left_ns, self.env._now)  # type: ignore[arg-type]
 
@@ -188,11 +205,6 @@ class Vm:
 
         Among the events of one instant the ends of guest runs come last, in the order of the vCPUs'
         numbers. So the result does not depend on how many accesses are one event.
-
-        Raises
-        ------
-        ClockError
-            If the clock has come to its end.
         """
         self.check_clock()
         event = simpy.Event(self.env)
@@ -215,7 +227,7 @@ class Vm:
 
     def tracks(self, gfn: int) -> bool:
         """Tell whether `gfn` lies in a slot that logs dirty pages."""
-        return self.tracked and gfn in self.plan.slot
+        return self.tracked and self.slot_first <= gfn < self.slot_end
 
     def revoke(self, pages: Any, regions: slice) -> None:
         """Note that TLBs may hold more of these entries than the tables allow, until a flush."""
@@ -225,6 +237,9 @@ class Vm:
         self.epoch += 1
         if not isinstance(pages, slice):
             self.revoked[pages >> 9] = self.epoch
+            if self.plan.backing == LEVEL_1G and regions != slice(0, 0):  # maybe of all below it
+                for giant in np.unique(pages >> 18).tolist():
+                    self.revoked[giant << 9 : (giant + 1) << 9] = self.epoch
         elif pages == slice(None):
             self.revoked[:] = self.epoch
         else:
@@ -277,14 +292,7 @@ class Vm:
 
     def gauges(self) -> dict[str, int]:
         """Count the present sptes by size, and the pages in the dirty log."""
-        logged = int(np.count_nonzero(self.table.page[self.plan.slot.pages] & LOGGED))
-        waiting = sum(len(v.pml) for v in self.vcpus)
-        stat = self.counters()
-        return {
-            **{size: stat[size] for size in ("pages_4k", "pages_2m", "pages_1g")},
-            "dirty": logged,
-            "in PML buffers": waiting,
-        }
+        return gauges(self.table, self.plan.slot, self.vcpus)
 
     def counters(self) -> dict[str, int]:
         """Return the kernel counters as they stand."""

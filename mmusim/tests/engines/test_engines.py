@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,9 @@ from hypothesis import strategies as st
 from mmusim.base.errors import (
     ConfigError,
     EngineError,
-    InvariantError,
     LivelockError,
     LostWriteError,
 )
-from mmusim.base.histogram import Histogram
 from mmusim.base.units import BYTES, REGION, parse_rate, show_bytes
 from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, load_settings, settings_of
@@ -34,50 +30,15 @@ from mmusim.engine.compiled.vm import CompiledVm
 from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.engine.simulate import Simulation, simulate
 from mmusim.engine.weave.emit import ASTRAY
-from mmusim.plan.make import Plan, make_plan
+from mmusim.plan.make import make_plan
 from mmusim.policies import PRESETS
+from mmusim.tests.support.agreement import agree, differences
 from mmusim.tests.support.any_run import runs
 from mmusim.tests.support.places import ROOT
 from mmusim.tests.support.settings import CONSTANT, SOUND, busy_setting, kernel_of, only, setting
 
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*/experiment.toml"))
 SMALL = 64 * BYTES["MiB"]
-
-
-def differences(a: Any, b: Any, where: str = "trace") -> Iterator[str]:
-    """Say where two traces differ."""
-    if dataclasses.is_dataclass(a):
-        for field in dataclasses.fields(a):
-            here = f"{where}.{field.name}"
-            yield from differences(getattr(a, field.name), getattr(b, field.name), here)
-    elif isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
-        for number, (x, y) in enumerate(zip(a, b, strict=True)):
-            yield from differences(x, y, f"{where}[{number}]")
-    elif isinstance(a, Mapping):
-        for key in sorted(a.keys() | b.keys()):
-            if a.get(key) != b.get(key):
-                yield f"{where}[{key}]: {a.get(key)} and {b.get(key)}"
-    elif isinstance(a, Histogram):
-        if a != b:
-            yield f"{where}: {a.count} times of {a.total_ns} ns and {b.count} of {b.total_ns} ns"
-    elif a != b:
-        yield f"{where}: {a} and {b}"
-
-
-def ends(plan: Plan, engine: str, **more: Any) -> Any:
-    """The trace of a plan, or the words in which the run fails."""
-    try:
-        return simulate(plan, engine=engine, **more)
-    except InvariantError as error:
-        return f"{type(error).__name__}: {error}"
-
-
-def agree(setting: Setting, policy: str, seed: int = 1) -> Any:
-    """Assert that both engines give the same; return it."""
-    slow, fast = (ends(make_plan(setting, policy, seed), engine) for engine in (SIMPY, COMPILED))
-    assert list(differences(slow, fast)) == []
-    assert slow == fast
-    return slow
 
 
 def small(setting: Setting) -> Setting:

@@ -14,7 +14,7 @@ from mmusim.config.settings import Setting
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.compiled.vm import CompiledVm
-from mmusim.engine.state.guest_run import RUN_LIMIT
+from mmusim.engine.state.planned_run import RUN_LIMIT
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.any_run import runs, windowed_runs
 from mmusim.tests.support.settings import setting

@@ -52,6 +52,7 @@ def workloads(draw: st.DrawFn) -> dict[str, Any]:
                 "interarrival": draw(one_of("500ns", "5us", "20us")),
                 "arrivals": draw(one_of("regular", "poisson", "bursty")), "burst": "50us",
                 "touches": draw(one_of(1, 8)), "writes": writes,
+                "idle": draw(one_of("poll", "halt")),
             },
         )
     )  # fmt: skip
@@ -218,15 +219,19 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
         ]
     backing = draw(one_of("1GiB", "2MiB", "2MiB", "4KiB"))
     ragged = ["8212KiB"] if backing == "4KiB" else []  # no whole group of eight pages at the end
+    memory = draw(one_of("8MiB", "8MiB", "16MiB", *ragged))
+    parted = memory == "8MiB" and backing != "1GiB"
+    slots = draw(one_of("one", ["2MiB", "6MiB"], ["4MiB", "2MiB", "2MiB"])) if parted else "one"
     return policy, beside_another(
         policy,
         phases,
         vcpus=draw(one_of(1, 2, 4)),
-        memory=draw(one_of("8MiB", "8MiB", "16MiB", *ragged)),
+        memory=memory,
         costs=draw(one_of(None, CONSTANT)),
         vm={
             "kernel": kernel,
             "backing": backing,
+            "slots": slots,
             "cached_child_tables": draw(st.booleans()),
             "nx_huge_pages": draw(st.booleans()),
             "executable": draw(one_of("0%", "25%")),
@@ -236,6 +241,7 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
         host={
             "interference": draw(one_of([], [], [TICK], [TICK, RARE])),
             "need_resched": draw(one_of("0ns", "20us")),
+            "halt_poll": draw(one_of("0ns", "3us", "200us")),
             **draw(machines()),
             "tlb": draw(one_of("unlimited", "unlimited", 1, 5, {"4KiB": 60, "2MiB": 2}, 1536)),
         },

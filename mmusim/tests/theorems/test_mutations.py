@@ -68,13 +68,13 @@ MUTANTS = {
         FORM + "[linux-6.13+pml]",
     ),
     "a get re-arms what it reports": Mutant(
-        "engine/host/log_reports.py",
-        "        changed = mmu.rearm(vm.table, gfns, vm.pml) > 0\n",
-        "        changed = False\n",
+        "engine/host/rearm.py",
+        "    small = mmu.rearm(vm.table, gfns, vm.pml)\n",
+        "    small = 0\n",
         FORM + "[linux-6.13]",
     ),
     "a get flushes": Mutant(
-        "engine/host/log_reports.py",
+        "engine/host/rearm.py",
         "    yield from unlock_and_flush(vm, host, needed)\n",
         "    yield from unlock_and_flush(vm, host, False)\n",
         TRUTH + "[constant costs-lazy-drop]",

@@ -394,7 +394,7 @@ def test_the_2013_bug_is_illegal_even_before_a_write_is_lost() -> None:
 
 def test_a_get_that_does_not_flush_loses_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write-protecting is not effective until the TLBs are flushed (domain, A.9)."""
-    from mmusim.engine.host import log_reports
+    from mmusim.engine.host import rearm
 
     def unlock_only(vm: Vm, host: object, needed: bool):  # type: ignore[no-untyped-def]
         del host, needed
@@ -402,7 +402,7 @@ def test_a_get_that_does_not_flush_loses_writes(monkeypatch: pytest.MonkeyPatch)
         yield vm.spend(1)
 
     simulate(make_plan(busy_setting(), "lazy-drop", 1))
-    monkeypatch.setattr(log_reports, "unlock_and_flush", unlock_only)
+    monkeypatch.setattr(rearm, "unlock_and_flush", unlock_only)
     with pytest.raises(LostWriteError):
         simulate(make_plan(busy_setting(), "lazy-drop", 1))
 

@@ -25,7 +25,7 @@ FLOORS = [
     ["plan", "metrics"],
     ["engine", "comparison", "store"],
     ["timeline", "conformance", "calibration", "execution"],
-    ["experiment", "kvm"],
+    ["experiment", "kvm", "linux"],
     ["analysis", "validation", "field"],
     ["plots"],
     ["report"],

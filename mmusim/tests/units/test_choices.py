@@ -110,7 +110,7 @@ def test_only_combinations_that_could_be_are_legal() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("tdp", {"kernel": "linux-3.7"}, "came in 5.10 (from linux-5.11); set vm.kernel"),
+        ("tdp", {"kernel": "linux-3.7"}, "came in 5.10 (from linux-5.10); set vm.kernel"),
         ("pml+nested", {"kernel": "linux-6.1"}, "which has tracking = 'write-protect'"),
         ("split-on-fault", {"kernel": "linux-6.1"}, "splitting in the fault came in 6.2"),
         ("split-on-fault+legacy", {"kernel": "linux-6.13"}, "only the TDP MMU splits in a fault"),

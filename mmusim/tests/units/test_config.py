@@ -586,8 +586,8 @@ MISFITS = {
             manual("enable-logging", "write", kernel=kernel),
             ("driver.manual_protect", "on"),
             f"does not exist in {kernel} with policy 'eager-drop': "
-            "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 came in 5.2 (from linux-5.7); set vm.kernel = "
-            "'linux-5.7', or take the nearest legal combination, which has reporting = "
+            "KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 came in 5.2 (from linux-5.2); set vm.kernel = "
+            "'linux-5.2', or take the nearest legal combination, which has reporting = "
             "'get-clears'",
         )
         for kernel in ("linux-3.7", "linux-3.16")

@@ -208,6 +208,26 @@ def test_rate_and_set_are_found_in_rounds_that_were_made_with_them(
     assert not found.writes_low <= 4 * rate <= found.writes_high, "control"
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"return": {"status": "completed", "ram": {"page-size": 0}}}', "has pages of 0 bytes"),
+        ('{"event": "MIGRATION", "data": 5}', "has no answer of query-migrate"),
+        ('{"event": "MIGRATION", "data": null}', "has no answer of query-migrate"),
+    ],
+)
+def test_nonsense_of_a_log_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        log_of(tmp_path, text)
+
+
+def test_a_decimal_comma_is_not_read_as_the_number_before_it(tmp_path: Path) -> None:
+    log = log_of(tmp_path, "Migration status: completed\ntotal time: 38,512 ms\ndowntime: 10 ms\n")
+    assert log.total_ns is None
+    assert log.downtime_ns == 10e6
+    assert log.notes == ("total time: '38,512 ms' is in no unit that is known",)
+
+
 def test_a_rate_alone_does_not_tell_the_set() -> None:
     found = dirtying(MigrationLog(tool="a test", dirty_pages_rate=1000.0, rounds=10,
                                   total_ns=20e9), 10**6)  # fmt: skip
