@@ -300,13 +300,13 @@ def cause(score: PassScore, miss: Compared) -> str:
         )
     if miss.metric in ("p99", "p99.9") and miss.ratio < 1 and "vCPUs" in score.setting:
         return (
-            "flushes: what one waits for a vCPU on its way into the guest or out of it was measured "
-            "beside one vCPU; two that wait for each other take longer"
+            "flushes: what one waits for a vCPU on its way into the guest or out of it was "
+            "measured beside one vCPU; two that wait for each other take longer"
         )
     if miss.metric in ("p99", "p99.9") and miss.ratio < 1 and "log read" in score.setting:
         return (
-            "reads of the log hold mmu_lock longer: what a word and a page of the bitmap take grows "
-            "with the memory, as caches hold less of it; the model has one price for each"
+            "reads of the log hold mmu_lock longer: what a word and a page of the bitmap take "
+            "grows with the memory, as caches hold less of it; the model has one price for each"
         )
     if miss.metric in ("p99", "p99.9"):
         return (
