@@ -20,24 +20,27 @@ def main() -> None:
 
     After a signal, 128 and its number: 130 after Ctrl-C, 143 after `kill`.
     """
+    with signals.interrupting():
+        _explained()
+
+
+def _explained() -> None:
     try:
-        signals.interrupt_on_signals()
         from mmusim.base.machine import explain, prepare_for_a_limit
 
         prepare_for_a_limit()
         _run()
     except KeyboardInterrupt:  # before Typer handles it, while modules are imported
         _interrupted()
-    except (MemoryError, OSError, ImportError) as error:  # also of an import of mmusim itself
-        _refused(explain(error))
-    except Exception:  # a library may make another error of an interruption
-        if not signals.came():
-            raise
-        _interrupted()
+    except Exception as error:
+        if signals.came():  # a library may make another error of an interruption
+            _interrupted()
+        if isinstance(error, (MemoryError, OSError, ImportError)):  # also of importing mmusim
+            _refused(explain(error))
+        raise
 
 
 def _interrupted(message: str = "interrupted") -> NoReturn:
-    signals.end_at_once()
     _refused(message, signals.status())
 
 

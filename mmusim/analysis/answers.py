@@ -13,6 +13,7 @@ from mmusim.config.settings import load_settings
 from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
 from mmusim.experiment.run import Outcome, evaluate, over_hosts
 from mmusim.experiment.scheduler import RunDirectory
+from mmusim.metrics.defined import all_few_beyond, few_beyond
 from mmusim.stats import Answer, Interval, PValue
 from mmusim.store import Store
 from mmusim.store.run_table import metric_columns
@@ -36,6 +37,7 @@ def load(experiment: str | Path, folder: str | Path | None = None) -> Outcome:
     folder = Path("results") / config.id if folder is None else Path(folder)
     store = Store.open(folder)
     try:
+        store.unfinished()
         outcome = evaluate(config, settings, store)
     finally:
         store.close()
@@ -61,7 +63,8 @@ def runs(outcome: Outcome) -> pd.DataFrame:
     """Return one row per run.
 
     Columns: ``setting`` and its labels, by their keys in the file; ``memory_bytes``, ``vcpus``;
-    ``policy``, ``seed``, ``outcome`` (of a migration or a page-table write); each metric with its
+    ``policy``, ``seed``, ``outcome`` (of a migration or a page-table write); ``few_beyond``, the
+    metrics that are quantiles with fewer than ten times beyond them; each metric with its
     unit (``phase_time_ns``, ``faults``), missing where the run does not have it; each cause of the
     measured phase's ledger (``ledger_hits_ns``).
     """
@@ -70,6 +73,7 @@ def runs(outcome: Outcome) -> pd.DataFrame:
     for where, run in every_run(outcome):
         vm = vms[where["setting"]]
         row = where | {"memory_bytes": vm.memory, "vcpus": vm.vcpus, "outcome": run.outcome}
+        row["few_beyond"] = " ".join(all_few_beyond(run.values))
         rows.append(row | metric_columns(run.values, run.ledger))
     return frame(rows, ["setting", "policy", "seed"])
 
@@ -77,7 +81,8 @@ def runs(outcome: Outcome) -> pd.DataFrame:
 def metrics(outcome: Outcome, *names: str) -> pd.DataFrame:
     """Return one row per run and metric, in the long format of seaborn.
 
-    Columns: ``setting``, labels, ``policy``, ``seed``, ``metric``, ``unit``, ``value``. Without
+    Columns: ``setting``, labels, ``policy``, ``seed``, ``metric``, ``unit``, ``value``,
+    ``few_beyond`` (it is a quantile with fewer than ten times of the run beyond it). Without
     names, every metric that some run has; a metric that a run does not have has no row.
 
     Raises
@@ -88,12 +93,19 @@ def metrics(outcome: Outcome, *names: str) -> pd.DataFrame:
     for name in names:
         known(name)
     rows = [
-        where | {"metric": name, "unit": METRICS[name].unit, "value": run.values[name]}
+        where
+        | {
+            "metric": name,
+            "unit": METRICS[name].unit,
+            "value": run.values[name],
+            "few_beyond": bool(few_beyond(run.values, name)),
+        }
         for where, run in every_run(outcome)
         for name in names or METRICS
         if name in run.values
     ]
-    return frame(rows, ["setting", "policy", "seed", "metric", "unit", "value"])
+    columns = ["setting", "policy", "seed", "metric", "unit", "value", "few_beyond"]
+    return frame(rows, columns)
 
 
 def known(metric: str) -> str:

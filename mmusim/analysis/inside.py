@@ -12,6 +12,7 @@ from mmusim.analysis.labels import Row, every_run, frame
 from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram, bin_start
 from mmusim.experiment.run import Outcome
+from mmusim.metrics.defined import too_few_beyond
 from mmusim.metrics.measure import Metrics
 from mmusim.vocabulary.causes import CAUSES
 
@@ -85,7 +86,7 @@ def quantiles(
     """Return quantiles of latencies, one row a run and quantile; `of` as in :func:`latencies`.
 
     Columns: ``setting``, labels, ``policy``, ``seed``, ``p``, ``latency_ns`` (off by at most 1/128
-    and a nanosecond).
+    and a nanosecond), ``few_beyond`` (fewer than ten times of the run lie beyond).
 
     Raises
     ------
@@ -93,12 +94,17 @@ def quantiles(
         If a `p` does not lie between 0 and 1.
     """
     rows: list[Row] = [
-        where | {"p": share, "latency_ns": histogram(run, of).quantile(share)}
+        where
+        | {
+            "p": share,
+            "latency_ns": histogram(run, of).quantile(share),
+            "few_beyond": too_few_beyond(histogram(run, of).count, share),
+        }
         for where, run in every_run(outcome)
         if histogram(run, of).count
         for share in p
     ]
-    return frame(rows, ["setting", "policy", "seed", "p", "latency_ns"])
+    return frame(rows, ["setting", "policy", "seed", "p", "latency_ns", "few_beyond"])
 
 
 def ledger(outcome: Outcome) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import multiprocessing
+import os
 import re
 import traceback
 from collections.abc import Callable, Collection
@@ -18,6 +19,7 @@ T = TypeVar("T")
 _packages: dict[str, str] = {}  # module -> its package and entry point
 _failures: dict[str, list[str]] = {}  # by the group of the entry point
 _ROOT: Final = str(Path(__file__).parents[1])
+_LIBRARY: Final = str(Path(os.__file__).parent)
 _WRITABLE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -116,10 +118,28 @@ def described(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}".replace("\n", " ")
     if isinstance(error, SyntaxError) and error.filename:
         return f"{text} ({error.filename}:{error.lineno})"
-    frames = traceback.extract_tb(error.__traceback__)
-    outside = [frame for frame in frames if not _is_ours(frame.filename)]
-    return f"{text} ({outside[-1].filename}:{outside[-1].lineno})" if outside else text
+    place = place_of(traceback.extract_tb(error.__traceback__))
+    return f"{text} ({place})" if place else text
+
+
+def place_of(frames: traceback.StackSummary) -> str:
+    """Return file and line of the innermost frame of another package; empty if there is none.
+
+    A frame of Python's own library does not say who is to blame.
+    """
+    found = [
+        frame
+        for frame in frames
+        if not _is_ours(frame.filename) and not _is_of_python(frame.filename)
+    ][-1:]
+    return f"{found[0].filename}:{found[0].lineno}" if found else ""
 
 
 def _is_ours(file: str) -> bool:
     return file.startswith(("<frozen", _ROOT)) or "importlib" in file
+
+
+def _is_of_python(file: str) -> bool:
+    return file.startswith(_LIBRARY) and not any(
+        f"{os.sep}{folder}{os.sep}" in file for folder in ("site-packages", "dist-packages")
+    )

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Final, TypeVar
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.packages import source_of
+from mmusim.base.packages import place_of, source_of
 
 T = TypeVar("T")
 
@@ -103,12 +103,4 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 def _place(thread: int) -> str:
     """Return the file and line of the innermost code of others that a thread is in."""
     frame = sys._current_frames().get(thread)
-    if frame is None:
-        return "unknown"
-    found = [(one.filename, one.lineno) for one in traceback.extract_stack(frame)]
-    ours = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
-    library = os.path.dirname(threading.__file__)  # noqa: PTH120
-    outside = [one for one in found if not one[0].startswith((ours, "<frozen"))]
-    own = [one for one in outside if not one[0].startswith(library) or "site-packages" in one[0]]
-    file, line = ((own or outside or found)[-1:] or [("unknown", 0)])[0]
-    return f"{file}:{line}"
+    return ("" if frame is None else place_of(traceback.extract_stack(frame))) or "an unknown place"

@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,8 @@ BOUNDS: Final = bool(os.environ.get("MMUSIM_BOUNDSCHECK"))
 _log: Final = logging.getLogger(__name__)
 SUMS: Final = "checksums.json"
 """In a cache: name of each file -> its BLAKE2 checksum, written when all is compiled."""
+TEXT: Final = ".txt"
+"""How names of files end that :func:`kept_text` keeps."""
 _KEPT: Final = 4  # caches of as many states of the code
 ENTRY: Final = Path(__file__).parent / "compiled" / "loop.py"
 """The file of the functions that Python calls: Numba's cache is theirs."""
@@ -72,6 +75,33 @@ def is_cached() -> bool:
         return False
 
 
+def kept_text(name: str, make: Callable[[], str]) -> str:
+    """Return a text that depends on the source alone: the one in the folder, or a new one.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, with :data:`TEXT` at the end. A checksum is its first line.
+    make : callable
+        Makes the text if the file is missing or damaged.
+    """
+    path = cache_folder() / name
+    with suppress(OSError, UnicodeDecodeError):
+        noted, _, text = path.read_text(encoding="utf-8").partition("\n")
+        if noted == _sum(text.encode()):
+            return text
+    text = make()
+    with suppress(OSError, ConfigError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as unfinished:
+            unfinished.write_text(f"{_sum(text.encode())}\n{text}", encoding="utf-8")
+    return text
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.blake2b(data).hexdigest()
+
+
 def use_cache() -> None:
     """Keep compiled code in its folder, and delete the code of old sources.
 
@@ -86,8 +116,9 @@ def use_cache() -> None:
             else "compiling the engine for this machine, once",
         )  # fmt: skip
         for path in folder.rglob("*"):  # not the folder: another process may be compiling into it
-            with suppress(OSError):
-                path.unlink()
+            if path.suffix != TEXT:
+                with suppress(OSError):
+                    path.unlink()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
@@ -115,6 +146,6 @@ def seal() -> None:
 
 def _sums(folder: Path) -> dict[str, str]:
     return {
-        path.relative_to(folder).as_posix(): hashlib.blake2b(path.read_bytes()).hexdigest()
+        path.relative_to(folder).as_posix(): _sum(path.read_bytes())
         for path in sorted(folder.rglob("*.nb[ci]"))
     }

@@ -27,7 +27,7 @@ class SimpyKind:
     def interfere(self, vm: Vm, v: Vcpu, source: int) -> None:
         """Let a source of interference act on the program that a vCPU runs now."""
         vm.interferers += 1
-        vm.env.process(interfere(vm, v, source, vm.plan.interference[source]))
+        vm.env.process(interfere(vm, v, source))
 
     def events(self, vm: Vm) -> int:
         """SimPy does not count events."""

@@ -75,7 +75,13 @@ def in_parallel(
                 while not wait([future], LOOK_S).done:
                     if interrupted.is_set():
                         raise KeyboardInterrupt
-                yield future.result()
+                try:
+                    result = future.result()
+                except BrokenExecutor:
+                    if interrupted.is_set():  # the same signal has ended the worker
+                        raise KeyboardInterrupt from None
+                    raise
+                yield result
         whole = True
     except BrokenExecutor:
         raise WorkerDiedError(

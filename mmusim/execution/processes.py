@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.signals import ENDING, note
+from mmusim.base.signals import ENDING, came, note
 
 
 def check_main() -> None:
@@ -79,10 +79,13 @@ def interrupts(*, at_once: bool = False) -> Iterator[threading.Event]:
     """Remember Ctrl-C for a loop that asks from time to time. The second one raises an exception.
 
     An exception that a signal raises anywhere in this process can be lost in a callback. It then
-    leaves locks of futures taken, and the pool never shuts down. With `at_once` the first Ctrl-C
+    leaves locks of futures taken, and the pool never shuts down. One that was lost before is raised
+    now. With `at_once` the first Ctrl-C
     raises too: for runs in this process. Other signals that end mmusim count as Ctrl-C.
     """
     interrupted = threading.Event()
+    if came():
+        raise KeyboardInterrupt
 
     def remember(number: int, frame: Any) -> None:
         again = interrupted.is_set()

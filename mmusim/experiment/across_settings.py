@@ -17,6 +17,7 @@ from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.compare import Comparison, compare
 from mmusim.comparison.pairing import MIN_SEEDS, on_shared_seeds
 from mmusim.experiment.run import Outcome, SettingResult
+from mmusim.metrics.defined import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval, superiority
 from mmusim.vocabulary import METRICS
@@ -37,6 +38,7 @@ class SettingContrast:
     candidate_median: float
     better: Interval  # probability that the candidate is the better one on a seed
     comparison: Comparison | None  # where every run has the metric
+    caveat: str = ""  # why the metric says little: a quantile with few times beyond it
 
     @property
     def censored(self) -> bool:
@@ -116,6 +118,7 @@ def _contrast(
         candidate_median=float(np.median(y)),
         better=superiority(_ranks(x, x, y), _ranks(y, x, y), more_is_better=more),
         comparison=compare(a, b, metric) if min(known) == len(a) else None,
+        caveat=least_known([*a, *b], metric),
     )
 
 

@@ -33,6 +33,7 @@ class Contest:
     selection: Selection | None  # None: there are too few runs, because some failed
     limit: int  # seeds
     holds: Interval | None = None  # share of hosts, with drawn costs, on which it is the best too
+    caveat: str = ""  # why the metric says little: a quantile with few times beyond it
 
     def __str__(self) -> str:
         """Return the result and its certainty as a sentence."""

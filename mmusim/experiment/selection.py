@@ -26,6 +26,7 @@ from mmusim.experiment.contest import best_over_hosts, jobs_on_hosts
 from mmusim.experiment.opening import opened
 from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
 from mmusim.experiment.scheduler import RunDirectory, in_rounds
+from mmusim.metrics.defined import least_known
 from mmusim.stats.selection import Selection, select_best
 from mmusim.vocabulary import METRICS
 
@@ -99,12 +100,13 @@ def select(
             ]
 
         in_rounds(directory, wanted, pool, progress)
-        values = _values(directory, rules)
+        values, stored = _values(directory, rules), directory.runs()
         made = [
             Contest(
                 title=title, names=tuple(_name(directory.settings, c, group) for c in group),
                 metric=rules.metric, limit=rules.limit,
                 selection=_state_of([values[c] for c in group], rules),
+                caveat=least_known([r for c in group for r in stored.get(c, ())], rules.metric),
             )
             for title, group in groups
         ]  # fmt: skip

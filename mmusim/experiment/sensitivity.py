@@ -22,6 +22,7 @@ from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import opened
 from mmusim.experiment.scheduler import RunDirectory, in_rounds
+from mmusim.metrics.defined import least_known
 from mmusim.stats.sobol import Index, sobol
 from mmusim.stats.studentized import Floats
 from mmusim.vocabulary import COSTS, METRICS
@@ -71,6 +72,7 @@ class Sensitivity:
     spread: float  # standard deviation of the metric over the ranges
     samples: int
     runs: int
+    caveat: str = ""  # why the metric says little: a quantile with few times beyond it
 
     def __str__(self) -> str:
         """Return which costs matter, and which should be measured."""
@@ -143,7 +145,7 @@ def sensitivity(
     sides = _check(study)
     file = load_file(file)
     with worker_pool(workers, None, scheduler) as pool:
-        runs = 0
+        runs, few = 0, set[str]()
 
         def evaluate(setting: Setting, points: Sequence[Mapping[str, float]]) -> Floats:
             nonlocal runs
@@ -168,7 +170,7 @@ def sensitivity(
                         f"a run with other costs failed: {directory.told(directory.failures)[0]}; "
                         "narrow the ranges"
                     )
-                return _values(directory, len(made), names, study)
+                return _values(directory, len(made), names, study, few)
 
         setting = setting_named(file.settings, study.setting, "sensitivity")
         ranges = factors(setting, FACTORS | dict(study.wide or {}))
@@ -198,6 +200,7 @@ def sensitivity(
         spread=0.0 if found is None else found.spread,
         samples=study.samples,
         runs=runs,
+        caveat=min(few, default=""),
     )
 
 
@@ -267,9 +270,14 @@ def _paid(
     return [name for name in ranges if name in changed]
 
 
-def _values(directory: RunDirectory, settings: int, names: Sequence[str], study: Study) -> Floats:
-    """Return one value per setting: the mean over seeds, or the ratio of two means."""
+def _values(
+    directory: RunDirectory, settings: int, names: Sequence[str], study: Study, few: set[str]
+) -> Floats:
+    """Return one value per setting: the mean over seeds, or the ratio of two means. Why the metric
+    says little goes into `few`.
+    """
     stored, made = directory.runs(), []
+    few |= {least_known(runs, study.metric) for runs in stored.values()} - {""}
     first = directory.experiment.replications.first_seed
     seeds = range(first, first + study.seeds)
     for number in range(settings):

@@ -49,15 +49,26 @@ def few_beyond(values: Mapping[str, float], metric: str) -> str:
     part, _, of = metric.partition("_")
     q = QUANTILES.get(part, 0.0)
     times = _counts(values).get(of)
-    if q <= 0.5 or times is None:
+    if times is None:
+        return ""
+    if not too_few_beyond(times, q):
         return ""
     beyond = times * (1 - q)
-    if beyond >= MIN_BEYOND - 1e-9:
-        return ""
     return (
         f"{metric} is a quantile of {times:,} times, beyond which {beyond:.2g} lie; "
         f"{MIN_BEYOND} are needed"
     )
+
+
+FEW: Final = "†"
+"""Marks a quantile beyond which fewer than ten times lie, in some run."""
+
+
+def too_few_beyond(times: int, q: float) -> bool:
+    """Tell whether fewer than ten of so many times lie beyond quantile `q`, if it is in the upper
+    half.
+    """
+    return q > 0.5 and times * (1 - q) < MIN_BEYOND - 1e-9
 
 
 def all_few_beyond(values: Mapping[str, float]) -> list[str]:

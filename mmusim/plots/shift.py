@@ -12,9 +12,11 @@ from matplotlib.ticker import EngFormatter, NullLocator, SymmetricalLogLocator
 
 from mmusim.comparison.compare import shift as quantile_differences
 from mmusim.experiment.run import Outcome, SettingResult
+from mmusim.metrics.defined import too_few_beyond
 from mmusim.plots.latencies import WHAT
 from mmusim.plots.ratios import title
-from mmusim.plots.style import INK, in_style, key_below, line_styles, panels, two_lines
+from mmusim.plots.style import INK, PAPER, in_style, key_below, line_styles, panels, two_lines
+from mmusim.vocabulary.metrics import MIN_BEYOND
 
 TICKS: Final = {0.5: "p50", 0.9: "p90", 0.99: "p99", 0.999: "p99.9", 0.9999: "p99.99"}
 LINEAR_NS: Final = 10.0
@@ -28,7 +30,8 @@ def shift(
     """Draw the shift function: quantile differences to the baseline, a panel a setting.
 
     The band is simultaneous over the quantiles, so where it does not hold 0 the quantile differs.
-    The axis of quantiles is stretched towards the tail: it is -log10(1 - p).
+    The axis of quantiles is stretched towards the tail: it is -log10(1 - p). A mark is hollow where
+    fewer than ten times of some run lie beyond its quantile.
 
     Raises
     ------
@@ -41,16 +44,26 @@ def shift(
     policies = outcome.experiment.policies
     look = line_styles(policies.all)
     figure, axes = panels(len(shown), 2.8)
+    any_few = False
     for ax, result in zip(axes, shown, strict=True):
         for policy in policies.compare:
             found = quantile_differences(result.runs[policies.baseline], result.runs[policy], of)
             own, x = look[policy], nines(found.p)
             ax.plot(x, found.difference_ns, linestyle=own.line, marker=own.mark, markersize=4,
                     color=own.colour, label=policy)  # fmt: skip
+            few = [too_few_beyond(found.times, p) for p in found.p.tolist()]
+            ax.plot(x[few], found.difference_ns[few], own.mark, markersize=4, color=own.colour,
+                    markerfacecolor=PAPER, zorder=3)  # fmt: skip
+            any_few = any_few or any(few)
             ax.fill_between(x, found.low_ns, found.high_ns, color=own.colour, alpha=0.2, lw=0)
         ax.axhline(0, color=INK, linewidth=1)
         ax.set_title(two_lines(title(result)))
         _scales(ax)
+    if any_few:
+        figure.supxlabel(
+            f"hollow: fewer than {MIN_BEYOND} times lie beyond this quantile in some run",
+            fontsize="small",
+        )
     axes[0].set_ylabel(f"latency of {WHAT[of]} relative to\n{policies.baseline} (ns)")
     key_below(figure, axes[0])
     return figure

@@ -10,6 +10,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.units import show_bytes, show_ns, show_number
 from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
 from mmusim.experiment.run import Outcome
+from mmusim.metrics.defined import FEW
 from mmusim.vocabulary import METRICS
 
 CENSORED: Final = "Runs that do not have the metric count as worse than all that do"
@@ -28,6 +29,11 @@ def setting_rows(found: Sequence[SettingContrast]) -> list[dict[str, Any]]:
     return [_row(one) for one in found]
 
 
+def caveats(found: Sequence[SettingContrast]) -> list[str]:
+    """Return what the marks in the rows mean, a line each."""
+    return [f"{FEW}: {caveat}." for caveat in dict.fromkeys(one.caveat for one in found) if caveat]
+
+
 def setting_data(found: Sequence[SettingContrast]) -> list[dict[str, Any]]:
     """Return the same as plain data; a median that half of the runs do not have is None."""
     return [
@@ -41,6 +47,7 @@ def setting_data(found: Sequence[SettingContrast]) -> list[dict[str, Any]]:
             "medians": [
                 None if isinf(m) else m for m in (one.baseline_median, one.candidate_median)
             ],
+            "caveat": one.caveat,
             "better": one.better.estimate,
             "better_low": one.better.low,
             "better_high": one.better.high,
@@ -78,7 +85,7 @@ def _row(one: SettingContrast) -> dict[str, Any]:
         "policy": one.policy,
         "setting": one.candidate,
         "baseline_median": _amount(one.metric, one.baseline_median),
-        "median": _amount(one.metric, one.candidate_median),
+        "median": _amount(one.metric, one.candidate_median) + (f" {FEW}" if one.caveat else ""),
         "have_it": f"{one.baseline_known} and {one.candidate_known} of {one.seeds}",
         "better": f"{one.better.estimate:.2f} [{one.better.low:.2f}, {one.better.high:.2f}]",
         "ratio": ""

@@ -10,17 +10,21 @@ from typing import Any, Final
 from mmusim.analysis.answers import compared
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
-from mmusim.metrics.defined import least_known
+from mmusim.metrics.defined import FEW, least_known
 from mmusim.metrics.measure import Metrics
-from mmusim.report.across_settings import amount, contrasts_of, setting_data, setting_rows
+from mmusim.report.across_settings import (
+    amount,
+    caveats,
+    contrasts_of,
+    setting_data,
+    setting_rows,
+)
 from mmusim.stats.marks import EXPLAINED, unseen_share
 from mmusim.stats.outcomes import Answer
 from mmusim.vocabulary import METRICS
 
 FAMILIES: Final = ("latency", "request", "read", "write", "stall")
 """Distributions of which a run has quantiles and a maximum."""
-FEW: Final = "†"
-"""Marks a quantile beyond which fewer than ten times lie, in some run."""
 GOOD_ENDS: Final = ("completed", "postcopy", "progress")
 
 
@@ -96,6 +100,7 @@ def notes(outcome: Outcome) -> Iterator[str]:
     metric = outcome.experiment.answer_by
     found = [c for _, made in _compared(outcome, metric) for c in made]
     if not found:
+        yield from caveats(contrasts_of(outcome))
         return
     marks = {(c.ratio or c.difference).mark for c in found} - {""}
     for mark in sorted(marks):

@@ -29,6 +29,7 @@ class Shift:
     high_ns: Floats
     confidence: float
     seeds: int
+    times: int  # of the run that has fewest
 
 
 def shift_function(
@@ -77,6 +78,7 @@ def shift_function(
     return Shift(
         p=np.array(quantiles, float), baseline_ns=a.mean(axis=0), candidate_ns=b.mean(axis=0),
         difference_ns=mean, low_ns=mean - half, high_ns=mean + half, confidence=confidence, seeds=n,
+        times=min(run.count for runs in (baseline, candidate) for run in runs),
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import read_text
 from mmusim.base.parsing import MOST_TOML, parse_json
-from mmusim.store.schema import FORMAT, SCHEMA, StoreError
+from mmusim.store.record import seal
+from mmusim.store.schema import FORMAT, OF_A_CELL, SCHEMA, StoreError
 
 MANIFEST: Final = "manifest.json"
 DATASET_FORMAT: Final = 1
@@ -147,7 +148,12 @@ def verify(path: Path, expected: str) -> None:
 
 def _fill(db: sqlite3.Connection, table: str, path: Path) -> None:
     columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
-    data = parquet().read_table(path, columns=columns).to_pydict()
+    stored = parquet().read_table(path).to_pydict()
+    if table == "cells":  # datasets of before have no checksums here; their files have
+        stored["checksum"] = [
+            seal(*row) for row in zip(*(stored[c] for c in OF_A_CELL), strict=True)
+        ]
+    data = {column: stored[column] for column in columns}
     marks = ", ".join("?" * len(columns))
     db.executemany(
         f"INSERT INTO {table} VALUES ({marks})", zip(*(data[c] for c in columns), strict=True)

@@ -6,7 +6,6 @@ the missing runs. Several processes may work on one ledger and share its runs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -19,7 +18,7 @@ from mmusim.store.guarded import UNREADABLE
 from mmusim.store.owners import dead, enlisted
 from mmusim.store.provenance import model_version
 from mmusim.store.reading import Reader
-from mmusim.store.record import Key, checksum, pack
+from mmusim.store.record import Key, checksum, pack, seal
 from mmusim.store.schema import (
     FORMAT,
     LEDGER,
@@ -27,6 +26,7 @@ from mmusim.store.schema import (
     DamagedError,
     StoreError,
     alone_in,
+    check_place,
     connect,
     create,
     explained,
@@ -52,7 +52,7 @@ class Store(Reader):
     def open_for(cls, folder: Path, experiment: str, about: dict[str, str]) -> Store:
         """Open the directory of an experiment for writing; make it if it does not exist.
 
-        A ledger of format 2 is updated. A damaged one is mended as far as it can be read;
+        A ledger of an older format is updated. A damaged one is mended as far as it can be read;
         :meth:`mended` reports it.
 
         Raises
@@ -77,6 +77,7 @@ class Store(Reader):
                 "--out", str(folder), None, "is not empty and is not a run directory",
                 "choose an empty or a new folder",
             )  # fmt: skip
+        check_place(ledger)
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with alone_in(folder):
@@ -117,6 +118,7 @@ class Store(Reader):
         if dataset.is_one(folder):
             db, version = dataset.load(folder)
             return cls(folder, db, version)
+        check_place(ledger)
         if not ledger.is_file():
             raise ConfigError.of(
                 str(folder), LEDGER, None, "is missing, so this is not a run directory",
@@ -138,7 +140,7 @@ class Store(Reader):
             store.close()
             raise ConfigError.of(
                 str(ledger), "format", found, f"is not {FORMAT}, the format of this mmusim",
-                "`mmusim run` brings it up to date" if found == repair.OLD
+                "`mmusim run` brings it up to date" if found in repair.OLD
                 else "choose another folder and run again",
             )  # fmt: skip
         return store
@@ -161,7 +163,8 @@ class Store(Reader):
         If two cells have the same name, the later one keeps it.
         """
         with explained(self.folder), self._db:
-            self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?)", cells)
+            rows = ((*cell, seal(*cell)) for cell in cells)
+            self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     # Runs, by one process or several.
 
@@ -221,7 +224,7 @@ class Store(Reader):
         """
         packed = None if result is None else pack(result)
         text = json.dumps(facts or {}, sort_keys=True)
-        origin = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        origin = seal(text).hex()
         with explained(self.folder), self._db as db:
             db.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", (origin, text))
             db.execute(

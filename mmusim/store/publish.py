@@ -45,6 +45,7 @@ def publish(folder: Path, to: Path) -> dict[str, Any]:
         raise ConfigError.of(
             "--to", str(to), None, "is there and is not empty", "choose an empty or a new folder"
         )
+    parquet()
     store = Store.open(folder)
     try:
         return _write(store, to)
@@ -64,7 +65,7 @@ def _write(store: Reader, to: Path) -> dict[str, Any]:
             str(store.folder), "runs", None, "there are none that finished", "run `mmusim run`"
         )
     tables = {name: store.rows(table, version) for name, table in TABLES.items()}
-    data = with_origin(store, version)
+    data = with_origin(store, version)  # a notice says whether runs are still to be made
     to.parent.mkdir(parents=True, exist_ok=True)
     unfinished = to.with_name(f".{to.name}.{uuid.uuid4().hex[:8]}.new")
     unfinished.mkdir()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmusim.base.errors import ConfigError
+from mmusim.base.errors import ConfigError, named
 from mmusim.base.parsing import parse_toml
 from mmusim.store.provenance import model_version
 from mmusim.store.record import Key, checksum, unpack, wrong
 from mmusim.store.schema import DamagedError, explained
+
+_LOG = logging.getLogger("mmusim")
 
 
 class Reader:
@@ -72,6 +75,17 @@ class Reader:
             (version or self.expected(),),
         )
         return {"queued": 0, "running": 0, "done": 0, "failed": 0} | dict(rows)
+
+    def unfinished(self) -> int:
+        """Return how many runs of this model version are still to be made; a notice says so."""
+        states = self.states()
+        left = states["queued"] + states["running"]
+        if left:
+            _LOG.warning(
+                "%s: %d of %d runs are still to be made, by `mmusim run`; this is of the others",
+                named(self.folder), left, sum(states.values()),
+            )  # fmt: skip
+        return left
 
     def failed(self, version: str | None = None) -> list[tuple[Key, str]]:
         """Return the runs of a model version that failed, and how."""

@@ -59,6 +59,11 @@ def _deflated(data: dict[str, Any]) -> bytes:
     return zlib.compress(json.dumps(data, separators=(",", ":")).encode())
 
 
+def seal(*row: str) -> bytes:
+    """Return a hash of texts that belong together: a setting, or the facts of where a run was."""
+    return hashlib.blake2b("\0".join(row).encode(), digest_size=8).digest()
+
+
 def checksum(key: Key, packed: bytes) -> bytes:
     """Return a hash of a result and of what it is the result of."""
     name = "\0".join(map(str, key)).encode()

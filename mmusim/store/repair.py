@@ -12,11 +12,15 @@ from typing import Any, Final
 
 from mmusim.store.guarded import UNREADABLE, is_damage
 from mmusim.store.owners import dead
-from mmusim.store.record import Key, checksum, pack
+from mmusim.store.record import Key, checksum, pack, seal
 from mmusim.store.schema import FORMAT, UNFINISHED, StoreError, create, faults
 
-OLD: Final = "2"
-"""The old format that is updated: no engines, no checksums, results as plain text."""
+OLD: Final = ("2", "3")
+"""Formats that are updated. 2: no engines, no checksums, results as plain text; 3: no checksums of
+settings.
+"""
+OF_CELLS: Final = {"2": 3, "3": 5}
+"""Columns of a cell in old formats."""
 LEAST_ROW: Final = 50  # bytes; bounds how many rows a file can have
 
 
@@ -47,10 +51,11 @@ def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
                     f"{ledger}: is a database of something else; choose another folder with --out"
                 )
             about = dict(row for row in _rows(db, "about", 2) if all(map(_is_text, row)))
-            if about.get("format", OLD) not in (OLD, str(FORMAT)):
+            found = about.get("format", str(FORMAT))
+            if found not in (*OLD, str(FORMAT)):
                 return ()  # opening it says so
-            old = about.get("format") == OLD and "checksum" not in _columns(db)
-            if not old and not _wrong(db) and "format" in about:
+            old = found if found in OLD and _is_of(found, db) else ""
+            if about.get("format") == str(FORMAT) and not _wrong(db):
                 return ()
             if not old and _others(db):
                 raise StoreError(
@@ -63,10 +68,10 @@ def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
         if not is_damage(error):
             raise
         return (_begun_anew(ledger, known, error),)
-    aside = _aside(ledger, "format-2" if old else "damaged")
+    aside = _aside(ledger, f"format-{old}" if old else "damaged")
     unfinished.replace(ledger)
     if old:
-        return (f"{ledger}: brought from format 2 to {FORMAT}; the old file is {aside.name}",)
+        return (f"{ledger}: brought from format {old} to {FORMAT}; the old file is {aside.name}",)
     return (
         f"{ledger}: was damaged; {kept} finished runs could be read, {lost} are lost and run "
         f"again; the damaged file is {aside.name}",
@@ -98,8 +103,10 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _columns(db: sqlite3.Connection) -> set[str]:
-    return {row[1] for row in db.execute("PRAGMA table_info(runs)")}
+def _is_of(old: str, db: sqlite3.Connection) -> bool:
+    """Tell whether the tables are those of an old format, whatever the file says of itself."""
+    table = "runs" if old == "2" else "cells"
+    return "checksum" not in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
 
 
 def _wrong(db: sqlite3.Connection) -> bool:
@@ -119,27 +126,30 @@ def _others(db: sqlite3.Connection) -> bool:
 
 
 def _copy(
-    db: sqlite3.Connection, to: Path, about: dict[str, str], *, old: bool
+    db: sqlite3.Connection, to: Path, about: dict[str, str], *, old: str
 ) -> tuple[int, int]:  # fmt: skip
     """Write everything readable into a new ledger; return the numbers of kept and lost runs."""
     facts = {key: value for key, value in about.items() if key != "format"}
     kept = lost = 0
     with closing(create(to, facts)) as new, new:
-        for row in _rows(db, "cells", 3 if old else 5):
+        for row in _rows(db, "cells", OF_CELLS.get(old, 6)):
             filled = (*row, "", "")[:5]
-            with suppress(sqlite3.Error):  # a cell of another type
-                new.execute("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?)", filled)
-        if not old:
+            with suppress(sqlite3.Error, TypeError):  # a cell of another type
+                sealed = seal(*filled)
+                if old or row[5] == sealed:
+                    marks = "?, ?, ?, ?, ?, ?"
+                    new.execute(f"INSERT OR IGNORE INTO cells VALUES ({marks})", (*filled, sealed))
+        if old != "2":
             for row in _rows(db, "provenance", 2):
-                with suppress(sqlite3.Error, ValueError, TypeError):
-                    json.loads(row[1])
-                    new.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", row)
+                with suppress(sqlite3.Error, TypeError):
+                    if seal(row[1]).hex() == row[0]:
+                        new.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", row)
         keys, origins = (
             {row[0] for row in new.execute(f"SELECT * FROM {table}")}
             for table in ("cells", "provenance")
         )
-        for row in _rows(db, "runs", 7 if old else 12):
-            run = _from_format_2(row) if old else row
+        for row in _rows(db, "runs", 7 if old == "2" else 12):
+            run = _from_format_2(row) if old == "2" else row
             key, state, packed = Key(*run[:5]), run[5], run[9]
             if state == "done" and (
                 not isinstance(packed, bytes)

@@ -22,7 +22,8 @@ def frame(folder: Path) -> pd.DataFrame:
     Columns: ``setting``, ``memory`` and ``vcpus`` of the cell; ``policy``, ``seed``; each metric
     with its unit (``phase_time_ns``); each cause of the measured phase's ledger
     (``ledger_hits_ns``); ``few_beyond``, the metrics that are quantiles beyond which fewer than ten
-    times of the run lie, separated by spaces.
+    times of the run lie, separated by spaces. The attribute ``unfinished`` of the frame is how many
+    runs are still to be made.
 
     Raises
     ------
@@ -36,6 +37,7 @@ def frame(folder: Path) -> pd.DataFrame:
         cells = {
             key: (name, config["vm"]) for key, (name, config) in store.configurations().items()
         }
+        left = store.unfinished()
         rows: list[dict[str, Any]] = []
         for key, policy, seed, record in store.results(summary_only=True):
             name, vm = cells[key]
@@ -49,7 +51,9 @@ def frame(folder: Path) -> pd.DataFrame:
         raise ConfigError.of(
             str(folder), "runs", None, "there are none that finished", "run `mmusim run`"
         )
-    return pd.DataFrame(rows).sort_values(["setting", "policy", "seed"], ignore_index=True)
+    made = pd.DataFrame(rows).sort_values(["setting", "policy", "seed"], ignore_index=True)
+    made.attrs["unfinished"] = left
+    return made
 
 
 def metric_columns(

@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from mmusim.base.errors import ConfigError
 from mmusim.store.guarded import UNREADABLE, Connection, DamagedError, StoreError, explained
+from mmusim.store.record import seal
 
 __all__ = ["DamagedError", "StoreError", "explained"]
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 LEDGER: Final = "ledger.sqlite"
+OF_A_CELL: Final = ("key", "name", "config", "host", "host_hash")
+"""Columns of a cell that its checksum covers."""
 UNFINISHED: Final = f".{LEDGER}.new"
 """Name of an unfinished ledger. A killed process leaves it behind, and it is made anew."""
 
@@ -23,7 +27,7 @@ SCHEMA = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE cells (
     key TEXT PRIMARY KEY, name TEXT NOT NULL, config TEXT NOT NULL,
-    host TEXT NOT NULL, host_hash TEXT NOT NULL
+    host TEXT NOT NULL, host_hash TEXT NOT NULL, checksum BLOB NOT NULL
 ) STRICT;
 CREATE TABLE provenance (id TEXT PRIMARY KEY, facts TEXT NOT NULL) STRICT;
 CREATE TABLE owners (
@@ -84,6 +88,21 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(place)
 
 
+def check_place(ledger: Path) -> None:
+    """Refuse what stands in the place of a ledger and is no file.
+
+    Raises
+    ------
+    ConfigError
+        If it is a folder, a device or a pipe.
+    """
+    if ledger.exists() and not ledger.is_file():
+        raise ConfigError.of(
+            str(ledger.parent), LEDGER, None, "is no regular file, so there is no ledger",
+            "move it away, or choose another folder with --out",
+        )  # fmt: skip
+
+
 def nothing_else(folder: Path) -> bool:
     """Tell whether a folder is empty, apart from an unfinished ledger."""
     return all(path.name.startswith(UNFINISHED) for path in folder.iterdir())
@@ -109,8 +128,8 @@ def create(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
 def faults(db: sqlite3.Connection) -> str:
     """Say what is wrong with an open ledger by SQLite's own check and by its tables; or nothing.
 
-    Tables, indices and the types of all cells are looked at. A stale index is found too: it hides
-    rows from whoever searches by it.
+    Tables, indices, the types of all values, and the checksums of settings are looked at. A stale
+    index is found too: it hides rows from whoever searches by it.
     """
     found = [row[0] for row in db.execute("PRAGMA integrity_check(1)")]
     if found != ["ok"]:
@@ -134,4 +153,10 @@ def faults(db: sqlite3.Connection) -> str:
         ).fetchone()
         if lost:
             return f"the {what} of {lost} runs is missing"
+    for key, *rest, sum_ in db.execute(f"SELECT {', '.join(OF_A_CELL)}, checksum FROM cells"):
+        if seal(key, *rest) != sum_:
+            return f"the setting {rest[0] or key!r} is not as it was written"
+    for name, facts in db.execute("SELECT id, facts FROM provenance"):
+        if seal(facts).hex() != name:
+            return "the facts of where runs were made are not as they were written"
     return ""

@@ -14,6 +14,8 @@ from mmusim.base.units import show_ns
 from mmusim.calibration.foreign_fit import Fitted, fits_of, foreign_profile
 from mmusim.cli.shared.options import AsJson, ToProfile
 from mmusim.cli.shared.output import table
+from mmusim.metrics.defined import too_few_beyond
+from mmusim.vocabulary.metrics import MIN_BEYOND
 
 RENAMED = {
     "--out": "--to",
@@ -24,6 +26,12 @@ NO_SHAPE: Final = (
     "a mean says nothing of the shape; written as a constant with the interval of the mean; "
     "record single times, e.g. with ftrace, for a distribution"
 )
+
+
+def few_said(observations: int) -> str:
+    """Say which of the quantiles in the table rest on too few observations."""
+    few = [name for name, q in (("p90", 0.9), ("p99", 0.99)) if too_few_beyond(observations, q)]
+    return f"of {observations} observations fewer than {MIN_BEYOND} lie beyond {' and '.join(few)}"
 
 
 def fit(
@@ -59,6 +67,8 @@ def fit(
         best = shapes[0] if near else found[0]
         if best.about:
             typer.echo(f"{item}: {best.about}", err=True)
+        if best.ks is not None and too_few_beyond(best.observations, 0.99):
+            typer.echo(f"{item}: {few_said(best.observations)}", err=True)
         if best.ks is None:
             typer.echo(f"{item}: {NO_SHAPE}", err=True)
         chosen[cost] = best

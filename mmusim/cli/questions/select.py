@@ -28,6 +28,7 @@ from mmusim.config.settings import load_file
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.selection import Contest, Rules
 from mmusim.experiment.selection import select as select_best
+from mmusim.metrics.defined import FEW
 from mmusim.vocabulary import METRICS
 
 
@@ -114,7 +115,8 @@ def select(
         table("", rows, True, contests=data, says=says, failures=failures)
     else:
         table(f"Selection by {rules.metric}", rows, False)
-        for line in [*(f"failed: {failure}" for failure in failures), *(f"{s}." for s in says)]:
+        few = dict.fromkeys(f"{FEW}: {c.caveat}." for c in made if c.caveat)
+        for line in [*(f"failed: {one}" for one in failures), *few, *(f"{s}." for s in says)]:
             typer.echo(line)
     known = all(c.selection is not None and c.selection.selected for c in made)
     raise typer.Exit(0 if known and not failures else 1)
@@ -135,6 +137,7 @@ def _rows(contest: Contest) -> list[dict[str, Any]]:
                 "rank": rank,
                 "competitor": contest.names[i],
                 f"mean_{unit}" if unit else "mean": "" if isnan(mean) else mean,
+                **({"few_beyond": FEW} if contest.caveat else {}),
                 "seeds": dropped or found.seeds,
                 "state": alive
                 if dropped is None
@@ -152,6 +155,7 @@ def _as_data(contest: Contest) -> dict[str, Any]:
         "title": contest.title,
         "names": list(contest.names),
         "metric": contest.metric,
+        "caveat": contest.caveat,
         "selection": None
         if found is None
         else asdict(found) | {"means": [None if isnan(mean) else mean for mean in found.means]},

@@ -27,6 +27,7 @@ from mmusim.config.settings import load_file
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.sensitivity import MOST_SAMPLES, Sensitivity, Study
 from mmusim.experiment.sensitivity import sensitivity as rank_costs
+from mmusim.metrics.defined import FEW
 from mmusim.stats.sobol import Index
 from mmusim.vocabulary import METRICS
 
@@ -120,13 +121,16 @@ def sensitivity(
         }
         table("", rows, True, **about, says=str(found))
         return
-    table(f"What decides {found.metric} of {found.what}", _rows(found), False)
+    few = f" {FEW}" if found.caveat else ""
+    table(f"What decides {found.metric}{few} of {found.what}", _rows(found), False)
     unit = f" {_unit(found)}".rstrip()
     of = f"{found.metric} of {found.what}"
     typer.echo(
         f"{of}: {show_number(found.mean)}{unit} on average over the ranges, standard deviation "
         f"{show_number(found.spread)}{unit}; {found.runs:,} runs."
     )
+    if few:
+        typer.echo(f"{FEW}: {found.caveat}.")
     typer.echo(f"Not paid here: {', '.join(found.unpaid) or 'none'}.")
     typer.echo(f"{found}.")
 

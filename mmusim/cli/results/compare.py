@@ -12,6 +12,7 @@ from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
 from mmusim.experiment.compare_folders import FolderComparison, compare_folders
+from mmusim.metrics.defined import FEW
 
 
 def compare(
@@ -33,7 +34,7 @@ def compare(
         {
             "setting": setting,
             "policy": policy,
-            "metric": made.metric,
+            "metric": f"{made.metric} {FEW}" if made.caveat and not as_json else made.metric,
             "A": made.baseline_mean.estimate,
             "B": made.candidate_mean.estimate,
             "B/A": None if made.ratio is None else made.ratio.estimate,
@@ -52,9 +53,12 @@ def compare(
         table(
             "", rows, True, notes=found.notes, across=across, values=found.values,
             common=found.common, only=found.only, identical=found.identical,
+            caveats=[made.caveat for *_, made in found.rows],
         )  # fmt: skip
     else:
         table(title, rows, False)
+        for caveat in dict.fromkeys(made.caveat for *_, made in found.rows if made.caveat):
+            typer.echo(f"{FEW}: {caveat}.")
         typer.echo(_summary(found))
         for note in found.notes:
             typer.echo(f"differs, and is not part of the model: {note}")

@@ -16,7 +16,7 @@ def export(
     folder: RunFolder,
     to: Annotated[Path, typer.Option("--to", help="The .csv or .parquet file to write.")],
 ) -> None:
-    """Write the runs of a run directory as one flat table, whole or not at all."""
+    """Write the runs as one flat table; exit status 1 if runs are still to be made."""
     from mmusim.store.run_table import frame
 
     if to.suffix not in (".csv", ".parquet"):
@@ -35,6 +35,8 @@ def export(
             "--to", str(to), None, "needs pyarrow", "install mmusim[parquet], or write .csv"
         ) from None
     typer.echo(f"{len(data)} runs: {to}")
+    if data.attrs["unfinished"]:
+        raise typer.Exit(1)
 
 
 def _no_formula(value: object) -> object:

@@ -27,7 +27,7 @@ def settings(
     from mmusim.analysis.answers import load
     from mmusim.cli.shared.output import table
     from mmusim.experiment.across_settings import setting_contrasts
-    from mmusim.report.across_settings import CENSORED, setting_rows
+    from mmusim.report.across_settings import CENSORED, caveats, setting_rows
 
     outcome = load(experiment, out)
     found = setting_contrasts(
@@ -37,5 +37,7 @@ def settings(
         table("", [asdict(one) | {"censored": one.censored} for one in found], True)
         return
     table(f"{found[0].metric} against {found[0].baseline}", setting_rows(found), False)
+    for line in caveats(found):
+        typer.echo(line)
     if any(one.censored for one in found):
         typer.echo(f"{CENSORED}.")

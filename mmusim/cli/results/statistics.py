@@ -18,11 +18,12 @@ from mmusim.cli.shared.output import table
 from mmusim.comparison.compare import shift as shift_of
 from mmusim.experiment.contrasts import Contrast, contrasts
 from mmusim.experiment.run import Outcome
+from mmusim.metrics.defined import FEW, too_few_beyond
 from mmusim.report.across_settings import amount
 from mmusim.stats import Interval
 from mmusim.stats.shift import LEAST_SEEDS
 from mmusim.vocabulary import METRICS
-from mmusim.vocabulary.metrics import USUAL
+from mmusim.vocabulary.metrics import MIN_BEYOND, USUAL
 
 RENAMED = {
     "--cell": "--setting",
@@ -71,14 +72,14 @@ def statistics(
             "comparison over that of an unpaired one: below 1 pairing helps."
         )
     for caveat in dict.fromkeys(one.comparison.caveat for one in found if one.comparison.caveat):
-        typer.echo(f"†: {caveat}.")
+        typer.echo(f"{FEW}: {caveat}.")
 
 
 def _row(one: Contrast) -> dict[str, Any]:
     c = one.comparison
     return {
         "setting": one.setting.setting.name,
-        "metric": f"{c.metric} †" if c.caveat else c.metric,
+        "metric": f"{c.metric} {FEW}" if c.caveat else c.metric,
         "policy": f"{c.candidate} against {c.baseline}",
         "difference": _interval(c.difference, partial(amount, c.metric)),
         "ratio": "" if c.ratio is None else _interval(c.ratio),
@@ -129,6 +130,7 @@ def _shifts(outcome: Outcome, of: str, baseline: str, setting: str, as_json: boo
                 {
                     "setting": result.setting.name, "policy": f"{name} against {base}", "p": p,
                     "baseline_ns": a, "difference_ns": d, "low_ns": low, "high_ns": high,
+                    "few_beyond": too_few_beyond(s.times, p),
                 }
                 for p, a, d, low, high in zip(*map(list, columns), strict=True)
             ]  # fmt: skip
@@ -137,10 +139,13 @@ def _shifts(outcome: Outcome, of: str, baseline: str, setting: str, as_json: boo
         return
     shown = [
         {
-            "setting": r["setting"], "policy": r["policy"], "quantile": f"{r['p']:g}",
+            "setting": r["setting"], "policy": r["policy"],
+            "quantile": f"{r['p']:g}" + (f" {FEW}" if r["few_beyond"] else ""),
             "baseline": show_ns(r["baseline_ns"]), "difference": show_ns(r["difference_ns"]),
             "band": f"{show_ns(r['low_ns'])} .. {show_ns(r['high_ns'])}",
         }
         for r in rows
     ]  # fmt: skip
     table(f"Shift function of {of}: the band holds the whole curve", shown, False)
+    if any(r["few_beyond"] for r in rows):
+        typer.echo(f"{FEW}: fewer than {MIN_BEYOND} times of some run lie beyond this quantile.")

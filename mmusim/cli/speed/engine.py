@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,17 +19,19 @@ def engine(
     as_json: AsJson = False,
 ) -> None:
     """Show what the compiled engine is woven from: the processes, line by line, or its source."""
-    from mmusim.engine.compiled.weaving import WOVEN
+    from mmusim.engine.compiled.weaving import ACTORS
 
     if source:
         refuse_ignored("engine", "with --source", {"--json": as_json or None})
-        typer.echo(WOVEN.source, nl=False)
+        typer.echo("\n\n".join(woven.source for woven in ACTORS.values()), nl=False)
         return
-    rows = []
-    for place, where in WOVEN.places.items():
-        procedure, file, line = _WHERE.fullmatch(where).groups()  # type: ignore[union-attr]
-        rows.append({"place": place, "procedure": procedure, "file": file, "line": int(line)})
-    table("Places at which a compiled vCPU goes on", rows, as_json)
+    rows: list[dict[str, Any]] = []
+    for actor, woven in ACTORS.items():
+        for place, where in woven.places.items():
+            procedure, file, line = _WHERE.fullmatch(where).groups()  # type: ignore[union-attr]
+            told = {"place": place, "procedure": procedure, "file": file, "line": int(line)}
+            rows.append({"actor": actor, **told})
+    table("Places at which compiled actors go on", rows, as_json)
 
 
 _WHERE = re.compile(r"(\w+) \((.*):(\d+)\)")

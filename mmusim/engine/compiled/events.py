@@ -16,6 +16,8 @@ VCPU, KICK, REPLAN, ACK, PYTHON, INTERFERENCE = range(6)
 is noticed; an event of a Python process; the host interferes with a vCPU."""
 KIND_BITS: Final = 3
 KIND: Final = (1 << KIND_BITS) - 1
+CPU_BITS: Final = 16
+"""Bits of the number of a vCPU where another number stands above it."""
 
 WAITS: Final = -1
 """What a vCPU returns when it waits for an event."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmusim.engine.compiled.weaving import WOVEN
+from mmusim.engine.compiled.weaving import INTERFERING, WOVEN
 from mmusim.vocabulary.costs import COSTS
 
 SCALARS: Final = (
@@ -19,6 +19,7 @@ SCALARS: Final = (
     "halt_poll_ns",
     # Its state.
     "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
+    "free_interferers_n",
     # mmu_lock.
     "shareable", "count_ns", "line_free_ns", "held_n", "read", "read_since_ns", "read_ns",
     "passed_ns", "queue_first", "queue_n", "changed_ns", "queue_exclusive_ns", "queue_shared_ns",
@@ -44,7 +45,8 @@ VCPU: Final = (
     "queued_work", "taken_until_ns", "stolen_ns", "recorder", "started_ns", "length",
     # What is booked: up to when, the last two bookings, and how many recorders time is owed to.
     "booked_ns", "last_cause", "last_ns", "cause_before", "owed_n",
-    # Kicks: numbers of those sent and answered; whom the answer is for, if that is Python.
+    # Kicks: how many compiled code has sent, and how many of these are answered; of the last kick,
+    # the number of the event that Python waits for, or the vCPU that waits; -1: none.
     "kick_sent", "kick_answered", "ack_slot", "ack_for",
     # How often it has paid for what is counted.
     "kicks", "flushes", "ring_exits", "user_exits",
@@ -142,6 +144,10 @@ ARRAYS: Final = {
     "buffered": ("int64", 2),  # (vCPUs, entries) of PML
     "ring": ("int64", 2),  # (vCPUs, entries)
     "stolen_times": ("int64", 2),  # (vCPUs, sources): how often
+    # Interfering sources.
+    "interferer_at": ("int64", 1),  # (room,): the place where each goes on
+    "free_interferers": ("int64", 1),  # (room,): rows that nobody has, then anything
+    **dict.fromkeys(INTERFERING.fields, ("int64", 1)),  # (room,): what it has in hand
     "working": ("int64", 2),  # (vCPUs, entries): pages in use around `set_at`
     "last_seen": ("int32", 1),
     # The described machine.

@@ -1,53 +1,90 @@
-"""What else the host does on a vCPU's processor, as in processes/interference.py."""
+"""Interfering sources: their rows, and what their process does to them.
+
+The process is :mod:`mmusim.engine.processes.interference`, woven.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
+
+import numpy as np
 
 from mmusim.engine.compiled.chance import cost
-from mmusim.engine.compiled.events import INTERFERENCE, KIND_BITS, NORMAL, URGENT, push
-from mmusim.engine.compiled.fields import INTERFERENCE_STREAMS
+from mmusim.engine.compiled.events import (
+    CPU_BITS,
+    INTERFERENCE,
+    KIND_BITS,
+    NORMAL,
+    URGENT,
+    WAITS,
+    push,
+)
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.kicks import kick
+from mmusim.engine.compiled.memory import Memory
+from mmusim.engine.compiled.weaving import BEGINS_INTERFERENCE, INTERFERING
 
-CPU_BITS: Final = 16
-SOURCE_BITS: Final = 8
+_CPU = (1 << CPU_BITS) - 1
+
+
+def make_room(memory: Memory, rows: int) -> None:
+    """If no row is free, make as many again as there are, or `rows` at first."""
+    if memory.get("free_interferers_n"):
+        return
+    before = len(memory["interferer_at"])
+    more = before or rows
+    for name in ("interferer_at", "free_interferers", *INTERFERING.fields):
+        memory.put(name, np.concatenate([memory[name], np.zeros(more, np.int64)]))
+    memory["free_interferers"][:more] = range(before + more - 1, before - 1, -1)
+    memory.set("free_interferers_n", more)
 
 
 @jit
 def begin_interference(s: Any, v: int, source: int) -> None:
-    """Let a source interfere with the program that a vCPU runs now."""
+    """Let a source interfere with the program that a vCPU runs now. A row must be free."""
+    s.free_interferers_n -= 1
+    row = s.free_interferers[s.free_interferers_n]
     s.interferers += 1
-    push(s, s.now, URGENT, _event(s, v, source, 1))
+    s.interfere_v[row], s.interfere_number[row] = v, source
+    s.interferer_at[row] = BEGINS_INTERFERENCE
+    push(s, s.now, URGENT, row << KIND_BITS | INTERFERENCE)
 
 
 @jit
-def _event(s: Any, v: int, source: int, begins: int) -> int:
-    number = s.program_no[v] << 1 | begins
-    return ((number << SOURCE_BITS | source) << CPU_BITS | v) << KIND_BITS | INTERFERENCE
+def end_interference(s: Any, row: int) -> None:
+    """Give the row of a source back that interferes no more."""
+    s.free_interferers[s.free_interferers_n] = row
+    s.free_interferers_n += 1
 
 
 @jit
-def interfere(s: Any, what: int) -> None:
-    """Interrupt a vCPU, or take the time at its next entry, and come again."""
-    what >>= KIND_BITS
-    v = what & ((1 << CPU_BITS) - 1)
-    source = what >> CPU_BITS & ((1 << SOURCE_BITS) - 1)
-    number = what >> CPU_BITS + SOURCE_BITS
-    runs = s.program_no[v] == number >> 1 and s.alive[v]
-    gaps = INTERFERENCE_STREAMS + 2 * source
-    if number & 1 == 0 and runs:
-        n = s.stolen_times[v, source]
-        ns = cost(s, v, gaps + 1, n)
-        if s.halted[v]:
-            s.taken_until_ns[v] = max(s.taken_until_ns[v], s.now) + ns
-        else:
-            s.stolen_ns[v] += ns
-        s.stolen_times[v, source] = n + 1
-        if s.in_guest[v]:
-            kick(s, v)
-    if runs and s.heap_n >= s.interferers:
-        gap = max(1, cost(s, v, gaps, s.stolen_times[v, source]))
-        push(s, s.now + gap, NORMAL, _event(s, v, source, 0))
-    else:
-        s.interferers -= 1
+def sleep(s: Any, row: int, ns: int) -> int:
+    """Let time pass for a source; it goes on at the place in its row."""
+    push(s, s.now + ns, NORMAL, row << KIND_BITS | INTERFERENCE)
+    return WAITS
+
+
+@jit
+def stream_of(v: int, number: int) -> int:
+    """Return the name of a stream of a vCPU."""
+    return number << CPU_BITS | v
+
+
+@jit
+def drawn_from(s: Any, stream: int, index: int) -> int:
+    """Return a cost of a stream by its name."""
+    return cost(s, stream & _CPU, stream >> CPU_BITS, index)
+
+
+@jit
+def program_of(s: Any, v: int) -> int:
+    """Return the name of the program that a vCPU runs, or has run last."""
+    name: int = s.program_no[v] << CPU_BITS | v
+    return name
+
+
+@jit
+def is_alive(s: Any, program: int) -> bool:
+    """Tell whether a program has not come to its end."""
+    v = program & _CPU
+    goes_on: bool = s.program_no[v] == program >> CPU_BITS and s.alive[v] != 0
+    return goes_on

@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 import numba
 
 from mmusim.engine.code_cache import BOUNDS, seal, use_cache
+from mmusim.engine.compiled.once import all_in_one
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def jit(function: F) -> F:
     """Compile a function that others of the engine call."""
-    compiled: F = numba.njit(_nrt=False, error_model="numpy", boundscheck=BOUNDS)(function)
+    compiled: F = numba.njit(
+        _nrt=False, error_model="numpy", boundscheck=BOUNDS, no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )(function)  # fmt: skip
     return compiled
 
 
@@ -24,9 +28,11 @@ def entry(signature: str) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         use_cache()
-        compiled: F = numba.njit(
-            signature, _nrt=False, error_model="numpy", boundscheck=BOUNDS, nogil=True, cache=True
-        )(function)
+        with all_in_one(function.__name__):
+            compiled: F = numba.njit(
+                signature, _nrt=False, error_model="numpy", boundscheck=BOUNDS, nogil=True,
+                cache=True, no_cfunc_wrapper=True,
+            )(function)  # fmt: skip
         seal()
         return compiled
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from mmusim.engine.compiled.events import (
     ACK,
+    CPU_BITS,
     KICK,
     KIND_BITS,
     NORMAL,
@@ -26,21 +27,20 @@ KEEP = 0xFF ^ (TLB_READ | TLB_WRITE)
 
 
 @jit
-def kick(s: Any, v: int) -> None:
-    """Force a vCPU out of guest mode."""
+def kick_for(s: Any, v: int, by: int) -> int:
+    """Force a vCPU out of guest mode; return what its answer to `by` will be known by."""
     s.in_guest[v] = 0
     s.kick_sent[v] += 1
-    s.ack_slot[v] = s.ack_for[v] = -1
+    s.ack_slot[v], s.ack_for[v] = -1, by
     push(s, s.now, URGENT, v << KIND_BITS | KICK)
+    number: int = v << KICK_BITS | s.kick_sent[v]
+    return number
 
 
 @jit
-def kick_for(s: Any, v: int, by: int) -> int:
-    """Force a vCPU out of guest mode; return what its answer to `by` will be known by."""
-    kick(s, v)
-    s.ack_for[v] = by
-    number: int = v << KICK_BITS | s.kick_sent[v]
-    return number
+def kick(s: Any, v: int) -> None:
+    """Force a vCPU out of guest mode; nobody waits for the answer."""
+    kick_for(s, v, -1)
 
 
 @jit
@@ -69,10 +69,10 @@ def await_answer(s: Any, v: int, ack: int) -> int:
 
 
 @jit
-def answer_noticed(s: Any, v: int) -> int:
-    """Note that a vCPU has answered; return who has waited for just that, or -1."""
-    s.kick_answered[v] += 1
-    who: int = s.ack_for[v]
+def answer_noticed(s: Any, answer: int) -> int:
+    """Note an answer; return who has waited for just that, or -1."""
+    s.kick_answered[answer & ((1 << CPU_BITS) - 1)] += 1
+    who: int = (answer >> CPU_BITS) - 1
     if who >= 0 and s.awaited[who] and answered(s, s.awaited[who]):
         s.awaited[who] = 0
         return who
@@ -81,12 +81,15 @@ def answer_noticed(s: Any, v: int) -> int:
 
 @jit
 def acknowledge(s: Any, v: int) -> None:
-    """Answer a kick; who waits for it notices in an event of its own."""
+    """Answer a kick; who waits for it notices in an event of its own.
+
+    The event says whom the answer is for: before it, at the same instant, the vCPU may be in the
+    guest again and be kicked by another.
+    """
     if s.ack_slot[v] >= 0:
         push(s, s.now, NORMAL, s.ack_slot[v] << KIND_BITS | PYTHON)
-        s.kick_answered[v] += 1
     else:
-        push(s, s.now, NORMAL, v << KIND_BITS | ACK)
+        push(s, s.now, NORMAL, ((s.ack_for[v] + 1) << CPU_BITS | v) << KIND_BITS | ACK)
 
 
 @jit

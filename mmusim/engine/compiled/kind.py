@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mmusim.engine.compiled.interference import make_room
 from mmusim.engine.compiled.loop import BEGIN_INTERFERENCE, call
 from mmusim.engine.compiled.told_vm import ToldVm
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
@@ -31,6 +32,7 @@ class CompiledKind:
     def interfere(self, vm: CompiledVm, v: Any, source: int) -> None:
         """Let a source of the host interfere with the program that a vCPU runs now."""
         if isinstance(v.process, CompiledProgram):
+            make_room(vm.memory, len(vm.vcpus) * len(vm.plan.interference))
             call(vm.memory.address, BEGIN_INTERFERENCE, v.number, source, 0)
         else:
             SimpyKind().interfere(vm, v, source)

@@ -18,7 +18,7 @@ from mmusim.engine.compiled.events import (
     drop_first,
     push,
 )
-from mmusim.engine.compiled.interference import begin_interference, interfere
+from mmusim.engine.compiled.interference import begin_interference, end_interference
 from mmusim.engine.compiled.jit import entry, jit
 from mmusim.engine.compiled.kicks import answer_noticed
 from mmusim.engine.compiled.lock import acquire, count_readers, release
@@ -30,8 +30,9 @@ from mmusim.engine.compiled.recording import book, cut_stalls
 from mmusim.engine.compiled.runs import settle
 from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpu import close_stalls
-from mmusim.engine.compiled.woven import go_on, go_on_interrupted
+from mmusim.engine.compiled.woven import go_on, go_on_interrupted, interferer_goes_on
 from mmusim.engine.state.vm import LAST_NS
+from mmusim.engine.weave import ENDS
 
 (
     ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE, BOOK,
@@ -79,7 +80,8 @@ def advance(s: Any) -> int:
             if v >= 0:
                 at = s.at[v]
         elif kind == INTERFERENCE:
-            interfere(s, what)
+            if interferer_goes_on(s, v, s.interferer_at[v]) == ENDS:
+                end_interference(s, v)
         else:
             s.why_number = v
             return wants.PYTHON_EVENT

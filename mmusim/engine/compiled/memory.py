@@ -19,9 +19,9 @@ from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.np.arrayobj import populate_array
 
+from mmusim.engine.compiled.columns import ColumnType, word
 from mmusim.engine.compiled.fields import ARRAYS, FIELD, SCALARS, UPPER, VCPU
 
-WORD: Final = 8
 SHAPE: Final = 3  # dimensions that the table has room for
 _ARRAY: Final = {name: number for number, name in enumerate(ARRAYS)}
 _SCALAR: Final = {name: number for number, name in enumerate(SCALARS)}
@@ -63,17 +63,8 @@ class _StateAttributes(AttributeTemplate):  # type: ignore[misc]
         if name in _SCALAR:
             return types.int64
         if name in FIELD:
-            return types.Array(types.int64, 1, "A")
+            return ColumnType(FIELD[name])
         return _array_type(name) if name in ARRAYS else None
-
-
-def _word(builder: Any, address: Any, number: int, fixed: bool = True) -> Any:
-    """Load word `number` behind an address; `fixed` if it does not change while code runs."""
-    pointer = builder.inttoptr(address, ir.IntType(64).as_pointer())
-    loaded = builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(32), number)]))
-    if fixed:
-        loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
-    return loaded
 
 
 def _bytes(kind: Any) -> int:
@@ -99,20 +90,17 @@ def _read(context: Any, builder: Any, state: Any, value: Any, name: str) -> Any:
     if name == "upper":
         return value
     if name in _SCALAR:
-        return _word(builder, _word(builder, value, 0), _SCALAR[name], fixed=False)
+        return word(builder, word(builder, value, 0), _SCALAR[name], fixed=False)
     if name in FIELD:
-        base = builder.add(_word(builder, value, 1), _size(FIELD[name] * WORD))
-        stride = [_size(len(VCPU) * WORD)]
-        kind = types.Array(types.int64, 1, "A")
-        return _make(context, builder, kind, base, [_word(builder, value, 2)], stride)
+        return value
     return _read_array(context, builder, value, name)
 
 
 def _read_array(context: Any, builder: Any, value: Any, name: str) -> Any:
     kind = _array_type(name)
     first = HEAD + _ARRAY[name] * (1 + SHAPE)
-    address = _word(builder, value, first)
-    shape = [_word(builder, value, first + 1 + d) for d in range(kind.ndim)]
+    address = word(builder, value, first)
+    shape = [word(builder, value, first + 1 + d) for d in range(kind.ndim)]
     strides = [_size(_bytes(kind))]
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
@@ -123,7 +111,7 @@ def _read_array(context: Any, builder: Any, value: Any, name: str) -> Any:
 def _write(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
     state, value = args
     value = context.cast(builder, value, sig.args[1], types.int64)
-    block = builder.inttoptr(_word(builder, state, 0), ir.IntType(64).as_pointer())
+    block = builder.inttoptr(word(builder, state, 0), ir.IntType(64).as_pointer())
     place = builder.gep(block, [ir.Constant(ir.IntType(32), _SCALAR[name])])
     builder.store(value, place)
 

@@ -185,7 +185,6 @@ class CompiledVcpu(Vcpu):
     def expects_answer(self, answer: simpy.Event) -> simpy.Event:
         """The vCPU is kicked by a Python process; `answer` happens when it has acknowledged."""
         self.ack = answer
-        self._set("kick_sent", int(self.row[FIELD["kick_sent"]]) + 1)
         self._set("ack_for", -1)
         self._set("ack_slot", self.of.env.slot(answer))  # type: ignore[attr-defined]
         return answer

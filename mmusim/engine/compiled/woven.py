@@ -1,8 +1,9 @@
-"""The woven process of a vCPU as functions that Numba compiles, and what their text names.
+"""Woven processes as functions that Numba compiles, and what their text names.
 
 :func:`go_on` takes the run's memory, the vCPU and the place to go on at; it returns when the vCPU
 waits (`events.WAITS`), or wants something of Python. :func:`go_on_interrupted` takes the cause in
-the place of a place, and returns where to go on.
+the place of a place, and returns where to go on. :func:`interferer_goes_on` takes the row of an
+interfering source in the place of the vCPU.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from __future__ import annotations
 import linecache
 from typing import Any, Final
 
-from mmusim.engine.compiled import arithmetic, fields, guest_mode, kicks, mapping, mechanism, vcpu
+from mmusim.engine.compiled import (
+    arithmetic,
+    fields,
+    guest_mode,
+    interference,
+    kicks,
+    mapping,
+    mechanism,
+    vcpu,
+)
 from mmusim.engine.compiled.chance import cost
 from mmusim.engine.compiled.events import REPLAN, spend, spend_in_guest
 from mmusim.engine.compiled.jit import jit
@@ -19,30 +29,31 @@ from mmusim.engine.compiled.machine_load import memory_waits, runs, work
 from mmusim.engine.compiled.recent_exits import count_exit
 from mmusim.engine.compiled.recording import book, spend_on, tally
 from mmusim.engine.compiled.runs import cut, halts_until
-from mmusim.engine.compiled.weaving import WOVEN
+from mmusim.engine.compiled.weaving import INTERFERING, WOVEN
+from mmusim.engine.weave import Woven
 from mmusim.vocabulary.costs import COSTS
 
-_MODULES: Final = arithmetic, fields, guest_mode, kicks, mapping, mechanism, vcpu
+_MODULES: Final = arithmetic, fields, guest_mode, interference, kicks, mapping, mechanism, vcpu
 _FUNCTIONS: Final = (
     jit, await_grant, book, cost, count_exit, count_readers, cut, memory_waits, halts_until, queues,
     release, runs, spend, spend_in_guest, spend_on, tally, work,
 )  # fmt: skip
-_FILE: Final = "<woven processes>"
 
 
-def _defined() -> dict[str, Any]:
+def _defined(woven: Woven, file: str) -> dict[str, Any]:
     names: dict[str, Any] = {}
     for module in _MODULES:
         names |= vars(module)
     names["__name__"] = __name__  # a function of no module is not cached
     names |= {function.__name__: function for function in _FUNCTIONS}
     names |= {name.upper(): number for number, name in enumerate(COSTS)}
-    names |= WOVEN.constants | {"REPLAN": REPLAN}
-    lines = WOVEN.source.splitlines(keepends=True)
-    linecache.cache[_FILE] = len(WOVEN.source), None, lines, _FILE  # for messages of Numba
-    exec(compile(WOVEN.source, _FILE, "exec"), names)
+    names |= woven.constants | {"REPLAN": REPLAN}
+    lines = woven.source.splitlines(keepends=True)
+    linecache.cache[file] = len(woven.source), None, lines, file  # for messages of Numba
+    exec(compile(woven.source, file, "exec"), names)
     return names
 
 
-_names = _defined()
+_names = _defined(WOVEN, "<woven vCPUs>")
+interferer_goes_on = _defined(INTERFERING, "<woven interference>")["interferer_goes_on"]
 go_on, go_on_interrupted = _names["go_on"], _names["go_on_interrupted"]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from mmusim.costs.random_streams import Stream
 from mmusim.engine.processes.flush import kick
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
-from mmusim.plan.make import Interference
 
 
-def interfere(vm: Vm, v: Vcpu, number: int, source: Interference) -> Steps:
+def interfere(vm: Vm, v: Vcpu, number: int) -> Steps:
     """Interrupt a vCPU now and then, for as long as it runs a program.
 
     In the guest it exits at once. In the host's own code the time is taken at the next entry, as a
     task is preempted there that holds no spinlock. A vCPU that has halted loses what is left of it
-    when it is woken.
+    when it is woken. `number` is that of the source in the plan.
     """
-    gaps = vm.plan.draws.stream(f"interference_gap_{number}", v.number, source.every)
-    lasts = vm.plan.draws.stream(f"interference_{number}", v.number, source.lasts)
+    gaps = gaps_of(vm, v, number)
+    lasts = lengths_of(vm, v, number)
     program = v.process
     while program is not None and program.is_alive and not only_interference_is_left(vm):
-        yield vm.env.timeout(max(1, gaps.at(v.interrupted[number])))
+        yield vm.spend(max(1, gaps.at(v.interrupted[number])))
         if v.process is not program or not program.is_alive:
             break
         ns = lasts.at(v.interrupted[number])
@@ -30,6 +30,18 @@ def interfere(vm: Vm, v: Vcpu, number: int, source: Interference) -> Steps:
         if v.in_guest:
             kick(vm, v)
     vm.interferers -= 1
+
+
+def gaps_of(vm: Vm, v: Vcpu, number: int) -> Stream:
+    """Return the times between what a source takes of a vCPU."""
+    every = vm.plan.interference[number].every
+    return vm.plan.draws.stream(f"interference_gap_{number}", v.number, every)
+
+
+def lengths_of(vm: Vm, v: Vcpu, number: int) -> Stream:
+    """Return the times that a source takes of a vCPU."""
+    lasts = vm.plan.interference[number].lasts
+    return vm.plan.draws.stream(f"interference_{number}", v.number, lasts)
 
 
 def only_interference_is_left(vm: Vm) -> bool:

@@ -11,5 +11,9 @@ from mmusim.engine.weave.emit import ENDS, FIRST_ASK
 from mmusim.engine.weave.graph import Asked
 from mmusim.engine.weave.vocabulary import Vocabulary, in_python, parsed
 from mmusim.engine.weave.weaver import Woven, weave
+from mmusim.engine.weave.written import read, written
 
-__all__ = ["ENDS", "FIRST_ASK", "Asked", "Vocabulary", "Woven", "in_python", "parsed", "weave"]
+__all__ = [
+    "ENDS", "FIRST_ASK", "Asked", "Vocabulary", "Woven", "in_python", "parsed", "read", "weave",
+    "written",
+]  # fmt: skip

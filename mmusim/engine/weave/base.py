@@ -57,6 +57,7 @@ class Base(ABC):
         self.asked: list[Asked] = []
         self.lists: list[str] = []
         self.escapes: dict[type[BaseException], Block] = {}
+        self.given: set[str] = set()  # variables that are set before the process begins
         self._open: list[str] = []  # procedures that are being built, outermost first
 
     @abstractmethod

@@ -17,7 +17,7 @@ class Builder(Control):
     """Builds the blocks of one process and of all the procedures that it goes through."""
 
     def process(self, root: Procedure) -> Block:
-        """Build a process; its first actor parameter is the actor that it belongs to.
+        """Build a process; its first actor parameter is the actor that it belongs to, if any is.
 
         Returns
         -------
@@ -36,7 +36,7 @@ class Builder(Control):
         A parameter that can only be given by name is what its default says.
         """
         scope = Scope(root, self._prefix)
-        mine = True
+        mine = not self._words.of_its_own
         for parameter in root.parameters:
             kind = parameter_kind(self._words, root, parameter)
             if kind in self._words.static:
@@ -48,6 +48,7 @@ class Builder(Control):
                 scope.names[parameter.name] = self._say.meaning(parameter.default, Scope(root))
             else:
                 scope.declare(parameter.name, kind)
+                self.given.add(scope.variable(parameter.name))
         return scope
 
     def _body(self, name: str, end: Finish | Return) -> None:

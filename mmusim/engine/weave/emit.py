@@ -21,8 +21,12 @@ _STEP = "    "
 class Text:
     """The functions of one process."""
 
-    def __init__(self, flow: Flow, first_ask: int, prefix: str = "") -> None:
-        """Write what `flow` says; its requests to Python begin with number `first_ask`."""
+    def __init__(self, flow: Flow, first_ask: int, place: str, prefix: str = "") -> None:
+        """Write what `flow` says; its requests to Python begin with number `first_ask`.
+
+        `place` is the field with the place where an actor goes on.
+        """
+        self._place = place
         self._prefix = prefix
         self._flow = flow
         self._heads = {id(head) for head in flow.heads}
@@ -83,13 +87,13 @@ class Text:
                 yield from self._to(yes, head, indent + _STEP)
                 yield from self._to(no, head, indent)
             case Wait(how, after, _, _):
-                yield f"{indent}{STATE}.at[{SELF}] = {self._flow.places[id(after)]}"
+                yield f"{indent}{STATE}.{self._place}[{SELF}] = {self._flow.places[id(after)]}"
                 yield f"{indent}return {_text(how)}"
             case Ask(number, arguments, after):
                 for i, argument in enumerate(arguments):
                     yield f"{indent}{STATE}.asked_{i}[{SELF}] = whole({_text(argument)})"
                 if after is not None:
-                    yield f"{indent}{STATE}.at[{SELF}] = {self._flow.places[id(after)]}"
+                    yield f"{indent}{STATE}.{self._place}[{SELF}] = {self._flow.places[id(after)]}"
                 yield f"{indent}return {FIRST_ASK - self._first_ask - number}"
             case Return(procedure):
                 yield f"{indent}return {STATE}.{self.goes_back(procedure)}[{SELF}]"
@@ -149,9 +153,9 @@ def goes_on(name: str, flows: list[tuple[Flow, Text]]) -> str:
     return "\n".join(lines)
 
 
-def interrupted(name: str, flows: list[Flow]) -> str:
+def interrupted(name: str, flows: list[Flow], place: str) -> str:
     """Return the function that tells where an actor goes on that is interrupted."""
-    lines = ["@jit", f"def {name}({STATE}, {SELF}, cause):", f"{_STEP}at = {STATE}.at[{SELF}]"]
+    lines = ["@jit", f"def {name}({STATE}, {SELF}, cause):", f"{_STEP}at = {STATE}.{place}[{SELF}]"]
     for flow in flows:
         for head in flow.heads:
             for block in tree(head, flow):

@@ -37,13 +37,17 @@ class Flow:
 
 
 def analyse(
-    entry: Block, called: Iterable[Called], escapes: Iterable[Block], first_place: int
+    entry: Block,
+    called: Iterable[Called],
+    escapes: Iterable[Block],
+    first_place: int,
+    given: set[str],
 ) -> Flow:
     """Find heads, their order and their numbers, and the variables to keep.
 
     A head is a block that is gone on at from outside, or that more than one block leads to. What
     is gone through from several places is gone on with by number: LLVM would put a copy of it into
-    each of them.
+    each of them. Variables that are `given` are in the row when the process begins.
     """
     procedures = {one.procedure.name: one for one in called}
     _return_directly(entry, procedures, list(escapes))
@@ -51,8 +55,8 @@ def analyse(
     returns_to[ESCAPES] = ends = [behind(block) for block in escapes]
     entry = behind(entry)
     blocks = _reached([entry, *ends], returns_to)
-    share_arguments(procedures.values(), blocks, _variables(blocks))
-    variables = _variables(blocks)
+    share_arguments(procedures.values(), blocks, _variables(blocks) | given)
+    variables = _variables(blocks) | given
     far = {id(behind(one.entry)) for one in procedures.values() if len(one.sites) > 1}
     heads, outside = _heads([entry, *ends], blocks, returns_to)
     order, back = _ordered(heads)

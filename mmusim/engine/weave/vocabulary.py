@@ -61,6 +61,10 @@ class Vocabulary:
     iterations: list[Rule] = field(default_factory=list)
     python: list[PythonCall] = field(default_factory=list)
     interrupt: str = "Interrupt"  # the exception by which others interrupt a process
+    place: str = "at"  # the field of an actor with the place where it goes on
+    of_its_own: bool = False
+    """A process is that of its first parameter that is no only one; or, if this is true, of an
+    actor that is no parameter: who begins it writes the parameters into the actor's row."""
 
     def extended(self, rules: str) -> None:
         """Add rules for expressions, one a line."""

@@ -73,8 +73,10 @@ def weave(words: Vocabulary, *roots: Callable[..., Any], name: str = "go_on") ->
         prefix = f"{root.__name__}_" if len(roots) > 1 else ""
         builder = Builder(expressions, prefix)
         entry = builder.process(Procedure(root))
-        flow = analyse(entry, builder.called.values(), builder.escapes.values(), len(places))
-        text = emit.Text(flow, len(asked), prefix)
+        flow = analyse(
+            entry, builder.called.values(), builder.escapes.values(), len(places), builder.given
+        )
+        text = emit.Text(flow, len(asked), words.place, prefix)
         functions = list(text.functions())
         flows.append((flow, text))
         texts += functions
@@ -88,7 +90,7 @@ def weave(words: Vocabulary, *roots: Callable[..., Any], name: str = "go_on") ->
     source = "\n\n\n".join(
         [
             *helpers.texts, *texts, emit.goes_on(name, flows),
-            emit.interrupted(f"{name}_interrupted", [flow for flow, _ in flows]),
+            emit.interrupted(f"{name}_interrupted", [flow for flow, _ in flows], words.place),
         ]
     )  # fmt: skip
     if f"{STATE}.{ANSWER}[" in source:

@@ -9,11 +9,12 @@ import pytest
 from matplotlib.colors import to_hex
 
 from mmusim import plots
-from mmusim.analysis import load
+from mmusim.analysis import load, metrics, quantiles, runs
 from mmusim.experiment.run import Outcome, run_experiment
+from mmusim.metrics.defined import FEW
 from mmusim.plots.style import PAPER
 from mmusim.report.across_settings import amount
-from mmusim.report.outcome_table import FEW, answer_data, answer_rows, notes
+from mmusim.report.outcome_table import answer_data, answer_rows, notes
 from mmusim.store.run_table import frame
 from mmusim.tests.support.command_line import mmusim
 
@@ -93,6 +94,61 @@ def test_figures_mark_it(outcome: Outcome) -> None:
         t.get_text() for t in plots.phase_diagram(outcome, "p99_request", "lazy-drop").axes[0].texts
     ]
     assert [cell.endswith("(few beyond)") for cell in cells] == [True, False]
+
+
+def test_shifts_mark_it(file: Path, outcome: Outcome) -> None:
+    """Of 999 requests fewer than ten lie beyond p99, of 1,000 ten do."""
+    out = str(file.parent / "out")
+    shown = mmusim("statistics", str(file), "--out", out, "--shift", "request").stdout
+    rows = [line for line in shown.splitlines() if " lazy-drop against" in line]
+    marked = [(row.split()[1], row.split("│")[3].strip()) for row in rows if FEW in row]
+    assert [q for _, q in marked] == [
+        f"{q} {FEW}" for q in ("0.99", "0.999", "0.9999", "0.999", "0.9999")
+    ]
+    assert "fewer than 10 times of some run lie beyond" in shown
+    axes = plots.shift(outcome, of="request").axes
+    hollow = [
+        len(np.asarray(line.get_xdata()))
+        for ax in axes[:2]
+        for line in ax.lines
+        if to_hex(str(line.get_markerfacecolor())) == PAPER
+    ]
+    assert hollow == [3, 2]
+
+
+def test_frames_mark_it(outcome: Outcome) -> None:
+    table = runs(outcome).set_index("setting")["few_beyond"]
+    assert all("p99_request" in text.split() for text in table["requests=999"])
+    assert all("p99_request" not in text.split() for text in table["requests=1000"])
+    at_99 = quantiles(outcome, [0.5, 0.99], "request").groupby(["setting", "p"])["few_beyond"]
+    assert at_99.all().to_dict() == {
+        ("requests=999", 0.5): False, ("requests=999", 0.99): True,
+        ("requests=1000", 0.5): False, ("requests=1000", 0.99): False,
+    }  # fmt: skip
+    long = metrics(outcome, "p99_request").groupby("setting")["few_beyond"]
+    assert long.all().to_dict() == {"requests=999": True, "requests=1000": False}
+
+
+def test_settings_and_compare_mark_it(file: Path) -> None:
+    out = str(file.parent / "out")
+    said = mmusim("settings", str(file), "--out", out, "--metric", "p99_request").stdout
+    assert f"{FEW}: p99_request is a quantile of 999 times" in said
+    unmarked = mmusim("settings", str(file), "--out", out, "--metric", "mean_request").stdout
+    assert FEW not in unmarked
+
+
+def test_select_and_sensitivity_mark_it(file: Path, tmp_path: Path) -> None:
+    def said(requests: int, *verb: str) -> str:
+        own = tmp_path / f"{requests}.toml"
+        own.write_text(FILE.partition("[sweep]")[0].replace("= 999", f"= {requests}"))
+        options = ("--metric", "p99_request", "--out", str(tmp_path / f"{verb[0]}{requests}"))
+        return mmusim(verb[0], str(own), *options, *verb[1:], "--engine", "simpy").stdout
+
+    select = ("select", "--max-seeds", "3", "--min-seeds", "3", "--workers", "1")
+    sensitivity = ("sensitivity", "--samples", "4", "--workers", "1")
+    for verb in (select, sensitivity):
+        assert f"{FEW}: p99_request is a quantile of 999 times" in said(999, *verb)
+    assert FEW not in said(1000, *select)
 
 
 def test_amounts_have_the_unit_of_their_metric() -> None:

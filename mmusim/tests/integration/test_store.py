@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 
 from mmusim.base.errors import ConfigError
+from mmusim.experiment.run import run_experiment
 from mmusim.store import FORMAT, LEDGER, Key, Store, StoreError, owners
+from mmusim.store.guarded import DamagedError
 from mmusim.store.provenance import model_version
 from mmusim.store.record import checksum, pack, unpack
+from mmusim.tests.support.command_line import mmusim_here as mmusim
+from mmusim.tests.support.experiment_files import MINIMAL
 
 HERE = model_version()
 
@@ -233,12 +237,90 @@ def test_a_ledger_of_format_2_is_brought_up_to_date(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"format = '2'.*`mmusim run` brings it up to date"):
         Store.open(tmp_path)
     store = Store.open_for(tmp_path, "one", {})
-    assert "brought from format 2 to 3" in store.mended()[0]
+    assert f"brought from format 2 to {FORMAT}" in store.mended()[0]
     assert list(store.results("v")) == [("k", "lazy-drop", 1, {"values": {"phase_time": 7}})]
     assert store.states("v")["failed"] == 1
     assert store.settings() == {"k": ("the cell", "[vm]")}
     store.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == [LEDGER, f"{LEDGER}.format-2"]
+
+
+def test_a_ledger_of_format_3_is_brought_up_to_date(store: Store) -> None:
+    """Its settings had no checksums."""
+    store.end(key(1), 0.1, record(1), facts={"numpy": "2"})
+    store.close()
+    with closing(sqlite3.connect(store.folder / LEDGER)) as db, db:
+        db.execute("ALTER TABLE cells DROP COLUMN checksum")
+        db.execute("UPDATE about SET value = '3' WHERE key = 'format'")
+    with pytest.raises(ConfigError, match=r"format = '3'.*`mmusim run` brings it up to date"):
+        Store.open(store.folder)
+    anew = Store.open_for(store.folder, "one", {})
+    assert f"brought from format 3 to {FORMAT}" in anew.mended()[0]
+    assert [row[3] for row in anew.results()] == [record(1)]
+    assert anew.settings() == {"k": ("the cell", "[vm]\n")}
+    anew.close()
+
+
+def test_a_ledger_that_says_it_is_old_and_is_not_is_mended(store: Store) -> None:
+    store.end(key(1), 0.1, record(1))
+    store.close()
+    with closing(sqlite3.connect(store.folder / LEDGER)) as db, db:
+        db.execute("UPDATE about SET value = '3' WHERE key = 'format'")
+    anew = Store.open_for(store.folder, "one", {})
+    assert [row[3] for row in anew.results()] == [record(1)]
+    anew.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE cells SET config = '[vm]' || char(10) || 'vcpus = 2'",
+        "UPDATE cells SET name = 'another'",
+        "UPDATE cells SET host = 'emerald-rapids'",
+        "UPDATE provenance SET facts = '{}'",
+    ],
+)
+def test_a_changed_setting_that_is_valid_is_found_and_its_runs_are_made_again(
+    change: str, store: Store
+) -> None:
+    store.end(key(1), 0.1, record(1), facts={"numpy": "2"})
+    store.close()
+    Store.open(store.folder).close()  # negative control
+    with closing(sqlite3.connect(store.folder / LEDGER)) as db, db:
+        db.execute(change)
+    with pytest.raises(DamagedError, match=r"not as (it was|they were) written.*mmusim run"):
+        Store.open(store.folder)
+    anew = Store.open_for(store.folder, "one", {})
+    assert "1 are lost and run again" in anew.mended()[0]
+    assert anew.done(HERE) == set()
+    anew.close()
+
+
+def test_runs_that_are_still_to_be_made_are_told(tmp_path: Path) -> None:
+    """By a notice and the exit status of export; a whole run directory has neither."""
+    file = tmp_path / "tiny.toml"
+    file.write_text(MINIMAL + '[vm]\nmemory = "2MiB"\n[replications]\nseeds = 3\n')
+    out, to = tmp_path / "out", tmp_path / "runs.csv"
+    run_experiment(file, out, workers=1, engine="simpy")
+    whole = mmusim("export", out, "--to", to)
+    assert (whole.returncode, "still to be made" in whole.stderr) == (0, False)
+    store = Store.open_for(out, "minimal", {})
+    (cell, *_), *_ = store.results()
+    store.queue([Key(cell, "lazy-drop", seed, "simpy", HERE) for seed in (98, 99)])
+    store.close()
+    half = mmusim("export", out, "--to", to)
+    assert half.returncode == 1
+    assert "2 of 8 runs are still to be made, by `mmusim run`" in half.stderr
+    assert len(to.read_text().splitlines()) == 7
+    report = mmusim("report", file, "--out", out)
+    assert (report.returncode, "2 of 8 runs" in report.stderr) == (0, True)
+
+
+def test_a_folder_in_the_place_of_the_ledger_is_named(tmp_path: Path) -> None:
+    (tmp_path / LEDGER).mkdir()
+    for opened in (Store.open, lambda folder: Store.open_for(folder, "one", {})):
+        with pytest.raises(ConfigError, match="is no regular file, so there is no ledger"):
+            opened(tmp_path)
 
 
 def test_a_file_that_is_no_ledger_is_named(store: Store) -> None:

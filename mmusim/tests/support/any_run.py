@@ -13,7 +13,7 @@ from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, settings_of
 from mmusim.policies import Reporting, choose
 from mmusim.tests.support.places import ROOT
-from mmusim.tests.support.settings import CONSTANT, SOUND, kernel_of, only, setting
+from mmusim.tests.support.settings import AT_ONCE, CONSTANT, SOUND, kernel_of, only, setting
 
 MANUAL = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
 CHUNKS = ["256KiB", "1MiB", "1GiB"]
@@ -227,7 +227,7 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
         phases,
         vcpus=draw(one_of(1, 2, 4)),
         memory=memory,
-        costs=draw(one_of(None, CONSTANT)),
+        costs=draw(one_of(None, CONSTANT, AT_ONCE)),
         vm={
             "kernel": kernel,
             "backing": backing,

@@ -98,6 +98,16 @@ def a_cell(path: Path, rng: Random) -> None:
     )
 
 
+def a_setting(path: Path, rng: Random) -> None:
+    """A setting is another that is valid."""
+    change = (
+        "config = replace(config, 'memory = \"2MiB\"', 'memory = \"4MiB\"')",
+        "config = replace(config, 'vcpus = 1', 'vcpus = 2')", "config = config || char(10)",
+        "name = name || 'x'", "host = 'skylake-2021-fitted'", "host_hash = upper(host_hash) || '0'",
+    )  # fmt: skip
+    _sql(path, f"UPDATE cells SET {change[rng.integers(len(change))]}")
+
+
 def rows_missing(path: Path, rng: Random) -> None:
     """Some rows are gone."""
     table = rng.choice(["about", "cells", "provenance", "runs"])
@@ -136,6 +146,7 @@ def a_sealed_result(path: Path, rng: Random) -> None:
 
 
 DAMAGES: tuple[Callable[[Path, Random], None], ...] = (
-    a_bit, a_page, a_cut, a_foreign_file, a_missing_table, a_stale_index, a_cell, rows_missing,
+    a_bit, a_page, a_cut, a_foreign_file, a_missing_table, a_stale_index, a_cell, a_setting,
+    rows_missing,
     a_schema_byte, a_trigger, a_sealed_result,
 )  # fmt: skip

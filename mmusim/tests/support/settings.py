@@ -62,6 +62,10 @@ def only(policy: str) -> dict[str, Any]:
 CONSTANT = dict.fromkeys(COSTS, "100ns") | {
     "c_fault_slow": "1000ns", "c_fault_fast": "600ns", "c_srcu": "5us", "c_get_floor": "2us",
 }  # fmt: skip
+AT_ONCE = CONSTANT | dict.fromkeys(
+    ("c_entry", "c_exit", "c_ack", "c_flush_init", "c_flush_target", "c_tlb_flush"), "0ns"
+)
+"""The way into the guest and out of it takes no time: a vCPU is kicked twice at one instant."""
 
 
 BUSY: list[dict[str, Any]] = [

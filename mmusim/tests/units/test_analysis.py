@@ -76,7 +76,7 @@ def test_every_time_has_its_unit(outcome: Outcome) -> None:
 def test_metrics_are_long(outcome: Outcome) -> None:
     tidy = analysis.metrics(outcome, "phase_time", "faults")
     assert list(tidy.columns) == [
-        "setting", "vm.memory", "policy", "seed", "metric", "unit", "value",
+        "setting", "vm.memory", "policy", "seed", "metric", "unit", "value", "few_beyond",
     ]  # fmt: skip
     assert len(tidy) == 2 * 2 * 5 * 2
     assert set(tidy[["metric", "unit"]].apply(tuple, axis=1)) == {

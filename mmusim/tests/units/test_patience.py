@@ -27,7 +27,7 @@ class Outside(Policy):
 
 
 def outside(tmp_path: Path, body: str) -> Policy:
-    """Return a policy of another package; its decision `blocked` is in line 10 of its file."""
+    """Return a policy of another package; the body of `blocked` begins in line 10 of its file."""
     file = tmp_path / "outside.py"
     file.write_text(OUTSIDE.replace("BODY", body))
     names = {"__name__": "another_package"}
@@ -36,7 +36,10 @@ def outside(tmp_path: Path, body: str) -> Policy:
     return made
 
 
-SPINS = "end = time.monotonic() + 3; exec('while time.monotonic() < end: pass')"
+SPINS = "end = time.monotonic() + 3\n        while time.monotonic() < end: pass"
+
+
+WHERE = r"blocked: does not return within 0.3 s, it is at \S*outside.py:1[01], of \S*outside.py:9"
 
 
 @pytest.mark.parametrize("body", [SPINS, "time.sleep(3)"])
@@ -47,7 +50,7 @@ def test_a_decision_that_never_returns_is_named(
     policy = outside(tmp_path, body)
     began = time.monotonic()
     for _ in range(2):  # the second time nobody waits
-        with pytest.raises(ConfigError, match=r"blocked: does not return within 0.3 s, it is at "):
+        with pytest.raises(ConfigError, match=WHERE):
             tabulate(policy)
     assert time.monotonic() - began < 3
 
@@ -74,3 +77,17 @@ def test_what_work_raises_is_raised() -> None:
     with pytest.raises(NeverReturnedError):
         within(0.01, lambda: time.sleep(0.5))
     assert within(5, lambda: 7) == 7
+
+
+def test_an_error_without_a_frame_of_the_policy_names_no_file_of_python(tmp_path: Path) -> None:
+    policy = outside(tmp_path, "pass")
+    type(policy).protect = lambda: None  # type: ignore[method-assign, assignment, misc]
+    type(policy).protect.__module__ = "another_package"
+    with pytest.raises(ConfigError, match=r"raises TypeError: .* were given, it is of"):
+        tabulate(policy)
+
+
+def test_the_place_of_an_error_is_not_in_the_library_of_python(tmp_path: Path) -> None:
+    """An enum raises in a file of Python's own; the name was written in the policy."""
+    with pytest.raises(ConfigError, match=r"raises AttributeError: ZAPP \(\S*outside.py:11\)"):
+        tabulate(outside(tmp_path, "pass\n        return Edit.ZAPP"))
