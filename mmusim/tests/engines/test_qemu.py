@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 
 from mmusim.base.errors import ConfigError
 from mmusim.engine import simulate
-from mmusim.engine.migration import timers
+from mmusim.engine.migration import migration, timers
+from mmusim.engine.migration.timers import start_timers
+from mmusim.engine.processes import guest_mode, user_space
 from mmusim.engine.processes.dirty_rings import reap
 from mmusim.tests.support.migrations import FREE, migrating
 from mmusim.trace.records import MigrationTrace
@@ -141,6 +144,45 @@ def test_who_sleeps_for_auto_converge_wakes_up_at_the_stop_since_4_2() -> None:
     assert old.throttle
     assert new.throttle
     assert old.spent["stop"] > new.spent["stop"] + 1e6
+
+
+@pytest.mark.parametrize("wakes", [False, True], ids=["QEMU", "control: a stop wakes it"])
+def test_a_stop_waits_for_the_rest_of_a_dirty_limits_sleep(
+    wakes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q1 to Q3, Q20: up to the whole sleep is added to the downtime and to each sync of rings.
+
+    The vCPU fills its ring in some 9 ms and then sleeps for 200 ms. The last sync before the stop
+    takes 32 ms after it has come out, so the stop finds it asleep again.
+    """
+    sleep_ns, start = 200_000_000, start_timers
+
+    def limited(under_way: Any) -> None:
+        for v in under_way.vcpus:
+            v.sleep_per_full_ring = sleep_ns
+        start(under_way)
+
+    def asleep(vm: Any, v: Any, ns: int, **_: Any) -> Any:
+        return user_space.asleep(vm, v, ns, wakes=wakes)
+
+    monkeypatch.setattr(migration, "start_timers", limited)
+    monkeypatch.setattr(guest_mode, "asleep", asleep)
+    plan = migrating(
+        "dirty-ring", vcpus=1, costs=FREE | {"c_sync_word": "1ms"}, think="20us",
+        downtime_limit="1s", workload={"writes": "100%"},
+    )  # fmt: skip
+    plan = dataclasses.replace(plan, ring_entries=512)
+    phase = next(p for p in simulate(plan, engine="simpy").phases if p.do == "migrate")
+    done = phase.migration
+    assert done is not None
+    assert done.outcome == "completed"
+    assert phase.ledger["throttle"] > 0
+    if wakes:
+        assert done.spent["stop"] < 1_000_000
+    else:
+        assert 1_000_000 < done.spent["stop"] <= sleep_ns
+        assert done.downtime_ns >= done.spent["stop"]
+    assert 1_000_000 < done.spent["kick"] <= done.syncs * sleep_ns, "a sync of rings wakes nobody"
 
 
 def test_the_switch_over_waits_for_the_acknowledgement() -> None:
