@@ -160,7 +160,7 @@ def _contention(
         [np.array([_body_mean(a)]) for a in samples.arrays["contention/both"]],
         [np.array([_body_mean(a)]) for a in samples.arrays["contention/alone"]],
     )
-    most = mean - trip  # exit and entry are not under the lock
+    most = min(mean, slow.distribution.mean()) - trip  # exit and entry are not under the lock
     law = lock_waits(slow.distribution, trip, most)
     low, value, high = (law.section(wait) for wait in (certainty.low, more, certainty.high))
     known = Certainty(low, high, len(samples.of("contention/both")), certainty.replicates)

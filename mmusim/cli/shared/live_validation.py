@@ -22,7 +22,6 @@ from mmusim.validation.live_runs import (
     simulate_all,
 )
 from mmusim.validation.live_score import (
-    SCALES,
     SHARE,
     TARGETS,
     TOLERANCES,
@@ -32,6 +31,7 @@ from mmusim.validation.live_score import (
     score_all,
     summarise,
 )
+from mmusim.validation.sceptic import SCALES
 
 
 class Options(NamedTuple):

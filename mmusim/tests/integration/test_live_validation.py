@@ -24,13 +24,11 @@ from mmusim.validation.live_arms import arms_of, predict_arms, read_arms
 from mmusim.validation.live_grid import GridSetting, read_grid
 from mmusim.validation.live_runs import Kind, RunOf, load_runs, save_runs, simulate_all
 from mmusim.validation.live_score import (
-    distributions,
-    ks_matrix,
     misses,
-    sceptic,
     score_all,
     summarise,
 )
+from mmusim.validation.sceptic import distributions, ks_matrix, sceptic
 
 HOST = "emerald-rapids-pvm"
 RUNS = ROOT / "mmusim" / "validation" / "recorded" / f"{HOST}.jsonl.gz"
