@@ -60,18 +60,20 @@ def latencies(outcome: Outcome, of: str = "latency") -> pd.DataFrame:
 
 
 def histogram(run: Metrics, of: str) -> Histogram:
-    """Return the latencies of a run's accesses ("latency") or requests ("request"); may be empty.
+    """Return the latencies of a run's accesses ("latency"), of its requests ("request"), or the
+    waits of its faults in post-copy ("postcopy_fault"); may be empty.
 
     Raises
     ------
     ConfigError
-        If `of` is neither.
+        If `of` is none of them.
     """
-    if of not in ("latency", "request"):
+    found = {"latency": run.latency, "request": run.requests, "postcopy_fault": run.blocked}
+    if of not in found:
         raise ConfigError.of(
-            "analysis", "of", of, "is neither latency nor request", "choose one of the two"
+            "analysis", "of", of, f"is not one of {', '.join(found)}", "choose one of them"
         )
-    return run.latency if of == "latency" else run.requests or Histogram()
+    return found[of] or Histogram()
 
 
 def bins(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from mmusim.comparison.pairing import Runs, UnlikeRunsError, paired, values_of
 from mmusim.config.claims import Claim
 from mmusim.config.settings import Setting
-from mmusim.metrics.measure import Metrics, theory
+from mmusim.metrics.closed_forms import theory
+from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval, mean_interval, paired_difference, paired_ratio
 from mmusim.stats.hosts import OverHosts
 from mmusim.stats.significance import ALPHA

@@ -36,6 +36,21 @@ class Migrate(BusyPhase):
 
     do: Annotated[Literal["migrate"], shown("migrate")]
     """The kind of phase."""
+    lead: Annotated[Time, Field(le=1e12), shown("2s")] = 0.0
+    """Time for which the vCPUs run the workload before the migration is requested."""
+    tail: Annotated[Time, Field(le=1e12), shown("2s")] = 0.0
+    """Time for which the vCPUs run on after the migration has ended: at the destination, where
+    nothing is mapped at first, or here if it was given up. Without it a guest that was migrated
+    is not followed.
+    """
+
+    @model_validator(mode="after")
+    def _has_a_guest(self) -> Self:
+        if (self.lead or self.tail) and not self.workload:
+            raise ValueError(
+                "lead and tail are times of a guest that runs; name a workload, or drop them"
+            )
+        return self
 
 
 def _carries_pages(rate: int) -> int:

@@ -8,6 +8,7 @@ acts are numbered; only this module decides it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -166,6 +167,14 @@ class Draws:
     def key(self, purpose: str, actor: int) -> int:
         """Return the key of a stream of random words."""
         return stream_key(*self._root, purpose, actor)
+
+    def numbers(self, name: str, actor: int) -> Callable[[str, int, int], NDArray[np.float64]]:
+        """Return the uniform numbers of what an actor does in a phase or lap of that name."""
+
+        def numbers(purpose: str, first: int, count: int) -> NDArray[np.float64]:
+            return uniforms(self.key(f"{purpose}{name}", actor), first, count)
+
+        return numbers
 
     def stream(self, purpose: str, actor: int, distribution: Distribution) -> Stream:
         """Return the costs of a purpose for an actor (a vCPU's number, or -1 for the host).

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-import simpy
 
 from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.driver import Phase, Run, Sleep
 from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
-from mmusim.config.phase import BusyPhase, GuestPhase
+from mmusim.config.phase import GuestPhase
 from mmusim.config.schedule import Scheduled
 from mmusim.config.windows import READS_LOG, SYNC, titles
-from mmusim.costs.distributions import Gamma
+from mmusim.engine.beside_vmm import checkpoint, migrate
 from mmusim.engine.host import log_ioctls, log_reports
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host.slot_deletion import recreate_slot
-from mmusim.engine.host.windows import Stretch
 from mmusim.engine.kinds import Kind
-from mmusim.engine.migration.checkpoints import Checkpoints
-from mmusim.engine.migration.migration import Migration
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.processes.soft_vcpu import soft_vcpu
-from mmusim.engine.processes.user_space import port_io
 from mmusim.engine.state import invariants
 from mmusim.engine.state.phase_recorder import PhaseRecorder, together
-from mmusim.engine.state.vm import Outcome, Steps, Vcpu, Vm
-from mmusim.plan.make import Program
+from mmusim.engine.state.vm import Outcome, Steps, Vm
+from mmusim.engine.vcpu_threads import join, laps, run_on, wait_for_guest
 from mmusim.trace.records import HOST, PhaseTrace
 
 BUSY: Final = ("migrate", "checkpoint")
@@ -121,122 +116,6 @@ def goes_on(host: Host, phase: GuestPhase) -> bool:
     """Tell whether a vCPU that has finished its program begins another lap."""
     windows = phase.background and isinstance(phase, Run) and host.windows.pending()
     return not host.joining and (phase.repeat or windows)
-
-
-def run_on(
-    vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process, stretch: Stretch
-) -> None:
-    """Note the process of a vCPU, and let the host interfere with it."""
-    v.process = process
-    host.running.append(process)
-    host.windows.runs(process, stretch)
-    for source in range(len(vm.plan.interference)):
-        kind.interfere(vm, v, source)
-
-
-def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Steps:
-    """Let every vCPU run its workload lap after lap beside the migration thread."""
-    yield from wait_for_guest(vm, host)
-    stretch, recorder = begin_guest(vm, host, number, phase)
-    migration = Migration(vm, host, number, phase)
-    launch_beside(vm, host, kind, migration, recorder, stretch)
-    yield from migration.thread()
-    yield from end_beside(vm, host, migration, stretch)
-    trace = migration.trace()
-    host.phases[-1] |= {
-        "dirty": migration.log.reported, "false_dirty": migration.log.false,
-        "migration": trace, "outcome": trace.outcome, "story": trace.story(),
-    }  # fmt: skip
-
-
-def checkpoint(vm: Vm, host: Host, kind: Kind, number: int, phase: Checkpoint) -> Steps:
-    """Copy all memory, then let every vCPU run its workload beside the checkpoints."""
-    yield from wait_for_guest(vm, host)
-    checkpoints = Checkpoints(vm, host, number, phase)
-    yield from checkpoints.first_copy()
-    stretch, recorder = begin_guest(vm, host, number, phase)
-    launch_beside(vm, host, kind, checkpoints, recorder, stretch)
-    yield from checkpoints.thread()
-    yield from end_beside(vm, host, checkpoints, stretch)
-    trace, log = checkpoints.trace(), checkpoints.log
-    record = {"dirty": log.reported, "false_dirty": log.false, "checkpoints": trace}
-    host.phases[-1] |= record | {"story": trace.story()}
-
-
-def begin_guest(vm: Vm, host: Host, number: int, phase: BusyPhase) -> tuple[Stretch, PhaseRecorder]:
-    """The guest part of a phase in which the VMM works begins now."""
-    host.clock_ns = vm.now
-    host.windows.happens("start", titles(phase))
-    recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
-    stretch = host.stretches[number] = host.windows.guest_begins(recorder, set())
-    host.goes_on = False
-    return stretch, recorder
-
-
-def launch_beside(
-    vm: Vm, host: Host, kind: Kind, work: Migration | Checkpoints, recorder: PhaseRecorder,
-    stretch: Stretch,
-) -> None:  # fmt: skip
-    """Let every vCPU run its workload, lap after lap until the VMM has finished its work."""
-    if vm.load is not None:
-        vm.load.begin(vm.now, len(work.vcpus))
-    for v in work.vcpus:
-        v.recorder = recorder
-        more = laps(vm, v, work.number, lambda: work.active)
-        process = kind.launch(vm, v, vm.plan.program(work.number, v.number), more)
-        run_on(vm, host, kind, v, process, stretch)
-    start_port_io(vm, work)
-
-
-def end_beside(vm: Vm, host: Host, work: Migration | Checkpoints, stretch: Stretch) -> Steps:
-    """The VMM has finished: join the vCPUs, after this lap."""
-    for v in work.vcpus:
-        if vm.by_rates and v.process is not None and v.process.is_alive:
-            v.stop(vm.now)  # a guest that is given by rates has no end of its own
-    yield from join(vm, host)
-    if not work.vcpus:
-        host.windows.end(stretch)
-    host.windows.happens("end", titles(work.phase))
-    vm.vmm = vm.unsent = None
-    for v in vm.vcpus:
-        v.queued_work.clear()
-
-
-def laps(vm: Vm, v: Vcpu, number: int, go_on: Callable[[], bool]) -> Iterator[Program]:
-    """Yield the program of each lap of a vCPU after the first, as long as laps go on."""
-    lap = 1
-    while go_on():
-        yield vm.plan.program(number, v.number, lap)
-        lap += 1
-
-
-def start_port_io(vm: Vm, work: Migration | Checkpoints) -> None:
-    """Let the vCPUs exit for port I/O at exponential intervals while the VMM works."""
-    mean = work.spec.io_interval
-    for v in work.vcpus if mean else ():
-        gaps = vm.plan.draws.stream("t_io", v.number, Gamma(mean, 1.0))
-        vm.env.process(port_io(vm, v, gaps, lambda: work.active))
-
-
-def wait_for_guest(vm: Vm, host: Host) -> Steps:
-    """Join a guest in the background: it ends when all open windows have ended."""
-    if host.windows.guests:
-        yield from host.windows.through()
-    if host.goes_on and host.windows.parted:
-        for v in vm.vcpus:
-            if v.process is not None and v.process.is_alive:
-                v.stop(vm.now)
-    yield from join(vm, host)
-
-
-def join(vm: Vm, host: Host) -> Steps:
-    """Wait until no vCPU runs a program; a vCPU that repeats its program ends after this lap."""
-    host.joining = True
-    yield from host.running
-    host.joining = False
-    host.running.clear()
-    for v in vm.vcpus:
-        v.process = None
 
 
 def wait(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:

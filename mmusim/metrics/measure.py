@@ -8,16 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.histogram import Histogram
-from mmusim.base.units import PAGES_PER_REGION
-from mmusim.config.settings import Setting
 from mmusim.metrics import jitter
 from mmusim.metrics.checkpoints import of_checkpoints
 from mmusim.metrics.exposure import Exposure, exposures, to_plain
-from mmusim.policies import Reporting
-from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Trace
+from mmusim.metrics.service import of_service, since_request
+from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Served, Trace
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.metrics import POSTCOPY_FAULTS, SLOW_SECONDS, Scope
-from mmusim.workload.reads_beside_writes import ReadsBesideWrites
 
 
 class WindowCosts(NamedTuple):
@@ -49,6 +46,8 @@ class Metrics:
     story: tuple[str, ...] = ()  # of these: what happened, line by line
     rounds: tuple[Round, ...] = ()  # of a migration
     requests: Histogram | None = None  # latencies of requests, where the workload has them
+    service: tuple[Served, ...] = ()  # beside a migration, times from its request
+    blocked: Histogram | None = None  # post-copy: waits of faults for their pages
     windows: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Values of each window, where the driver has some."""
     exposures: Mapping[str, Exposure] = field(default_factory=dict)
@@ -124,6 +123,10 @@ def measure(trace: Trace) -> Metrics:
         story=ends.story,
         rounds=() if ends.migration is None else ends.migration.rounds,
         requests=phase.requests if phase.requests.count else None,
+        service=() if ends.migration is None else since_request(ends.migration),
+        blocked=ends.migration.blocked
+        if ends.migration is not None and ends.migration.blocked.count
+        else None,
         windows={w.name: _of_guest(w, _all_accesses(w)) for w in trace.windows},
         exposures=exposures(trace),
         window_costs={w.name: _window_costs(trace, w) for w in trace.windows},
@@ -211,7 +214,7 @@ def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
     if phase.vcpu_ns:
         own = sum(phase.ledger[cause] for cause in ("hits", "think", "idle"))
         values["guest_share"] = own / phase.vcpu_ns
-    return values
+    return values | of_service(m)
 
 
 _OPERATIONS: Final = {
@@ -230,32 +233,6 @@ def _operation_times(trace: Trace) -> dict[str, dict[str, int]]:
     return {operation: dict(spent) for operation, spent in operation_times.items()}
 
 
-def expected_fault_free_pages(workload: ReadsBesideWrites) -> float:
-    """Pages of a region that are read without a fault before its first write drops the large spte.
-
-    512 lr / (lr + 512 lw) for Poisson reads at rate lr, spread over 512 pages, and writes at rate
-    lw: each page is read first with probability (lr/512) / (lr/512 + lw) (domain, B.4).
-    """
-    reads, writes = 1 - workload.writes, workload.writes / workload.written_regions
-    return PAGES_PER_REGION * reads / (reads + PAGES_PER_REGION * writes)
-
-
-def theory(metric: str, setting: Setting) -> float:
-    """Return the closed form of a metric for a setting.
-
-    Raises
-    ------
-    ValueError
-        If the metric has no closed form, or if the measured phase runs no workload that has one.
-    """
-    driver = setting.experiment.driver.script(Reporting.GET_CLEARS)
-    phase: Any = driver.phases[driver.measured]
-    workload = setting.experiment.workloads.get(getattr(phase, "workload", ""))
-    if metric != "fault_free_pages" or not isinstance(workload, ReadsBesideWrites):
-        raise ValueError(f"there is no closed form of {metric} for phase {phase.do!r}")
-    return expected_fault_free_pages(workload)
-
-
 def to_record(metrics: Metrics) -> dict[str, Any]:
     """Return plain data for storage."""
     return {
@@ -272,7 +249,17 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
         "window_costs": {
             name: [dict(side) for side in one] for name, one in metrics.window_costs.items()
         },
-    } | ({} if metrics.requests is None else {"requests": metrics.requests.sparse()})
+    } | _where_there(metrics)
+
+
+def _where_there(metrics: Metrics) -> dict[str, Any]:
+    """Return the data that only some runs have."""
+    found: dict[str, Any] = {}
+    for name in ("requests", "blocked"):
+        histogram = getattr(metrics, name)
+        if histogram is not None:
+            found[name] = histogram.sparse()
+    return found | ({"service": metrics.service} if metrics.service else {})
 
 
 def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
@@ -289,6 +276,8 @@ def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
         story=tuple(record["story"]),
         rounds=tuple(Round(*row) for row in record["rounds"]),
         requests=Histogram.from_sparse(record["requests"]) if "requests" in record else None,
+        service=tuple(Served(*row) for row in record.get("service", ())),
+        blocked=Histogram.from_sparse(record["blocked"]) if "blocked" in record else None,
         windows=record.get("windows", {}),
         exposures={name: Exposure(**one) for name, one in record.get("exposures", {}).items()},
         window_costs={

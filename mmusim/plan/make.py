@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmusim.actors import Actor
 from mmusim.base.errors import ConfigError, MisfitError
@@ -24,7 +25,7 @@ from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.hits import HitCurve, Tables
 from mmusim.costs.machine import Machine
-from mmusim.costs.random_streams import Draws, Stream, uniforms
+from mmusim.costs.random_streams import Draws, Stream
 from mmusim.mmu.slot import MemSlot
 from mmusim.plan.levels import at_level
 from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
@@ -126,9 +127,7 @@ class Plan:
         else:
             name, first = f"{phase}", self._accesses_before(phase, cpu)
 
-        def numbers(purpose: str, first: int, count: int):  # type: ignore[no-untyped-def]
-            return uniforms(self.draws.key(f"{purpose}{name}", cpu), first, count)
-
+        numbers = self.draws.numbers(name, cpu)
         if isinstance(pattern, RatedPattern):
             rates = pattern.rates(pages, self.slot.npages, numbers)
             if isinstance(spec, BusyPhase):
@@ -148,6 +147,11 @@ class Plan:
             pages=min(pages, len(accesses.gfn)),
             tables=None if self.curve is None else self.curve.tables_of(accesses.gfn),
         )
+
+    def arrivals_ns(self, phase: int, cpu: int, lap: int) -> NDArray[np.int64]:
+        """Return when the requests of a lap beside a VMM that works arrive, from its beginning."""
+        pattern: Any = self.patterns[phase]
+        return np.asarray(pattern.arrivals_ns(self.draws.numbers(f"{phase}.{lap}", cpu)))
 
     def _part(self, phase: int, cpu: int) -> tuple[int, int]:
         """Return the first gfn of a vCPU's memory in a phase, and its number of pages."""

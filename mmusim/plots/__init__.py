@@ -16,6 +16,7 @@ from mmusim.plots.migration import in_vain, rounds
 from mmusim.plots.outside import published_times, working_set
 from mmusim.plots.phase_diagram import phase_diagram
 from mmusim.plots.ratios import ratios, swept
+from mmusim.plots.service import postcopy_waits, service
 from mmusim.plots.shift import shift
 from mmusim.plots.style import style
 from mmusim.plots.theory import against_theory
@@ -32,9 +33,11 @@ __all__ = [
     "in_vain",
     "latencies",
     "phase_diagram",
+    "postcopy_waits",
     "published_times",
     "ratios",
     "rounds",
+    "service",
     "shift",
     "style",
     "swept",

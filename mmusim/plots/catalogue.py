@@ -80,5 +80,13 @@ FIGURES: Final = {
         "pages that migrations sent in vain, round by round",
         lambda outcome, metric, policy: plots.in_vain(outcome),
     ),
+    "service": Named(
+        "requests of an open-loop service that wait, before, during and after a migration",
+        lambda outcome, metric, policy: plots.service(outcome),
+    ),
+    "postcopy-waits": Named(
+        "share of the faults in post-copy that wait longer than a time (CCDF)",
+        lambda outcome, metric, policy: plots.postcopy_waits(outcome),
+    ),
     "theory": Named("measured means against their closed form", _theory),
 }

@@ -27,7 +27,11 @@ from mmusim.plots.style import (
 )
 
 Floats = NDArray[np.float64]
-WHAT = {"latency": "accesses", "request": "requests"}
+WHAT = {
+    "latency": "accesses",
+    "request": "requests",
+    "postcopy_fault": "waits for pages",
+}
 
 
 class Curve(NamedTuple):
@@ -75,7 +79,7 @@ def latencies(
     """Draw the share of accesses that take longer than a time (CCDF), a panel a setting.
 
     Both axes are logarithmic. A line is all seeds together, its band reaches from the lowest seed
-    to the highest. `of`: "latency" of accesses, or "request".
+    to the highest. `of`: "latency" of accesses, "request", or "postcopy_fault".
     """
     shown = outcome.settings if results is None else results
     figure, axes = panels(len(shown))

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from mmusim.comparison.compare import values_of
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.measure import theory
+from mmusim.metrics.closed_forms import theory
 from mmusim.plots.style import INK, in_style, line_styles, sheet, with_unit
 from mmusim.stats import mean_interval
 from mmusim.vocabulary import METRICS

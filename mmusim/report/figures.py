@@ -91,6 +91,18 @@ def _each(outcome: Outcome) -> Iterator[tuple[str, str, Figure]]:
             "Pages sent in each round and to be sent again after it against time, a line a seed.",
             plots.in_vain(outcome, shown),
         )
+    if any(run.service for r in shown for rs in r.runs.values() for run in rs):
+        yield (
+            "The service before, during and after the migration, all seeds",
+            "Requests that wait against time from the request of the migration, a line a seed.",
+            plots.service(outcome, shown),
+        )
+    if any(run.blocked is not None for r in shown for rs in r.runs.values() for run in rs):
+        yield (
+            "Waits for pages of the source in post-copy, all seeds",
+            "Share of the faults that wait longer than a time, both axes logarithmic.",
+            plots.postcopy_waits(outcome, shown),
+        )
     if all(metric in run.values for run in runs) and len(outcome.settings) > 1:
         yield (
             f"{metric} in every setting",

@@ -16,6 +16,7 @@ from mmusim.experiment.run import Outcome
 from mmusim.report import tables
 from mmusim.report.answers import answers, stories, verdict_counts
 from mmusim.report.figures import MOST_PANELS, figures
+from mmusim.report.service import blocktime_table, service_table
 from mmusim.report.stall_ledger import stall_ledger
 from mmusim.store import Store
 
@@ -58,6 +59,8 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
         comparisons=tables.comparisons(outcome),
         ledger=tables.ledger(outcome),
         stalls=stall_ledger(outcome),
+        service=service_table(outcome),
+        blocktimes=blocktime_table(outcome),
         operation_times=tables.operation_times(outcome),
         fingerprints=tables.fingerprints(outcome),
         stories=list(stories(outcome)),

@@ -38,6 +38,14 @@ class Round(NamedTuple):
     false_dirty: int = 0  # of these, not written since they were last copied
 
 
+class Served(NamedTuple):
+    """How far an open-loop service is: of all vCPUs, since they began."""
+
+    at_ns: int
+    arrived: int  # requests
+    served: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationTrace:
     """A migration of the VM."""
@@ -64,6 +72,10 @@ class MigrationTrace:
     syncs: int = 0  # dirty_sync_count
     vcpu_blocktime: tuple[int, ...] = ()  # post-copy: ns that each vCPU waited for pages
     blocktime_ns: int = 0  # post-copy: time in which all vCPUs waited for pages
+    service: tuple[Served, ...] = ()
+    """Of an open-loop service, in a phase that has a lead or a tail: at equal intervals."""
+    service_marks: tuple[Served, ...] = ()
+    """Of the same: when vCPUs began, at the request, when the migration ended, and the tail."""
 
     def story(self) -> tuple[str, ...]:
         """Tell what happened, round by round."""

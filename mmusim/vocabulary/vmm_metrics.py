@@ -91,6 +91,25 @@ metric(
     "what post-copy costs an access; the mean is QEMU's `postcopy-latency`", "F.5",
 )  # fmt: skip
 metric(
+    "served_before served_during served_after", "", _HIGHER, _MIGRATION,
+    "requests served / requests that arrived: from the start of the vCPUs to the request of the "
+    "migration, from there to its end, and in the `tail` behind it, where a backlog makes it more "
+    "than 1",
+    "progress of an open-loop service; for a phase with `lead` or `tail`",
+)  # fmt: skip
+metric(
+    "most_waiting", "requests", _LOWER, _MIGRATION,
+    "largest number of requests that have arrived and are not served, of all readings; readings "
+    "are 1 ms apart, and further in a long phase",
+    "backlog of an open-loop service; for a phase with `lead` or `tail`",
+)  # fmt: skip
+metric(
+    "service_recovery", "ns", _LOWER, _MIGRATION,
+    "from the end of the migration to the first reading at which no more requests wait than at "
+    "any time before the request; missing if the `tail` ends before",
+    "how long users notice a migration that is over",
+)  # fmt: skip
+metric(
     "guest_share", "", _HIGHER, _MIGRATION, "(`hits` + `think` + `idle`) / time of the vCPUs",
     "what is left for the guest",
 )  # fmt: skip

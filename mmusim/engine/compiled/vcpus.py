@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import simpy
 
+from mmusim.engine.compiled.completed import completed_by
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import FIELD, T_THINK
 from mmusim.engine.compiled.hit_tables import let_hit, remember_exits
@@ -65,18 +66,17 @@ class CompiledVcpu(Vcpu):
     handling = field("handling", bool)
     stolen_ns = field("stolen_ns")
     first = field("first")
-    kicks = field("kicks")
-    flushes = field("flushes")
+    kicks, flushes = field("kicks"), field("flushes")
     ring_exits = field("ring_exits")
     user_exits = field("user_exits")
-    ring_n = field("ring_n")
-    ring_pushed = field("ring_pushed")
+    ring_n, ring_pushed = field("ring_n"), field("ring_pushed")
     at = field("at")
     waits = field("waits")
     started_ns = field("started_ns")
     length = field("length")
     alive = field("alive", bool)
     program_no = field("program_no")
+    completed = completed_by
     booked_ns = field("booked_ns")
 
     def __init__(self, vm: VmOfVcpus, plan: Plan, number: int) -> None:

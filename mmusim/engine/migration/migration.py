@@ -20,6 +20,7 @@ from mmusim.engine.migration.meter import GuestMeter
 from mmusim.engine.migration.postcopy import Postcopy, send_discards
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.sender import Sender
+from mmusim.engine.migration.service import ServiceMeter
 from mmusim.engine.migration.story import trace_of
 from mmusim.engine.migration.switch import go_to_destination
 from mmusim.engine.migration.sync import LogSync, TimeBook, pause
@@ -44,7 +45,7 @@ class Migration:
         self.vm, self.host, self.spec = vm, host, vm.plan.driver.migration
         self.number, self.phase, self.windows = number, phase, host.windows
         self.qemu = vm.plan.qemu
-        self.vmm = vm.vmm = Vmm(vm.env)
+        self.vmm = vm.vmm = vm.vmm or Vmm(vm.env)
         self.vcpus = vm.vcpus if phase.workload else []
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
         self.channel = Channel(vm, self.spec, number)
@@ -216,7 +217,7 @@ class Migration:
             yield from self.sender.send_some(self.vm.now + ITERATION_NS)
         yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm)
-        self.vmm.gone = True
+        self.vmm.gone = not self.phase.tail  # else its vCPUs run on there
         self.switched_over("completed")
         self.ended_ns = self.vm.now
 
@@ -260,6 +261,6 @@ class Migration:
         self.vmm.bql.release(HOST)
         self.ended_ns = self.vm.now
 
-    def trace(self) -> MigrationTrace:
-        """Return the trace of the migration."""
-        return trace_of(self)
+    def trace(self, service: ServiceMeter) -> MigrationTrace:
+        """Return the trace of the migration, with the progress of a service beside it."""
+        return trace_of(self, service)

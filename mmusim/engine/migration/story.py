@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from mmusim.engine.migration.service import ServiceMeter
 from mmusim.trace.records import MigrationTrace
 
 
-def trace_of(migration: Any) -> MigrationTrace:
+def trace_of(migration: Any, service: ServiceMeter) -> MigrationTrace:
     """Return the trace of a :class:`~mmusim.engine.migration.migration.Migration`."""
     m, postcopy = migration, migration.postcopy
     return MigrationTrace(
@@ -27,6 +28,8 @@ def trace_of(migration: Any) -> MigrationTrace:
         dirty_limit=tuple(m.trigger.limit.history),
         syncs=m.log.count,
         seconds=tuple(m.meter.shares),
+        service=service.readings(),
+        service_marks=service.marks(),
         waits_for_log=_waits_for_log(m),
         **({} if postcopy is None else postcopy.facts()),
     )

@@ -27,6 +27,12 @@ class GuestRun(PlannedRun):
         if self._v.working_set is not None:
             self._v.working_set.end = self.length
 
+    def completed(self, now: int) -> int:
+        """Return how many accesses of the run under way are complete by `now`."""
+        if self._marked < 0:
+            return 0
+        return int(np.searchsorted(self._ends[: self.count], now - self.start_ns, side="right"))
+
     def settle(self) -> None:
         """Mark the pages that the run under way has touched by now; another actor reads them."""
         if self._marked >= 0:

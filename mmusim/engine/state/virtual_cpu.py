@@ -199,6 +199,10 @@ class Vcpu:
             self.look_again()
             self.wake()
 
+    def completed(self, now: int) -> int:
+        """Return how many accesses it has completed by `now` since it was made."""
+        return self.accesses + (0 if self.run is None else self.run.completed(now))
+
     def flushes_tlb(self) -> None:
         """Forget all translations."""
         if self.tlb is not None:

@@ -10,7 +10,8 @@ import pytest
 
 from mmusim.config.settings import Setting, load_settings
 from mmusim.engine import simulate
-from mmusim.metrics.measure import Metrics, expected_fault_free_pages, measure
+from mmusim.metrics.closed_forms import expected_fault_free_pages
+from mmusim.metrics.measure import Metrics, measure
 from mmusim.plan.make import make_plan
 from mmusim.stats import mean_interval
 from mmusim.tests.support.fingerprints import EXPERIMENTS, SEED, fingerprint
