@@ -12,6 +12,7 @@ from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
 from mmusim.config.phase import BusyPhase
 from mmusim.vmm import Qemu
+from mmusim.vmm.postcopy import Plain, Postcopy, Preempt, postcopies
 from mmusim.vmm.switch_over import QemuEstimate, switch_overs
 from mmusim.vmm.throttle import (
     AutoConverge,
@@ -66,6 +67,8 @@ Rule: Any = Annotated[Union[tuple(switch_overs().values())], Field(discriminator
 """A rule of when to stop the guest, by its name and parameters."""
 Slowing: Any = Annotated[Union[tuple(throttles().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
 """A rule of how the guest is slowed down, by its name and parameters."""
+Way: Any = Annotated[Union[tuple(postcopies().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
+"""A way of answering requests in post-copy, by its name and parameters."""
 
 
 class Migration(Strict):
@@ -157,9 +160,14 @@ class Migration(Strict):
     """Number of rounds after which the migration switches to post-copy. 0 means never."""
     postcopy_preempt: Annotated[bool, shown(True)] = Field(False, alias="postcopy-preempt")
     """Pages that the destination asks for have a channel of their own. QEMU has it since 7.1."""
+    postcopy: Annotated[Annotated[Way, Field()] | None, shown({"rule": "preempt"})] = None
+    """How the source answers requests in post-copy, by `rule`: `plain`, `preempt`, or one of an
+    installed package. `postcopy-preempt` is QEMU's own key for the second. Without one of the two
+    it is `plain`.
+    """
     socket_buffer: Annotated[Size, shown("4MiB")] = parse_bytes("2MiB")
     """Data on the main channel ahead of a page that the destination asked for, which does not count
-    with `postcopy-preempt`. The device state waits for it too when post-copy starts.
+    with `preempt`. The device state waits for it too when post-copy starts.
     """
     switchover_ack: Annotated[Time, shown("200ms")] = Field(0.0, alias="switchover-ack")
     """Time in which the destination loads the first device data. Before its end it allows no
@@ -211,6 +219,13 @@ class Migration(Strict):
         return None
 
     @property
+    def postcopy_way(self) -> Postcopy:
+        """How requests are answered: by `postcopy`, or as QEMU's own key says."""
+        if self.postcopy is not None:
+            return cast("Postcopy", self.postcopy)
+        return Preempt() if self.postcopy_preempt else Plain()
+
+    @property
     def key_that_needs_rings(self) -> str:
         """The key that asks for a throttle by dirty rings; or nothing."""
         rule = self.throttle_rule
@@ -242,8 +257,9 @@ class Migration(Strict):
         for key, value, has, since in asked:
             if value and not has:
                 yield key, f"came in QEMU {since}"
-        if self.throttle is not None and (why := self.throttle.beyond(qemu)):
-            yield "throttle", why
+        for key, rule in (("throttle", self.throttle), ("postcopy", self.postcopy)):
+            if rule is not None and (why := rule.beyond(qemu)):
+                yield key, why
 
     @property
     def is_limited(self) -> bool:
@@ -262,6 +278,11 @@ class Migration(Strict):
             raise MisfitError(
                 "driver.migration.throttle", None, f"conflicts with {own}", f"drop {own}"
             )
+        if self.postcopy is not None and self.postcopy_preempt:
+            raise MisfitError(
+                "driver.migration.postcopy", None, "conflicts with postcopy-preempt",
+                "drop postcopy-preempt",
+            )  # fmt: skip
         if self.responsive_throttle and not self.auto_converge:
             raise MisfitError(
                 "driver.migration.responsive_throttle", None, "goes with auto-converge",

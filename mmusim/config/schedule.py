@@ -44,6 +44,8 @@ class Scheduled(Named):
             raise ValueError('of needs after; write e.g. after = "0ns"')
         if self.times > 1 and self.every is None:
             raise ValueError('times needs every; write e.g. every = "200ms"')
+        if self.every is not None and "times" not in self.model_fields_set:
+            raise ValueError("every needs times; write e.g. times = 5")
         return self
 
     @property

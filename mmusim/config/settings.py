@@ -32,7 +32,7 @@ from mmusim.workload.replay import Replay
 _LOG = logging.getLogger("mmusim")
 Made = TypeVar("Made")
 
-CHANGEABLE: Final = ("vm", "host", "driver", "workloads", "replications")
+CHANGEABLE: Final = ("vm", "vmm", "host", "driver", "workloads", "replications")
 """Tables of an experiment file that variants and sweeps may change."""
 MOST_ACCESSES: Final = 1 << 31
 """Of a vCPU in a lap of a workload."""

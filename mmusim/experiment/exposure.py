@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.base.units import show_ns
-from mmusim.comparison.exposure import COUNTED, mean, no_verdict, objections
+from mmusim.comparison.exposure import COUNTED, differences, mean, no_verdict, objections
 from mmusim.config.driver import Driver
 from mmusim.config.tlb import UNLIMITED
 from mmusim.experiment.run import Outcome, SettingResult
@@ -107,10 +107,32 @@ def rows(outcome: Outcome) -> list[dict[str, Any]]:
     return [row for result in outcome.settings for row in _rows(result)]
 
 
+def apart(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return in what exposures differ by more than a tenth from those of the baseline.
+
+    One row per setting, window, policy and quantity.
+    """
+    baseline, driver = outcome.experiment.policies.baseline, outcome.experiment.driver
+    return [
+        {
+            "setting": result.setting.name, "window": window or driver.measure, "policy": policy,
+            "differs_in": one.what, "value": one.mine, "baseline": one.other,
+            "shown": one.shown(),
+        }
+        for result in outcome.settings
+        for window in _windows(result)
+        for policy in result.runs
+        for one in differences(result.runs, policy, baseline, window)
+    ]  # fmt: skip
+
+
+def _windows(result: SettingResult) -> list[str]:
+    return [w.name for w in result.setting.experiment.driver.windows] or [""]
+
+
 def _rows(result: SettingResult) -> Iterator[dict[str, Any]]:
     driver = result.setting.experiment.driver
-    names = [w.name for w in driver.windows] or [""]
-    for window in names:
+    for window in _windows(result):
         for policy, runs in result.runs.items():
             met: list[Exposure] = [r.exposures[window] for r in runs if window in r.exposures]
             if not met:

@@ -141,12 +141,11 @@ class Plan:
             own = np.where(accesses.gfn - base_gfn < common, 0, cpu * (pages - common))
             accesses = accesses._replace(gfn=accesses.gfn + own)
         return Program(
-            accesses,
-            first,
+            accesses, first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
             pages=min(pages, len(accesses.gfn)),
             tables=None if self.curve is None else self.curve.tables_of(accesses.gfn),
-        )
+        )  # fmt: skip
 
     def arrivals_ns(self, phase: int, cpu: int, lap: int) -> NDArray[np.int64]:
         """Return when the requests of a lap beside a VMM that works arrive, from its beginning."""

@@ -35,7 +35,7 @@ def trace_events(timeline: Timeline, about: Mapping[str, str] | None = None) -> 
         "otherData": facts,
         "traceEvents": [
             *_names(timeline), *_vcpus(timeline), *_host(timeline), *_lock(timeline),
-            *_rounds(timeline), *_windows(timeline), *_counts(timeline),
+            *_requests(timeline), *_rounds(timeline), *_windows(timeline), *_counts(timeline),
         ],
     }  # fmt: skip
 
@@ -59,6 +59,10 @@ def write(
 def _names(timeline: Timeline) -> Iterator[Event]:
     processes = {GUEST_PID: f"guest, {timeline.policy}, seed {timeline.seed}", HOST_PID: "host"}
     threads = {(GUEST_PID, n + 1): name_of(n) for n in range(len(timeline.vcpus))}
+    threads |= {
+        (GUEST_PID, len(timeline.vcpus) + cpu + 1): f"requests of {name_of(cpu)}"
+        for cpu in sorted({one.cpu for one in timeline.requests})
+    }
     threads |= {(HOST_PID, THREAD_TID): name_of(HOST), (HOST_PID, LOCK_TID): "mmu_lock"}
     if any(phase.migration for phase in timeline.phases):
         threads[HOST_PID, ROUNDS_TID] = "migration"
@@ -84,7 +88,19 @@ def _slice(
 def _vcpus(timeline: Timeline) -> Iterator[Event]:
     for number, lane in enumerate(timeline.vcpus):
         for s in lane:
-            yield _slice(GUEST_PID, number + 1, s.state, s.start_ns, s.end_ns, s.causes)
+            facts = s.causes if s.gfn < 0 else {**s.causes, "gfn": s.gfn}
+            yield _slice(GUEST_PID, number + 1, s.state, s.start_ns, s.end_ns, facts)
+
+
+def _requests(timeline: Timeline) -> Iterator[Event]:
+    """Yield what each vCPU served, one request after the other, and how long each waited."""
+    free = [0] * len(timeline.vcpus)
+    for one in timeline.requests:
+        begins = max(one.due_ns, free[one.cpu])
+        free[one.cpu] = one.end_ns
+        facts = {"waited (ns)": begins - one.due_ns, "latency (ns)": one.end_ns - one.due_ns}
+        track = len(timeline.vcpus) + one.cpu + 1
+        yield _slice(GUEST_PID, track, "request", begins, one.end_ns, facts)
 
 
 def _host(timeline: Timeline) -> Iterator[Event]:

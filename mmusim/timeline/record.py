@@ -12,12 +12,13 @@ from mmusim.engine import simulate
 from mmusim.engine.choice import AUTO
 from mmusim.plan.make import Plan
 from mmusim.trace.records import FIRST_ACTOR, HOST, NEVER_NS, PhaseTrace, Probe
-from mmusim.vocabulary.causes import USEFUL_CAUSES
+from mmusim.vocabulary.causes import CAUSES, FAULT_FAST, FAULT_SLOW, USEFUL_CAUSES
 
 GUEST: Final = "guest"
 """The state of a vCPU that spends its time on something useful."""
 MAX_SLICES: Final = 400_000
 """Default number of records of a timeline: about 60 MB of trace events."""
+_FAULTS: Final = (CAUSES.names[FAULT_FAST], CAUSES.names[FAULT_SLOW])
 _APART_NS: Final = 5_000  # gauges are read no more often for each GiB, except by the host
 
 
@@ -28,6 +29,15 @@ class Slice(NamedTuple):
     end_ns: int
     state: str  # guest, idle or a lost cause
     causes: Mapping[str, int]  # ns, which sum to the length
+    gfn: int = -1  # the page whose fault it is; -1: it is none
+
+
+class Served(NamedTuple):
+    """A request of an open loop, from its intended arrival to its completion."""
+
+    cpu: int
+    due_ns: int
+    end_ns: int
 
 
 class Hold(NamedTuple):
@@ -60,6 +70,7 @@ class Timeline:
     readings: tuple[Reading, ...]
     phases: tuple[PhaseTrace, ...]  # of the host thread
     windows: tuple[PhaseTrace, ...] = ()  # that are measured, in the order of the driver
+    requests: tuple[Served, ...] = ()  # in the order in which vCPUs have told of them
     left_out: str = ""  # a description of what was left out for lack of room
 
 
@@ -80,7 +91,9 @@ class Recorder(Probe):
         self.vcpus: list[list[Slice]] = [[] for _ in range(plan.vcpus)]
         self._apart_ns = _APART_NS * max(1, plan.pages * PAGE // BYTES["GiB"])
         self.holds: list[Hold] = []
+        self._faulting = [-1] * plan.vcpus  # page of the fault that each is in
         self.readings: list[Reading] = []
+        self.requests: list[Served] = []
         self.kept = 0
         self.full_at: int | None = None  # what began later is left out
 
@@ -93,14 +106,30 @@ class Recorder(Probe):
         self.kept += 1  # of what began before, at most a few more a vCPU
         return True
 
-    def spent(self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int]) -> None:
-        """Add to the last slice, or begin another."""
+    def spent(
+        self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int], gfn: int = -1
+    ) -> None:
+        """Add to the last slice, or begin another.
+
+        The entry into the guest, which ends a fault, has the page of the fault.
+        """
         state, lane = state_of(causes), self.vcpus[cpu]
-        if lane and lane[-1].state == state and lane[-1].end_ns == start_ns:
-            last = lane[-1]
-            lane[-1] = Slice(last.start_ns, end_ns, state, Counter(last.causes) + Counter(causes))
+        if state == GUEST or gfn >= 0:
+            self._faulting[cpu] = gfn
+        elif state in _FAULTS:
+            gfn = self._faulting[cpu]
+        last = lane[-1] if lane else None
+        goes_on = last is not None and last.state == state and last.end_ns == start_ns
+        if last is not None and goes_on and gfn == last.gfn:
+            spent = Counter(last.causes) + Counter(causes)
+            lane[-1] = Slice(last.start_ns, end_ns, state, spent, gfn)
         elif self._keeps(start_ns, end_ns):
-            lane.append(Slice(start_ns, end_ns, state, dict(causes)))
+            lane.append(Slice(start_ns, end_ns, state, dict(causes), gfn))
+
+    def requested(self, cpu: int, due_ns: int, end_ns: int) -> None:
+        """Keep a request."""
+        if self._keeps(due_ns, end_ns):
+            self.requests.append(Served(cpu, due_ns, end_ns))
 
     def locked(self, who: int, asked_ns: int, got_ns: int, released_ns: int, shared: bool) -> None:
         """Keep a hold."""
@@ -159,6 +188,7 @@ def record(
         vcpus=tuple(tuple(_within(lane, start_ns, end)) for lane in recorder.vcpus),
         holds=tuple(hold for hold in recorder.holds if hold.asked_ns < end),
         readings=tuple(recorder.readings),
+        requests=tuple(one for one in recorder.requests if one.due_ns < end),
         phases=tuple(p for p in trace.phases if p.end_ns >= start_ns and p.start_ns <= end),
         windows=tuple(w for w in trace.windows if w.end_ns > start_ns and w.start_ns < end),
         left_out=left_out,

@@ -23,6 +23,11 @@ FIRST_ACTOR: Final = -5
 """The actor number of the first actor of other packages; those of the next ones lie below it."""
 
 
+TOLD: Final = 8
+FEW: Final = 3 * TOLD
+"""Number of rounds of a migration that are told one by one; of more, the first and last 8 are."""
+
+
 class Round(NamedTuple):
     """One round of a migration: from the end of a sync of the dirty log to the end of the next."""
 
@@ -78,13 +83,15 @@ class MigrationTrace:
     """Of the same: when vCPUs began, at the request, when the migration ended, and the tail."""
 
     def story(self) -> tuple[str, ...]:
-        """Tell what happened, round by round."""
+        """Tell what happened, round by round; of many rounds the middle ones together."""
         lines = [
             f"round {number}: {show_ns(r.end_ns - r.start_ns)}, {r.sent_pages:,} pages sent, "
             f"{r.in_vain:,} in vain, {r.reported:,} reported ({r.false_dirty:,} false dirty), "
             f"{r.dirty_pages:,} to be sent after it"
             for number, r in enumerate(self.rounds, 1)
         ]
+        if len(lines) > FEW:
+            lines[TOLD:-TOLD] = [self._told_together(TOLD, len(lines) - TOLD)]
         lines += [
             f"{show_ns(when - self.start_ns)}: vCPUs are throttled by {share:.0%}"
             for when, share in self.throttle
@@ -92,6 +99,15 @@ class MigrationTrace:
         end = f"{self.outcome} after {show_ns(self.end_ns - self.start_ns)}"
         downtime = f", downtime {show_ns(self.downtime_ns)}" if self.downtime_ns else ""
         return (*lines, end + downtime)
+
+    def _told_together(self, first: int, last: int) -> str:
+        """Tell what happened in rounds `first` + 1 to `last`."""
+        rounds = self.rounds[first:last]
+        return (
+            f"rounds {first + 1} to {last}: {show_ns(rounds[-1].end_ns - rounds[0].start_ns)}, "
+            f"{sum(r.sent_pages for r in rounds):,} pages sent, "
+            f"{sum(r.in_vain for r in rounds):,} in vain"
+        )
 
 
 class Operation(NamedTuple):
@@ -265,8 +281,15 @@ class Probe:
     def locked(self, who: int, asked_ns: int, got_ns: int, released_ns: int, shared: bool) -> None:
         """An acquisition of mmu_lock has ended; `shared` if it was for read."""
 
-    def spent(self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int]) -> None:
+    def requested(self, cpu: int, due_ns: int, end_ns: int) -> None:
+        """A vCPU has completed a request that was to arrive at `due_ns`."""
+
+    def spent(
+        self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int], gfn: int = -1
+    ) -> None:
         """A vCPU spends a period on these causes, in ns; they sum to its length.
+
+        `gfn` is the page whose fault it is in; -1: it is in none.
 
         The periods of a vCPU come in the order of time and leave no gap. A period may be reported
         when it begins.

@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from mmusim.cli.shared.options import AsJson, ExperimentFile, Out
 
 
-def exposure(experiment: ExperimentFile, out: Out = None, as_json: AsJson = False) -> None:
+def exposure(
+    experiment: ExperimentFile,
+    apart: Annotated[
+        bool,
+        typer.Option("--apart", help="Only what differs by more than 10 % from the baseline."),
+    ] = False,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
     """Print the exposure of each window of stored runs: operations, pages, requests, locks."""
     from mmusim.analysis.answers import load
     from mmusim.cli.shared.output import table
-    from mmusim.experiment.exposure import rows, warnings
+    from mmusim.experiment import exposure as exposures
 
     outcome = load(Path(experiment), out)
-    met = rows(outcome)
+    met = exposures.apart(outcome) if apart else exposures.rows(outcome)
     if as_json:
         table("", met, True)
+    elif apart and not met:
+        typer.echo("No exposure differs by more than 10 % from that of the baseline.")
+    elif apart:
+        baseline = outcome.experiment.policies.baseline
+        table(f"Exposures more than 10 % from those of {baseline}", readable(met), False)
     else:
         table("Exposure, means over seeds", [shown(row) for row in met], False)
-        for line in warnings(outcome):
+        for line in exposures.warnings(outcome):
             typer.echo(f"warning: {line}")
+
+
+def readable(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return differences as people read them."""
+    return [
+        {key: row[key] for key in ("setting", "window", "policy", "differs_in")}
+        | dict(zip(("value", "baseline"), row["shown"], strict=True))
+        for row in rows
+    ]
 
 
 def shown(row: dict[str, Any]) -> dict[str, str]:

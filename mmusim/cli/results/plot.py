@@ -35,7 +35,7 @@ def plot(
         str,
         typer.Argument(
             help="Of an experiment: ratios, across, swept, phases, horizons, latencies, ecdf, "
-            "shift, decomposition, rounds, theory. Of one run: timeline, utilisation."
+            "shift, decomposition, rounds, in-vain, theory. Of one run: timeline, utilisation."
         ),
     ],
     experiment: ExperimentFile,

@@ -13,14 +13,12 @@ import simpy
 import typer
 
 from mmusim.cli.shared import bench_history, lock_model
-from mmusim.cli.shared.bench_machine import MACHINE, costs_of_curve, costs_of_machine
+from mmusim.cli.shared.bench_extras import costs_of_extras
 from mmusim.cli.shared.bench_scale import scale as scaling
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
-from mmusim.config.host import load_profile
 from mmusim.config.settings import settings_of
-from mmusim.costs.hits import HitCurve
 from mmusim.engine.choice import COMPILED, SIMPY, prepare, resolve
 from mmusim.engine.simulate import Simulation
 from mmusim.plan.make import make_plan
@@ -30,7 +28,7 @@ FAULTS = 32_768
 PASSES = 40
 CONTENDED = (16, 64, 256)  # vCPUs that fault all the time
 PAIRS = 11
-LOADED = (1, 16, 64)  # vCPUs on a described machine
+LOADED = (1, 16, 64)  # vCPUs whose faults are timed with more around them
 SIZE: Final = {SIMPY: 1, COMPILED: 16}
 """Factor of the work of a faster engine, so that set-up does not dominate the measurement."""
 
@@ -101,12 +99,10 @@ def bench(
     if append is not None:
         bench_history.append(append, rows)
     engine = resolve()
-    costs = costs_of_machine(partial(_contended, engine), LOADED, engine, PAIRS)
-    hits = costs_of_curve(curve_plans(engine), shipped_curve(), engine, PAIRS)
-    table(f"Medians of {ROUNDS} interleaved rounds", rows, as_json, machine=costs, curve=hits)
+    costs = costs_of_extras(partial(_contended, engine), LOADED, engine, PAIRS)
+    table(f"Medians of {ROUNDS} interleaved rounds", rows, as_json, extras=costs)
     if not as_json:
-        table("A slow fault on a described machine, processor time", costs, as_json=False)
-        table("An access with a measured curve of hits, processor time", hits, as_json=False)
+        table("A slow fault with more around it, processor time", costs, as_json=False)
 
 
 def _ratio(found: dict[tuple[str, str], float], work: Work) -> float:
@@ -115,27 +111,6 @@ def _ratio(found: dict[tuple[str, str], float], work: Work) -> float:
     return found[work.what, work.by] / (same or found[EVENTS, "bare SimPy"])
 
 
-def curve_plans(engine: str) -> dict[str, Any]:
-    """Return runs of faults, of reads again and again, and of both in turn."""
-    mixed = [{"do": "enable-logging"}, *[{"do": "write"}, {"do": "get-dirty-log"}] * 4]
-    return {
-        "slow faults": _contended(engine, 1), "reads that hit, 2 MiB": _large(PASSES),
-        "writes that hit, 4 KiB": _plan(PASSES), "faults, and a get after each pass":
-        _made(mixed, 1, 16),
-    }  # fmt: skip
-
-
-def shipped_curve() -> HitCurve:
-    """Return the curve of a machine that was measured, for accesses in sequence."""
-    measurement = load_profile(MEASURED).measurement
-    assert measurement is not None
-    assert measurement.curve is not None
-    curve = measurement.curve.of("sequential")
-    assert curve is not None
-    return curve
-
-
-MEASURED: Final = "emerald-rapids-pvm-2"
 EVENTS: Final = "events"
 
 
@@ -182,21 +157,25 @@ def _plan(
     vcpus: int = 1,
     regions: int = 64,
     pages: str = "100%",
-    machine: bool = False,
+    more: dict[str, Any] | None = None,
 ) -> Any:
     """One slow fault a page, then passes of nothing but hits; so many 2 MiB regions a vCPU."""
     phases = [{"do": "enable-logging"}, *[{"do": "write", "pages": pages}] * passes]
-    return _made(phases, vcpus, regions, machine)
+    return _made(phases, vcpus, regions, more or {})
 
 
-def _made(phases: list[dict[str, Any]], vcpus: int, regions: int, machine: bool = False) -> Any:
-    data = {
+def _made(
+    phases: list[dict[str, Any]], vcpus: int, regions: int, more: dict[str, Any] | None = None
+) -> Any:
+    data: dict[str, Any] = {
         "schema": 1, "id": "bench", "question": "how fast?",
         "vm": {"vcpus": vcpus, "memory": f"{2 * vcpus * regions}MiB"},
-        "host": {"profile": "skylake-2021"} | ({"machine": MACHINE} if machine else {}),
+        "host": {"profile": "skylake-2021"},
         "driver": {"phases": phases},
         "policies": {"baseline": "eager-drop", "compare": ["lazy-drop"]},
     }  # fmt: skip
+    for key, table_of in (more or {}).items():
+        data[key] |= table_of
     (setting,) = settings_of(data, "bench", Path())
     return make_plan(setting, "eager-drop", 1)
 
@@ -206,12 +185,12 @@ def _large(passes: int) -> Any:
     return _made([{"do": "write"}, *[{"do": "read"}] * (1 + passes)], 1, 64)
 
 
-def _contended(engine: str, vcpus: int, machine: bool = False) -> Any:
+def _contended(engine: str, vcpus: int, more: dict[str, Any] | None = None) -> Any:
     """As many slow faults as one vCPU takes, by many at once."""
     faults = FAULTS * SIZE[engine]
     regions = max(1, faults // 512 // vcpus)
     share = f"{100 * faults / (vcpus * regions * 512):.15g}%"
-    return _plan(1, vcpus, regions, share, machine)
+    return _plan(1, vcpus, regions, share, more)
 
 
 def _faults(engine: str, vcpus: int) -> Callable[[], float]:

@@ -24,7 +24,7 @@ from mmusim.engine.compiled.runs import (
     log_write,
     think_before,
 )
-from mmusim.engine.compiled.telling import tell_run
+from mmusim.engine.compiled.telling import tell_request, tell_run
 from mmusim.mmu.spte import STALE
 from mmusim.vocabulary.causes import HITS, IDLE, PML_LOG, THINK, WALK_4K
 
@@ -137,4 +137,6 @@ def _commit_requests(s: Any, v: int, done: int, start_ns: int) -> int:
             due = peek_long(s.due[v], k)
             number = histogram_of(recorder_at(s, v, due), REQUESTS)
             tally(s, number, start_ns + s.ends[v, i] - due)
+            if s.tells:
+                tell_request(s, v, due, start_ns + s.ends[v, i])
     return idle

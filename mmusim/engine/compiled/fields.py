@@ -69,8 +69,9 @@ VCPU: Final = (
     "awaited", "waits_for",
     # What woven procedures have in hand.
     *WOVEN.fields,
-    # The state of the last period that a probe was told of, see telling.py.
-    "told_state",
+    # The state of the last period that a probe was told of, see telling.py, and the page that it
+    # faulted on last.
+    "told_state", "tried",
     # Its TLB: whether it is followed, accesses when it was flushed last, uses that are planned.
     "tlb_live", "flushed_at", "tlb_planned",
     # The program before: address or 0, first page, and how many accesses it made.

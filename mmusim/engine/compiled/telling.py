@@ -12,13 +12,14 @@ import numpy as np
 from mmusim.engine.compiled.jit import jit
 from mmusim.vocabulary.causes import CAUSES, IDLE, USEFUL_CAUSES
 
-SPENT, RAN, HELD = range(3)
-"""Kinds of rows: a vCPU spent a period on one cause; it ran in the guest; a hold of mmu_lock."""
+SPENT, RAN, HELD, REQUESTED = range(4)
+"""Kinds of rows: a vCPU spent a period on one cause; it ran in the guest; a hold of mmu_lock; a
+request from its arrival to its completion."""
 COLUMNS: Final = 7
-"""Kind, actor, from, to; then cause | hits, walks, logging | when it was got, whether for read."""
+"""Kind, actor, from, to; then cause, gfn | hits, walks, logging | when it was got, if for read."""
 ROOM: Final = 1 << 15
 SPARE: Final = 1 << 13
-"""Rows that there must be room for before an event: two for each access of the longest run."""
+"""Rows that there must be room for before an event: three for each access of the longest run."""
 
 _CAUSES: Final = CAUSES.names
 
@@ -52,7 +53,15 @@ def tell_booked(s: Any, v: int, cause: int, ns: int) -> None:
     """A vCPU spends time on a cause, behind what is booked."""
     if ns:
         start = s.booked_ns[v]
-        _tell_period(s, SPENT, v, start, start + ns, cause, 0, 0)
+        gfn = s.tried[v] if s.handling[v] else -1
+        _tell_period(s, SPENT, v, start, start + ns, cause, gfn, 0)
+
+
+@jit
+def tell_request(s: Any, v: int, due: int, end: int) -> None:
+    """A vCPU has completed a request."""
+    if end > s.tell_from and due < s.tell_until:
+        _tell(s, REQUESTED, v, due, end, 0, 0, 0)
 
 
 @jit
@@ -79,7 +88,7 @@ def tell_run(s: Any, v: int, done: int, spent_ns: int, start_ns: int, waits: int
             if waited > 0:
                 _tell_work(s, v, first, i, start_ns, begun, before)
                 begun, first = before + waited, i
-                _tell_period(s, SPENT, v, start_ns + before, start_ns + begun, IDLE, 0, 0)
+                _tell_period(s, SPENT, v, start_ns + before, start_ns + begun, IDLE, -1, 0)
         if i < done and logs[i] >= 0:
             begins = ends[i] - s.hits[v, i] - s.walks[v, i] - logs[i]
             _tell_work(s, v, first, i, start_ns, begun, begins)
@@ -106,10 +115,12 @@ def pass_on(memory: Any, probe: Any) -> None:
     memory.set("told_n", 0)
     for kind, who, start, end, a, b, c in rows:
         if kind == SPENT:
-            probe.spent(who, start, end, {_CAUSES[a]: end - start})
+            probe.spent(who, start, end, {_CAUSES[a]: end - start}, b)
         elif kind == RAN:
             parts = {"hits": a, "walk_4k": b, "pml_log": c, "think": end - start - a - b - c}
             probe.spent(who, start, end, {cause: ns for cause, ns in parts.items() if ns})
+        elif kind == REQUESTED:
+            probe.requested(who, start, end)
         else:
             probe.locked(who, start, a, end, bool(b))
     memory.set("tell_from", probe.from_ns)

@@ -69,6 +69,8 @@ def faulted(s: Any, v: int) -> None:
     """The latency of access k counts from its first attempt."""
     if s.began[v] < 0:
         s.began[v] = s.now
+    if s.tells:
+        s.tried[v] = code_of(s, v, s.k[v]) & GFN
 
 
 @jit

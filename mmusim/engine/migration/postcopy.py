@@ -14,7 +14,9 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram
+from mmusim.base.packages import source_of
 from mmusim.base.units import NS
 from mmusim.config.migrate import Migration
 from mmusim.costs.random_streams import Ints
@@ -60,9 +62,11 @@ class Postcopy:
         """
         self._vm = vm
         self._clear = clear
-        self._preempt = spec.postcopy_preempt
-        self._jumps = not spec.postcopy_preempt or vm.plan.qemu.jumps_after_request()
-        self._ahead_ns = 0 if self._preempt else spec.socket_buffer * NS["s"] // spec.bandwidth
+        self._way = spec.postcopy_way
+        ahead = self._way.ahead(spec.socket_buffer)
+        if ahead < 0:
+            raise self._wrong(ahead, "bytes ahead of a page", "0 or more", "ahead")
+        self._ahead_ns = ahead * NS["s"] // spec.bandwidth
         self._ram = ram
         self._channel = channel
         self._queue: deque[int] = deque()  # pages that vCPUs asked for
@@ -105,13 +109,23 @@ class Postcopy:
             yield from self._clear(chunk)
 
     def _send_asked(self, pages: Ints) -> Steps:
-        """Send a requested page. The source then continues behind it, or behind the page sent last;
-        this depends on the release and on whether the page had a channel of its own.
-        """
+        """Send a requested page, and go on where the way of post-copy says."""
         before = self._ram.cursor
         yield from self._send(pages, urgent=True)
-        if not self._jumps:
-            self._ram.cursor = before
+        cursor = self._way.goes_on(int(pages[0]), before, self._vm.plan.qemu)
+        memory = len(self._ram.unsent)
+        if not 0 <= cursor <= memory:
+            raise self._wrong(cursor, "a page to go on from", f"0 to {memory}", "goes_on")
+        self._ram.cursor = cursor
+
+    def _wrong(self, value: int, what: str, may_be: str, method: str) -> ConfigError:
+        """Return the error of a way that says what cannot be."""
+        return ConfigError.of(
+            "driver.migration", "postcopy", value,
+            f"is {what} that {self._way.name} asks for and not {may_be}; "
+            f"the way is of {source_of(getattr(type(self._way), method))}",
+            "mend the way, or choose another",
+        )  # fmt: skip
 
     def _send(self, pages: Ints, *, urgent: bool) -> Steps:
         """Send pages. A request stops unrequested pages behind the page in transit."""

@@ -12,6 +12,7 @@ A write that sets D of an spte armed for PML is a run of its own, because it lea
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -52,7 +53,8 @@ class PlannedRun:
         self._before = () if v.past is None else v.past.gfn[: v.past.k]  # pages of the last program
         v.past = self
         self._tlb: TlbContents | None = None  # the planned run depends on what it holds
-        self._lead = ThinkAndIdle.of(program, began_ns, vm.load)  # None: accesses in a row
+        tell = None if vm.probe is None else partial(vm.probe.requested, v.number)
+        self._lead = ThinkAndIdle.of(program, began_ns, vm.load, tell)  # None: in a row
         self._think_left, self._ahead = self._think_before(0), FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
         self._ends: Any = []  # a list in a short run, an array in a long one

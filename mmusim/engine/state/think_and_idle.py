@@ -8,6 +8,7 @@ guest before they send.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,29 @@ from mmusim.plan.make import Program
 from mmusim.workload.base import Requests
 
 Ints = NDArray[np.int64]
+Tell = Callable[[int, int], None]
 
 
 class ThinkAndIdle:
     """The times before the accesses of one program."""
 
-    __slots__ = ("_due", "_extra", "_first", "_last", "_load", "_requests", "_stream", "halts")
+    __slots__ = (
+        "_due",
+        "_extra",
+        "_first",
+        "_last",
+        "_load",
+        "_requests",
+        "_stream",
+        "_tell",
+        "halts",
+    )
 
-    def __init__(self, program: Program, began_ns: int, load: MachineLoad | None) -> None:
+    def __init__(
+        self, program: Program, began_ns: int, load: MachineLoad | None, tell: Tell | None
+    ) -> None:
         """Note when each access may begin, if the phase began at `began_ns`."""
-        self._load = load
+        self._load, self._tell = load, tell
         self._first = program.first
         self._stream: Stream | None = program.think
         self._extra = program.accesses.think
@@ -45,13 +59,20 @@ class ThinkAndIdle:
 
     @classmethod
     def of(
-        cls, program: Program, began_ns: int, load: MachineLoad | None = None
+        cls,
+        program: Program,
+        began_ns: int,
+        load: MachineLoad | None = None,
+        tell: Tell | None = None,
     ) -> ThinkAndIdle | None:
-        """Return the times before the accesses of a program, or None if all are zero."""
+        """Return the times before the accesses of a program, or None if all are zero.
+
+        `tell` is told when each request that is completed was due, and when it was completed.
+        """
         accesses = program.accesses
         if program.think is None and accesses.think is None and accesses.requests is None:
             return None
-        return cls(program, began_ns, load)
+        return cls(program, began_ns, load, tell)
 
     def think(self, k: int) -> int:
         """Return the guest work before access k."""
@@ -105,6 +126,10 @@ class ThinkAndIdle:
         if self._requests is None:
             return 0
         done = len(ends)
+        if self._tell is not None:
+            for i in range(done):
+                if self._last[k + i]:
+                    self._tell(int(self._due[k + i]), start_ns + int(ends[i]))
         if isinstance(ends, list):
             for i, end in enumerate(ends):
                 if self._last[k + i]:

@@ -152,6 +152,11 @@ class Vcpu:
         self.left_ns = self.started_ns = self.booked_ns = now
         self.owed.clear()
 
+    @property
+    def faulting(self) -> int:
+        """The page whose fault it is in, or -1."""
+        return self.run.access[0] if self.handling else -1
+
     def book(self, cause: int, ns: int) -> None:
         """Book time under one cause. It follows the time booked before and may lie ahead of now."""
         self.recorder.ledger[cause] += ns

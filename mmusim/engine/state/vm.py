@@ -166,14 +166,15 @@ class Vm:
         """Let time pass in the host and book it for a vCPU."""
         v.book(cause, ns)
         if self.probe is not None and ns:
-            self.probe.spent(v.number, self.now, self.now + ns, {_CAUSES[cause]: ns})
+            self.probe.spent(v.number, self.now, self.now + ns, {_CAUSES[cause]: ns}, v.faulting)
         return self.env.timeout(ns)
 
     def book(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
         """Book an interval of a vCPU's time that has passed already."""
         v.book(cause, end_ns - start_ns)
         if self.probe is not None and end_ns > start_ns:
-            self.probe.spent(v.number, start_ns, end_ns, {_CAUSES[cause]: end_ns - start_ns})
+            causes = {_CAUSES[cause]: end_ns - start_ns}
+            self.probe.spent(v.number, start_ns, end_ns, causes, v.faulting)
 
     def left_guest(self, v: Vcpu) -> None:
         """Begin a stall of a vCPU."""

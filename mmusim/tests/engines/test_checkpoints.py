@@ -229,8 +229,8 @@ def test_the_engines_agree(policy: str, workload: dict[str, Any]) -> None:
     ("wrong", "words"),
     [
         ({"after": "1ms"}, "one clock"),
-        ({"every": "0ns"}, "greater than 0"),
-        ({"times": 0}, "greater than or equal to 1"),
+        ({"every": "0ns"}, "must be more than 0"),
+        ({"times": 0}, "must be at least 1"),
         ({"background": True}, "runs beside this phase anyway"),
         ({"workload": "nobody"}, "nobody"),
     ],

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from mmusim.base.histogram import Histogram
 from mmusim.cli import app
 from mmusim.cli.shared import lock_model
+from mmusim.cli.shared.bench_extras import EXTRAS
 from mmusim.cli.shared.bench_history import read
 from mmusim.cli.shared.bench_scale import Cost, slopes
 from mmusim.costs.machine import LAWS
@@ -140,18 +141,19 @@ def test_bench_reports_faults_per_second_by_vcpus_and_keeps_ratios(
     plan = bench._plan
 
     def small(
-        passes: int, vcpus: int = 1, regions: int = 4, pages: str = "100%", machine: bool = False
+        passes: int, vcpus: int = 1, regions: int = 4, pages: str = "100%", more: Any = None
     ) -> Any:
-        return plan(min(passes, 4), vcpus, regions, pages, machine)
+        return plan(min(passes, 4), vcpus, regions, pages, more)
 
     monkeypatch.setattr(bench, "_plan", small)
     monkeypatch.delenv("MMUSIM_ENGINE")
     history = tmp_path / "kept" / "history.csv"
     command = ["bench", "--append", str(history), "--json"]
     printed = json.loads(CliRunner().invoke(app, command).stdout)
-    rows, machine = printed["rows"], printed["machine"]
-    assert [row["vcpus"] for row in machine] == [1, 16, 64]
-    assert all(row["lowest"] <= row["ratio"] <= row["highest"] for row in machine)
+    rows, extras = printed["rows"], printed["extras"]
+    told = [(row["with"], row["vcpus"]) for row in extras]
+    assert told == [(extra.name, vcpus) for extra in EXTRAS for vcpus in (1, 16, 64)]
+    assert all(row["lowest"] <= row["ratio"] <= row["highest"] for row in extras)
     kept, rows_kept = read(history), [row for row in rows if row["relative_to_SimPy"] > 0]
     told = [(row["work"], row["by"]) for row in rows_kept]
     assert [(row["work"], row["by"]) for row in kept] == told
@@ -164,13 +166,20 @@ def test_bench_reports_faults_per_second_by_vcpus_and_keeps_ratios(
     assert rates["slow faults, uncontended"] > 0
 
 
-def test_bench_compares_runs_on_a_machine_with_runs_on_none() -> None:
+def test_bench_compares_runs_with_what_is_named_and_runs_without() -> None:
     bench: Any = importlib.import_module("mmusim.cli.speed.bench")
-    assert bench._contended("simpy", 16).machine is None
-    machine = bench._contended("simpy", 16, machine=True).machine
-    assert machine is not None
-    assert all(machine.follows(law) for law in LAWS)
-    assert machine.line_extra(16, 0.65) > 0
+    found = [
+        (bench._contended("simpy", 16, extra.without), bench._contended("simpy", 16, extra.with_it))
+        for extra in EXTRAS
+    ]
+    machines, one, four, reach = found
+    assert machines[0].machine is None
+    assert all(machines[1].machine.follows(law) for law in LAWS)
+    assert machines[1].machine.line_extra(16, 0.65) > 0
+    assert [len(plan.driver.windows) for plan in (*one, *four)] == [0, 1, 1, 4]
+    assert [plan.tlb for plan in reach] == [None, (1536, 64, 1)]
+    for without, with_it in found:
+        assert without.accesses() == with_it.accesses()
 
 
 def test_the_lock_model_is_the_same_in_c_and_in_python() -> None:

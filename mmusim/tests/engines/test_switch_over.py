@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -30,12 +31,30 @@ def seen(**facts: Any) -> Seen:
     return Seen(**(usual | facts))
 
 
+def ramp(**keys: Any) -> DowntimeRamp:
+    return DowntimeRamp.model_validate({"rule": "downtime-ramp"} | keys)
+
+
 def test_a_ramp_grows_by_steps_to_its_end() -> None:
-    rule = DowntimeRamp.model_validate(
-        {"rule": "downtime-ramp", "least": "100ms", "most": "300ms", "step": "100ms", "every": "1s"}
-    )
+    rule = ramp(least="100ms", most="300ms", step="100ms", every="1s", after=0)
     limits = [rule.may_be_left(seen(now_ns=int(t * S))) / MB for t in (0, 0.9, 1, 2.5, 9)]
     assert limits == [100, 100, 200, 300, 300]
+
+
+def test_a_ramp_waits_for_its_rounds() -> None:
+    """KubeVirt's numbers: the first step as soon as two rounds are over, then one in 10 s."""
+    rule = ramp()
+    syncs = ((70 * S, 90), (75 * S, 80))
+
+    def limit(t: float, rounds: int = 2) -> float:
+        return rule.limit(seen(now_ns=int(t * S), syncs=syncs[:rounds])) / 1e6
+
+    assert [limit(t, 1) for t in (0, 74)] == [150, 150]
+    assert [limit(t) for t in (75, 84.9, 85, 95)] == [278, 278, 406, 534]
+    assert limit(75 + 70) == limit(1000) == 1050, "the eighth step is the last"
+    early = ((1 * S, 90), (2 * S, 80))
+    soon = [rule.limit(seen(now_ns=t * S, syncs=early)) / 1e6 for t in (2, 9, 10, 20)]
+    assert soon == [150, 150, 278, 406], "never before `every`"
 
 
 def test_a_stall_is_a_window_without_an_improvement_and_ends_at_a_minimum() -> None:
@@ -48,6 +67,33 @@ def test_a_stall_is_a_window_without_an_improvement_and_ends_at_a_minimum() -> N
         for n, (now, left) in enumerate(syncs)
     ]
     assert thens == [Then.GO_ON] * 4 + [Then.POSTCOPY]  # 49 is no improvement on 50, 60 no minimum
+
+
+def stalls(syncs: Sequence[tuple[float, float]], **keys: Any) -> list[bool]:
+    """After which syncs (s, MB) a rule with a window of 10 s and a margin of 5 % acts."""
+    usual: dict[str, Any] = {"rule": "stall-detection", "window": "10s", "margin": "5%"}
+    rule = StallDetection.model_validate(usual | keys)
+    whole = tuple((round(t * S), round(left * MB)) for t, left in syncs)
+    return [
+        rule.after_sync(seen(now_ns=now, left=left, syncs=whole[: n + 1])) is not Then.GO_ON
+        for n, (now, left) in enumerate(whole)
+    ]
+
+
+@pytest.mark.parametrize(("step", "acts"), [(0.98, False), (0.998, True)])
+def test_small_steps_that_add_up_within_a_window_are_no_stall(step: float, acts: bool) -> None:
+    """Each is below the margin; ten of 2 % are above it, ten of 0.2 % are not."""
+    assert any(stalls([(t, 100 * step**t) for t in range(1, 40)])) is acts
+
+
+def test_a_target_that_does_not_come_again_rises() -> None:
+    """After a window, then after half of it, to the least since the stall that was no target."""
+    syncs = [(1, 90), (4, 50), (14, 80), (20, 70), (23, 75), (24, 85), (28.9, 80), (29, 74)]
+    assert stalls(syncs) == [False] * 7 + [True]
+    assert stalls(syncs[:7], decay="10%")[-1] is False, "80 is more than 70 and 75 and 5 %"
+    quick = [*syncs[:6], (25, 78)]
+    assert stalls(quick, decay="10%")[-1] is True, "the second target after 1 s: 75"
+    assert stalls(quick)[-1] is False, "control: after 5 s"
 
 
 def test_rounds_and_time_end_a_migration() -> None:
@@ -90,7 +136,10 @@ def test_qemus_rule_is_the_default() -> None:
     [
         ({"rule": "fixed-limit", "left": "40MiB"}, "completed"),
         ({"rule": "fixed-limit", "left": "64KiB"}, "did-not-converge"),
-        ({"rule": "downtime-ramp", "least": "1ms", "step": "10ms", "every": "30ms"}, "completed"),
+        (
+            {"rule": "downtime-ramp", "least": "1ms", "step": "10ms", "every": "30ms", "after": 1},
+            "completed",
+        ),
         ({"rule": "after-rounds", "rounds": 3}, "completed"),
         ({"rule": "after-rounds", "time": "200ms"}, "completed"),
         ({"rule": "after-rounds", "rounds": 3, "then": "post-copy"}, "postcopy"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ from mmusim.engine.simulate import simulate
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.any_run import runs
 from mmusim.tests.support.migrations import migrating
-from mmusim.tests.support.settings import busy_setting
-from mmusim.timeline.record import Slice, Timeline, record
+from mmusim.tests.support.settings import busy_setting, setting
+from mmusim.timeline.perfetto import trace_events
+from mmusim.timeline.record import GUEST, Slice, Timeline, record
 from mmusim.trace.records import Probe
 
 BOTH = (SIMPY, COMPILED)
@@ -35,7 +37,7 @@ def differences(one: Timeline, other: Timeline) -> Iterator[str]:
                 break
         if len(lane) != len(same):
             yield f"vCPU {number}: {len(lane)} and {len(same)} slices"
-    for what in ("holds", "readings", "phases", "start_ns", "end_ns", "left_out"):
+    for what in ("holds", "readings", "requests", "phases", "start_ns", "end_ns", "left_out"):
         if getattr(one, what) != getattr(other, what):
             yield what
 
@@ -64,6 +66,38 @@ def test_a_row_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = record(plan, engine=SIMPY)
     monkeypatch.setattr("mmusim.engine.compiled.told_vm.pass_on", forgetful)
     assert list(differences(slow, record(plan, engine=COMPILED)))
+
+
+def test_a_fault_has_the_page_that_it_is_about_and_time_in_the_guest_has_none() -> None:
+    plan = make_plan(busy_setting(), "lazy-drop", 1)
+    lanes = record(plan, engine=COMPILED).vcpus
+    slices = [one for lane in lanes for one in lane]
+    of_faults = [one for one in slices if one.state == "fault_slow"]
+    assert of_faults
+    assert all(0 <= one.gfn < plan.pages for one in of_faults)
+    assert len({one.gfn for one in of_faults}) > 10
+    assert {one.gfn for one in slices if one.state == GUEST} == {-1}
+
+
+def test_requests_are_recorded_from_their_arrival_to_their_completion() -> None:
+    work = {"pattern": "open-loop-requests", "requests": 30, "interarrival": "2us", "touches": 3}
+    served = setting(
+        [{"do": "enable-logging"}, {"do": "run", "workload": "served"}],
+        vcpus=2, workloads={"served": work},
+    )  # fmt: skip
+    plan = make_plan(served, "eager-drop", 1)
+    slow, fast = (record(plan, engine=engine) for engine in BOTH)
+    assert list(differences(slow, fast)) == []
+    (guest,) = (phase for phase in fast.phases if phase.guest)
+    assert guest.requests.count == len(fast.requests) > 30
+    assert guest.requests.total_ns == sum(one.end_ns - one.due_ns for one in fast.requests)
+    tracks: dict[int, list[tuple[float, float]]] = {}
+    for event in trace_events(fast)["traceEvents"]:
+        if event["ph"] == "X" and event["name"] == "request":
+            tracks.setdefault(event["tid"], []).append((event["ts"], event["ts"] + event["dur"]))
+    assert len(tracks) == 2
+    for track in tracks.values():
+        assert all(a[1] <= b[0] + 1e-6 for a, b in pairwise(track)), "requests overlap"
 
 
 def within(timeline: Timeline) -> list[list[tuple[int, int, str]]]:

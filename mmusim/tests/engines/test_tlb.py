@@ -168,10 +168,10 @@ def test_what_is_told_of_uses_that_did_not_happen_is_undone() -> None:
 @pytest.mark.parametrize(
     ("tlb", "words"),
     [
-        (0, "greater than or equal to 1"),
-        (1 << 20, "less than or equal to 65536"),
+        (0, "must be at least 1"),
+        (1 << 20, "must be at most 65,536"),
         ("many", "unlimited"),
-        ({"4KiB": 0}, "greater than or equal to 1"),
+        ({"4KiB": 0}, "must be at least 1"),
         ({"4K": 12}, "4KiB"),
     ],
 )

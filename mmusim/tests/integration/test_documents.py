@@ -316,6 +316,7 @@ max-bandwidth = "0B/s"
 downtime-limit = "1ms"
 switch_over = { rule = "half-sent", left = "4KiB" }
 throttle = { rule = "in-proportion", most = "60%" }
+postcopy = { rule = "around", pages = 8 }
 
 [workloads.stress]
 pattern = "stress"
@@ -328,6 +329,7 @@ def test_the_rules_of_the_documents_work_as_printed(tmp_path: Path) -> None:
     for base, group, module in (
         ("(SwitchOver, name=", "mmusim.switch_over", "my_rules"),
         ("(Throttle, name=", "mmusim.throttles", "my_throttles"),
+        ("(Postcopy, name=", "mmusim.postcopies", "my_postcopies"),
     ):
         (code,) = (b.text for b in blocks("python") if base in b.text)
         (points,) = (b.text for b in blocks("toml") if group in b.text)
@@ -350,6 +352,7 @@ def test_the_rules_of_the_documents_work_as_printed(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "half-sent" in refused.stderr
     assert "in-proportion" in refused.stderr
+    assert "around" in refused.stderr
 
 
 UNLOADABLE = {

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from mmusim.base.errors import ConfigError
 from mmusim.cli import app
-from mmusim.comparison.exposure import differ, no_verdict, objections
+from mmusim.comparison.exposure import differ, differences, no_verdict, objections
 from mmusim.engine import simulate
 from mmusim.experiment.contrasts import contrasts
-from mmusim.experiment.exposure import in_window, rows, warnings
+from mmusim.experiment.exposure import apart, in_window, rows, warnings
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.metrics.exposure import Exposure
 from mmusim.metrics.measure import Metrics, measure
@@ -213,6 +213,32 @@ def test_there_is_no_objection_where_there_is_nothing_to_object_to() -> None:
     ):
         runs = {"a": [run_of("a", PLAIN)], "b": [run_of("b", other)]}
         assert objections(runs, "a") == ()
+
+
+def test_less_than_a_page_in_a_run_is_no_difference() -> None:
+    for false, what in ((1, []), (2, ["pages reported falsely dirty"])):
+        runs = {
+            "a": [run_of("a", PLAIN)] * 2,
+            "b": [run_of("b", replace(PLAIN, false=n)) for n in (0, false)],
+        }
+        assert [one.what for one in differences(runs, "b", "a")] == what
+
+
+def test_what_differs_is_listed_by_setting_window_and_policy(tmp_path: Path) -> None:
+    made = outcome("30us", tmp_path)
+    (result,) = made.settings
+    runs = result.runs["split-on-fault"]
+    fewer = [
+        replace(run, exposures={"": replace(run.exposures[""], requests=10, accesses=40)})
+        for run in runs
+    ]
+    worse = replace(result, runs=result.runs | {"split-on-fault": fewer})
+    listed = apart(replace(made, settings=[worse]))
+    assert {(row["window"], row["policy"]) for row in listed} == {("requests", "split-on-fault")}
+    (row,) = [row for row in listed if row["differs_in"] == "requests"]
+    assert (row["value"], row["baseline"], row["shown"]) == (10, 20, ("10", "20"))
+    twice = replace(result, runs=dict.fromkeys(result.runs, result.runs["eager_page_split"]))
+    assert not apart(replace(made, settings=[twice])), "control"
 
 
 def test_a_tenth_is_the_bound() -> None:

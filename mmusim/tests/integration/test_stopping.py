@@ -99,7 +99,7 @@ def test_without_precision_each_metric_is_a_family(tmp_path: Path) -> None:
         ({"precision": "0%", "max_seeds": 40}, "precision must be above 0"),
         ({"precision": "5%", "max_seeds": 20}, "begins with 30 seeds and ends with 20"),
         ({"seeds": 4, "precision": "5%", "max_seeds": 20}, "begins with 4 seeds and ends with 20"),
-        ({"matters": "0%"}, "greater than 0"),
+        ({"matters": "0%"}, "must be more than 0"),
         ({"precision": 0.05, "max_seeds": 40}, "must be text with a unit"),
         ({"precision": "5%", "max_seeds": 40, "precise": "p99"}, "is not one of the choices"),
     ],

@@ -183,3 +183,17 @@ def test_an_empty_bin_has_no_probability() -> None:
     full = from_bins(np.array([[1.0, 2.0], [2.0, 8.0], [8.0, 16.0]]), np.array([3.0, 1.0, 1.0]))
     assert gap.cdf(7.9) - gap.cdf(2.1) == pytest.approx(0, abs=1e-12)
     assert full.cdf(7.9) - full.cdf(2.1) > 0.1
+
+
+def test_few_observations_are_told(tmp_path: Path) -> None:
+    """Of 100 observations ten lie beyond p90, and one beyond p99."""
+    few = written(tmp_path, "fault_us\n" + "1.4\n1.5\n" * 50, "few.csv")
+    many = written(tmp_path, "fault_us\n" + "1.4\n1.5\n" * 500, "many.csv")
+    said = [
+        CliRunner()
+        .invoke(app, ["fit", f"c_fault_slow={file}", "--to", str(tmp_path / "p.toml")])
+        .output
+        for file in (few, many)
+    ]
+    assert "of 100 observations fewer than 10 lie beyond p99" in said[0]
+    assert "observations fewer than" not in said[1]

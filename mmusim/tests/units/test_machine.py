@@ -188,7 +188,7 @@ def test_a_profile_may_describe_its_machine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("machine", "options", "key", "rule"),
     [
-        ({"cores": 0}, {}, "host.machine.cores", "greater than or equal to 1"),
+        ({"cores": 0}, {}, "host.machine.cores", "must be at least 1"),
         ({}, {}, "host.machine.cores", "required"),
         ({"cores": 1, "laws": ["memory", "memory"]}, {}, "host.machine", "twice"),
         ({"cores": 1, "laws": ["gravity"]}, {}, "host.machine.laws[1]", "not one of the choices"),

@@ -153,7 +153,7 @@ def test_g_switches_manual_protect_off() -> None:
         ("memory", "3M", "cannot be parted among 2 vCPUs in whole 2 MiB regions"),
         ("memslots", 2, "is more memory slots than the model has"),
         ("guest_mode", 3, "is not a guest mode of the model"),
-        ("write_percent", 101, "less than or equal to 100"),
+        ("write_percent", 101, "must be at most 100"),
         ("iterations", 1, "-i = 1: is fewer iterations than the test accepts; give at least 2"),
         ("pin", "0,one", "-c = '0,one': is not a list of processors; write e.g. 0,1,2"),
         ("pin", "3", "names 1 processors for 2 vCPUs; name one for each vCPU, and perhaps one"),

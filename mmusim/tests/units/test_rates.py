@@ -93,7 +93,7 @@ def test_reads_and_classes_have_the_rates_given() -> None:
         ({"dirty_rate": "1GB/s"}, "is not less than"),
         ({"dirty_rate": "1MB/s", "classes": [{"share": "5%"}]}, "say the same thing"),
         ({"classes": [{"share": "60%"}, {"share": "50%"}]}, "more than all memory"),
-        ({"classes": [{"share": "60%", "writes": -1.0}]}, "greater than or equal to 0"),
+        ({"classes": [{"share": "60%", "writes": -1.0}]}, "must be at least 0"),
         ({"dirty_rate": "fast"}, "dirty_rate"),
         ({"spread": {"kind": "normal"}}, "uniform"),
     ],

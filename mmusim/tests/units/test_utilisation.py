@@ -129,7 +129,9 @@ class Diary(Probe):
     def __init__(self) -> None:
         self.of: dict[int, list[tuple[int, int, Mapping[str, int]]]] = defaultdict(list)
 
-    def spent(self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int]) -> None:
+    def spent(
+        self, cpu: int, start_ns: int, end_ns: int, causes: Mapping[str, int], gfn: int = -1
+    ) -> None:
         self.of[cpu].append((start_ns, end_ns, causes))
 
 

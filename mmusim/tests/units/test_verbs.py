@@ -239,3 +239,13 @@ def test_no_page_uses_an_old_spelling() -> None:
             assert set(given) <= known | {"--help"}, f"{page}: {line}"
             tried += 1
     assert tried > 10
+
+
+def test_the_help_of_plot_names_every_figure() -> None:
+    from mmusim.plots.catalogue import FIGURES
+
+    (figure,) = [p for p in COMMANDS["plot"].params if p.name == "figure"]
+    of_experiments, _, of_runs = figure.help.partition("Of one run: ")
+    named = of_experiments.removeprefix("Of an experiment: ").rstrip(". ").split(", ")
+    assert named == list(FIGURES)
+    assert of_runs == "timeline, utilisation."
