@@ -222,11 +222,28 @@ def test_a_difference_of_a_nanosecond_is_noticed() -> None:
     assert list(differences(slow, simulate(make_plan(base, "lazy-drop", 2), engine=COMPILED)))
 
 
+def read_while_it_runs() -> Setting:
+    """A guest of 16 MiB that serves requests while its log is read three times."""
+    requests = {"pattern": "open-loop-requests", "requests": 200, "touches": 4, "writes": "2%"}
+    reading = [{"do": "sleep", "time": "800us"}, {"do": "sync-dirty-log"}] * 3
+    return setting(
+        [
+            {"do": "write"},
+            {"do": "run", "workload": "requests", "name": "requests", "background": True},
+            {"do": "sleep", "time": "500us"},
+            {"do": "enable-logging"},
+            *reading,
+            {"do": "wait"},
+        ],
+        vcpus=4, memory="16MiB", vm={"kernel": "linux-6.13"}, driver={"measure": "requests"},
+        workloads={"requests": requests | {"interarrival": "20us"}},
+    )  # fmt: skip
+
+
 def test_what_is_under_way_is_seen_however_many_accesses_a_run_bundles() -> None:
     """False dirty pages are counted while runs are under way: their writes have happened."""
     for engine in (SIMPY, COMPILED):
-        path = ROOT / "experiments/ring-or-bitmap/experiment.toml"
-        plan = make_plan(load_settings(path)[1][0], "linux-6.13", 1)
+        plan = make_plan(read_while_it_runs(), "linux-6.13", 1)
         bundled, single = (simulate(plan, engine=engine, run_limit=n) for n in (1 << 16, 1))
         assert bundled == single
 
@@ -234,8 +251,7 @@ def test_what_is_under_way_is_seen_however_many_accesses_a_run_bundles() -> None
 def test_without_settling_bundles_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of the last."""
     monkeypatch.setattr("mmusim.engine.state.vm.Vm.settle", lambda vm: None)
-    path = ROOT / "experiments/ring-or-bitmap/experiment.toml"
-    plan = make_plan(load_settings(path)[1][0], "linux-6.13", 1)
+    plan = make_plan(read_while_it_runs(), "linux-6.13", 1)
     assert simulate(plan, engine=SIMPY) != simulate(plan, engine=SIMPY, run_limit=1)
 
 

@@ -123,7 +123,7 @@ def test_it_runs_the_main_job_without_a_clone(environment: Path, tmp_path: Path)
     assert kinds == {"experiments", "workloads", "notebooks"}
     mmusim(environment, "examples", "experiments/reads-beside-writes", cwd=tmp_path)
     copied = tmp_path / "experiments" / "reads-beside-writes" / "experiment.toml"
-    assert 'profile = "skylake-2021"' in mmusim(environment, "show", copied, cwd=tmp_path)
+    assert 'profile = "server-2012"' in mmusim(environment, "show", copied, cwd=tmp_path)
     (tmp_path / "question.toml").write_text(SMALL)
     said = mmusim(environment, "run", "question.toml", "--workers", 1, cwd=tmp_path)
     assert "lazy-drop takes 0.4" in said

@@ -33,7 +33,7 @@ print(json.dumps(files))
 @pytest.mark.parametrize("engine", ["simpy", "compiled"])
 def test_what_a_run_has_imported_is_in_the_hash(engine: str) -> None:
     """Asked of Python itself, which knows better than the source what was imported."""
-    path = PACKAGE.parent / "experiments/ring-or-bitmap/experiment.toml"
+    path = PACKAGE.parent / "experiments/read-after-write-protect/experiment.toml"
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(path), engine],
         capture_output=True, text=True, check=True, timeout=600, env=dict(os.environ),
