@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from mmusim.calibration.findings import Finding, Findings, constant, measured
@@ -9,6 +11,9 @@ from mmusim.calibration.interference import PLAIN, Interruptions, without
 from mmusim.calibration.lock_share import lock_waits
 from mmusim.calibration.samples import Samples
 from mmusim.calibration.tables import Certainty, Floats, median_certainty
+
+LEVELS: Final = 32
+"""Levels of a profile, equally frequent; as many virtual machines must have been measured."""
 
 
 def fault_costs(samples: Samples, found: Interruptions | None) -> Findings:
@@ -61,9 +66,14 @@ def _round_trip(samples: Samples, kinds: list[str]) -> float:
 
 
 def _faults(samples: Samples, kinds: list[str], found: Interruptions | None) -> Finding:
-    """Pool the kinds, each with equal weight, without the interruptions in their samples."""
-    clock = clock_ns(samples)
-    cleaned = [without(samples.of(name), found) - clock for name in kinds]
+    """Pool the kinds, each with equal weight, without the interruptions in their samples.
+
+    If the profile has levels, the samples of each virtual machine are put to the median level.
+    """
+    clock, has_levels = clock_ns(samples), bool(levels(samples))
+    each = [levelled(a) if has_levels else np.concatenate(a)
+            for a in (samples.arrays[name] for name in kinds)]  # fmt: skip
+    cleaned = [without(ns, found) - clock for ns in each]
     most = max(map(len, cleaned))
     pooled = np.concatenate([np.resize(np.sort(ns), most) for ns in cleaned])
     replicates = [a - clock for name in kinds for a in samples.arrays[name]]
@@ -72,7 +82,33 @@ def _faults(samples: Samples, kinds: list[str], found: Interruptions | None) -> 
         for name, ns in zip(kinds, cleaned, strict=True)
     )
     certainty = median_certainty(replicates)
-    return measured(pooled, certainty, f"pooled in equal parts: {medians}; interruptions apart")
+    note = f"pooled in equal parts: {medians}; interruptions apart"
+    return measured(pooled, certainty, note, deep=has_levels)
+
+
+def levelled(replicates: list[Floats]) -> Floats:
+    """Return samples of all replicates, each scaled so that its median is that of the medians."""
+    medians = [float(np.median(ns)) for ns in replicates]
+    level = float(np.median(medians))
+    return np.concatenate([ns * (level / m) for ns, m in zip(replicates, medians, strict=True)])
+
+
+def levels(samples: Samples) -> list[float]:
+    """Return what faults took on each virtual machine, by the median one: LEVELS quantiles.
+
+    Samples of probes that made no gets beside faults give profiles without levels, as before.
+    """
+    if "flush/in-flight" not in samples.arrays:
+        return []
+    names = [name for name in _plain(samples, "slow") if len(samples.arrays[name]) >= LEVELS]
+    if not names:
+        return []
+    each = []
+    for name in names:
+        medians = np.array([np.median(ns) for ns in samples.arrays[name]])
+        each.append(medians / np.median(medians))
+    found = np.quantile(np.concatenate(each), (np.arange(LEVELS) + 0.5) / LEVELS)
+    return [round(float(level), 4) for level in found]
 
 
 def _tables(samples: Samples) -> Findings:
@@ -124,7 +160,7 @@ def _contention(
         [np.array([_body_mean(a)]) for a in samples.arrays["contention/both"]],
         [np.array([_body_mean(a)]) for a in samples.arrays["contention/alone"]],
     )
-    most = mean - trip  # exit and entry are not under the lock
+    most = min(mean, slow.distribution.mean()) - trip  # exit and entry are not under the lock
     law = lock_waits(slow.distribution, trip, most)
     low, value, high = (law.section(wait) for wait in (certainty.low, more, certainty.high))
     known = Certainty(low, high, len(samples.of("contention/both")), certainty.replicates)

@@ -30,9 +30,9 @@ Findings = dict[str, Finding]
 """By the name of the cost."""
 
 
-def measured(ns: Floats, certainty: Certainty, note: str) -> Finding:
+def measured(ns: Floats, certainty: Certainty, note: str, *, deep: bool = False) -> Finding:
     """Make a finding of samples: their table of quantiles."""
-    fitted = table(ns)
+    fitted = table(ns, deep=deep)
     return Finding(
         distribution=fitted, provenance="measured", note=note, certainty=positive(certainty),
         ks=ks_distance(ns, fitted),

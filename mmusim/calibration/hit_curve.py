@@ -1,7 +1,8 @@
-"""Hits by pages in use, and what an exit displaces: from the samples of a probe.
+"""Hits by pages in use and by the share of accesses that exit: from the samples of a probe.
 
-Law and meaning: :mod:`mmusim.costs.hits`. The tables come from passes without faults; passes with
-some faults give only how much an exit displaces. So these check the tables.
+Law and meaning: :mod:`mmusim.costs.hits`. Tables come from passes without faults, from random
+passes with some (writes to pages that a get has armed), and from passes that touch each page once
+with more. What an exit displaces is found from all of the former.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mmusim.calibration.tables import BODY, as_cost, convolution_rest, table
 Floats = NDArray[np.float64]
 NODES: Final = (0.0, *BODY, 0.998, 1.0)
 """Probabilities whose quantiles are made monotone in the pages."""
-MOST: Final = 64.0
+MOST: Final = 1000.0
 """The largest number of touches of pages that an exit may displace."""
 ORDER: Final = "random"
 """The order of the mixes."""
@@ -33,6 +34,10 @@ class Mix(NamedTuple):
     share: float  # of accesses that fault
     mean_ns: float  # of hits
     median_ns: float
+
+
+ONCE: Final = 0.3
+"""Share of the accesses that write, and all exit, in passes that touch each page once."""
 
 
 def hit_curve(samples: Samples) -> dict[str, Any] | None:
@@ -51,17 +56,11 @@ def hit_curve(samples: Samples) -> dict[str, Any] | None:
             for size in ("2M", "4K")
         )  # fmt: skip
         for mib, two, four in zip(sizes, large, small, strict=True):
-            parts = np.interp((np.arange(1024) + 0.5) / 1024, NODES, two)
-            whole = np.interp((np.arange(1024) + 0.5) / 1024, NODES, four)
-            walk = convolution_rest(whole, parts)
-            tables.append(
-                {
-                    "order": order, "memory": f"{mib}MiB", "t_hit_2M": as_cost(table(parts)),
-                    "t_walk_4K": as_cost(table(walk)),
-                }
-            )  # fmt: skip
+            tables.append(entry(order, mib, two, four))
             if order == ORDER:
                 means[mib] = float(np.trapezoid(four, NODES))
+        if len(sizes) >= 2:
+            tables += with_exits(samples, order, dict(zip(sizes, large, strict=True)), clock)
     mixes = mixes_of(samples, clock)
     if len(means) < 2 or not mixes:
         return None
@@ -69,6 +68,55 @@ def hit_curve(samples: Samples) -> dict[str, Any] | None:
     low, high = interval(samples, means, clock)
     return {"displaces": round(best, 2), "low": round(low, 2), "high": round(high, 2),
             "tables": tables}  # fmt: skip
+
+
+def with_exits(
+    samples: Samples, order: str, large: dict[int, Floats], clock: float
+) -> list[dict[str, Any]]:
+    """Return the tables of an order that were measured with exits.
+
+    `large` has the quantiles through 2 MiB mappings by MiB, which exits hardly change. Each series
+    of sizes with one share of writes needs two or more.
+    """
+    series: dict[float, dict[int, tuple[str, float]]] = {}
+    for name in samples.names("hit/mix/") if order == ORDER else ():
+        *_, size, percent = name.split("/")
+        exits = samples.of(f"hit/exits/{size}/{percent}")
+        if int(size) in large and len(exits):
+            share = float(exits[:, 0].sum() / exits[:, 1].sum())
+            series.setdefault(int(percent) / 100, {})[int(size)] = name, share
+    for name in samples.names(f"hit/4K/{order}/"):
+        if name.endswith("/beside/read"):
+            series.setdefault(ONCE, {})[int(name.split("/")[3])] = name, ONCE
+    tables = []
+    sizes = sorted(large)
+    for writes, found in sorted(series.items()):
+        if len(found) < 2:
+            continue
+        mibs = sorted(found)
+        cold = None
+        rows = monotone([quantiles(samples, found[mib][0], clock) for mib in mibs])
+        for mib, four in zip(mibs, rows, strict=True):
+            two = np.array([np.interp(np.log(mib), np.log(sizes), [large[s][i] for s in sizes])
+                            for i in range(len(NODES))])  # fmt: skip
+            if writes == ONCE:  # caches hold nothing: walks are what takes longer over more pages
+                two = cold = four if cold is None else cold
+            tables.append(
+                entry(order, mib, two, four)
+                | {"writes": f"{writes:.0%}", "exits": f"{100 * found[mib][1]:.4g}%"}
+            )
+    return tables
+
+
+def entry(order: str, mib: int, two: Floats, four: Floats) -> dict[str, Any]:
+    """Return a table of the curve from quantiles at NODES through 2 MiB and 4 KiB mappings."""
+    at = (np.arange(1024) + 0.5) / 1024
+    parts, whole = np.interp(at, NODES, two), np.interp(at, NODES, four)
+    walk = convolution_rest(whole, parts)
+    return {
+        "order": order, "memory": f"{mib}MiB", "t_hit_2M": as_cost(table(parts)),
+        "t_walk_4K": as_cost(table(walk)),
+    }  # fmt: skip
 
 
 def measured(samples: Samples, size: str, order: str) -> list[int]:
@@ -136,9 +184,9 @@ def displaced(means: dict[int, float], mixes: list[Mix]) -> float:
         told = [mean_at(means, mix.mib * (1 + displaces * mix.share)) for mix in mixes]
         return float(np.sum((np.log(told) - logs) ** 2))
 
-    grid = np.linspace(0.0, MOST, 65)
-    start = float(grid[np.argmin([apart(x) for x in grid])])
-    bounds = max(0.0, start - 1), min(MOST, start + 1)
+    grid = np.concatenate([[0.0], np.geomspace(0.25, MOST, 64)])
+    start = int(np.argmin([apart(x) for x in grid]))
+    bounds = grid[max(0, start - 1)], grid[min(len(grid) - 1, start + 1)]
     return float(minimize_scalar(apart, bounds=bounds, method="bounded").x)
 
 

@@ -62,7 +62,7 @@ def log_costs(samples: Samples, faults: Findings) -> Findings:
     out: Findings = {}
     gets = samples.of("log/get")
     if len(gets) >= 8:
-        out |= _gets(gets)
+        out |= _gets(gets, samples.of("log/get-words"))
     if "log/enable" in samples.arrays:
         out |= _enable(samples.of("log/enable"))
     if "log/disable" in samples.arrays and "c_srcu" in out:
@@ -72,9 +72,27 @@ def log_costs(samples: Samples, faults: Findings) -> Findings:
     return out
 
 
-def _gets(rows: Floats) -> Findings:
+def get_terms(pages: Floats, dirty: Floats, words: Floats) -> Floats:
+    """Return what a get pays for, shape (gets, 5): itself, words, that some are dirty, those, and
+    dirty pages.
+    """
+    return np.column_stack([np.ones(len(pages)), pages / WORD, dirty > 0, dirty, words])
+
+
+def words_of(pages: Floats, dirty: Floats) -> Floats:
+    """Return how many words have a bit on average if `dirty` pages are drawn at random."""
+    return pages / WORD * (1 - (1 - dirty / pages) ** WORD)
+
+
+def _gets(rows: Floats, by_words: Floats) -> Findings:
+    """Fit gets of scattered pages, and of known numbers of words if they were measured."""
     pages, dirty, ns = rows.T
-    terms = np.column_stack([np.ones(len(ns)), pages / WORD, dirty > 0, dirty])
+    terms = get_terms(pages, dirty, words_of(pages, dirty))
+    if len(by_words):
+        terms = np.vstack([terms, get_terms(*by_words[:, :3].T)])
+        ns = np.concatenate([ns, by_words[:, 3]])
+    else:
+        terms = terms[:, :4]
     line = nonnegative_fit(terms, ns)
     how = f"of {line.rows} gets, {line.explained:.0%} of their spread explained"
     notes = {
@@ -82,10 +100,12 @@ def _gets(rows: Floats) -> Findings:
         "c_word": f"slope in words of the bitmap {how}; copying the bitmap is in it",
         "c_flush_init": f"step where anything is dirty {how}",
         "c_wclear": f"slope in dirty pages {how}",
+        "c_dirty_word": f"slope in words with dirty bits {how}",
     }
     out = {
         name: constant(line.value[i], _certainty(line, i), note)
         for i, (name, note) in enumerate(notes.items())
+        if i < terms.shape[1]
     }
     out["c_copy"] = constant(0.0, None, "in c_word", "derived")
     return out

@@ -9,10 +9,11 @@ import numpy as np
 
 from mmusim.base.files import whole
 from mmusim.base.quantities import exact_ns
-from mmusim.calibration.fault_costs import clock_ns, fault_costs, round_trip
+from mmusim.calibration.fault_costs import clock_ns, fault_costs, levels, round_trip
 from mmusim.calibration.findings import Finding, Findings, constant
 from mmusim.calibration.hit_costs import hit_costs
 from mmusim.calibration.hit_curve import hit_curve
+from mmusim.calibration.in_flight import in_flight
 from mmusim.calibration.interference import as_renewal, interruptions
 from mmusim.calibration.log_costs import log_costs
 from mmusim.calibration.samples import Samples, load_samples
@@ -44,6 +45,7 @@ def find_costs(samples: Samples) -> Findings:
             out["c_flush_init"] = constant(
                 whole_ns, out["c_zap_large"].certainty, "bounded by what a drop takes in a fault"
             )
+    out |= in_flight(samples, out)
     out |= _entries(samples)
     out["c_walk_guest"] = constant(0.0, None, "in c_fault_slow", "derived")
     return out
@@ -122,6 +124,7 @@ def _measurement(samples: Samples, file: str) -> dict[str, Any]:
         "loop": exact_ns(float(np.median(samples.of("loop")))),
         "late": exact_ns(float(np.median(late)) if len(late) else 0.0),
         "samples": file,
+        **({"levels": found} if (found := levels(samples)) else {}),
         "hits": [
             {
                 "order": table.order, "memory": f"{table.mib}MiB",

@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 BODY: Final = (
     0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995,
 )  # fmt: skip
+DEEP: Final = tuple(1 - 0.005 / 2**k for k in range(1, 24))
+"""Further nodes of large samples, up to the largest ones."""
 TAIL: Final = 16
 """Number of the largest samples with a node each, so that the table keeps their mean."""
 
@@ -28,9 +30,9 @@ class Certainty(NamedTuple):
     replicates: int
 
 
-def table(ns: Floats) -> Empirical:
+def table(ns: Floats, *, deep: bool = False) -> Empirical:
     """Tabulate the quantile function of samples: inner quantiles, and the largest samples one by
-    one.
+    one. With `deep` there are nodes between those, which keep the mean of many samples.
     """
     ns = np.sort(np.maximum(ns, 0.0))
     n = len(ns)
@@ -38,7 +40,7 @@ def table(ns: Floats) -> Empirical:
         raise ValueError("there are no samples; measure some")
     tail = [1 - (k - 0.5) / n for k in range(min(TAIL, n // 20), 0, -1)]
     limit = tail[0] if tail else 1.0
-    inner = [*(q for q in BODY if q < limit and q * n >= 1), *tail]
+    inner = [*(q for q in (*BODY, *(DEEP if deep else ())) if q < limit and q * n >= 1), *tail]
     short = [float(f"{q:.7g}") for q in inner]  # for readers, where seven digits distinguish them
     apart = all(low < high for low, high in itertools.pairwise([0.0, *short, 1.0]))
     p = [0.0, *(short if apart else inner), 1.0]

@@ -24,8 +24,8 @@ WORK: Final[dict[str, Lines]] = {
     "arming entries": (
         (
             "c_scan", "c_head", "c_tdp_visit", "c_wclear", "c_tdp_wclear", "c_tdp_clear_bit",
-            "c_dclear", "c_nested_wclear", "c_nested_arm", "c_large_clear", "c_word", "c_memset",
-            "c_ring_mask", "t_line_remote",
+            "c_dclear", "c_nested_wclear", "c_nested_arm", "c_large_clear", "c_word",
+            "c_dirty_word", "c_memset", "c_ring_mask", "t_line_remote",
         ),
         (),
     ),

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from mmusim.base.quantities import Count, Size, Strict, Time, shown
+from mmusim.base.quantities import Count, Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE
 from mmusim.config.cost import CostSpec, distribution
-from mmusim.costs.hits import HitCurve
+from mmusim.costs.hits import HitCurve, Measured
 
+Level = Annotated[float, Field(gt=0, le=100)]
 Order = Literal["sequential", "random"]
 
 
@@ -58,6 +59,10 @@ class Hits(Strict):
     """Of one vCPU."""
     t_hit_2M: CostSpec  # noqa: N815 - as the cost is called
     t_walk_4K: CostSpec  # noqa: N815
+    writes: Annotated[Share, shown("5%")] = 0.0
+    """Of a curve: share of accesses that wrote, of which the first to each page exited."""
+    exits: Annotated[Share, shown("4.5%")] = 0.0
+    """Of a curve: share of accesses that exited while it was measured."""
 
 
 class Curve(Strict):
@@ -68,21 +73,34 @@ class Curve(Strict):
     low: Annotated[float, Field(ge=0, le=1000), shown(8.0, "touches of a page")] = 0.0
     high: Annotated[float, Field(ge=0, le=1000), shown(16.0, "touches of a page")] = 1000.0
     """A 95 % interval of it."""
-    tables: Annotated[list[Hits], Field(min_length=1, max_length=64)]
-    """Each order over some footprints, measured without exits."""
+    tables: Annotated[list[Hits], Field(min_length=1, max_length=256)]
+    """Each order over some footprints, measured without exits, and with some where `writes` says
+    so.
+    """
 
     def of(self, order: str) -> HitCurve | None:
         """Return the curve of an order; None if it was not measured."""
-        mine = {t.memory: t for t in self.tables if t.order == order and t.memory >= PAGE}
-        if not mine:
+        series: dict[float, list[Hits]] = {}
+        for table in sorted(self.tables, key=lambda t: (t.writes, t.memory)):
+            if table.order == order and table.memory >= PAGE:
+                series.setdefault(table.writes, []).append(table)
+        if 0.0 not in series:
             return None
-        pages = sorted(mine)
+        without, *with_exits = [_measured(tables) for tables in series.values()]
         return HitCurve(
-            tuple(size // PAGE for size in pages),
-            tuple(distribution(mine[size].t_hit_2M) for size in pages),
-            tuple(distribution(mine[size].t_walk_4K) for size in pages),
-            self.displaces,
+            without.pages, without.large, without.walk, self.displaces, tuple(with_exits)
         )
+
+
+def _measured(tables: list[Hits]) -> Measured:
+    """Return tables of one share of writes as the model has them, one for each size."""
+    by_size = {t.memory: t for t in tables}
+    return Measured(
+        tuple(size // PAGE for size in by_size),
+        tuple(t.exits for t in by_size.values()),
+        tuple(distribution(t.t_hit_2M) for t in by_size.values()),
+        tuple(distribution(t.t_walk_4K) for t in by_size.values()),
+    )
 
 
 class Load(Strict):
@@ -119,6 +137,10 @@ class Measurement(Strict):
     samples: str = ""
     """File with the raw samples, beside the profile."""
     hits: Annotated[list[Hits], Field(default_factory=list)]
+    levels: Annotated[list[Level], Field(default_factory=list, max_length=256)]
+    """What faults took on the virtual machines that were measured, by the median one. A run has one
+    of these levels, by its seed; tables of costs are those of the median machine.
+    """
     curve: Curve | None = None
     """What hits take by pages in use and by exits; it counts in the place of `hits`."""
 

@@ -1,9 +1,22 @@
 """What an access without a fault takes: by the pages that are in use, and by recent exits.
 
 Caches and TLBs hold what was touched last. So the number of pages decides what a hit takes. An exit
-lets KVM run, whose own lines displace as many of the guest as ``displaces`` touches of pages would.
-With n pages and a share phi of accesses that exit, a hit takes what it takes without exits over
-``n (1 + displaces x phi)`` pages. How near the last exit is makes no difference.
+lets KVM run, whose own lines displace some of the guest. How near the last exit is makes no
+difference; the share phi of accesses that exit does. Two laws say how:
+
+* **Measured with exits.** If the host was measured with several shares of exits, those tables
+  count: each quantile is linear in the logarithm of phi between them, and constant beyond. Without
+  exits counts as a share of :data:`NO_EXITS`.
+* **Displacement**, where it was measured without exits only: an exit displaces as many lines as
+  ``displaces`` touches of pages. So a hit over n pages takes what it takes without exits over
+  ``n (1 + displaces x phi)`` pages.
+
+What a program has not touched yet was displaced before: by the exits of the program before, and
+while the vCPU did not run. So the first access to each page takes what it takes with the most exits
+that were measured; of random orders, because in sequence the hardware fetches ahead.
+
+A walk reads entries, of which a cache line has eight. So what it takes goes by the *spread*: eight
+for each line whose entries are used. Of a dense set the spread is the number of pages.
 
 phi is that of the last 4,096 accesses of the vCPU, counted in blocks of 256: the table of a block
 is known when it begins. So a run of hits, in which there are no exits, knows its tables ahead.
@@ -12,11 +25,13 @@ is known when it begins. So a run of hits, in which there are no exits, knows it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmusim.costs.distributions import Constant, Distribution, Empirical
 
@@ -30,6 +45,23 @@ MOST_TABLES: Final = 16
 """Tables that one program can meet, each for half an octave of pages."""
 NEVER: Final = 1 << 62
 """Exits that no vCPU has: a program with fewer tables."""
+
+
+NO_EXITS: Final = 2.0**-13
+"""The share of exits for which tables count that were measured without."""
+FRESH_STEPS: Final = 8
+"""Steps of the share of accesses that are the first to their page."""
+LINE: Final = 8
+"""Entries of a page table in a cache line."""
+
+
+class Measured(NamedTuple):
+    """What hits take over some numbers of pages with about the same share of exits."""
+
+    pages: tuple[int, ...]  # ascending
+    shares: tuple[float, ...]  # of accesses that exited
+    large: tuple[Distribution, ...]
+    walk: tuple[Distribution, ...]
 
 
 class Tables(NamedTuple):
@@ -48,9 +80,16 @@ class HitCurve:
     large: tuple[Distribution, ...]
     walk: tuple[Distribution, ...]
     displaces: float  # page touches that displace as much as one exit
+    with_exits: tuple[Measured, ...] = ()  # empty: what exits do follows from `displaces`
 
-    def tables(self, pages: int) -> Tables:
-        """Return what hits of a program take that touches so many pages."""
+    def tables(self, pages: int, spread: int | None = None, fresh: float = 0.0) -> Tables:
+        """Return what hits of a program take that touches so many pages, with such a spread.
+
+        Of its accesses a share `fresh` is the first to its page in the program.
+        """
+        if self.with_exits:
+            dense, wide = half_octave(pages), half_octave(spread or pages)
+            return _measured_tables(self, dense, wide, round(FRESH_STEPS * fresh))
         window = BLOCKS << BLOCK_BITS
         first, last = (half_octave(n) for n in (pages, pages * (1 + self.displaces)))
         steps = range(first, min(last, first + MOST_TABLES - 1) + 1)
@@ -61,17 +100,45 @@ class HitCurve:
         found = [_at(self, step) for step in steps]
         return Tables(tuple(least), tuple(f[0] for f in found), tuple(f[1] for f in found))
 
+    def tables_of(self, gfns: NDArray[np.int64]) -> Tables:
+        """Return what hits of a program take that touches these pages in this order."""
+        pages = len(np.unique(gfns))
+        in_sequence = np.count_nonzero(np.diff(gfns) == 1) > len(gfns) / 2
+        fresh = 0.0 if in_sequence else pages / max(1, len(gfns))
+        return self.tables(pages, spread_of(gfns), fresh)
+
+    def each(self, change: Callable[[Distribution], Distribution], *, walks: bool) -> HitCurve:
+        """Return the curve with its distributions changed; those of walks only if `walks`."""
+
+        def all_of(some: tuple[Distribution, ...]) -> tuple[Distribution, ...]:
+            return tuple(map(change, some))
+
+        def walk_of(some: tuple[Distribution, ...]) -> tuple[Distribution, ...]:
+            return all_of(some) if walks else some
+
+        return HitCurve(
+            self.pages, all_of(self.large), walk_of(self.walk), self.displaces,
+            tuple(m._replace(large=all_of(m.large), walk=walk_of(m.walk)) for m in self.with_exits),
+        )  # fmt: skip
+
     def without_variance(self) -> HitCurve:
         """Return the curve with each distribution replaced by its mean."""
-        large, walk = (tuple(Constant(d.mean()) for d in each) for each in (self.large, self.walk))
-        return HitCurve(self.pages, large, walk, self.displaces)
+        return self.each(lambda d: Constant(d.mean()), walks=True)
 
     def facts(self) -> dict[str, Any]:
         """Return what decides a run's result."""
-        return {
+        facts: dict[str, Any] = {
             "pages": list(self.pages), "large": repr(self.large), "walk": repr(self.walk),
             "displaces": self.displaces,
         }  # fmt: skip
+        if self.with_exits:
+            facts["with_exits"] = repr(self.with_exits)
+        return facts
+
+
+def spread_of(gfns: NDArray[np.int64]) -> int:
+    """Return eight for each cache line of page table entries that these pages use."""
+    return LINE * len(np.unique(gfns // LINE))
 
 
 def half_octave(pages: float) -> int:
@@ -79,19 +146,69 @@ def half_octave(pages: float) -> int:
     return round(2 * math.log2(pages))
 
 
+Pair = tuple[Distribution, Distribution]
+"""Of a hit through a 2 MiB mapping, and of the walk."""
+
+
 @cache
-def _at(curve: HitCurve, step: int) -> tuple[Distribution, Distribution]:
+def _at(curve: HitCurve | Measured, step: int) -> Pair:
     """Return the distributions of a step: each quantile linear in the logarithm of the pages."""
-    at = min(max(2 ** (step / 2), curve.pages[0]), curve.pages[-1])
-    above = next(i for i, pages in enumerate(curve.pages) if pages >= at)
-    if curve.pages[above] == at:
+    above, part = _place(curve.pages, step)
+    if part == 1:
         return curve.large[above], curve.walk[above]
-    low, high = curve.pages[above - 1], curve.pages[above]
-    part = math.log(at / low) / math.log(high / low)
     return (
         between(curve.large[above - 1], curve.large[above], part),
         between(curve.walk[above - 1], curve.walk[above], part),
     )
+
+
+def _place(pages: tuple[int, ...], step: int) -> tuple[int, float]:
+    """Return which number is the first that is not below a step, and how near it is; 1: there."""
+    at = min(max(2 ** (step / 2), pages[0]), pages[-1])
+    above = next(i for i, n in enumerate(pages) if n >= at)
+    if pages[above] == at:
+        return above, 1.0
+    low, high = pages[above - 1], pages[above]
+    return above, math.log(at / low) / math.log(high / low)
+
+
+def _share_at(measured: Measured, step: int) -> float:
+    """Return the share of exits with which hits over so many pages were measured."""
+    above, part = _place(measured.pages, step)
+    if part == 1:
+        return measured.shares[above]
+    return measured.shares[above - 1] + part * (measured.shares[above] - measured.shares[above - 1])
+
+
+@cache
+def _measured_tables(curve: HitCurve, pages: int, spread: int, fresh: int) -> Tables:
+    """Return tables for twice as many exits each, given half octaves of pages and steps of fresh
+    accesses.
+    """
+    window = BLOCKS << BLOCK_BITS
+    exits = [0, *(1 << n for n in range(window.bit_length()))]
+    least = [math.ceil(n / math.sqrt(2)) for n in exits]
+    cold = _with_exits(curve, pages, window)[0], _with_exits(curve, spread, window)[1]
+    pairs = [(_with_exits(curve, pages, n)[0], _with_exits(curve, spread, n)[1]) for n in exits]
+    if fresh:
+        part = fresh / FRESH_STEPS
+        pairs = [(between(a, cold[0], part), between(b, cold[1], part)) for a, b in pairs]
+    return Tables(tuple(least), *zip(*pairs, strict=True))
+
+
+@cache
+def _with_exits(curve: HitCurve, step: int, exits: int) -> Pair:
+    """Return the distributions of a step with exits among the last accesses that count."""
+    known: list[tuple[float, HitCurve | Measured]] = [(NO_EXITS, curve)]
+    known += sorted(((_share_at(m, step), m) for m in curve.with_exits), key=lambda pair: pair[0])
+    share = min(max(exits / (BLOCKS << BLOCK_BITS), NO_EXITS), known[-1][0])
+    above = next(i for i, (at, _) in enumerate(known) if at >= share)
+    high = _at(known[above][1], step)
+    if known[above][0] == share or not above:
+        return high
+    low = _at(known[above - 1][1], step)
+    part = math.log(share / known[above - 1][0]) / math.log(known[above][0] / known[above - 1][0])
+    return between(low[0], high[0], part), between(low[1], high[1], part)
 
 
 def between(low: Distribution, high: Distribution, part: float) -> Distribution:

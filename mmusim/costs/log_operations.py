@@ -11,6 +11,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmusim.base.units import BYTES, PAGE, PAGES_PER_REGION
 from mmusim.mmu.walk import Walk
 from mmusim.policies import Choices, Disable, EnableWalk, GetWalk, Kernel, Mmu, Policy
@@ -136,6 +139,7 @@ def rearm(
     pages: int,
     dirty: int,
     *,
+    words: int = 0,
     unmapped: int = 0,
     large: int = 0,
     split_2m: int = 0,
@@ -144,13 +148,15 @@ def rearm(
 ) -> Counts:
     """Counts of clearing and re-arming `dirty` pages in a range of `pages` pages, under mmu_lock.
 
-    This is the locked part of t_GET(clears) and of t_CLEAR(chunk). `unmapped` of the dirty pages
+    This is the locked part of t_GET(clears) and of t_CLEAR(chunk). `words` of the bitmap have the
+    bits of the dirty pages. `unmapped` of the dirty pages
     have no small leaf: the kernel visits their rmap head, or walks down the tree once for each of
     their masks. `large` is the number of large leaves that the first clear of an all-set bitmap
     makes read-only or splits. `fresh` of the dirty pages have a leaf that this clear has just made.
     """
     counts: Counter[str] = Counter()
     counts["c_word"] = -(-pages // WORD)
+    counts["c_dirty_word"] = words
     counts[rearm_cost(kernel, c)] = dirty - unmapped - fresh
     counts[walk_cost(kernel, c)] = fresh
     if c.mmu is Mmu.TDP:
@@ -187,6 +193,14 @@ def rearms_all(walk: GetWalk, pages: int, tables: int, dirty: int) -> bool:
     if walk is GetWalk.CHEAPER:
         return dirty >= shadow_pages(pages, Walk(tables))
     return walk is GetWalk.ALL and dirty > 0
+
+
+def dirty_words(gfns: NDArray[np.int64]) -> int:
+    """Return how many words of the bitmap have the bits of pages, which ascend.
+
+    Slots begin at whole words.
+    """
+    return int(np.count_nonzero(np.diff(gfns // WORD))) + 1 if len(gfns) else 0
 
 
 def copy(pages: int) -> Counts:

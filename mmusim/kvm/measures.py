@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.kvm.bench import Bench, Ints, Rng, Sink, bench, firsts, others
+from mmusim.kvm.get_measures import in_flight, words
 from mmusim.kvm.hit_measures import curve, hits
 from mmusim.kvm.vcpu import Timed, Vcpu
 
@@ -269,6 +270,7 @@ Schedule = dict[str, tuple[Measure, int]]
 MEASURES: Final[Schedule] = {
     "clocks": (clocks, 12), "interruptions": (interruptions, 20), "faults, 2 MiB": (faults_2m, 50),
     "faults, 4 KiB": (faults_4k, 10), "flushes": (flushes, 12), "contention": (contention, 20),
+    "gets by words": (words, 16), "gets beside faults": (in_flight, 16),
     "rings": (rings, 12), **_sizes("log operations", log_operations, 15),
     **_sizes("clears", clears, 6), **_sizes("hits", hits, 12),
     **_sizes("hits by pages", curve, 4, CURVE),

@@ -27,6 +27,7 @@ from mmusim.costs.hits import HitCurve, Tables
 from mmusim.costs.machine import Machine
 from mmusim.costs.random_streams import Draws, Stream
 from mmusim.mmu.slot import MemSlot
+from mmusim.plan.levels import at_level
 from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
 from mmusim.vmm import NEWEST_QEMU, Qemu
 from mmusim.workload.base import Accesses, Pattern
@@ -140,12 +141,11 @@ class Plan:
             own = np.where(accesses.gfn - base_gfn < common, 0, cpu * (pages - common))
             accesses = accesses._replace(gfn=accesses.gfn + own)
         return Program(
-            accesses,
-            first,
+            accesses, first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
             pages=min(pages, len(accesses.gfn)),
-            tables=None if self.curve is None else self.curve.tables(len(np.unique(accesses.gfn))),
-        )
+            tables=None if self.curve is None else self.curve.tables_of(accesses.gfn),
+        )  # fmt: skip
 
     def arrivals_ns(self, phase: int, cpu: int, lap: int) -> NDArray[np.int64]:
         """Return when the requests of a lap beside a VMM that works arrive, from its beginning."""
@@ -211,6 +211,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
     driver = e.driver.script(chosen.choices.reporting).in_turns()
     rings = chosen.choices.reporting is Reporting.DIRTY_RING
     pages = e.vm.memory // PAGE
+    draws = Draws(seed, e.replications.scheme, chosen.policy.name)
     least = MemSlot(0, pages).part(e.vm.vcpus - 1, e.vm.vcpus)[1]
     return Plan(
         vcpus=e.vm.vcpus,
@@ -221,8 +222,8 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         keep_child=e.vm.cached_child_tables and chosen.choices.mmu is not Mmu.TDP,
         driver=driver,
         patterns=tuple(_pattern(setting, phase, least) for phase in driver.phases),
-        costs=setting.costs,
-        draws=Draws(seed, e.replications.scheme, chosen.policy.name),
+        costs=at_level(setting, draws),
+        draws=draws,
         seed=seed,
         ring_entries=e.driver.dirty_ring_size if rings else 0,
         interference=tuple(

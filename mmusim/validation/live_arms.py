@@ -24,7 +24,7 @@ from mmusim.engine import simulate
 from mmusim.execution.parallel import in_parallel
 from mmusim.kvm.live import run_live
 from mmusim.plan.make import make_plan
-from mmusim.validation.live_grid import as_measured
+from mmusim.validation.live_grid import as_measured, plan_as_measured
 from mmusim.validation.live_runs import RunOf, measured_run, simulated_run
 
 GUEST: Final = ("read", "write", "touch")
@@ -134,7 +134,7 @@ def predict_arms(
 
 def _predicted(job: tuple[str, Setting, str, str, int]) -> RunOf:
     name, setting, policy, measure, seed = job
-    plan = make_plan(setting, policy, seed)
+    plan = plan_as_measured(setting, policy, seed)
     return simulated_run(name, plan, simulate(plan), measure, seed)
 
 

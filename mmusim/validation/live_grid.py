@@ -7,6 +7,7 @@ log. A *steady* pass follows, with reads of the log at intervals if the setting 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -19,7 +20,8 @@ from mmusim.calibration.tables import as_cost
 from mmusim.config.host import HostProfile
 from mmusim.config.load import load
 from mmusim.config.settings import Setting, settings_of
-from mmusim.costs.distributions import Empirical
+from mmusim.costs.distributions import Empirical, Shifted
+from mmusim.plan.make import Plan, make_plan
 
 FIRST: Final = "first"
 STEADY: Final = "steady"
@@ -141,6 +143,21 @@ def as_measured(data: dict[str, Any], profile: HostProfile, path: str, folder: P
     return setting
 
 
+def plan_as_measured(setting: Setting, policy: str, seed: int) -> Plan:
+    """Return the plan of a run in which reading the clock is part of every access.
+
+    :func:`as_measured` shifts the plain cost of hits; if the host has a curve, this shifts that.
+    """
+    plan = make_plan(setting, policy, seed)
+    measurement = setting.profile.measurement
+    assert measurement is not None
+    curve = measurement.curve and measurement.curve.of(setting.experiment.order)
+    if not curve:
+        return plan
+    clock = float(measurement.clock)
+    return dataclasses.replace(plan, curve=curve.each(lambda d: Shifted(clock, d), walks=False))
+
+
 class Grid(Strict):
     """A file of settings."""
 
@@ -152,6 +169,11 @@ def shipped_grid() -> Path:
     from importlib.resources import files
 
     return Path(str(files("mmusim.validation") / "live_grid.toml"))
+
+
+def held_out_grid() -> Path:
+    """Return the grid that was compared once, when the model was finished."""
+    return shipped_grid().with_name("live_held_out.toml")
 
 
 def read_grid(path: Path | None = None) -> list[GridSetting]:

@@ -25,7 +25,7 @@ from mmusim.kvm.live import run_live
 from mmusim.kvm.live_trace import LiveTrace
 from mmusim.plan.make import Plan, make_plan
 from mmusim.trace.records import Trace
-from mmusim.validation.live_grid import PASSES, GridSetting
+from mmusim.validation.live_grid import PASSES, GridSetting, plan_as_measured
 
 FORMAT: Final = 1
 Kind = Literal["measured", "simulated"]
@@ -113,7 +113,7 @@ def _simulated(job: tuple[GridSetting, str, str, str, int]) -> list[RunOf]:
     setting, base, mmu, path, seed = job
     profile: HostProfile = load_profile(path)
     policy = policy_of(setting, base)
-    plan = make_plan(setting.simulated(policy, mmu, profile, path), policy, seed)
+    plan = plan_as_measured(setting.simulated(policy, mmu, profile, path), policy, seed)
     trace = simulate(plan)
     return [simulated_run(setting.name, plan, trace, name, seed) for name in PASSES]
 

@@ -98,6 +98,13 @@ C_ACK: Final = vcpu_cost(
     lognormal("1us", "5us"),
     "H.4: latency of the interrupt; 20-200 us more if a target runs with interrupts off",
 )  # fmt: skip
+C_IN_FLIGHT: Final = cost(
+    "c_in_flight", "entry or exit",
+    "the part of c_entry before the guest, and of c_exit behind it, in which a flush still kicks "
+    "the vCPU and waits for it", "0ns",
+    "vcpu_enter_guest: vcpu->mode is IN_GUEST_MODE from shortly before the entry until shortly "
+    "after the exit",
+)  # fmt: skip
 C_REFILL_2M: Final = cost(
     "c_refill_2M", "mapping",
     "walk again for one 2 MiB mapping that was in use when the TLB was flushed", "30ns",

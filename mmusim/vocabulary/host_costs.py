@@ -83,6 +83,11 @@ C_GET_FLOOR: Final = cost(
 C_WORD: Final = cost(
     "c_word", "word", "test one word of the bitmap", "0.8ns", "H.3: 0.5-1 ns a bitmap word"
 )
+C_DIRTY_WORD: Final = cost(
+    "c_dirty_word", "word",
+    "take the bits of one word of the bitmap that has some, and find the entries of its pages, in "
+    "a get or a clear", "0ns", "H.3: published slopes are by page, this part is in c_wclear there",
+)  # fmt: skip
 C_COPY: Final = cost(
     "c_copy", "MiB of bitmap", "copy one MiB of bitmap between kernel and user space", "350us",
     "H.3: 0.2-0.5 ms per MiB of bitmap",

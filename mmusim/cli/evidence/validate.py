@@ -9,7 +9,7 @@ import typer
 
 from mmusim.cli.shared import ablation as ablations
 from mmusim.cli.shared import full_size as full
-from mmusim.cli.shared import live_validation, published_migrations, published_times
+from mmusim.cli.shared import live_page, live_validation, published_migrations, published_times
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import (
     AsJson,
@@ -78,13 +78,20 @@ def validate(
         refuse_ignored("validate", "with --full-size", other | of_machines | where)
         raise typer.Exit(full.validate_full_size(published, to, as_json))
     if live or recorded is not None:
-        refuse_ignored("validate", "for a machine", {"PUBLISHED": published, "--to": to} | of_laws)
+        refuse_ignored("validate", "for a machine", {"PUBLISHED": published} | of_laws)
         if recorded is not None:
-            measuring = {"--live": live, "--repeats": repeats}
+            measuring = {"--live": live} | ({} if to else {"--repeats": repeats})
             refuse_ignored("validate", "with --recorded", measuring)
+        else:
+            refuse_ignored("validate", "without --recorded", {"--to": to})
         options = live_validation.Options(
             host, live, recorded, record, grid, repeats or REPEATS, workers, scheduler, as_json
         )
+        if to is not None:
+            unused = {"--record": record, "--grid": grid, "--json": as_json}
+            refuse_ignored("validate", "with --recorded and --to", unused)
+            live_page.write_page(options, to)
+            return
         raise typer.Exit(live_validation.validate_live(options))
     refuse_ignored("validate", "without --live or --recorded", of_machines)
     if ablation:

@@ -31,6 +31,7 @@ from mmusim.validation.live_score import (
     score_all,
     summarise,
 )
+from mmusim.validation.sceptic import SCALES
 
 
 class Options(NamedTuple):
@@ -146,7 +147,7 @@ def row(score: PassScore) -> dict[str, Any]:
     )
     s = score.sceptic
     settings["KS (own)"] = f"{s.between:.3f} ({s.within:.3f})"
-    settings["sceptic"] = f"p {s.p:.3f}, AUC {s.auc:.2f}"
+    settings["sceptic"] = f"p {s.p:.3f} ({s.p_within:.3f}), AUC {s.auc:.2f}"
     return settings
 
 
@@ -164,8 +165,10 @@ def sentences(scores: Sequence[PassScore], facts: dict[str, Any]) -> list[str]:
             f"within that or the machine's own spread in {met / summary.passes:.0%}{target}."
         )
     out.append(
-        f"A sceptic with a permutation test on the KS distance could not tell simulated from "
-        f"measured runs in {summary.indistinguishable} of {summary.passes}."
+        f"A sceptic with a permutation test on the KS distance, who has {summary.runs} runs or "
+        f"more of each side, could not tell simulated from measured runs in "
+        f"{summary.indistinguishable} of {summary.passes}; in {summary.indistinguishable_within} "
+        f"if all simulated times may be off by one factor of up to {max(SCALES) - 1:.0%}."
     )
     if facts.get("warning"):
         out.append(f"While this was measured {facts['warning']}.")

@@ -15,7 +15,8 @@ SCALARS: Final = (
     "cpus", "pages", "slot_first", "slot_end", "backing", "keep_child", "is_tdp", "shares",
     "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "has_guest", "has_upper",
     "protects_root", "protects_tables", "by_occurrence", "writes_cost", "refills", "run_limit",
-    "ring_size", "ring_soft", "measured_books", "buffer", "bundles", "by_rates", "halt_poll_ns",
+    "in_flight_ns", "ring_size", "ring_soft", "measured_books", "buffer", "bundles", "by_rates",
+    "halt_poll_ns",
     # Its state.
     "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
     "free_interferers_n",
@@ -40,6 +41,7 @@ VCPU: Final = (
     # Where it is: the place it goes on at, and the event it waits for.
     "at", "waits", "program_no", "alive",
     "in_guest", "halted", "left_ns", "accesses", "flush_requested", "handling", "graces",
+    "entering_ns", "turned_back", "leaving_ns",
     "queued_work", "taken_until_ns", "stolen_ns", "recorder", "started_ns", "length",
     # What is booked: up to when, the last two bookings, and how many recorders time is owed to.
     "booked_ns", "last_cause", "last_ns", "cause_before", "owed_n",

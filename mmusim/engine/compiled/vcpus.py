@@ -60,6 +60,9 @@ class CompiledVcpu(Vcpu):
     left_ns = field("left_ns")
     accesses = field("accesses")
     flush_requested = field("flush_requested", bool)
+    entering_ns = field("entering_ns")
+    leaving_ns = field("leaving_ns")
+    turned_back = field("turned_back", bool)
     handling = field("handling", bool)
     stolen_ns = field("stolen_ns")
     first = field("first")
@@ -179,6 +182,13 @@ class CompiledVcpu(Vcpu):
         self._set("tlb_live", 0)
         self._set("flushed_at", self.accesses)
 
+    def expects_answer(self, answer: simpy.Event) -> simpy.Event:
+        """The vCPU is kicked by a Python process; `answer` happens when it has acknowledged."""
+        self.ack = answer
+        self._set("ack_for", -1)
+        self._set("ack_slot", self.of.env.slot(answer))  # type: ignore[attr-defined]
+        return answer
+
     def book(self, cause: int, ns: int) -> None:
         """Book the time that follows what is booked, under one cause."""
         call(self.of.memory.address, BOOK, self.number, cause, ns)
@@ -281,10 +291,5 @@ class CompiledProgram(simpy.Event):
 
     def interrupt(self, cause: str | None = None) -> None:
         """Kick the vCPU, or let it look again at what it will meet."""
-        v, env = self._v, self.env
-        if cause is None:
-            v._set("ack_for", -1)
-            assert v.ack is not None
-            v._set("ack_slot", env.slot(v.ack))  # type: ignore[attr-defined]
         kind = KICK if cause is None else REPLAN
-        call(self._address, PUSH, int(env.now), URGENT, v.number << KIND_BITS | kind)
+        call(self._address, PUSH, int(self.env.now), URGENT, self._v.number << KIND_BITS | kind)

@@ -237,7 +237,7 @@ class CompiledVm(Vm):
             "run_limit": self.run_limit, "halt_poll_ns": plan.halt_poll_ns,
             "bundles": self.pml and plan.draws.pairing is not Pairing.BY_OCCURRENCE
             and not any(plan.overlaps(number) for number in range(len(plan.driver.phases))),
-            "ring_size": 0 if ring is None else ring.size,
+            "in_flight_ns": self.in_flight_ns, "ring_size": 0 if ring is None else ring.size,
             "ring_soft": 0 if ring is None else ring.soft_limit,
             "measured_books": -1, "has_tlb": plan.tlb is not None, "by_rates": self.by_rates,
         }  # fmt: skip

@@ -135,6 +135,8 @@ GUEST_MODE = """
 """
 KICKS = """
     kick(vm, v) -> kick_for(s, v, me) : Ack
+    kick_entering(vm, v) -> kick_entering(s, v, me) : Ack
+    vm.in_flight_ns -> s.in_flight_ns
     replan(vm, v) -> replan(s, v)
     acknowledge(v) -> acknowledge(s, v)
     ack.processed -> answered(s, ack)
@@ -158,7 +160,10 @@ KINDS = {
     "bool": "",
 }  # fmt: skip
 """Annotations of parameters of the processes, and what each stands for."""
-FIELDS = "accesses flush_requested flushes handling in_guest kicks left_ns stolen_ns"
+FIELDS = (
+    "accesses entering_ns flush_requested flushes handling in_guest kicks leaving_ns left_ns "
+    "stolen_ns turned_back"
+)
 """Attributes of a vCPU that are whole numbers of its row, of the same name."""
 
 

@@ -23,7 +23,7 @@ import simpy
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.costs import log_operations
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
-from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.processes.flush import awaited, flush_remote
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import LEVEL_1G, TABLE
@@ -96,6 +96,7 @@ class Rearmed(NamedTuple):
     split_1g: int = 0
     fresh: int = 0  # pages whose leaf a split has just made
     small: int = 0  # small leaves that were armed
+    words: int = 0  # words of the bitmap that had bits
 
     @property
     def changed(self) -> bool:
@@ -168,7 +169,7 @@ def spend_and_flush(
     entry that is replaced is frozen until its flush is over; the entries below it are processed
     before the flush, or since 6.10 after it (tdp_mmu_zap_spte_atomic).
     """
-    if not any(v.in_guest for v in vm.vcpus):
+    if not any(awaited(vm, v) for v in vm.vcpus):
         vm.table.stat[REMOTE_TLB_FLUSH_REQUESTS] += flushes
         ns += pay(vm, log_operations.paid({"c_flush_init": flushes}), spent)
     else:

@@ -102,7 +102,8 @@ def rearm_range(
             vm.revoke(gfns, EVERYTHING)
         taken.append(gfns)
         owed = log_operations.rearm(
-            vm.plan.kernel, vm.plan.choices, pages, whole.dirty, unmapped=whole.unmapped,
+            vm.plan.kernel, vm.plan.choices, pages, whole.dirty, words=whole.words,
+            unmapped=whole.unmapped,
             large=whole.large, split_2m=whole.split_2m, split_1g=whole.split_1g, fresh=whole.fresh,
         )  # fmt: skip
         yield vm.spend(bill.up_to(owed))
@@ -151,7 +152,8 @@ def rearm_some(vm: Vm, host: Host, gfns: Ints) -> Rearmed:
     fresh = int(np.count_nonzero(~is_large(vm, to_split)))
     unmapped = len(gfns) - walks.present(vm.table.page[gfns])
     small = mmu.rearm(vm.table, gfns, vm.pml)
-    return Rearmed(len(gfns), unmapped, large, split_2m, split_1g, fresh, small)
+    words = log_operations.dirty_words(gfns)
+    return Rearmed(len(gfns), unmapped, large, split_2m, split_1g, fresh, small, words)
 
 
 def is_large(vm: Vm, gfns: Ints) -> NDArray[np.bool_]:

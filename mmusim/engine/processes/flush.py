@@ -19,20 +19,31 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
     vCPUs in guest mode are waited for: all others honour the request before they enter. So from
     this instant on no access begins that uses what was taken back. Where nobody is in guest mode
     the flush counts as requested and not as done (kvm_flush_remote_tlbs).
+
+    A vCPU counts as in guest mode for c_in_flight before it enters and after it has left. One that
+    enters leaves again at once; for one that leaves the initiator only waits.
     """
     vm.view.stat[REMOTE_TLB_FLUSH_REQUESTS] += 1
     started = vm.now
+    leaving, last = 0, 0
     acks = []
     for v in vm.vcpus:
-        v.flush_requested = True
         if v.in_guest:
             acks.append(kick(vm, v))
-    if acks:
+        elif v.entering_ns <= vm.now and not v.flush_requested:
+            acks.append(kick_entering(vm, v))
+        elif v.leaving_ns > vm.now:
+            leaving += 1
+            last = max(last, v.leaving_ns)
+        v.flush_requested = True
+    if leaving + len(acks):
         vm.view.stat[REMOTE_TLB_FLUSH] += 1
     forget_taken(vm)
     n = by.flushes
     by.flushes += 1
-    yield vm.spend(by.c_flush_init.at(n) + len(acks) * by.c_flush_target.at(n))
+    yield vm.spend(by.c_flush_init.at(n) + (leaving + len(acks)) * by.c_flush_target.at(n))
+    if last > vm.now:
+        yield vm.spend(last - vm.now)
     for ack in acks:
         if not ack.processed:
             if recorder:
@@ -43,6 +54,11 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
         by.waits_for = ""
         vm.runs(by)
         vm.book(by, FLUSH_WAIT, started, vm.now)
+
+
+def awaited(vm: Vm, v: Vcpu) -> bool:
+    """Tell whether a flush would kick a vCPU and wait for it."""
+    return v.in_guest or v.entering_ns <= vm.now or v.leaving_ns > vm.now
 
 
 def forget_taken(vm: Vm) -> None:
@@ -57,9 +73,15 @@ def kick(vm: Vm, v: Vcpu) -> simpy.Event:
     """Force a vCPU out of guest mode; return the event of its having left."""
     assert v.process is not None
     v.in_guest = False
-    v.ack = vm.env.event()
+    answer = v.expects_answer(vm.env.event())
     v.process.interrupt()
-    return v.ack
+    return answer
+
+
+def kick_entering(vm: Vm, v: Vcpu) -> simpy.Event:
+    """Let a vCPU that is about to enter leave at once; return the event of its having left."""
+    v.turned_back = True
+    return v.expects_answer(vm.env.event())
 
 
 def acknowledge(v: Vcpu) -> None:

@@ -8,6 +8,7 @@ from mmusim.engine.processes.dirty_rings import reap
 from mmusim.engine.processes.flush import acknowledge
 from mmusim.engine.processes.user_space import asleep, hold_bql, to_user_space
 from mmusim.engine.state.guest_run import GuestRun
+from mmusim.engine.state.machine_load import NEVER_NS
 from mmusim.engine.state.rate_run import RateRun
 from mmusim.engine.state.tlb import refill
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
@@ -44,7 +45,15 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
                 vm.book(v, TLB_REFILL, vm.now + flush, vm.now + flush + refill_ns)
                 yield vm.spend(flush + refill_ns)
         if entry_ns:
+            if vm.in_flight_ns:
+                v.entering_ns = vm.now + max(0, entry_ns - vm.in_flight_ns)
             yield vm.spend_on(v, cause, entry_ns)
+            v.entering_ns = NEVER_NS
+        if v.turned_back:
+            v.turned_back = False
+            yield from leave_kicked(vm, v, index)
+            entry_ns, cause = v.c_entry.at(index), FLUSH_EXIT
+            continue
         if not v.flush_requested and not v.queued_work and not v.stolen_ns:
             break
         entry_ns = 0  # a request came during the entry, which is broken off and made good
@@ -105,19 +114,24 @@ def log_drained(vm: Vm, v: Vcpu) -> None:
 
 
 def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
-    """Leave the guest, acknowledge, serve what was requested and enter again.
+    """Leave the guest, acknowledge, serve what was requested and enter again."""
+    vm.left_guest(v)
+    yield from leave_kicked(vm, v, index)
+    if v.pml:
+        yield from drain_pml(vm, v, index)
+    yield from enter_guest(vm, v, v.c_entry.at(index), FLUSH_EXIT, index)
+
+
+def leave_kicked(vm: Vm, v: Vcpu, index: int) -> Steps:
+    """Exit because of a kick and acknowledge it.
 
     The interrupt takes its way, and code of the host that has interrupts off goes on meanwhile.
     """
     exit_ns = v.c_exit.at(index) + v.c_ack.at(v.kicks)
     v.kicks += 1
-    vm.left_guest(v)
     v.count_exit()
     yield vm.spend_on(v, FLUSH_EXIT, exit_ns)
     acknowledge(v)
-    if v.pml:
-        yield from drain_pml(vm, v, index)
-    yield from enter_guest(vm, v, v.c_entry.at(index), FLUSH_EXIT, index)
 
 
 def pml_full(vm: Vm, v: Vcpu, index: int) -> Steps:

@@ -56,6 +56,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
     if v.pml:
         yield from drain_pml(vm, v, index)
     exit_ns = v.c_exit.at(index)
+    if vm.in_flight_ns:
+        v.leaving_ns = vm.now + min(exit_ns, vm.in_flight_ns)
     tries_fast = write and seen_present and vm.fast_faults
 
     if tries_fast:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import simpy
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mmusim.costs.distributions import Constant
 from mmusim.costs.machine import OWN_WORK
 from mmusim.costs.random_streams import Ints, Stream
-from mmusim.engine.state.machine_load import MachineLoad, at_price
+from mmusim.engine.state.machine_load import NEVER_NS, MachineLoad, at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.recent_exits import RecentExits
 from mmusim.engine.state.steps import WorkItem
@@ -30,16 +30,6 @@ REPLAN: Final = "replan"
 """Cause of an interrupt without an exit: the planned run is out of date."""
 
 
-class UnderWay(Protocol):
-    """A vCPU's progress through its program."""
-
-    def stop(self, now: int) -> None:
-        """End the program with what is under way, and the requests that have arrived by `now`."""
-
-    def settle(self) -> None:
-        """Mark what the run of hits under way has touched by now."""
-
-
 class Vcpu:
     """A virtual CPU and its state."""
 
@@ -47,12 +37,13 @@ class Vcpu:
         "accesses", "ack", "ahead", "booked_ns", "c_ack", "c_alloc_table", "c_entry", "c_exit",
         "c_fault_fast", "c_fault_slow", "c_flush_init", "c_flush_target", "c_halt_wake",
         "c_pml_drain", "c_pml_log", "c_postcopy_fault", "c_ring_exit", "c_split_1G",
-        "c_tdp_split_2M", "c_tlb_flush", "c_user_exit", "c_walk_guest", "c_zap_large", "first",
-        "flush_requested", "flushes", "grace", "halted", "handling", "in_guest", "interrupted",
-        "kicks", "left_ns", "misses", "number", "owed", "past", "pml", "prices", "process",
-        "queued_work", "recent", "recorder", "ring", "ring_exits", "run", "runs",
-        "sleep_per_full_ring", "stalls", "started_ns", "stolen_ns", "t_hit", "t_pass", "t_walk",
-        "t_write", "taken_until_ns", "tlb", "user_exits", "waits_for", "working_set",
+        "c_tdp_split_2M", "c_tlb_flush", "c_user_exit", "c_walk_guest", "c_zap_large",
+        "entering_ns", "first", "flush_requested", "flushes", "grace", "halted", "handling",
+        "in_guest", "interrupted", "kicks", "leaving_ns", "left_ns", "misses", "number", "owed",
+        "past", "pml", "prices", "process", "queued_work", "recent", "recorder", "ring",
+        "ring_exits", "run", "runs", "sleep_per_full_ring", "stalls", "started_ns", "stolen_ns",
+        "t_hit", "t_pass", "t_walk", "t_write", "taken_until_ns", "tlb", "turned_back",
+        "user_exits", "waits_for", "working_set",
     )  # fmt: skip
 
     t_hit: Stream
@@ -97,6 +88,9 @@ class Vcpu:
         self.left_ns = 0  # when it left the guest last, or was woken
         self.accesses = 0  # that it has completed
         self.flush_requested = False
+        self.entering_ns = NEVER_NS  # from when a flush finds it in guest mode as it enters
+        self.leaving_ns = 0  # until when a flush finds it in guest mode as it leaves
+        self.turned_back = False  # a flush has found it so
         self.ack: simpy.Event | None = None  # of the kick that is being answered
         self.handling = False  # inside a page fault: an SRCU read section
         self.grace: list[simpy.Event] = []  # of those that wait for its end
@@ -146,6 +140,11 @@ class Vcpu:
         """The vCPU leaves the guest."""
         if self.recent is not None:
             self.recent.left(self.accesses)
+
+    def expects_answer(self, answer: simpy.Event) -> simpy.Event:
+        """The vCPU is kicked; `answer` happens when it has acknowledged that. Return `answer`."""
+        self.ack = answer
+        return answer
 
     def begin(self, now: int) -> None:
         """Begin a program, in the host."""

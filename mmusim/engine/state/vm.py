@@ -73,6 +73,7 @@ class Vm:
         self.shares = self.tdp and choices.lock is Lock.RWLOCK  # faults hold mmu_lock for read
         self.fast_faults = plan.kernel.fast_page_fault(choices.mmu)
         handoff, count = (plan.costs[name].mean() for name in ("c_lock_handoff", "c_lock_count"))
+        self.in_flight_ns = round(plan.costs["c_in_flight"].mean())
         self.lock = self.make_lock(plan, handoff, count)
         self.slots_lock = SpinLock(self.env, "slots_lock")
         walks_up = plan.policy.protects_root or plan.policy.protects_tables

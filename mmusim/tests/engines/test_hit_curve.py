@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mmusim.costs.distributions import Constant, Empirical
-from mmusim.costs.hits import HitCurve, between
+from mmusim.costs.hits import HitCurve, Measured, between, spread_of
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.state.recent_exits import RecentExits
@@ -130,3 +131,71 @@ def test_both_engines_agree_on_a_machine_and_behind_a_guest_that_is_given_by_rat
     assert unloaded == simulate(plans[1], engine=COMPILED)
     assert hits_of(loaded)["hits"] > hits_of(unloaded)["hits"]
     assert loaded != simulate(replace(plans[0], curve=None), engine=SIMPY)
+
+
+def measured_with_exits() -> HitCurve:
+    """Without exits 100 ns and no walk; with 1/64 200 and 50 ns; with 1/4 400 and 90 ns."""
+    sizes = (64, 1 << 15)
+
+    def series(share: float, large: float, walk: float) -> Measured:
+        return Measured(
+            sizes, (share, share), (Constant(large),) * 2, (Constant(walk), Constant(2 * walk))
+        )
+
+    clean = series(0.0, 100, 0)
+    with_exits = series(1 / 4, 400, 90), series(1 / 64, 200, 50)
+    return HitCurve(sizes, clean.large, clean.walk, 12.0, with_exits)
+
+
+def test_between_measured_shares_of_exits_times_are_linear_in_their_logarithm() -> None:
+    tables = measured_with_exits().tables(64)
+    exits = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
+    assert len(tables.least) == len(exits)
+    assert all(n / 2 < least <= n for n, least in zip(exits[2:], tables.least[2:], strict=True))
+    pairs = zip(tables.large, tables.walk, strict=True)
+    by_exits = dict(zip(exits, ((d.mean(), w.mean()) for d, w in pairs), strict=True))
+    found = [by_exits[n] for n in (0, 64, 256, 1024, 4096)]
+    known = [(100, 0), (200, 50), (300, 70), (400, 90), (400, 90)]  # the last is beyond them
+    assert found == known
+    assert by_exits[8] == pytest.approx((100 + 100 * 4 / 7, 50 * 4 / 7)), "3 of 7 octaves to 2**-6"
+
+
+def test_first_touches_cost_what_they_do_with_most_exits() -> None:
+    curve = measured_with_exits()
+    once = np.random.default_rng(1).permutation(4096)
+    assert {d.mean() for d in curve.tables_of(once).large} == {400}
+    assert curve.tables_of(np.arange(4096)).large[0].mean() == 100, "in sequence"
+    often = np.random.default_rng(1).integers(0, 64, 4096)
+    assert curve.tables_of(often).large[0].mean() == 100
+    half = np.random.default_rng(2).permutation(np.repeat(np.arange(0, 4096, 2), 2))
+    assert curve.tables_of(half).large[0].mean() == 250
+
+
+def test_walks_go_by_the_lines_of_entries() -> None:
+    """A page in eight: one eighth of the pages, but every line of the page tables."""
+    dense, thin = np.arange(4096), np.arange(0, 4096, 8)
+    assert spread_of(dense) == spread_of(thin) == 4096
+    assert spread_of(np.array([5, 6, 9])) == 16
+    curve = measured_with_exits()
+    walks = [curve.tables(512, spread).walk[-1].mean() for spread in (512, 4096)]
+    assert walks[0] < walks[1]
+
+
+@pytest.mark.parametrize("engine", [SIMPY, COMPILED])
+def test_measured_tables_rule_a_run(engine: str) -> None:
+    """Reads again and again over few pages are as without exits; a first touch never is."""
+    phases = [{"do": "write"}, {"do": "read", "order": "random"}]
+    plan = plan_of(measured_with_exits(), phases)
+    assert hits_of(simulate(plan, engine=engine)) == {"hits": 400 * 512}
+    in_sequence = plan_of(measured_with_exits(), [{"do": "write"}, {"do": "read"}])
+    few = hits_of(simulate(in_sequence, engine=engine))["hits"]
+    one, two = (measured_with_exits().tables(512).large[n].mean() for n in (1, 2))
+    assert one * 512 <= few <= two * 512, "one exit or two were among the last accesses"
+
+
+def test_a_clock_can_be_added_to_hits_alone() -> None:
+    shifted = measured_with_exits().each(lambda d: Constant(d.mean() + 20), walks=False)
+    assert shifted.large[0].mean() == 120
+    assert shifted.with_exits[0].large[0].mean() == 420
+    assert shifted.walk == measured_with_exits().walk
+    assert shifted.facts() != measured_with_exits().facts()

@@ -126,3 +126,43 @@ def test_predictions_on_the_page_are_those_of_the_model_as_it_is(chosen: tuple[s
     }
     found = times(run, unit_costs(text), machine=the_machine())[row["phase"]].ns / 1e9
     assert found == pytest.approx(float(row["predicted_s"]), rel=5e-3), "run `make evidence`"
+
+
+LIVE: Final = "emerald-rapids-pvm-2"
+
+
+def live_rows(text: str) -> list[Row]:
+    return rows_with(text, "setting", "pass", "total", "sceptic")
+
+
+@pytest.mark.parametrize("name", ["32MiB, 20% writes, random", "96MiB, 10% writes, random"])
+def test_the_page_of_a_live_machine_is_what_the_model_gives(name: str) -> None:
+    """One setting of the shipped grid and one that was held out, simulated again."""
+    from mmusim.cli.shared.live_validation import row
+    from mmusim.validation.live_grid import held_out_grid, read_grid
+    from mmusim.validation.live_runs import load_runs, simulate_all
+    from mmusim.validation.live_score import score_all
+
+    text = (PAGES / f"live-{LIVE}.md").read_text()
+    told = re.search(r"simulated (\d+) times", " ".join(text.split()))
+    assert told is not None
+    runs, facts = load_runs(RECORDED / f"{LIVE}.jsonl.gz")
+    settings = [s for s in (*read_grid(), *read_grid(held_out_grid())) if s.name == name]
+    seeds = range(1, int(told[1]) + 1)
+    simulated = simulate_all(settings, facts["base"], facts["mmu"], LIVE, seeds, workers=1)
+    made = [
+        {k: str(v) for k, v in row(s).items()} for s in score_all(settings, [*runs, *simulated])
+    ]
+    assert [r for r in live_rows(text) if r["setting"] == name] == made, "write the page again"
+
+
+def test_the_page_of_a_live_machine_counts_its_rows() -> None:
+    text = (PAGES / f"live-{LIVE}.md").read_text()
+    told = [int(r["passes"]) for r in rows_with(text, "profile", "passes")]
+    rows = live_rows(text)
+    assert len(rows) == sum(told[::2])
+    assert len({(r["setting"], r["pass"]) for r in rows}) == len(rows)
+    assert all(r["counts"] in ("exact", "timing", "DIFFER") for r in rows)
+
+
+RECORDED: Final = PAGES.parents[1] / "mmusim" / "validation" / "recorded"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 from pathlib import Path
@@ -23,12 +24,11 @@ from mmusim.validation.live_arms import arms_of, predict_arms, read_arms
 from mmusim.validation.live_grid import GridSetting, read_grid
 from mmusim.validation.live_runs import Kind, RunOf, load_runs, save_runs, simulate_all
 from mmusim.validation.live_score import (
-    ks_matrix,
     misses,
-    sceptic,
     score_all,
     summarise,
 )
+from mmusim.validation.sceptic import distributions, ks_matrix, sceptic
 
 HOST = "emerald-rapids-pvm"
 RUNS = ROOT / "mmusim" / "validation" / "recorded" / f"{HOST}.jsonl.gz"
@@ -80,12 +80,42 @@ def test_a_sceptic_tells_what_differs() -> None:
     assert seen.auc == pytest.approx(0.5, abs=0.15)
 
 
+def test_a_tolerance_is_a_common_factor_and_no_other_difference() -> None:
+    """Negative controls: a factor beyond it, and a shape that no factor makes equal."""
+    near = sceptic(*groups(scale=1.045))
+    assert near.can_tell
+    assert not near.can_tell_beyond
+    assert sceptic(*groups(scale=1.15)).can_tell_beyond
+    measured, simulated = groups()
+    half = [dataclasses.replace(run, latencies=doubled(run.latencies)) for run in simulated]
+    assert sceptic(measured, half).can_tell_beyond
+    same = sceptic(*groups())
+    assert same.p <= same.p_within
+
+
+def doubled(times: Histogram) -> Histogram:
+    """Half of the times as they are, and half of them twice as long."""
+    made = Histogram()
+    for p in np.linspace(0.005, 0.995, 100).tolist():
+        made.add([int(times.quantile(p))] * 15 + [2 * int(times.quantile(p))] * 15)
+    return made
+
+
+def test_both_sides_have_as_many_runs() -> None:
+    measured, simulated = groups()
+    few = sceptic(measured, simulated[:4])
+    assert few == sceptic(measured[:4], simulated[:4])
+    assert few.runs == 4
+
+
 def test_ks_of_histograms_is_that_of_samples() -> None:
     one, two = Histogram(), Histogram()
     one.add(np.arange(1000, 2000))
     two.add(np.arange(1500, 2500))
-    assert ks_matrix([one, two])[0, 1] == pytest.approx(0.5, abs=0.02)
-    assert ks_matrix([one, one])[0, 1] == 0
+    assert ks_matrix(distributions([one, two]))[0, 1] == pytest.approx(0.5, abs=0.02)
+    assert ks_matrix(distributions([one, one]))[0, 1] == 0
+    scaled = np.vstack([distributions([one], 1.5), distributions([two])])
+    assert ks_matrix(scaled)[0, 1] == pytest.approx(0.33, abs=0.02), "1,500 to 3,000 and to 2,500"
 
 
 def test_scores_know_tolerance_spread_and_miss() -> None:

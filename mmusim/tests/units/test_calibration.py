@@ -343,12 +343,13 @@ def test_fit_from_the_command_line(tmp_path: Path) -> None:
             CliRunner().invoke(app, ["fit", wrong], catch_exceptions=False)
 
 
-def test_the_shipped_profile_is_what_its_samples_give() -> None:
+@pytest.mark.parametrize("host", [HOST, f"{HOST}-2"])
+def test_a_shipped_profile_is_what_its_samples_give(host: str) -> None:
     """The recorded samples give the profile in the repository, cost by cost."""
-    path = shipped_profiles()[HOST]
-    samples = load_samples(path.with_name(f"{HOST}.samples.npz"))
-    data = profile_data(samples, HOST, f"{HOST}.samples.npz")
-    again, shipped = check(data, HostProfile, "again"), load_profile(HOST)
+    path = shipped_profiles()[host]
+    samples = load_samples(path.with_name(f"{host}.samples.npz"))
+    data = profile_data(samples, host, f"{host}.samples.npz")
+    again, shipped = check(data, HostProfile, "again"), load_profile(host)
     for name in COSTS:
         one, two = (p.costs[name].distribution().mean() for p in (again, shipped))
         assert one == pytest.approx(two, rel=1e-3, abs=0.2), name
