@@ -15,7 +15,8 @@ BEGINS_LOGGING = ("enable-logging", "recreate-slot")
 class Exposure:
     """The exposure of one window of one run: counts, and times in ns.
 
-    Operations are those on the dirty log. What they armed and reported counts where they ended.
+    Operations are those on the dirty log. What they armed and reported counts where they ended. One
+    that took no time at the start of a window, as without a log, is no part of it.
     """
 
     length_ns: int
@@ -58,7 +59,7 @@ def exposure(trace: Trace, window: PhaseTrace) -> Exposure:
     """Return the exposure of a window or a guest phase of a run."""
     start, end = window.start_ns, max(window.end_ns, window.guest_end_ns)
     ran = window.vcpu_ns / max(1, trace.vcpus) if window.do == "window" else end - start
-    begun = [o for o in trace.operations if start <= o.start_ns < end]
+    begun = [o for o in trace.operations if start <= o.start_ns < end and o.end_ns > start]
     ended = [o for o in trace.operations if start < o.end_ns <= end]
     late = [o.late_ns for o in begun if o.late_ns > 0]
     return Exposure(

@@ -35,7 +35,8 @@ def plot(
         str,
         typer.Argument(
             help="Of an experiment: ratios, across, swept, phases, horizons, latencies, ecdf, "
-            "shift, decomposition, rounds, in-vain, theory. Of one run: timeline, utilisation."
+            "shift, decomposition, rounds, in-vain, service, postcopy-waits, theory. "
+            "Of one run: timeline, utilisation."
         ),
     ],
     experiment: ExperimentFile,

@@ -14,6 +14,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.cli import app
 from mmusim.comparison.exposure import differ, differences, no_verdict, objections
 from mmusim.engine import simulate
+from mmusim.engine.choice import SIMPY
 from mmusim.experiment.contrasts import contrasts
 from mmusim.experiment.exposure import apart, in_window, rows, warnings
 from mmusim.experiment.run import Outcome, run_experiment
@@ -239,6 +240,24 @@ def test_what_differs_is_listed_by_setting_window_and_policy(tmp_path: Path) -> 
     assert (row["value"], row["baseline"], row["shown"]) == (10, 20, ("10", "20"))
     twice = replace(result, runs=dict.fromkeys(result.runs, result.runs["eager_page_split"]))
     assert not apart(replace(made, settings=[twice])), "control"
+
+
+def test_a_policy_that_logs_nothing_neither_begins_nor_ends_an_operation() -> None:
+    windows = [{"name": "w", "from": "enable-logging", "lasts": "50us"}]
+    phases = [
+        {"do": "write"},
+        {"do": "read", "background": True, "repeat": True},
+        {"do": "enable-logging", "at": "20us"},
+        {"do": "wait"},
+    ]
+    policies = {"baseline": "none", "compare": ["lazy-drop"]}
+    made = setting(phases, driver={"windows": windows, "measure": "w"}, policies=policies)
+    found = {
+        policy: measure(simulate(make_plan(made, policy, 1), engine=SIMPY)).exposures["w"]
+        for policy in ("none", "lazy-drop")
+    }
+    assert [found[policy].begun for policy in found] == [0, 1]
+    assert [found[policy].ended for policy in found] == [0, 1]
 
 
 def test_a_tenth_is_the_bound() -> None:

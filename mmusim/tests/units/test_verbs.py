@@ -249,3 +249,5 @@ def test_the_help_of_plot_names_every_figure() -> None:
     named = of_experiments.removeprefix("Of an experiment: ").rstrip(". ").split(", ")
     assert named == list(FIGURES)
     assert of_runs == "timeline, utilisation."
+    guide = (ROOT / "docs/how-to/analysis.md").read_text()
+    assert [name for name in named if f"`{name}`" not in guide] == []
