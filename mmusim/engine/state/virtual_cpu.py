@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
 import simpy
-from numpy.typing import NDArray
 
 from mmusim.costs.distributions import Constant
 from mmusim.costs.machine import OWN_WORK
-from mmusim.costs.random_streams import Ints, Stream
+from mmusim.costs.random_streams import Stream
 from mmusim.engine.state.machine_load import NEVER_NS, MachineLoad, at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.recent_exits import RecentExits
@@ -278,38 +275,3 @@ class Vcpu:
         if self.in_guest:
             assert self.process is not None
             self.process.interrupt(REPLAN)
-
-    def hit_ns(self, index: int, write: bool, ahead: int = 0) -> int:
-        """Return the time of access `index` through a 2 MiB mapping; at least 1 ns.
-
-        It comes `ahead` after the next, and no exit precedes it.
-        """
-        if self.recent is not None:
-            self.t_hit, self.t_walk = self.recent.streams_at(self.accesses + ahead)
-        hit = self.t_hit.at(index) or 1
-        if write and self.t_write is not None:
-            hit += self.t_write.at(index)
-        return hit if self.prices is None else self.prices.hit(hit, self.misses * (1 + write))
-
-    def walks_ns(self, first: int, level: NDArray[np.int8]) -> Ints:
-        """Return the extra time of accesses from `first` on through 4 KiB; shape of `level`."""
-        walks = np.zeros(len(level), np.int64)
-        small = level == 1
-        if small.any():
-            drawn = [walk.slice(first + begin, n) for begin, n, _, walk in self._slices(len(level))]
-            walks[small] = np.concatenate(drawn)[small]
-        return walks
-
-    def _slices(self, count: int) -> Iterator[tuple[int, int, Stream, Stream]]:
-        """Cut `count` accesses from the next on where their streams change."""
-        if self.recent is None:
-            return iter([(0, count, self.t_hit, self.t_walk)])
-        return self.recent.slices(self.accesses, count)
-
-    def hits_ns(self, first: int, write: NDArray[np.bool_]) -> Ints:
-        """Return the same of many accesses from `first` on; shape of `write`."""
-        drawn = [hit.slice(first + begin, n) for begin, n, hit, _ in self._slices(len(write))]
-        hits = np.maximum(np.concatenate(drawn), 1)
-        if self.t_write is not None and write.any():
-            hits += np.where(write, self.t_write.slice(first, len(write)), 0)
-        return hits if self.prices is None else self.prices.hit(hits, self.misses * (1 + write))
