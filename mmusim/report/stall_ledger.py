@@ -21,6 +21,7 @@ GROUPS: Final = {
     "flushes": ("flush_wait", "flush_exit", "tlb_flush", "tlb_refill"),
     "buffers of the log": ("pml_drain", "ring_full"),
     "user space": ("user_exit", "bql_wait"),
+    "halts": ("halt",),
     "throttle": ("throttle",),
     "stopped": ("paused",),
     "post-copy": ("postcopy_wait",),

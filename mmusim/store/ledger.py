@@ -97,7 +97,8 @@ class Store(Reader):
                 "choose another folder",
             )  # fmt: skip
         damaged = store.damaged(model_version())
-        store.again(damaged, "done")
+        with explained(folder), store._db as db:  # a damaged key may be no run of the experiment
+            db.executemany(f"DELETE FROM runs WHERE {_IS}", damaged)
         store._mended = notices + tuple(
             f"{folder}: {key} was damaged: it is run again" for key in damaged
         )

@@ -118,7 +118,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sweep = data.get("sweep", {})
         for key, values in sweep.items():
             sweep[key] = values[:1] if isinstance(values, list) else values
-        data["policies"]["compare"] = data["policies"]["compare"][:1]
+        data["policies"]["compare"] = data["policies"].get("compare", [])[:1]
         data["claims"] = []
         data.pop("reduced", None)
         for workload in data.get("workloads", {}).values():

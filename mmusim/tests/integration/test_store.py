@@ -353,8 +353,10 @@ def test_a_result_that_changed_is_found_and_only_that_is_queued_again(store: Sto
     assert [n.partition("run of ")[2] for n in mended.mended()] == [
         "setting k, lazy-drop, seed 2 (simpy) was damaged: it is run again"
     ]
-    assert mended.states() == {"queued": 1, "running": 0, "done": 2, "failed": 0}
+    assert mended.states() == {"queued": 0, "running": 0, "done": 2, "failed": 0}
     assert [row[2] for row in mended.results()] == [1, 3]
+    mended.queue([key(2)])
+    assert mended.states()["queued"] == 1, "the experiment plans it; another key would stay out"
     mended.close()
 
 
