@@ -87,7 +87,8 @@ def _missed(met: dict[str, list[Exposure]]) -> Iterator[Objection]:
             text = f"{policy} never met the log: what is measured was over before logging began"
             yield Objection(policy, text + ", or logging was never on in it", True)
         elif not any(e.accesses for e in rows) and any(e.has_log for e in rows):
-            yield Objection(policy, f"under {policy} no access began in what is measured", True)
+            text = f"under {policy} no access began in what is measured; measure a window in which "
+            yield Objection(policy, text + "vCPUs run, or ask for a metric of the host", True)
 
 
 def _alone(policy: str, rows: list[Exposure]) -> Iterator[Objection]:
@@ -124,9 +125,9 @@ def _alone(policy: str, rows: list[Exposure]) -> Iterator[Objection]:
             "schedule is denser than they take; begin them later, or make every longer",
             False,
         )
-    early = sum(e.guest_ns < RAN * e.length_ns for e in rows)
+    early = sum(e.guest_ns < RAN * e.length_ns for e in rows if e.accesses)
     if early:
-        share = min(e.guest_ns / e.length_ns for e in rows if e.length_ns)
+        share = min(e.guest_ns / e.length_ns for e in rows if e.length_ns and e.accesses)
         text = f"{policy}: in {some(early)} vCPUs ran for as little as {share:.0%} of the window"
         yield Objection(policy, text + "; give them more to do", False)
 

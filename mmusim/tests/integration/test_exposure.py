@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,17 @@ def test_what_differs_is_listed_by_setting_window_and_policy(tmp_path: Path) -> 
     assert (row["value"], row["baseline"], row["shown"]) == (10, 20, ("10", "20"))
     twice = replace(result, runs=dict.fromkeys(result.runs, result.runs["eager_page_split"]))
     assert not apart(replace(made, settings=[twice])), "control"
+
+
+def test_two_names_of_one_policy_are_said(tmp_path: Path) -> None:
+    policies = {"baseline": "eager_page_split", "compare": ["linux-6.8", "split-on-fault"]}
+    path = experiment("30us", tmp_path)
+    data = tomllib.loads(path.read_text()) | {"policies": policies, "claims": []}
+    path.write_text(tomli_w.dumps(data))
+    made = run_experiment(path, tmp_path / "out", workers=1, engine="simpy")
+    twins = [line for line in warnings(made) if "two names of one policy" in line]
+    assert len(twins) == 1, "split-on-fault is the control"
+    assert twins[0].startswith("linux-6.8 did what eager_page_split did in each of 5 seeds")
 
 
 def test_a_policy_that_logs_nothing_neither_begins_nor_ends_an_operation() -> None:
