@@ -87,7 +87,19 @@ def _missed(met: dict[str, list[Exposure]]) -> Iterator[Objection]:
             text = f"{policy} never met the log: what is measured was over before logging began"
             yield Objection(policy, text + ", or logging was never on in it", True)
         elif not any(e.accesses for e in rows) and any(e.has_log for e in rows):
-            yield Objection(policy, f"under {policy} no access began in what is measured", True)
+            text = f"under {policy} no access began in what is measured; measure a window in which "
+            yield Objection(policy, text + "vCPUs run, or ask for a metric of the host", True)
+    early = {policy: sum(e.before_on for e in rows) for policy, rows in met.items()}
+    spared = [policy for policy, rows in met.items() if 2 * early[policy] <= len(rows)]
+    for policy, rows in met.items() if spared else ():
+        if policy not in spared:
+            yield Objection(
+                policy,
+                f"{policy}: in {early[policy]} of {len(rows)} runs what is measured was over "
+                f"before logging was on, but not under {spared[0]}; give the guest more to do, or "
+                "measure a window",
+                True,
+            )
 
 
 def _alone(policy: str, rows: list[Exposure]) -> Iterator[Objection]:
@@ -124,9 +136,9 @@ def _alone(policy: str, rows: list[Exposure]) -> Iterator[Objection]:
             "schedule is denser than they take; begin them later, or make every longer",
             False,
         )
-    early = sum(e.guest_ns < RAN * e.length_ns for e in rows)
+    early = sum(e.guest_ns < RAN * e.length_ns for e in rows if e.accesses)
     if early:
-        share = min(e.guest_ns / e.length_ns for e in rows if e.length_ns)
+        share = min(e.guest_ns / e.length_ns for e in rows if e.length_ns and e.accesses)
         text = f"{policy}: in {some(early)} vCPUs ran for as little as {share:.0%} of the window"
         yield Objection(policy, text + "; give them more to do", False)
 

@@ -63,6 +63,7 @@ def warnings(outcome: Outcome) -> list[str]:
         where = f"{result.setting.name}: " if result.setting.name else ""
         baseline = outcome.experiment.policies.baseline
         found += [(True, f"{where}{text}") for text in _idle_limit(result)]
+        found += [(True, f"{where}{text}") for text in _twins(result, baseline)]
         found += [(True, f"{where}{text}") for text in _endless_tlb(result)]
         found += [
             (not o.forbids, f"{where}{o.text}") for o in objections(result.runs, baseline)
@@ -85,6 +86,19 @@ def _idle_limit(result: SettingResult) -> Iterator[str]:
             yield (
                 f"{policy}: the dirty limit never acted in {len(runs)} runs: no vCPU had to sleep; "
                 "it begins when the guest has dirtied too much at two syncs a second apart"
+            )
+
+
+def _twins(result: SettingResult, baseline: str) -> Iterator[str]:
+    """Warn where a policy did just what the baseline did: another name of it, perhaps."""
+    first = {run.seed: run for run in result.runs[baseline]}
+    for policy, runs in result.runs.items():
+        pairs = [(run, first[run.seed]) for run in runs if run.seed in first]
+        met = any(e.logs and e.logged_ns for run in runs for e in run.exposures.values())
+        if policy != baseline and met and pairs and all(a.values == b.values for a, b in pairs):
+            yield (
+                f"{policy} did what {baseline} did in each of {len(pairs)} seeds, to the "
+                "nanosecond: they may be two names of one policy under this kernel"
             )
 
 

@@ -37,6 +37,7 @@ class Exposure:
     has_log: bool  # there are operations on the log somewhere in the run
     logs: bool  # the policy logs dirty pages
     longest_ns: int = 0  # operation that began in it
+    before_on: bool = False  # a guest phase that was over while logging was being switched on
 
     @property
     def lock_share(self) -> float:
@@ -81,6 +82,8 @@ def exposure(trace: Trace, window: PhaseTrace) -> Exposure:
         has_log=bool(trace.operations),
         logs=trace.logs,
         longest_ns=max((o.end_ns - o.start_ns for o in begun), default=0),
+        before_on=window.do != "window"
+        and any(o.do in BEGINS_LOGGING and o.start_ns < end < o.end_ns for o in trace.operations),
     )
 
 

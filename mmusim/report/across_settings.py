@@ -70,6 +70,11 @@ def sentence(one: SettingContrast) -> str:
             f"{one.candidate}: {one.metric}{under} is {ratio.estimate:.4g} times that of "
             f"{one.baseline} ({spread}, {seeds})"
         )
+    if not one.baseline_known and not one.candidate_known:
+        return (
+            f"{one.candidate}: there is no verdict on {one.metric}{under}, because no run has it, "
+            f"nor has one of {one.baseline} ({seeds})"
+        )
     b = one.better
     return (
         f"{one.candidate}: {one.metric}{under} is better than that of {one.baseline} with "
@@ -87,7 +92,9 @@ def _row(one: SettingContrast) -> dict[str, Any]:
         "baseline_median": _amount(one.metric, one.baseline_median),
         "median": _amount(one.metric, one.candidate_median) + (f" {FEW}" if one.caveat else ""),
         "have_it": f"{one.baseline_known} and {one.candidate_known} of {one.seeds}",
-        "better": f"{one.better.estimate:.2f} [{one.better.low:.2f}, {one.better.high:.2f}]",
+        "better": f"{one.better.estimate:.2f} [{one.better.low:.2f}, {one.better.high:.2f}]"
+        if one.baseline_known or one.candidate_known
+        else "unknown",
         "ratio": ""
         if ratio is None
         else f"{show_number(ratio.estimate)} [{show_number(ratio.low)}, {show_number(ratio.high)}]",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
 from mmusim.experiment.exposure import warnings
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.experiment.selection import Rules, _state_of
+from mmusim.report.across_settings import sentence, setting_rows
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +184,13 @@ def test_nobody_is_selected_where_nobody_has_the_metric() -> None:
     alone = _state_of([[5.0, 6.0, 7.0], never], rules)
     assert alone is not None
     assert (alone.selected, alone.alive, alone.dropped_at) == (True, (0,), (None, 1))
+
+
+def test_there_is_no_verdict_where_no_run_has_the_metric(outcome: Outcome) -> None:
+    one = next(c for c in setting_contrasts(outcome, "downtime") if c.candidate == "slow")
+    assert one.baseline_known
+    assert "no verdict" not in sentence(one), "control"
+    nothing = replace(one, baseline_known=0, candidate_known=0)
+    assert sentence(nothing).startswith("slow: there is no verdict on downtime")
+    (row,) = setting_rows([nothing])
+    assert row["better"] == "unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from mmusim.metrics.exposure import Exposure
 from mmusim.metrics.measure import Metrics, measure
 from mmusim.plan.make import make_plan
 from mmusim.report.answers import answers
-from mmusim.tests.support.settings import setting
+from mmusim.tests.support.settings import only, setting
 
 FAR = {"at": "100us"}
 
 
-def experiment(at: str, folder: Path, tlb: Any = "unlimited", **driver: Any) -> Path:
+def experiment(
+    at: str, folder: Path, tlb: Any = "unlimited", requests: int = 10, **driver: Any
+) -> Path:
     """Ten requests a vCPU, for some 200 us, and logging that begins at some time."""
     folder.mkdir(exist_ok=True)
     data: dict[str, Any] = {
@@ -51,7 +54,7 @@ def experiment(at: str, folder: Path, tlb: Any = "unlimited", **driver: Any) -> 
         | driver,
         "workloads": {
             "requests": {
-                "pattern": "open-loop-requests", "requests": 10, "interarrival": "20us",
+                "pattern": "open-loop-requests", "requests": requests, "interarrival": "20us",
                 "arrivals": "regular", "touches": 4, "writes": "50%",
             },
         },
@@ -92,8 +95,8 @@ def test_there_is_no_verdict_where_requests_were_over_before_logging_began(
 
 
 def test_a_run_that_met_the_log_is_answered(tmp_path: Path) -> None:
-    """Control."""
-    made = outcome("30us", tmp_path)
+    """Control: requests go on until logging is on under either policy."""
+    made = outcome("30us", tmp_path, requests=60)
     (result,) = made.settings
     assert not any(run.exposures[""].missed_the_log for run in result.runs["eager_page_split"])
     assert "no verdict" not in " ".join(answers(made))
@@ -203,6 +206,36 @@ def test_each_objection_is_made_by_name(changes: dict[str, Any], words: str) -> 
     assert bool(no_verdict(runs)) == (changes.get("logged_ns") == 0)
 
 
+def test_a_guest_that_was_over_before_logging_was_on_is_compared_with_its_like_only() -> None:
+    """One policy's requests end while it splits all memory, the other's go on beside syncs."""
+    early = replace(PLAIN, before_on=True)
+    most = [run_of("a", e) for e in (early, early, PLAIN)]
+    few = [run_of("b", e) for e in (early, PLAIN, PLAIN)]
+    assert "a: in 2 of 3 runs what is measured was over before logging was on" in no_verdict(
+        {"a": most, "b": few}
+    )
+    assert not no_verdict({"a": most, "b": most}), "control: both met the same"
+    assert not no_verdict({"a": few, "b": few})
+
+
+def test_a_phase_that_ends_within_enabling_is_told_from_a_window() -> None:
+    workload = {"r": {"pattern": "uniform", "accesses_per_page": 0.2, "writes": "50%"}}
+    phases = [
+        {"do": "write"},
+        {"do": "run", "workload": "r", "name": "guest", "background": True},
+        {"do": "enable-logging", "at": "1us"},
+        {"do": "wait"},
+    ]
+    window = {"name": "w", "from": "enable-logging", "lasts": "2us"}
+    for windows, measured, told in (([], "guest", True), ([window], "w", False)):
+        made = setting(
+            phases, memory="16MiB", workloads=workload, policies=only("linux-6.8"),
+            vm={"kernel": "linux-6.8"}, driver={"windows": windows, "measure": measured},
+        )  # fmt: skip
+        trace = simulate(make_plan(made, "linux-6.8", 1), engine=SIMPY)
+        assert measure(trace).exposures[""].before_on == told
+
+
 def test_there_is_no_objection_where_there_is_nothing_to_object_to() -> None:
     """Control: what is within a tenth, and policies that log nothing."""
     for other in (
@@ -240,6 +273,17 @@ def test_what_differs_is_listed_by_setting_window_and_policy(tmp_path: Path) -> 
     assert (row["value"], row["baseline"], row["shown"]) == (10, 20, ("10", "20"))
     twice = replace(result, runs=dict.fromkeys(result.runs, result.runs["eager_page_split"]))
     assert not apart(replace(made, settings=[twice])), "control"
+
+
+def test_two_names_of_one_policy_are_said(tmp_path: Path) -> None:
+    policies = {"baseline": "eager_page_split", "compare": ["linux-6.8", "split-on-fault"]}
+    path = experiment("30us", tmp_path)
+    data = tomllib.loads(path.read_text()) | {"policies": policies, "claims": []}
+    path.write_text(tomli_w.dumps(data))
+    made = run_experiment(path, tmp_path / "out", workers=1, engine="simpy")
+    twins = [line for line in warnings(made) if "two names of one policy" in line]
+    assert len(twins) == 1, "split-on-fault is the control"
+    assert twins[0].startswith("linux-6.8 did what eager_page_split did in each of 5 seeds")
 
 
 def test_a_policy_that_logs_nothing_neither_begins_nor_ends_an_operation() -> None:
