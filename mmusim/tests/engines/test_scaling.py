@@ -172,12 +172,13 @@ def test_bench_compares_runs_with_what_is_named_and_runs_without() -> None:
         (bench._contended("simpy", 16, extra.without), bench._contended("simpy", 16, extra.with_it))
         for extra in EXTRAS
     ]
-    machines, one, four, reach = found
+    machines, one, four, reach, curve = found
     assert machines[0].machine is None
     assert all(machines[1].machine.follows(law) for law in LAWS)
     assert machines[1].machine.line_extra(16, 0.65) > 0
     assert [len(plan.driver.windows) for plan in (*one, *four)] == [0, 1, 1, 4]
     assert [plan.tlb for plan in reach] == [None, (1536, 64, 1)]
+    assert [plan.curve is not None for plan in curve] == [False, True]
     for without, with_it in found:
         assert without.accesses() == with_it.accesses()
 

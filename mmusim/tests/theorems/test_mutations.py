@@ -174,7 +174,7 @@ MUTANTS = {
         "engine/host/lock_break.py",
         "    if owed:\n        started = vm.now\n",
         "    if False:\n        started = vm.now\n",
-        "engines/test_lock_break.py::test_what_was_taken_back_is_flushed_before_the_lock_is_dropped",
+        "engines/test_lock_break.py::test_who_zaps_flushes_before_it_drops_the_lock",
     ),
     "the switch-over reads the log once more": Mutant(
         "engine/migration/migration.py",
