@@ -72,6 +72,8 @@ def small(setting: Setting) -> Setting:
         if "dirty_rate" in workload:
             rate = parse_rate(workload["dirty_rate"]) * memory // vm.memory
             workload["dirty_rate"] = f"{rate}B/s"
+    policies = data["policies"]  # a setting of one policy alone leaves nothing to compare
+    policies["compare"] = policies["compare"] or [f"{policies['baseline']}+pml"]
     (made,) = settings_of(data, setting.experiment.id, ROOT)
     return made
 

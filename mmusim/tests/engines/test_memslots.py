@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -222,7 +223,10 @@ def test_a_migration_syncs_and_clears_slot_by_slot() -> None:
 
 
 def test_closed_form_of_a_get_over_slots() -> None:
-    """Words and leaves of all slots, a floor and a flush each: B.4 summed over slots."""
+    """Words and leaves of all slots, a floor and a flush each: B.4 summed over slots.
+
+    A word with a bit set costs c_dirty_word, too.
+    """
     trace = logged("linux-3.16", PARTS)
     plan = make_plan(setting([{"do": "write"}], costs=COSTS, vm={"kernel": "linux-3.16"}),
                      "linux-3.16", 1)  # fmt: skip
@@ -230,7 +234,9 @@ def test_closed_form_of_a_get_over_slots() -> None:
     written = np.array([819, 0, 0])  # 40 % of 2,048 pages from the first on
     expected = 0
     for pages, dirty in zip(sizes, written, strict=True):
-        counts = log_operations.rearm(plan.kernel, plan.choices, int(pages), int(dirty))
+        counts = log_operations.rearm(
+            plan.kernel, plan.choices, int(pages), int(dirty), words=math.ceil(dirty / 64)
+        )
         counts = {**counts, **log_operations.copy(int(pages))}
         expected += sum(round(plan.costs[c].mean() * n) for c, n in counts.items())
         expected += 11_000 + (300 if dirty else 0)

@@ -115,6 +115,7 @@ def small_vm(
         plan,
         chosen=chosen,
         slot=MemSlot(0, regions * REGION),
+        slots=(),
         pages=regions * REGION,
         backing=backing,
         keep_child=cached and chosen.choices.mmu is not Mmu.TDP,
