@@ -78,7 +78,9 @@ def busy(policy: str, **more: Any) -> Plan:
     return make_plan(busy_setting(vm=vm, policies=only(policy), **more), policy, 1)
 
 
-SLOW_TO_LEAVE = {"c_in_flight": "900ns", "c_flush_init": "10ns", "c_flush_target": "10ns"}
+SLOW_TO_LEAVE = {
+    "c_exit": "5us", "c_in_flight": "5us", "c_flush_init": "10ns", "c_flush_target": "10ns",
+}  # fmt: skip
 """Costs with which a flush waits for a vCPU that is on its way out of the guest."""
 
 
