@@ -102,10 +102,10 @@ class HitCurve:
 
     def tables_of(self, gfns: NDArray[np.int64]) -> Tables:
         """Return what hits of a program take that touches these pages in this order."""
-        pages = len(np.unique(gfns))
+        pages, spread = pages_and_spread(gfns)
         in_sequence = np.count_nonzero(np.diff(gfns) == 1) > len(gfns) / 2
         fresh = 0.0 if in_sequence else pages / max(1, len(gfns))
-        return self.tables(pages, spread_of(gfns), fresh)
+        return self.tables(pages, spread, fresh)
 
     def each(self, change: Callable[[Distribution], Distribution], *, walks: bool) -> HitCurve:
         """Return the curve with its distributions changed; those of walks only if `walks`."""
@@ -136,9 +136,15 @@ class HitCurve:
         return facts
 
 
-def spread_of(gfns: NDArray[np.int64]) -> int:
-    """Return eight for each cache line of page table entries that these pages use."""
-    return LINE * len(np.unique(gfns // LINE))
+def pages_and_spread(gfns: NDArray[np.int64]) -> tuple[int, int]:
+    """Return how many pages are touched, and eight for each cache line of entries that they use."""
+    if not len(gfns):
+        return 1, LINE
+    first = int(gfns.min()) // LINE * LINE
+    touched = np.zeros((int(gfns.max()) - first) // LINE * LINE + LINE, np.bool_)
+    touched[gfns - first] = True
+    lines = touched.reshape(-1, LINE).any(axis=1)
+    return int(np.count_nonzero(touched)), LINE * int(np.count_nonzero(lines))
 
 
 def half_octave(pages: float) -> int:

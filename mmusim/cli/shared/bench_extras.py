@@ -16,6 +16,9 @@ MACHINE: Final = {"nodes": 2, "cores": 56, "threads_per_core": 2, "private_cache
 REACH: Final = 1536
 """Entries of a second-level TLB (Skylake)."""
 WINDOW_MS: Final = 10
+MEASURED: Final = {"profile": "emerald-rapids-pvm-2"}
+PLAIN_HITS: Final = {"costs": {"t_hit_2M": "30ns", "t_walk_4K": "100ns"}}
+"""An experiment that says what hits cost has no curve of them."""
 AIM: Final = 1.05
 """What a slow fault may cost with a setting, by what it costs without."""
 
@@ -42,6 +45,7 @@ EXTRAS: Final = (
     Extra("one window", {}, windows(1)),
     Extra("four windows, not one", windows(1), windows(4)),
     Extra(f"a TLB of {REACH:,}", {}, {"host": {"tlb": REACH}}),
+    Extra("a curve of hits", {"host": {**MEASURED, **PLAIN_HITS}}, {"host": MEASURED}),
 )
 
 

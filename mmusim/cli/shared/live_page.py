@@ -33,7 +33,7 @@ SHIPPED: Final = (
 HELD_OUT: Final = (
     "Held out",
     "These settings (`mmusim/validation/live_held_out.toml`) were drawn by a seeded generator "
-    "before anything was measured, and compared once, when the model was finished.",
+    "before anything was measured, and not looked at before the model was finished.",
 )
 PLAIN: Final = "without kicks in flight, dirty words, levels, hits by pages and exits"
 """The profile as probes before this one would have given it."""

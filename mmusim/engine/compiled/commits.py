@@ -39,7 +39,7 @@ def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
     ended = s.ends[v, done - 1] if done else 0
     recorder = recorder_at(s, v, start_ns)
     ledger = s.ledger[recorder]
-    s.booked_ns[v] += spent_ns
+    s.charged_ns[v] += spent_ns
     think, idle = spent_ns - ended, 0
     if think:
         idle = min(s.idles[v, done], think)
@@ -72,13 +72,13 @@ def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
 
 @jit
 def _commit_accesses(s: Any, v: int, done: int, start_ns: int, recorder: int) -> int:
-    """Book and mark the accesses; return the time spent in them."""
+    """Charge and mark the accesses; return the time spent in them."""
     k, hits, walks, page = s.k[v], s.hits[v], s.walks[v], s.page
     code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
     read_bins = s.bins[histogram_of(recorder, READS)]
     write_bins = s.bins[histogram_of(recorder, WRITES)]
     marked = s.marked[v]
-    marks = len(s.touched) > 0 and s.recorder[v] == s.measured_books
+    marks = len(s.touched) > 0 and s.recorder[v] == s.measured_recorder
     logs = s.logs[v]
     first, elsewhere = hits[0] + walks[0] + max(logs[0], 0), 0
     if s.began[v] >= 0:
@@ -128,7 +128,7 @@ def _commit_accesses(s: Any, v: int, done: int, start_ns: int, recorder: int) ->
 
 @jit
 def _commit_requests(s: Any, v: int, done: int, start_ns: int) -> int:
-    """Book the requests that were completed; return how long was waited for them."""
+    """Charge the requests that were completed; return how long was waited for them."""
     idle = 0
     for i in range(done):
         idle += s.idles[v, i]

@@ -15,7 +15,7 @@ SCALARS: Final = (
     "cpus", "pages", "slot_first", "slot_end", "backing", "keep_child", "is_tdp", "shares",
     "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "has_guest", "has_upper",
     "protects_root", "protects_tables", "by_occurrence", "writes_cost", "refills", "run_limit",
-    "in_flight_ns", "ring_size", "ring_soft", "measured_books", "buffer", "bundles", "by_rates",
+    "in_flight_ns", "ring_size", "ring_soft", "measured_recorder", "buffer", "bundles", "by_rates",
     "halt_poll_ns",
     # Its state.
     "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
@@ -43,8 +43,8 @@ VCPU: Final = (
     "in_guest", "halted", "left_ns", "accesses", "flush_requested", "handling", "graces",
     "entering_ns", "turned_back", "leaving_ns",
     "queued_work", "taken_until_ns", "stolen_ns", "recorder", "started_ns", "length",
-    # What is booked: up to when, the last two bookings, and how many recorders time is owed to.
-    "booked_ns", "last_cause", "last_ns", "cause_before", "owed_n",
+    # What is charged: up to when, the last two charges, and how many recorders time is owed to.
+    "charged_ns", "last_cause", "last_ns", "cause_before", "owed_n",
     # Kicks: how many compiled code has sent, and how many of these are answered; of the last kick,
     # the number of the event that Python waits for, or the vCPU that waits; -1: none.
     "kick_sent", "kick_answered", "ack_slot", "ack_for",
@@ -120,8 +120,8 @@ ARRAYS: Final = {
     "law_step": ("int64", 1),  # (laws,) of a sweep: from page to page
     "law_pages": ("int64", 1),  # (laws,) of a sweep
     "looked": ("int64", 2),  # (ranges, 2): gfns from, to, to look at again
-    # Books.
-    "ledger": ("int64", 2),  # (books, causes)
+    # Recorders.
+    "ledger": ("int64", 2),  # (recorders, causes)
     "since": ("int64", 1),  # (recorders,) when each took over from the one before it; 0: the first
     "told": ("int64", 2),  # (room, columns), see telling.py
     "owed": ("int64", 3),  # (vCPUs, edges, 2): a recorder, the time that it gets of what comes
@@ -194,6 +194,6 @@ INTERFERENCE_STREAMS: Final = T_THINK + 1
 """Of `reals`."""
 
 READS, WRITES, REQUESTS, STALLS = range(4)
-"""Histograms of a phase's books; those of mmu_lock are the first four of all."""
+"""Histograms of a phase's recorder; those of mmu_lock are the first four of all."""
 WAITS_EXCLUSIVE, WAITS_SHARED, HOLDS_EXCLUSIVE, HOLDS_SHARED = range(4)
 LOCK_HISTOGRAMS: Final = 4

@@ -26,7 +26,7 @@ from mmusim.engine.compiled.machine_load import close_epochs, left, runs
 from mmusim.engine.compiled.memory import as_state
 from mmusim.engine.compiled.points import look_at_all
 from mmusim.engine.compiled.rates import look_at_ranges
-from mmusim.engine.compiled.recording import book, cut_stalls
+from mmusim.engine.compiled.recording import charge, cut_stalls
 from mmusim.engine.compiled.runs import settle
 from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpu import close_stalls
@@ -35,7 +35,7 @@ from mmusim.engine.state.vm import LAST_NS
 from mmusim.engine.weave import ENDS
 
 (
-    ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE, BOOK,
+    ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE, CHARGE,
     CUT_STALLS, LOOK_AT_ALL, LOOK_AT, RUNS, LEFT, CLOSE_STALLS,
 ) = range(15)  # fmt: skip
 """What :func:`call` can do."""
@@ -114,8 +114,8 @@ def call(address: int, do: int, a: int, b: int, c: int) -> int:
     if do == SETTLE:
         settle(s)
         return 0
-    if do == BOOK:
-        book(s, a, b, c)
+    if do == CHARGE:
+        charge(s, a, b, c)
         return 0
     if do == CUT_STALLS:
         cut_stalls(s, a)

@@ -98,7 +98,7 @@ def split(s: Any, gfn: int, level: int) -> None:
 @jit
 def counts_none(s: Any, v: int) -> bool:
     """Tell whether nobody counts what is read before a drop."""
-    return len(s.touched) == 0 or s.recorder[v] != s.measured_books
+    return len(s.touched) == 0 or s.recorder[v] != s.measured_recorder
 
 
 @jit

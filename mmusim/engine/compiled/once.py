@@ -64,9 +64,15 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
 
 @contextmanager
 def all_in_one(entry: str) -> Iterator[None]:
-    """Within it, only the function of this name becomes machine code."""
+    """Within it, only the function of this name becomes machine code.
+
+    A Numba that makes code in another way compiles every function by itself, which takes longer.
+    """
     codegen = cpu_target.target_context.codegen()
-    before = codegen._library_class
+    before = getattr(codegen, "_library_class", None)
+    if before is not JITCodeLibrary:
+        yield
+        return
     codegen._library_class = type("Library", (_Library,), {"entry": entry})
     try:
         yield

@@ -47,7 +47,7 @@ def is_armed(s: Any, v: int, gfn: int, write: int) -> bool:
         return True  # every access is an event
     if hit_level(s, gfn, write, False) == 0 or (write and not s.page[gfn] & STALE):
         return True
-    return len(s.touched) > 0 and s.recorder[v] == s.measured_books and not s.touched[gfn]
+    return len(s.touched) > 0 and s.recorder[v] == s.measured_recorder and not s.touched[gfn]
 
 
 @jit

@@ -70,7 +70,7 @@ def complete(s: Any, v: int) -> None:
     gfn, write = s.sequential[v] + s.k[v], s.writes[v]
     if write:
         s.page[gfn] |= STALE
-    if len(s.touched) > 0 and s.recorder[v] == s.measured_books:
+    if len(s.touched) > 0 and s.recorder[v] == s.measured_recorder:
         s.touched[gfn] = 1
     if s.began[v] >= 0:
         tried = recorder_at(s, v, s.began[v])

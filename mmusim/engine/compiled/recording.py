@@ -14,7 +14,7 @@ from mmusim.base.histogram import BITS
 from mmusim.engine.compiled.events import spend
 from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.telling import tell_booked
+from mmusim.engine.compiled.telling import tell_charged
 from mmusim.trace.stall_windows import WINDOWS
 from mmusim.vocabulary.causes import HITS, PML_LOG, WALK_4K
 
@@ -25,12 +25,12 @@ _LONGEST: Final = max(WINDOWS)
 
 
 @jit
-def book(s: Any, v: int, cause: int, ns: int) -> None:
-    """Book time of a vCPU, as :meth:`mmusim.engine.state.virtual_cpu.Vcpu.book` does."""
+def charge(s: Any, v: int, cause: int, ns: int) -> None:
+    """Charge time of a vCPU, as :meth:`mmusim.engine.state.virtual_cpu.Vcpu.charge` does."""
     if s.tells:
-        tell_booked(s, v, cause, ns)
+        tell_charged(s, v, cause, ns)
     s.ledger[s.recorder[v], cause] += ns
-    s.booked_ns[v] += ns
+    s.charged_ns[v] += ns
     s.cause_before[v] = s.last_cause[v]
     s.last_cause[v], s.last_ns[v] = cause, ns
     if s.owed_n[v]:
@@ -39,8 +39,8 @@ def book(s: Any, v: int, cause: int, ns: int) -> None:
 
 @jit
 def spend_on(s: Any, v: int, cause: int, ns: int) -> int:
-    """Let time pass in the host and book it."""
-    book(s, v, cause, ns)
+    """Let time pass in the host and charge it."""
+    charge(s, v, cause, ns)
     return spend(s, v, ns)
 
 

@@ -213,7 +213,7 @@ def settle(s: Any) -> None:
         if s.under_way[v] == 0:
             continue
         offset = s.now - s.run_start[v]
-        touched = len(s.touched) > 0 and s.recorder[v] == s.measured_books
+        touched = len(s.touched) > 0 and s.recorder[v] == s.measured_recorder
         i = s.marked[v]
         while i < s.count[v] and s.ends[v, i] < offset:
             code = code_of(s, v, s.k[v] + i)

@@ -258,7 +258,7 @@ class CompiledLock:
         return int(call(self._address, COUNT_READERS, 0, 0, 0))
 
     def stats(self, waits: tuple[Histogram, Histogram]) -> LockStats:
-        """Return the books; `waits`, exclusive and shared, is what those who waited measured."""
+        """Return the counts; `waits`, exclusive and shared, is what those who waited measured."""
         memory = self.memory
         exclusive, shared = (histogram(memory, n) for n in (HOLDS_EXCLUSIVE, HOLDS_SHARED))
         return LockStats(

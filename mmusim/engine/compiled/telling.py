@@ -49,10 +49,10 @@ def _tell(s: Any, kind: int, who: int, start: int, end: int, a: int, b: int, c: 
 
 
 @jit
-def tell_booked(s: Any, v: int, cause: int, ns: int) -> None:
-    """A vCPU spends time on a cause, behind what is booked."""
+def tell_charged(s: Any, v: int, cause: int, ns: int) -> None:
+    """A vCPU spends time on a cause, behind what is charged."""
     if ns:
-        start = s.booked_ns[v]
+        start = s.charged_ns[v]
         gfn = s.tried[v] if s.handling[v] else -1
         _tell_period(s, SPENT, v, start, start + ns, cause, gfn, 0)
 

@@ -32,6 +32,6 @@ class ToldVm(CompiledVm):
         self.memory.set("next_change", self._told.next_change_ns)
 
     def fold(self) -> None:
-        """Complete the books of the phases before they are read."""
+        """Complete the recorders of the phases before they are read."""
         self.pass_on()
         super().fold()

@@ -14,7 +14,7 @@ from mmusim.engine.compiled.tlb import happened, plan_through, use_logged
 @jit
 def begin(s: Any, v: int) -> None:
     """Begin a program, in the host."""
-    s.started_ns[v] = s.stall_begin[v] = s.stall_seen[v] = s.booked_ns[v] = s.now
+    s.started_ns[v] = s.stall_begin[v] = s.stall_seen[v] = s.charged_ns[v] = s.now
     s.owed_n[v] = 0
     s.stall_n[v] = s.stall_kept[v] = 0
     for w in range(s.worst.shape[1]):

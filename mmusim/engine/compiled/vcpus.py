@@ -12,7 +12,7 @@ from mmusim.engine.compiled.completed import completed_by
 from mmusim.engine.compiled.events import KICK, KIND_BITS, REPLAN, URGENT
 from mmusim.engine.compiled.fields import FIELD, T_THINK
 from mmusim.engine.compiled.hit_tables import let_hit, remember_exits
-from mmusim.engine.compiled.loop import BOOK, CLOSE_STALLS, CUT_STALLS, PUSH, call
+from mmusim.engine.compiled.loop import CHARGE, CLOSE_STALLS, CUT_STALLS, PUSH, call
 from mmusim.engine.compiled.memory import Memory, field
 from mmusim.engine.compiled.programs import load_accesses, load_points
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
@@ -77,7 +77,7 @@ class CompiledVcpu(Vcpu):
     alive = field("alive", bool)
     program_no = field("program_no")
     completed = completed_by
-    booked_ns = field("booked_ns")
+    charged_ns = field("charged_ns")
 
     def __init__(self, vm: VmOfVcpus, plan: Plan, number: int) -> None:
         """Start in user space, with nothing in the TLB."""
@@ -93,12 +93,12 @@ class CompiledVcpu(Vcpu):
 
     @property
     def recorder(self) -> PhaseRecorder:
-        """The books of the phase it is in."""
-        return self._books
+        """The recorder of the phase it is in."""
+        return self._recorder
 
     @recorder.setter
     def recorder(self, recorder: PhaseRecorder) -> None:
-        self._books = recorder
+        self._recorder = recorder
         self.row[FIELD["recorder"]] = self.of.number_of(recorder)
 
     @property
@@ -189,11 +189,11 @@ class CompiledVcpu(Vcpu):
         self._set("ack_slot", self.of.env.slot(answer))  # type: ignore[attr-defined]
         return answer
 
-    def book(self, cause: int, ns: int) -> None:
-        """Book the time that follows what is booked, under one cause."""
-        call(self.of.memory.address, BOOK, self.number, cause, ns)
+    def charge(self, cause: int, ns: int) -> None:
+        """Charge the time that follows what is charged, under one cause."""
+        call(self.of.memory.address, CHARGE, self.number, cause, ns)
 
-    def close_books(self, now: int) -> None:
+    def end_program(self, now: int) -> None:
         """Write down how the vCPU has ended."""
         call(self.of.memory.address, CLOSE_STALLS, self.number, 0, 0)
         worst = known_windows(self.of.memory["worst"][self.number])
@@ -214,7 +214,7 @@ class CompiledVcpu(Vcpu):
             self._set(name, value)
         self._set("stall_begin", now)
         self.started_ns = now
-        over = self.booked_ns - now
+        over = self.charged_ns - now
         if over > 0:
             last = min(over, int(row[FIELD["last_ns"]]))
             for name, ns in (("last_cause", last), ("cause_before", over - last)):

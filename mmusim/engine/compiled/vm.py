@@ -60,7 +60,7 @@ class CompiledVm(Vm):
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
         self.memory = Memory(plan.vcpus)
         self._postcopy: Any = None
-        self._books: list[PhaseRecorder] = []
+        self._recorders: list[PhaseRecorder] = []
         self.shapes = Shapes(self.memory)
         self.laws = Laws(self.memory)
         self._allocate(plan)
@@ -239,7 +239,7 @@ class CompiledVm(Vm):
             and not any(plan.overlaps(number) for number in range(len(plan.driver.phases))),
             "in_flight_ns": self.in_flight_ns, "ring_size": 0 if ring is None else ring.size,
             "ring_soft": 0 if ring is None else ring.soft_limit,
-            "measured_books": -1, "has_tlb": plan.tlb is not None, "by_rates": self.by_rates,
+            "measured_recorder": -1, "has_tlb": plan.tlb is not None, "by_rates": self.by_rates,
         }  # fmt: skip
         for name, value in facts.items():
             memory.set(name, int(value))
@@ -262,19 +262,19 @@ class CompiledVm(Vm):
                     if name in Vcpu.__slots__:
                         setattr(v, name, at_price(self.load, name, counted))
 
-    # --- books --------------------------------------------------------------------------------
+    # --- recorders ------------------------------------------------------------------------------
 
     def number_of(self, recorder: PhaseRecorder) -> int:
-        """Return the number of a phase's books in memory; 0 is that of no phase."""
+        """Return the number of a phase's recorder in memory; 0 is that of no phase."""
         if recorder.npages == 0:
             return 0
-        if not any(recorder is known for known in self._books):
-            self._books.append(recorder)
-            self.memory["since"][len(self._books)] = recorder.since_ns
+        if not any(recorder is known for known in self._recorders):
+            self._recorders.append(recorder)
+            self.memory["since"][len(self._recorders)] = recorder.since_ns
             if recorder.touched is not None:
                 self.memory.put("touched", recorder.touched)
-                self.memory.set("measured_books", len(self._books))
-        return 1 + next(n for n, known in enumerate(self._books) if known is recorder)
+                self.memory.set("measured_recorder", len(self._recorders))
+        return 1 + next(n for n, known in enumerate(self._recorders) if known is recorder)
 
     def look_at(self, ranges: list[tuple[int, int]]) -> None:
         """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
@@ -287,9 +287,9 @@ class CompiledVm(Vm):
         call(self.memory.address, SETTLE, 0, 0, 0)
 
     def fold(self) -> None:
-        """Write what compiled code has booked into the phases' books."""
+        """Write what compiled code has charged into the phases' recorders."""
         memory = self.memory
-        for number, recorder in enumerate(self._books, 1):
+        for number, recorder in enumerate(self._recorders, 1):
             for cause, ns in enumerate(memory["ledger"][number].tolist()):
                 recorder.ledger[cause] += ns
             first = fields.LOCK_HISTOGRAMS + 4 * number

@@ -19,7 +19,7 @@ from mmusim.engine.weave import Vocabulary, in_python, parsed
 
 TIME = """
     vm.now -> s.now
-    vm.book(v, C, F, T) -> book(s, v, C, T - F)
+    vm.charge(v, C, F, T) -> charge(s, v, C, T - F)
     vm.runs(v) -> runs(s, v, 1)
     vm.rests(v) -> runs(s, v, 0)
     vm.work(N) -> work(s, N)
@@ -190,7 +190,7 @@ def vocabulary() -> Vocabulary:
         in_python("forget_taken(vm)", _forgets_taken, "forget_taken(s)"),
         in_python("vm.mark_dirty(v, G)", _ring_overflows, "mark_dirty(s, v, G)"),
         in_python("begin_lap(vm, v, laps)", _begins_lap),
-        in_python("close_books(vm, v, L)", _closes_books),
+        in_python("end_program(vm, v, L)", _ends_program),
         in_python("no_progress(vm, v, *run.access)", _no_progress, returns=False),
         in_python("vm.changed(v.number)", _changed, "knows(s)"),
         in_python("leave_handler(v)", _leaves_handler, "leave_handler(s, v)"),
@@ -209,8 +209,8 @@ def _begins_lap(vm: Any, v: Any) -> bool:
     return program is not None
 
 
-def _closes_books(vm: Any, v: Any, length: int) -> None:
-    v.close_books(vm.now)
+def _ends_program(vm: Any, v: Any, length: int) -> None:
+    v.end_program(vm.now)
     vm.fingerprint.add(vm.now, v.number, length)
 
 

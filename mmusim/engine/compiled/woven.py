@@ -27,7 +27,7 @@ from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.lock import await_grant, count_readers, queues, release
 from mmusim.engine.compiled.machine_load import memory_waits, runs, work
 from mmusim.engine.compiled.recent_exits import count_exit
-from mmusim.engine.compiled.recording import book, spend_on, tally
+from mmusim.engine.compiled.recording import charge, spend_on, tally
 from mmusim.engine.compiled.runs import cut, halts_until
 from mmusim.engine.compiled.weaving import INTERFERING, WOVEN
 from mmusim.engine.weave import Woven
@@ -35,8 +35,8 @@ from mmusim.vocabulary.costs import COSTS
 
 _MODULES: Final = arithmetic, fields, guest_mode, interference, kicks, mapping, mechanism, vcpu
 _FUNCTIONS: Final = (
-    jit, await_grant, book, cost, count_exit, count_readers, cut, memory_waits, halts_until, queues,
-    release, runs, spend, spend_in_guest, spend_on, tally, work,
+    jit, await_grant, charge, cost, count_exit, count_readers, cut, memory_waits, halts_until,
+    queues, release, runs, spend, spend_in_guest, spend_on, tally, work,
 )  # fmt: skip
 
 

@@ -158,7 +158,7 @@ class Channel:
             count = min(count, 1 + int(np.searchsorted(used[:-1], room)))
         return ends[:count]
 
-    def book(self, zero: NDArray[np.bool_], ends: NDArray[np.float64]) -> None:
+    def count_sent(self, zero: NDArray[np.bool_], ends: NDArray[np.float64]) -> None:
         """Count pages that were sent, and keep the fraction of a nanosecond for the next."""
         zeros = int(np.count_nonzero(zero))
         self.sent_pages += len(zero)

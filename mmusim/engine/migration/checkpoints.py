@@ -12,7 +12,7 @@ from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.sender import Sender
-from mmusim.engine.migration.sync import LogSync, TimeBook, pause
+from mmusim.engine.migration.sync import LogSync, ThreadTimes, pause
 from mmusim.engine.migration.throttle import Trigger
 from mmusim.engine.processes.user_space import hold_bql, stop_vcpus
 from mmusim.engine.state import invariants
@@ -33,12 +33,12 @@ class Checkpoints:
         self.vcpus = vm.vcpus if phase.workload else []
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
         self.channel = Channel(vm, self.spec, number)
-        self.book = TimeBook(vm, self.vmm)
+        self.times = ThreadTimes(vm, self.vmm)
         trigger = Trigger(vm, [], None)  # nobody is throttled
         self.log = LogSync(
-            vm, host, phase, self.ram, self.channel, trigger, self.book, self.vcpus
+            vm, host, phase, self.ram, self.channel, trigger, self.times, self.vcpus
         )  # fmt: skip
-        self.sender = Sender(vm, host, self.ram, self.channel, self.book)
+        self.sender = Sender(vm, host, self.ram, self.channel, self.times)
         self.began_ns = self.ended_ns = vm.now
         self.made: list[CheckpointTrace] = []
         self.active = True
@@ -47,52 +47,52 @@ class Checkpoints:
 
     def first_copy(self) -> Steps:
         """Switch logging on and copy all memory; no vCPU runs."""
-        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.times.timed("bql_wait", hold_bql(self.vm, None))
         enable = self.log.ioctl(enable_logging, {})
-        yield from self.book.timed("enable", self.windows.operation("enable-logging", enable))
+        yield from self.times.timed("enable", self.windows.operation("enable-logging", enable))
         yield from self.log.read()
         while self.ram.dirty:
             yield from self.sender.send_some(self.channel.rate_changes())
         invariants.check_arrival(self.vm)
         self.vmm.bql.release(HOST)
         self.log.reported = self.log.false = 0
-        self.book.spent.clear()
+        self.times.spent.clear()
 
     def thread(self) -> Steps:
         """Make one checkpoint after the other, then stop logging; the guest runs on."""
         self.began_ns = arrived = began = self.vm.now
         for _ in range(self.phase.times):
             due = self.phase.due_ns(self.began_ns, began, arrived)
-            yield from self.book.timed("wait", pause(self.vm, due - self.vm.now))
+            yield from self.times.timed("wait", pause(self.vm, due - self.vm.now))
             began = self.vm.now
             yield from self.checkpoint(due)
             arrived = self.vm.now
         self.active = False
-        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.times.timed("bql_wait", hold_bql(self.vm, None))
         disable = self.log.ioctl(disable_logging, {})
-        yield from self.book.timed("disable", self.windows.operation("disable-logging", disable))
+        yield from self.times.timed("disable", self.windows.operation("disable-logging", disable))
         self.vmm.bql.release(HOST)
         self.ended_ns = self.vm.now
 
     def checkpoint(self, due_ns: int) -> Steps:
         """Make one, which was to begin at `due_ns`."""
         began, sent, bytes_sent = self.vm.now, self.channel.sent_pages, self.channel.sent_bytes
-        sending = self.book.spent["send"]
+        sending = self.times.spent["send"]
         yield from self.windows.operation(PAUSE, self._pause())
         resumed = self.vm.now
         yield from self.sender.send_buffer()
         self.made.append(
             CheckpointTrace(
                 due_ns, began, resumed, self.vm.now, self.channel.sent_pages - sent,
-                self.channel.sent_bytes - bytes_sent, self.book.spent["send"] - sending,
+                self.channel.sent_bytes - bytes_sent, self.times.spent["send"] - sending,
             )
         )  # fmt: skip
 
     def _pause(self) -> Steps:
         """Stop the vCPUs, copy what is dirty, let them run again."""
-        yield from self.book.timed("stop", hold_bql(self.vm, None))
-        yield from self.book.timed("stop", stop_vcpus(self.vm, self.vcpus))
-        yield from self.book.timed(
+        yield from self.times.timed("stop", hold_bql(self.vm, None))
+        yield from self.times.timed("stop", stop_vcpus(self.vm, self.vcpus))
+        yield from self.times.timed(
             "stop", pause(self.vm, self._stops.at(self.number * MOST + len(self.made)))
         )
         yield from self.log.read()
@@ -110,5 +110,5 @@ class Checkpoints:
         """Return what happened."""
         return CheckpointsTrace(
             began_ns=self.began_ns, end_ns=self.ended_ns, made=tuple(self.made),
-            spent=dict(self.book.spent),
+            spent=dict(self.times.spent),
         )  # fmt: skip

@@ -23,7 +23,7 @@ from mmusim.engine.migration.sender import Sender
 from mmusim.engine.migration.service import ServiceMeter
 from mmusim.engine.migration.story import trace_of
 from mmusim.engine.migration.switch import go_to_destination
-from mmusim.engine.migration.sync import LogSync, TimeBook, pause
+from mmusim.engine.migration.sync import LogSync, ThreadTimes, pause
 from mmusim.engine.migration.throttle import Trigger
 from mmusim.engine.migration.timers import start_timers
 from mmusim.engine.processes.user_space import hold, hold_bql, stop_vcpus
@@ -51,11 +51,11 @@ class Migration:
         self.channel = Channel(vm, self.spec, number)
         self.slowed_by = self.spec.throttle_rule
         self.trigger = Trigger(vm, self.vcpus, self.slowed_by)
-        self.book = TimeBook(vm, self.vmm)
+        self.times = ThreadTimes(vm, self.vmm)
         self.log = LogSync(
-            vm, host, phase, self.ram, self.channel, self.trigger, self.book, self.vcpus
+            vm, host, phase, self.ram, self.channel, self.trigger, self.times, self.vcpus
         )
-        self.sender = Sender(vm, host, self.ram, self.channel, self.book)
+        self.sender = Sender(vm, host, self.ram, self.channel, self.times)
         self.outcome = ""  # while it goes on
         self.began_ns = self.ended_ns = vm.now
         self.stopped = False
@@ -97,9 +97,9 @@ class Migration:
 
     def setup(self) -> Steps:
         """ram_save_setup: switch logging on and read the log, all under the big lock."""
-        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.times.timed("bql_wait", hold_bql(self.vm, None))
         enable = self.log.ioctl(enable_logging, {})
-        yield from self.book.timed("enable", self.windows.operation("enable-logging", enable))
+        yield from self.times.timed("enable", self.windows.operation("enable-logging", enable))
         yield from self.log.read()
         self.vmm.bql.release(HOST)
         self.log.next_round()
@@ -108,7 +108,7 @@ class Migration:
 
     def sync(self) -> Steps:
         """Take the big lock and read the log."""
-        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.times.timed("bql_wait", hold_bql(self.vm, None))
         yield from self.log.read()
         self.vmm.bql.release(HOST)
 
@@ -178,7 +178,7 @@ class Migration:
             + self.host.pay(log_operations.copy(pages))
             + self.host.pay(owed)
         )
-        yield from self.book.timed("clear", pause(self.vm, ns))
+        yield from self.times.timed("clear", pause(self.vm, ns))
 
     def rate_limit(self) -> Steps:
         """migration_rate_limit: measure the bandwidth; sleep if the window is full."""
@@ -186,7 +186,7 @@ class Migration:
             self.bandwidth = self.spec.avail_switchover_bandwidth or self.channel.measured
         if self.channel.room() <= 0:
             until = min(self.channel.window_end(), self.ends_by)
-            yield from self.book.timed("rate_limit", pause(self.vm, int(until) - self.vm.now))
+            yield from self.times.timed("rate_limit", pause(self.vm, int(until) - self.vm.now))
             if self.vm.now >= self.ends_by:
                 yield from self.give_up(self.then)
 
@@ -199,11 +199,11 @@ class Migration:
 
     def stop_guest(self) -> Steps:
         """Stop the vCPUs and read the log for the last time; ends with the big lock held."""
-        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.times.timed("bql_wait", hold_bql(self.vm, None))
         self.windows.happens("start", {"switch-over"})
         self.stopped, self.stopped_ns = True, self.vm.now
-        yield from self.book.timed("stop", stop_vcpus(self.vm, self.vcpus))
-        yield from self.book.timed("stop", pause(self.vm, self.once("c_stop_vcpus")))
+        yield from self.times.timed("stop", stop_vcpus(self.vm, self.vcpus))
+        yield from self.times.timed("stop", pause(self.vm, self.once("c_stop_vcpus")))
         yield from self.log.read()
         self.log.next_round()
         invariants.check(self.vm)
@@ -215,7 +215,7 @@ class Migration:
         yield from self.stop_guest()
         while self.ram.dirty:
             yield from self.sender.send_some(self.vm.now + ITERATION_NS)
-        yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
+        yield from self.times.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm)
         self.vmm.gone = not self.phase.tail  # else its vCPUs run on there
         self.switched_over("completed")
@@ -225,8 +225,8 @@ class Migration:
         """postcopy_start: the destination runs with the pages that it has and requests others."""
         yield from self.stop_guest()
         discards = send_discards(self.vm, self.ram, self.channel, self.spec, self.stopped_ns)
-        yield from self.book.timed("discard", discards)
-        yield from self.book.timed("device_state", pause(self.vm, self.once("c_device_state")))
+        yield from self.times.timed("discard", discards)
+        yield from self.times.timed("device_state", pause(self.vm, self.once("c_device_state")))
         invariants.check_arrival(self.vm, self.ram.unsent)
         if not self.qemu.clears_in_postcopy():
             self.ram.uncleared[:] = False
@@ -234,7 +234,7 @@ class Migration:
             self.vm, self.ram, self.channel, self.spec, self.clear_at_source
         )
         self.switched_over("")
-        yield from self.book.timed("postcopy", postcopy.send_the_rest())
+        yield from self.times.timed("postcopy", postcopy.send_the_rest())
         self.log.next_round()
         self.outcome = "postcopy"
         self.ended_ns = self.vm.now
@@ -255,9 +255,9 @@ class Migration:
         self.meter.stop()
         self.outcome = outcome
         self.trigger.stop()
-        yield from self.book.timed("bql_wait", hold_bql(self.vm, None))
+        yield from self.times.timed("bql_wait", hold_bql(self.vm, None))
         disable = self.log.ioctl(disable_logging, {})
-        yield from self.book.timed("disable", self.windows.operation("disable-logging", disable))
+        yield from self.times.timed("disable", self.windows.operation("disable-logging", disable))
         self.vmm.bql.release(HOST)
         self.ended_ns = self.vm.now
 

@@ -144,7 +144,7 @@ class Postcopy:
         count = int(np.searchsorted(at, self._vm.now, side="right"))
         self._settle()
         self._flight = NO_PAGES, NO_PAGES
-        self._channel.book(zero[:count], ends[:count])
+        self._channel.count_sent(zero[:count], ends[:count])
 
     def _settle(self) -> None:
         """Deliver the pages that have arrived by now."""
@@ -185,7 +185,7 @@ class Postcopy:
         v.waits_for = ""
         self._vm.runs(v)
         self._unblock(v, began)
-        self._vm.book(v, POSTCOPY_WAIT, began, self._vm.now)
+        self._vm.charge(v, POSTCOPY_WAIT, began, self._vm.now)
 
     def facts(self) -> dict[str, Any]:
         """Return the fields of a trace that belong to post-copy."""

@@ -15,7 +15,7 @@ from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host.log_reports import clear_chunk
 from mmusim.engine.migration.channel import Channel, processor_ns
 from mmusim.engine.migration.ram import RamBlock
-from mmusim.engine.migration.sync import TimeBook, pause
+from mmusim.engine.migration.sync import ThreadTimes, pause
 from mmusim.engine.processes.dirty_rings import hold_slots_lock
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.trace.records import HOST
@@ -27,10 +27,12 @@ AT_ONCE: Final = 1 << 18
 class Sender:
     """The pages that are to be sent, on their way into the channel."""
 
-    def __init__(self, vm: Vm, host: Host, ram: RamBlock, channel: Channel, book: TimeBook) -> None:
+    def __init__(
+        self, vm: Vm, host: Host, ram: RamBlock, channel: Channel, times: ThreadTimes
+    ) -> None:
         """Nothing is in the buffer."""
         self._vm, self._host, self._ram = vm, host, ram
-        self._channel, self._book = channel, book
+        self._channel, self._times = channel, times
         self._buffer: list[NDArray[np.bool_]] = []  # of each page in it, whether it is zero
 
     def send_some(self, until_ns: int, room: float = math.inf) -> Steps:
@@ -46,15 +48,15 @@ class Sender:
                 break
             most *= 4  # zero pages are through sooner
         self._ram.sent(pages[: len(ends)])
-        self._channel.book(zero[: len(ends)], ends)
-        yield from self._book.timed("send", pause(self._vm, int(ends[-1])))
+        self._channel.count_sent(zero[: len(ends)], ends)
+        yield from self._times.timed("send", pause(self._vm, int(ends[-1])))
 
     def _clear_first(self, page: int) -> Steps:
         chunk = page // self._ram.chunk
         if self._ram.uncleared[chunk]:
             self._ram.uncleared[chunk] = False
             clear = self._host.windows.operation("clear-dirty-log", self.clear(chunk))
-            yield from self._book.timed("clear", clear)
+            yield from self._times.timed("clear", clear)
 
     def clear(self, chunk: int) -> Steps:
         """migration_clear_memory_region_dirty_bitmap: re-arm the pages that are sent next."""
@@ -74,7 +76,7 @@ class Sender:
         self._ram.sent(pages)
         self._buffer.append(zero)
         ns = round((len(zero) - zeros) * page_ns + zeros * zero_ns)
-        yield from self._book.timed("copy", pause(self._vm, ns))
+        yield from self._times.timed("copy", pause(self._vm, ns))
 
     def send_buffer(self) -> Steps:
         """Send what is in the buffer."""
@@ -83,6 +85,6 @@ class Sender:
         while len(left):
             until = self._channel.rate_changes()
             ends = self._channel.ends(left, until)
-            self._channel.book(left[: len(ends)], ends)
-            yield from self._book.timed("send", pause(self._vm, int(ends[-1])))
+            self._channel.count_sent(left[: len(ends)], ends)
+            yield from self._times.timed("send", pause(self._vm, int(ends[-1])))
             left = left[len(ends) :]

@@ -23,7 +23,7 @@ def trace_of(migration: Any, service: ServiceMeter) -> MigrationTrace:
         zero_pages=m.channel.zero_pages,
         distinct_pages=m.ram.distinct,
         sent_bytes=m.channel.sent_bytes,
-        spent=dict(m.book.spent),
+        spent=dict(m.times.spent),
         throttle=tuple(m.trigger.sleeps.history),
         dirty_limit=tuple(m.trigger.limit.history),
         syncs=m.log.count,

@@ -25,7 +25,7 @@ from mmusim.policies import Reporting
 from mmusim.trace.records import HOST, Round
 
 
-class TimeBook:
+class ThreadTimes:
     """The time of the migration thread in ns, by activity."""
 
     def __init__(self, vm: Vm, vmm: Vmm) -> None:
@@ -34,10 +34,10 @@ class TimeBook:
         self.spent: Counter[str] = Counter()
 
     def timed(self, what: str, steps: Steps, who: int = HOST) -> Steps:
-        """Do an activity and book its time under its name; waits for the big lock have their own
+        """Do an activity and count its time under its name; waits for the big lock have their own
         name.
 
-        The time of another thread is not the migration thread's, and is not booked.
+        The time of another thread is not the migration thread's, and is not counted.
         """
         if who != HOST:
             yield from steps
@@ -60,12 +60,12 @@ class LogSync:
 
     def __init__(
         self, vm: Vm, host: Host, phase: Migrate | Checkpoint, ram: RamBlock, channel: Channel,
-        trigger: Trigger, book: TimeBook, vcpus: list[Vcpu],
+        trigger: Trigger, times: ThreadTimes, vcpus: list[Vcpu],
     ) -> None:  # fmt: skip
         """Nothing was read yet."""
         self._vm, self._host, self._phase = vm, host, phase
         self._ram, self._channel, self._trigger = ram, channel, trigger
-        self._book, self._vcpus = book, vcpus
+        self._times, self._vcpus = times, vcpus
         self.mutex = SpinLock(vm.env, "bitmap_mutex")
         self.count = 0  # dirty_sync_count
         self.rounds: list[Round] = []
@@ -92,7 +92,7 @@ class LogSync:
         The kernel's log goes into the bitmaps of user space first, then, under bitmap_mutex, into
         that of the pages to be sent. With rings every vCPU must leave the guest before that.
         """
-        vm, timed = self._vm, self._book.timed
+        vm, timed = self._vm, self._times.timed
         record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
         if self.rings:
             yield from timed("kick", run_on_all(vm, self._vcpus, who), who)

@@ -15,7 +15,7 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
     """Ask every vCPU to flush and wait until those in guest mode have left it.
 
     The initiator keeps whatever locks it holds. `by` pays: its streams are drawn from, and with
-    `recorder` its ledger is written; the host thread pays as vCPU 0 and books the time itself. Only
+    `recorder` its ledger is written; the host thread pays as vCPU 0 and counts its own time. Only
     vCPUs in guest mode are waited for: all others honour the request before they enter. So from
     this instant on no access begins that uses what was taken back. Where nobody is in guest mode
     the flush counts as requested and not as done (kvm_flush_remote_tlbs).
@@ -53,7 +53,7 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
     if recorder:
         by.waits_for = ""
         vm.runs(by)
-        vm.book(by, FLUSH_WAIT, started, vm.now)
+        vm.charge(by, FLUSH_WAIT, started, vm.now)
 
 
 def awaited(vm: Vm, v: Vcpu) -> bool:

@@ -27,7 +27,7 @@ from mmusim.vocabulary.counters import RING_FULLS
 
 
 def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps:
-    """Serve what was requested, then enter; time of the entry is booked under `cause`."""
+    """Serve what was requested, then enter; time of the entry is charged under `cause`."""
     while True:
         if v.ring is not None and v.ring.soft_full():
             yield from ring_full(vm, v)
@@ -41,8 +41,8 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
             v.flushes_tlb()
             flush, refill_ns = v.c_tlb_flush.at(index), walk_again(vm, v, index)
             if flush + refill_ns:
-                vm.book(v, TLB_FLUSH, vm.now, vm.now + flush)
-                vm.book(v, TLB_REFILL, vm.now + flush, vm.now + flush + refill_ns)
+                vm.charge(v, TLB_FLUSH, vm.now, vm.now + flush)
+                vm.charge(v, TLB_REFILL, vm.now + flush, vm.now + flush + refill_ns)
                 yield vm.spend(flush + refill_ns)
         if entry_ns:
             if vm.in_flight_ns:
@@ -85,7 +85,7 @@ def ring_full(vm: Vm, v: Vcpu) -> Steps:
     v.waits_for = "the reset of the dirty rings"
     yield from reap(vm, v.number, v, {}, only=v if limited(vm) else None)
     v.waits_for = ""
-    vm.book(v, RING_FULL, began, vm.now)
+    vm.charge(v, RING_FULL, began, vm.now)
     if vm.vmm is not None:
         vm.vmm.bql.release(v.number)
     if v.sleep_per_full_ring:
@@ -169,7 +169,7 @@ def halt(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
             v.waits_for = ""
         vm.wakes(v)
         vm.runs(v)
-        vm.book(v, IDLE, began, vm.now)
+        vm.charge(v, IDLE, began, vm.now)
         if vm.now - began > vm.plan.halt_poll_ns and run.k < run.length:
             yield vm.spend_on(v, HALT, v.c_halt_wake.at(index))
     if run.k < run.length:

@@ -9,7 +9,7 @@ from mmusim.vocabulary.causes import MMU_LOCK_WAIT
 
 
 def in_queue(vm: Vm, v: Vcpu | None, granted: simpy.Event) -> Steps:
-    """Wait for the grant of mmu_lock and book the time; `v` is None for whoever does not."""
+    """Wait for the grant of mmu_lock and charge the time; `v` is None for whoever does not."""
     asked = vm.now
     if v is not None:
         v.waits_for = "mmu_lock"
@@ -19,4 +19,4 @@ def in_queue(vm: Vm, v: Vcpu | None, granted: simpy.Event) -> Steps:
     if v is not None:
         v.waits_for = ""
         vm.runs(v)
-        vm.book(v, MMU_LOCK_WAIT, asked, vm.now)
+        vm.charge(v, MMU_LOCK_WAIT, asked, vm.now)

@@ -75,7 +75,7 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
         outside += v.c_walk_guest.at(index)
     tracked = vm.tracks(gfn)  # the memslot is looked up once; SRCU keeps it until leave_handler
     if tries_fast:
-        vm.book(v, FAULT_SLOW, began, vm.now)
+        vm.charge(v, FAULT_SLOW, began, vm.now)
         yield vm.spend_on(v, FAULT_SLOW, outside)  # top up caches, gfn to pfn
     else:
         yield vm.spend_on(v, FAULT_SLOW, exit_ns + outside)
@@ -117,8 +117,8 @@ def get_memory(vm: Vm, v: Vcpu) -> Steps:
     count, clear = vm.first_touch.waits(vm.now)
     if count + clear:
         vm.rests(v)
-        vm.book(v, MMAP_WAIT, vm.now, vm.now + count)
-        vm.book(v, CLEAR_WAIT, vm.now + count, vm.now + count + clear)
+        vm.charge(v, MMAP_WAIT, vm.now, vm.now + count)
+        vm.charge(v, CLEAR_WAIT, vm.now + count, vm.now + count + clear)
         yield vm.spend(count + clear)
         vm.runs(v)
 
@@ -139,7 +139,7 @@ def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, began: int) -> Outcom
     whole = v.c_fault_fast.at(index)
     entry_ns = int(whole * vm.fast.entry)
     handler = max(0, round(whole * vm.fast.after_exit) - entry_ns)
-    vm.book(v, FAULT_FAST, began, vm.now)
+    vm.charge(v, FAULT_FAST, began, vm.now)
     yield vm.spend_on(v, FAULT_FAST, handler)
     if allowed:
         vm.view.stat[PF_SPURIOUS] += 1
@@ -192,8 +192,8 @@ def map_page(
         push_ns = round(vm.plan.costs["c_wclear"].mean() * cleared)
     if alloc_ns:
         mapping = vm.now + alloc_ns
-        vm.book(v, TABLE_ALLOC, vm.now, mapping)
-        vm.book(v, FAULT_SLOW, mapping, mapping + locked_ns + push_ns)
+        vm.charge(v, TABLE_ALLOC, vm.now, mapping)
+        vm.charge(v, FAULT_SLOW, mapping, mapping + locked_ns + push_ns)
         yield vm.spend(alloc_ns + locked_ns + push_ns)
     else:
         yield vm.spend_on(v, FAULT_SLOW, locked_ns + push_ns)

@@ -61,12 +61,12 @@ def bystander(vm: Vm, v: Vcpu) -> Steps:
         try:
             yield writer
         except simpy.Interrupt as interrupt:
-            vm.book(v, THINK, since, vm.now)
+            vm.charge(v, THINK, since, vm.now)
             if interrupt.cause != REPLAN:
                 yield from answer_kick(vm, v, kicks)
                 kicks += 1
         else:
-            vm.book(v, THINK, since, vm.now)
+            vm.charge(v, THINK, since, vm.now)
 
 
 class Writer:
@@ -130,12 +130,12 @@ class Writer:
         return int(self._streams[name].at(self._paid[name] - 1))
 
     def spend(self, cause: int, ns: int) -> Steps:
-        """Let time pass and book it."""
+        """Let time pass and charge it."""
         if ns:
             yield self.vm.spend_on(self.v, cause, ns)
 
     def work(self, cause: int, ns: int, *, whole: bool = False) -> Steps:
-        """Let time pass in the guest and book it; a kick is answered, then the rest follows.
+        """Let time pass in the guest and charge it; a kick is answered, then the rest follows.
 
         What is done as a `whole` is one access: it completes before the guest is left.
         """
@@ -149,7 +149,7 @@ class Writer:
                 kicked = interrupt.cause != REPLAN
                 if kicked and whole:
                     yield vm.spend(ends - vm.now)
-            vm.book(v, cause, since, vm.now)
+            vm.charge(v, cause, since, vm.now)
             left = ends - vm.now
             if kicked:
                 self._kicks += 1

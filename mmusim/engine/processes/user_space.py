@@ -35,7 +35,7 @@ def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:
     else:
         v.waits_for = ""
         vm.runs(v)
-        vm.book(v, BQL_WAIT, asked, vm.now)
+        vm.charge(v, BQL_WAIT, asked, vm.now)
 
 
 def hold(lock: SpinLock, who: int) -> Steps:
@@ -78,7 +78,7 @@ def asleep(vm: Vm, v: Vcpu, ns: int, wakes: bool) -> Steps:
     yield vm.env.any_of([over, vm.vmm.stopping]) if wakes else over
     v.waits_for = ""
     vm.runs(v)
-    vm.book(v, THROTTLE, began, vm.now)
+    vm.charge(v, THROTTLE, began, vm.now)
 
 
 def stop_vcpus(vm: Vm, vcpus: Iterable[Vcpu]) -> Steps:
@@ -105,7 +105,7 @@ def _park(parked: simpy.Event) -> WorkItem:
         yield vm.vmm.resumed
         v.waits_for = ""
         vm.runs(v)
-        vm.book(v, PAUSED, began, vm.now)
+        vm.charge(v, PAUSED, began, vm.now)
         if vm.vmm.gone:
             raise GuestGoneError
         yield from hold_bql(vm, v)

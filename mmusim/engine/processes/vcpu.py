@@ -58,7 +58,7 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterator[Program]) -> Steps:
     if v.pml:
         yield from drain_pml(vm, v, run.index)
     vm.rests(v)
-    close_books(vm, v, run.length)
+    end_program(vm, v, run.length)
 
 
 def way_through(vm: Vm, v: Vcpu, program: Program, began_ns: int) -> GuestRun | RateRun:
@@ -82,7 +82,7 @@ def leave_program(v: Vcpu) -> Any:
     return run
 
 
-def close_books(vm: Vm, v: Vcpu, length: int) -> None:
+def end_program(vm: Vm, v: Vcpu, length: int) -> None:
     """Write down how a vCPU has ended, after so many accesses of its last program."""
     v.stalls.add(v.left_ns, vm.now)
     v.recorder.end(v.stalls, v.started_ns, vm.now)

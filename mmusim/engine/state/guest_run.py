@@ -6,7 +6,7 @@ import numpy as np
 
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.planned_run import FEW, PlannedRun
-from mmusim.engine.state.run_bookings import First, book_few, book_many
+from mmusim.engine.state.run_charges import First, charge_few, charge_many
 from mmusim.engine.state.run_slices import run_slices
 from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.spte import STALE
@@ -54,7 +54,7 @@ class GuestRun(PlannedRun):
         ends = self._ends[:done]
         recorder = self._v.recorder.at(start_ns)
         ledger = recorder.ledger
-        self._v.booked_ns += spent_ns
+        self._v.charged_ns += spent_ns
         if self._tlb is not None:
             self._tlb.commit(done)
         if self._vm.probe is not None:
@@ -76,7 +76,7 @@ class GuestRun(PlannedRun):
         began = self._began if self._began >= 0 else start_ns + int(self._starts[0])
         first = start_ns + int(self._ends[0]) - began, recorder.at(began)
         self._began = -1
-        busy = self._book(recorder, done, first, marked)
+        busy = self._charge(recorder, done, first, marked)
         if self.logs:
             busy += self._commit_log(recorder)
         if self._lead is not None:
@@ -93,14 +93,14 @@ class GuestRun(PlannedRun):
         if self._lead is not None:
             self._think_left = self._think_before(self.k) - think_ns
 
-    def _book(self, recorder: PhaseRecorder, done: int, first: First, marked: int) -> int:
-        """Book and mark the accesses of the run; return the time spent in them."""
+    def _charge(self, recorder: PhaseRecorder, done: int, first: First, marked: int) -> int:
+        """Charge and mark the accesses of the run; return the time spent in them."""
         here = slice(self.k, self.k + done)
         hits, walks = self._hits[:done], self._walks[:done]
         if done <= FEW:
             page, gfns = self._vm.view.page, self.gfn[here]
-            return book_few(recorder, page, gfns, self.write[here], hits, walks, first, marked)
-        busy = book_many(recorder, self._arrays.write[here], hits, walks, first)
+            return charge_few(recorder, page, gfns, self.write[here], hits, walks, first, marked)
+        busy = charge_many(recorder, self._arrays.write[here], hits, walks, first)
         self._marked = marked
         self._mark(done)
         self._marked = -1

@@ -163,7 +163,7 @@ class SpinLock:
         held = self._holds[0].total_ns + sum(self._held_ns[0]) + self.handoff_ns
         if self._held and not self._read:
             ((_, got),) = self._held.values()
-            held += now - got  # less than nothing while it is handed on, which is booked above
+            held += now - got  # less than nothing while it is handed on, which is charged above
         return held
 
     def _account(self, now: int) -> None:

@@ -65,7 +65,7 @@ class PhaseRecorder:
         self.close()
 
     def close_vcpu(self, worst: Mapping[int, int], started_ns: int, now: int) -> None:
-        """Book the time of a vCPU that has ended, and its worst windows."""
+        """Charge the time of a vCPU that has ended, and its worst windows."""
         self.vcpu_ns += now - started_ns
         self.guest_end_ns = now
         self.worst_loss = worst_of([self.worst_loss, worst])
@@ -77,7 +77,7 @@ class PhaseRecorder:
         ns: int,
         access: tuple[int, int, int],
     ) -> None:
-        """Pass on the parts of a run, booked here as a whole, that lie after edges of windows.
+        """Pass on the parts of a run, charged here as a whole, that lie after edges of windows.
 
         It took `ns`. Of that `owed` lie before the edges, first what is this recorder's own, and
         what remains is that of `rest`. All edges lie in its last access, which took `access`:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from mmusim.engine.state.hit_times import hit_ns, hits_ns, walks_ns
 from mmusim.engine.state.machine_load import NEVER_NS
 from mmusim.engine.state.run_slices import cut_at
 from mmusim.engine.state.think_and_idle import ThinkAndIdle
@@ -138,7 +139,7 @@ class PlannedRun:
         if self._tlb is not None:
             level, _ = leaf(self._vm.view, self.gfn[self.k])
             self._tlb.use(key_of(self.gfn[self.k], level), self._vm.epoch)
-        hit, walk = v.hit_ns(index, True), v.t_walk.at(index)
+        hit, walk = hit_ns(v, index, True), v.t_walk.at(index)
         log = v.c_pml_log.at(index) if self._vm.pml and self._vm.tracked else 0
         self.logs, self.count, self.total_ns = True, 1, hit + walk + log
         self._starts, self._ends, self._hits, self._walks = [0], [self.total_ns], [hit], [walk]
@@ -168,7 +169,7 @@ class PlannedRun:
             if now + lead >= self._left:
                 break  # it has another price
             now += lead
-            hit = v.hit_ns(first + i, write[i], i - self.k)
+            hit = hit_ns(v, first + i, write[i], i - self.k)
             walk = v.t_walk.at(first + i) if level == 1 else 0
             starts.append(now)
             now += hit + walk
@@ -185,7 +186,7 @@ class PlannedRun:
         gfn, write = self._arrays.gfn[k : k + limit], self._arrays.write[k : k + limit]
         level = hit_levels(self._vm.table, gfn, write, bool(self._vm.taken_back))
         count = int(np.argmin(level)) if not level.all() else limit
-        hits, walks = v.hits_ns(first, write[:count]), v.walks_ns(first, level[:count])
+        hits, walks = hits_ns(v, first, write[:count]), walks_ns(v, first, level[:count])
         spent = hits + walks
         if self._lead is None:
             ends = np.cumsum(spent)

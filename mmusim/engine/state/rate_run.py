@@ -14,7 +14,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import Final
 
-from mmusim.engine.state.run_bookings import WAITING
+from mmusim.engine.state.run_charges import WAITING
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
 from mmusim.mmu.page_table import hit_level
@@ -198,7 +198,7 @@ class RateRun:
         v, vm = self._v, self._vm
         self._under_way = False
         recorder = v.recorder.at(self.start_ns)
-        v.booked_ns += spent_ns
+        v.charged_ns += spent_ns
         cause = PML_LOG if done else THINK
         recorder.ledger[cause] += spent_ns
         if vm.probe is not None and spent_ns:

@@ -122,7 +122,7 @@ class ThinkAndIdle:
         return ends, waits
 
     def commit(self, recorder: PhaseRecorder, k: int, start_ns: int, ends: Any, waits: Any) -> int:
-        """Book the requests that accesses from k on complete; return the time that was waited."""
+        """Charge the requests that accesses from k on complete; return the time that was waited."""
         if self._requests is None:
             return 0
         done = len(ends)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Final
 
-import numpy as np
 import simpy
-from numpy.typing import NDArray
 
 from mmusim.costs.distributions import Constant
 from mmusim.costs.machine import OWN_WORK
-from mmusim.costs.random_streams import Ints, Stream
+from mmusim.costs.random_streams import Stream
 from mmusim.engine.state.machine_load import NEVER_NS, MachineLoad, at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.recent_exits import RecentExits
@@ -34,16 +31,69 @@ class Vcpu:
     """A virtual CPU and its state."""
 
     __slots__ = (
-        "accesses", "ack", "ahead", "booked_ns", "c_ack", "c_alloc_table", "c_entry", "c_exit",
-        "c_fault_fast", "c_fault_slow", "c_flush_init", "c_flush_target", "c_halt_wake",
-        "c_pml_drain", "c_pml_log", "c_postcopy_fault", "c_ring_exit", "c_split_1G",
-        "c_tdp_split_2M", "c_tlb_flush", "c_user_exit", "c_walk_guest", "c_zap_large",
-        "entering_ns", "first", "flush_requested", "flushes", "grace", "halted", "handling",
-        "in_guest", "interrupted", "kicks", "leaving_ns", "left_ns", "misses", "number", "owed",
-        "past", "pml", "prices", "process", "queued_work", "recent", "recorder", "ring",
-        "ring_exits", "run", "runs", "sleep_per_full_ring", "stalls", "started_ns", "stolen_ns",
-        "t_hit", "t_pass", "t_walk", "t_write", "taken_until_ns", "tlb", "turned_back",
-        "user_exits", "waits_for", "working_set",
+        "accesses",
+        "ack",
+        "ahead",
+        "c_ack",
+        "c_alloc_table",
+        "c_entry",
+        "c_exit",
+        "c_fault_fast",
+        "c_fault_slow",
+        "c_flush_init",
+        "c_flush_target",
+        "c_halt_wake",
+        "c_pml_drain",
+        "c_pml_log",
+        "c_postcopy_fault",
+        "c_ring_exit",
+        "c_split_1G",
+        "c_tdp_split_2M",
+        "c_tlb_flush",
+        "c_user_exit",
+        "c_walk_guest",
+        "c_zap_large",
+        "charged_ns",
+        "entering_ns",
+        "first",
+        "flush_requested",
+        "flushes",
+        "grace",
+        "halted",
+        "handling",
+        "in_guest",
+        "interrupted",
+        "kicks",
+        "leaving_ns",
+        "left_ns",
+        "misses",
+        "number",
+        "owed",
+        "past",
+        "pml",
+        "prices",
+        "process",
+        "queued_work",
+        "recent",
+        "recorder",
+        "ring",
+        "ring_exits",
+        "run",
+        "runs",
+        "sleep_per_full_ring",
+        "stalls",
+        "started_ns",
+        "stolen_ns",
+        "t_hit",
+        "t_pass",
+        "t_walk",
+        "t_write",
+        "taken_until_ns",
+        "tlb",
+        "turned_back",
+        "user_exits",
+        "waits_for",
+        "working_set",
     )  # fmt: skip
 
     t_hit: Stream
@@ -80,9 +130,9 @@ class Vcpu:
         self.stalls = Stalls(0, self.recorder.stalls)  # of this phase
         self.process: simpy.Process | None = None
         self.started_ns = 0  # when its program began, or its part behind an edge of a window
-        self.booked_ns = 0  # up to when its time is booked
-        self.ahead = (0, 0), (0, 0)  # cause, ns of the last two bookings
-        self.owed: list[tuple[PhaseRecorder, int]] = []  # time before edges that is not booked yet
+        self.charged_ns = 0  # up to when its time is charged
+        self.ahead = (0, 0), (0, 0)  # cause, ns of the last two charges
+        self.owed: list[tuple[PhaseRecorder, int]] = []  # time before edges that is not charged yet
         self.in_guest = False
         self.halted = False  # it waits outside the guest for a request
         self.left_ns = 0  # when it left the guest last, or was woken
@@ -149,7 +199,7 @@ class Vcpu:
     def begin(self, now: int) -> None:
         """Begin a program, in the host."""
         self.stalls = Stalls(now, self.recorder.stalls)
-        self.left_ns = self.started_ns = self.booked_ns = now
+        self.left_ns = self.started_ns = self.charged_ns = now
         self.owed.clear()
 
     @property
@@ -157,10 +207,10 @@ class Vcpu:
         """The page whose fault it is in, or -1."""
         return self.run.access[0] if self.handling else -1
 
-    def book(self, cause: int, ns: int) -> None:
-        """Book time under one cause. It follows the time booked before and may lie ahead of now."""
+    def charge(self, cause: int, ns: int) -> None:
+        """Charge time to a cause. It follows the time charged before, and may lie ahead of now."""
         self.recorder.ledger[cause] += ns
-        self.booked_ns += ns
+        self.charged_ns += ns
         self.ahead = self.ahead[1], (cause, ns)
         while self.owed and ns:
             recorder, due = self.owed[0]
@@ -176,8 +226,8 @@ class Vcpu:
     def change_recorder(self, recorder: PhaseRecorder, now: int) -> None:
         """Write into another recorder from now on: an edge of a window. The guest goes on.
 
-        Time is divided here: time booked ahead of now is moved to the new recorder, and time not
-        booked yet is owed to the old one. A run of hits continues to the end of the access in
+        Time is divided here: time charged ahead of now is moved to the new recorder, and time not
+        charged yet is owed to the old one. A run of hits continues to the end of the access in
         flight and is planned again there, which does not change the result.
         """
         before, self.recorder = self.recorder, recorder
@@ -187,7 +237,7 @@ class Vcpu:
         before.close_vcpu(worst, self.started_ns, now)
         self.stalls = Stalls(now, recorder.stalls, before.at(self.left_ns).stalls)
         self.started_ns = now
-        over = self.booked_ns - now
+        over = self.charged_ns - now
         if over > 0:
             (earlier, _), (last, most) = self.ahead
             for cause, ns in ((last, min(over, most)), (earlier, over - min(over, most))):
@@ -225,38 +275,3 @@ class Vcpu:
         if self.in_guest:
             assert self.process is not None
             self.process.interrupt(REPLAN)
-
-    def hit_ns(self, index: int, write: bool, ahead: int = 0) -> int:
-        """Return the time of access `index` through a 2 MiB mapping; at least 1 ns.
-
-        It comes `ahead` after the next, and no exit precedes it.
-        """
-        if self.recent is not None:
-            self.t_hit, self.t_walk = self.recent.streams_at(self.accesses + ahead)
-        hit = self.t_hit.at(index) or 1
-        if write and self.t_write is not None:
-            hit += self.t_write.at(index)
-        return hit if self.prices is None else self.prices.hit(hit, self.misses * (1 + write))
-
-    def walks_ns(self, first: int, level: NDArray[np.int8]) -> Ints:
-        """Return the extra time of accesses from `first` on through 4 KiB; shape of `level`."""
-        walks = np.zeros(len(level), np.int64)
-        small = level == 1
-        if small.any():
-            drawn = [walk.slice(first + begin, n) for begin, n, _, walk in self._slices(len(level))]
-            walks[small] = np.concatenate(drawn)[small]
-        return walks
-
-    def _slices(self, count: int) -> Iterator[tuple[int, int, Stream, Stream]]:
-        """Cut `count` accesses from the next on where their streams change."""
-        if self.recent is None:
-            return iter([(0, count, self.t_hit, self.t_walk)])
-        return self.recent.slices(self.accesses, count)
-
-    def hits_ns(self, first: int, write: NDArray[np.bool_]) -> Ints:
-        """Return the same of many accesses from `first` on; shape of `write`."""
-        drawn = [hit.slice(first + begin, n) for begin, n, hit, _ in self._slices(len(write))]
-        hits = np.maximum(np.concatenate(drawn), 1)
-        if self.t_write is not None and write.any():
-            hits += np.where(write, self.t_write.slice(first, len(write)), 0)
-        return hits if self.prices is None else self.prices.hit(hits, self.misses * (1 + write))

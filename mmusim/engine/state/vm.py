@@ -163,15 +163,15 @@ class Vm:
         return self.env.timeout(ns)
 
     def spend_on(self, v: Vcpu, cause: int, ns: int) -> simpy.Event:
-        """Let time pass in the host and book it for a vCPU."""
-        v.book(cause, ns)
+        """Let time pass in the host and charge it for a vCPU."""
+        v.charge(cause, ns)
         if self.probe is not None and ns:
             self.probe.spent(v.number, self.now, self.now + ns, {_CAUSES[cause]: ns}, v.faulting)
         return self.env.timeout(ns)
 
-    def book(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
-        """Book an interval of a vCPU's time that has passed already."""
-        v.book(cause, end_ns - start_ns)
+    def charge(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
+        """Charge an interval of a vCPU's time that has passed already."""
+        v.charge(cause, end_ns - start_ns)
         if self.probe is not None and end_ns > start_ns:
             causes = {_CAUSES[cause]: end_ns - start_ns}
             self.probe.spent(v.number, start_ns, end_ns, causes, v.faulting)

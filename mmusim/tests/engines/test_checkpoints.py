@@ -132,7 +132,7 @@ def test_pauses_close_with_the_ledger(buffered: bool) -> None:
 
 
 @pytest.mark.parametrize("policy", SOUND_LOGS)
-def test_the_time_of_the_thread_and_of_the_vcpus_is_booked(policy: str) -> None:
+def test_the_time_of_the_thread_and_of_the_vcpus_is_charged(policy: str) -> None:
     hot = {"pattern": "hot-cold", "accesses_per_page": 2.0, "writes": "50%"}
     plan = checkpointed(policy, buffered=True, workload=hot)
     phase, found = phase_of(simulate(plan))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmusim.costs.distributions import Constant, Empirical
-from mmusim.costs.hits import HitCurve, Measured, between, spread_of
+from mmusim.costs.hits import HitCurve, Measured, between, pages_and_spread
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.state.recent_exits import RecentExits
@@ -174,8 +174,12 @@ def test_first_touches_cost_what_they_do_with_most_exits() -> None:
 def test_walks_go_by_the_lines_of_entries() -> None:
     """A page in eight: one eighth of the pages, but every line of the page tables."""
     dense, thin = np.arange(4096), np.arange(0, 4096, 8)
-    assert spread_of(dense) == spread_of(thin) == 4096
-    assert spread_of(np.array([5, 6, 9])) == 16
+    assert pages_and_spread(dense) == (4096, 4096)
+    assert pages_and_spread(thin) == (512, 4096)
+    assert pages_and_spread(np.array([6, 5, 9, 6])) == (3, 16)
+    drawn = np.random.default_rng(1).integers(9_000, 90_000, 5_000)
+    counted = len(set(drawn.tolist())), 8 * len({gfn // 8 for gfn in drawn.tolist()})
+    assert pages_and_spread(drawn) == counted
     curve = measured_with_exits()
     walks = [curve.tables(512, spread).walk[-1].mean() for spread in (512, 4096)]
     assert walks[0] < walks[1]

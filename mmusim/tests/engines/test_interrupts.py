@@ -242,20 +242,20 @@ def waits() -> Iterator[tuple[str, int, bool]]:
                 yield function.__qualname__, first + node.lineno - 1, node in tried
 
 
-def books_close(trace: Trace) -> None:
-    """Every nanosecond of a vCPU is booked once, and its stalls are what it lost."""
+def ledgers_close(trace: Trace) -> None:
+    """Every nanosecond of a vCPU is charged once, and its stalls are what it lost."""
     for phase in trace.phases:
         if phase.guest:
             assert sum(phase.ledger.values()) == phase.vcpu_ns
 
 
 def test_every_kind_of_interrupt_is_survived_at_every_place() -> None:
-    """The runs come to their end, with every nanosecond booked."""
+    """The runs come to their end, with every nanosecond charged."""
     struck: Struck = {}
     for often in (3, 6, 9, 12):
         for name, plan in PLANS.items():
             if often == 3 or name in QUICK:
-                books_close(aim(plan(), struck, often))
+                ledgers_close(aim(plan(), struck, often))
         missing = {
             (function, line): lacks
             for function, line, in_guest in waits()
@@ -273,7 +273,7 @@ def test_engines_agree_in_a_storm(name: str) -> None:
         for engine in (SIMPY, COMPILED)
     ]
     assert traces[0] == traces[1]
-    books_close(traces[1])
+    ledgers_close(traces[1])
 
 
 def test_a_wait_that_does_not_expect_interrupts_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,7 @@ def test_arrivals_from_outside_wait_as_pollaczek_and_khinchine_say(queue: str, l
 
 
 def open_wait(service: Distribution, between: float, customers: int, seed: int) -> float:
-    """Mean time from asking to getting the lock, by the lock's own books."""
+    """Mean time from asking to getting the lock, by the lock's own counts."""
     env = simpy.Environment()
     lock = SpinLock(env, "lock")
     gaps = costs(Gamma(between, 1.0), stream_key(seed, "gaps"), 0, customers).tolist()
@@ -218,7 +218,7 @@ def statistics(
     return lock.stats(waits)
 
 
-def test_each_mode_has_its_books() -> None:
+def test_each_mode_has_its_counts() -> None:
     """Readers 0 to 100 and 0 to 300, a writer from 50 on that gets it at 300 and leaves at 1300,
     then two readers that came at 60 and 70 and stay for 10 and 20.
     """
@@ -249,7 +249,7 @@ def test_littles_law_holds_in_each_mode(make: Callable[[simpy.Environment], RwLo
     assert stats.shared.busy_ns + stats.exclusive.busy_ns <= last
 
 
-def test_a_waiter_booked_under_the_other_mode_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiter_charged_under_the_other_mode_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: the sum over both modes would not show it."""
     account = SpinLock._account
 

@@ -41,15 +41,15 @@ def scenario(windows: list[dict[str, Any]], phases: list[dict[str, Any]], **more
     )
 
 
-def booked(part: PhaseTrace) -> int:
+def charged(part: PhaseTrace) -> int:
     return sum(part.ledger.values())
 
 
 def not_closed(trace: Trace) -> Iterator[str]:
-    """Windows and phases whose time is not all booked."""
+    """Windows and phases whose time is not all charged."""
     for part in (*trace.windows, *(phase for phase in trace.phases if phase.guest)):
-        if booked(part) != part.vcpu_ns:
-            yield f"{part.name or part.do}: {booked(part)} booked of {part.vcpu_ns}"
+        if charged(part) != part.vcpu_ns:
+            yield f"{part.name or part.do}: {charged(part)} charged of {part.vcpu_ns}"
         if any(ns < 0 for ns in part.ledger.values()):
             yield f"{part.name or part.do}: less than nothing in {dict(part.ledger)}"
 
@@ -122,12 +122,12 @@ def test_a_window_that_stops_the_guest_is_noticed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_time_that_is_not_cut_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Negative control: what was booked ahead stays where it is."""
+    """Negative control: what was charged ahead stays where it is."""
     windows = [{"name": f"w{i}", "from": "requests", "after": f"{i * 7}us", "lasts": "7us"}
                for i in range(1, 100)]  # fmt: skip
     made = scenario(windows, [{"do": "enable-logging", "at": "100us"}])
     assert list(not_closed(simulate(make_plan(made, "lazy-drop", 1)))) == []
-    monkeypatch.setattr(Vcpu, "booked_ns", property(lambda v: 0, lambda v, ns: None))
+    monkeypatch.setattr(Vcpu, "charged_ns", property(lambda v: 0, lambda v, ns: None))
     with pytest.raises(AssertionError):
         assert list(not_closed(simulate(make_plan(made, "lazy-drop", 1)))) == []
 

@@ -1,4 +1,4 @@
-"""A VM driven operation by operation, and an oracle beside it that keeps books of its own.
+"""A VM driven operation by operation, and an oracle beside it that keeps a ledger of its own.
 
 The oracle knows what was done (accesses, copies, outcomes of faults) and keeps plain sets and
 counters of it; it asks no function of the model. After every single operation it compares them

@@ -76,7 +76,7 @@ def programs(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 @given(programs(), st.integers(0, 99))
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_program_keeps_the_books_loses_no_write_and_may_be_bundled(
+def test_any_program_keeps_the_ledger_loses_no_write_and_may_be_bundled(
     program: tuple[str, dict[str, Any]], seed: int
 ) -> None:
     policy, options = program

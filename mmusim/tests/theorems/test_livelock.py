@@ -227,7 +227,7 @@ def simulated(policy: str = "lazy-drop", vcpus: int = 2, **phase: Any) -> Any:
     ],
 )
 @pytest.mark.parametrize("policy", ["eager-drop", "lazy-drop"])
-def test_a_phase_ends_with_its_outcome_and_exact_books(
+def test_a_phase_ends_with_its_outcome_and_an_exact_ledger(
     policy: str, phase: dict[str, Any], outcome: str, laps: int
 ) -> None:
     trace = simulated(policy, think="100ns", **phase)

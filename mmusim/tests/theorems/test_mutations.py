@@ -165,7 +165,7 @@ MUTANTS = {
         STEPWISE + "test_reading_clean_guest_memory_makes_nothing_dirty",
     ),
     "a write makes the destination's version old": Mutant(
-        "engine/state/run_bookings.py",
+        "engine/state/run_charges.py",
         "                page[gfn] |= STALE\n",
         "                pass\n",
         STEPWISE + "test_reading_clean_guest_memory_makes_nothing_dirty",

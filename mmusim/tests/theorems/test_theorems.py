@@ -181,7 +181,7 @@ def test_the_lock_refuses_misuse() -> None:
         lock.release(2)
 
 
-# --- the books ---------------------------------------------------------------------------------
+# --- the ledger --------------------------------------------------------------------------------
 
 
 def test_the_ledger_sums_to_the_vcpus_time(busy_run: BusyRun) -> None:

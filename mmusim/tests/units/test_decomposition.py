@@ -1,4 +1,4 @@
-"""Work that moves is told from work that vanishes, and the books close to the nanosecond."""
+"""Work that moves is told from work that vanishes, and the ledger closes to the nanosecond."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_parts_sum_to_the_whole(writes: str) -> None:
     assert one.host_ns + one.guest_ns == sum(part.net_ns for part in one.parts)
 
 
-def test_a_line_that_is_left_out_opens_the_books() -> None:
+def test_a_line_that_is_left_out_opens_the_ledger() -> None:
     """Negative control."""
     a, b = run("eager-drop"), run("lazy-drop")
     less = replace(b, ledger={cause: ns for cause, ns in b.ledger.items() if cause != "fault_slow"})

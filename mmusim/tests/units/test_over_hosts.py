@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from scipy.stats import binomtest
 
 from mmusim.analysis.answers import load
 from mmusim.config.cost_ranges import factors, provenance_of
-from mmusim.config.cost_vectors import cost_vectors
+from mmusim.config.cost_vectors import WITHIN, cost_vectors
 from mmusim.experiment.over_hosts import HostRuns, compared_over_hosts
 from mmusim.experiment.run import run_experiment
 from mmusim.metrics.measure import Metrics
@@ -66,14 +67,19 @@ def test_the_two_costs_that_matter_are_named_and_no_others() -> None:
 def test_hosts_lie_in_the_ranges_of_their_provenance() -> None:
     made = setting([{"do": "write"}])
     ranges, vectors = factors(made), cost_vectors(made, 64)
+    spreads = []
     for name, (low, high) in ranges.items():
         values = np.array([vector[name] for vector in vectors])
         if provenance_of(made, name) == "assumed":
             assert low <= values.min()
             assert values.max() <= high
-            assert np.log(values).std() > 0.5 * np.log(high), "log-uniform"
+            spreads.append(float(np.log(values).std() / np.log(high)))
         else:
             assert ((low <= values) & (values <= high)).mean() > 0.85
+    uniform, normal = 1 / math.sqrt(3), 1 / WITHIN  # of a range that reaches 1 to either side
+    assert np.mean(spreads) == pytest.approx(uniform, abs=0.02), "log-uniform"
+    assert np.mean(spreads) != pytest.approx(normal, abs=0.02), "negative control"
+    assert min(spreads) > 0.45, "each by itself: four standard errors of 64 draws"
     assert cost_vectors(made, 64) == vectors, "settings with the same costs get the same hosts"
     assumed = [n for n in ranges if provenance_of(made, n) == "assumed"]
     logs = np.log([[vector[n] for n in assumed] for vector in vectors])

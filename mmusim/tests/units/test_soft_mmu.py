@@ -74,7 +74,7 @@ def disagrees(mmu: SoftMmu) -> list[int]:
     return wrong
 
 
-def books_are_right(mmu: SoftMmu) -> None:
+def counts_are_right(mmu: SoftMmu) -> None:
     stat = mmu.stat
     ends = ("pf_fixed", "pf_emulate", "pf_spurious", "pf_guest", "retries")
     assert stat["pf_taken"] == sum(stat[name] for name in ends)
@@ -142,7 +142,7 @@ def execute(program: Program, options: Options) -> list[int]:
             invlpg(mmu, where)
             if where in disagrees(mmu):
                 return [where]
-        books_are_right(mmu)
+        counts_are_right(mmu)
     load_cr3(mmu, ROOT)
     return disagrees(mmu)
 
@@ -324,7 +324,7 @@ def test_after_zapping_everything_nothing_forbids_large_sptes() -> None:
     assert not +mmu.disallow_lpage
     assert not mmu.rmap
     assert (mmu.stat["pages_4k"], mmu.stat["pages_2m"], len(mmu.active)) == (0, 0, 0)
-    books_are_right(mmu)
+    counts_are_right(mmu)
 
 
 def test_a_range_with_a_shadowed_table_is_mapped_small() -> None:
@@ -351,7 +351,7 @@ def test_too_many_shadow_pages_are_recycled_and_the_guest_goes_on() -> None:
     for gva in (*GVAS, *GVAS):
         assert run(mmu, Access(gva))[0] == "progress"
     assert mmu.stat["mmu_recycled"] > 0
-    books_are_right(mmu)
+    counts_are_right(mmu)
 
 
 def test_a_retried_instruction_is_emulated_the_second_time() -> None:

@@ -53,7 +53,7 @@ def sums(lanes: Iterable[Iterable[Slice]]) -> Counter[str]:
     return total
 
 
-def booked(phases: Iterable[PhaseTrace]) -> Counter[str]:
+def charged(phases: Iterable[PhaseTrace]) -> Counter[str]:
     return sum((Counter(p.ledger) for p in phases if p.guest), Counter())
 
 
@@ -65,7 +65,7 @@ def test_slices_tile_the_time_of_every_vcpu_and_sum_to_the_ledger(
 ) -> None:
     """To the nanosecond and cause; the only gaps are between guest phases."""
     found, trace = record(busy_run.plan), busy_run.trace
-    assert sums(found.vcpus) == booked(trace.phases)
+    assert sums(found.vcpus) == charged(trace.phases)
     first, busy = (p for p in trace.phases if p.guest)
     for lane in found.vcpus:
         assert all(end <= first.end_ns and begin == busy.start_ns for end, begin in gaps(lane))
@@ -80,7 +80,7 @@ def test_a_dropped_slice_is_noticed(plans: Plans) -> None:
     lane = found.vcpus[0]
     shorter = [*lane[:50], *lane[51:]]
     assert len(gaps(shorter)) == len(gaps(lane)) + 1
-    assert sums([shorter, *found.vcpus[1:]]) != booked(trace.phases)
+    assert sums([shorter, *found.vcpus[1:]]) != charged(trace.phases)
 
 
 @pytest.mark.parametrize("run_limit", [1, 1 << 16])
@@ -94,7 +94,7 @@ def test_requests_with_think_time_and_idling_tile_as_well(run_limit: int) -> Non
     ]
     plan = make_plan(setting(phases, workloads={"it": it}, vcpus=2), "lazy-drop", 1)
     trace, found = simulate(plan, run_limit=run_limit), record(plan)
-    assert sums(found.vcpus) == booked(trace.phases)
+    assert sums(found.vcpus) == charged(trace.phases)
     assert all(len(gaps(lane)) <= 1 for lane in found.vcpus)
     states = {s.state for lane in found.vcpus for s in lane}
     assert {GUEST, "idle", "fault_slow", "flush_exit"} <= states
@@ -115,7 +115,7 @@ def test_migrations_tile_and_lose_what_the_ledger_says(
     """Whatever keeps a vCPU out of the guest, the switch-over and a guest that is gone included."""
     plan = migrating(policy_name, **setting)
     trace, found = simulate(plan), record(plan)
-    assert sums(found.vcpus) == booked(trace.phases)
+    assert sums(found.vcpus) == charged(trace.phases)
     assert all(len(gaps(lane)) <= 1 for lane in found.vcpus)
     assert state in {s.state for lane in found.vcpus for s in lane}
     for phase in trace.phases:

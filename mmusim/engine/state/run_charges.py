@@ -1,4 +1,4 @@
-"""Booking of runs of hits in the recorder: short runs access by access, long runs at once."""
+"""Charges of runs of hits in the recorder: short runs access by access, long runs at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ First = tuple[int, PhaseRecorder]
 WAITING: Final = 1 << 16  # latencies in lists, at most
 
 
-def book_few(
+def charge_few(
     recorder: PhaseRecorder,
     page: Any,
     gfns: Any,
@@ -26,7 +26,7 @@ def book_few(
     first: First,
     marked: int,
 ) -> int:
-    """Book accesses one by one, and mark the pages of those from access `marked` on.
+    """Charge accesses one by one, and mark the pages of those from access `marked` on.
 
     Parameters
     ----------
@@ -63,10 +63,10 @@ def book_few(
     return busy
 
 
-def book_many(
+def charge_many(
     recorder: PhaseRecorder, writes: NDArray[np.bool_], hits: Any, walks: Any, first: First
 ) -> int:
-    """Book many accesses at once; return the time spent in them."""
+    """Charge many accesses at once; return the time spent in them."""
     hits, walks = np.asarray(hits), np.asarray(walks)
     hit_ns, walk_ns = int(hits.sum()), int(walks.sum())
     recorder.ledger[HITS] += hit_ns
