@@ -128,8 +128,7 @@ def _claim_rows(outcome: Outcome) -> list[dict[str, str]]:
         {
             "claim": "" if v.says == said else v.says,
             "setting": v.setting,
-            "measured": measured_text(v),
-            "interval": interval_text(v),
+            "measured, 95 %": f"{measured_text(v)}\n{interval_text(v)}",
             "expected": expected_text(v),
             "holds": holds_text([v]),
             "verdict": verdict_text(v.outcome, v.origin, v.refuted),

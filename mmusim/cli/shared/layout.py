@@ -93,12 +93,22 @@ def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _names_of_rows(columns: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the first columns that together differ in every row; only the first if none do."""
-    rows = list(zip(*(texts[1:] for texts in columns.values()), strict=True))
+    """Return the first columns that together differ in every row; only the first if none do.
+
+    An empty cell stands for the one above it.
+    """
+    rows = list(zip(*(_filled(texts[1:]) for texts in columns.values()), strict=True))
     keys = list(columns)
     counts = range(1, len(keys) + 1)
     enough = next((n for n in counts if len({row[:n] for row in rows}) == len(rows)), 1)
     return keys[:enough]
+
+
+def _filled(texts: Sequence[str]) -> list[str]:
+    filled: list[str] = []
+    for text in texts:
+        filled.append(text if text or not filled else filled[-1])
+    return filled
 
 
 def folded(text: str, width: int) -> str:

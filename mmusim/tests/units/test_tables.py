@@ -92,6 +92,16 @@ def test_columns_that_tell_rows_apart_stay() -> None:
     assert layout(alone, 40).left_out == ("policy", "ratio")
 
 
+def test_an_empty_cell_stands_for_the_one_above_it() -> None:
+    """So the result stays, where a name is written once; negative control: one name for all."""
+    names = {"claim": ["claim", "one", "", "two", ""], "setting": ["setting", *"abab"]}
+    rest = {key: [key, *4 * ["x" * 20]] for key in ("measured", "interval", "verdict")}
+    assert layout(names | rest, 60).left_out == ("measured", "interval")
+    assert layout(names | rest, 35).left_out == ("measured", "interval", "verdict")
+    names["claim"][3] = ""
+    assert layout(names | rest, 35).left_out == ("setting", "measured", "interval")
+
+
 def test_a_pipe_without_columns_is_wide_and_says_nothing(monkeypatch: Any) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     assert "Not shown" not in mmusim_here("hosts").stdout
