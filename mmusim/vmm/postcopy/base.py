@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from mmusim.base.packages import register, summary_of
-from mmusim.base.quantities import Strict
 from mmusim.vmm.qemu import Qemu
+from mmusim.vmm.rule import Rule
 
 
-class Postcopy(Strict):
+class Postcopy(Rule):
     """How the source sends the pages that are missing, requested ones and others.
 
     A requested page is always sent before any other. A way says what lies ahead of it on its
@@ -18,34 +17,8 @@ class Postcopy(Strict):
     Subclass with ``name="kebab-case"`` and a field ``rule: Literal["kebab-case"]`` to register it.
     """
 
-    name: ClassVar[str] = ""
+    kind: ClassVar[str] = "post-copy"
     _registry: ClassVar[dict[str, type[Postcopy]]] = {}
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
-        """Register the class under `name`.
-
-        Raises
-        ------
-        TypeError
-            If another class has the name, or there is no field `rule`.
-        """
-        super().__pydantic_init_subclass__(**kwargs)
-        if not name:
-            return
-        if "rule" not in cls.model_fields:
-            raise TypeError(f'post-copy {name!r} needs a field `rule: Literal["{name}"]`')
-        cls.name = name
-        register("post-copy", Postcopy._registry, name, cls)
-
-    def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
-        """Take the name; pydantic registers the class once its fields are known."""
-        super().__init_subclass__(**kwargs)
-
-    @classmethod
-    def summary(cls) -> str:
-        """Return the first paragraph of the class docstring."""
-        return summary_of(cls)
 
     def ahead(self, socket_buffer: int) -> int:
         """Return how many bytes of other pages a requested page must wait for in the socket.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
-from mmusim.base.packages import register, summary_of
-from mmusim.base.quantities import Strict
+from mmusim.vmm.rule import Rule
 
 
 class Then(Enum):
@@ -35,7 +34,7 @@ class Seen(NamedTuple):
         return len(self.syncs)
 
 
-class SwitchOver(Strict):
+class SwitchOver(Rule):
     """A rule of when to stop the guest and send the rest.
 
     A rule is a pure function of what the VMM has seen: it never waits, draws nothing and keeps
@@ -43,34 +42,8 @@ class SwitchOver(Strict):
     and a field ``rule: Literal["kebab-case"]`` to register a rule.
     """
 
-    name: ClassVar[str] = ""
+    kind: ClassVar[str] = "switch-over rule"
     _registry: ClassVar[dict[str, type[SwitchOver]]] = {}
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
-        """Register the class under `name`.
-
-        Raises
-        ------
-        TypeError
-            If another class has the name, or the field `rule` has another.
-        """
-        super().__pydantic_init_subclass__(**kwargs)
-        if not name:
-            return
-        if "rule" not in cls.model_fields:
-            raise TypeError(f'rule {name!r} needs a field `rule: Literal["{name}"]`')
-        cls.name = name
-        register("switch-over rule", SwitchOver._registry, name, cls)
-
-    def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
-        """Take the name; pydantic registers the class once its fields are known."""
-        super().__init_subclass__(**kwargs)
-
-    @classmethod
-    def summary(cls) -> str:
-        """Return the first paragraph of the class docstring."""
-        return summary_of(cls)
 
     def may_be_left(self, seen: Seen) -> float:
         """Return how many bytes may be left when the guest is stopped.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
-from mmusim.base.quantities import Strict
 from mmusim.base.units import NS
 from mmusim.vmm.qemu import Qemu
+from mmusim.vmm.rule import Rule
 
 TIMESLICE_NS: Final = 10 * NS["ms"]
 """CPU_THROTTLE_TIMESLICE_NS of QEMU: how long a vCPU runs between two sleeps."""
@@ -30,7 +29,7 @@ class Watched(NamedTuple):
     qemu: Qemu
 
 
-class Throttle(Strict):
+class Throttle(Rule):
     """A rule of how a VMM slows down a guest that dirties more than is sent.
 
     A rule is a pure function of what the VMM has watched: it never waits, draws nothing and keeps
@@ -38,40 +37,12 @@ class Throttle(Strict):
     and a field ``rule: Literal["kebab-case"]`` to register a rule.
     """
 
-    name: ClassVar[str] = ""
+    kind: ClassVar[str] = "throttle"
     least_period_ns: ClassVar[int] = NS["s"]
     """A sync ends a period, and the rule is asked, if the period is longer than that."""
     needs_rings: ClassVar[bool] = False
     """Whether it measures vCPUs by their dirty rings."""
     _registry: ClassVar[dict[str, type[Throttle]]] = {}
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
-        """Register the class under `name`.
-
-        Raises
-        ------
-        TypeError
-            If another class has the name, or there is no field `rule`.
-        """
-        super().__pydantic_init_subclass__(**kwargs)
-        if not name:
-            return
-        if name in Throttle._registry:
-            raise TypeError(f"the name {name!r} of a throttle is taken")
-        if "rule" not in cls.model_fields:
-            raise TypeError(f'throttle {name!r} needs a field `rule: Literal["{name}"]`')
-        cls.name = name
-        Throttle._registry[name] = cls
-
-    def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
-        """Take the name; pydantic registers the class once its fields are known."""
-        super().__init_subclass__(**kwargs)
-
-    @classmethod
-    def summary(cls) -> str:
-        """Return the first paragraph of the class docstring."""
-        return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
 
     def share(self, watched: Watched) -> float:
         """Return the share of its time that each vCPU sleeps from now on, from 0 to 0.99.
