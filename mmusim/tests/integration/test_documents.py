@@ -112,7 +112,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clone")
     for file in ROOT.glob("experiments/*/experiment.toml"):
         data = tomllib.loads(file.read_text(encoding="utf-8"))
-        data["replications"] = data.get("replications", {}) | {"seeds": 2}
+        data["replications"] = data.get("replications", {}) | {"seeds": 2, "costs": 8}
         data["replications"] = {k: v for k, v in data["replications"].items() if "preci" not in k}
         data["replications"].pop("max_seeds", None)
         sweep = data.get("sweep", {})
@@ -121,6 +121,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         data["policies"]["compare"] = data["policies"].get("compare", [])[:1]
         data["claims"] = []
         data.pop("reduced", None)
+        data["variants"] = dict(list(data.get("variants", {}).items())[:2])
+        for changed in (data["vm"], *data["variants"].values()):
+            changed.pop("vm.memory", None)
+        data["vm"]["memory"] = "64MiB"
         for workload in data.get("workloads", {}).values():
             if "requests" in workload:
                 workload["requests"] = 300
