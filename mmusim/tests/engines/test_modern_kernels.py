@@ -232,7 +232,7 @@ def test_an_entry_of_the_guest_is_as_large_as_the_pages_of_the_host(
     backing: str, clean: int
 ) -> None:
     """The first write below a clean entry takes out the tables below it: of 2 MiB or of 1 GiB."""
-    one = {"do": "write", "pages": "0.0003%"}
+    one = {"do": "write", "pages": "0.0004%"}
     phases = [READ, ENABLE, one, one, READ]
     vm = {"kernel": "linux-5.17", "memory": "1GiB", "backing": backing}
     policy = "eager_page_split-legacy+shadow"
