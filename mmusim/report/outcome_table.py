@@ -170,7 +170,7 @@ def _compared(
             yield result, by_setting[result.setting.name]
 
 
-def _mean(metric: str, mean: float, runs: Sequence[Metrics]) -> str:
+def _mean(metric: str, mean: float, runs: list[Metrics]) -> str:
     return amount(metric, mean) + (f" {FEW}" if least_known(runs, metric) else "")
 
 

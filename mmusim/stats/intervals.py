@@ -80,8 +80,7 @@ def mean_interval(
 ) -> Interval:
     """Mean over seeds with its interval (:mod:`mmusim.stats.studentized`).
 
-    Of positive values it is that of the logarithm of their mean: the plain one covers skewed values
-    91 times of 100 at 7 seeds. A value that no seed changes is marked, and is its own bounds.
+    Of positive values it is that of the logarithm. A value that no seed changes is its own bounds.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def mean_interval(
     Raises
     ------
     ValueError
-        If there are fewer than two seeds, or a value is neither 0 nor 1 and `yes_or_no`.
+        If there are fewer than two seeds, or `yes_or_no` values other than 0 and 1.
     """
     x = row(values)
     if yes_or_no:
@@ -176,10 +175,8 @@ def paired_ratio(
         One value per seed in one unit; element i of both comes from seed i.
     confidence : float in (0, 1)
         Coverage of the interval.
-    seed : int
-        Of the resampling, so that a published interval can be recomputed.
-    resamples : int
-        How many.
+    seed, resamples : int
+        Of the bootstrap, so that a published interval can be recomputed.
 
     Raises
     ------
@@ -292,9 +289,8 @@ def _identical(of: Estimate, equal: float, size: float, confidence: float) -> In
 
 
 def _unseen(a: Floats, b: Floats) -> float:
-    """Return how much unseen seeds may add: as much as the two most different of `a` differ.
-
-    If all are alike the mean; nothing if no seed changes two values that differ.
+    """Return how much unseen seeds may add: what the two most different of `a` differ by; the mean
+    if all are identical; nothing if no seed changes two values that differ.
     """
     return float(np.ptp(a)) or (abs(float(a.mean())) if are_identical(a, b) else 0.0)
 

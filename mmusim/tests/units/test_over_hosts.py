@@ -152,9 +152,9 @@ def test_too_few_hosts_are_refused() -> None:
 # --- claims on hosts ---
 
 
-def claimed(claim: dict[str, object], measured: str, **policies: np.ndarray) -> float | None:
+def claimed(claim: Mapping[str, object], measured: str, **policies: np.ndarray) -> float | None:
     """Return the share of hosts on which a claim holds; each array has the values on 8 hosts."""
-    made = Claim.model_validate({"says": "?"} | claim)
+    made = Claim.model_validate({"says": "?", **claim})
     there = {name: runs(name, row, made.metric) for name, row in policies.items()}
     here = {name: runs(name, np.full(8, 1.0), made.metric) for name in policies}
     verdict = Verdict(

@@ -51,7 +51,7 @@ def test_a_ratio_that_is_the_same_in_all_seeds_has_the_rule_of_three_too() -> No
     """It once had no width and no mark, and left equality out where its p-value did not."""
     times = np.random.default_rng(0).lognormal(10, 0.1, 20)
     ratio, size = paired_ratio(times, times / 2), np.ptp(times) / times.mean()
-    assert (ratio.estimate, ratio.mark) == (pytest.approx(0.5), "identical")
+    assert ratio.mark == "identical"
     assert ratio.high == pytest.approx(0.5 + unseen_share(20) * size)
     for n in (5, 20):
         for factor in (1.02, 1.2, 3.0):
