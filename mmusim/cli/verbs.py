@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
+import re
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
@@ -15,6 +17,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+_SECTION: Final = re.compile(r"^\w[\w ]*\n-{3,}$", re.MULTILINE)
 HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -58,6 +61,11 @@ def _help_of(path: Path, function: str) -> str:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return (ast.get_docstring(node) or "").partition("\n\n")[0].replace("\n", " ")
     raise AssertionError(f"{path} has no function {function}")
+
+
+def _for_users(function: Any) -> str:
+    """Return the docstring of a verb without the sections for programmers: Raises, Returns."""
+    return _SECTION.split(inspect.getdoc(function) or "")[0].strip()
 
 
 class _Loaded(MutableMapping[str, Any]):
@@ -104,7 +112,8 @@ def command_of(verb: Verb) -> Any:
         )  # fmt: skip
         renamed = getattr(module, "RENAMED", {})
         kind = type("Command", (VerbCommand,), {"renamed": renamed})
-        app.command(verb.name, cls=kind)(getattr(module, verb.module.rpartition(".")[2]))
+        function = getattr(module, verb.module.rpartition(".")[2])
+        app.command(verb.name, cls=kind, help=_for_users(function))(function)
     made: Any = typer.main.get_command(app)
     made.name = verb.name
     return made

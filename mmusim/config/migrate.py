@@ -13,6 +13,7 @@ from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
 from mmusim.config.phase import BusyPhase
 from mmusim.vmm import Qemu
 from mmusim.vmm.postcopy import Plain, Postcopy, Preempt, postcopies
+from mmusim.vmm.rule import Rule as AnyRule
 from mmusim.vmm.switch_over import QemuEstimate, switch_overs
 from mmusim.vmm.throttle import (
     AutoConverge,
@@ -226,6 +227,13 @@ class Migration(Strict):
         return Preempt() if self.postcopy_preempt else Plain()
 
     @property
+    def rules(self) -> tuple[AnyRule, ...]:
+        """Every rule that drives the migration."""
+        throttle = self.throttle_rule
+        rules = (self.switch_over, self.postcopy_way)
+        return rules if throttle is None else (*rules, throttle)
+
+    @property
     def key_that_needs_rings(self) -> str:
         """The key that asks for a throttle by dirty rings; or nothing."""
         rule = self.throttle_rule
@@ -258,7 +266,7 @@ class Migration(Strict):
             if value and not has:
                 yield key, f"came in QEMU {since}"
         for key, rule in (("throttle", self.throttle), ("postcopy", self.postcopy)):
-            if rule is not None and (why := rule.beyond(qemu)):
+            if rule is not None and (why := rule.ask("beyond", qemu)):
                 yield key, why
 
     @property

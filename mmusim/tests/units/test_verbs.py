@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import subprocess
 import sys
@@ -53,6 +55,18 @@ def run_and_list(code: str, **env: str) -> tuple[str, set[str]]:
     )  # fmt: skip
     said, _, loaded = done.stdout.rpartition("LOADED")
     return said, {name.partition(".")[0] for name in loaded.split()}
+
+
+def test_help_is_for_users() -> None:
+    """Docstrings say what functions raise; `mmusim plot --help` said so too."""
+    modules = [importlib.import_module(v.module) for v in Program.all_verbs().values()]
+    assert any("Raises\n" in (inspect.getdoc(vars(m).get("plot")) or "") for m in modules), (
+        "control"
+    )
+    for name, command in COMMANDS.items():
+        assert command.help, name
+        assert "---" not in command.help, name
+        assert "Raises" not in command.help, name
 
 
 def test_every_file_of_a_group_is_a_verb_with_help() -> None:
