@@ -5,7 +5,7 @@ are asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -22,6 +22,14 @@ LEAST_SLEEP_NS: Final = 50 * NS["us"]
 """Slack of a Linux timer (PR_SET_TIMERSLACK): nothing that a rule asks for comes more often."""
 
 
+NUMBERS: Final = (int, float, np.integer, np.floating)
+
+
+def is_whole(x: object, least: int) -> bool:
+    """Tell whether it is a whole number of at least so many, up to :data:`MOST`."""
+    return isinstance(x, int | np.integer) and bool(least <= x <= MOST)
+
+
 class Answer(NamedTuple):
     """What a rule may answer to a question."""
 
@@ -31,12 +39,12 @@ class Answer(NamedTuple):
 
 def number(least: float, most: float, said: str) -> Answer:
     """Any number within bounds."""
-    return Answer(said, lambda x: isinstance(x, Real) and bool(least <= x <= most))
+    return Answer(said, lambda x: isinstance(x, NUMBERS) and bool(least <= x <= most))
 
 
 def whole(least: int, said: str) -> Answer:
     """A whole number of at least so many, below :data:`MOST`."""
-    return Answer(said, lambda x: isinstance(x, Integral) and bool(least <= x <= MOST))
+    return Answer(said, partial(is_whole, least=least))
 
 
 TEXT: Final = Answer("text", lambda x: isinstance(x, str))

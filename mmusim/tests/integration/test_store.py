@@ -96,10 +96,8 @@ def test_a_record_is_small_and_its_checksum_is_of_the_run_and_the_result() -> No
     assert len(packed) < len(json.dumps(record(1))) / 2
     whole = Ended("done", 0.5, "here", packed, None)
     others = [
-        whole._replace(**{name: value})
-        for name, value in {
-            "state": "failed", "seconds": 0.6, "provenance": None, "result": b"", "error": "no"
-        }.items()
+        whole._replace(state="failed"), whole._replace(seconds=0.6),
+        whole._replace(provenance=None), whole._replace(result=b""), whole._replace(error="no"),
     ]  # fmt: skip
     sums = {checksum(key(1), one) for one in [whole, *others]} | {checksum(key(2), whole)}
     assert len(sums) == 7

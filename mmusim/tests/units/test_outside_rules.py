@@ -65,7 +65,7 @@ class Outside:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
 
-    def __call__(self, key: str, sound: type[Rule] | None = None, **methods: Any) -> Rule:
+    def __call__(self, key: str, sound: Any = None, **methods: Any) -> Rule:
         """Make a rule that answers as given, and else is a sound one."""
         for method in methods.values():
             method.__module__ = "another_package"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any, ClassVar, Final, NamedTuple
 
 from mmusim.base.units import NS
 from mmusim.vmm.qemu import Qemu
-from mmusim.vmm.rule import LEAST_SLEEP_NS, TEXT, Answer, Rule, number, whole
+from mmusim.vmm.rule import LEAST_SLEEP_NS, TEXT, Answer, Rule, is_whole, number, whole
 
 TIMESLICE_NS: Final = 10 * NS["ms"]
 """CPU_THROTTLE_TIMESLICE_NS of QEMU: how long a vCPU runs between two sleeps."""
@@ -20,8 +19,11 @@ def _is_cycle(answer: Any) -> bool:
     if not (isinstance(answer, tuple) and len(answer) == 2):
         return False
     sleep, cycle = answer
-    numbers = isinstance(sleep, Integral) and isinstance(cycle, Integral)
-    return numbers and bool(0 <= sleep <= cycle) and bool(LEAST_SLEEP_NS <= cycle <= 3600 * NS["s"])
+    return (
+        is_whole(sleep, 0)
+        and is_whole(cycle, LEAST_SLEEP_NS)
+        and bool(sleep <= cycle <= 3600 * NS["s"])
+    )
 
 
 class Period(NamedTuple):
@@ -59,7 +61,7 @@ class Throttle(Rule):
         ),
         "sync_every": Answer(
             "0 or a whole number of ns from 50 us on",
-            lambda x: isinstance(x, Integral) and bool(x == 0 or x >= LEAST_SLEEP_NS),
+            lambda x: is_whole(x, LEAST_SLEEP_NS) or (is_whole(x, 0) and x == 0),
         ),
         "beyond": TEXT,
     }  # fmt: skip
