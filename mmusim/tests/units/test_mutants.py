@@ -37,10 +37,10 @@ from mmusim.config.settings import load_settings, settings_of
 from mmusim.config.topology import Machine
 from mmusim.config.workloads import load_workload
 from mmusim.conformance.kernel_cases import read_cases
-from mmusim.field.experiment_file import Given, experiment_text
-from mmusim.field.recognise import read_log
+from mmusim.migration_logs.experiment_file import Given, experiment_text
+from mmusim.migration_logs.formats import read_log
 from mmusim.tests.support.places import DATA, ROOT
-from mmusim.tests.units.test_field_formats import BASE, SAMPLES
+from mmusim.tests.units.test_migration_log_formats import BASE, SAMPLES
 from mmusim.validation.live_arms import read_arms
 from mmusim.validation.live_grid import read_grid
 from mmusim.validation.live_runs import load_runs
