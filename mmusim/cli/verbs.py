@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Final, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-_SECTION: Final = re.compile(r"^\w[\w ]*\n-{3,}$", re.MULTILINE)
 HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"]}
 
 
@@ -61,11 +60,6 @@ def _help_of(path: Path, function: str) -> str:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return (ast.get_docstring(node) or "").partition("\n\n")[0].replace("\n", " ")
     raise AssertionError(f"{path} has no function {function}")
-
-
-def _for_users(function: Any) -> str:
-    """Return the docstring of a verb without the sections for programmers: Raises, Returns."""
-    return _SECTION.split(inspect.getdoc(function) or "")[0].strip()
 
 
 class _Loaded(MutableMapping[str, Any]):
@@ -113,10 +107,15 @@ def command_of(verb: Verb) -> Any:
         renamed = getattr(module, "RENAMED", {})
         kind = type("Command", (VerbCommand,), {"renamed": renamed})
         function = getattr(module, verb.module.rpartition(".")[2])
-        app.command(verb.name, cls=kind, help=_for_users(function))(function)
+        app.command(verb.name, cls=kind, help=help_text(function))(function)
     made: Any = typer.main.get_command(app)
     made.name = verb.name
     return made
+
+
+def help_text(function: Any) -> str:
+    """Return the docstring of a verb without the sections for people who call it from Python."""
+    return re.split(r"^\w+\n-+$", inspect.getdoc(function) or "", maxsplit=1, flags=re.M)[0].strip()
 
 
 class VerbCommand(TyperCommand):
