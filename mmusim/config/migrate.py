@@ -13,7 +13,6 @@ from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
 from mmusim.config.phase import BusyPhase
 from mmusim.vmm import Qemu
 from mmusim.vmm.postcopy import Plain, Postcopy, Preempt, postcopies
-from mmusim.vmm.rule import Rule as AnyRule
 from mmusim.vmm.switch_over import QemuEstimate, switch_overs
 from mmusim.vmm.throttle import (
     AutoConverge,
@@ -225,13 +224,6 @@ class Migration(Strict):
         if self.postcopy is not None:
             return cast("Postcopy", self.postcopy)
         return Preempt() if self.postcopy_preempt else Plain()
-
-    @property
-    def rules(self) -> tuple[AnyRule, ...]:
-        """Every rule that drives the migration."""
-        throttle = self.throttle_rule
-        rules = (self.switch_over, self.postcopy_way)
-        return rules if throttle is None else (*rules, throttle)
 
     @property
     def key_that_needs_rings(self) -> str:

@@ -39,8 +39,8 @@ from mmusim.config.workloads import load_workload
 from mmusim.conformance.kernel_cases import read_cases
 from mmusim.migration_logs.experiment_file import Given, experiment_text
 from mmusim.migration_logs.formats import read_log
+from mmusim.tests.support.migration_log_samples import BASE, SAMPLES
 from mmusim.tests.support.places import DATA, ROOT
-from mmusim.tests.units.test_migration_log_formats import BASE, SAMPLES
 from mmusim.validation.live_arms import read_arms
 from mmusim.validation.live_grid import read_grid
 from mmusim.validation.live_runs import load_runs
