@@ -102,9 +102,9 @@ def _of_other_packages(experiment: Experiment) -> dict[str, str]:
         if (cls := policies().get(part)) is not None
     }
     if isinstance(driver, Driver):
-        found |= {
-            f"{rule.kind} {rule.name}": code_of(type(rule)) for rule in driver.migration.rules
-        }
+        its = driver.migration
+        rules = [its.switch_over, its.postcopy_way, its.throttle_rule]
+        found |= {f"{r.kind} {r.name}": code_of(type(r)) for r in rules if r is not None}
     return {name: code for name, code in found.items() if code}
 
 
