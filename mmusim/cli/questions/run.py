@@ -65,8 +65,8 @@ def run(
 
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.experiment.exposure import warnings
-    from mmusim.field.beside import assumptions, beside
-    from mmusim.field.dirtied import dirtied
+    from mmusim.migration_logs.reported_and_simulated import assumptions, beside
+    from mmusim.migration_logs.requested_dirty_rate import dirtied
     from mmusim.report import mean_ledger
     from mmusim.report.answers import answers
     from mmusim.report.claim_cells import verdict_data
@@ -159,9 +159,13 @@ def _ends(outcome: Outcome) -> list[dict[str, Any]]:
 
 def _expect(file: LoadedFile, seeds: int | None) -> None:
     """Warn before the runs of what this number of seeds cannot show."""
+    from mmusim.comparison.reach import out_of_reach
     from mmusim.report.outcome_table import before_running
 
     fewest = seeds or min(s.experiment.replications.seeds for s in file.settings)
     policies = file.experiment.policies.all
-    for line in before_running(len(file.settings), len(policies), fewest):
+    for line in (
+        *before_running(len(file.settings), len(policies), fewest),
+        *out_of_reach(file.experiment.claims, fewest),
+    ):
         typer.echo(f"mmusim: {line}", err=True)
