@@ -19,9 +19,10 @@ def count_exit(s: Any, v: int) -> None:
     """A vCPU leaves the guest."""
     if s.has_curve:
         block = s.accesses[v] >> BLOCK_BITS
-        for passed in range(max(s.exit_block[v] + 1, block - KEPT + 1), block + 1):
-            s.exits[v, passed & _PLACE] = 0
-        s.exit_block[v] = block
+        if block != s.exit_block[v]:
+            for passed in range(max(s.exit_block[v] + 1, block - KEPT + 1), block + 1):
+                s.exits[v, passed & _PLACE] = 0
+            s.exit_block[v] = block
         s.exits[v, block & _PLACE] += 1
         if s.table_block[v] > block:  # it was looked up before this exit
             s.table_block[v] = NO_BLOCK
