@@ -18,6 +18,8 @@ def run_on(
 ) -> None:
     """Note the process of a vCPU, and let the host interfere with it."""
     v.process = process
+    if v.shares_processor:
+        vm.processor.take(v.number)
     host.running.append(process)
     host.windows.runs(process, stretch)
     for source in range(len(vm.plan.interference)):

@@ -174,3 +174,13 @@ C_POSTCOPY_FAULT: Final = vcpu_cost(
     "fault on a missing page: userfaultfd, request, network, wake-up",
     lognormal("400us", "1ms"), "F.5: 0.2-1 ms, the time of the page on the network apart",
 )  # fmt: skip
+C_SCHED_SLICE: Final = cost(
+    "c_sched_slice", "turn",
+    "how long a thread may have a processor that another waits for (EEVDF base slice); only with "
+    "host.emulatorpin", "3ms",
+    "kernel/sched/fair.c: 0.75 ms x (1 + log2(CPUs, at most 8)), 0.70 ms since 6.15; rounded up to "
+    "a tick where no hrtick is; CFS gave 12 ms to each of two threads (24 ms of latency)",
+)  # fmt: skip
+
+SHARING_COSTS: Final = ("c_sched_slice",)
+"""Costs that only a run pays whose host thread shares a processor with a vCPU."""

@@ -24,7 +24,12 @@ from mmusim.engine.host.rearm import (
     splits_as_it_clears,
     take_and_rearm,
 )
-from mmusim.engine.processes.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
+from mmusim.engine.processes.dirty_rings import (
+    hold_mmu_lock,
+    hold_slots_lock,
+    reap,
+    release_slots_lock,
+)
 from mmusim.engine.processes.flush import kick_all
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
@@ -44,7 +49,7 @@ def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     yield from get_dirty_log(vm, host, phase, record)
     if vm.plan.choices.reporting is not Reporting.GET_CLEARS:
         yield from clear_in_chunks(vm, host, phase.chunk)
-    vm.slots_lock.release(HOST)
+    release_slots_lock(vm, HOST)
 
 
 def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
