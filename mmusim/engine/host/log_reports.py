@@ -31,6 +31,7 @@ from mmusim.engine.processes.dirty_rings import (
     release_slots_lock,
 )
 from mmusim.engine.processes.flush import kick_all
+from mmusim.engine.processes.shared_processor import host_runs
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu.slot import MemSlot
@@ -171,6 +172,8 @@ def harvest_ring(
 ) -> Steps:
     """Harvest and reset all dirty rings; send their pages and those of ring-full exits."""
     del phase
+    if who == HOST:
+        yield from host_runs(vm, host.spent)
     if vm.pml and vm.tracked:
         yield from drain_buffers(vm, host)
     gfns = mmu.fetch_dirty(vm.table, vm.plan.slot)

@@ -55,7 +55,7 @@ def host_runs(vm: Vm, spent: dict[str, int], woke: bool = True) -> Steps:
     A vCPU that has to give way is kicked out of the guest, and leaves it at its next entry else.
     """
     shared = vm.processor
-    if shared is None:
+    if shared is None or shared.holder == HOST:
         return
     v, asked = shared.vcpu, vm.now
     if shared.holder == v.number:
