@@ -10,7 +10,7 @@ import typer
 from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
 from mmusim.cli.shared.ignored import refuse_ignored
-from mmusim.cli.shared.options import AsJson, Out, Seeds, ToFolder, Workers
+from mmusim.cli.shared.options import AsJson, Out, Scheduler, Seeds, ToFolder, Workers
 
 
 def exposure(
@@ -31,6 +31,7 @@ def exposure(
     ] = False,
     seeds: Seeds = None,
     workers: Workers = None,
+    scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the exposure of each window of stored runs: operations, pages, requests, locks.
@@ -39,11 +40,12 @@ def exposure(
     """
     if to is not None:
         refuse_ignored("exposure", "with --to", {"--apart": apart, "--json": as_json})
-        write_page(experiment, out, to, reduced=reduced, seeds=seeds, workers=workers)
+        how = {"seeds": seeds, "workers": workers, "scheduler": scheduler}
+        write_page(experiment, out, to, reduced, **how)
         return
     refuse_ignored(
         "exposure", "without --to",
-        {"--reduced": reduced, "--seeds": seeds, "--workers": workers},
+        {"--reduced": reduced, "--seeds": seeds, "--workers": workers, "--scheduler": scheduler},
     )  # fmt: skip
     from mmusim.analysis.answers import load
     from mmusim.cli.shared.output import table
@@ -65,13 +67,7 @@ def exposure(
 
 
 def write_page(
-    place: Path,
-    out: Path | None,
-    to: Path,
-    *,
-    reduced: bool,
-    seeds: int | None,
-    workers: int | None,
+    place: Path, out: Path | None, to: Path, reduced: bool, *, seeds: int | None, **how: Any
 ) -> None:
     """Write the page of evidence, of the runs that are stored and of those that are missing.
 
@@ -88,7 +84,7 @@ def write_page(
     with show_progress() as progress:
         for one in check(
             experiment_files([place]), out or Path("results"), seeds=seeds, reduced=reduced,
-            workers=workers, progress=progress, costs=0,
+            progress=progress, costs=0, **how,
         ):  # fmt: skip
             if one.outcome is None:
                 raise ConfigError.of(str(one.path), "runs", None, one.problem, "mend that first")
