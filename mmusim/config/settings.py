@@ -26,10 +26,10 @@ from mmusim.config.host import (
     without_sharing,
 )
 from mmusim.config.load import check
-from mmusim.config.machine import MOST_LOAD
 from mmusim.config.measured import load_of
 from mmusim.config.setting import Setting as Setting
 from mmusim.config.sweep import Point, Sweep
+from mmusim.config.vm_and_host import MOST_LOAD
 from mmusim.config.workloads import inlined
 from mmusim.costs.distributions import Constant
 from mmusim.mmu.slot import MemSlot

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import read_text
 from mmusim.base.recordings import MIGRATION, recording_of
-from mmusim.field import cloud_hypervisor, info_migrate, libvirt, proxmox, qemu
-from mmusim.field.log import MigrationLog
+from mmusim.migration_logs import cloud_hypervisor, info_migrate, libvirt, proxmox, qemu
+from mmusim.migration_logs.log import MigrationLog
 
 
 class Format(NamedTuple):
@@ -48,7 +48,10 @@ def read_log(path: str | Path) -> MigrationLog:
         if not kind.recognise(text):
             continue
         try:
-            log = kind.read(text)
+            try:
+                log = kind.read(text)
+            except OverflowError:  # digits that no float has
+                raise ValueError("has a number that is too large") from None
             if log.page_size < 1:
                 raise ValueError(f"has pages of {log.page_size} bytes")
             return log
