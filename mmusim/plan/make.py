@@ -20,7 +20,6 @@ from mmusim.config.migrate import Migrate
 from mmusim.config.phase import BusyPhase
 from mmusim.config.settings import Setting
 from mmusim.config.tlb import reach_of
-from mmusim.config.vm_and_host import Vm
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.hits import HitCurve, Tables
