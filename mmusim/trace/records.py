@@ -12,6 +12,7 @@ import numpy as np
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import show_ns
 from mmusim.trace.checkpoints import CheckpointsTrace
+from mmusim.trace.snapshot import SnapshotTrace
 
 HOST: Final = -1
 """The actor number of the host thread."""
@@ -149,6 +150,7 @@ class PhaseTrace:
     spent: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
     migration: MigrationTrace | None = None
     checkpoints: CheckpointsTrace | None = None
+    snapshot: SnapshotTrace | None = None
     stalls: Histogram = field(default_factory=Histogram)  # each from leaving the guest to entering
     worst_loss: Mapping[int, int] = field(default_factory=dict)
     """Window in ns -> most ns that a vCPU lost within any window of that length; a window that no

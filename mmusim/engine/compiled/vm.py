@@ -34,7 +34,7 @@ from mmusim.engine.state.machine_load import at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
-from mmusim.engine.state.vm import Vcpu, Vm
+from mmusim.engine.state.vm import NOTHING, Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import LEVEL_1G, Edit
 from mmusim.plan.make import Plan
@@ -59,7 +59,8 @@ class CompiledVm(Vm):
     def __init__(self, plan: Plan, run_limit: int) -> None:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
         self.memory = Memory(plan.vcpus)
-        self._postcopy: Any = None
+        self._user_faults: Any = None
+        self._held = NOTHING
         self._recorders: list[PhaseRecorder] = []
         self.shapes = Shapes(self.memory)
         self.laws = Laws(self.memory)
@@ -123,14 +124,24 @@ class CompiledVm(Vm):
         return int(self.memory["exact"][of_stalls, 1].sum())
 
     @property
-    def postcopy(self) -> Any:
-        """Post-copy, while pages are missing."""
-        return self._postcopy
+    def user_faults(self) -> Any:
+        """Who answers faults in user space, while there are such pages."""
+        return self._user_faults
 
-    @postcopy.setter
-    def postcopy(self, postcopy: Any) -> None:
-        self._postcopy = postcopy
-        self.memory.set("postcopy", postcopy is not None)
+    @user_faults.setter
+    def user_faults(self, user_faults: Any) -> None:
+        self._user_faults = user_faults
+        self.memory.set("user_faults", user_faults is not None)
+
+    @property
+    def held(self) -> Any:
+        """Pages that the host has write-protected."""
+        return self._held
+
+    @held.setter
+    def held(self, held: Any) -> None:
+        self._held = held
+        self.memory.put("held", held)
 
     def freeze(self, level: int, index: int, *, on: bool) -> None:
         """The host thread replaces an entry, or has done so."""
