@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mmusim.base.errors import MisfitError, nearest
+from mmusim.base.errors import nearest
 from mmusim.base.quantities import Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_bytes
 from mmusim.config import schedule, windows
@@ -187,8 +187,7 @@ class Driver(Strict):
     takes 16 bytes.
     """
     migration: Annotated[Migration, shown({})] = Field(default_factory=Migration)
-    """Parameters of the phases `migrate`, and the channel of the phases `checkpoint` and
-    `snapshot`."""
+    """Parameters of the phases `migrate`; the channel of `checkpoint` and `snapshot` too."""
     windows: Annotated[
         list[Window],
         shown([{"name": "first pass", "from": "end of enable-logging", "lasts": "100ms"}]),
@@ -238,8 +237,6 @@ class Driver(Strict):
             if isinstance(phase, BusyPhase) and logging:
                 why = "switches logging on by itself" if phase.needs_log else "needs no log"
                 raise ValueError(f"{where} {why}; put disable-logging before it")
-            if isinstance(phase, Snapshot) and phase.way.runs:
-                self._check_snapshot(where)
             if isinstance(phase, GuestPhase):
                 running = phase.background
             elif phase.do == "wait":
@@ -257,13 +254,6 @@ class Driver(Strict):
             if phase.do == "clear-dirty-log" and not got:  # the kernel accepts an old bitmap too
                 raise ValueError(f"{where} needs a bitmap; put get-dirty-log before it")
             got = got or phase.do in ("get-dirty-log", "sync-dirty-log")
-
-    def _check_snapshot(self, where: str) -> None:
-        if self.migration.multifd_channels > 1:
-            raise MisfitError(
-                "driver.migration.multifd-channels", self.migration.multifd_channels,
-                f"does not go with {where}, which one thread copies", "leave it out",
-            )  # fmt: skip
 
     def misfits(self, reporting: Reporting) -> Iterator[tuple[str, str, str]]:
         """Yield key, rule and remedy of each phase that a way of reporting does not have."""

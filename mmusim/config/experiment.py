@@ -17,12 +17,11 @@ from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.perf_test import PerfTest, unequal_slices
 from mmusim.config.phase import BusyPhase
 from mmusim.config.reported import Reported
-from mmusim.config.snapshot import Snapshot
+from mmusim.config.snapshot import snapshot_misfits
 from mmusim.config.sweep import Sweep
 from mmusim.config.vmm import Vmm
 from mmusim.config.workloads import Workload
 from mmusim.mmu.dirty_ring import reserve
-from mmusim.mmu.spte import LEVEL_1G
 from mmusim.policies import (
     Chosen,
     Mmu,
@@ -134,6 +133,7 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         parts = [self._names(), self._days(), self._beyond_qemu(), self._choices()]
+        parts.append(snapshot_misfits(self.driver, self.qemu, self.vm.level))
         if isinstance(self.driver, PerfTest):
             parts.append(unequal_slices(self.vm.vcpus, self.vm.memory))
         MisfitsError.raise_any(itertools.chain.from_iterable(parts))
@@ -177,29 +177,11 @@ class Experiment(Strict):
     def _beyond_qemu(self) -> Iterator[MisfitError]:
         """Yield complaints about keys that the release of QEMU does not have."""
         if self._migrates and isinstance(self.driver, Driver):
-            yield from self._snapshots(self.driver)
             for key, rule in self.driver.migration.beyond(self.qemu):
                 yield MisfitError(
                     f"driver.migration.{key}", None, f"{rule}, and vmm.qemu is {self.qemu.name}"
                     + ("" if self.vmm else " by default"),
                     f"leave {key} out, or name a release that has it",
-                )  # fmt: skip
-
-    def _snapshots(self, driver: Driver) -> Iterator[MisfitError]:
-        """Yield complaints about snapshots that the release of QEMU or the host does not have."""
-        for number, phase in enumerate(driver.phases, 1):
-            if not isinstance(phase, Snapshot):
-                continue
-            key = f"driver.phases[{number}].way"
-            if why := phase.way.beyond(self.qemu):
-                yield MisfitError(
-                    key, phase.way.rule, f"{why}, and vmm.qemu is {self.qemu.name}",
-                    'name a release that has it, or write way = { rule = "stopped" }',
-                )  # fmt: skip
-            if phase.way.runs and self.vm.level == LEVEL_1G:
-                yield MisfitError(
-                    key, phase.way.rule, "is not modelled for host pages of 1 GiB",
-                    'write backing = "2MiB", or way = { rule = "stopped" }',
                 )  # fmt: skip
 
     def _choices(self) -> Iterator[MisfitError]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Union
 
 from pydantic import Field
 
+from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Time, shown
 from mmusim.config.phase import BusyPhase
+from mmusim.mmu.spte import LEVEL_1G
+from mmusim.vmm import Qemu
 from mmusim.vmm.snapshot import WriteProtect, snapshot_ways
 
 Way: Any = Annotated[Union[tuple(snapshot_ways().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
@@ -39,3 +43,31 @@ class Snapshot(BusyPhase):
     """How the snapshot is taken, by `rule`: `write-protect`, `stopped`, or one of an installed
     package.
     """
+
+
+def snapshot_misfits(driver: Any, qemu: Qemu, level: int) -> Iterator[MisfitError]:
+    """Yield complaints about snapshots that QEMU, the host or the channel does not have.
+
+    `driver` may be a selftest, which has no phases; `level` is that of the host's mappings.
+    """
+    stopped = 'or write way = { rule = "stopped" }'
+    for number, phase in enumerate(getattr(driver, "phases", ()), 1):
+        if not isinstance(phase, Snapshot):
+            continue
+        key, rule = f"driver.phases[{number}].way", phase.way.rule
+        if why := phase.way.beyond(qemu):
+            remedy = f"name a release that has it, {stopped}"
+            yield MisfitError(key, rule, f"{why}, and vmm.qemu is {qemu.name}", remedy)
+        if not phase.way.runs:
+            continue
+        if level == LEVEL_1G:
+            yield MisfitError(
+                key, rule, "is not modelled for host pages of 1 GiB",
+                f'write vm.backing = "2MiB", {stopped}',
+            )  # fmt: skip
+        if driver.migration.multifd_channels > 1:
+            yield MisfitError(
+                "driver.migration.multifd-channels", driver.migration.multifd_channels,
+                f"does not go with phases[{number}] (snapshot), which one thread copies",
+                f"leave it out, {stopped}",
+            )  # fmt: skip

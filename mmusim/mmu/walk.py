@@ -173,24 +173,6 @@ def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
     return int(np.count_nonzero(where))
 
 
-def zap_leaves(t: PageTable, slot: MemSlot) -> Walk:
-    """Zap every leaf of a range of whole regions; its tables stay (kvm_tdp_mmu_unmap_gfn_range)."""
-    page = t.page[slot.pages]
-    small = zap(page, (page & PRESENT) != 0, reachable_pages(t, slot))
-    t.stat[PAGES_4K] -= small
-    return Walk(zapped_4k=small, zapped_large=zap_large(t, slot))
-
-
-def zap_page(t: PageTable, gfn: int) -> Walk:
-    """Zap the small leaf over a page, if there is one, below a linked table."""
-    if not t.region[gfn >> 9] & TABLE:
-        return Walk()
-    page = t.page[gfn : gfn + 1]
-    small = zap(page, (page & PRESENT) != 0)
-    t.stat[PAGES_4K] -= small
-    return Walk(zapped_4k=small)
-
-
 def zap_large(t: PageTable, slot: MemSlot) -> int:
     """Zap the large leaves of the slot; return their number."""
     zapped = 0

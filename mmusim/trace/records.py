@@ -22,8 +22,6 @@ RATE_THREAD: Final = -4
 """The actor numbers of three other threads of QEMU, in its own locks and in slots_lock."""
 FIRST_ACTOR: Final = -5
 """The actor number of the first actor of other packages; those of the next ones lie below it."""
-
-
 TOLD: Final = 8
 FEW: Final = 3 * TOLD
 """Number of rounds of a migration that are told one by one; of more, the first and last 8 are."""

@@ -17,7 +17,7 @@ from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.loop import LOOK_AT, RUNS, SETTLE, call
 from mmusim.engine.compiled.machine_load import describe
-from mmusim.engine.compiled.memory import Memory, scalar
+from mmusim.engine.compiled.memory import Memory, Presence, scalar, shared_array
 from mmusim.engine.compiled.python_calls import PythonCalls
 from mmusim.engine.compiled.shapes import Laws, Shapes
 from mmusim.engine.compiled.shared import (
@@ -34,7 +34,7 @@ from mmusim.engine.state.machine_load import at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
-from mmusim.engine.state.vm import NOTHING, Vcpu, Vm
+from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import LEVEL_1G, Edit
 from mmusim.plan.make import Plan
@@ -55,12 +55,11 @@ class CompiledVm(Vm):
 
     interferers, epoch = scalar("interferers"), scalar("epoch")
     slot_first, slot_end = scalar("slot_first"), scalar("slot_end")
+    user_faults, held = Presence("user_faults"), shared_array("held")
 
     def __init__(self, plan: Plan, run_limit: int) -> None:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
         self.memory = Memory(plan.vcpus)
-        self._user_faults: Any = None
-        self._held = NOTHING
         self._recorders: list[PhaseRecorder] = []
         self.shapes = Shapes(self.memory)
         self.laws = Laws(self.memory)
@@ -122,26 +121,6 @@ class CompiledVm(Vm):
         """Time of all stalls that have ended, of all vCPUs in ns."""
         of_stalls = slice(fields.LOCK_HISTOGRAMS + fields.STALLS, None, 4)
         return int(self.memory["exact"][of_stalls, 1].sum())
-
-    @property
-    def user_faults(self) -> Any:
-        """Who answers faults in user space, while there are such pages."""
-        return self._user_faults
-
-    @user_faults.setter
-    def user_faults(self, user_faults: Any) -> None:
-        self._user_faults = user_faults
-        self.memory.set("user_faults", user_faults is not None)
-
-    @property
-    def held(self) -> Any:
-        """Pages that the host has write-protected."""
-        return self._held
-
-    @held.setter
-    def held(self, held: Any) -> None:
-        self._held = held
-        self.memory.put("held", held)
 
     def freeze(self, level: int, index: int, *, on: bool) -> None:
         """The host thread replaces an entry, or has done so."""

@@ -23,14 +23,14 @@ from mmusim.engine.host.log_ioctls import EVERYTHING, Host
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import Unsent
 from mmusim.engine.migration.sync import ThreadTimes, pause
-from mmusim.engine.migration.transfer import Transfer
+from mmusim.engine.migration.transfer import NO_PAGES, Transfer
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.user_space import hold_bql, stop_vcpus
 from mmusim.engine.state import invariants
-from mmusim.engine.state.vm import NOTHING, Steps, Vcpu, Vm
+from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.engine.state.vmm import Vmm
-from mmusim.mmu import walk as walks
+from mmusim.mmu import unmap
 from mmusim.mmu.slot import MemSlot
 from mmusim.mmu.spte import STALE
 from mmusim.trace.records import HOST
@@ -38,6 +38,7 @@ from mmusim.trace.snapshot import SnapshotTrace
 from mmusim.vocabulary.causes import SNAPSHOT_WAIT
 
 NO_ENTRIES = slice(0, 0)
+NOTHING = np.zeros(0, np.uint8)
 
 
 class Snapshot:
@@ -67,7 +68,7 @@ class Snapshot:
         self._whole = np.full(regions, whole, np.bool_)  # huge pages of the host
         self._read = np.zeros(regions, np.bool_)  # of these, reads may have mapped something
         self._held = np.zeros(vm.plan.pages, np.uint8)  # write-protected by the host
-        self._due: Ints = NOTHING.astype(np.int64)  # pages that arrived and are not released yet
+        self._due: Ints = NO_PAGES  # pages that arrived and are not released yet
         self.active = True
         self._began_ns = self._stopped_ns = self._resumed_ns = self._ended_ns = vm.now
         self._on_fault = self._flushes = 0
@@ -131,11 +132,11 @@ class Snapshot:
         yield from hold_mmu_lock(vm, HOST, host.spent)
         vm.settle()
         if isinstance(what, MemSlot):
-            walk, pages, regions = walks.zap_leaves(vm.table, what), what.pages, what.regions
+            walk, pages, regions = unmap.zap_leaves(vm.table, what), what.pages, what.regions
             if vm.guest is not None:
                 vm.guest.zap(vm.table, regions)
         else:
-            walk, pages, regions = walks.zap_page(vm.table, what), slice(what, what + 1), NO_ENTRIES
+            walk, pages, regions = unmap.zap_page(vm.table, what), slice(what, what + 1), NO_ENTRIES
         owed = host.pay(log_operations.zap_all(vm.plan.choices, walk))
         if walk.changed:
             vm.revoke(EVERYTHING if what is vm.plan.slot else pages, regions)

@@ -39,11 +39,9 @@ class UserFaults(Protocol):
 
 _CAUSES: Final = CAUSES.names
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
-
 LAST_NS: Final = 1 << 62
 """When the simulated clock ends: after 146 years."""
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
-NOTHING: Final = np.zeros(0, np.uint8)
 _MANY: Final = 1 << 14  # times that wait to be counted together
 
 
@@ -100,7 +98,7 @@ class Vm:
         self.vmm: Vmm | None = None  # while QEMU migrates the VM
         self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
         self.user_faults: UserFaults | None = None
-        self.held = NOTHING  # (pages,) that the host has write-protected; empty: none
+        self.held = np.zeros(0, np.uint8)  # (pages,) write-protected by the host; empty: none
         self.fingerprint = Fingerprint()
         self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
         self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them
