@@ -13,12 +13,12 @@ from mmusim.base.quantities import Strict, shown
 from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
-from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.perf_test import PerfTest, unequal_slices
 from mmusim.config.phase import BusyPhase
 from mmusim.config.reported import Reported
 from mmusim.config.snapshot import snapshot_misfits
 from mmusim.config.sweep import Sweep
+from mmusim.config.vm_and_host import Host, Policies, Replications, Vm
 from mmusim.config.vmm import Vmm
 from mmusim.config.workloads import Workload
 from mmusim.mmu.dirty_ring import reserve
@@ -163,11 +163,8 @@ class Experiment(Strict):
         days = migration.first_pass_s(self.vm.memory) / 86_400
         if days > 1 and not migration.is_limited and any(isinstance(p, BusyPhase) for p in phases):
             limited = 0 < migration.max_bandwidth < migration.bandwidth
-            key, rate = (
-                ("max-bandwidth", migration.max_bandwidth)
-                if limited
-                else ("bandwidth", migration.bandwidth)
-            )
+            key = "max-bandwidth" if limited else "bandwidth"
+            rate = migration.max_bandwidth if limited else migration.bandwidth
             yield MisfitError(
                 f"driver.migration.{key}", f"{show_bytes(rate)}/s",
                 f"takes {days:,.0f} days to send {show_bytes(self.vm.memory)} once",

@@ -33,7 +33,7 @@ class Unsent:
         pages = vm.plan.slot.npages
         self.unsent = np.ones(pages, np.bool_)
         self.dirty = pages  # number of pages to send
-        self._facts = np.zeros(pages, np.uint8)  # of each page: ZERO, SENT
+        self._facts = np.zeros(pages, np.uint8)  # of each page: IS_ZERO, IS_SENT
         key = vm.plan.draws.key("zero page", HOST)
         for first in range(0, pages if zero_pages else 0, BLOCK):
             block = self._facts[first : first + BLOCK]
