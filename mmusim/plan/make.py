@@ -277,7 +277,7 @@ def _check_rates(setting: Setting, phase: Run | BusyPhase, pattern: RatedPattern
     ConfigError
         If the phase has think time or shared pages, or the rate is more than its pages allow.
     """
-    key, name = f"{phase.do}", phase.workload
+    key, name = getattr(phase, "do", ""), phase.workload
     if distribution(phase.think) != Constant(0.0):
         raise ConfigError.of(
             "driver", f"{key}.think", None, f"goes with accesses, and workload {name!r} has rates",

@@ -32,7 +32,7 @@ SERVICE = {
     "arrivals": "poisson", "touches": 4, "writes": "30%",
 }  # fmt: skip
 MIB = 256  # pages
-KEPT_STOPPED = {"way": {"rule": "stopped"}}
+STOPPED: dict[str, Any] = {"way": {"rule": "stopped"}}
 
 
 def snapped(
@@ -212,7 +212,7 @@ def test_several_vcpus_wait_for_one_copy() -> None:
 
 
 def test_a_guest_that_is_stopped_waits_for_all_of_it() -> None:
-    plan = snapped(think="500ns", **KEPT_STOPPED)
+    plan = snapped(think="500ns", **STOPPED)
     phase, found = phase_of(simulate(plan))
     assert found.pause_ns > found.spent["send"] > 8 * MIB * 4000
     assert (found.on_fault, found.flushes, phase.ledger["snapshot_wait"]) == (0, 0, 0)
@@ -221,7 +221,7 @@ def test_a_guest_that_is_stopped_waits_for_all_of_it() -> None:
 
 
 @pytest.mark.parametrize("backing", ["2MiB", "4KiB"])
-@pytest.mark.parametrize("more", [{}, KEPT_STOPPED], ids=["write-protect", "stopped"])
+@pytest.mark.parametrize("more", [{}, STOPPED], ids=["write-protect", "stopped"])
 def test_the_time_of_the_thread_and_of_the_vcpus_is_charged(
     more: dict[str, Any], backing: str
 ) -> None:
