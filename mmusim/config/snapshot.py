@@ -55,7 +55,7 @@ def snapshot_misfits(driver: Any, qemu: Qemu, level: int) -> Iterator[MisfitErro
         if not isinstance(phase, Snapshot):
             continue
         key, rule = f"driver.phases[{number}].way", phase.way.rule
-        if why := phase.way.beyond(qemu):
+        if why := phase.way.ask("beyond", qemu):
             remedy = f"name a release that has it, {stopped}"
             yield MisfitError(key, rule, f"{why}, and vmm.qemu is {qemu.name}", remedy)
         if not phase.way.runs:

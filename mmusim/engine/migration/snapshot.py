@@ -172,12 +172,11 @@ class Snapshot:
         sent = self._transfer.send(np.array([page]), urgent=True)
         yield from self._times.timed("send", sent)
         yield from self._release_due()
-        cursor, memory = self._way.goes_on(page, before), len(self._ram.unsent)
-        if not 0 <= cursor <= memory:
+        cursor, memory = self._way.ask("goes_on", page, before), len(self._ram.unsent)
+        if cursor > memory:
             raise ConfigError.of(
-                "driver.phases", "way", cursor,
-                f"is a page to go on from that {self._way.name} asks for and not 0 to {memory}; "
-                f"the way is of {source_of(type(self._way).goes_on)}",
+                "driver.phases.way", f"goes_on of {self._way.name}", cursor,
+                f"is no page of 0 to {memory}, of {source_of(type(self._way).goes_on)}",
                 "mend the way, or choose another",
             )  # fmt: skip
         self._ram.cursor = cursor

@@ -287,13 +287,16 @@ def test_where_the_thread_goes_on_and_what_ways_there_are() -> None:
     assert all(one.summary() for one in snapshot_ways().values())
 
 
-def test_a_way_that_says_what_cannot_be_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("answer", [-5, 8 * MIB + 1])
+def test_a_way_that_says_what_cannot_be_is_told(
+    monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
     def wrong(self: SnapshotWay, page: int, cursor: int) -> int:
         del self, page, cursor
-        return -5
+        return answer
 
     monkeypatch.setattr(WriteProtect, "goes_on", wrong)
-    with pytest.raises(ConfigError, match=r"-5.*write-protect.*test_snapshots"):
+    with pytest.raises(ConfigError, match=rf"goes_on of write-protect = {answer}.*test_snapshots"):
         simulate(snapped())
 
 

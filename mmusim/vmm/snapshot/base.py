@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from mmusim.vmm.qemu import Qemu
-from mmusim.vmm.rule import Rule
+from mmusim.vmm.rule import TEXT, Answer, Rule, whole
 
 
 class SnapshotWay(Rule):
@@ -17,7 +18,13 @@ class SnapshotWay(Rule):
     Literal["kebab-case"]`` to register it.
     """
 
-    kind: ClassVar[str] = "snapshot"
+    kind: ClassVar[str] = "way of taking a snapshot"
+    key: ClassVar[str] = "way"
+    table: ClassVar[str] = "driver.phases"
+    answers: ClassVar[Mapping[str, Answer]] = {
+        "goes_on": whole(0, "the number of a page"),
+        "beyond": TEXT,
+    }
     _registry: ClassVar[dict[str, type[SnapshotWay]]] = {}
 
     runs: ClassVar[bool] = True
