@@ -42,7 +42,7 @@ metric(
 metric(
     "migrated", "", _HIGHER, _MIGRATION,
     "1 if the guest runs at the destination (outcomes completed and postcopy), else 0",
-    "whether the migration succeeds", "F.1",
+    "whether the migration succeeds", "F.1", yes_or_no=True,
 )  # fmt: skip
 metric(
     "log_time", "ns", _LOWER, _MIGRATION,
