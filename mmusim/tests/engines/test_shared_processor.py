@@ -28,7 +28,7 @@ from mmusim.trace.records import HOST, PhaseTrace, Probe, Trace
 
 ASLEEP = {"run_delay", "c_srcu", "srcu_wait", "slots_lock_wait"}
 """Of what a log operation spends: the thread waits for its processor, or sleeps."""
-OFF = {"steal", "idle", "bql_wait", "throttle", "paused"}
+OFF = {"steal", "idle", "bql_wait", "throttle", "paused", "snapshot_wait"}
 """Of the ledger of a vCPU: its thread has no processor."""
 SLICE = 5_000
 Span = tuple[int, int]
