@@ -132,9 +132,10 @@ class Simulation:
 
 
 def in_fingerprint(ledger: Mapping[str, int]) -> list[int]:
-    """Return the times of a ledger for the fingerprint. Causes that only a described machine, a
-    guest that halts, a snapshot or a shared processor has are left out while they are 0, so other runs keep
-    their old fingerprints.
+    """Return the times of a ledger for the fingerprint.
+
+    Causes that only a described machine, a guest that halts, a snapshot or a shared processor has
+    are left out while they are 0, so other runs keep their old fingerprints.
     """
     rare = HALT, MMAP_WAIT, CLEAR_WAIT, SNAPSHOT_WAIT, STEAL
     only = tuple(CAUSES.names[cause] for cause in rare)
