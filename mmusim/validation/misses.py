@@ -58,11 +58,6 @@ CAUSES: Final[tuple[tuple[str, Applies], ...]] = (
         lambda f: f.id == "F1" and f.phase == "enabling dirty logging",
     ),
     (
-        "The patch of this very posting (6.4) makes clearing D cheaper; the cost used is the one "
-        "before it.",
-        lambda f: f.id == "F1" and "clear dirty log" in f.phase,
-    ),
-    (
         "The first get faults in the bitmap's pages, at one constant for all hosts.",
         lambda f: f.phase == "iteration 1 get dirty log",
     ),
