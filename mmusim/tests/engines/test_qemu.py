@@ -109,7 +109,7 @@ def test_what_a_release_does_not_have_is_refused(
 
 def test_a_release_without_dirty_rings_cannot_harvest_them() -> None:
     """Q23. Control: the next release can, and so can one that is not named."""
-    with pytest.raises(ConfigError, match="'6.0': has no dirty rings, which policy 'di"):
+    with pytest.raises(ConfigError, match="has no dirty rings, which policy"):
         migrating("dirty-ring", qemu="6.0")
     for qemu in ("6.1", ""):
         assert migrating("dirty-ring", qemu=qemu).choices.reporting is Reporting.DIRTY_RING
