@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.errors import MmusimError
-from mmusim.base.machine import MACHINE_ERRORS
+from mmusim.base.machine_errors import MACHINE_ERRORS
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
 from mmusim.engine.simulate import Reached, Simulation
@@ -216,8 +216,8 @@ def run_job(
     Raises
     ------
     MemoryError, OSError, ImportError
-        If the machine is at fault (:data:`mmusim.base.machine.MACHINE_ERRORS`): what happened is no
-        result of the run.
+        If the machine is at fault (:data:`mmusim.base.machine_errors.MACHINE_ERRORS`): what
+        happened is no result of the run.
     """
     started = time.perf_counter()
     try:
