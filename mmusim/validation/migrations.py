@@ -22,7 +22,7 @@ DELETION: Final = "recreate-slot"
 METRICS: Final = {
     "migration_time": 1e9, "downtime": 1e9, "dirty_sync_count": 1.0, "highest_throttle": 1.0,
     "rounds": 1.0, "sent_bytes": 1.0, "disable_time": 1e9, "deletion_time": 1e9,
-    "mean_checkpoint_transfer": 1e9, "mean_postcopy_fault": 1e9, "false_share": 1.0,
+    "mean_postcopy_fault": 1e9, "false_share": 1.0,
 }  # fmt: skip
 """What postings give, and the unit of the table in that of the metric. Beside metrics of runs:
 ``deletion_time`` is that of deleting a slot, ``false_share`` the share of the pages that the log
