@@ -54,7 +54,7 @@ def probe(
             reported = time.monotonic()
             typer.echo(text, err=True)
 
-    samples = measure(seconds, seed=seed, report=progress)
+    samples = measure(seconds, seed=seed, tell=progress)
     profile = write_profile(samples, to, keep_samples=keep_samples)
     load = samples.facts["load"]
     if as_json:

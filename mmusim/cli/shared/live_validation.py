@@ -13,6 +13,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.units import show_ns
 from mmusim.cli.shared.output import table
 from mmusim.config.host import HostProfile, load_profile
+from mmusim.metrics.defined import FEW, FEW_SAID
 from mmusim.validation.live_grid import GridSetting, read_grid
 from mmusim.validation.live_runs import (
     RunOf,
@@ -75,7 +76,7 @@ def validate_live(options: Options) -> int:
     typer.echo(f"simulating {len(settings)} settings for {len(seeds)} seeds", err=True)
     simulated = simulate_all(
         settings, facts["base"], facts["mmu"], options.host, seeds,
-        workers=options.workers, scheduler=options.scheduler, report=_report,
+        workers=options.workers, scheduler=options.scheduler, tell=_tell,
     )  # fmt: skip
     scores = score_all(settings, [*measured, *simulated])
     if options.record is not None:
@@ -105,7 +106,7 @@ def _measured(
     typer.echo(f"measuring {len(settings)} settings {options.repeats} times", err=True)
     before = read_times()
     runs = measure_all(
-        settings, base, machine.mmu.value, options.repeats, report=_report
+        settings, base, machine.mmu.value, options.repeats, tell=_tell
     )  # fmt: skip
     load = load_since(before)
     facts = {
@@ -130,7 +131,7 @@ def _same_machine(profile: HostProfile, kernel: str, mmu: str) -> None:
             )  # fmt: skip
 
 
-def _report(text: str) -> None:
+def _tell(text: str) -> None:
     typer.echo(text, err=True)
 
 
@@ -139,7 +140,8 @@ def row(score: PassScore) -> dict[str, Any]:
     settings: dict[str, Any] = {"setting": score.setting, "pass": score.which}
     for c in score.compared:
         mark = "" if c.close else " ~" if c.own_spread else " !"
-        settings[c.metric] = f"{show_ns(c.measured)} {c.ratio:.2f}{mark}"
+        few = f" {FEW}" if c.few else ""
+        settings[c.metric] = f"{show_ns(c.measured)} {c.ratio:.2f}{mark}{few}"
     settings["counts"] = {None: "timing", True: "exact", False: "DIFFER"}[score.exact]
     settings["log"] = (
         f"{show_ns(score.log_measured)} {score.log_simulated / max(score.log_measured, 1):.2f}"
@@ -169,6 +171,8 @@ def sentences(scores: Sequence[PassScore], facts: dict[str, Any]) -> list[str]:
         f"{summary.indistinguishable} of {summary.passes}; in {summary.indistinguishable_within} "
         f"if all simulated times may be off by one factor of up to {max(SCALES) - 1:.0%}."
     )
+    if any(c.few for score in scores for c in score.compared):
+        out.append(FEW_SAID)
     if facts.get("warning"):
         out.append(f"While this was measured {facts['warning']}.")
     return out
