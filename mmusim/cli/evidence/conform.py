@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,7 +101,8 @@ def _show(results: Sequence[Result], as_json: bool) -> int:
             asdict(r) | {"status": r.status, "differences": [d._asdict() for d in r.differences]}
             for r in results
         ]
-        told = {"totals": totals, "kernels": by_kernel(results), "integers": integers}
+        told: dict[str, Any] = {"totals": totals, "kernels": by_kernel(results)}
+        told["integers"] = integers
         table("", rows, True, **told, differing=differing, stale=stale)
         return int(bool(differing))
     table(

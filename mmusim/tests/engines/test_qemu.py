@@ -61,7 +61,7 @@ def test_the_release_decides_the_limit_where_the_file_has_none(qemu: str, mib: i
     """Q34. Control: a limit of the file stays."""
 
     def limit(**own: str) -> int:
-        vmm = {"vmm": {"qemu": qemu}} if qemu else {}
+        vmm: dict[str, Any] = {"vmm": {"qemu": qemu}} if qemu else {}
         made = setting([{"do": "migrate"}], driver={"migration": own}, **vmm)
         return make_plan(made, made.experiment.policies.baseline, 1).driver.migration.max_bandwidth
 
