@@ -26,7 +26,7 @@ def main() -> None:
 
 def _explained() -> None:
     try:
-        from mmusim.base.machine import explain, prepare_for_a_limit
+        from mmusim.base.machine_errors import explain, prepare_for_a_limit
 
         prepare_for_a_limit()
         _run()

@@ -62,10 +62,10 @@ def over_windows(
     made = [_compared(r, metric, policy, window) for r, window in places]
     known = [(one, window) for one, (_, window) in zip(made, places, strict=True) if one]
     after = iter(corrected([one for one, _ in known], [window for _, window in known]))
-    told = [_told(outcome, r, window, next(after)) if one else None
+    judged = [_judged(outcome, r, window, next(after)) if one else None
             for (r, window), one in zip(places, made, strict=True)]  # fmt: skip
     found: dict[str, dict[str, Comparison | None]] = {r.setting.name: {} for r in outcome.settings}
-    for (r, window), one in zip(places, told, strict=True):
+    for (r, window), one in zip(places, judged, strict=True):
         found[r.setting.name][window] = one
     return found
 
@@ -95,7 +95,7 @@ def _compared(result: SettingResult, metric: str, policy: str, window: str) -> C
     )  # fmt: skip
 
 
-def _told(outcome: Outcome, result: SettingResult, window: str, made: Comparison) -> Comparison:
+def _judged(outcome: Outcome, result: SettingResult, window: str, made: Comparison) -> Comparison:
     """Add reasons against an answer, and the results of other hosts."""
     why = no_verdict(result.runs, made.baseline, made.candidate, window=window)
     if why:

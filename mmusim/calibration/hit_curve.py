@@ -20,7 +20,7 @@ from mmusim.calibration.tables import BODY, as_cost, convolution_rest, table
 Floats = NDArray[np.float64]
 NODES: Final = (0.0, *BODY, 0.998, 1.0)
 """Probabilities whose quantiles are made monotone in the pages."""
-MOST: Final = 1000.0
+MOST_DISPLACED: Final = 1000.0
 """The largest number of touches of pages that an exit may displace."""
 ORDER: Final = "random"
 """The order of the mixes."""
@@ -181,10 +181,10 @@ def displaced(means: dict[int, float], mixes: list[Mix]) -> float:
     logs = np.log([mix.mean_ns for mix in mixes])
 
     def apart(displaces: float) -> float:
-        told = [mean_at(means, mix.mib * (1 + displaces * mix.share)) for mix in mixes]
-        return float(np.sum((np.log(told) - logs) ** 2))
+        predicted = [mean_at(means, mix.mib * (1 + displaces * mix.share)) for mix in mixes]
+        return float(np.sum((np.log(predicted) - logs) ** 2))
 
-    grid = np.concatenate([[0.0], np.geomspace(0.25, MOST, 64)])
+    grid = np.concatenate([[0.0], np.geomspace(0.25, MOST_DISPLACED, 64)])
     start = int(np.argmin([apart(x) for x in grid]))
     bounds = grid[max(0, start - 1)], grid[min(len(grid) - 1, start + 1)]
     return float(minimize_scalar(apart, bounds=bounds, method="bounded").x)

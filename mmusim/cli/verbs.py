@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
+import re
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
@@ -104,10 +106,16 @@ def command_of(verb: Verb) -> Any:
         )  # fmt: skip
         renamed = getattr(module, "RENAMED", {})
         kind = type("Command", (VerbCommand,), {"renamed": renamed})
-        app.command(verb.name, cls=kind)(getattr(module, verb.module.rpartition(".")[2]))
+        function = getattr(module, verb.module.rpartition(".")[2])
+        app.command(verb.name, cls=kind, help=help_text(function))(function)
     made: Any = typer.main.get_command(app)
     made.name = verb.name
     return made
+
+
+def help_text(function: Any) -> str:
+    """Return the docstring of a verb without the sections for people who call it from Python."""
+    return re.split(r"^\w+\n-+$", inspect.getdoc(function) or "", maxsplit=1, flags=re.M)[0].strip()
 
 
 class VerbCommand(TyperCommand):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from mmusim.base.quantities import Count, Time, shown
 from mmusim.config.phase import BusyPhase
 
-MOST: Final = 100_000
+MOST_CHECKPOINTS: Final = 100_000
 
 
 class Checkpoint(BusyPhase):
@@ -35,7 +35,7 @@ class Checkpoint(BusyPhase):
     """Time from the arrival of one checkpoint to the beginning of the next, as Remus has it.
     Without it, `every` decides.
     """
-    times: Annotated[Count, Field(le=MOST), shown(20, "checkpoints")] = 10
+    times: Annotated[Count, Field(le=MOST_CHECKPOINTS), shown(20, "checkpoints")] = 10
     """Number of checkpoints, after which the phase ends."""
     buffered: Annotated[bool, shown(True)] = False
     """Pages are copied to a buffer of the host while the guest is stopped, and sent while it runs.

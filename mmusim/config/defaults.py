@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmusim.config.experiment import Experiment
-from mmusim.config.machine import DEFAULT_PROFILE
+from mmusim.config.vm_and_host import DEFAULT_PROFILE
 from mmusim.policies import ASSUMED, policy_named
 
 

@@ -13,11 +13,11 @@ from mmusim.base.quantities import Strict, shown
 from mmusim.base.units import show_bytes
 from mmusim.config.claims import Claim, MetricName
 from mmusim.config.driver import MANUAL, Driver, Run
-from mmusim.config.machine import Host, Policies, Replications, Vm
 from mmusim.config.perf_test import PerfTest, unequal_slices
 from mmusim.config.phase import BusyPhase
 from mmusim.config.reported import Reported
 from mmusim.config.sweep import Sweep
+from mmusim.config.vm_and_host import Host, Policies, Replications, Vm
 from mmusim.config.vmm import Vmm
 from mmusim.config.workloads import Workload
 from mmusim.mmu.dirty_ring import reserve

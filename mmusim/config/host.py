@@ -148,6 +148,6 @@ def _note_defaults(path: str, names: tuple[str, ...]) -> None:
     """Name once the costs of a profile that are defaults. The command line prints it on stderr."""
     if names:
         _LOG.warning(
-            "%s: has no value for %s; assumed are the defaults (mmusim vocabulary costs)",
+            "%s: has no value for %s; the default is assumed (see mmusim vocabulary costs)",
             path, ", ".join(names),
         )  # fmt: skip

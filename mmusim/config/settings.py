@@ -20,10 +20,10 @@ from mmusim.config.defaults import defaults_taken
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import HostProfile, check_machine, load_profile, without_machine
 from mmusim.config.load import check
-from mmusim.config.machine import MOST_LOAD
 from mmusim.config.measured import load_of
 from mmusim.config.setting import Setting as Setting
 from mmusim.config.sweep import Point, Sweep
+from mmusim.config.vm_and_host import MOST_LOAD
 from mmusim.config.workloads import inlined
 from mmusim.costs.distributions import Constant
 from mmusim.mmu.slot import MemSlot

@@ -12,8 +12,8 @@ from mmusim.costs import machine
 from mmusim.costs.machine import LAWS, Law
 
 Provenance = Literal["measured", "published", "derived", "assumed"]
-MOST_STRETCH = 64
-"""Largest factor by which load may stretch the work of vCPUs."""
+MOST_SLOWDOWN = 64
+"""Largest factor by which load may slow down the work of vCPUs."""
 
 
 class Machine(Strict):
@@ -65,9 +65,9 @@ class Machine(Strict):
 
     def law_of(self, vcpus: int) -> str | None:
         """Return the rule that so many vCPUs break on this machine; None if there is none."""
-        if self.model().stretch(vcpus) <= MOST_STRETCH * machine.ONE:
+        if self.model().slowdown(vcpus) <= MOST_SLOWDOWN * machine.ONE:
             return None
-        return f"share {self.cores} cores, which makes them more than {MOST_STRETCH} times slower"
+        return f"share {self.cores} cores, which makes them more than {MOST_SLOWDOWN} times slower"
 
     def model(self) -> machine.Machine:
         """Return the machine as runs see it."""

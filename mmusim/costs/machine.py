@@ -56,7 +56,7 @@ OWN_WORK: Final = (
     "t_walk_4K", "c_entry", "c_exit", "c_fault_fast", "c_halt_wake", "c_pml_drain", "c_pml_log",
     "c_ring_exit", "c_tlb_flush", "c_user_exit", "c_walk_guest",
 )  # fmt: skip
-"""Costs of vCPUs that a second thread of their core stretches, as it does hits, guest work, and a
+"""Costs of vCPUs that a second thread of their core slows down, as it does hits, guest work, and a
 slow fault but for its section. Work with ``mmu_lock`` held keeps its price, and so do flushes and
 their acknowledgements.
 """
@@ -79,7 +79,7 @@ class Machine:
         """Tell whether the machine follows a law."""
         return law in self.laws
 
-    def stretch(self, running: int) -> int:
+    def slowdown(self, running: int) -> int:
         """Return the time of 1 ns of work, in ns / 4096, while so many vCPUs run."""
         if not self.follows("threads") or running <= self.cores:
             return ONE

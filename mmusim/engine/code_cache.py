@@ -111,7 +111,7 @@ def use_cache() -> None:
     if not is_cached():
         damaged = (folder / SUMS).exists()
         _log.warning(
-            "mmusim: %s: about a minute",
+            "%s: about a minute",
             "the compiled engine is damaged and is compiled again" if damaged
             else "compiling the engine for this machine, once",
         )  # fmt: skip

@@ -15,7 +15,7 @@ from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.config.schedule import Scheduled
 from mmusim.config.windows import READS_LOG, SYNC, titles
-from mmusim.engine.beside_vmm import checkpoint, migrate
+from mmusim.engine.busy_phases import checkpoint, migrate
 from mmusim.engine.host import log_ioctls, log_reports
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host.slot_deletion import recreate_slot
@@ -93,7 +93,7 @@ def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) 
     host.clock_ns = vm.now
     host.windows.happens("start", titles(phase))
     recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
-    stretch = host.stretches[number] = host.windows.guest_begins(recorder, titles(phase))
+    span = host.spans[number] = host.windows.guest_begins(recorder, titles(phase))
     if vm.load is not None:
         vm.load.begin(vm.now, len(vm.vcpus))
     host.goes_on = phase.repeat or isinstance(phase, Run)
@@ -103,11 +103,11 @@ def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) 
         v.recorder = recorder
         if isinstance(phase, WritePageTable):
             soft = soft_vcpu(vm, v, number, phase, host.phases[-1])
-            run_on(vm, host, kind, v, vm.env.process(soft), stretch)
+            run_on(vm, host, kind, v, vm.env.process(soft), span)
         else:
             more = laps(vm, v, number, lambda: goes_on(host, phase))
             process = kind.launch(vm, v, vm.plan.program(number, v.number), more)
-            run_on(vm, host, kind, v, process, stretch)
+            run_on(vm, host, kind, v, process, span)
     if not phase.background:
         yield from join(vm, host)
 
@@ -136,13 +136,13 @@ def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
     after = [record["before"] for record in host.phases[1:]] + [vm.counters()]
     traces = []
     for number, (record, end) in enumerate(zip(host.phases, after, strict=True)):
-        before, stretch = record.pop("before"), host.stretches.get(number)
-        if stretch is not None and record["do"] not in BUSY:  # what the guest met, however long
-            before, end = stretch.counters, stretch.after  # the host went on meanwhile
+        before, span = record.pop("before"), host.spans.get(number)
+        if span is not None and record["do"] not in BUSY:  # what the guest met, however long
+            before, end = span.counters, span.after  # the host went on meanwhile
         recorder = host.recorder.get(number)
         facts: dict[str, Any] = {}
         if recorder is not None:
-            facts = together(recorder.parts()).facts() | host.stretches[number].facts()
+            facts = together(recorder.parts()).facts() | host.spans[number].facts()
         counters = record.pop("soft_counters", {}) | {n: end[n] - before[n] for n in end}
         traces.append(PhaseTrace(**record, guest=recorder is not None, counters=counters, **facts))
     return tuple(traces)

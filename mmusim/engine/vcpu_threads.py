@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 import simpy
 
 from mmusim.engine.host.log_ioctls import Host
-from mmusim.engine.host.windows import Stretch
+from mmusim.engine.host.windows import MeasuredSpan
 from mmusim.engine.kinds import Kind
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.plan.make import Program
 
 
 def run_on(
-    vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process, stretch: Stretch
+    vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process, span: MeasuredSpan
 ) -> None:
     """Note the process of a vCPU, and let the host interfere with it."""
     v.process = process
     host.running.append(process)
-    host.windows.runs(process, stretch)
+    host.windows.runs(process, span)
     for source in range(len(vm.plan.interference)):
         kind.interfere(vm, v, source)
 

@@ -45,7 +45,8 @@ class Watch:
     """Adds up the reports of runs, and passes the sum on.
 
     A run counts as much as its VM has memory. The finished part, divided by its time, is the
-    expected speed of the rest.
+    expected speed of the rest. Time before the first simulated nanosecond does not count, because
+    only the first run waits until the engine is compiled.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class Watch:
     def beat(self, job: Job, reached: Reached) -> None:
         """Take a report of a run in progress."""
         if job in self._left:
+            if not reached.now_ns and sum(self._left.values()) == self._whole:
+                self._began_s = self._clock()
             self._shares[job] = reached.share or 0.0
             self._tell(job, reached)
 

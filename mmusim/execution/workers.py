@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.errors import MmusimError
-from mmusim.base.machine import MACHINE_ERRORS
+from mmusim.base.machine_errors import MACHINE_ERRORS
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
 from mmusim.engine.simulate import Reached, Simulation
@@ -216,12 +216,14 @@ def run_job(
     Raises
     ------
     MemoryError, OSError, ImportError
-        If the machine is at fault (:data:`mmusim.base.machine.MACHINE_ERRORS`): what happened is no
-        result of the run.
+        If the machine is at fault (:data:`mmusim.base.machine_errors.MACHINE_ERRORS`): what
+        happened is no result of the run.
     """
     started = time.perf_counter()
     try:
         simulation = Simulation(make_plan(setting, job.policy, job.seed), engine=engine)
+        if time.perf_counter() - started > HEARTBEAT_S:  # the engine was compiled first
+            (beat or _post)(job, simulation.reached())
         with _watched(simulation, job, beat or _post):
             record = to_record(measure(simulation.run()))
     except MmusimError as error:

@@ -219,7 +219,7 @@ def evaluate(
         lacking=lacking,
         verdicts=verdicts_of(experiment, results, lacking),
         about=store.about(),
-        failures=directory.told(failed),
+        failures=directory.lines_of(failed),
     )
 
 
@@ -248,7 +248,7 @@ def _as_families(results: Sequence[SettingResult]) -> list[SettingResult]:
         for metric in dict.fromkeys(name for r in results for name in r.comparisons)
     }
 
-    def told(result: SettingResult, made: Comparison) -> Comparison:
+    def judged(result: SettingResult, made: Comparison) -> Comparison:
         of_the_guest = METRICS[made.metric].scope is Scope.PHASE
         sides = made.baseline, made.candidate
         why = no_verdict(result.runs, *sides) if of_the_guest else ""
@@ -260,7 +260,7 @@ def _as_families(results: Sequence[SettingResult]) -> list[SettingResult]:
         replace(
             r,
             comparisons={
-                m: [told(r, next(after[m])) for _ in made] for m, made in r.comparisons.items()
+                m: [judged(r, next(after[m])) for _ in made] for m, made in r.comparisons.items()
             },
         )
         for r in results

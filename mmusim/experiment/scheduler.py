@@ -12,8 +12,8 @@ from typing import Final
 
 from mmusim.base.errors import ConfigError
 from mmusim.config.experiment import Experiment
-from mmusim.config.machine import MOST_SEEDS
 from mmusim.config.settings import Setting
+from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO, prepare
 from mmusim.execution.processes import interrupts
 from mmusim.execution.progress import Progress, Watch
@@ -102,7 +102,7 @@ class RunDirectory:
             if (settings[job.setting], job.policy, job.seed) not in done
         }
 
-    def told(self, failed: Mapping[Job, str]) -> list[str]:
+    def lines_of(self, failed: Mapping[Job, str]) -> list[str]:
         """Return a line for each failed run: its name, its error, and the command that repeats
         it.
         """

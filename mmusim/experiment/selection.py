@@ -11,9 +11,9 @@ from typing import Final, Literal
 import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.config.machine import MOST_SEEDS
 from mmusim.config.setting import Setting, setting_named
 from mmusim.config.settings import LoadedFile
+from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
@@ -122,7 +122,7 @@ def select(
                     replace(contest, holds=best_over_hosts(elsewhere, contest, group, count, rules))
                     for contest, (_, group) in zip(made, groups, strict=True)
                 ]
-        return made, directory.told(directory.failures)
+        return made, directory.lines_of(directory.failures)
 
 
 def _check(rules: Rules) -> None:

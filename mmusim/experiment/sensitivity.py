@@ -13,9 +13,9 @@ import numpy as np
 from mmusim.base.errors import ConfigError, MmusimError, nearest
 from mmusim.comparison.pairing import values_of
 from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
-from mmusim.config.machine import MOST_SEEDS
 from mmusim.config.setting import Setting, setting_named
 from mmusim.config.settings import LoadedFile, load_file
+from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
@@ -166,10 +166,8 @@ def sensitivity(
                 jobs = in_rounds(directory, wanted, pool, progress)
                 runs += len(jobs)
                 if directory.failures:
-                    raise MmusimError(
-                        f"a run with other costs failed: {directory.told(directory.failures)[0]}; "
-                        "narrow the ranges"
-                    )
+                    line, *_ = directory.lines_of(directory.failures)
+                    raise MmusimError(f"a run with other costs failed: {line}; narrow the ranges")
                 return _values(directory, len(made), names, study, few)
 
         setting = setting_named(file.settings, study.setting, "sensitivity")

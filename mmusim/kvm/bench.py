@@ -65,6 +65,21 @@ class Bench:
         """Read the log and let the kernel re-arm it."""
         return self.vm.get_dirty(self.bits)
 
+    def arm(self, rng: Rng, count: int) -> Ints:
+        """Switch logging on and map `count` pages by 4 KiB; return them, clean and re-armed.
+
+        Their 2 MiB regions were mapped large before, and no bit of the log is set afterwards.
+        """
+        pages = self.vm.pages
+        self.quietly(firsts(pages), True)
+        self.vm.log(True)
+        self.get()
+        mapped = others(rng, pages, count)
+        self.quietly(firsts(pages), True)
+        self.quietly(mapped, True)
+        self.get()
+        return mapped
+
     def pin(self, number: int) -> None:
         """Pin this thread where a live run pins the thread of vCPU `number`; -1: the host's."""
         at = 0 if number < 0 else -1 - number % len(self.processors)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from mmusim.kvm.bench import Bench, Ints, Rng, Sink, bench, firsts, others
+from mmusim.kvm.bench import Bench, Ints, Rng, Sink, bench, firsts
 from mmusim.kvm.vcpu import Timed
 
 WORD: Final = 64
@@ -54,14 +54,7 @@ def in_flight(rng: Rng, sink: Sink) -> None:
     median ns of the accesses.
     """
     with bench(32, vcpus=1) as b:
-        pages, vm = b.vm.pages, b.vm
-        b.quietly(firsts(pages), True)
-        vm.log(True)
-        b.get()
-        mapped = others(rng, pages, 1000)
-        b.quietly(firsts(pages), True)
-        b.quietly(mapped, True)
-        b.get()
+        mapped = b.arm(rng, 1000)
         rows, starts = [], []
         for _ in range(12):
             found: list[Timed] = []

@@ -153,14 +153,7 @@ def clears(rng: Rng, sink: Sink, mib: int) -> None:
 def flushes(rng: Rng, sink: Sink) -> None:
     """Gets that flush while another vCPU runs in the guest and never faults."""
     with bench(32) as b:
-        pages, vm = b.vm.pages, b.vm
-        b.quietly(firsts(pages), True)
-        vm.log(True)
-        b.get()
-        mapped = others(rng, pages, 64)
-        b.quietly(firsts(pages), True)
-        b.quietly(mapped, True)
-        b.get()
+        mapped = b.arm(rng, 64)
         idle, beside, hit = [], [], []
         b.pin(-1)
         for _ in range(12):

@@ -24,7 +24,7 @@ MIN_REPLICATES: Final = 2
 
 
 def probe(
-    seconds: float = SECONDS, *, seed: int = 1, told: Callable[[str], None] | None = None
+    seconds: float = SECONDS, *, seed: int = 1, tell: Callable[[str], None] | None = None
 ) -> Samples:
     """Measure this machine for about `seconds`.
 
@@ -67,8 +67,8 @@ def probe(
         samples.merge(one)
         made[name] += 1
         loads.append({"measure": name, **load_since(watch).facts()})
-        if told is not None:
-            told(f"{time.monotonic() - start:5.1f} s  {name}")
+        if tell is not None:
+            tell(f"{time.monotonic() - start:5.1f} s  {name}")
     if not samples.names("fault/"):
         reason = next(iter(failed.values()), "no time")
         raise ConfigError.of(

@@ -212,9 +212,12 @@ class Kernel:
         return ", ".join(text for since, text in HISTORY if since == release)
 
     def history(self) -> str:
-        """The changes about dirty logging that this release has, oldest first."""
-        new = [text for release, text in HISTORY if release <= self.release]
-        return "It has: " + "; ".join(new) + "."
+        """The changes about dirty logging that this release has: a line for each, oldest first."""
+        lines = [
+            f"  {Kernel(release).name.removeprefix('linux-'):<7} {text}"
+            for release, text in HISTORY if release <= self.release
+        ]  # fmt: skip
+        return "\n".join(["It has, with the release that brought it:", *lines])
 
 
 LAST_TO_WALK_ALL: Final = (2, 6, 37)

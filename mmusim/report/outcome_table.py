@@ -151,7 +151,10 @@ def before_running(settings: int, policies: int, seeds: int) -> Iterator[str]:
             "can be better, worse or equivalent, and no claim supported or refuted"
         )
     elif seeds < LEAST_EQUIVALENT:
-        yield f"no outcome of {seeds} seeds can be equivalent; that needs {LEAST_EQUIVALENT}"
+        yield (
+            f"notice: {seeds} seeds can show that a policy is better or worse; to show that two "
+            f"are equivalent takes {LEAST_EQUIVALENT} seeds"
+        )
     if family > largest_family():
         yield (
             f"among {family} comparisons nothing can be called better or worse; compare fewer than "

@@ -113,7 +113,7 @@ def answer(
         unseen = f"{100 * unseen_share(n):.0f} % of seeds may behave in a way that no run shows"
         return unknown(unseen, LEAST_EQUIVALENT)
     if apart > 0 and family > 1:
-        return unknown(f"differs by itself, but not among {family} comparisons")
+        return unknown(f"significant alone, not after correction for {family} comparisons")
     return unknown("", needed if interval.mark == "" else _until_narrow(interval, equal, margin))
 
 

@@ -25,7 +25,7 @@ class CheckpointTrace(NamedTuple):
         """How long the guest was stopped, the way to the stop included."""
         return self.resumed_ns - self.start_ns
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """Say what happened, in words."""
         late = self.start_ns - self.due_ns
         return (
@@ -60,7 +60,7 @@ class CheckpointsTrace:
     def story(self) -> tuple[str, ...]:
         """Tell what happened: one by one if there are few, else all together and the extremes."""
         if len(self.made) <= FEW:
-            return tuple(f"checkpoint {n}: {one.told()}" for n, one in enumerate(self.made, 1))
+            return tuple(f"checkpoint {n}: {one.in_words()}" for n, one in enumerate(self.made, 1))
         said: dict[int, list[str]] = {}
         for what, of in EXTREMES.items():
             values = [of(one) for one in self.made]
@@ -75,7 +75,7 @@ class CheckpointsTrace:
             f"{count:,} checkpoints: {_spread(pages, lambda n: f'{n:,}')} pages, paused for "
             f"{_spread(pauses, show_ns)}" + (f", {late:,} of them late" if late else ""),
             *(
-                f"checkpoint {number + 1:,} ({', '.join(what)}): {self.made[number].told()}"
+                f"checkpoint {number + 1:,} ({', '.join(what)}): {self.made[number].in_words()}"
                 for number, what in sorted(said.items())
             ),
         )

@@ -96,10 +96,10 @@ def ablation(
         for some in {laws for run, laws in asked.items() if (run, laws) not in known}:
             new = [run for run, own in asked.items() if own == some and (run, own) not in known]
             tell(f"{name}: {len(new)} settings with {', '.join(sorted(some)) or 'no law'}")
-            told = predict(
+            predicted = predict(
                 new, costs, machine=the_machine(sorted(some)), workers=workers, scheduler=scheduler
             )
-            known |= {(run, some): times for run, times in told.items()}
-        told = {run: dict(known[run, own]) for run, own in asked.items()}
-        found.append(Variant(name, laws, score(values, told)))
+            known |= {(run, some): times for run, times in predicted.items()}
+        predicted = {run: dict(known[run, own]) for run, own in asked.items()}
+        found.append(Variant(name, laws, score(values, predicted)))
     return found

@@ -140,8 +140,8 @@ def solve(
     so_far = np.log([factors[name] for name in FREE])
 
     def residuals(logs: Any) -> Any:
-        told = np.maximum(rest + parts @ np.exp(logs), 1.0)
-        return np.concatenate([np.log(told / published), PULL * (so_far + logs)])
+        predicted = np.maximum(rest + parts @ np.exp(logs), 1.0)
+        return np.concatenate([np.log(predicted / published), PULL * (so_far + logs)])
 
     found = least_squares(residuals, np.zeros(len(FREE)), loss="cauchy", f_scale=LOOSE,
                           bounds=(-math.log(20), math.log(20)))  # fmt: skip

@@ -99,7 +99,7 @@ class Arm(NamedTuple):
 
 def measure_arms(
     file: ArmsFile, policy: str, mmu: str, repeats: int, *,
-    told: Callable[[str], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[RunOf]:  # fmt: skip
     """Run every arm `repeats` times on this machine, the arms alternating in random order."""
     from mmusim.config.settings import settings_of
@@ -112,8 +112,8 @@ def measure_arms(
             (setting,) = settings_of(file.data(name, policy, mmu), "live arm", Path())
             plan = make_plan(setting, policy, seed)
             runs.append(measured_run(name, plan, run_live(plan), file.measure, seed))
-        if told is not None:
-            told(f"round {seed} of {repeats}")
+        if tell is not None:
+            tell(f"round {seed} of {repeats}")
     return runs
 
 

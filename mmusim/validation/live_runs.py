@@ -57,7 +57,7 @@ def policy_of(setting: GridSetting, base: str) -> str:
 
 def measure_all(
     settings: Sequence[GridSetting], base: str, mmu: str, repeats: int, *, seed: int = 1,
-    told: Callable[[str], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[RunOf]:  # fmt: skip
     """Run every setting `repeats` times on this machine, all settings once in each round.
 
@@ -72,8 +72,8 @@ def measure_all(
             plan = make_plan(setting.setting(policy, mmu), policy, repeat)
             trace = run_live(plan)
             runs += [measured_run(setting.name, plan, trace, name, repeat) for name in PASSES]
-        if told is not None:
-            told(f"round {repeat} of {repeats}")
+        if tell is not None:
+            tell(f"round {repeat} of {repeats}")
     return runs
 
 
@@ -96,7 +96,7 @@ def measured_run(setting: str, plan: Plan, trace: LiveTrace, name: str, seed: in
 def simulate_all(
     settings: Sequence[GridSetting], base: str, mmu: str, profile: str, seeds: Iterable[int],
     *, workers: int | None = None, scheduler: str | None = None,
-    told: Callable[[str], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> list[RunOf]:  # fmt: skip
     """Simulate every setting with a host profile (a path or name), once for each seed."""
     todo = [(s, base, mmu, profile, seed) for s in settings for seed in seeds]
@@ -104,8 +104,8 @@ def simulate_all(
     made = in_parallel(_simulated, todo, workers=workers, scheduler=scheduler)
     for number, pair in enumerate(made, 1):
         runs += pair
-        if told is not None and number % len(settings) == 0:
-            told(f"simulated {number} of {len(todo)}")
+        if tell is not None and number % len(settings) == 0:
+            tell(f"simulated {number} of {len(todo)}")
     return runs
 
 

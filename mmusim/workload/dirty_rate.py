@@ -22,9 +22,9 @@ DEFAULT: Final = 100_000_000
 """Dirty rate in bytes per second where nothing is said."""
 LIKE: Final = 1.0625
 """Ranks whose ratio is at most this share a rate."""
-MOST: Final = 1e6
+MOST_PER_SECOND: Final = 1e6
 """Accesses of a page per second, at most."""
-PerSecond = Annotated[float, Field(ge=0, le=MOST)]
+PerSecond = Annotated[float, Field(ge=0, le=MOST_PER_SECOND)]
 
 
 class Class(NamedTuple):

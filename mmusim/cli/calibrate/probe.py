@@ -12,7 +12,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.cli.shared.measured_costs import cost_rows
 from mmusim.cli.shared.options import AsJson, ToProfile
 from mmusim.cli.shared.output import table
-from mmusim.config.machine import MOST_SEED
+from mmusim.config.vm_and_host import MOST_SEED
 
 RENAMED = {
     "--out": "--to",
@@ -46,15 +46,15 @@ def probe(
         )
     if not to.parent.is_dir():
         raise ConfigError.of("probe", "--to", str(to), "lies in no folder", "make the folder first")
-    told = 0.0
+    reported = 0.0
 
     def progress(text: str) -> None:
-        nonlocal told
-        if time.monotonic() - told > 5:
-            told = time.monotonic()
+        nonlocal reported
+        if time.monotonic() - reported > 5:
+            reported = time.monotonic()
             typer.echo(text, err=True)
 
-    samples = measure(seconds, seed=seed, told=progress)
+    samples = measure(seconds, seed=seed, tell=progress)
     profile = write_profile(samples, to, keep_samples=keep_samples)
     load = samples.facts["load"]
     if as_json:

@@ -16,7 +16,7 @@ from mmusim.base.files import whole
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson, Record
 from mmusim.cli.shared.output import table
-from mmusim.config.machine import MOST_SEED
+from mmusim.config.vm_and_host import MOST_SEED
 from mmusim.conformance.kernel_cases import Case, as_line, read_cases
 from mmusim.conformance.replay import Result, replay
 from mmusim.conformance.replay import conform as replay_all

@@ -73,14 +73,14 @@ def evidence(
     facts: dict[str, Any] = {"counts": counted(cases or [])}
     facts |= published(to, workers, scheduler)
     settings = read_grid(grid)
-    stored, told = load_runs(recorded)
+    stored, about = load_runs(recorded)
     measured = [run for run in stored if run.kind == "measured"]
     seeds = sorted({run.seed for run in measured})
     typer.echo(f"simulating {len(settings)} settings for {len(seeds)} seeds", err=True)
     runs = [
         *measured,
         *simulate_all(
-            settings, told["base"], told["mmu"], host, seeds, workers=workers, scheduler=scheduler
+            settings, about["base"], about["mmu"], host, seeds, workers=workers, scheduler=scheduler
         ),
     ]
     scores = score_all(settings, runs)
@@ -95,7 +95,7 @@ def evidence(
             with whole(to / name) as unfinished:
                 figure.savefig(unfinished, format="svg")
     facts |= {
-        "machine": told, "profile": profile, "live": sentences(scores, told),
+        "machine": about, "profile": profile, "live": sentences(scores, about),
         "passes": markdown([row(s) for s in scores]), "misses": markdown(miss_rows(scores)),
         "different": [f"{s.setting}, {s.which}: {d}" for s in scores for d in s.differences],
         "costs": markdown(known(profile)), "repeats": len(seeds),
@@ -138,8 +138,8 @@ def published(to: Path, workers: int | None, scheduler: str | None) -> dict[str,
     machine = the_machine()
     fitted = fit(values, load_profile(PROFILE), workers, scheduler, machine)
     runs = {value.run for value in values if value.run is not None}
-    told = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
-    result = score(values, told)
+    predicted = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
+    result = score(values, predicted)
     write(to, values, fitted, result, machine)
     missed = [shown(*r) | {"likely_cause": cause(r.published)} for r in result.rows if r.miss]
     return {
@@ -174,14 +174,14 @@ def seed_thread(
     if path is None or runs is None:
         return {"arms": "", "arms_say": []}
     file = read_arms(path)
-    recorded, told = load_runs(runs)
+    recorded, about = load_runs(runs)
     seeds = sorted({run.seed for run in recorded})
     predicted = predict_arms(
-        file, told["policy"], told["mmu"], host, seeds, workers=workers, scheduler=scheduler
+        file, about["policy"], about["mmu"], host, seeds, workers=workers, scheduler=scheduler
     )
     measured = [run for run in recorded if run.kind == "measured"]
     found = arms_of(file, [*measured, *predicted])
-    return {"arms": markdown(arm_rows(found)), "arms_say": arm_sentences(found, told)}
+    return {"arms": markdown(arm_rows(found)), "arms_say": arm_sentences(found, about)}
 
 
 def document(facts: dict[str, Any]) -> str:

@@ -77,7 +77,7 @@ def _measure(arms: Path, repeats: int) -> tuple[list[RunOf], dict[str, Any]]:
     file = read_arms(arms)
     before = read_times()
     runs = measure_arms(
-        file, policy, machine.mmu.value, repeats, told=lambda t: typer.echo(t, err=True)
+        file, policy, machine.mmu.value, repeats, tell=lambda t: typer.echo(t, err=True)
     )
     load = load_since(before)
     facts = {

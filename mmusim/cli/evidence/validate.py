@@ -66,10 +66,10 @@ def validate(
     of_machines = {"--host": host, "--record": record, "--grid": grid, "--repeats": repeats}
     of_laws = {"--laws": laws, "--ablation": ablation}
     if migrations:
-        told: dict[str, object] = {"PUBLISHED": published, "--live": live, "--recorded": recorded}
-        told |= {"--full-size": full_size, "--scheduler": scheduler} | of_laws
+        given: dict[str, object] = {"PUBLISHED": published, "--live": live, "--recorded": recorded}
+        given |= {"--full-size": full_size, "--scheduler": scheduler} | of_laws
         fixed = {key: value for key, value in of_machines.items() if key != "--repeats"}
-        refuse_ignored("validate", "with --migrations", told | fixed)
+        refuse_ignored("validate", "with --migrations", given | fixed)
         published_migrations.validate(to, repeats, workers, as_json)
         return
     if full_size:

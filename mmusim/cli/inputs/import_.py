@@ -37,8 +37,8 @@ def import_(
     from mmusim.base.errors import ConfigError, named
     from mmusim.base.files import whole
     from mmusim.base.units import parse_bytes, parse_ns, parse_rate
-    from mmusim.field import experiment_text, read_log
-    from mmusim.field.experiment_file import Given
+    from mmusim.migration_logs import experiment_text, read_log
+    from mmusim.migration_logs.experiment_file import Given
 
     def read(option: str, text: str, parse: Any) -> Any:
         if not text:

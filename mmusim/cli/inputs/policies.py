@@ -10,7 +10,7 @@ import typer
 
 from mmusim.base.errors import MisfitError
 from mmusim.cli.shared.options import AsJson
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import table, width, wrapped
 from mmusim.policies import PRESETS, Chosen, Policy, choose, policy_named
 from mmusim.policies import policies as registered
 
@@ -43,12 +43,15 @@ def policies(
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
         return
-    typer.echo(f"{name}\n\n{facts['text']}")
-    if policy.commits:
-        typer.echo(f"\nKernel: {'; '.join(policy.commits)}")
-    typer.echo(f"\nIn {chosen.kernel.name}:")
+    lines = [name, "", *_joined(str(facts["text"]))]
+    if policy.commits and policy.commits != (name,):
+        lines += ["", f"Commits: {'; '.join(policy.commits)}"]
+    beneath = "" if policy.kernel else f" on top of {chosen.kernel.name}"
+    lines += ["", f"Its choices{beneath}:"]
     for axis, value in chosen.choices._asdict().items():
-        typer.echo(f"  {axis} = {value.value}: {value.meaning}")
+        lines.append(f"  {axis} = {value.value}: {value.meaning}")
+    for line in lines:
+        typer.echo(wrapped(line, width()))
 
 
 def _paragraphs(name: str) -> list[str]:
@@ -60,6 +63,16 @@ def _paragraphs(name: str) -> list[str]:
         if policy.kernel is not None and part == policy.kernel.name:
             texts.append(policy.kernel.history())
     return texts
+
+
+def _joined(text: str) -> list[str]:
+    """Return paragraphs as one line each, with an empty line between; a list keeps its lines."""
+    lines: list[str] = []
+    for paragraph in text.split("\n\n"):
+        parts = paragraph.splitlines()
+        is_list = any(part.startswith(" ") for part in parts)
+        lines += ["", *(parts if is_list else [" ".join(parts)])]
+    return lines[1:]
 
 
 def _possible(policy: Policy) -> Chosen:

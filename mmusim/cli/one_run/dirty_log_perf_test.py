@@ -15,10 +15,13 @@ from mmusim.base.units import BYTES
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
 from mmusim.config.driver import MANUAL
-from mmusim.config.machine import DEFAULT_PROFILE
 from mmusim.config.settings import settings_of
+from mmusim.config.vm_and_host import DEFAULT_PROFILE
 from mmusim.engine import simulate
-from mmusim.field.selftest import (
+from mmusim.plan.make import make_plan
+from mmusim.policies import choose
+from mmusim.trace.records import Trace
+from mmusim.validation.selftest_output import (
     AVERAGE,
     TOTAL,
     Measured,
@@ -28,9 +31,6 @@ from mmusim.field.selftest import (
     simulated_times,
     unlike,
 )
-from mmusim.plan.make import make_plan
-from mmusim.policies import choose
-from mmusim.trace.records import Trace
 
 SOURCE: Final = "dirty-log-perf-test"
 BACKING: Final = {
@@ -124,9 +124,9 @@ def dirty_log_perf_test(
 ) -> None:
     """Run KVM's selftest of that name in the simulator, with its options and output format."""
     real = None if measured is None else read_selftest(measured)
-    told = real or Measured({})
-    iterations = (told.iterations or LEAST_ITERATIONS) if iterations is None else iterations
-    random_seed = told.random_seed if random_seed is None else random_seed
+    known = real or Measured({})
+    iterations = (known.iterations or LEAST_ITERATIONS) if iterations is None else iterations
+    random_seed = known.random_seed if random_seed is None else random_seed
     random_seed = 1 if random_seed is None else random_seed
     options = Options(
         vcpus=vcpus, memory=memory, backing=backing, iterations=iterations,

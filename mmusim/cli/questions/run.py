@@ -65,8 +65,8 @@ def run(
 
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.experiment.exposure import warnings
-    from mmusim.field.beside import assumptions, beside
-    from mmusim.field.dirtied import dirtied
+    from mmusim.migration_logs.reported_and_simulated import assumptions, beside
+    from mmusim.migration_logs.requested_dirty_rate import dirtied
     from mmusim.report import mean_ledger
     from mmusim.report.answers import answers
     from mmusim.report.claim_cells import verdict_data

@@ -22,8 +22,8 @@ from mmusim.cli.shared.options import (
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder
-from mmusim.config.machine import MOST_SEEDS
 from mmusim.config.settings import load_file
+from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.sensitivity import MOST_SAMPLES, Sensitivity, Study
 from mmusim.experiment.sensitivity import sensitivity as rank_costs

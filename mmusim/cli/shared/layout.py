@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-LEAST: Final = (
+LEFT_OUT_FIRST: Final = (
     "note", "where_the_time_went", "remark", "origin", "correlation", "pairing", "r", "d",
     "better", "worst", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates",
     "KS", "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
@@ -80,14 +80,14 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
 
 
 def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return columns, the least important first: empty ones, those of LEAST, then from the end.
+    """Return columns, the least important first: empty ones, LEFT_OUT_FIRST, then from the end.
 
     The last column has the result, so it stays longer than others. The columns that tell rows apart
     stay longest.
     """
     keys, names = list(columns), _names_of_rows(columns)
     empty = [key for key in keys if not any(text.strip() for text in columns[key][1:])]
-    listed = [key for key in LEAST if key in keys and key not in names]
+    listed = [key for key in LEFT_OUT_FIRST if key in keys and key not in names]
     others = [key for key in [*keys[:-1][::-1], keys[-1]] if key not in names]
     return list(dict.fromkeys([*empty, *listed, *others, *names[:0:-1]]))
 

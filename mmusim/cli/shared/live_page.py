@@ -84,7 +84,7 @@ def scored(
     typer.echo(f"simulating {len(settings)} settings for {len(seeds)} seeds", err=True)
     simulated = simulate_all(
         settings, facts["base"], facts["mmu"], profile, seeds, workers=options.workers,
-        scheduler=options.scheduler, told=lambda text: typer.echo(text, err=True),
+        scheduler=options.scheduler, tell=lambda text: typer.echo(text, err=True),
     )  # fmt: skip
     return score_all(settings, [*measured, *simulated])
 

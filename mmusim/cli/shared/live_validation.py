@@ -73,10 +73,9 @@ def validate_live(options: Options) -> int:
     measured, facts = _measured(options, profile, settings)
     seeds = sorted({run.seed for run in measured})
     typer.echo(f"simulating {len(settings)} settings for {len(seeds)} seeds", err=True)
-    told = _told
     simulated = simulate_all(
         settings, facts["base"], facts["mmu"], options.host, seeds,
-        workers=options.workers, scheduler=options.scheduler, told=told,
+        workers=options.workers, scheduler=options.scheduler, tell=_tell,
     )  # fmt: skip
     scores = score_all(settings, [*measured, *simulated])
     if options.record is not None:
@@ -106,7 +105,7 @@ def _measured(
     typer.echo(f"measuring {len(settings)} settings {options.repeats} times", err=True)
     before = read_times()
     runs = measure_all(
-        settings, base, machine.mmu.value, options.repeats, told=_told
+        settings, base, machine.mmu.value, options.repeats, tell=_tell
     )  # fmt: skip
     load = load_since(before)
     facts = {
@@ -131,7 +130,7 @@ def _same_machine(profile: HostProfile, kernel: str, mmu: str) -> None:
             )  # fmt: skip
 
 
-def _told(text: str) -> None:
+def _tell(text: str) -> None:
     typer.echo(text, err=True)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mmusim.config.machine import MOST_HOSTS, MOST_SEED, MOST_SEEDS, enough_hosts
+from mmusim.config.vm_and_host import MOST_HOSTS, MOST_SEED, MOST_SEEDS, enough_hosts
 
 ExperimentFile = Annotated[
     Path, typer.Argument(help="An experiment file.", metavar="EXPERIMENT.toml")

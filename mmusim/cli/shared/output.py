@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -65,6 +66,15 @@ def width() -> int:
         return int(given)
     console = Console()
     return console.width if console.is_terminal else PIPED
+
+
+def wrapped(line: str, columns: int) -> str:
+    """Break a line between words; what follows is indented by two more than its beginning."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2) if line.startswith(" ") else ""
+    broken = textwrap.wrap(
+        line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(broken)
 
 
 def _as_json(value: Any) -> Any:

@@ -45,8 +45,8 @@ def validate(
     values, fitted = fitted_to(path, workers, scheduler, machine)
     runs = {value.run for value in values if value.run is not None}
     typer.echo(f"simulating {len(runs)} settings, each at two sizes", err=True)
-    told = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
-    result = score(values, told)
+    predicted = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
+    result = score(values, predicted)
     if as_json:
         typer.echo(json.dumps(as_data(fitted, result), indent=1))
     else:

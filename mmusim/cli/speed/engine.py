@@ -29,8 +29,8 @@ def engine(
     for actor, woven in ACTORS.items():
         for place, where in woven.places.items():
             procedure, file, line = _WHERE.fullmatch(where).groups()  # type: ignore[union-attr]
-            told = {"place": place, "procedure": procedure, "file": file, "line": int(line)}
-            rows.append({"actor": actor, **told})
+            about = {"place": place, "procedure": procedure, "file": file, "line": int(line)}
+            rows.append({"actor": actor, **about})
     table("Places at which compiled actors go on", rows, as_json)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from mmusim.engine.compiled.fields import READS, REQUESTS, WRITES
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.peek import peek_bool, peek_long, peek_word
+from mmusim.engine.compiled.probe_rows import tell_request, tell_run
 from mmusim.engine.compiled.rates import look_on, passed_by_rate
+from mmusim.engine.compiled.raw_reads import read_bool, read_long, read_word
 from mmusim.engine.compiled.recording import (
     bin_of,
     histogram_of,
@@ -24,7 +25,6 @@ from mmusim.engine.compiled.runs import (
     log_write,
     think_before,
 )
-from mmusim.engine.compiled.telling import tell_request, tell_run
 from mmusim.mmu.spte import STALE
 from mmusim.vocabulary.causes import HITS, IDLE, PML_LOG, THINK, WALK_4K
 
@@ -34,7 +34,7 @@ NEVER_NS = 1 << 62  # ns
 @jit
 def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
     """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
-    if s.tells:
+    if s.has_probe:
         tell_run(s, v, done, spent_ns, start_ns, has_lead(s, v))
     ended = s.ends[v, done - 1] if done else 0
     recorder = recorder_at(s, v, start_ns)
@@ -92,7 +92,7 @@ def _commit_accesses(s: Any, v: int, done: int, start_ns: int, recorder: int) ->
     hit_sum = walk_sum = log_sum = reads = read_sum = write_sum = read_most = write_most = 0
     read_least = write_least = NEVER_NS
     for i in range(done):
-        code = peek_word(code_at, k + i) if code_at else (sequential + k + i) | writes
+        code = read_word(code_at, k + i) if code_at else (sequential + k + i) | writes
         gfn, hit, walk = code & GFN, hits[i], walks[i]
         hit_sum += hit
         walk_sum += walk
@@ -133,10 +133,10 @@ def _commit_requests(s: Any, v: int, done: int, start_ns: int) -> int:
     for i in range(done):
         idle += s.idles[v, i]
         k = s.k[v] + i
-        if peek_bool(s.last[v], k):
-            due = peek_long(s.due[v], k)
+        if read_bool(s.last[v], k):
+            due = read_long(s.due[v], k)
             number = histogram_of(recorder_at(s, v, due), REQUESTS)
             tally(s, number, start_ns + s.ends[v, i] - due)
-            if s.tells:
+            if s.has_probe:
                 tell_request(s, v, due, start_ns + s.ends[v, i])
     return idle

@@ -9,13 +9,13 @@ import numpy as np
 import simpy
 from simpy.events import NORMAL
 
-from mmusim.engine.compiled import wants
+from mmusim.engine.compiled import return_codes
 from mmusim.engine.compiled.events import KIND_BITS, PYTHON
 from mmusim.engine.compiled.loop import ADVANCE, PUSH, SETTLE, call
 from mmusim.engine.compiled.memory import Memory
 from mmusim.engine.state.vm import LAST_NS
 
-BREATH: Final = 1 << 17
+EVENTS_BETWEEN_CHECKS: Final = 1 << 17
 """Events after which Python looks at signals: well under a second."""
 FIRST_ROOM: Final = 1 << 12  # of the heap
 
@@ -86,15 +86,15 @@ class CompiledEnvironment(simpy.Environment):
         assert isinstance(until, simpy.Event)
         memory = self.memory
         while True:
-            memory.set("until_events", memory.get("events") + BREATH)
+            memory.set("until_events", memory.get("events") + EVENTS_BETWEEN_CHECKS)
             why = call(self._address, ADVANCE, 0, 0, 0)
             self._now = memory.get("now")
-            if why == wants.PYTHON_EVENT:
+            if why == return_codes.PYTHON_EVENT:
                 if self._fire(memory.get("why_number"), until):
                     return until.value
-            elif why == wants.ENDED:
+            elif why == return_codes.ENDED:
                 raise RuntimeError(f"No scheduled events left but {until} was not triggered")
-            elif why != wants.BREATHES:
+            elif why != return_codes.CHECKS_SIGNALS:
                 self._wanted(why)
 
     def _fire(self, number: int, until: simpy.Event) -> bool:

@@ -27,9 +27,9 @@ SCALARS: Final = (
     "waiting_exclusive", "waiting_shared", "breaks",
     "print_n", "stalls_full",
     # What a probe is told: whether, how many rows wait, from when to when; when next of a change.
-    "tells", "told_n", "tell_from", "tell_until", "next_change",
+    "has_probe", "probe_rows_n", "probe_from", "probe_until", "next_change",
     # The described machine: whether there is one, the epoch and its prices, and first touches.
-    "loads", "running", "running_sum", "summed_ns", "epoch_ends", "stretch", "line",
+    "loads", "running", "running_sum", "summed_ns", "epoch_ends", "slowdown", "line",
     "touches", "mmap_ns", "mmap_free_ns", "clear_ns", "clear_free_ns",
     # Whether hits depend on pages in use and recent exits.
     "has_curve",
@@ -70,9 +70,9 @@ VCPU: Final = (
     "awaited", "waits_for",
     # What woven procedures have in hand.
     *WOVEN.fields,
-    # The state of the last period that a probe was told of, see telling.py, and the page that it
+    # The state of the last period that a probe was told of, see probe_rows.py, and the page that it
     # faulted on last.
-    "told_state", "tried",
+    "probe_state", "tried",
     # Its TLB: whether it is followed, accesses when it was flushed last, uses that are planned.
     "tlb_live", "flushed_at", "tlb_planned",
     # The program before: address or 0, first page, and how many accesses it made.
@@ -124,7 +124,7 @@ ARRAYS: Final = {
     # Recorders.
     "ledger": ("int64", 2),  # (recorders, causes)
     "since": ("int64", 1),  # (recorders,) when each took over from the one before it; 0: the first
-    "told": ("int64", 2),  # (room, columns), see telling.py
+    "probe_rows": ("int64", 2),  # (room, columns), see probe_rows.py
     "owed": ("int64", 3),  # (vCPUs, edges, 2): a recorder, the time that it gets of what comes
     "bins": ("int64", 2),  # (histograms, bins)
     "exact": ("int64", 2),  # (histograms, 4): count, sum, least, most
@@ -153,7 +153,7 @@ ARRAYS: Final = {
     "working": ("int64", 2),  # (vCPUs, entries): pages in use around `set_at`
     "last_seen": ("int32", 1),
     # The described machine.
-    "stretches": ("int64", 1),  # (vCPUs + 1,) of 1 ns, in ns / 4096, by running vCPUs
+    "slowdowns": ("int64", 1),  # (vCPUs + 1,) of 1 ns, in ns / 4096, by running vCPUs
     "lines": ("int64", 1),  # of a line from memory
     # Hits by recent exits, or empty.
     "exits": ("int64", 2),  # (vCPUs, blocks kept) by number of the block

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmusim.engine.compiled.chance import cost
+from mmusim.engine.compiled.cost_draws import cost
 from mmusim.engine.compiled.events import (
     CPU_BITS,
     INTERFERENCE,

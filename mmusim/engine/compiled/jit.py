@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numba
 
 from mmusim.engine.code_cache import BOUNDS, seal, use_cache
-from mmusim.engine.compiled.once import all_in_one
+from mmusim.engine.compiled.joint_compilation import all_in_one
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmusim.engine.compiled.interference import make_room
 from mmusim.engine.compiled.loop import BEGIN_INTERFERENCE, call
-from mmusim.engine.compiled.told_vm import ToldVm
+from mmusim.engine.compiled.probed_vm import ProbedVm
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
 from mmusim.engine.compiled.vm import CompiledVm
 from mmusim.engine.simpy_kind import SimpyKind
@@ -20,7 +20,7 @@ class CompiledKind:
 
     def make_vm(self, plan: Plan, run_limit: int, probe: Probe | None) -> CompiledVm:
         """Return an empty VM; `run_limit` bounds how many accesses are one event."""
-        return CompiledVm(plan, run_limit) if probe is None else ToldVm(plan, run_limit, probe)
+        return CompiledVm(plan, run_limit) if probe is None else ProbedVm(plan, run_limit, probe)
 
     def launch(
         self, vm: CompiledVm, v: CompiledVcpu, program: Program, laps: Iterable[Program]

@@ -7,8 +7,8 @@ from typing import Any
 from mmusim.engine.compiled.events import KIND_BITS, NORMAL, PYTHON, VCPU, WAITS, push
 from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE
 from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.probe_rows import tell_hold
 from mmusim.engine.compiled.recording import tally
-from mmusim.engine.compiled.telling import tell_hold
 
 
 @jit
@@ -71,7 +71,7 @@ def release(s: Any, who: int) -> None:
     holder = s.holders[holder_of(s, who)]
     holder[0] = 0
     s.held_n -= 1
-    if s.tells:
+    if s.has_probe:
         tell_hold(s, who, holder_of(s, who))
     tally(s, HOLDS_EXCLUSIVE + s.read, now - holder[2])
     if s.held_n:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mmusim.engine.compiled import wants
+from mmusim.engine.compiled import return_codes
 from mmusim.engine.compiled.events import (
     ACK,
     INTERFERENCE,
@@ -25,10 +25,10 @@ from mmusim.engine.compiled.lock import acquire, count_readers, release
 from mmusim.engine.compiled.machine_load import close_epochs, left, runs
 from mmusim.engine.compiled.memory import as_state
 from mmusim.engine.compiled.points import look_at_all
+from mmusim.engine.compiled.probe_rows import SPARE
 from mmusim.engine.compiled.rates import look_at_ranges
 from mmusim.engine.compiled.recording import charge, cut_stalls
 from mmusim.engine.compiled.runs import settle
-from mmusim.engine.compiled.telling import SPARE
 from mmusim.engine.compiled.vcpu import close_stalls
 from mmusim.engine.compiled.woven import go_on, go_on_interrupted, interferer_goes_on
 from mmusim.engine.state.vm import LAST_NS
@@ -49,21 +49,21 @@ def advance(s: Any) -> int:
     """Carry out events until Python is wanted; return for what."""
     while True:
         if s.stalls_full or s.print_n + NUMBERS > len(s.prints):
-            return wants.ROOM
-        if s.tells and s.told_n + SPARE > len(s.told):
-            return wants.ROOM
+            return return_codes.NEEDS_ROOM
+        if s.has_probe and s.probe_rows_n + SPARE > len(s.probe_rows):
+            return return_codes.NEEDS_ROOM
         if s.heap_n + 4 * s.cpus + NUMBERS > len(s.heap):
-            return wants.ROOM
+            return return_codes.NEEDS_ROOM
         if s.heap_n == 0:
-            return wants.ENDED
+            return return_codes.ENDED
         if s.events >= s.until_events:
-            return wants.BREATHES
+            return return_codes.CHECKS_SIGNALS
         s.now = s.heap[0, 0]
         key, what = s.heap[0, 1], s.heap[0, 2]
         drop_first(s)
         s.events += 1
         if s.now > LAST_NS:
-            return wants.CLOCK_ENDS
+            return return_codes.CLOCK_ENDS
         if s.now >= s.epoch_ends:
             close_epochs(s)
         kind = what & KIND
@@ -84,7 +84,7 @@ def advance(s: Any) -> int:
                 end_interference(s, v)
         else:
             s.why_number = v
-            return wants.PYTHON_EVENT
+            return return_codes.PYTHON_EVENT
         if at != WAITS:
             s.actor, s.place = v, s.at[v]
             why = go_on(s, v, at)

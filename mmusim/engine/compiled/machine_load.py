@@ -18,12 +18,12 @@ from mmusim.plan.make import Plan
 
 def describe(memory: Memory, plan: Plan, touch: FirstTouch | None) -> None:
     """Write down the machine of a plan, if it is described."""
-    memory.set("stretch", ONE)
+    memory.set("slowdown", ONE)
     memory.set("epoch_ends", NEVER_NS if plan.machine is None else EPOCH_NS)
     if plan.machine is None:
         return
-    stretch, line = price_tables(plan.machine, plan)
-    memory.put("stretches", stretch)
+    slowdown, line = price_tables(plan.machine, plan)
+    memory.put("slowdowns", slowdown)
     memory.put("lines", line)
     facts = {"loads": 1}
     if touch is not None:
@@ -40,7 +40,7 @@ def close_epochs(s: Any) -> None:
     mean = (2 * s.running_sum + EPOCH_NS) // (2 * EPOCH_NS)
     if over >= EPOCH_NS:
         mean = s.running
-    s.stretch, s.line = s.stretches[mean], s.lines[mean]
+    s.slowdown, s.line = s.slowdowns[mean], s.lines[mean]
     s.summed_ns = s.now - over % EPOCH_NS
     s.running_sum = 0
     s.epoch_ends = s.summed_ns + EPOCH_NS
@@ -66,9 +66,9 @@ def runs(s: Any, v: int, on: int) -> None:
 @jit
 def work(s: Any, ns: int) -> int:
     """Return what so much work takes at the price of now."""
-    if s.stretch == ONE:
+    if s.slowdown == ONE:
         return ns
-    taken: int = (ns * s.stretch + HALF) >> BITS
+    taken: int = (ns * s.slowdown + HALF) >> BITS
     return taken
 
 
@@ -78,7 +78,7 @@ def hit(s: Any, v: int, ns: int, write: int) -> int:
     if s.loads == 0:
         return ns
     lines = s.misses[v] * (1 + write)
-    taken: int = (ns * s.stretch + lines * s.line + HALF) >> BITS
+    taken: int = (ns * s.slowdown + lines * s.line + HALF) >> BITS
     return taken
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled.chance import cost
+from mmusim.engine.compiled.cost_draws import cost
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.kicks import revoke
 from mmusim.engine.compiled.mechanism import drop_large, lacks_tables, link_tables, split_large

@@ -8,11 +8,11 @@ import numpy as np
 import simpy
 
 from mmusim.base.errors import EngineError
-from mmusim.engine.compiled import wants
+from mmusim.engine.compiled import return_codes
 from mmusim.engine.compiled.events import WAITS
 from mmusim.engine.compiled.fields import FIELD
 from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
-from mmusim.engine.compiled.telling import SPARE
+from mmusim.engine.compiled.probe_rows import SPARE
 from mmusim.engine.compiled.vcpus import CompiledVcpu
 from mmusim.engine.compiled.weaving import GUEST_GONE, WOVEN
 from mmusim.engine.state.vm import Steps
@@ -33,10 +33,10 @@ class PythonCalls:
 
     def serve(self, why: int) -> None:
         """Do what is wanted, and let the vCPU go on until it waits."""
-        if why == wants.ROOM:
+        if why == return_codes.NEEDS_ROOM:
             self.make_room()
             return
-        if why == wants.CLOCK_ENDS:
+        if why == return_codes.CLOCK_ENDS:
             self._vm.check_clock()
         if self._memory.get("bundles"):
             self._vm.settle()
@@ -79,7 +79,9 @@ class PythonCalls:
             vm.written.take()
         if memory.get("heap_n") + 4 * len(vm.vcpus) + NUMBERS > len(memory["heap"]):
             vm.compiled_env.more_room()
-        if memory.get("tells") and memory.get("told_n") + SPARE > len(memory["told"]):
+        if memory.get("has_probe") and memory.get("probe_rows_n") + SPARE > len(
+            memory["probe_rows"]
+        ):
             vm.pass_on()
         if memory.get("stalls_full"):
             memory.set("stalls_full", 0)

@@ -14,7 +14,7 @@ from mmusim.base.histogram import BITS
 from mmusim.engine.compiled.events import spend
 from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.telling import tell_charged
+from mmusim.engine.compiled.probe_rows import tell_charged
 from mmusim.trace.stall_windows import WINDOWS
 from mmusim.vocabulary.causes import HITS, PML_LOG, WALK_4K
 
@@ -27,7 +27,7 @@ _LONGEST: Final = max(WINDOWS)
 @jit
 def charge(s: Any, v: int, cause: int, ns: int) -> None:
     """Charge time of a vCPU, as :meth:`mmusim.engine.state.virtual_cpu.Vcpu.charge` does."""
-    if s.tells:
+    if s.has_probe:
         tell_charged(s, v, cause, ns)
     s.ledger[s.recorder[v], cause] += ns
     s.charged_ns[v] += ns

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled.chance import cost, drawn, hit_ns, of_shape, walk_ns
+from mmusim.engine.compiled.cost_draws import cost, drawn, hit_ns, of_shape, walk_ns
 from mmusim.engine.compiled.fields import T_THINK
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.machine_load import hit as on_machine
 from mmusim.engine.compiled.machine_load import left, work
 from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
-from mmusim.engine.compiled.peek import peek_long, peek_word
 from mmusim.engine.compiled.rates import plan_by_rate
+from mmusim.engine.compiled.raw_reads import read_long, read_word
 from mmusim.engine.compiled.recent_exits import begins_block, look_up, table_at
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import STALE
@@ -26,7 +26,7 @@ GFN = (1 << WRITE_BIT) - 1
 def code_of(s: Any, v: int, k: int) -> int:
     """Return access k of a vCPU's program: its gfn, and bit 31 if it is a write."""
     if s.code[v]:
-        return peek_word(s.code[v], k)
+        return read_word(s.code[v], k)
     return (s.sequential[v] + k) | s.writes[v] << WRITE_BIT
 
 
@@ -45,14 +45,14 @@ def think_before(s: Any, v: int, k: int) -> int:
     if s.think[v] >= 0:
         ns = of_shape(s, s.think[v], s.keys[v, T_THINK], s.first[v] + k)
     if s.extra[v]:
-        ns += peek_long(s.extra[v], k)
+        ns += read_long(s.extra[v], k)
     return work(s, ns)
 
 
 @jit
 def idle_before(s: Any, v: int, k: int, now: int) -> int:
     """Return how long a guest that is through with access k-1 `now` waits for the next."""
-    return max(0, peek_long(s.due[v], k) - now) if s.due[v] else 0
+    return max(0, read_long(s.due[v], k) - now) if s.due[v] else 0
 
 
 @jit
@@ -60,7 +60,7 @@ def halts_until(s: Any, v: int) -> int:
     """Return until when a guest halts that is at access k; 0 if it does not."""
     if s.halts[v] == 0 or s.leaves[v]:
         return 0
-    due = peek_long(s.due[v], s.k[v])
+    due = read_long(s.due[v], s.k[v])
     return due if due > s.now else 0
 
 
@@ -98,7 +98,7 @@ def plan(s: Any, v: int) -> bool:
     until = left(s)  # then accesses have another price
     now, i = 0, k
     while i < last and now < until:
-        code = peek_word(code_at, i) if code_at else (sequential + i) | writes
+        code = read_word(code_at, i) if code_at else (sequential + i) | writes
         write = code >> WRITE_BIT
         level = hit_level(s, code & GFN, write, unflushed)
         log = -1

@@ -26,7 +26,7 @@ class CompiledLoad(MachineLoad):
         super().begin(now, vcpus)
         facts = {
             "summed_ns": now, "running_sum": 0, "epoch_ends": now + EPOCH_NS,
-            "stretch": self.stretch, "line": self.line,
+            "slowdown": self.slowdown, "line": self.line,
         }  # fmt: skip
         for name, value in facts.items():
             self._memory.set(name, value)
@@ -35,5 +35,5 @@ class CompiledLoad(MachineLoad):
         """Return what is left of this epoch in ns; its prices are those of compiled code."""
         del now
         left = call(self._memory.address, LEFT, 0, 0, 0)
-        self.stretch, self.line = self._memory.get("stretch"), self._memory.get("line")
+        self.slowdown, self.line = self._memory.get("slowdown"), self._memory.get("line")
         return left

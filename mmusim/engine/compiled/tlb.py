@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmusim.engine.compiled.chance import hit_ns, walk_ns
+from mmusim.engine.compiled.cost_draws import hit_ns, walk_ns
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.machine_load import left
 from mmusim.engine.compiled.mechanism import hit_level, leaf
-from mmusim.engine.compiled.peek import peek_word
+from mmusim.engine.compiled.raw_reads import read_word
 from mmusim.engine.compiled.runs import (
     GFN,
     WRITE_BIT,
@@ -170,7 +170,7 @@ def _page_before(s: Any, v: int, back: int) -> int:
         return -1
     page: int = s.before_sequential[v] + k
     if s.before_code[v]:
-        page = peek_word(s.before_code[v], k) & GFN
+        page = read_word(s.before_code[v], k) & GFN
     return page
 
 

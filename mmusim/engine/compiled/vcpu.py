@@ -69,7 +69,7 @@ def faulted(s: Any, v: int) -> None:
     """The latency of access k counts from its first attempt."""
     if s.began[v] < 0:
         s.began[v] = s.now
-    if s.tells:
+    if s.has_probe:
         s.tried[v] = code_of(s, v, s.k[v]) & GFN
 
 

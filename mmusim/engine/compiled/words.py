@@ -73,7 +73,7 @@ PROGRAMS = """
     v.number -> v
     vm.fingerprint.add(A, B, C) -> note_three(s, A, B, C)
     vm.fingerprint.add(A, B, C, D) -> note_four(s, A, B, C, D)
-    vm.probe is not None -> s.tells != 0
+    vm.probe is not None -> s.has_probe != 0
 """
 RUNS = """
     run.access -> access_at(s, run)

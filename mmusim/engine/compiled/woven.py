@@ -21,7 +21,7 @@ from mmusim.engine.compiled import (
     mechanism,
     vcpu,
 )
-from mmusim.engine.compiled.chance import cost
+from mmusim.engine.compiled.cost_draws import cost
 from mmusim.engine.compiled.events import REPLAN, spend, spend_in_guest
 from mmusim.engine.compiled.jit import jit
 from mmusim.engine.compiled.lock import await_grant, count_readers, queues, release

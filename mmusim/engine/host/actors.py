@@ -15,7 +15,7 @@ from mmusim.base.packages import raising, source_of
 from mmusim.base.units import PAGES_PER_REGION, show_ns
 from mmusim.costs import log_operations
 from mmusim.costs.distributions import Gamma
-from mmusim.engine.host.lock_break import Bill, added, pieces_of
+from mmusim.engine.host.lock_break import PiecewisePayment, added, pieces_of
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.interference import only_interference_is_left
@@ -176,14 +176,16 @@ class MachineView:
         vm, part = self._vm, self._range(first_gfn, pages)
         if not self.holds:
             raise self.wrong("changes sptes without mmu_lock", "take it before", "write_protect")
-        whole, done, bill = walks.Walk(), 0, Bill(vm, {})
+        whole, done, payment = walks.Walk(), 0, PiecewisePayment(vm, {})
         for piece in pieces_of(vm, part):
             walk = walks.protect_slot(vm.table, piece, Edit.WRITE_PROTECT, pml=False)
             if walk.changed:
                 vm.revoke(piece.pages, piece.regions)
             vm.changed(self._who)
             whole, done = added(whole, walk), done + piece.npages
-            yield vm.spend(bill.up_to(log_operations.protect_range(vm.plan.choices, done, whole)))
+            yield vm.spend(
+                payment.up_to(log_operations.protect_range(vm.plan.choices, done, whole))
+            )
         return whole.changed
 
     def age(self, first_gfn: int, pages: int, *, flush: bool) -> Generator[Any, Any, bool]:

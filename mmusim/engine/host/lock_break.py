@@ -77,11 +77,11 @@ def walk_on(
 ) -> Generator[simpy.Event, Any, bool]:
     """Walk over the slot without giving way, in one piece or in several at the same price."""
     whole, pages, flushed = Walk(), 0, 0
-    bill = Bill(vm, spent)
+    payment = PiecewisePayment(vm, spent)
     for piece in pieces_of(vm, slot):
         whole, pages = added(whole, work(piece)), pages + piece.npages
         counts, flushes = price(pages, whole)
-        yield from spend_and_flush(vm, spent, bill.up_to(counts), flushes - flushed)
+        yield from spend_and_flush(vm, spent, payment.up_to(counts), flushes - flushed)
         flushed = flushes
     return whole.changed
 
@@ -112,7 +112,7 @@ def added(one: Counted, other: Counted) -> Counted:
     return type(one)(*map(add, one, other))
 
 
-class Bill:
+class PiecewisePayment:
     """Pays for an operation piece by piece; in the end it has paid what the whole costs."""
 
     def __init__(self, vm: Vm, spent: dict[str, int]) -> None:

@@ -17,7 +17,7 @@ from mmusim.costs import log_operations
 from mmusim.costs.machine import Law
 from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine.host.lock_break import walk_slot
-from mmusim.engine.host.windows import Stretch, Windows
+from mmusim.engine.host.windows import MeasuredSpan, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state import invariants, rearmed
@@ -60,7 +60,7 @@ class Host:
         self.armed = self.reported = self.false = 0  # pages, by log operations up to now
         self.has_bitmap = False  # user space has touched the pages of its own
         self.windows = Windows(vm, self)
-        self.stretches: dict[int, Stretch] = {}  # guest phases
+        self.spans: dict[int, MeasuredSpan] = {}  # guest phases
         self.clock_ns = 0  # when the last guest phase began, from which schedules count
         self.series_ns = 0  # when the first of the operations that are repeated was due
         self.ended_ns = {"": 0}  # when operations ended, by name; the last one has none

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.host.lock_break import (
-    Bill,
+    PiecewisePayment,
     Rearmed,
     added,
     give_way,
@@ -92,7 +92,7 @@ def rearm_range(
 
     Each piece is processed in one step when the walk comes to it.
     """
-    bill, whole, taken = Bill(vm, host.spent), Rearmed(), []
+    payment, whole, taken = PiecewisePayment(vm, host.spent), Rearmed(), []
     pages = 0
     for piece in pieces_of(vm, part):
         gfns = take(piece)
@@ -106,7 +106,7 @@ def rearm_range(
             unmapped=whole.unmapped,
             large=whole.large, split_2m=whole.split_2m, split_1g=whole.split_1g, fresh=whole.fresh,
         )  # fmt: skip
-        yield vm.spend(bill.up_to(owed))
+        yield vm.spend(payment.up_to(owed))
     return np.concatenate(taken), whole.changed
 
 
@@ -180,11 +180,11 @@ def rearm_everything(vm: Vm, host: Host, slot: MemSlot, counts: log_operations.C
         counts = log_operations.enable(
             vm.plan.policy, vm.plan.kernel, vm.plan.choices, slot.npages, walks.Walk()
         )
-    bill, changed, pages, size = Bill(vm, host.spent), False, 0, slot.npages
+    payment, changed, pages, size = PiecewisePayment(vm, host.spent), False, 0, slot.npages
     for piece in pieces_of(vm, slot):
         changed |= arm(vm, piece, enabling=False).changed
         if vm.upper is not None and vm.plan.policy.protects_tables:
             protect_tables(vm.upper, vm.table, piece)
         pages += piece.npages
-        yield vm.spend(bill.up_to({cost: n * pages / size for cost, n in counts.items()}))
+        yield vm.spend(payment.up_to({cost: n * pages / size for cost, n in counts.items()}))
     yield from unlock_and_flush(vm, host, changed)

@@ -41,7 +41,7 @@ class Thread(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Stretch:
+class MeasuredSpan:
     """A guest phase or a window, open or closed."""
 
     start_ns: int
@@ -77,8 +77,8 @@ class Windows:
         self._ends_ns = 0  # when the last ends of those that end by time, as far as is known
         self._timed = 0  # how many of them have not ended
         self.parted = False  # an edge lay in the guest phase that is under way
-        self.made: dict[str, Stretch] = {}  # by the names of windows that have begun
-        self._open: list[Stretch] = []  # windows and guest phases
+        self.made: dict[str, MeasuredSpan] = {}  # by the names of windows that have begun
+        self._open: list[MeasuredSpan] = []  # windows and guest phases
         self._counts: Counter[tuple[str, str]] = Counter()
         self.operations: list[Operation] = []
         self._under_way = 0  # operations
@@ -100,9 +100,9 @@ class Windows:
         logs = do in LOG_OPERATIONS
         if logs:
             self._under_way += 1
-            for stretch in self._open:
-                if stretch.first_operation is None:
-                    stretch.first_operation = vm.counters()[PF_TAKEN]
+            for span in self._open:
+                if span.first_operation is None:
+                    span.first_operation = vm.counters()[PF_TAKEN]
         yield from steps
         if logs:
             self._under_way -= 1
@@ -144,11 +144,11 @@ class Windows:
 
     def _begin(self, window: Window, ends: Event | None) -> None:
         self._edge()
-        self.made[window.name] = stretch = self._new()
+        self.made[window.name] = span = self._new()
         recorder = self._recorder()
         if recorder is not None:
-            stretch.parts.append(recorder)
-        self._open.append(stretch)
+            span.parts.append(recorder)
+        self._open.append(span)
         if ends is not None:
             self._to_end.append((window, ends))
         else:
@@ -178,9 +178,9 @@ class Windows:
         for v in self._vm.vcpus:
             if v.process is not None and v.process.is_alive:
                 v.change_recorder(recorder, now)
-        for stretch in self._open:
-            if before in stretch.parts:
-                stretch.parts.append(recorder)
+        for span in self._open:
+            if before in span.parts:
+                span.parts.append(recorder)
 
     def _recorder(self) -> PhaseRecorder | None:
         """Return the present recorder; None if no vCPU runs a program."""
@@ -188,35 +188,35 @@ class Windows:
             return None
         return self._host.recorder[max(self._host.recorder)]
 
-    # --- stretches ----------------------------------------------------------------------------
+    # --- spans ----------------------------------------------------------------------------
 
-    def _new(self) -> Stretch:
+    def _new(self) -> MeasuredSpan:
         vm = self._vm
         settled = not self._under_way and vm.now > self._rested_ns
-        return Stretch(vm.now, vm.counters(), vm.lock.busy_ns(), settled and self._ran())
+        return MeasuredSpan(vm.now, vm.counters(), vm.lock.busy_ns(), settled and self._ran())
 
     def _ran(self) -> bool:
         """Tell whether the guest has run since the last operation ended."""
         return self.guests > 0 or self._rested_ns < self._ran_ns
 
-    def end(self, stretch: Stretch) -> None:
+    def end(self, span: MeasuredSpan) -> None:
         """A guest phase or a window has ended."""
         vm = self._vm
-        stretch.end_ns, stretch.after = vm.now, vm.counters()
-        stretch.lock_after_ns = vm.lock.busy_ns()
-        if stretch in self._open:
-            self._open.remove(stretch)
+        span.end_ns, span.after = vm.now, vm.counters()
+        span.lock_after_ns = vm.lock.busy_ns()
+        if span in self._open:
+            self._open.remove(span)
 
-    def guest_begins(self, recorder: PhaseRecorder, what: set[str]) -> Stretch:
+    def guest_begins(self, recorder: PhaseRecorder, what: set[str]) -> MeasuredSpan:
         """Begin a guest phase with these titles; open windows include it."""
-        for stretch in self._open:
-            stretch.parts.append(recorder)
+        for span in self._open:
+            span.parts.append(recorder)
         self.parted, self._guest = False, what
         phase = self._new()
         self._open.append(phase)
         return phase
 
-    def runs(self, process: Any, phase: Stretch) -> None:
+    def runs(self, process: Any, phase: MeasuredSpan) -> None:
         """Note that a vCPU runs a program of a phase; the phase ends with the last program."""
         self.guests += 1
 
@@ -267,18 +267,18 @@ class Windows:
             for window in self._vm.plan.driver.windows
         )
 
-    def _trace(self, name: str, stretch: Stretch) -> PhaseTrace:
-        facts = together(stretch.parts).facts() if stretch.parts else PhaseRecorder(0).facts()
-        ended = [o for o in self.operations if stretch.start_ns < o.end_ns <= stretch.end_ns]
+    def _trace(self, name: str, span: MeasuredSpan) -> PhaseTrace:
+        facts = together(span.parts).facts() if span.parts else PhaseRecorder(0).facts()
+        ended = [o for o in self.operations if span.start_ns < o.end_ns <= span.end_ns]
         return PhaseTrace(
             do="window",
             name=name,
-            start_ns=stretch.start_ns,
-            end_ns=stretch.end_ns,
+            start_ns=span.start_ns,
+            end_ns=span.end_ns,
             guest=True,
-            counters={n: stretch.after[n] - before for n, before in stretch.counters.items()},
+            counters={n: span.after[n] - before for n, before in span.counters.items()},
             dirty=sum(o.dirty for o in ended),
             false_dirty=sum(o.false_dirty for o in ended),
-            **facts | {"guest_end_ns": min(facts["guest_end_ns"], stretch.end_ns)},
-            **stretch.facts(),
+            **facts | {"guest_end_ns": min(facts["guest_end_ns"], span.end_ns)},
+            **span.facts(),
         )

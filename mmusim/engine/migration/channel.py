@@ -34,8 +34,9 @@ MIN_RATE_SHARE: Final = 0.1
 class Noise:
     """The rate of the network in each window, relative to its mean: AR(1), a function of indices.
 
-    x(0) = e(0), x(n) = MEMORY x(n-1) + sqrt(1 - MEMORY^2) e(n) with independent standard normal e;
-    the rate is 1 + cv x(n), at least LEAST. Mean 1, standard deviation cv.
+    x(0) = e(0), x(n) = a x(n-1) + sqrt(1 - a^2) e(n) with independent standard normal e and
+    a = `RATE_AUTOCORRELATION`; the factor is 1 + cv x(n), at least `MIN_RATE_SHARE`. Its mean is 1
+    and its standard deviation cv.
     """
 
     def __init__(self, key: int, cv: float) -> None:

@@ -6,7 +6,7 @@ Firecracker, ``create_snapshot`` with a diff.
 
 from __future__ import annotations
 
-from mmusim.config.checkpoint import MOST, Checkpoint
+from mmusim.config.checkpoint import MOST_CHECKPOINTS, Checkpoint
 from mmusim.config.windows import PAUSE
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
 from mmusim.engine.migration.channel import Channel
@@ -93,7 +93,7 @@ class Checkpoints:
         yield from self.times.timed("stop", hold_bql(self.vm, None))
         yield from self.times.timed("stop", stop_vcpus(self.vm, self.vcpus))
         yield from self.times.timed(
-            "stop", pause(self.vm, self._stops.at(self.number * MOST + len(self.made)))
+            "stop", pause(self.vm, self._stops.at(self.number * MOST_CHECKPOINTS + len(self.made)))
         )
         yield from self.log.read()
         invariants.check(self.vm)

@@ -37,7 +37,7 @@ class RamBlock:
         self.dirty = pages  # number of pages to send
         self.chunk = min(clear_chunk // PAGE, pages)
         self.uncleared = np.zeros(-(-pages // self.chunk), np.bool_)  # chunks, since the last sync
-        self._facts = np.zeros(pages, np.uint8)  # of each page: ZERO, SENT
+        self._facts = np.zeros(pages, np.uint8)  # of each page: IS_ZERO, IS_SENT
         key = vm.plan.draws.key("zero page", HOST)
         for first in range(0, pages if zero_pages else 0, BLOCK):
             block = self._facts[first : first + BLOCK]

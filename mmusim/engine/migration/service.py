@@ -13,7 +13,7 @@ from mmusim.workload.requests import OpenLoopRequests
 
 FIRST_NS: Final = NS["ms"]
 """The period of reading at first. It doubles whenever there are too many readings."""
-MOST: Final = 512
+MOST_READINGS: Final = 512
 """Readings that are kept. Counts are of all requests so far, so leaving some out changes no other.
 """
 
@@ -38,7 +38,7 @@ class ServiceMeter:
             yield self._vm.spend(self._period)
             if self.on:
                 self._readings.append(self._read())
-                if len(self._readings) > MOST:
+                if len(self._readings) > MOST_READINGS:
                     del self._readings[::2]
                     self._period *= 2
 

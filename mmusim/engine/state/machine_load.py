@@ -33,9 +33,9 @@ def price_tables(machine: Machine, plan: Plan) -> tuple[Ints, Ints]:
     Both have shape (vCPUs + 1,) and are in ns / 4096.
     """
     running = range(plan.vcpus + 1)
-    stretch = np.array([machine.stretch(n) for n in running], np.int64)
+    slowdown = np.array([machine.slowdown(n) for n in running], np.int64)
     line = np.array([machine.line_extra(n, plan.costs["t_line"].mean()) for n in running], np.int64)
-    return stretch, line
+    return slowdown, line
 
 
 class MachineLoad:
@@ -44,9 +44,9 @@ class MachineLoad:
     def __init__(self, machine: Machine, plan: Plan, env: simpy.Environment) -> None:
         """Start without running vCPUs; `env` has the clock."""
         self._machine, self._env = machine, env
-        stretch, line = price_tables(machine, plan)
-        self._stretches, self._lines = stretch.tolist(), line.tolist()
-        self.stretch, self.line = ONE, 0  # prices of this epoch
+        slowdown, line = price_tables(machine, plan)
+        self._slowdowns, self._lines = slowdown.tolist(), line.tolist()
+        self.slowdown, self.line = ONE, 0  # prices of this epoch
         self._running = 0
         self._sum = 0  # running vCPUs x ns of this epoch, up to:
         self._summed_ns = 0
@@ -55,7 +55,7 @@ class MachineLoad:
     def begin(self, now: int, vcpus: int) -> None:
         """Begin a phase in which so many vCPUs have a program."""
         self._summed_ns, self._sum, self._ends_ns = now, 0, now + EPOCH_NS
-        self.stretch, self.line = self._stretches[vcpus], self._lines[vcpus]
+        self.slowdown, self.line = self._slowdowns[vcpus], self._lines[vcpus]
 
     def count(self, now: int, change: int) -> None:
         """Add so many running vCPUs from now on."""
@@ -72,7 +72,7 @@ class MachineLoad:
             mean = (2 * self._sum + EPOCH_NS) // (2 * EPOCH_NS)
             if over >= EPOCH_NS:
                 mean = self._running  # of the last whole epoch
-            self.stretch, self.line = self._stretches[mean], self._lines[mean]
+            self.slowdown, self.line = self._slowdowns[mean], self._lines[mean]
             self._summed_ns = now - over % EPOCH_NS
             self._sum, self._ends_ns = 0, self._summed_ns + EPOCH_NS
         return self._ends_ns - now
@@ -80,12 +80,12 @@ class MachineLoad:
     def work(self, ns: Any) -> Any:
         """Return the time of work at present prices, of one amount or of an array."""
         self.left(int(self._env.now))
-        return (ns * self.stretch + HALF) >> BITS
+        return (ns * self.slowdown + HALF) >> BITS
 
     def hit(self, ns: Any, lines: Any) -> Any:
         """Return the time of an access that fetches so many lines from memory, or of an array."""
         self.left(int(self._env.now))
-        return (ns * self.stretch + lines * self.line + HALF) >> BITS
+        return (ns * self.slowdown + lines * self.line + HALF) >> BITS
 
     def misses(self, pages: int) -> bool:
         """Tell whether accesses to so many pages miss the cache of a processor."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mmusim.base.errors import ConfigError
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO, COMPILED, SIMPY
-from mmusim.engine.compiled.telling import pass_on
+from mmusim.engine.compiled.probe_rows import pass_on
 from mmusim.engine.kinds import kind_of
 from mmusim.engine.simpy_kind import SimpyKind
 from mmusim.engine.simulate import simulate
@@ -60,11 +60,11 @@ def test_a_row_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(busy_setting(), "lazy-drop", 1)
 
     def forgetful(memory: Any, probe: Probe) -> None:
-        memory.set("told_n", max(0, memory.get("told_n") - 1))
+        memory.set("probe_rows_n", max(0, memory.get("probe_rows_n") - 1))
         pass_on(memory, probe)
 
     slow = record(plan, engine=SIMPY)
-    monkeypatch.setattr("mmusim.engine.compiled.told_vm.pass_on", forgetful)
+    monkeypatch.setattr("mmusim.engine.compiled.probed_vm.pass_on", forgetful)
     assert list(differences(slow, record(plan, engine=COMPILED)))
 
 

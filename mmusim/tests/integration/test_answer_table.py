@@ -67,6 +67,6 @@ def test_what_the_figures_rest_on_is_said_below(outcome: Outcome) -> None:
 
 def test_what_cannot_come_out_is_said_before_running() -> None:
     assert "smoke test" in next(before_running(12, 3, 3))
-    assert "can be equivalent; that needs 29" in next(before_running(12, 3, 20))
+    assert "equivalent takes 29 seeds" in next(before_running(12, 3, 20))
     assert list(before_running(12, 3, 30)) == []
     assert "among 400 comparisons nothing" in next(before_running(200, 3, 30))

@@ -15,8 +15,8 @@ import pytest
 from mmusim.__main__ import main
 from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
-from mmusim.base.machine import explain
-from mmusim.config.machine import MOST_SEEDS
+from mmusim.base.machine_errors import explain
+from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.experiment.run import run_experiment
 from mmusim.tests.support.experiment_files import MINIMAL
 

@@ -60,6 +60,19 @@ def test_too_early_there_is_no_estimate() -> None:
     assert len(told) == 2, "a beat that comes late says nothing"
 
 
+def test_the_estimate_leaves_out_the_time_in_which_the_engine_is_compiled() -> None:
+    """And negative control: a run that starts later does not set the clock back."""
+    clock = [0.0]
+    seen, told, jobs = watch(clock)
+    clock[0] = 60.0
+    seen.beat(jobs[0], Reached(0, 0.0))
+    clock[0] = 61.0
+    seen.ended(jobs[0])
+    assert told[-1].left_s == pytest.approx(1 * 20 / 12)
+    seen.beat(jobs[1], Reached(0, 0.0))
+    assert told[-1].left_s == pytest.approx(1 * 20 / 12)
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(89, "89 s"), (720, "12 min"), (12_600, "3.5 h")])
 def test_times_to_wait(seconds: float, text: str) -> None:
     assert show_seconds(seconds) == text

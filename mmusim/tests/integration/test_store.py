@@ -360,16 +360,22 @@ def test_a_result_that_changed_is_found_and_only_that_is_queued_again(store: Sto
     mended.close()
 
 
+def break_a_page(ledger: Path) -> bytearray:
+    """Overwrite a part of the page in which run 50 is stored; return what the file is then."""
+    whole = bytearray(ledger.read_bytes())
+    page = whole.index(pack(record(50))) // 4096 * 4096
+    whole[page : page + 200] = b"\xa5" * 200
+    ledger.write_bytes(whole)
+    return whole
+
+
 def test_of_a_ledger_with_a_broken_page_everything_else_is_kept(store: Store) -> None:
     seeds = range(1, 101)
     for seed in seeds:
         store.end(key(seed), 0.1, record(seed))
     store.close()
     ledger = store.folder / LEDGER
-    whole = bytearray(ledger.read_bytes())
-    page = whole.index(pack(record(50))) // 4096 * 4096
-    whole[page : page + 200] = b"\xa5" * 200
-    ledger.write_bytes(whole)
+    whole = break_a_page(ledger)
 
     mended = Store.open_for(store.folder, "one", {})
     (notice,) = mended.mended()
@@ -397,10 +403,7 @@ def test_a_damaged_ledger_is_not_touched_while_another_process_works_on_it(store
         db.execute("INSERT INTO owners VALUES (?, ?, ?, ?, ?)", row)
     store.close()
     ledger = store.folder / LEDGER
-    whole = bytearray(ledger.read_bytes())
-    page = whole.index(pack(record(50))) // 4096 * 4096
-    whole[page : page + 200] = b"\xa5" * 200
-    ledger.write_bytes(whole)
+    whole = break_a_page(ledger)
     with pytest.raises(StoreError, match="is damaged, and another process works on it"):
         Store.open_for(store.folder, "one", {})
     assert ledger.read_bytes() == bytes(whole)

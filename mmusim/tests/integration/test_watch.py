@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from mmusim.base.errors import ConfigError
-from mmusim.linux.dirtying import Recording, watched
-from mmusim.linux.mappings import Mapping, within, writable
-from mmusim.linux.written import PagemapScan, SoftDirty, _soft_dirty, ways
+from mmusim.process_memory.dirty_rates import Recording, watched
+from mmusim.process_memory.mappings import Mapping, within, writable
+from mmusim.process_memory.written_pages import PagemapScan, SoftDirty, _soft_dirty, ways
 from mmusim.workload.dirty_rate import DirtyRate
 
 PAGES = 3000

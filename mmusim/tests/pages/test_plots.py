@@ -21,6 +21,7 @@ from mmusim.plots.latencies import longer_than
 from mmusim.plots.shift import nines
 from mmusim.plots.style import LINES, MARKS, PAPER, SERIES, line_styles, plain_power, rows_of
 from mmusim.tests.support.experiment_files import SMALL
+from mmusim.tests.support.reports import run_in
 from mmusim.tests.support.settings import busy_setting
 from mmusim.timeline.record import record
 
@@ -31,8 +32,7 @@ SWEPT += '[sweep]\n"host.costs.c_fault_slow" = ["3us", "30us"]\n'
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plots")
-    (folder / "experiment.toml").write_text(SWEPT)
-    run_experiment(folder / "experiment.toml", folder / "out", workers=1)
+    run_in(folder, SWEPT)
     return folder
 
 

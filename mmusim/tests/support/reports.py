@@ -14,8 +14,13 @@ SWEPT = (
 )
 
 
-def report_of(folder: Path, text: str) -> tuple[Outcome, Path]:
+def run_in(folder: Path, text: str) -> Outcome:
+    """Write `experiment.toml` into a folder and make its runs in `out`."""
     folder.mkdir(exist_ok=True)
     (folder / "experiment.toml").write_text(text)
-    outcome = run_experiment(folder / "experiment.toml", folder / "out", workers=1)
+    return run_experiment(folder / "experiment.toml", folder / "out", workers=1)
+
+
+def report_of(folder: Path, text: str) -> tuple[Outcome, Path]:
+    outcome = run_in(folder, text)
     return outcome, write_report(outcome, folder / "out")

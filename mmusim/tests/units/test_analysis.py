@@ -21,6 +21,7 @@ from mmusim.metrics.measure import measure
 from mmusim.plan.make import make_plan
 from mmusim.store.run_table import frame
 from mmusim.tests.support.experiment_files import SMALL
+from mmusim.tests.support.reports import run_in
 from mmusim.tests.support.settings import BUSY, busy_setting, setting
 from mmusim.timeline.record import Timeline, record
 from mmusim.trace.records import Trace
@@ -34,8 +35,7 @@ MIGRATION = {"bandwidth": "400MB/s", "max-bandwidth": "0B/s", "downtime-limit": 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("analysis")
-    (folder / "experiment.toml").write_text(SWEPT)
-    run_experiment(folder / "experiment.toml", folder / "out", workers=1)
+    run_in(folder, SWEPT)
     return folder
 
 

@@ -16,8 +16,8 @@ from mmusim.config.driver import Driver
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import load_profile
 from mmusim.config.load import check, load
-from mmusim.config.machine import DEFAULT_PROFILE
 from mmusim.config.settings import load_settings, settings_of
+from mmusim.config.vm_and_host import DEFAULT_PROFILE
 from mmusim.costs.distributions import Constant, Gamma
 from mmusim.policies import DEFAULT_KERNEL
 from mmusim.tests.support.experiment_files import (

@@ -70,11 +70,11 @@ def model(**facts: Any) -> Machine:
 
 
 def test_work_is_stretched_by_the_share_of_a_core_that_each_vcpu_has() -> None:
-    assert [model().stretch(n) for n in (0, 1, 56)] == [ONE] * 3
-    assert model().stretch(112) == round(ONE * 112 / (56 + 0.1 * 56))
-    assert model().stretch(224) == round(ONE * 224 / (56 + 0.1 * 56)), "above threads: in turns"
-    assert model(smt_gain=0.0).stretch(112) == 2 * ONE
-    assert model(laws=frozenset({"memory"})).stretch(112) == ONE
+    assert [model().slowdown(n) for n in (0, 1, 56)] == [ONE] * 3
+    assert model().slowdown(112) == round(ONE * 112 / (56 + 0.1 * 56))
+    assert model().slowdown(224) == round(ONE * 224 / (56 + 0.1 * 56)), "above threads: in turns"
+    assert model(smt_gain=0.0).slowdown(112) == 2 * ONE
+    assert model(laws=frozenset({"memory"})).slowdown(112) == ONE
 
 
 def test_a_line_takes_longer_by_each_other_vcpu_that_has_a_thread() -> None:

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from mmusim.base.errors import ConfigError
-from mmusim.field import read_log
-from mmusim.field.selftest import (
+from mmusim.migration_logs import read_log
+from mmusim.tests.support.command_line import mmusim_here
+from mmusim.tests.support.selftest_runs import run
+from mmusim.validation.selftest_output import (
     Measured,
     beside_measured,
     read_selftest,
     simulated_times,
     unlike,
 )
-from mmusim.tests.support.command_line import mmusim_here
-from mmusim.tests.support.selftest_runs import run
 
 OUTPUT = """\
 Test iterations: 2

@@ -23,10 +23,10 @@ from mmusim.base.units import BYTES
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import HostProfile, load_profile, shipped_profiles
 from mmusim.config.load import check, load
-from mmusim.config.machine import DEFAULT_PROFILE, Host
 from mmusim.config.resolved import resolved
 from mmusim.config.schema import experiment_schema
 from mmusim.config.settings import CHANGEABLE, Setting, load_settings, settings_of
+from mmusim.config.vm_and_host import DEFAULT_PROFILE, Host
 from mmusim.costs.distributions import Constant
 from mmusim.policies import DEFAULT_KERNEL
 from mmusim.tests.support.experiment_files import (

@@ -126,14 +126,23 @@ programs = st.lists(st.one_of(edit_pt, edit_pd, use, use, sync), min_size=1, max
 Program = list[tuple[str, int, int | None]]
 
 
+def acts(mmu: SoftMmu, step: str, where: int, value: int | None) -> bool:
+    """Let the guest write a table or access memory; tell whether the step is one of these."""
+    if step in ("pt", "pd"):
+        write_entry(mmu, 3 if step == "pt" else 2, where, value or 0)
+    elif step in ("read", "write"):
+        run(mmu, Access(where, step == "write"))
+    else:
+        return False
+    return True
+
+
 def execute(program: Program, options: Options) -> list[int]:
     """Run a program; return the gvas that disagree after any sync point."""
     mmu = guest(options)
     for step, where, value in program:
-        if step in ("pt", "pd"):
-            write_entry(mmu, 3 if step == "pt" else 2, where, value or 0)
-        elif step in ("read", "write"):
-            run(mmu, Access(where, step == "write"))
+        if acts(mmu, step, where, value):
+            pass
         elif step == "cr3":
             load_cr3(mmu, ROOT)
             if wrong := disagrees(mmu):
@@ -187,10 +196,7 @@ def test_without_a_part_of_the_mechanism_the_theorem_is_false(
 def test_a_table_in_sync_is_never_writable(program: Program, options: Options) -> None:
     mmu = guest(options)
     for step, where, value in program:
-        if step in ("pt", "pd"):
-            write_entry(mmu, 3 if step == "pt" else 2, where, value or 0)
-        elif step in ("read", "write"):
-            run(mmu, Access(where, step == "write"))
+        acts(mmu, step, where, value)
         assert no_shadowed_table_is_writable(mmu)
 
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from mmusim.cli.shared.layout import LEAST, folded, layout
+from mmusim.cli.shared.layout import LEFT_OUT_FIRST, folded, layout
 from mmusim.tests.support.command_line import mmusim_here
 
 WORDS = st.text(st.characters(categories=("L", "N", "P"), exclude_characters="│"), max_size=9)
 CELLS = st.one_of(st.lists(WORDS, max_size=6).map(" ".join), st.integers(0, 10**9))
-KEYS = st.sampled_from(["policy", "setting", "ratio", "answer", "verdict", *LEAST])
+KEYS = st.sampled_from(["policy", "setting", "ratio", "answer", "verdict", *LEFT_OUT_FIRST])
 
 
 @st.composite

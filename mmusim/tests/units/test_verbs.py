@@ -13,7 +13,8 @@ import typer.main
 
 import mmusim.cli
 from mmusim.cli import GROUPS, Program, app
-from mmusim.cli.verbs import verbs_in
+from mmusim.cli.inputs.vocabulary import vocabulary
+from mmusim.cli.verbs import help_text, verbs_in
 from mmusim.tests.support.command_line import mmusim_here
 from mmusim.tests.support.experiment_files import SMALL
 from mmusim.tests.support.places import ROOT
@@ -53,6 +54,14 @@ def run_and_list(code: str, **env: str) -> tuple[str, set[str]]:
     )  # fmt: skip
     said, _, loaded = done.stdout.rpartition("LOADED")
     return said, {name.partition(".")[0] for name in loaded.split()}
+
+
+def test_help_has_no_section_for_people_who_call_a_verb_from_python() -> None:
+    """Negative control: the docstrings of some verbs have such sections."""
+    assert [name for name, command in COMMANDS.items() if "---" in (command.help or "")] == []
+    assert "---" in (vocabulary.__doc__ or "")
+    assert "---" not in help_text(vocabulary)
+    assert help_text(vocabulary)
 
 
 def test_every_file_of_a_group_is_a_verb_with_help() -> None:

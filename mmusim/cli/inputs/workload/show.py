@@ -11,7 +11,7 @@ from mmusim.base.units import PAGE, show_bytes, show_ns
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.workload_views import dirty_rates, rated_of, use_of, working_sets
-from mmusim.config.machine import MOST_SEED
+from mmusim.config.vm_and_host import MOST_SEED
 
 
 def show(

@@ -27,7 +27,7 @@ def watch(
     from mmusim.base.errors import ConfigError
     from mmusim.base.files import whole
     from mmusim.base.units import PAGE, parse_bytes, parse_ns, show_bytes
-    from mmusim.linux import watch as watched
+    from mmusim.process_memory import watch as watched
 
     def read(option: str, text: str, parse: Any) -> Any:
         try:

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.units import PAGE
-from mmusim.linux.mappings import Mapping, within, writable
-from mmusim.linux.written import Pages, Written, ways
+from mmusim.process_memory.mappings import Mapping, within, writable
+from mmusim.process_memory.written_pages import Pages, Written, ways
 
 CLASSES: Final = 40
 """Rates on the grid, beside 0."""
 STEPS: Final = 2000
 """Steps of EM, at most."""
-LEAST: Final = 0.01
+LEAST_FINDS: Final = 0.01
 """The smallest rate on the grid makes a page be found with this probability in all intervals."""
 
 
@@ -68,7 +68,7 @@ class Recording:
         lasts = self.seconds / count
         seen = np.bincount(self.found, minlength=count + 1).astype(float)
         seen[0] = self.memory_pages - len(self.found)
-        rates = np.geomspace(LEAST / self.seconds, math.log(2 * count) / lasts, CLASSES)
+        rates = np.geomspace(LEAST_FINDS / self.seconds, math.log(2 * count) / lasts, CLASSES)
         weights = _mixture(seen, np.concatenate([[0.0], -np.expm1(-rates * lasts)]))[1:]
         some = weights * self.memory_pages >= 0.5
         return list(zip(weights[some].tolist(), rates[some].tolist(), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-MOST: Final = 1 << 20
+MOST_CHARACTERS: Final = 1 << 20
 """Characters of one object that are looked at."""
 _CLOSING: Final = {"{": "}", "[": "]"}
 
@@ -19,8 +19,8 @@ def mended_json(text: str) -> tuple[Any, int]:
     open_: list[str] = []
     safe, closers, before = 0, "", ""
     in_string = escaped = False
-    cut = min(len(text), MOST)
-    for i, character in enumerate(text[:MOST]):
+    cut = min(len(text), MOST_CHARACTERS)
+    for i, character in enumerate(text[:MOST_CHARACTERS]):
         if in_string and character != "\n":
             in_string = escaped or character != '"'
             escaped = character == "\\" and not escaped

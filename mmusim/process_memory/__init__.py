@@ -3,6 +3,6 @@
 May import ``workload`` and what is below.
 """
 
-from mmusim.linux.dirtying import Recording, watch
+from mmusim.process_memory.dirty_rates import Recording, watch
 
 __all__ = ["Recording", "watch"]

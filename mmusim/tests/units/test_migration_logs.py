@@ -13,10 +13,10 @@ import pytest
 
 from mmusim.base.errors import ConfigError
 from mmusim.config.settings import settings_of
-from mmusim.field import experiment_text, read_log
-from mmusim.field.dirtying import dirtying, occupied, rate_of
-from mmusim.field.experiment_file import Given
-from mmusim.field.log import LogRound, MigrationLog
+from mmusim.migration_logs import experiment_text, read_log
+from mmusim.migration_logs.dirtying import dirtying, occupied, rate_of
+from mmusim.migration_logs.experiment_file import Given
+from mmusim.migration_logs.log import LogRound, MigrationLog
 
 GIB = 1 << 30
 KNOWN = Given(vcpus=1, kernel="linux-6.13")

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.units import PAGE
-from mmusim.linux.inside import inside
-from mmusim.linux.mappings import Mapping
+from mmusim.process_memory.mappings import Mapping
+from mmusim.process_memory.remote_calls import inside
 
 Pages = NDArray[np.int64]
 

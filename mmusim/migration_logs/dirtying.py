@@ -20,7 +20,7 @@ from typing import Final
 
 import numpy as np
 
-from mmusim.field.log import MigrationLog
+from mmusim.migration_logs.log import MigrationLog
 
 CONFIDENCE: Final = 0.95
 REWRITTEN: Final = 0.9

@@ -33,19 +33,19 @@ _STATES: Final = np.array([_GUEST if c in USEFUL_CAUSES else n for n, c in enume
 def _tell_period(s: Any, kind: int, v: int, start: int, end: int, a: int, b: int, c: int) -> None:
     """Tell of a period; behind the interval, only what goes on with a state that began in it."""
     state = _STATES[a] if kind == SPENT else _GUEST
-    if start >= s.tell_until and s.told_state[v] != state:
-        s.told_state[v] = _OVER
-    elif end > s.tell_from:
-        s.told_state[v] = state
+    if start >= s.probe_until and s.probe_state[v] != state:
+        s.probe_state[v] = _OVER
+    elif end > s.probe_from:
+        s.probe_state[v] = state
         _tell(s, kind, v, start, end, a, b, c)
 
 
 @jit
 def _tell(s: Any, kind: int, who: int, start: int, end: int, a: int, b: int, c: int) -> None:
-    told, n = s.told, s.told_n
-    told[n, 0], told[n, 1], told[n, 2], told[n, 3] = kind, who, start, end
-    told[n, 4], told[n, 5], told[n, 6] = a, b, c
-    s.told_n = n + 1
+    rows, n = s.probe_rows, s.probe_rows_n
+    rows[n, 0], rows[n, 1], rows[n, 2], rows[n, 3] = kind, who, start, end
+    rows[n, 4], rows[n, 5], rows[n, 6] = a, b, c
+    s.probe_rows_n = n + 1
 
 
 @jit
@@ -60,7 +60,7 @@ def tell_charged(s: Any, v: int, cause: int, ns: int) -> None:
 @jit
 def tell_request(s: Any, v: int, due: int, end: int) -> None:
     """A vCPU has completed a request."""
-    if end > s.tell_from and due < s.tell_until:
+    if end > s.probe_from and due < s.probe_until:
         _tell(s, REQUESTED, v, due, end, 0, 0, 0)
 
 
@@ -68,7 +68,7 @@ def tell_request(s: Any, v: int, due: int, end: int) -> None:
 def tell_hold(s: Any, who: int, row: int) -> None:
     """An acquisition of mmu_lock ends, which is in a row of `holders`."""
     holder = s.holders[row]
-    if s.now > s.tell_from and holder[1] < s.tell_until:
+    if s.now > s.probe_from and holder[1] < s.probe_until:
         _tell(s, HELD, who, holder[1], s.now, holder[2], s.read, 0)
 
 
@@ -111,8 +111,8 @@ def _tell_work(s: Any, v: int, first: int, last: int, start_ns: int, begun: int,
 
 def pass_on(memory: Any, probe: Any) -> None:
     """Tell a probe what is written down, in the order in which it happened; forget it."""
-    rows = memory["told"][: memory.get("told_n")].tolist()
-    memory.set("told_n", 0)
+    rows = memory["probe_rows"][: memory.get("probe_rows_n")].tolist()
+    memory.set("probe_rows_n", 0)
     for kind, who, start, end, a, b, c in rows:
         if kind == SPENT:
             probe.spent(who, start, end, {_CAUSES[a]: end - start}, b)
@@ -123,6 +123,6 @@ def pass_on(memory: Any, probe: Any) -> None:
             probe.requested(who, start, end)
         else:
             probe.locked(who, start, a, end, bool(b))
-    memory.set("tell_from", probe.from_ns)
-    memory.set("tell_until", probe.until_ns)
+    memory.set("probe_from", probe.from_ns)
+    memory.set("probe_until", probe.until_ns)
     memory.set("next_change", probe.next_change_ns)

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mmusim.base.units import NS
-from mmusim.field.cut_json import mended_json
-from mmusim.field.log import MigrationLog
-from mmusim.field.series import Answer, answer_in, last_attempt, rounds_of
+from mmusim.migration_logs.cut_json import mended_json
+from mmusim.migration_logs.log import MigrationLog
+from mmusim.migration_logs.series import Answer, answer_in, last_attempt, rounds_of
 
 MBIT: Final = 10**6 / 8
 """QEMU's mbps are 10^6 bits per second."""

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mmusim.field import read_log
-from mmusim.field.dirtying import dirtying, occupied
-from mmusim.field.log import MigrationLog
-from mmusim.field.series import Answer, last_attempt, rounds_of
+from mmusim.migration_logs import read_log
+from mmusim.migration_logs.dirtying import dirtying, occupied
+from mmusim.migration_logs.log import MigrationLog
+from mmusim.migration_logs.series import Answer, last_attempt, rounds_of
 
 GIB, PAGE = 1 << 30, 4096
 MEMORY, SPEED = 4 * GIB, 400_000_000

@@ -8,7 +8,7 @@ from mmusim.config.phase import BusyPhase
 from mmusim.config.windows import titles
 from mmusim.costs.distributions import Gamma
 from mmusim.engine.host.log_ioctls import Host
-from mmusim.engine.host.windows import Stretch
+from mmusim.engine.host.windows import MeasuredSpan
 from mmusim.engine.kinds import Kind
 from mmusim.engine.migration.checkpoints import Checkpoints
 from mmusim.engine.migration.migration import Migration
@@ -20,7 +20,7 @@ from mmusim.engine.state.vmm import Vmm
 from mmusim.engine.vcpu_threads import join, laps, run_on, wait_for_guest
 
 
-class Beside:
+class BusyGuest:
     """The guest that runs while the VMM works on it."""
 
     def __init__(self, vm: Vm, number: int, phase: Migrate | Checkpoint) -> None:
@@ -39,14 +39,14 @@ class Beside:
 def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Steps:
     """Let every vCPU run its workload lap after lap beside the migration thread."""
     yield from wait_for_guest(vm, host)
-    stretch, recorder = begin_guest(vm, host, number, phase)
-    guest = Beside(vm, number, phase)
+    span, recorder = begin_guest(vm, host, number, phase)
+    guest = BusyGuest(vm, number, phase)
     migration = None
     if phase.lead:
         vm.vmm = Vmm(vm.env)
     else:
         guest.work = migration = Migration(vm, host, number, phase)
-    launch_beside(vm, host, kind, guest, recorder, stretch)
+    launch_guest(vm, host, kind, guest, recorder, span)
     service = service_of(vm, guest, phase)
     if migration is None:
         yield vm.spend(round(phase.lead))
@@ -58,7 +58,7 @@ def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Step
         yield vm.spend(round(phase.tail))
     service.mark()
     service.on = guest.stays = False
-    yield from end_beside(vm, host, guest, stretch)
+    yield from end_guest(vm, host, guest, span)
     trace = migration.trace(service)
     host.phases[-1] |= {
         "dirty": migration.log.reported, "false_dirty": migration.log.false,
@@ -69,31 +69,33 @@ def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Step
 def checkpoint(vm: Vm, host: Host, kind: Kind, number: int, phase: Checkpoint) -> Steps:
     """Copy all memory, then let every vCPU run its workload beside the checkpoints."""
     yield from wait_for_guest(vm, host)
-    guest = Beside(vm, number, phase)
+    guest = BusyGuest(vm, number, phase)
     guest.work = checkpoints = Checkpoints(vm, host, number, phase)
     yield from checkpoints.first_copy()
-    stretch, recorder = begin_guest(vm, host, number, phase)
-    launch_beside(vm, host, kind, guest, recorder, stretch)
+    span, recorder = begin_guest(vm, host, number, phase)
+    launch_guest(vm, host, kind, guest, recorder, span)
     yield from checkpoints.thread()
     guest.stays = False
-    yield from end_beside(vm, host, guest, stretch)
+    yield from end_guest(vm, host, guest, span)
     trace, log = checkpoints.trace(), checkpoints.log
     record = {"dirty": log.reported, "false_dirty": log.false, "checkpoints": trace}
     host.phases[-1] |= record | {"story": trace.story()}
 
 
-def begin_guest(vm: Vm, host: Host, number: int, phase: BusyPhase) -> tuple[Stretch, PhaseRecorder]:
+def begin_guest(
+    vm: Vm, host: Host, number: int, phase: BusyPhase
+) -> tuple[MeasuredSpan, PhaseRecorder]:
     """The guest part of a phase in which the VMM works begins now."""
     host.clock_ns = vm.now
     host.windows.happens("start", titles(phase))
     recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
-    stretch = host.stretches[number] = host.windows.guest_begins(recorder, set())
+    span = host.spans[number] = host.windows.guest_begins(recorder, set())
     host.goes_on = False
-    return stretch, recorder
+    return span, recorder
 
 
-def launch_beside(
-    vm: Vm, host: Host, kind: Kind, guest: Beside, recorder: PhaseRecorder, stretch: Stretch,
+def launch_guest(
+    vm: Vm, host: Host, kind: Kind, guest: BusyGuest, recorder: PhaseRecorder, span: MeasuredSpan,
 ) -> None:  # fmt: skip
     """Let every vCPU run its workload, lap after lap until the VMM has finished its work."""
     if vm.load is not None:
@@ -102,11 +104,11 @@ def launch_beside(
         v.recorder = recorder
         more = laps(vm, v, guest.number, lambda: guest.goes_on)
         process = kind.launch(vm, v, vm.plan.program(guest.number, v.number), more)
-        run_on(vm, host, kind, v, process, stretch)
+        run_on(vm, host, kind, v, process, span)
     start_port_io(vm, guest)
 
 
-def service_of(vm: Vm, guest: Beside, phase: Migrate) -> ServiceMeter:
+def service_of(vm: Vm, guest: BusyGuest, phase: Migrate) -> ServiceMeter:
     """Begin to follow the service of a phase that has a lead or a tail; another is not followed."""
     follows = bool(phase.lead or phase.tail)
     service = ServiceMeter(vm, guest.vcpus, guest.number, follows)
@@ -115,21 +117,21 @@ def service_of(vm: Vm, guest: Beside, phase: Migrate) -> ServiceMeter:
     return service
 
 
-def end_beside(vm: Vm, host: Host, work: Beside, stretch: Stretch) -> Steps:
+def end_guest(vm: Vm, host: Host, work: BusyGuest, span: MeasuredSpan) -> Steps:
     """The VMM has finished: join the vCPUs, after this lap."""
     for v in work.vcpus:
         if vm.by_rates and v.process is not None and v.process.is_alive:
             v.stop(vm.now)  # a guest that is given by rates has no end of its own
     yield from join(vm, host)
     if not work.vcpus:
-        host.windows.end(stretch)
+        host.windows.end(span)
     host.windows.happens("end", titles(work.phase))
     vm.vmm = vm.unsent = None
     for v in vm.vcpus:
         v.queued_work.clear()
 
 
-def start_port_io(vm: Vm, guest: Beside) -> None:
+def start_port_io(vm: Vm, guest: BusyGuest) -> None:
     """Let the vCPUs exit for port I/O at exponential intervals while the VMM works."""
     mean = vm.plan.driver.migration.io_interval
     for v in guest.vcpus if mean else ():

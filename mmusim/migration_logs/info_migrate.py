@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mmusim.base.units import BYTES, NS
-from mmusim.field.log import MigrationLog
-from mmusim.field.qemu import MBIT
-from mmusim.field.series import Answer, answer_in, last_attempt, rounds_of
+from mmusim.migration_logs.log import MigrationLog
+from mmusim.migration_logs.qemu import MBIT
+from mmusim.migration_logs.series import Answer, answer_in, last_attempt, rounds_of
 
 _HMP: Final = {
     "total time": ("total_ns", "time"), "expected downtime": ("expected_downtime_ns", "time"),

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmusim.base.units import BYTES, NS
-from mmusim.field.log import MigrationLog
-from mmusim.field.series import Answer, answer_in, last_attempt, rounds_of
+from mmusim.migration_logs.log import MigrationLog
+from mmusim.migration_logs.series import Answer, answer_in, last_attempt, rounds_of
 
 TRANSLATIONS: Final = Path(__file__).with_name("domjobinfo.toml")
 

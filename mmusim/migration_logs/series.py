@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.units import NS
-from mmusim.field.log import LogRound
+from mmusim.migration_logs.log import LogRound
 
 RESOLVED: Final = 2
 """A round must last for so many intervals between answers; otherwise its time is not known."""
@@ -61,7 +61,7 @@ def last_attempt(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def rounds_of(
-    answers: Sequence[Answer], memory: int | None, told: Mapping[int, float] | None = None
+    answers: Sequence[Answer], memory: int | None, begins_ns: Mapping[int, float] | None = None
 ) -> tuple[LogRound, ...]:
     """Return the rounds that the answers determine, in order; rounds between them are left out.
 
@@ -71,13 +71,13 @@ def rounds_of(
         Of one migration, in the order of time.
     memory : int or None
         Bytes of guest memory, which the first round sends.
-    told : mapping
-        Number of a round -> its beginning in ns, where events tell it exactly.
+    begins_ns : mapping
+        Number of a round -> its beginning in ns, where events say it exactly.
     """
     syncs = _syncs(answers)
     if memory is not None and (not answers or answers[0].syncs in (None, 1)):
         syncs[0] = Sync(0.0, memory, 0.0)
-    for number, ns in (told or {}).items():
+    for number, ns in (begins_ns or {}).items():
         syncs[number] = Sync(ns, _to_send(answers, number, ns, syncs.get(number)), 0.0)
     rounds = []
     for number in sorted(syncs):

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mmusim.base.units import BYTES, NS
-from mmusim.field.log import MigrationLog
-from mmusim.field.series import Answer, last_attempt, rounds_of
+from mmusim.migration_logs.log import MigrationLog
+from mmusim.migration_logs.series import Answer, last_attempt, rounds_of
 
 _SIZE = r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?i?B)"
 _ACTIVE = re.compile(rf"migration (?:active|device), transferred {_SIZE} of {_SIZE} VM-state, "

@@ -3,8 +3,8 @@
 May import ``config``, ``metrics`` and what is below.
 """
 
-from mmusim.field.experiment_file import experiment_text
-from mmusim.field.log import MigrationLog
-from mmusim.field.recognise import read_log
+from mmusim.migration_logs.experiment_file import experiment_text
+from mmusim.migration_logs.formats import read_log
+from mmusim.migration_logs.log import MigrationLog
 
 __all__ = ["MigrationLog", "experiment_text", "read_log"]

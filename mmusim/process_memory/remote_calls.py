@@ -50,9 +50,9 @@ class Inside:
             If the process ends meanwhile.
         """
         wanted = list(self._registers)
-        told = dict(zip(_ARGUMENTS, arguments, strict=False))
-        told |= {"rax": number, "orig_rax": (1 << 64) - 1, "rip": self._code}
-        for name, value in told.items():
+        registers = dict(zip(_ARGUMENTS, arguments, strict=False))
+        registers |= {"rax": number, "orig_rax": (1 << 64) - 1, "rip": self._code}
+        for name, value in registers.items():
             wanted[_NAMES[name]] = value & ((1 << 64) - 1)
         _registers(self._pid, wanted)
         for _ in range(_STEPS):

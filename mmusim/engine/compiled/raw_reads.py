@@ -28,9 +28,9 @@ def _reader(bits: int) -> Any:
     return peek
 
 
-peek_long = _reader(64)
+read_long = _reader(64)
 """An element of int64."""
-peek_word = _reader(32)
+read_word = _reader(32)
 """An element of uint32."""
-peek_bool = _reader(8)
+read_bool = _reader(8)
 """An element of bool: 0 or 1."""

@@ -16,9 +16,9 @@ import pytest
 
 from mmusim.base.errors import ConfigError
 from mmusim.config.settings import settings_of
-from mmusim.field import experiment_text, libvirt, read_log
-from mmusim.field.experiment_file import Given
-from mmusim.field.log import MigrationLog
+from mmusim.migration_logs import experiment_text, libvirt, read_log
+from mmusim.migration_logs.experiment_file import Given
+from mmusim.migration_logs.log import MigrationLog
 
 GIB, MIB = 1 << 30, 1 << 20
 KNOWN = Given(vcpus=1, kernel="linux-6.13")

@@ -40,19 +40,19 @@ def beside(outcome: Outcome) -> list[Row]:
     is the baseline's mean over seeds. There is a row for each round too, where the log has rounds.
     An experiment without `[reported]` has no rows.
     """
-    told = outcome.experiment.reported
-    if told is None:
+    report = outcome.experiment.reported
+    if report is None:
         return []
     policy = outcome.experiment.policies.baseline
     rows: list[Row] = []
     for result in outcome.settings:
         runs = result.runs.get(policy, ())
         if runs:
-            rows += _of_one(told, runs, result.setting.name, policy)
+            rows += _of_one(report, runs, result.setting.name, policy)
     return rows
 
 
-def _of_one(told: Reported, runs: Sequence[Metrics], setting: str, policy: str) -> list[Row]:
+def _of_one(report: Reported, runs: Sequence[Metrics], setting: str, policy: str) -> list[Row]:
     def row(what: str, reported: float, simulated: float | None, show: Any) -> Row:
         ratio = f"{simulated / reported:.3g}" if simulated is not None and reported else ""
         made = "none" if simulated is None else show(simulated)
@@ -62,19 +62,19 @@ def _of_one(told: Reported, runs: Sequence[Metrics], setting: str, policy: str) 
         }  # fmt: skip
 
     rows: list[Row] = []
-    if told.status:
+    if report.status:
         ends = Counter(_ENDS.get(run.outcome, run.outcome) for run in runs)
         made = ", ".join(f"{end} ({n} of {len(runs)})" for end, n in ends.most_common())
-        state = _STATES.get(told.status, told.status)
-        said = f"{state}: {told.reason}" if told.reason else state
+        state = _STATES.get(report.status, report.status)
+        said = f"{state}: {report.reason}" if report.reason else state
         rows.append(row("outcome", 0.0, 0.0, str) | {"reported": said, "simulated": made})
     for what, name, metric, show in _PAIRS:
-        reported = getattr(told, name)
+        reported = getattr(report, name)
         if reported is not None:
             values = [run.values[metric] for run in runs if metric in run.values]
             mean = sum(values) / len(values) if values else None
             rows.append(row(what, float(reported), mean, show))
-    for one in told.round:
+    for one in report.round:
         times = [
             (run.rounds[one.number].end_ns - run.rounds[one.number].start_ns)
             for run in runs
@@ -96,5 +96,7 @@ def _of_one(told: Reported, runs: Sequence[Metrics], setting: str, policy: str) 
 
 def assumptions(outcome: Outcome) -> list[str]:
     """Return the assumptions, a sentence each."""
-    told = outcome.experiment.reported
-    return [] if told is None else [f"assumed {key}: {why}" for key, why in told.assumed.items()]
+    report = outcome.experiment.reported
+    return (
+        [] if report is None else [f"assumed {key}: {why}" for key, why in report.assumed.items()]
+    )

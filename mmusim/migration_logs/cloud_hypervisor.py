@@ -14,7 +14,7 @@ import re
 from typing import Any, Final
 
 from mmusim.base.units import NS, parse_bytes, parse_ns, parse_rate
-from mmusim.field.log import LogRound, MigrationLog
+from mmusim.migration_logs.log import LogRound, MigrationLog
 
 _ROUND = re.compile(r"Precopy(?: (?P<last>complete))?:\s*iter=(\d+)((?:\s+\w+=\S+)+)")
 _PAIR = re.compile(r"(\w+)=(\S+)")

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import read_text
 from mmusim.base.recordings import MIGRATION, recording_of
-from mmusim.field import cloud_hypervisor, info_migrate, libvirt, proxmox, qemu
-from mmusim.field.log import MigrationLog
+from mmusim.migration_logs import cloud_hypervisor, info_migrate, libvirt, proxmox, qemu
+from mmusim.migration_logs.log import MigrationLog
 
 
 class Format(NamedTuple):

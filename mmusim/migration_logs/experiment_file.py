@@ -12,9 +12,9 @@ import tomli_w
 from mmusim.base.errors import Complaint, ConfigError
 from mmusim.base.quantities import exact_ns
 from mmusim.base.units import NS, PAGE, parse_bytes, parse_rate, show_bytes
-from mmusim.config.machine import DEFAULT_PROFILE
-from mmusim.field.dirtying import Dirtying, dirtying
-from mmusim.field.log import MigrationLog
+from mmusim.config.vm_and_host import DEFAULT_PROFILE
+from mmusim.migration_logs.dirtying import Dirtying, dirtying
+from mmusim.migration_logs.log import MigrationLog
 from mmusim.policies import DEFAULT_KERNEL, choose
 
 BACKING: Final = parse_bytes("2MiB")
@@ -69,8 +69,8 @@ def experiment_text(log: MigrationLog, source: str, name: str, given: Given | No
     ConfigError
         With the name of everything that is needed and neither in the log nor given.
     """
-    told = given or Given()
-    memory, bandwidth, missing = told.memory or log.memory_bytes, told.bandwidth, []
+    given = given or Given()
+    memory, bandwidth, missing = given.memory or log.memory_bytes, given.bandwidth, []
     if memory is None:
         missing.append(("memory", '--memory "64GiB"'))
     assumed: dict[str, str] = {}
@@ -90,19 +90,19 @@ def experiment_text(log: MigrationLog, source: str, name: str, given: Given | No
     whole = -(-memory // BACKING) * BACKING
     if whole != memory:
         assumed["vm.memory"] = f"rounded up from {memory} bytes to whole 2 MiB"
-    vcpus = told.vcpus or 4
-    if told.vcpus is None:
+    vcpus = given.vcpus or 4
+    if given.vcpus is None:
         assumed["vm.vcpus"] = "no log has the number of vCPUs; say it with --vcpus"
-    if told.kernel is None:
+    if given.kernel is None:
         assumed["vm.kernel"] = "no log has the kernel of the host; say it with --kernel"
-    limit = told.downtime_limit_ns or log.downtime_limit_ns
+    limit = given.downtime_limit_ns or log.downtime_limit_ns
     if limit is None:
         limit = 300.0 * NS["ms"]
         assumed["driver.migration.downtime-limit"] = "QEMU's default; say it with --downtime-limit"
     assumed["host.profile"] = "costs of a host of 2021, not of yours: probe measures them"
     writes = log
-    if told.dirty_pages_rate is not None:
-        writes = replace(log, dirty_pages_rate=told.dirty_pages_rate, each_round=())
+    if given.dirty_pages_rate is not None:
+        writes = replace(log, dirty_pages_rate=given.dirty_pages_rate, each_round=())
     found = dirtying(writes, whole // PAGE)
     if found is None:
         assumed["workloads"] = _no_rate(writes)
@@ -112,7 +112,7 @@ def experiment_text(log: MigrationLog, source: str, name: str, given: Given | No
             f"({found.writes_low:,.0f} to {found.writes_high:,.0f}) in a set of "
             f"{found.set_pages:,} pages ({found.set_low:,} to {found.set_high:,})"
         )
-    data = _experiment(log, source, name, whole, bandwidth, limit, vcpus, told, found, assumed)
+    data = _experiment(log, source, name, whole, bandwidth, limit, vcpus, given, found, assumed)
     return Made(text=_marked(tomli_w.dumps(data), assumed), assumed=assumed, dirtying=found)
 
 
@@ -143,9 +143,9 @@ def _network(log: MigrationLog, assumed: dict[str, str]) -> int | None:
 
 def _experiment(
     log: MigrationLog, source: str, name: str, memory: int, bandwidth: int, limit: float,
-    vcpus: int, told: Given, found: Dirtying | None, assumed: dict[str, str],
+    vcpus: int, given: Given, found: Dirtying | None, assumed: dict[str, str],
 ) -> dict[str, Any]:  # fmt: skip
-    kernel = told.kernel or DEFAULT_KERNEL
+    kernel = given.kernel or DEFAULT_KERNEL
     migration: dict[str, Any] = {
         "bandwidth": f"{bandwidth}B/s",
         "max-bandwidth": f"{log.max_bytes_per_s or 0}B/s",
