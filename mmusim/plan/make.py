@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -90,6 +91,9 @@ class Plan:
     qemu: Qemu = NEWEST_QEMU
     machine: Machine | None = None  # None: no vCPU slows another down
     curve: HitCurve | None = None  # None: hits depend neither on pages in use nor on exits
+    _before: dict[int, tuple[int, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )  # vCPU -> accesses before each phase, and of all
 
     @property
     def policy(self) -> Policy:
@@ -187,11 +191,14 @@ class Plan:
 
     def _accesses_before(self, phase: int, cpu: int) -> int:
         """Number of accesses of a vCPU in earlier phases, without those beside a VMM that works."""
-        return sum(
-            pattern.length(self._part(number, cpu)[1])
-            for number, pattern in enumerate(self.patterns[:phase])
-            if pattern is not None and not isinstance(self.driver.phases[number], BusyPhase)
-        )
+        if cpu not in self._before:
+            lengths = (
+                0 if pattern is None or isinstance(self.driver.phases[number], BusyPhase)
+                else pattern.length(self._part(number, cpu)[1])
+                for number, pattern in enumerate(self.patterns)
+            )  # fmt: skip
+            self._before[cpu] = tuple(accumulate(lengths, initial=0))
+        return self._before[cpu][phase]
 
 
 def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
