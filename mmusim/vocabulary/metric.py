@@ -25,6 +25,7 @@ class Metric(Term):
     scope: Scope
     formula: str
     has_closed_form: bool
+    yes_or_no: bool  # 0 or 1 of a run, so its mean is a share of seeds
 
     @property
     def higher_is_better(self) -> bool:
@@ -54,14 +55,14 @@ POSTCOPY_FAULTS: Final = tuple(f"{part}_postcopy_fault" for part in ("mean", "p5
 
 def metric(
     names: str, unit: str, better: Better, scope: Scope, formula: str, meaning: str,
-    source: str = "G.5", *, closed_form: bool = False,
+    source: str = "G.5", *, closed_form: bool = False, yes_or_no: bool = False,
 ) -> None:  # fmt: skip
     """Add the metrics in `names`, separated by spaces, that one formula describes."""
     for name in names.split():
         METRICS.add(
             Metric(
                 name=name, unit=unit, better=better, meaning=meaning, source=source, scope=scope,
-                formula=formula, has_closed_form=closed_form,
+                formula=formula, has_closed_form=closed_form, yes_or_no=yes_or_no,
             )
         )  # fmt: skip
 

@@ -34,7 +34,7 @@ metric(
 metric(
     "migrated", "", _HIGHER, _MIGRATION,
     "1 if the guest runs at the destination (outcomes completed and postcopy), else 0",
-    "whether the migration succeeds", "F.1",
+    "whether the migration succeeds", "F.1", yes_or_no=True,
 )  # fmt: skip
 metric(
     "log_time", "ns", _LOWER, _MIGRATION,
@@ -84,6 +84,10 @@ metric(
     "postcopy_vcpu_blocktime", "ns", _LOWER, _MIGRATION,
     "mean over vCPUs of the time in which one waited for pages of the source",
     "QEMU's `postcopy-vcpu-blocktime`", "F.5",
+)  # fmt: skip
+metric(
+    "postcopy_faults", "", _LOWER, _MIGRATION, "faults that waited for a page of the source",
+    "how often the guest has to wait in post-copy", "F.5",
 )  # fmt: skip
 metric(
     " ".join(POSTCOPY_FAULTS), "ns", _LOWER, _MIGRATION,
