@@ -20,6 +20,7 @@ from mmusim.engine.code_cache import BOUNDS
 from mmusim.engine.compiled.blocks import WORDS, tagged, word
 from mmusim.engine.compiled.fields import VCPU
 
+
 class ColumnType(types.Type):
     """Field `number` of the vCPUs; its value is the address of the run's table."""
 
