@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from llvmlite.binding import Linkage
-from llvmlite.ir import AllocaInstr, CallInstr, Constant, StoreInstr
+from llvmlite.ir import CallInstr, Constant, StoreInstr
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 
