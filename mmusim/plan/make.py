@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from mmusim.actors import Actor
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
-from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
 from mmusim.config.guest_memory import memslots
-from mmusim.config.migrate import Migrate
 from mmusim.config.phase import BusyPhase
 from mmusim.config.settings import Setting
 from mmusim.config.tlb import reach_of
@@ -271,9 +269,7 @@ def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | RatedPatte
     return pattern
 
 
-def _check_rates(
-    setting: Setting, phase: Run | Migrate | Checkpoint, pattern: RatedPattern
-) -> None:
+def _check_rates(setting: Setting, phase: Run | BusyPhase, pattern: RatedPattern) -> None:
     """Refuse what a guest that is given by rates does not have.
 
     Raises
@@ -281,7 +277,7 @@ def _check_rates(
     ConfigError
         If the phase has think time or shared pages, or the rate is more than its pages allow.
     """
-    key, name = f"{phase.do}", phase.workload
+    key, name = getattr(phase, "do", ""), phase.workload
     if distribution(phase.think) != Constant(0.0):
         raise ConfigError.of(
             "driver", f"{key}.think", None, f"goes with accesses, and workload {name!r} has rates",

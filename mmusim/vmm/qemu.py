@@ -118,6 +118,10 @@ class Qemu:
         """`postcopy-preempt` since 7.1 (ce5b0f4afc): a channel of its own for requested pages."""
         return self.release >= (7, 1)
 
+    def has_background_snapshot(self) -> bool:
+        """`background-snapshot` since 6.0 (8518278a6a)."""
+        return self.release >= (6, 0)
+
     def jumps_after_request(self) -> bool:
         """With preempt the background goes on behind a requested page since 10.1 (20d8262281)."""
         return self.release >= (10, 1)

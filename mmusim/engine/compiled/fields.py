@@ -19,7 +19,7 @@ SCALARS: Final = (
     "in_flight_ns", "ring_size", "ring_soft", "measured_recorder", "buffer", "bundles", "by_rates",
     "halt_poll_ns",
     # Its state.
-    "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
+    "tracked", "taken_n", "taken_python", "frozen_n", "user_faults", "interferers",
     "free_interferers_n",
     # mmu_lock.
     "shareable", "count_ns", "line_free_ns", "held_n", "read", "read_since_ns", "read_ns",
@@ -92,6 +92,7 @@ ARRAYS: Final = {
     "disallow_1g": ("uint16", 1),
     "stat": ("int64", 1),
     "resident": ("uint8", 1),  # empty: all
+    "held": ("uint8", 1),  # write-protected by the host; empty: none
     "nx_small": ("uint8", 1),  # (regions,) no fault has met the mitigation here yet
     "frozen_region": ("uint8", 1),
     "frozen_giant": ("uint8", 1),

@@ -175,6 +175,33 @@ def scalar(name: str) -> Any:
     return property(read, write)
 
 
+class Presence:
+    """An attribute of an object that has `memory`: a Python object; the scalar says it is there."""
+
+    def __init__(self, name: str) -> None:
+        """Name the scalar; nothing is there."""
+        self._name = name
+
+    def __get__(self, owner: Any, kind: Any) -> Any:
+        return owner.__dict__.get(self._name)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        owner.__dict__[self._name] = value
+        owner.memory.set(self._name, value is not None)
+
+
+def shared_array(name: str) -> Any:
+    """Return a property of an object that has `memory`: an array that compiled code sees too."""
+
+    def read(self: Any) -> np.ndarray[Any, Any]:
+        return self.memory[name]  # type: ignore[no-any-return]
+
+    def write(self: Any, array: np.ndarray[Any, Any]) -> None:
+        self.memory.put(name, array)
+
+    return property(read, write)
+
+
 def field(name: str, kind: Any = int) -> Any:
     """Return a property of an object that has `row`: a field of a vCPU."""
     number = FIELD[name]
