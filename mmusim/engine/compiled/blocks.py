@@ -16,6 +16,7 @@ from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.extending import register_model
 from numba.core.imputils import lower_builtin, lower_getattr
+from numba.core.types.containers import BaseTuple, UniTuple
 from numba.core.typing.templates import (
     AbstractTemplate,
     AttributeTemplate,
@@ -80,7 +81,7 @@ def _place(
     """Return the address that an index leads to, and the lengths of what is left."""
     indices = (
         cgutils.unpack_tuple(builder, index, len(index_type))
-        if isinstance(index_type, types.BaseTuple) else [index]
+        if isinstance(index_type, BaseTuple) else [index]
     )  # fmt: skip
     proxy = cgutils.create_struct_proxy(block)(context, builder, value=value)
     shape = [getattr(proxy, f"n{axis}") for axis in range(block.ndim)]
@@ -102,7 +103,7 @@ def _place(
 
 
 def _result(block: BlockType, index: Any) -> Any:
-    left = block.ndim - (len(index) if isinstance(index, types.BaseTuple) else 1)
+    left = block.ndim - (len(index) if isinstance(index, BaseTuple) else 1)
     return block.dtype if left == 0 else BlockType(block.dtype, left, block.last, block.fixed)
 
 
@@ -112,8 +113,8 @@ def _index(block: Any, index: Any) -> Any:
         return None
     if isinstance(index, types.Integer):
         return types.int64
-    whole = isinstance(index, types.BaseTuple) and all(isinstance(i, types.Integer) for i in index)
-    return types.UniTuple(types.int64, len(index)) if whole and len(index) <= block.ndim else None
+    whole = isinstance(index, BaseTuple) and all(isinstance(i, types.Integer) for i in index)
+    return UniTuple(types.int64, len(index)) if whole and len(index) <= block.ndim else None
 
 
 @infer_global(operator.getitem)
@@ -149,7 +150,7 @@ class _Attributes(AttributeTemplate):  # type: ignore[misc]
     key = BlockType
 
     def resolve_shape(self, block: BlockType) -> Any:
-        return types.UniTuple(types.int64, block.ndim)
+        return UniTuple(types.int64, block.ndim)
 
 
 @lower_builtin(operator.getitem, BlockType, types.Any)  # type: ignore[untyped-decorator]
@@ -182,4 +183,4 @@ def _length(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 def _shape(context: Any, builder: Any, block: BlockType, value: Any) -> Any:
     proxy = cgutils.create_struct_proxy(block)(context, builder, value=value)
     lengths = [getattr(proxy, f"n{axis}") for axis in range(block.ndim)]
-    return context.make_tuple(builder, types.UniTuple(types.int64, block.ndim), lengths)
+    return context.make_tuple(builder, UniTuple(types.int64, block.ndim), lengths)
