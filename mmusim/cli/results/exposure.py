@@ -40,7 +40,7 @@ def exposure(
     """
     if to is not None:
         refuse_ignored("exposure", "with --to", {"--apart": apart, "--json": as_json})
-        how = {"seeds": seeds, "workers": workers, "scheduler": scheduler}
+        how: dict[str, Any] = {"seeds": seeds, "workers": workers, "scheduler": scheduler}
         write_page(experiment, out, to, reduced, **how)
         return
     refuse_ignored(
