@@ -198,7 +198,7 @@ def judged_over_hosts(verdict: Verdict, claim: Claim, hosts: HostRuns) -> Verdic
 def _over(of: _Quantity, hosts: HostRuns, holds: Callable[[float], bool]) -> OverHosts | None:
     """Evaluate a value on every host, less the effect of the seed on the profile's host.
 
-    Ratios, and positive values of one policy, are evaluated as their logarithms: a host scales them.
+    Of ratios, and of positive values of one policy, the logarithms count: a host scales them.
 
     Nothing holds on a host where a policy lacks the metric and has it on the profile's: a migration
     that does not converge there has no downtime that could be short.
