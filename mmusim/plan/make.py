@@ -207,8 +207,8 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
     except MisfitError as misfit:
         raise misfit.complaint(e.id) from None
     driver = e.driver.script(chosen.choices.reporting).in_turns()
-    rings = chosen.choices.reporting is Reporting.DIRTY_RING
-    pages = e.vm.memory // PAGE
+    driver = e.vmm.limits(driver) if e.vmm else driver
+    rings, pages = chosen.choices.reporting is Reporting.DIRTY_RING, e.vm.memory // PAGE
     draws = Draws(seed, e.replications.scheme, chosen.policy.name)
     least = MemSlot(0, pages).part(e.vm.vcpus - 1, e.vm.vcpus)[1]
     return Plan(
