@@ -15,6 +15,7 @@ class Scope(Enum):
     PHASE = "the measured phase"
     MIGRATION = "a phase that migrates the VM"
     CHECKPOINTS = "a phase that makes checkpoints"
+    SNAPSHOT = "a phase that takes a snapshot"
     RUN = "the whole run"
 
 
@@ -51,6 +52,10 @@ SLOW_SECONDS: Final = (90, 50, 1)
 """Percentages of a second that the guest runs, below which the second is counted."""
 POSTCOPY_FAULTS: Final = tuple(f"{part}_postcopy_fault" for part in ("mean", "p50", "p99", "max"))
 """How long faults of post-copy waited for their pages."""
+
+
+SNAPSHOT_WAITS: Final = tuple(f"{part}_snapshot_wait" for part in ("mean", "p50", "p99", "max"))
+"""How long writes waited for the copies of their pages to a snapshot."""
 
 
 def metric(

@@ -12,6 +12,7 @@ from typing import Any
 from mmusim.engine.processes.entries import count_reads_before_drop
 from mmusim.engine.processes.flush import forget_taken
 from mmusim.engine.processes.guest_mode import leave_handler, ring_full
+from mmusim.engine.processes.shared_processor import leave_processor, on_processor, reschedule
 from mmusim.engine.processes.user_space import to_user_space
 from mmusim.engine.processes.vcpu import no_progress
 from mmusim.engine.state.vm import Steps, Vcpu
@@ -45,6 +46,8 @@ TABLES = """
     vm.plan.backing -> s.backing
     len(vm.resident) -> len(s.resident)
     vm.resident[G] -> s.resident[G]
+    len(vm.held) -> len(s.held)
+    vm.held[G] -> s.held[G]
     make_resident(vm, G) -> make_resident(s, G)
     vm.guest is not None -> s.guest_shift != 0
     vm.guest.walk(view, G, W) -> walk_guest(s, G, W)
@@ -104,8 +107,8 @@ FAULTS = """
     vm.fast.entry -> s.reals[FAST_ENTRY]
     vm.fast.after_exit -> s.reals[FAST_AFTER_EXIT]
     vm.plan.costs["c_wclear"].mean() -> s.reals[PUSH_DOWN]
-    vm.postcopy is not None -> s.postcopy != 0
-    vm.postcopy is None -> s.postcopy == 0
+    vm.user_faults is not None -> s.user_faults != 0
+    vm.user_faults is None -> s.user_faults == 0
     vm.first_touch is not None -> s.touches != 0
     vm.first_touch.waits(vm.now) -> memory_waits(s)
 """
@@ -163,7 +166,7 @@ KINDS = {
 """Annotations of parameters of the processes, and what each stands for."""
 FIELDS = (
     "accesses entering_ns flush_requested flushes handling in_guest kicks leaving_ns left_ns "
-    "stolen_ns turned_back"
+    "need_resched shares_processor stolen_ns turned_back"
 )
 """Attributes of a vCPU that are whole numbers of its row, of the same name."""
 
@@ -187,6 +190,9 @@ def vocabulary() -> Vocabulary:
     words.python += [
         in_python("ring_full(vm, v)", ring_full),
         in_python("to_user_space(vm, v)", to_user_space),
+        in_python("reschedule(vm, v)", reschedule),
+        in_python("leave_processor(vm, v)", leave_processor),
+        in_python("on_processor(vm, v)", on_processor),
         in_python("log_drained(vm, v)", _ring_overflows, "log_drained(s, v)"),
         in_python("forget_taken(vm)", _forgets_taken, "forget_taken(s)"),
         in_python("vm.mark_dirty(v, G)", _ring_overflows, "mark_dirty(s, v, G)"),
@@ -195,7 +201,7 @@ def vocabulary() -> Vocabulary:
         in_python("no_progress(vm, v, *run.access)", _no_progress, returns=False),
         in_python("vm.changed(v.number)", _changed, "knows(s)"),
         in_python("leave_handler(v)", _leaves_handler, "leave_handler(s, v)"),
-        in_python("vm.postcopy.fault(v, G, I)", _asks_source),
+        in_python("vm.user_faults.fault(v, G, W, I)", _asks_user_space),
         in_python(
             "count_reads_before_drop(vm, v, G, L)", count_reads_before_drop, "counts_none(s, v)"
         ),
@@ -223,8 +229,8 @@ def _changed(vm: Any, v: Vcpu) -> None:
     vm.changed(v.number)
 
 
-def _asks_source(vm: Any, v: Vcpu, gfn: int, index: int) -> Steps:
-    steps: Steps = vm.postcopy.fault(v, gfn, index)
+def _asks_user_space(vm: Any, v: Vcpu, gfn: int, write: int, index: int) -> Steps:
+    steps: Steps = vm.user_faults.fault(v, gfn, bool(write), index)
     return steps
 
 

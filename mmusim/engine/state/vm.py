@@ -15,6 +15,7 @@ from mmusim.engine.state.fault_shares import FaultShares
 from mmusim.engine.state.gauges import gauges
 from mmusim.engine.state.machine_load import MachineLoad, first_touch
 from mmusim.engine.state.mmu_lock import RwLock, SpinLock
+from mmusim.engine.state.processor import shared_processor
 from mmusim.engine.state.steps import Outcome as Outcome
 from mmusim.engine.state.steps import Steps as Steps
 from mmusim.engine.state.virtual_cpu import Vcpu as Vcpu
@@ -30,16 +31,15 @@ from mmusim.vocabulary.causes import CAUSES
 from mmusim.vocabulary.counters import COUNTERS
 
 
-class MissingPages(Protocol):
-    """Pages that have not reached the destination of a migration yet."""
+class UserFaults(Protocol):
+    """Pages whose faults user space answers (userfaultfd): missing or write-protected ones."""
 
-    def fault(self, v: Vcpu, gfn: int, index: int) -> Steps:
-        """Get a page from the source if it is not there."""
+    def fault(self, v: Vcpu, gfn: int, write: bool, index: int) -> Steps:
+        """Wait until the access may go on, if it must wait."""
 
 
 _CAUSES: Final = CAUSES.names
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
-
 LAST_NS: Final = 1 << 62
 """When the simulated clock ends: after 146 years."""
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
@@ -63,8 +63,7 @@ class Vm:
         self.resident = bytearray(0 if plan.prefaulted else plan.pages)  # by the host; empty: all
         self.nx_small = set(plan.executable)  # of these, no fault has met the mitigation yet
         self.view = self.table.views()
-        self.policy = plan.chosen.tables()
-        choices = plan.choices
+        self.policy, choices = plan.chosen.tables(), plan.choices
         self.remote = plan.machine is not None and plan.machine.is_remote(plan.vcpus)
         self.load = None if plan.machine is None else self.make_load(plan, plan.machine)
         self.first_touch = first_touch(plan)
@@ -84,9 +83,9 @@ class Vm:
         self.vcpus = [self.make_vcpu(plan, number) for number in range(plan.vcpus)]
         for v in self.vcpus if self.load is not None else ():
             v.pay_at(self.load)
-        self.breaks_locks = plan.kernel.breaks_locks() and (
-            plan.preemptible or plan.need_resched_ns > 0
-        )
+        self.processor = shared_processor(plan, self.env, self.vcpus)
+        asked = plan.preemptible or plan.need_resched_ns > 0 or self.processor is not None
+        self.breaks_locks = asked and plan.kernel.breaks_locks()
         self.scheduled_ns = 0  # when the host thread last got its processor
         self.interferers = 0  # processes that interrupt vCPUs
         self.tracked = False  # a slot logs dirty pages
@@ -98,7 +97,8 @@ class Vm:
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.vmm: Vmm | None = None  # while QEMU migrates the VM
         self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
-        self.postcopy: MissingPages | None = None
+        self.user_faults: UserFaults | None = None
+        self.held = np.zeros(0, np.uint8)  # (pages,) write-protected by the host; empty: none
         self.fingerprint = Fingerprint()
         self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
         self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them
