@@ -6,7 +6,7 @@ import copy
 import math
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,11 @@ METRICS: Final = {
 }  # fmt: skip
 """Metrics that postings give, and the unit of the table in that of the metric."""
 CLOSE: Final = 1.5
-"""Ratio within which a time counts as predicted."""
+"""Ratio within which a value counts as predicted."""
+
+
+UNKNOWN: Final = "unknown"
+"""The cause of a miss that nobody has explained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,7 @@ class Case:
     data: dict[str, Any]  # of the experiment
     seeds: int
     published: dict[str, tuple[float, ...]]  # metric -> value of each run, in the metric's unit
+    causes: dict[str, str] = field(default_factory=dict)  # metric -> why it is missed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,7 @@ def cases(data: dict[str, Any], seeds: int | None = None) -> Iterator[Case]:
                     for metric, unit in METRICS.items()
                     if metric in one
                 },
+                causes=posting.get("cause", {}),
             )
 
 
@@ -136,6 +142,7 @@ def rows(lines: list[Line]) -> list[dict[str, Any]]:
             "published": ", ".join(shown(line.metric, value) for value in line.published),
             "predicted": ", ".join(shown(line.metric, value) for value in line.predicted) or "none",
             "ratio": "" if math.isnan(line.ratio) else f"{line.ratio:.2f}",
+            "cause": "" if line.is_close else line.case.causes.get(line.metric, UNKNOWN),
         }
         for line in lines
     ]
