@@ -86,8 +86,6 @@ def test_the_published_page_is_what_the_model_says() -> None:
                for one in idle]  # fmt: skip
     other = markdown(rows(predict(changed, workers=1))).splitlines()
     assert any(row not in page for row in other), "control"
-        "control"
-    )
 
 
 def test_a_miss_has_its_cause_and_what_is_close_has_none() -> None:
