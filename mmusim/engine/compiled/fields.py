@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mmusim.base.histogram import BINS
 from mmusim.engine.compiled.weaving import INTERFERING, WOVEN
 from mmusim.vocabulary.costs import COSTS
 
@@ -173,6 +174,19 @@ ARRAYS: Final = {
     "revoked": ("int64", 1),  # (regions,): epoch in which an entry was taken back last
 }  # fmt: skip
 """Arrays: Numba type of the elements, dimensions."""
+
+LAST: Final = {
+    "heap": 3, "taken": 4, "owed": 2, "bins": BINS, "exact": 4, "queue": 4, "holders": 3,
+    "tlb_ends": 3, "tlb_uses": 5,
+}  # fmt: skip
+"""How many elements the last dimension of an array has, where that is always the same."""
+
+FIXED: Final = frozenset({
+    "fast_path", "quantiles", "constants", "shape", "keys", "reals", "handoff", "block_law",
+    "law_bits", "law_counts", "law_step", "law_pages", "stretches", "lines", "exits_least",
+    "hit_shapes", "walk_shapes", "tlb_first",
+})  # fmt: skip
+"""Arrays that compiled code reads only: Python changes them, and only between two calls."""
 
 UPPER: Final = {
     "region": "upper_region",

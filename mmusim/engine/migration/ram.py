@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 
 from mmusim.base.units import PAGE
 from mmusim.costs.random_streams import Ints, uniforms
-from mmusim.engine.host.log_ioctls import copy_to_destination
+from mmusim.engine.host.log_ioctls import MANUAL, copy_to_destination
 from mmusim.engine.state.vm import Vm
 from mmusim.mmu.spte import STALE
-from mmusim.policies import Reporting
 from mmusim.trace.records import HOST
 
 LOOK: Final = 1 << 14
 """Number of pages that a search for dirty ones checks first."""
 IS_ZERO, IS_SENT, IN_THIS_ROUND = 1, 2, 4
 BLOCK: Final = 1 << 20  # number of pages whose random numbers are drawn at once
-MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
 
 
 class Unsent:
