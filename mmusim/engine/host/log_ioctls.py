@@ -219,9 +219,9 @@ def synchronize_srcu(vm: Vm, host: Host) -> Steps:
 
 
 def send(vm: Vm, gfns: Ints) -> None:
-    """Send dirty pages now. In a migration do nothing: its thread sends them later."""
+    """Send dirty pages now. In a migration only note them: its thread sends them after a merge."""
     if vm.unsent is not None:
-        vm.unsent[vm.plan.slot.offsets(gfns)] = True
+        vm.unsent[1, vm.plan.slot.offsets(gfns)] = True
         return
     copy_to_destination(vm, gfns)
 
@@ -229,7 +229,7 @@ def send(vm: Vm, gfns: Ints) -> None:
 def send_slot(vm: Vm) -> None:
     """Send all of the slot, as :func:`send` does."""
     if vm.unsent is not None:
-        vm.unsent[:] = True
+        vm.unsent[0] = True
         return
     slot = vm.plan.slot
     vm.settle()

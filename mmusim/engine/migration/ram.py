@@ -33,7 +33,10 @@ class RamBlock:
         pages = vm.plan.slot.npages
         self._vm = vm
         vm.table.page[vm.plan.slot.pages] |= np.uint8(STALE)
-        vm.unsent = self.unsent = np.ones(pages, np.bool_)
+        vm.unsent = np.zeros((2, pages), np.bool_)
+        self.unsent, self._reported = vm.unsent
+        """Pages to send; and those that the log has reported since they were merged last."""
+        self.unsent[:] = True
         self.dirty = pages  # number of pages to send
         self.chunk = min(clear_chunk // PAGE, pages)
         self.uncleared = np.zeros(-(-pages // self.chunk), np.bool_)  # chunks, since the last sync
@@ -48,11 +51,15 @@ class RamBlock:
         """Tell which pages are zero and go as a header only; shape of `pages`."""
         return np.asarray((self._facts[pages] & IS_ZERO) != 0)
 
-    def synced(self) -> int:
-        """Record a sync of the log; return the number of pages that it added.
+    def synced(self, more: Ints) -> int:
+        """Merge what the log reported, and `more`, into the pages to send; return how many it adds.
 
-        With manual protect the log is cleared later, a chunk before its first page is sent.
+        The caller holds bitmap_mutex, so nobody sends meanwhile. With manual protect the log is
+        cleared later, a chunk before its first page is sent.
         """
+        self.unsent |= self._reported
+        self._reported[:] = False
+        self.unsent[more] = True
         before, self.dirty = self.dirty, int(np.count_nonzero(self.unsent))
         self.uncleared[:] = self._vm.plan.choices.reporting in MANUAL
         return self.dirty - before
@@ -105,5 +112,6 @@ class RamBlock:
         self.unsent[pages] = False
         self._facts[pages] = IS_SENT | IN_THIS_ROUND
         self.dirty -= len(pages)
+        assert self.dirty >= 0, "a page was sent that no sync has counted"
         self.cursor = int(pages[-1]) + 1
         copy_to_destination(self._vm, self._vm.plan.slot.base_gfn + pages)

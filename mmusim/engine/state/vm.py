@@ -97,7 +97,7 @@ class Vm:
         self.epoch = 0  # how often something was taken back, up to now and from each region
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.vmm: Vmm | None = None  # while QEMU migrates the VM
-        self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
+        self.unsent: NDArray[np.bool_] | None = None  # of a RamBlock, in a migration
         self.postcopy: MissingPages | None = None
         self.fingerprint = Fingerprint()
         self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
