@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import logging
 import multiprocessing
 import os
 import re
+import sys
 import traceback
 from collections.abc import Callable, Collection
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, TypeVar
 
 _LOG = logging.getLogger("mmusim")
@@ -96,6 +98,46 @@ def summary_of(cls: type) -> str:
 def failures(group: str) -> tuple[str, ...]:
     """Return a sentence for each package of a group that could not be loaded."""
     return tuple(_failures.get(group, ()))
+
+
+def is_outside(function: object) -> bool:
+    """Tell whether another package has written a function."""
+    return not str(getattr(function, "__module__", "")).startswith("mmusim.")
+
+
+def code_of(cls: type) -> str:
+    """Return a hash of the code of a class that another package has written; "" of one of mmusim.
+
+    The whole package counts, because a class may call anything in it, and so do the packages of the
+    classes that it inherits from. Of a class without a file, as in a notebook, its functions count.
+    """
+    if not is_outside(cls):
+        return ""
+    digest = hashlib.blake2b(digest_size=8)
+    theirs = [one for one in cls.__mro__ if is_outside(one) and not _is_of_a_library(one)]
+    for top in sorted({one.__module__.partition(".")[0] for one in theirs}):
+        file = getattr(sys.modules.get(top), "__file__", None) or ""
+        if not Path(file).is_file():
+            for one in theirs:
+                digest.update(repr(sorted(map(_of_function, vars(one).items()))).encode())
+            continue
+        whole = Path(file).parent.rglob("*.py") if Path(file).stem == "__init__" else [Path(file)]
+        for path in sorted(whole):
+            digest.update(f"{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _is_of_a_library(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in {*sys.stdlib_module_names, "pydantic"}
+
+
+def _of_function(item: tuple[str, object]) -> tuple[object, ...]:
+    name, value = item
+    if not isinstance(value, FunctionType):
+        return (name,)
+    code = value.__code__
+    constants = [one for one in code.co_consts if not isinstance(one, CodeType)]
+    return name, code.co_code, code.co_names, repr(constants)
 
 
 def source_of(function: object) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from mmusim.actors import Actor, actor_named
+from mmusim.base.packages import code_of
 from mmusim.base.quantities import Strict, shown
 from mmusim.config.load import check
 
@@ -42,9 +40,7 @@ class ActorTable(Strict):
         return check(given, actor_named(self.name), f"host.actors.{self.name}")
 
     def facts(self) -> dict[str, Any]:
-        """Return what decides the actor: name, parameters, a hash of the file that defines it."""
+        """Return what decides the actor: name, parameters, a hash of its package."""
         actor = self.actor()
-        file = inspect.getsourcefile(type(actor))
-        code = Path(file).read_bytes() if file and Path(file).is_file() else b""
-        digest = hashlib.blake2b(code, digest_size=8).hexdigest()
-        return {"name": self.name, "code": digest, **actor.model_dump(mode="json")}
+        code = code_of(type(actor))
+        return {"name": self.name, "code": code, **actor.model_dump(mode="json")}

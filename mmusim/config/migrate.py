@@ -258,7 +258,7 @@ class Migration(Strict):
             if value and not has:
                 yield key, f"came in QEMU {since}"
         for key, rule in (("throttle", self.throttle), ("postcopy", self.postcopy)):
-            if rule is not None and (why := rule.beyond(qemu)):
+            if rule is not None and (why := rule.ask("beyond", qemu)):
                 yield key, why
 
     @property

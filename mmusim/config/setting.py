@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.packages import code_of
+from mmusim.config.driver import Driver
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import HostProfile
 from mmusim.config.topology import Machine
 from mmusim.config.workloads import Workload
 from mmusim.costs.distributions import Distribution
 from mmusim.costs.hits import HitCurve
+from mmusim.policies import policies
 from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import digest
 
@@ -62,7 +65,10 @@ class Setting:
         return ", ".join(texts)
 
     def key(self) -> str:
-        """Hash everything that decides a run's result, except policy, seed and version."""
+        """Hash everything that decides a run's result, except policy, seed and version.
+
+        The version is that of mmusim. The code of policies and rules of other packages counts here.
+        """
         e = self.experiment
         facts = {
             "vm": e.vm.model_dump(mode="json"),
@@ -79,9 +85,27 @@ class Setting:
             facts["machine"] = self.machine.facts()
         if self.curve is not None:
             facts["curve"] = self.curve.facts()
+        if others := _of_other_packages(e):
+            facts["code"] = others
         return hashlib.blake2b(
             json.dumps(facts, sort_keys=True).encode(), digest_size=10
         ).hexdigest()
+
+
+def _of_other_packages(experiment: Experiment) -> dict[str, str]:
+    """Return hashes of the code of the policies and rules that other packages bring, by name."""
+    driver = experiment.driver
+    found = {
+        f"policy {part}": code_of(cls)
+        for name in experiment.policies.all
+        for part in name.split("+")
+        if (cls := policies().get(part)) is not None
+    }
+    if isinstance(driver, Driver):
+        its = driver.migration
+        rules = [its.switch_over, its.postcopy_way, its.throttle_rule]
+        found |= {f"{r.kind} {r.name}": code_of(type(r)) for r in rules if r is not None}
+    return {name: code for name, code in found.items() if code}
 
 
 def _facts(workload: Workload) -> dict[str, Any]:

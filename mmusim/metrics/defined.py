@@ -62,6 +62,7 @@ def few_beyond(values: Mapping[str, float], metric: str) -> str:
 
 FEW: Final = "†"
 """Marks a quantile beyond which fewer than ten times lie, in some run."""
+FEW_SAID: Final = f"{FEW}: fewer than {MIN_BEYOND} times of some run lie beyond this quantile."
 
 
 def too_few_beyond(times: int, q: float) -> bool:
@@ -81,7 +82,7 @@ def _counts(values: Mapping[str, float]) -> dict[str, int]:
         of: int(values[name])
         for of, name in (
             ("read", "read_count"), ("write", "write_count"), ("stall", "stalls"),
-            ("request", "request_count"),
+            ("request", "request_count"), ("postcopy_fault", "postcopy_faults"),
         )
         if name in values
     }  # fmt: skip

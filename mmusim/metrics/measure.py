@@ -207,6 +207,7 @@ def _migration(phase: PhaseTrace, m: MigrationTrace) -> dict[str, float]:
     if m.vcpu_blocktime:
         values["postcopy_blocktime"] = m.blocktime_ns
         values["postcopy_vcpu_blocktime"] = sum(m.vcpu_blocktime) / len(m.vcpu_blocktime)
+        values["postcopy_faults"] = m.blocked.count
         waits = jitter.latencies(m.blocked, "postcopy_fault")
         values |= {name: waits.get(name, 0.0) for name in POSTCOPY_FAULTS}
     if over:

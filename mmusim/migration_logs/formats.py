@@ -48,7 +48,10 @@ def read_log(path: str | Path) -> MigrationLog:
         if not kind.recognise(text):
             continue
         try:
-            log = kind.read(text)
+            try:
+                log = kind.read(text)
+            except OverflowError:  # digits that no float has
+                raise ValueError("has a number that is too large") from None
             if log.page_size < 1:
                 raise ValueError(f"has pages of {log.page_size} bytes")
             return log

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.base.packages import failures, load_group, raising, register, summary_of
-from mmusim.base.patience import NeverReturnedError, never_returning, patiently
+from mmusim.base.packages import failures, load_group, register, summary_of
+from mmusim.base.patience import asked
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis, Mmu
 from mmusim.policies.kernel import GetWalk, Kernel, kernel_named
@@ -159,15 +159,10 @@ def _part(name: str) -> Policy:
 def _instance(cls: type[Policy]) -> Policy:
     if cls.__init__ is Policy.__init__:
         return cls()
-    try:
-        return patiently(cls)
-    except NeverReturnedError as error:
-        raise never_returning("policies", cls.name, error, cls.__init__) from None
-    except (Exception, SystemExit) as error:
-        raise ConfigError.of(
-            "policies", cls.name, None, raising(error, cls.__init__),
-            "let its __init__ take no arguments and raise nothing, or leave it out",
-        ) from None  # fmt: skip
+    return asked(
+        "policies", cls.name, cls.__init__, cls,
+        "let its __init__ take no arguments and raise nothing, or leave it out",
+    )  # fmt: skip
 
 
 def preset(kernel: Kernel) -> Policy:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.packages import raising, source_of
-from mmusim.base.patience import NeverReturnedError, never_returning, patiently
+from mmusim.base.packages import is_outside, source_of
+from mmusim.base.patience import asked
 from mmusim.mmu.spte import ACCESS, Edit, Level, Spte
 from mmusim.policies.base import Policy
 
@@ -44,16 +44,13 @@ def ask(policy: Policy, hook: str, *about: object) -> Any:
     """
     function = getattr(type(policy), hook)
     key, expected = f"policies.{policy.name}", bool if hook == "fast_path" else Edit
-    try:
-        answer = _answer(policy, hook, about)
-    except NeverReturnedError as error:
-        raise never_returning(key, hook, error, function) from None
-    except NotImplementedError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ConfigError.of(
-            key, hook, None, raising(error, function), "mend the policy, or leave it out"
-        ) from None
+    answer = asked(
+        key,
+        hook,
+        function,
+        lambda: _answer(policy, hook, about),
+        "mend the policy, or leave it out",
+    )
     if not isinstance(answer, expected):
         rule = f"returns no {expected.__name__}, of {source_of(function)}"
         raise ConfigError.of(
@@ -64,19 +61,14 @@ def ask(policy: Policy, hook: str, *about: object) -> Any:
 
 
 def _answer(policy: Policy, hook: str, about: tuple[object, ...]) -> Any:
-    """Call a decision. One of another package has only so much time, and is asked once."""
+    """Call a decision. One of another package is asked once: it may be slow."""
     decide = getattr(policy, hook)
-    if str(getattr(decide, "__module__", "")).startswith("mmusim."):
+    if not is_outside(decide):
         return decide(*about)
     known = _answers.setdefault(type(policy), {})
     key = getattr(type(policy), hook), about
     if key not in known:
-        try:
-            known[key] = patiently(lambda: decide(*about))
-        except NeverReturnedError as error:
-            known[key] = error
-    if isinstance(known[key], NeverReturnedError):
-        raise known[key]
+        known[key] = decide(*about)
     return known[key]
 
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import read_text
 from mmusim.base.parsing import MOST_TOML, parse_json
-from mmusim.store.record import seal
-from mmusim.store.schema import FORMAT, OF_A_CELL, SCHEMA, StoreError
+from mmusim.store.record import Ended, Key, checksum, seal
+from mmusim.store.schema import FORMAT, OF_A_CELL, OF_A_KEY, SCHEMA, StoreError, note
 
 MANIFEST: Final = "manifest.json"
 DATASET_FORMAT: Final = 1
@@ -92,7 +92,7 @@ def load(folder: Path) -> tuple[sqlite3.Connection, str]:
     with db:
         facts = {**about["about"], "format": str(FORMAT)}
         facts["text"] = read_text(folder / EXPERIMENT, MOST_TOML)
-        db.executemany("INSERT INTO about VALUES (?, ?)", facts.items())
+        note(db, facts)
         for name, table in TABLES.items():
             _fill(db, table, folder / f"{name}.parquet")
     return db, about["model_version"]
@@ -149,9 +149,16 @@ def verify(path: Path, expected: str) -> None:
 def _fill(db: sqlite3.Connection, table: str, path: Path) -> None:
     columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
     stored = parquet().read_table(path).to_pydict()
-    if table == "cells":  # datasets of before have no checksums here; their files have
+    # Datasets of before have other checksums, or none. Their files have checksums, too.
+    if table == "cells":
         stored["checksum"] = [
             seal(*row) for row in zip(*(stored[c] for c in OF_A_CELL), strict=True)
+        ]
+    if table == "runs":
+        keys = zip(*(stored[c] for c in OF_A_KEY), strict=True)
+        ends = zip(*(stored[c] for c in Ended._fields), strict=True)
+        stored["checksum"] = [
+            checksum(Key(*key), Ended(*how)) for key, how in zip(keys, ends, strict=True)
         ]
     data = {column: stored[column] for column in columns}
     marks = ", ".join("?" * len(columns))

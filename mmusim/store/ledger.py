@@ -18,9 +18,10 @@ from mmusim.store.guarded import UNREADABLE
 from mmusim.store.owners import dead, enlisted
 from mmusim.store.provenance import model_version
 from mmusim.store.reading import Reader
-from mmusim.store.record import Key, checksum, pack, seal
+from mmusim.store.record import Ended, Key, pack, seal
 from mmusim.store.schema import (
     FORMAT,
+    INSERT_RUN,
     LEDGER,
     UNFINISHED,
     DamagedError,
@@ -31,7 +32,9 @@ from mmusim.store.schema import (
     create,
     explained,
     faults,
+    note,
     nothing_else,
+    run_row,
 )
 
 ClaimState = Literal["mine", "done", "failed", "busy"]
@@ -155,7 +158,7 @@ class Store(Reader):
     def describe(self, facts: Mapping[str, str]) -> None:
         """Record facts about the directory; they replace earlier ones of the same names."""
         with explained(self.folder), self._db:
-            self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", facts.items())
+            note(self._db, facts)
 
     def add_settings(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
         """Record cells: key, name, resolved configuration (TOML), host profile, hash of the
@@ -223,18 +226,15 @@ class Store(Reader):
 
         `facts` say where it ran: versions, commit, machine.
         """
-        packed = None if result is None else pack(result)
         text = json.dumps(facts or {}, sort_keys=True)
         origin = seal(text).hex()
+        ended = (
+            Ended("failed", seconds, origin, None, error or None) if result is None
+            else Ended("done", seconds, origin, pack(result), None)
+        )  # fmt: skip
         with explained(self.folder), self._db as db:
             db.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", (origin, text))
-            db.execute(
-                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)",
-                (
-                    *key, "failed" if packed is None else "done", seconds, origin, packed,
-                    None if packed is None else checksum(key, packed), error or None,
-                ),
-            )  # fmt: skip
+            db.execute(INSERT_RUN, run_row(key, ended))
 
     def again(self, keys: Iterable[Key], state: str = "failed") -> None:
         """Return failed runs, or runs in another `state`, to the queue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import sqlite3
@@ -13,7 +14,7 @@ from typing import Any
 from mmusim.base.errors import ConfigError, named
 from mmusim.base.parsing import parse_toml
 from mmusim.store.provenance import model_version
-from mmusim.store.record import Key, checksum, unpack, wrong
+from mmusim.store.record import Ended, Key, checksum, unpack, wrong
 from mmusim.store.schema import DamagedError, explained
 
 _LOG = logging.getLogger("mmusim")
@@ -88,13 +89,19 @@ class Reader:
         return left
 
     def failed(self, version: str | None = None) -> list[tuple[Key, str]]:
-        """Return the runs of a model version that failed, and how."""
-        rows = self._db.execute(
-            "SELECT cell, policy, seed, engine, version, error FROM runs "
-            "WHERE state = 'failed' AND version = ? ORDER BY cell, policy, seed",
-            (version or self.expected(),),
-        )
-        return [(Key(*key), error) for *key, error in rows]
+        """Return the runs of a model version that failed, and how.
+
+        Raises
+        ------
+        DamagedError
+            If one is not as it was written; names the run.
+        """
+        found = []
+        for key, ended, sum_ in self._stored(version or self.expected(), state="failed"):
+            if what := wrong(key, ended, sum_):
+                raise DamagedError.of(self.folder, f"{key}: {what}")
+            found.append((key, ended.error or ""))
+        return sorted(found)
 
     def done(self, version: str, engine: str | None = None) -> set[tuple[str, str, int]]:
         """Return (cell, policy, seed) of every run that succeeded under this version."""
@@ -105,8 +112,9 @@ class Reader:
         return {(cell, policy, seed) for cell, policy, seed in rows}
 
     def damaged(self, version: str) -> list[Key]:
-        """Return the runs whose result differs from its checksum or cannot be read."""
-        return [key for key, packed, sum_ in self._stored(version) if wrong(key, packed, sum_)]
+        """Return the runs that ended and differ from their checksum or cannot be read."""
+        ended = itertools.chain(self._stored(version), self._stored(version, state="failed"))
+        return [key for key, how, sum_ in ended if wrong(key, how, sum_)]
 
     def results(
         self,
@@ -127,28 +135,28 @@ class Reader:
             If a result is damaged (:class:`~mmusim.store.guarded.DamagedError`); names the run.
         """
         last: tuple[str, str, int] | None = None
-        for key, packed, sum_ in self._stored(version or self.version(), engine):
+        for key, ended, sum_ in self._stored(version or self.version(), engine):
             if key[:3] == last:
                 continue
             last = key[:3]
-            if checksum(key, packed) != sum_:
-                raise DamagedError.of(self.folder, f"{key}: {wrong(key, packed, sum_)}")
+            if checksum(key, ended) != sum_:
+                raise DamagedError.of(self.folder, f"{key}: {wrong(key, ended, sum_)}")
             try:
-                record = unpack(packed, summary_only=summary_only)
+                record = unpack(ended.result or b"", summary_only=summary_only)
             except (zlib.error, ValueError, RecursionError, TypeError):
-                raise DamagedError.of(self.folder, f"{key}: {wrong(key, packed, sum_)}") from None
+                raise DamagedError.of(self.folder, f"{key}: {wrong(key, ended, sum_)}") from None
             yield *last, record
 
     def _stored(
-        self, version: str, engine: str | None = None
-    ) -> Iterator[tuple[Key, bytes, bytes]]:  # fmt: skip
+        self, version: str, engine: str | None = None, state: str = "done"
+    ) -> Iterator[tuple[Key, Ended, bytes]]:
         with explained(self.folder):
-            for *key, packed, sum_ in self._db.execute(
-                "SELECT cell, policy, seed, engine, version, result, checksum FROM runs "
-                "WHERE state = 'done' AND version = ? AND engine = ifnull(?, engine) "
-                "ORDER BY seed, cell, policy, engine", (version, engine),
+            for *key, seconds, origin, packed, error, sum_ in self._db.execute(
+                "SELECT cell, policy, seed, engine, version, seconds, provenance, result, error, "
+                "checksum FROM runs WHERE state = ? AND version = ? AND engine = ifnull(?, engine) "
+                "ORDER BY seed, cell, policy, engine", (state, version, engine),
             ):  # fmt: skip
-                yield Key(*key), packed or b"", sum_
+                yield Key(*key), Ended(state, seconds, origin, packed, error), sum_
 
     def settings(self) -> dict[str, tuple[str, str]]:
         """Return name and resolved configuration of every cell by its key.

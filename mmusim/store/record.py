@@ -44,12 +44,24 @@ def unpack(packed: bytes, *, summary_only: bool = False) -> dict[str, Any]:
     return record if summary_only else record | json.loads(zlib.decompress(packed[end:]))
 
 
-def wrong(key: Key, packed: bytes, sum_: bytes) -> str:
-    """Return what is wrong with a stored result; empty if it is as it was written."""
-    if checksum(key, packed) != sum_:
+class Ended(NamedTuple):
+    """How a run ended, as a ledger has it."""
+
+    state: str  # done, failed
+    seconds: float | None
+    provenance: str | None
+    result: bytes | None
+    error: str | None
+
+
+def wrong(key: Key, ended: Ended, sum_: bytes) -> str:
+    """Return what is wrong with a stored run; empty if it is as it was written."""
+    if checksum(key, ended) != sum_:
         return "its checksum is another"
+    if ended.state == "failed":
+        return ""
     try:
-        unpack(packed)
+        unpack(ended.result or b"")
     except (zlib.error, ValueError, RecursionError, TypeError) as error:
         return f"it cannot be read: {error}"
     return ""
@@ -60,11 +72,21 @@ def _deflated(data: dict[str, Any]) -> bytes:
 
 
 def seal(*row: str) -> bytes:
-    """Return a hash of texts that belong together: a setting, or the facts of where a run was."""
+    """Return a hash of texts that belong together: a setting, the facts of where a run was, or a
+    fact of the directory and its name.
+    """
     return hashlib.blake2b("\0".join(row).encode(), digest_size=8).digest()
 
 
-def checksum(key: Key, packed: bytes) -> bytes:
-    """Return a hash of a result and of what it is the result of."""
+def checksum(key: Key, ended: Ended) -> bytes:
+    """Return a hash of a run that ended: of how, and of what names it."""
+    about = (*key, ended.state, ended.seconds, ended.provenance, ended.error)
+    name = json.dumps(about, default=repr).encode()
+    packed = ended.result if isinstance(ended.result, bytes) else b""
+    return hashlib.blake2b(name + b"\0" + packed, digest_size=8).digest()
+
+
+def checksum_of_format_4(key: Key, packed: bytes) -> bytes:
+    """Return the hash that ledgers of formats 3 and 4 have: of the result alone."""
     name = "\0".join(map(str, key)).encode()
     return hashlib.blake2b(name + b"\0" + packed, digest_size=8).digest()

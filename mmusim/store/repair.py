@@ -12,15 +12,23 @@ from typing import Any, Final
 
 from mmusim.store.guarded import UNREADABLE, is_damage
 from mmusim.store.owners import dead
-from mmusim.store.record import Key, checksum, pack, seal
-from mmusim.store.schema import FORMAT, UNFINISHED, StoreError, create, faults
+from mmusim.store.record import Ended, Key, checksum, checksum_of_format_4, pack, seal
+from mmusim.store.schema import (
+    FORMAT,
+    INSERT_RUN,
+    UNFINISHED,
+    StoreError,
+    create,
+    faults,
+    run_row,
+)
 
-OLD: Final = ("2", "3")
+OLD: Final = ("2", "3", "4")
 """Formats that are updated. 2: no engines, no checksums, results as plain text; 3: no checksums of
-settings.
+settings; 4: no checksums of facts, and of runs those of results alone.
 """
 OF_CELLS: Final = {"2": 3, "3": 5}
-"""Columns of a cell in old formats."""
+"""Columns of a cell in old formats, where they are others."""
 LEAST_ROW: Final = 50  # bytes; bounds how many rows a file can have
 
 
@@ -50,20 +58,20 @@ def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
                 raise StoreError(
                     f"{ledger}: is a database of something else; choose another folder with --out"
                 )
-            about = dict(row for row in _rows(db, "about", 2) if all(map(_is_text, row)))
-            found = about.get("format", str(FORMAT))
+            found = _format(db)
             if found not in (*OLD, str(FORMAT)):
                 return ()  # opening it says so
             old = found if found in OLD and _is_of(found, db) else ""
-            if about.get("format") == str(FORMAT) and not _wrong(db):
+            if not old and not _wrong(db):
                 return ()
-            if not old and _others(db):
+            if _others(db):
+                what = f"is of format {old}" if old else "is damaged"
                 raise StoreError(
-                    f"{ledger}: is damaged, and another process works on it; stop that one, then "
-                    "run again: what can be read is kept"
+                    f"{ledger}: {what}, and another process works on it; stop that one, then run "
+                    "again: what can be read is kept"
                 )
             unfinished = ledger.with_name(UNFINISHED)
-            kept, lost = _copy(db, unfinished, {**known, **about}, old=old)
+            kept, lost = _copy(db, unfinished, {**known, **_about(db)}, old=old)
     except UNREADABLE as error:
         if not is_damage(error):
             raise
@@ -71,7 +79,10 @@ def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
     aside = _aside(ledger, f"format-{old}" if old else "damaged")
     unfinished.replace(ledger)
     if old:
-        return (f"{ledger}: brought from format {old} to {FORMAT}; the old file is {aside.name}",)
+        less = f"; {lost} of its runs were damaged: they run again" if lost else ""
+        return (
+            f"{ledger}: brought from format {old} to {FORMAT}{less}; the old file is {aside.name}",
+        )
     return (
         f"{ledger}: was damaged; {kept} finished runs could be read, {lost} are lost and run "
         f"again; the damaged file is {aside.name}",
@@ -103,9 +114,30 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _format(db: sqlite3.Connection) -> str:
+    """Return the format that a ledger says it has, sealed or not: a newer one is not touched."""
+    try:
+        row = db.execute("SELECT value FROM about WHERE key = 'format'").fetchone()
+    except UNREADABLE:
+        row = None
+    return str(row[0]) if row else str(FORMAT)
+
+
+def _about(db: sqlite3.Connection) -> dict[str, str]:
+    """Return the facts of a directory that are as they were written; of old formats, all."""
+    old = {row[:2] for row in _rows(db, "about", 2)}
+    now = {row[:2] for row in _rows(db, "about", 3) if _is_sealed(row)}
+    return dict(row for row in old | now if all(map(_is_text, row)))
+
+
+def _is_sealed(row: tuple[Any, ...]) -> bool:
+    """Tell whether the last value of a row is the checksum of the others."""
+    return all(map(_is_text, row[:-1])) and seal(*row[:-1]) == row[-1]
+
+
 def _is_of(old: str, db: sqlite3.Connection) -> bool:
     """Tell whether the tables are those of an old format, whatever the file says of itself."""
-    table = "runs" if old == "2" else "cells"
+    table = {"2": "runs", "3": "cells", "4": "about"}[old]
     return "checksum" not in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
 
 
@@ -135,10 +167,10 @@ def _copy(
         for row in _rows(db, "cells", OF_CELLS.get(old, 6)):
             filled = (*row, "", "")[:5]
             with suppress(sqlite3.Error, TypeError):  # a cell of another type
-                sealed = seal(*filled)
-                if old or row[5] == sealed:
+                if len(row) < 6 or _is_sealed(row):
                     marks = "?, ?, ?, ?, ?, ?"
-                    new.execute(f"INSERT OR IGNORE INTO cells VALUES ({marks})", (*filled, sealed))
+                    sealed = (*filled, seal(*filled))
+                    new.execute(f"INSERT OR IGNORE INTO cells VALUES ({marks})", sealed)
         if old != "2":
             for row in _rows(db, "provenance", 2):
                 with suppress(sqlite3.Error, TypeError):
@@ -149,36 +181,45 @@ def _copy(
             for table in ("cells", "provenance")
         )
         for row in _rows(db, "runs", 7 if old == "2" else 12):
-            run = _from_format_2(row) if old == "2" else row
-            key, state, packed = Key(*run[:5]), run[5], run[9]
-            if state == "done" and (
-                not isinstance(packed, bytes)
-                or checksum(key, packed) != run[10]
-                or run[0] not in keys
-                or run[8] not in (None, *origins)
+            key, ended, sum_ = _from_format_2(row) if old == "2" else _run(row)
+            if ended.state not in ("done", "failed"):
+                continue
+            if (
+                (old != "2" and sum_ != (_old_sum(key, ended) if old else checksum(key, ended)))
+                or key.setting not in keys
+                or ended.provenance not in (None, *origins)
             ):
                 lost += 1
                 continue
-            if state in ("done", "failed"):
-                marks = ", ".join("?" * 12)
-                try:
-                    new.execute(f"INSERT OR IGNORE INTO runs VALUES ({marks})", run)
-                except sqlite3.Error:  # a cell of another type
-                    lost += state == "done"
-                else:
-                    kept += state == "done"
+            try:
+                new.execute(INSERT_RUN, run_row(key, ended))
+            except sqlite3.Error:  # a cell of another type
+                lost += 1
+            else:
+                kept += ended.state == "done"
         lost += _unreadable(db, "runs")
     return kept, lost
 
 
-def _from_format_2(row: tuple[Any, ...]) -> tuple[Any, ...]:
+def _run(row: tuple[Any, ...]) -> tuple[Key, Ended, Any]:
+    """Return a row of runs as what it says: which run, how it ended, its checksum."""
+    *key, state, _, seconds, origin, packed, sum_, error = row
+    return Key(*key), Ended(state, seconds, origin, packed, error), sum_
+
+
+def _old_sum(key: Key, ended: Ended) -> bytes | None:
+    """Return the checksum that formats 3 and 4 have: failed runs had none."""
+    if ended.state == "failed" or not isinstance(ended.result, bytes):
+        return None
+    return checksum_of_format_4(key, ended.result)
+
+
+def _from_format_2(row: tuple[Any, ...]) -> tuple[Key, Ended, None]:
     cell, policy, seed, version, state, seconds, text = row
-    key = Key(cell, policy, seed, "simpy", version)
-    data = json.loads(text)
+    key, data = Key(cell, policy, seed, "simpy", version), json.loads(text)
     if state == "failed":
-        return (*key, state, None, seconds, None, None, None, data["error"])
-    packed = pack(data)
-    return (*key, state, None, seconds, None, packed, checksum(key, packed), None)
+        return key, Ended(state, seconds, None, None, data["error"]), None
+    return key, Ended(state, seconds, None, pack(data), None), None
 
 
 def _rows(db: sqlite3.Connection, table: str, columns: int) -> Iterator[tuple[Any, ...]]:

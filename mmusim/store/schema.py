@@ -12,19 +12,23 @@ from typing import Final
 
 from mmusim.base.errors import ConfigError
 from mmusim.store.guarded import UNREADABLE, Connection, DamagedError, StoreError, explained
-from mmusim.store.record import seal
+from mmusim.store.record import Ended, Key, checksum, seal
 
 __all__ = ["DamagedError", "StoreError", "explained"]
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 LEDGER: Final = "ledger.sqlite"
 OF_A_CELL: Final = ("key", "name", "config", "host", "host_hash")
 """Columns of a cell that its checksum covers."""
+OF_A_KEY: Final = ("cell", "policy", "seed", "engine", "version")
+"""Columns of a run that are its :class:`~mmusim.store.record.Key`."""
 UNFINISHED: Final = f".{LEDGER}.new"
 """Name of an unfinished ledger. A killed process leaves it behind, and it is made anew."""
 
 SCHEMA = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE about (
+    key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL
+) STRICT;
 CREATE TABLE cells (
     key TEXT PRIMARY KEY, name TEXT NOT NULL, config TEXT NOT NULL,
     host TEXT NOT NULL, host_hash TEXT NOT NULL, checksum BLOB NOT NULL
@@ -42,6 +46,17 @@ CREATE TABLE runs (
     UNIQUE (cell, policy, seed, engine, version)
 ) STRICT;
 """
+
+
+INSERT_RUN: Final = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * 12)})"
+
+
+def run_row(key: Key, ended: Ended) -> tuple[object, ...]:
+    """Return the row of a run that ended, with its checksum."""
+    sum_ = checksum(key, ended)
+    return (
+        *key, ended.state, None, ended.seconds, ended.provenance, ended.result, sum_, ended.error
+    )  # fmt: skip
 
 
 def connect(ledger: Path) -> sqlite3.Connection:
@@ -116,8 +131,7 @@ def create(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
     try:
         with db:
             db.executescript(SCHEMA)
-            about = {"format": str(FORMAT), **facts}
-            db.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+            note(db, {"format": str(FORMAT), **facts})
     except BaseException:
         db.close()
         path.unlink(missing_ok=True)
@@ -125,11 +139,19 @@ def create(path: Path, facts: Mapping[str, str]) -> sqlite3.Connection:
     return db
 
 
+def note(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
+    """Write facts about the directory; they replace earlier ones of the same names."""
+    db.executemany(
+        "INSERT OR REPLACE INTO about VALUES (?, ?, ?)",
+        ((key, value, seal(key, value)) for key, value in facts.items()),
+    )
+
+
 def faults(db: sqlite3.Connection) -> str:
     """Say what is wrong with an open ledger by SQLite's own check and by its tables; or nothing.
 
-    Tables, indices, the types of all values, and the checksums of settings are looked at. A stale
-    index is found too: it hides rows from whoever searches by it.
+    Tables, indices, the types of all values, and the checksums of settings and facts are looked at.
+    A stale index is found too: it hides rows from whoever searches by it.
     """
     found = [row[0] for row in db.execute("PRAGMA integrity_check(1)")]
     if found != ["ok"]:
@@ -148,7 +170,7 @@ def faults(db: sqlite3.Connection) -> str:
     for what, table, key in (("setting", "cells", "key"), ("provenance", "provenance", "id")):
         column = "cell" if table == "cells" else table
         (lost,) = db.execute(
-            f"SELECT count(*) FROM runs WHERE state = 'done' AND {column} IS NOT NULL "
+            f"SELECT count(*) FROM runs WHERE state IN ('done', 'failed') AND {column} IS NOT NULL "
             f"AND {column} NOT IN (SELECT {key} FROM {table})"
         ).fetchone()
         if lost:
@@ -156,6 +178,13 @@ def faults(db: sqlite3.Connection) -> str:
     for key, *rest, sum_ in db.execute(f"SELECT {', '.join(OF_A_CELL)}, checksum FROM cells"):
         if seal(key, *rest) != sum_:
             return f"the setting {rest[0] or key!r} is not as it was written"
+    lacks = {"format", "experiment"}
+    for key, value, sum_ in db.execute("SELECT key, value, checksum FROM about"):
+        lacks.discard(key)
+        if seal(key, value) != sum_:
+            return f"the fact {key!r} of the folder is not as it was written"
+    for key in sorted(lacks):
+        return f"the fact {key!r} of the folder is missing"
     for name, facts in db.execute("SELECT id, facts FROM provenance"):
         if seal(facts).hex() != name:
             return "the facts of where runs were made are not as they were written"

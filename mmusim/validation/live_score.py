@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from mmusim.metrics.defined import too_few_beyond
 from mmusim.validation.live_grid import GridSetting
 from mmusim.validation.live_runs import RunOf
 from mmusim.validation.sceptic import Sceptic, sceptic
 
-METRICS: Final[dict[str, Callable[[RunOf], float]]] = {
-    "total": lambda run: run.total_ns,
-    "p50": lambda run: run.latencies.quantile(0.5),
-    "p90": lambda run: run.latencies.quantile(0.9),
-    "p99": lambda run: run.latencies.quantile(0.99),
-    "p99.9": lambda run: run.latencies.quantile(0.999),
-}
+QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+METRICS: Final = ("total", *QUANTILES)
 TOLERANCES: Final = {"total": 0.05, "p50": 0.10, "p90": 0.15, "p99": 0.25, "p99.9": 0.25}
 """How far the median of simulated runs may lie from that of measured runs, relatively."""
 TARGETS: Final = ("total", "p50", "p99")
@@ -34,6 +30,7 @@ class Compared(NamedTuple):
     high: float
     simulated: float
     tolerance: float
+    few: bool = False  # a quantile beyond which fewer than ten times of some run lie
 
     @property
     def ratio(self) -> float:
@@ -90,16 +87,23 @@ def score_all(settings: Sequence[GridSetting], runs: Iterable[RunOf]) -> list[Pa
     return out
 
 
+def value(run: RunOf, metric: str) -> float:
+    """Return a metric of a run in ns."""
+    return run.latencies.quantile(QUANTILES[metric]) if metric in QUANTILES else run.total_ns
+
+
 def _score(
     setting: GridSetting, which: str, measured: list[RunOf], simulated: list[RunOf]
 ) -> PassScore:  # fmt: skip
     compared = []
-    for metric, of in METRICS.items():
-        theirs, mine = [of(run) for run in measured], [of(run) for run in simulated]
+    for metric in METRICS:
+        theirs, mine = ([value(run, metric) for run in runs] for runs in (measured, simulated))
+        least = min(run.latencies.count for run in [*measured, *simulated])
         compared.append(
             Compared(
                 metric, statistics.median(theirs), min(theirs), max(theirs),
                 statistics.median(mine), TOLERANCES[metric],
+                too_few_beyond(least, QUANTILES.get(metric, 0.0)),
             )
         )  # fmt: skip
     exact, differences = counts(setting, which, measured, simulated)

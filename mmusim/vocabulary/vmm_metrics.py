@@ -86,6 +86,10 @@ metric(
     "QEMU's `postcopy-vcpu-blocktime`", "F.5",
 )  # fmt: skip
 metric(
+    "postcopy_faults", "", _LOWER, _MIGRATION, "faults that waited for a page of the source",
+    "how often the guest has to wait in post-copy", "F.5",
+)  # fmt: skip
+metric(
     " ".join(POSTCOPY_FAULTS), "ns", _LOWER, _MIGRATION,
     "mean, quantile and maximum of how long a fault waited for its page of the source",
     "what post-copy costs an access; the mean is QEMU's `postcopy-latency`", "F.5",

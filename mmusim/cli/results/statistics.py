@@ -18,12 +18,12 @@ from mmusim.cli.shared.output import table
 from mmusim.comparison.compare import shift as shift_of
 from mmusim.experiment.contrasts import Contrast, contrasts
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.defined import FEW, too_few_beyond
+from mmusim.metrics.defined import FEW, FEW_SAID, too_few_beyond
 from mmusim.report.across_settings import amount
 from mmusim.stats import Interval
 from mmusim.stats.shift import LEAST_SEEDS
 from mmusim.vocabulary import METRICS
-from mmusim.vocabulary.metrics import MIN_BEYOND, USUAL
+from mmusim.vocabulary.metrics import USUAL
 
 RENAMED = {
     "--cell": "--setting",
@@ -148,4 +148,4 @@ def _shifts(outcome: Outcome, of: str, baseline: str, setting: str, as_json: boo
     ]  # fmt: skip
     table(f"Shift function of {of}: the band holds the whole curve", shown, False)
     if any(r["few_beyond"] for r in rows):
-        typer.echo(f"{FEW}: fewer than {MIN_BEYOND} times of some run lie beyond this quantile.")
+        typer.echo(FEW_SAID)

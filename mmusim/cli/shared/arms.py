@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 from mmusim.base.files import whole
 from mmusim.base.units import show_ns
 from mmusim.cli.shared.published_times import markdown
+from mmusim.metrics.defined import FEW, too_few_beyond
 from mmusim.validation.live_arms import Arm
+from mmusim.vocabulary.metrics import MIN_BEYOND
+
+QUANTILES: Final = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+
+
+def _few(arm: Arm, p: float) -> bool:
+    """Tell whether fewer than ten times of all runs of an arm lie beyond a quantile."""
+    return any(too_few_beyond(arm.latencies(kind).count, p) for kind in ("measured", "predicted"))
 
 
 def rows(found: list[Arm]) -> list[dict[str, Any]]:
@@ -26,8 +35,9 @@ def rows(found: list[Arm]) -> list[dict[str, Any]]:
             "ratio": round(predicted / measured, 3), "faults": int(faults),
             "faults_predicted": int(expected),
         }  # fmt: skip
-        for name, p in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)):
-            row[name] = f"{show_ns(theirs.quantile(p))} / {show_ns(mine.quantile(p))}"
+        for name, p in QUANTILES.items():
+            few = f" {FEW}" if _few(arm, p) else ""
+            row[name] = f"{show_ns(theirs.quantile(p))} / {show_ns(mine.quantile(p))}{few}"
         out.append(row)
     return out
 
@@ -43,6 +53,8 @@ def sentences(found: list[Arm], facts: dict[str, Any]) -> list[str]:
             f"{other.name!r} takes {measured:.4f} times as long as {one.name!r} on the machine, "
             f"{predicted:.4f} times in the prediction ({len(one.measured)} runs each)."
         )
+    if any(_few(arm, p) for arm in found for p in QUANTILES.values()):
+        out.append(f"{FEW}: fewer than {MIN_BEYOND} times of all runs lie beyond this quantile.")
     if facts.get("warning"):
         out.append(f"While this was measured {facts['warning']}.")
     return out

@@ -13,6 +13,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.units import show_ns
 from mmusim.cli.shared.output import table
 from mmusim.config.host import HostProfile, load_profile
+from mmusim.metrics.defined import FEW, FEW_SAID
 from mmusim.validation.live_grid import GridSetting, read_grid
 from mmusim.validation.live_runs import (
     RunOf,
@@ -139,7 +140,8 @@ def row(score: PassScore) -> dict[str, Any]:
     settings: dict[str, Any] = {"setting": score.setting, "pass": score.which}
     for c in score.compared:
         mark = "" if c.close else " ~" if c.own_spread else " !"
-        settings[c.metric] = f"{show_ns(c.measured)} {c.ratio:.2f}{mark}"
+        few = f" {FEW}" if c.few else ""
+        settings[c.metric] = f"{show_ns(c.measured)} {c.ratio:.2f}{mark}{few}"
     settings["counts"] = {None: "timing", True: "exact", False: "DIFFER"}[score.exact]
     settings["log"] = (
         f"{show_ns(score.log_measured)} {score.log_simulated / max(score.log_measured, 1):.2f}"
@@ -169,6 +171,8 @@ def sentences(scores: Sequence[PassScore], facts: dict[str, Any]) -> list[str]:
         f"{summary.indistinguishable} of {summary.passes}; in {summary.indistinguishable_within} "
         f"if all simulated times may be off by one factor of up to {max(SCALES) - 1:.0%}."
     )
+    if any(c.few for score in scores for c in score.compared):
+        out.append(FEW_SAID)
     if facts.get("warning"):
         out.append(f"While this was measured {facts['warning']}.")
     return out

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import simpy
 
 from mmusim.actors import Actor
-from mmusim.base.errors import ConfigError, MmusimError, nearest
-from mmusim.base.packages import raising, source_of
+from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.packages import source_of
+from mmusim.base.patience import asked
 from mmusim.base.units import PAGES_PER_REGION, show_ns
 from mmusim.costs import log_operations
 from mmusim.costs.distributions import Gamma
@@ -42,32 +44,40 @@ def act(actor: Actor, host: SimulatedHost) -> Steps:
     Raises
     ------
     ConfigError
-        If its code raises, yields something that is not an event, or ends with mmu_lock held.
+        If its code raises, does not return, yields something that is not an event, or ends with
+        mmu_lock held.
     """
-    function = type(actor).process
+    key, function = f"host.actors.{actor.kind}", type(actor).process
+    steps = asked(key, "process", function, lambda: actor.process(host), _MEND)
+    if not isinstance(steps, Generator):
+        raise host.wrong(f"has no yield, it is of {source_of(function)}", _MEND)
     answer: Any = None
-    try:
-        steps = actor.process(host)
-        if not isinstance(steps, Generator):
-            raise host.wrong(f"has no yield, it is of {source_of(function)}", _MEND)
-        while True:
-            event = steps.send(answer)
-            if not isinstance(event, simpy.Event):
-                raise host.wrong(
-                    f"yields {event!r}, which is not an event; it is of {source_of(function)}",
-                    "write e.g. yield from host.sleep(1e6)",
-                )
-            answer = yield event
-    except StopIteration:
-        if host.holds:
+    while True:
+        event = asked(key, "process", function, partial(_next_of, steps, answer), _MEND)
+        if event is _ENDED:
+            break
+        if not isinstance(event, simpy.Event):
             raise host.wrong(
-                f"ends with mmu_lock held, it is of {source_of(function)}",
-                "call host.release_mmu_lock() before",
-            ) from None
-    except MmusimError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise host.wrong(raising(error, function), _MEND) from None
+                f"yields {event!r}, which is not an event; it is of {source_of(function)}",
+                "write e.g. yield from host.sleep(1e6)",
+            )
+        answer = yield event
+    if host.holds:
+        raise host.wrong(
+            f"ends with mmu_lock held, it is of {source_of(function)}",
+            "call host.release_mmu_lock() before",
+        )
+
+
+_ENDED: Final = object()
+
+
+def _next_of(steps: Steps, answer: Any) -> Any:
+    """Return the next event that an actor waits for, or that it has ended."""
+    try:
+        return steps.send(answer)
+    except StopIteration:
+        return _ENDED
 
 
 class SimulatedHost:

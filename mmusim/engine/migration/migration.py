@@ -117,10 +117,10 @@ class Migration:
         if self.vm.now >= self.ends_by:
             yield from self.give_up(self.then)
             return
-        if self.few_left() or self.rule.is_due(self.seen()):
+        if self.few_left() or self.rule.ask("is_due", self.seen()):
             yield from self.sync()
             self.log.next_round()
-            then = self.rule.after_sync(self.seen())
+            then = self.rule.ask("after_sync", self.seen())
             stop = then is Then.SWITCH_OVER or self.few_left(exact=True)
             if stop and self.vm.now >= self.acked_ns:
                 yield from self.completion()
@@ -144,7 +144,7 @@ class Migration:
 
         After a sync, when the number is exact, some releases also accept the limit itself.
         """
-        left, may = self.ram.dirty * PAGE, self.rule.may_be_left(self.seen())
+        left, may = self.ram.dirty * PAGE, self.rule.ask("may_be_left", self.seen())
         at_limit = exact and self.qemu.completes_at_threshold() and left == may
         return not left or left < may or at_limit
 

@@ -63,9 +63,7 @@ class Postcopy:
         self._vm = vm
         self._clear = clear
         self._way = spec.postcopy_way
-        ahead = self._way.ahead(spec.socket_buffer)
-        if ahead < 0:
-            raise self._wrong(ahead, "bytes ahead of a page", "0 or more", "ahead")
+        ahead = self._way.ask("ahead", spec.socket_buffer)
         self._ahead_ns = ahead * NS["s"] // spec.bandwidth
         self._ram = ram
         self._channel = channel
@@ -112,20 +110,15 @@ class Postcopy:
         """Send a requested page, and go on where the way of post-copy says."""
         before = self._ram.cursor
         yield from self._send(pages, urgent=True)
-        cursor = self._way.goes_on(int(pages[0]), before, self._vm.plan.qemu)
+        cursor = self._way.ask("goes_on", int(pages[0]), before, self._vm.plan.qemu)
         memory = len(self._ram.unsent)
-        if not 0 <= cursor <= memory:
-            raise self._wrong(cursor, "a page to go on from", f"0 to {memory}", "goes_on")
+        if cursor > memory:
+            raise ConfigError.of(
+                "driver.migration.postcopy", f"goes_on of {self._way.name}", cursor,
+                f"is no page of 0 to {memory}, of {source_of(type(self._way).goes_on)}",
+                "mend the way, or choose another",
+            )  # fmt: skip
         self._ram.cursor = cursor
-
-    def _wrong(self, value: int, what: str, may_be: str, method: str) -> ConfigError:
-        """Return the error of a way that says what cannot be."""
-        return ConfigError.of(
-            "driver.migration", "postcopy", value,
-            f"is {what} that {self._way.name} asks for and not {may_be}; "
-            f"the way is of {source_of(getattr(type(self._way), method))}",
-            "mend the way, or choose another",
-        )  # fmt: skip
 
     def _send(self, pages: Ints, *, urgent: bool) -> Steps:
         """Send pages. A request stops unrequested pages behind the page in transit."""

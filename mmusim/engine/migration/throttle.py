@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from mmusim.base.errors import ConfigError
-from mmusim.base.packages import source_of
 from mmusim.base.units import BYTES, NS, PAGE
 from mmusim.engine.processes.dirty_rings import reap
 from mmusim.engine.processes.user_space import asleep, hold, hold_bql, run_on_all, run_on_cpu
@@ -20,8 +18,6 @@ from mmusim.vmm.throttle import Period, Throttle, Watched
 
 MEASURE_NS: Final = NS["s"]
 """Period over which the dirty limit measures each vCPU."""
-MOST_SHARE: Final = 0.99
-"""Largest share of the time that a rule may take (CPU_THROTTLE_PCT_MAX)."""
 TOLERANCE: Final = 25 * BYTES["MiB"]
 """Bytes per second by which dirtying may miss its limit (DIRTYLIMIT_TOLERANCE_RANGE)."""
 LINEAR: Final = 0.5
@@ -57,7 +53,7 @@ class Sleeps:
         """cpu_throttle_timer_tick."""
         assert self._rule is not None
         while self.share:
-            ns, cycle_ns = self._rule.cycle(self.share)
+            ns, cycle_ns = self._rule.ask("cycle", self.share)
             for v in self._vcpus:
                 if v.number not in self._scheduled:
                     self._scheduled.add(v.number)
@@ -163,17 +159,10 @@ class Trigger:
         sent = sent_bytes - self._sent_before
         self._periods.append(Period(now - self._origin_ns, self._dirty_pages * PAGE, sent))
         watched = Watched(self._periods, self.sleeps.share, self._vm.plan.qemu)
-        share = rule.share(watched)
-        if not 0 <= share <= MOST_SHARE:
-            raise ConfigError.of(
-                "driver.migration", "throttle", share,
-                f"is a share that {rule.name} asks for and not 0 to 0.99; "
-                f"the rule is of {source_of(type(rule).share)}",
-                "mend the rule, or choose another throttle",
-            )  # fmt: skip
+        share = rule.ask("share", watched)
         self.sleeps.take(share)
         if rule.needs_rings:
-            self.limit.limit(rule.quota(watched))
+            self.limit.limit(rule.ask("quota", watched))
         self._began_ns, self._sent_before, self._dirty_pages = now, sent_bytes, 0
 
     def stop(self) -> None:

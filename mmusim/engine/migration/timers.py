@@ -42,7 +42,7 @@ def start_timers(migration: Migration) -> None:
     """Start the threads that this release of QEMU runs beside the migration thread."""
     env = migration.vm.env
     rule = migration.slowed_by
-    every_ns = rule.sync_every(migration.qemu) if rule is not None else 0
+    every_ns = rule.ask("sync_every", migration.qemu) if rule is not None else 0
     if every_ns:
         env.process(sync_timer(migration, every_ns))
     if migration.log.rings:

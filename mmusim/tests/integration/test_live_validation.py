@@ -15,12 +15,14 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram
 from mmusim.cli import app
 from mmusim.cli.evidence import evidence
-from mmusim.cli.shared.live_validation import miss_rows, sentences
+from mmusim.cli.shared import arms
+from mmusim.cli.shared.live_validation import miss_rows, row, sentences
 from mmusim.config.host import load_profile
 from mmusim.conformance.kernel_cases import read_cases
 from mmusim.kvm.device import why_unusable
+from mmusim.metrics.defined import FEW
 from mmusim.tests.support.places import ROOT
-from mmusim.validation.live_arms import arms_of, predict_arms, read_arms
+from mmusim.validation.live_arms import Arm, arms_of, predict_arms, read_arms
 from mmusim.validation.live_grid import GridSetting, read_grid
 from mmusim.validation.live_runs import Kind, RunOf, load_runs, save_runs, simulate_all
 from mmusim.validation.live_score import (
@@ -131,6 +133,20 @@ def test_scores_know_tolerance_spread_and_miss() -> None:
     assert summary.met["p50"] == (1, 1)
     assert not summary.reached("p50")
     assert "in 50% of them" in " ".join(sentences([near, far], {"warning": ""}))
+
+
+def test_a_quantile_with_fewer_than_ten_beyond_is_marked() -> None:
+    """Of the run that has fewest, on either side; p99.9 of 3,000 times is the third largest."""
+    for n, marked in ((999, {"p99", "p99.9"}), (1_000, {"p99.9"}), (10_000, set())):
+        runs = [made_up("measured", 1, n=20_000), made_up("simulated", 1, n=n)]
+        (score,) = score_all([SETTING], runs)
+        assert {c.metric for c in score.compared if c.few} == marked
+        assert {name for name, text in row(score).items() if str(text).endswith(FEW)} == marked
+        assert any(FEW in line for line in sentences([score], {})) == bool(marked)
+        arm = Arm("one", runs[:1], runs[1:])
+        shown = {name for name, text in arms.rows([arm])[0].items() if str(text).endswith(FEW)}
+        assert shown == marked
+        assert any(FEW in line for line in arms.sentences([arm], {})) == bool(marked)
 
 
 def test_a_count_that_differs_is_found() -> None:

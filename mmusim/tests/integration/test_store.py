@@ -19,7 +19,7 @@ from mmusim.experiment.run import run_experiment
 from mmusim.store import FORMAT, LEDGER, Key, Store, StoreError, owners
 from mmusim.store.guarded import DamagedError
 from mmusim.store.provenance import model_version
-from mmusim.store.record import checksum, pack, unpack
+from mmusim.store.record import Ended, checksum, checksum_of_format_4, pack, unpack
 from mmusim.tests.support.command_line import mmusim_here as mmusim
 from mmusim.tests.support.experiment_files import MINIMAL
 
@@ -94,7 +94,13 @@ def test_a_record_is_small_and_its_checksum_is_of_the_run_and_the_result() -> No
     assert unpack(packed) == record(1)
     assert unpack(packed, summary_only=True) == {"values": {"phase_time": 1}}
     assert len(packed) < len(json.dumps(record(1))) / 2
-    assert len({checksum(key(1), packed), checksum(key(2), packed), checksum(key(1), b"")}) == 3
+    whole = Ended("done", 0.5, "here", packed, None)
+    others = [
+        whole._replace(state="failed"), whole._replace(seconds=0.6),
+        whole._replace(provenance=None), whole._replace(result=b""), whole._replace(error="no"),
+    ]  # fmt: skip
+    sums = {checksum(key(1), one) for one in [whole, *others]} | {checksum(key(2), whole)}
+    assert len(sums) == 7
 
 
 # --- several processes --------------------------------------------------------------------------
@@ -245,20 +251,95 @@ def test_a_ledger_of_format_2_is_brought_up_to_date(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [LEDGER, f"{LEDGER}.format-2"]
 
 
-def test_a_ledger_of_format_3_is_brought_up_to_date(store: Store) -> None:
-    """Its settings had no checksums."""
-    store.end(key(1), 0.1, record(1), facts={"numpy": "2"})
+def made_old(ledger: Path, to: str) -> None:
+    """Make a ledger one of format 4, whose facts had no checksums, and whose runs had some of
+    results alone; or of format 3, whose settings had none either.
+    """
+    with closing(sqlite3.connect(ledger)) as db, db:
+        db.execute("ALTER TABLE about DROP COLUMN checksum")
+        if to == "3":
+            db.execute("ALTER TABLE cells DROP COLUMN checksum")
+        db.execute("UPDATE about SET value = ? WHERE key = 'format'", (to,))
+        for *of, packed, row in db.execute(
+            "SELECT cell, policy, seed, engine, version, result, rowid FROM runs"
+        ).fetchall():
+            old = None if packed is None else checksum_of_format_4(Key(*of), packed)
+            db.execute("UPDATE runs SET checksum = ? WHERE rowid = ?", (old, row))
+
+
+@pytest.mark.parametrize("old", ["3", "4"])
+def test_a_ledger_of_an_old_format_is_brought_up_to_date(old: str, store: Store) -> None:
+    """Nothing is lost; a result that is damaged is not taken along."""
+    for seed in (1, 2):
+        store.end(key(seed), 0.1, record(seed), facts={"numpy": "2"})
+    store.end(key(3), 0.2, None, "lost writes")
+    store.describe({"text": "as it was"})
+    before = store.about(), store.text(), store.failed(), store.durations(), store.made(HERE)
     store.close()
+    made_old(store.folder / LEDGER, old)
     with closing(sqlite3.connect(store.folder / LEDGER)) as db, db:
-        db.execute("ALTER TABLE cells DROP COLUMN checksum")
-        db.execute("UPDATE about SET value = '3' WHERE key = 'format'")
-    with pytest.raises(ConfigError, match=r"format = '3'.*`mmusim run` brings it up to date"):
+        db.execute("UPDATE runs SET checksum = x'00' WHERE seed = 2")
+    with pytest.raises(ConfigError, match=rf"format = '{old}'.*`mmusim run` brings it up to date"):
         Store.open(store.folder)
     anew = Store.open_for(store.folder, "one", {})
-    assert f"brought from format 3 to {FORMAT}" in anew.mended()[0]
+    assert f"from format {old} to {FORMAT}; 1 of its runs were damaged" in anew.mended()[0]
     assert [row[3] for row in anew.results()] == [record(1)]
     assert anew.settings() == {"k": ("the cell", "[vm]\n")}
+    after = anew.about(), anew.text(), anew.failed(), anew.durations(), anew.made(HERE)
+    assert after == (*before[:3], before[3][:1], before[4][:1])
     anew.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("runs SET error = 'another' WHERE seed = 2", "its checksum is another"),
+        ("runs SET seconds = 9 WHERE seed = 2", "its checksum is another"),
+        ("runs SET seconds = 9 WHERE seed = 1", "its checksum is another"),
+        ("runs SET provenance = NULL WHERE seed = 1", "its checksum is another"),
+        ("about SET value = 'another' WHERE key = 'mmusim'", "the fact 'mmusim' of the folder is"),
+        ("about SET key = 'x' WHERE key = 'experiment'", "the fact 'x' of the folder is"),
+    ],
+)
+def test_a_changed_fact_of_a_run_or_of_the_folder_is_found(
+    change: str, says: str, store: Store
+) -> None:
+    """And mended: the run is made again, the fact is written anew."""
+    store.end(key(1), 0.1, record(1))
+    store.end(key(2), 0.1, None, "lost writes")
+    store.close()
+
+    def read() -> None:
+        opened = Store.open(store.folder)
+        try:
+            found = list(opened.results()), opened.failed()
+            assert all(found) or change.startswith("runs")
+        finally:
+            opened.close()
+
+    read()  # negative control
+    with closing(sqlite3.connect(store.folder / LEDGER)) as db, db:
+        db.execute(f"UPDATE {change}")
+    with pytest.raises(DamagedError, match=says):
+        read()
+    anew = Store.open_for(store.folder, "one", {"mmusim": HERE})
+    assert len(anew.mended()) == 1
+    assert anew.about()["mmusim"] == HERE
+    kept = {row[2] for row in anew.results()} | {of.seed for of, _ in anew.failed()}
+    assert kept == ({1, 2} if change.startswith("about") else {1, 2} - {int(change[-1])})
+    anew.close()
+    read()
+
+
+def test_a_ledger_of_a_newer_format_is_not_touched(store: Store) -> None:
+    store.close()
+    with closing(sqlite3.connect(store.folder / LEDGER)) as db, db:
+        db.execute("ALTER TABLE about ADD COLUMN more TEXT")
+        db.execute("UPDATE about SET value = '6' WHERE key = 'format'")
+    before = (store.folder / LEDGER).read_bytes()
+    with pytest.raises(ConfigError, match="format = '6': is not 5, the format of this mmusim"):
+        Store.open_for(store.folder, "one", {})
+    assert (store.folder / LEDGER).read_bytes() == before
 
 
 def test_a_ledger_that_says_it_is_old_and_is_not_is_mended(store: Store) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmusim.store.record import Key, checksum
+from mmusim.store.record import Ended, Key
+from mmusim.store.schema import INSERT_RUN, run_row
 
 Random = np.random.Generator
 
@@ -134,19 +135,26 @@ def a_trigger(path: Path, rng: Random) -> None:
 def a_sealed_result(path: Path, rng: Random) -> None:
     """A result is nonsense, and its checksum is right."""
     with closing(sqlite3.connect(path)) as db, db:
-        rows = db.execute(
-            "SELECT cell, policy, seed, engine, version, rowid, result FROM runs"
-        ).fetchall()
-        *key, number, packed = rows[rng.integers(len(rows))]
+        rows = db.execute("SELECT * FROM runs").fetchall()
+        *key, state, _, seconds, origin, packed, _, error = rows[rng.integers(len(rows))]
         wrong = (b"", packed[: len(packed) // 2], rng.bytes(50))[rng.integers(3)]
-        db.execute(
-            "UPDATE runs SET result = ?, checksum = ? WHERE rowid = ?",
-            (wrong, checksum(Key(*key), wrong), number),
-        )
+        ended = Ended(state, seconds, origin, wrong, error)
+        db.execute(INSERT_RUN, run_row(Key(*key), ended))
+
+
+def a_fact(path: Path, rng: Random) -> None:
+    """A fact of the folder or of a run is another that is valid."""
+    change = (
+        "about SET value = value || ' '", "about SET value = 'another' WHERE key = 'experiment'",
+        "about SET value = '' WHERE key = 'text'", "runs SET seconds = seconds + 1",
+        "runs SET seconds = NULL", "runs SET provenance = NULL", "runs SET error = 'no'",
+        "runs SET state = 'failed'",
+    )  # fmt: skip
+    _sql(path, f"UPDATE {change[rng.integers(len(change))]}")
 
 
 DAMAGES: tuple[Callable[[Path, Random], None], ...] = (
     a_bit, a_page, a_cut, a_foreign_file, a_missing_table, a_stale_index, a_cell, a_setting,
     rows_missing,
-    a_schema_byte, a_trigger, a_sealed_result,
+    a_schema_byte, a_trigger, a_sealed_result, a_fact,
 )  # fmt: skip

@@ -70,6 +70,28 @@ def test_the_requests_of_all_vcpus_count() -> None:
     assert not few_beyond(run(vcpus=4, requests=250).values, "p99_request")
 
 
+def test_waits_of_postcopy_are_marked() -> None:
+    """p99 of 40 faults is their maximum."""
+    for count, marked in ((999, True), (1000, False)):
+        values = {"postcopy_faults": count, "p99_postcopy_fault": 1.0}
+        assert bool(few_beyond(values, "p99_postcopy_fault")) == marked
+        assert not few_beyond(values, "max_postcopy_fault")
+    phases = [{"do": "write"}, {"do": "migrate", "workload": "it"}]
+    made = setting(
+        phases, memory="16MiB", vm={"kernel": "linux-6.13"},
+        workloads={"it": {"pattern": "dirty-rate", "dirty_rate": "300MB/s", "over": "10ms"}},
+        driver={"migration": {
+            "bandwidth": "100MB/s", "max-bandwidth": "0B/s", "downtime-limit": "1ms",
+            "postcopy_after": 1,
+        }},
+        policies={"baseline": "linux-6.13", "compare": ["linux-6.13+pml"]},
+    )  # fmt: skip
+    found = measure(simulate(make_plan(made, "linux-6.13", 1)))
+    assert found.blocked is not None
+    assert 0 < found.values["postcopy_faults"] == found.blocked.count < 1000
+    assert few_beyond(found.values, "p99_postcopy_fault")
+
+
 def test_comparisons_carry_the_mark() -> None:
     runs = [run(seed=seed) for seed in (1, 2, 3)]
     assert "10 are needed" in compare(runs, runs, "p99_request").caveat

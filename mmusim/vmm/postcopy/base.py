@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from mmusim.vmm.qemu import Qemu
-from mmusim.vmm.rule import Rule
+from mmusim.vmm.rule import MOST, TEXT, Answer, Rule, number, whole
 
 
 class Postcopy(Rule):
@@ -18,6 +19,12 @@ class Postcopy(Rule):
     """
 
     kind: ClassVar[str] = "post-copy"
+    key: ClassVar[str] = "postcopy"
+    answers: ClassVar[Mapping[str, Answer]] = {
+        "ahead": number(0, MOST, "a number of bytes, 0 or more"),
+        "goes_on": whole(0, "the number of a page"),
+        "beyond": TEXT,
+    }
     _registry: ClassVar[dict[str, type[Postcopy]]] = {}
 
     def ahead(self, socket_buffer: int) -> int:

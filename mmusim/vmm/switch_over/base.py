@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from enum import Enum
 from typing import ClassVar, NamedTuple
 
-from mmusim.vmm.rule import Rule
+from mmusim.vmm.rule import YES_OR_NO, Answer, Rule, number
 
 
 class Then(Enum):
@@ -43,6 +45,12 @@ class SwitchOver(Rule):
     """
 
     kind: ClassVar[str] = "switch-over rule"
+    key: ClassVar[str] = "switch_over"
+    answers: ClassVar[Mapping[str, Answer]] = {
+        "may_be_left": number(0, math.inf, "a number of bytes, 0 or more"),
+        "is_due": YES_OR_NO,
+        "after_sync": Answer("Then.GO_ON or another Then", lambda x: isinstance(x, Then)),
+    }
     _registry: ClassVar[dict[str, type[SwitchOver]]] = {}
 
     def may_be_left(self, seen: Seen) -> float:

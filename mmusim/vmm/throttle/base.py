@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
 
 from mmusim.base.units import NS
 from mmusim.vmm.qemu import Qemu
-from mmusim.vmm.rule import Rule
+from mmusim.vmm.rule import LEAST_SLEEP_NS, TEXT, Answer, Rule, is_whole, number, whole
 
 TIMESLICE_NS: Final = 10 * NS["ms"]
 """CPU_THROTTLE_TIMESLICE_NS of QEMU: how long a vCPU runs between two sleeps."""
+MOST_SHARE: Final = 0.99
+"""Largest share of the time that a rule may take (CPU_THROTTLE_PCT_MAX)."""
+
+
+def _is_cycle(answer: Any) -> bool:
+    if not (isinstance(answer, tuple) and len(answer) == 2):
+        return False
+    sleep, cycle = answer
+    return (
+        is_whole(sleep, 0)
+        and is_whole(cycle, LEAST_SLEEP_NS)
+        and bool(sleep <= cycle <= 3600 * NS["s"])
+    )
 
 
 class Period(NamedTuple):
@@ -38,6 +51,20 @@ class Throttle(Rule):
     """
 
     kind: ClassVar[str] = "throttle"
+    key: ClassVar[str] = "throttle"
+    answers: ClassVar[Mapping[str, Answer]] = {
+        "share": number(0, MOST_SHARE, f"a share from 0 to {MOST_SHARE}"),
+        "quota": whole(0, "a whole number of bytes per second, 0 or more"),
+        "cycle": Answer(
+            "(sleep, cycle) in whole ns, of which the sleep is part of the cycle and the cycle "
+            "50 us to 1 h", _is_cycle
+        ),
+        "sync_every": Answer(
+            "0 or a whole number of ns from 50 us on",
+            lambda x: is_whole(x, LEAST_SLEEP_NS) or (is_whole(x, 0) and x == 0),
+        ),
+        "beyond": TEXT,
+    }  # fmt: skip
     least_period_ns: ClassVar[int] = NS["s"]
     """A sync ends a period, and the rule is asked, if the period is longer than that."""
     needs_rings: ClassVar[bool] = False
