@@ -17,7 +17,7 @@ def actors(as_json: AsJson = False) -> None:
             "actor": name,
             "what_it_does": cls.summary(),
             "parameters": _parameters(cls),
-            "from": source_of(cls.process),
+            "source": source_of(cls.process),
         }
         for name, cls in registered().items()
     ]
