@@ -109,13 +109,14 @@ def compare(
     confidence = 1 - alpha
     differences = np.subtract(b, a)
     p = paired_p_value(a, b)
+    yes_or_no = METRICS[metric].yes_or_no
     positive = min(a) > 0 and min(b) > 0
     made = Comparison(
         metric=metric,
         baseline=baseline[0].policy,
         candidate=candidate[0].policy,
-        baseline_mean=mean_interval(a, confidence),
-        candidate_mean=mean_interval(b, confidence),
+        baseline_mean=mean_interval(a, confidence, yes_or_no=yes_or_no),
+        candidate_mean=mean_interval(b, confidence, yes_or_no=yes_or_no),
         baseline_median=float(np.median(a)),
         candidate_median=float(np.median(b)),
         ratio=paired_ratio(a, b, confidence=confidence) if positive else None,

@@ -170,13 +170,15 @@ def _mean(
     (policy,) = claim.sides
     values = values_of(runs[policy], claim.metric)
     if claim.theory:
-        return mean_interval(values, 1 - alpha / family), (theory(claim.metric, setting),) * 2
+        closed = theory(claim.metric, setting)
+        return mean_interval(values, 1 - alpha / family, resolution=0.0), (closed, closed)
+    found = mean_interval(values, 1 - alpha, yes_or_no=METRICS[claim.metric].yes_or_no)
     if claim.expect is not None:
-        return mean_interval(values, 1 - alpha), (claim.expect[0], claim.expect[1])
+        return found, (claim.expect[0], claim.expect[1])
     assert claim.published is not None
     assert claim.within is not None
     slack = claim.published * claim.within
-    return mean_interval(values, 1 - alpha), (claim.published - slack, claim.published + slack)
+    return found, (claim.published - slack, claim.published + slack)
 
 
 def _against(

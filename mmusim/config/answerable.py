@@ -12,6 +12,7 @@ from mmusim.config.experiment import Experiment
 from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import BusyPhase
+from mmusim.config.snapshot import Snapshot
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.metrics import Scope
 from mmusim.workload.requests import OpenLoopRequests
@@ -35,7 +36,7 @@ def lacks(experiment: Experiment, metric: str) -> str:
         driver, Driver
     ):  # the selftest: vCPUs touch memory, and the host reads the log
         odd = metric.endswith("_request") or metric in ("request_count", *_LAPS)
-        odd = odd or METRICS[metric].scope in (Scope.MIGRATION, Scope.CHECKPOINTS)
+        odd = odd or METRICS[metric].scope in (Scope.MIGRATION, Scope.CHECKPOINTS, Scope.SNAPSHOT)
         return "the selftest has none" if odd else ""
     if metric in _OPERATIONS:
         wanted = _OPERATIONS[metric]
@@ -48,6 +49,8 @@ def lacks(experiment: Experiment, metric: str) -> str:
         return "the measured phase is not a migration"
     if METRICS[metric].scope is Scope.CHECKPOINTS and not isinstance(phase, Checkpoint):
         return "the measured phase makes no checkpoints"
+    if METRICS[metric].scope is Scope.SNAPSHOT and not isinstance(phase, Snapshot):
+        return "the measured phase takes no snapshot"
     if metric in _LAPS and not isinstance(phase, WritePageTable):
         return "the measured phase is not a write-page-table"
     if metric.endswith("_request") or metric == "request_count":

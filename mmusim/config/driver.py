@@ -16,6 +16,7 @@ from mmusim.config.migrate import Migrate, Migration
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import BusyPhase, GuestPhase, Named
 from mmusim.config.schedule import Scheduled
+from mmusim.config.snapshot import Snapshot
 from mmusim.config.windows import Window
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
 from mmusim.policies import Reporting
@@ -146,6 +147,7 @@ Phase = Annotated[
     | Run
     | Migrate
     | Checkpoint
+    | Snapshot
     | WritePageTable
     | Log
     | Recreate
@@ -185,7 +187,7 @@ class Driver(Strict):
     takes 16 bytes.
     """
     migration: Annotated[Migration, shown({})] = Field(default_factory=Migration)
-    """Parameters of the phases `migrate`, and the channel of the phases `checkpoint`."""
+    """Parameters of the phases `migrate`; the channel of `checkpoint` and `snapshot` too."""
     windows: Annotated[
         list[Window],
         shown([{"name": "first pass", "from": "end of enable-logging", "lasts": "100ms"}]),
@@ -233,9 +235,8 @@ class Driver(Strict):
                     f"{where} deletes the memory of a running guest; put wait before it"
                 )
             if isinstance(phase, BusyPhase) and logging:
-                raise ValueError(
-                    f"{where} switches logging on by itself; put disable-logging before it"
-                )
+                why = "switches logging on by itself" if phase.needs_log else "needs no log"
+                raise ValueError(f"{where} {why}; put disable-logging before it")
             if isinstance(phase, GuestPhase):
                 running = phase.background
             elif phase.do == "wait":

@@ -16,6 +16,7 @@ from mmusim.config.driver import MANUAL, Driver, Run
 from mmusim.config.perf_test import PerfTest, unequal_slices
 from mmusim.config.phase import BusyPhase
 from mmusim.config.reported import Reported
+from mmusim.config.snapshot import snapshot_misfits
 from mmusim.config.sweep import Sweep
 from mmusim.config.vm_and_host import Host, Policies, Replications, Vm
 from mmusim.config.vmm import Vmm
@@ -132,6 +133,7 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         parts = [self._names(), self._days(), self._beyond_qemu(), self._choices()]
+        parts.append(snapshot_misfits(self.driver, self.qemu, self.vm.level))
         if isinstance(self.driver, PerfTest):
             parts.append(unequal_slices(self.vm.vcpus, self.vm.memory))
         MisfitsError.raise_any(itertools.chain.from_iterable(parts))
@@ -161,11 +163,8 @@ class Experiment(Strict):
         days = migration.first_pass_s(self.vm.memory) / 86_400
         if days > 1 and not migration.is_limited and any(isinstance(p, BusyPhase) for p in phases):
             limited = 0 < migration.max_bandwidth < migration.bandwidth
-            key, rate = (
-                ("max-bandwidth", migration.max_bandwidth)
-                if limited
-                else ("bandwidth", migration.bandwidth)
-            )
+            key = "max-bandwidth" if limited else "bandwidth"
+            rate = migration.max_bandwidth if limited else migration.bandwidth
             yield MisfitError(
                 f"driver.migration.{key}", f"{show_bytes(rate)}/s",
                 f"takes {days:,.0f} days to send {show_bytes(self.vm.memory)} once",
@@ -200,7 +199,7 @@ class Experiment(Strict):
         policy, _, choices = chosen
         if not policy.tracks:
             for number, phase in enumerate(self.script(policy).phases, 1):
-                if isinstance(phase, BusyPhase):
+                if isinstance(phase, BusyPhase) and phase.needs_log:
                     yield MisfitError(
                         f"driver.phases[{number}].do", phase.do,
                         f"needs to know what is dirty, and policy {name!r} logs nothing",

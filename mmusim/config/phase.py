@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
@@ -39,6 +39,9 @@ class BusyPhase(GuestPhase):
 
     vCPUs run the workload, in each lap with draws of their own, and finish the last lap.
     """
+
+    needs_log: ClassVar[bool] = True
+    """Whether the VMM reads the dirty log."""
 
     workload: Annotated[str, shown("my-service")] = ""
     """Name of the workload that each vCPU runs meanwhile. Without one the guest is idle."""

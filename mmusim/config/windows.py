@@ -21,7 +21,12 @@ OF_MIGRATIONS: Final = (
 PAUSE: Final = "pause"
 OF_CHECKPOINTS: Final = ("enable-logging", SYNC, "clear-dirty-log", PAUSE, "disable-logging")
 """What a phase `checkpoint` does, as events."""
-_INSIDE: Final = {"migrate": OF_MIGRATIONS, "checkpoint": OF_CHECKPOINTS}
+COPY_MEMORY: Final = "copy-memory"
+OF_SNAPSHOTS: Final = (PAUSE, COPY_MEMORY)
+"""What a phase `snapshot` does, as events."""
+_INSIDE: Final = {
+    "migrate": OF_MIGRATIONS, "checkpoint": OF_CHECKPOINTS, "snapshot": OF_SNAPSHOTS,
+}  # fmt: skip
 _EDGES: Final = {"start of ": "start", "end of ": "end"}
 _EXAMPLE: Final = 'write e.g. "enable-logging" or "end of sync-dirty-log 2"'
 

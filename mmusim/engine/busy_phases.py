@@ -1,10 +1,11 @@
-"""Phases in which the VMM works on a guest that runs: migrations and checkpoints."""
+"""Phases in which the VMM works on a guest that runs: migrations, checkpoints, snapshots."""
 
 from __future__ import annotations
 
 from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.migrate import Migrate
 from mmusim.config.phase import BusyPhase
+from mmusim.config.snapshot import Snapshot as SnapshotPhase
 from mmusim.config.windows import titles
 from mmusim.costs.distributions import Gamma
 from mmusim.engine.host.log_ioctls import Host
@@ -13,6 +14,7 @@ from mmusim.engine.kinds import Kind
 from mmusim.engine.migration.checkpoints import Checkpoints
 from mmusim.engine.migration.migration import Migration
 from mmusim.engine.migration.service import ServiceMeter
+from mmusim.engine.migration.snapshot import Snapshot
 from mmusim.engine.processes.user_space import port_io
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.vm import Steps, Vm
@@ -23,11 +25,11 @@ from mmusim.engine.vcpu_threads import join, laps, run_on, wait_for_guest
 class BusyGuest:
     """The guest that runs while the VMM works on it."""
 
-    def __init__(self, vm: Vm, number: int, phase: Migrate | Checkpoint) -> None:
+    def __init__(self, vm: Vm, number: int, phase: Migrate | Checkpoint | SnapshotPhase) -> None:
         """Nothing runs yet; `number` is that of the phase."""
         self.number, self.phase = number, phase
         self.vcpus = vm.vcpus if phase.workload else []
-        self.work: Migration | Checkpoints | None = None  # None: before it
+        self.work: Migration | Checkpoints | Snapshot | None = None  # None: before it
         self.stays = bool(getattr(phase, "tail", 0))  # behind it too
 
     @property
@@ -80,6 +82,25 @@ def checkpoint(vm: Vm, host: Host, kind: Kind, number: int, phase: Checkpoint) -
     trace, log = checkpoints.trace(), checkpoints.log
     record = {"dirty": log.reported, "false_dirty": log.false, "checkpoints": trace}
     host.phases[-1] |= record | {"story": trace.story()}
+
+
+def snapshot(vm: Vm, host: Host, kind: Kind, number: int, phase: SnapshotPhase) -> Steps:
+    """Let every vCPU run its workload lap after lap beside the thread that takes the snapshot."""
+    yield from wait_for_guest(vm, host)
+    span, recorder = begin_guest(vm, host, number, phase)
+    guest = BusyGuest(vm, number, phase)
+    vm.vmm = Vmm(vm.env)
+    launch_guest(vm, host, kind, guest, recorder, span)
+    if phase.lead:
+        yield vm.spend(round(phase.lead))
+    guest.work = work = Snapshot(vm, host, number, phase)
+    yield from work.thread()
+    if phase.tail:
+        yield vm.spend(round(phase.tail))
+    guest.stays = False
+    yield from end_guest(vm, host, guest, span)
+    trace = work.trace()
+    host.phases[-1] |= {"snapshot": trace, "story": trace.story()}
 
 
 def begin_guest(

@@ -14,8 +14,9 @@ from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.config.schedule import Scheduled
+from mmusim.config.snapshot import Snapshot
 from mmusim.config.windows import READS_LOG, SYNC, titles
-from mmusim.engine.busy_phases import checkpoint, migrate
+from mmusim.engine.busy_phases import checkpoint, migrate, snapshot
 from mmusim.engine.host import log_ioctls, log_reports
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host.slot_deletion import recreate_slot
@@ -28,7 +29,7 @@ from mmusim.engine.state.vm import Outcome, Steps, Vm
 from mmusim.engine.vcpu_threads import join, laps, run_on, wait_for_guest
 from mmusim.trace.records import HOST, PhaseTrace
 
-BUSY: Final = ("migrate", "checkpoint")
+BUSY: Final = ("migrate", "checkpoint", "snapshot")
 """Phases in which the VMM works beside the guest."""
 
 
@@ -52,6 +53,8 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
             yield from migrate(vm, host, kind, number, phase)
         elif isinstance(phase, Checkpoint):
             yield from checkpoint(vm, host, kind, number, phase)
+        elif isinstance(phase, Snapshot):
+            yield from snapshot(vm, host, kind, number, phase)
         elif isinstance(phase, GuestPhase):
             yield from start_guest(vm, host, kind, number, phase)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmusim.execution.workers import Job
+from mmusim.experiment.across_settings import values as censored
 from mmusim.experiment.scheduler import RunDirectory
 from mmusim.stats import Interval
 from mmusim.stats.hosts import share_that_holds
@@ -95,7 +97,10 @@ def jobs_on_hosts(directory: RunDirectory, groups: Groups, hosts: int, rules: Ru
 def best_over_hosts(
     directory: RunDirectory, contest: Contest, group: Sequence[Competitor], hosts: int, rules: Rules
 ) -> Interval | None:
-    """Return on what share of hosts the selected one is the best."""
+    """Return on what share of hosts the selected one is the best.
+
+    A run without the metric is worse than all that have it, as on the profile's host.
+    """
     found = contest.selection
     if found is None or not found.selected or len(found.alive) > 1:
         return None
@@ -103,12 +108,13 @@ def best_over_hosts(
     holds = []
     for k in range(hosts):
         seed = directory.experiment.replications.first_seed + k % rules.first
-        values = [
-            run.values[rules.metric]
+        runs = [
+            run
             for one in group
             for run in stored.get((one.setting * hosts + k, one.policy), ())
-            if run.seed == seed and rules.metric in run.values
+            if run.seed == seed
         ]
-        if len(values) == len(group):
+        values = censored(runs, rules.metric)
+        if len(values) == len(group) and any(map(math.isfinite, values)):
             holds.append(values[found.best] == better(values))
     return share_that_holds(np.array(holds)) if holds else None

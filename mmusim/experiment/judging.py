@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
+from mmusim.comparison.compare import MODES_ELSEWHERE
 from mmusim.comparison.exposure import no_verdict
 from mmusim.comparison.pairing import Runs, UnlikeRunsError
 from mmusim.comparison.undecided import undecided
@@ -29,7 +32,29 @@ def verdicts_of(
             for one in lacking
             if claim.concerns(one.setting.labels)
         ]
-    return verdicts
+    return with_modes_of_others(verdicts)
+
+
+def with_modes_of_others(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Mark what other settings show: a rare mode of the same quantity in two of them or more.
+
+    These seeds may have missed it, so the claim is inconclusive there, as the outcome of the same
+    comparison is (:func:`mmusim.comparison.compare.corrected`).
+    """
+    seen: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for one in verdicts:
+        if one.measured.mark == "seeds set apart":
+            seen[one.metric, one.what, one.window].add(one.setting)
+    return [
+        replace(
+            one,
+            measured=replace(one.measured, mark="seeds set apart elsewhere"),
+            outcome="inconclusive",
+        )
+        if not one.measured.mark and len(seen[one.metric, one.what, one.window]) >= MODES_ELSEWHERE
+        else one
+        for one in verdicts
+    ]
 
 
 def _verdict(claim: Claim, result: SettingResult, family: int) -> Verdict:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,16 @@ class HostRuns:
     def within(self, window: str) -> HostRuns:
         """Return the runs with their metrics in a window."""
         return replace(self, there=_within(self.there, window), here=_within(self.here, window))
+
+
+class _Quantity(NamedTuple):
+    """What is evaluated on a host."""
+
+    metric: str
+    sides: Sequence[str]  # policies
+    point: Callable[[Mapping[str, Metrics]], float | None]  # from a run of each policy
+    estimate: float  # over the seeds, with the profile's costs
+    is_ratio: bool
 
 
 def _within(runs: Mapping[str, Sequence[Metrics]], window: str) -> dict[str, Sequence[Metrics]]:
@@ -143,45 +153,69 @@ def compared_over_hosts(made: Comparison, hosts: HostRuns) -> Comparison:
         return b / a if a > 0 and b > 0 else None
 
     return replace(
-        made, over_hosts=_over(hosts, point, shown.estimate, holds, made.ratio is not None)
-    )
+        made,
+        over_hosts=_over(
+            _Quantity(
+                made.metric, (made.baseline, made.candidate), point, shown.estimate,
+                made.ratio is not None,
+            ),
+            hosts, holds,
+        ),
+    )  # fmt: skip
 
 
 def judged_over_hosts(verdict: Verdict, claim: Claim, hosts: HostRuns) -> Verdict:
-    """Return a verdict with the share of hosts whose value lies where the claim expects it."""
+    """Return a verdict with the share of hosts whose value lies where the claim expects it.
+
+    The ends of an order do not belong to it: a tie holds nowhere. The best of several must be so
+    against every rival of a host, and not only against that of the verdict.
+    """
     if claim.theory or verdict.reason:
         return verdict
-    low, high = verdict.expected
     hosts = hosts.within(claim.window) if claim.window else hosts
+    low, high = verdict.expected
+    is_open, what, sides = claim.order is not None, [verdict.what], claim.sides
+    if claim.best is not None:
+        is_open, sides = True, list(hosts.there)
+        apart = " / " if verdict.is_ratio else " - "
+        what = [f"{claim.best}{apart}{name}" for name in sides if name != claim.best]
+    worst = max if math.isinf(low) else min
 
     def point(runs: Mapping[str, Metrics]) -> float | None:
-        return point_of(claim, verdict.what, runs)
+        values = [point_of(claim, one, runs) for one in what]
+        return None if None in values else worst(value for value in values if value is not None)
+
+    def lies_within(value: float) -> bool:
+        return low < value < high if is_open else low <= value <= high
 
     found = _over(
-        hosts, point, verdict.measured.estimate, lambda value: low <= value <= high,
-        " / " in verdict.what,
+        _Quantity(claim.metric, sides, point, verdict.measured.estimate, verdict.is_ratio),
+        hosts, lies_within,
     )  # fmt: skip
     return replace(verdict, over_hosts=found)
 
 
-def _over(
-    hosts: HostRuns,
-    point: Callable[[Mapping[str, Metrics]], float | None],
-    estimate: float,
-    holds: Callable[[float], bool],
-    is_ratio: bool,
-) -> OverHosts | None:
-    """Evaluate a value on every host, less the effect of the seed on the profile's host."""
-    there = [point({p: runs[k] for p, runs in hosts.there.items()}) for k in _numbers(hosts)]
-    here = [point({p: runs[k] for p, runs in hosts.here.items()}) for k in _numbers(hosts)]
+def _over(of: _Quantity, hosts: HostRuns, holds: Callable[[float], bool]) -> OverHosts | None:
+    """Evaluate a value on every host, less the effect of the seed on the profile's host.
+
+    Nothing holds on a host where a policy lacks the metric and has it on the profile's: a migration
+    that does not converge there has no downtime that could be short.
+    """
+    there = [of.point({p: runs[k] for p, runs in hosts.there.items()}) for k in _numbers(hosts)]
+    here = [of.point({p: runs[k] for p, runs in hosts.here.items()}) for k in _numbers(hosts)]
     pairs = [
         (k, a, b)
         for k, a, b in zip(_numbers(hosts), there, here, strict=True)
         if a is not None and b is not None
     ]
-    if len(pairs) < LEAST_HOSTS or (is_ratio and estimate <= 0):
+    lost = sum(
+        b is not None and any(of.metric not in hosts.there[p][k].values for p in of.sides)
+        for k, b in zip(_numbers(hosts), here, strict=True)
+    )
+    if len(pairs) + lost < LEAST_HOSTS or len(pairs) < 2 or (of.is_ratio and of.estimate <= 0):
         return None
-    to, back = (math.log, math.exp) if is_ratio else (float, float)
+    to, back = (math.log, math.exp) if of.is_ratio else (float, float)
+    estimate = of.estimate
     seeds = np.array([to(b) - to(estimate) for _, _, b in pairs])
     values = np.array([to(a) for _, a, _ in pairs])
     with_seed, values = values, _without_seed(values, seeds)
@@ -191,7 +225,7 @@ def _over(
     whole = float(with_seed.var(ddof=1))
     noise = min(float(seeds.var(ddof=1)), whole)
     return OverHosts(
-        holds=share_that_holds(np.array([holds(back(value)) for value in values])),
+        holds=share_that_holds(np.array([holds(back(value)) for value in values] + [False] * lost)),
         low=back(low),
         high=back(high),
         input_share=1 - noise / whole if whole > 0 else 0.0,

@@ -12,6 +12,7 @@ from mmusim.metrics import jitter
 from mmusim.metrics.checkpoints import of_checkpoints
 from mmusim.metrics.exposure import Exposure, exposures, to_plain
 from mmusim.metrics.service import of_service, since_request
+from mmusim.metrics.snapshot import of_snapshot
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Served, Trace
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.metrics import POSTCOPY_FAULTS, SLOW_SECONDS, Scope
@@ -106,6 +107,8 @@ def measure(trace: Trace) -> Metrics:
         values |= _migration(ends, ends.migration)
     elif phase.checkpoints is not None:
         values |= of_checkpoints(phase.checkpoints)
+    elif phase.snapshot is not None:
+        values |= of_snapshot(phase.snapshot)
     elif phase.outcome:
         done = phase.outcome == "progress"
         values |= {"laps": phase.counters["laps"], "progress": float(done)}

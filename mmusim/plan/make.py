@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from mmusim.actors import Actor
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.units import PAGE
-from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.cost import distribution
 from mmusim.config.driver import Driver, Pass, Phase, Run, Touch
 from mmusim.config.guest_memory import memslots
-from mmusim.config.migrate import Migrate
 from mmusim.config.phase import BusyPhase
 from mmusim.config.settings import Setting
 from mmusim.config.tlb import reach_of
@@ -90,6 +88,7 @@ class Plan:
     qemu: Qemu = NEWEST_QEMU
     machine: Machine | None = None  # None: no vCPU slows another down
     curve: HitCurve | None = None  # None: hits depend neither on pages in use nor on exits
+    _before: dict[int, list[int]] = field(default_factory=dict, init=False, compare=False)
 
     @property
     def policy(self) -> Policy:
@@ -126,7 +125,6 @@ class Plan:
             name, first = f"{phase}.{lap}", LAPS * (phase + 1) + lap * pattern.length(pages)
         else:
             name, first = f"{phase}", self._accesses_before(phase, cpu)
-
         numbers = self.draws.numbers(name, cpu)
         if isinstance(pattern, RatedPattern):
             rates = pattern.rates(pages, self.slot.npages, numbers)
@@ -165,8 +163,7 @@ class Plan:
 
     def overlaps(self, phase: int) -> bool:
         """Tell whether vCPUs touch the same pages in a phase."""
-        spec = self.driver.phases[phase]
-        return getattr(spec, "overlap", False) or self._common(phase) > 0
+        return getattr(self.driver.phases[phase], "overlap", False) or self._common(phase) > 0
 
     def _common(self, phase: int) -> int:
         """How many pages all vCPUs share in a phase, apart from passes that overlap."""
@@ -187,11 +184,12 @@ class Plan:
 
     def _accesses_before(self, phase: int, cpu: int) -> int:
         """Number of accesses of a vCPU in earlier phases, without those beside a VMM that works."""
-        return sum(
-            pattern.length(self._part(number, cpu)[1])
-            for number, pattern in enumerate(self.patterns[:phase])
-            if pattern is not None and not isinstance(self.driver.phases[number], BusyPhase)
-        )
+        known = self._before.setdefault(cpu, [0])
+        for n in range(len(known) - 1, phase):
+            pattern, busy = self.patterns[n], isinstance(self.driver.phases[n], BusyPhase)
+            length = 0 if pattern is None or busy else pattern.length(self._part(n, cpu)[1])
+            known.append(known[n] + length)
+        return known[phase]
 
 
 def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
@@ -209,8 +207,8 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
     except MisfitError as misfit:
         raise misfit.complaint(e.id) from None
     driver = e.driver.script(chosen.choices.reporting).in_turns()
-    rings = chosen.choices.reporting is Reporting.DIRTY_RING
-    pages = e.vm.memory // PAGE
+    driver = e.vmm.limits(driver) if e.vmm else driver
+    rings, pages = chosen.choices.reporting is Reporting.DIRTY_RING, e.vm.memory // PAGE
     draws = Draws(seed, e.replications.scheme, chosen.policy.name)
     least = MemSlot(0, pages).part(e.vm.vcpus - 1, e.vm.vcpus)[1]
     return Plan(
@@ -271,9 +269,7 @@ def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | RatedPatte
     return pattern
 
 
-def _check_rates(
-    setting: Setting, phase: Run | Migrate | Checkpoint, pattern: RatedPattern
-) -> None:
+def _check_rates(setting: Setting, phase: Run | BusyPhase, pattern: RatedPattern) -> None:
     """Refuse what a guest that is given by rates does not have.
 
     Raises
@@ -281,7 +277,7 @@ def _check_rates(
     ConfigError
         If the phase has think time or shared pages, or the rate is more than its pages allow.
     """
-    key, name = f"{phase.do}", phase.workload
+    key, name = getattr(phase, "do", ""), phase.workload
     if distribution(phase.think) != Constant(0.0):
         raise ConfigError.of(
             "driver", f"{key}.think", None, f"goes with accesses, and workload {name!r} has rates",

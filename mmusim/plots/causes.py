@@ -30,6 +30,7 @@ COLOURS: Final = {
     "throttle": "#332288",
     "paused": "#1a1a1a",
     "postcopy_wait": "#aa4499",
+    "snapshot_wait": "#6e8b3d",
     "hits": "#dfe9f2",
     "walk_4k": "#b7cbdd",
     "think": "#ededed",

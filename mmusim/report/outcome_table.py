@@ -46,9 +46,8 @@ def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
                 {
                     "setting": (result.setting.name or "all") if number == 0 else "",
                     "policy": policy,
-                    metric: amount(metric, mean.estimate)
-                    + (f" {FEW}" if least_known(runs, metric) else ""),
-                    "worst": _extreme(metric, runs),
+                    f"{metric}, worst": f"{_mean(metric, mean.estimate, runs)}\n"
+                    f"{_extreme(metric, runs)}",
                     "ratio, 95 %": "1" if c is None else f"{_estimate(c)}\n{_bounds(c)}",
                     "outcome": "baseline" if c is None else _short(c.answer),
                     "holds": "" if c is None else _holds(c),
@@ -169,6 +168,10 @@ def _compared(
     for result in outcome.settings:
         if by_setting[result.setting.name]:
             yield result, by_setting[result.setting.name]
+
+
+def _mean(metric: str, mean: float, runs: list[Metrics]) -> str:
+    return amount(metric, mean) + (f" {FEW}" if least_known(runs, metric) else "")
 
 
 def _extreme(metric: str, runs: Sequence[Metrics]) -> str:

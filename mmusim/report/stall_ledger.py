@@ -23,7 +23,7 @@ GROUPS: Final = {
     "user space": ("user_exit", "bql_wait"),
     "halts": ("halt",),
     "throttle": ("throttle",),
-    "stopped": ("paused",),
+    "stopped": ("paused", "snapshot_wait"),
     "post-copy": ("postcopy_wait",),
     "the host": ("interference",),
 }  # fmt: skip

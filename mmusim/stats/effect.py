@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mmusim.stats.binomial import clopper_pearson
 from mmusim.stats.intervals import Interval, pair
 
 
@@ -82,13 +83,8 @@ def superiority(
     ValueError
         If the shapes differ or there are fewer than two seeds.
     """
-    from statsmodels.stats.proportion import proportion_confint
-
     a, b = pair(baseline, candidate)
     d = (b - a) if more_is_better else (a - b)
     wins = float(np.sum(d > 0) + np.sum(d == 0) / 2)
-    low, high = proportion_confint(wins, len(d), alpha=1 - confidence, method="beta")
-    return Interval(
-        estimate=wins / len(d), low=float(low), high=float(high), confidence=confidence,
-        seeds=len(d),
-    )  # fmt: skip
+    low, high = clopper_pearson(wins, len(d), confidence)
+    return Interval(estimate=wins / len(d), low=low, high=high, confidence=confidence, seeds=len(d))

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.stats.binomial import clopper_pearson
 from mmusim.stats.intervals import Interval
 from mmusim.stats.studentized import Floats
 
@@ -40,14 +41,10 @@ def share_that_holds(holds: NDArray[np.bool_], confidence: float = 0.95) -> Inte
     ValueError
         If there are no hosts.
     """
-    from scipy.stats import beta
-
     n, k = len(holds), int(np.count_nonzero(holds))
     if not n:
         raise ValueError("no host was run; run some")
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, k, n - k + 1)) if k else 0.0
-    high = float(beta.isf(tail, k + 1, n - k)) if k < n else 1.0
+    low, high = clopper_pearson(k, n, confidence)
     return Interval(estimate=k / n, low=low, high=high, confidence=confidence, seeds=n)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mmusim.stats.binomial import clopper_pearson
 from mmusim.stats.marks import Mark, mark_of, unseen_share
 from mmusim.stats.studentized import (
     RESAMPLES,
@@ -69,9 +70,17 @@ class Interval:
 
 
 def mean_interval(
-    values: ArrayLike, confidence: float = 0.95, *, seed: int = 0, resamples: int = RESAMPLES
+    values: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    yes_or_no: bool = False,
+    resolution: float = RESOLUTION,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Interval:
     """Mean over seeds with its interval (:mod:`mmusim.stats.studentized`).
+
+    Of positive values it is that of the logarithm. A value that no seed changes is its own bounds.
 
     Parameters
     ----------
@@ -79,17 +88,42 @@ def mean_interval(
         One value per seed.
     confidence : float in (0, 1)
         Coverage of the interval.
+    yes_or_no : bool
+        The mean of values 0 and 1 is a share of seeds, with Clopper and Pearson's interval.
+    resolution : float
+        Least half width, as a share of the mean, where seeds differ.
     seed, resamples : int
         Of the bootstrap.
 
     Raises
     ------
     ValueError
-        If there are fewer than two seeds.
+        If there are fewer than two seeds, or `yes_or_no` values other than 0 and 1.
     """
     x = row(values)
-    found = mean_estimate(x, seed, resamples)
-    return _interval(found, found.bounds(confidence), confidence, mark_of(x))
+    if yes_or_no:
+        return _share_of_seeds(x, confidence)
+    mean = float(x.mean())
+    if np.all(x > 0):
+        log = log_ratio_estimate(np.ones(len(x)), x, seed, resamples)
+        found = Estimate(value=mean, error=log.error, seeds=len(x), draws=log.draws)
+        low, high = log.bounds(confidence)
+        bounds = (_exp(low), _exp(high)) if log.error else (mean, mean)
+    else:
+        found = mean_estimate(x, seed, resamples)
+        bounds = found.bounds(confidence)
+    if found.error == 0:
+        return _interval(found, bounds, confidence, "identical")
+    least = resolution * abs(mean)
+    return _interval(found, _resolved(found, bounds, least), confidence, mark_of(x, least=least))
+
+
+def _share_of_seeds(x: Floats, confidence: float) -> Interval:
+    if not np.isin(x, (0, 1)).all():
+        raise ValueError("a share of seeds needs values of 0 and 1; take the mean as it is")
+    bounds = clopper_pearson(float(x.sum()), len(x), confidence)
+    found = Estimate(value=float(x.mean()), error=0.0, seeds=len(x), draws=np.zeros(1))
+    return _interval(found, bounds, confidence, "identical" if np.ptp(x) == 0 else "")
 
 
 def paired_difference(
@@ -112,10 +146,11 @@ def paired_difference(
     """
     a, b = pair(baseline, candidate)
     found = mean_estimate(b - a, seed, resamples)
-    if are_identical(a, b):
-        return _identical(found, _largest_difference(a), confidence)
-    bounds = _resolved(found, found.bounds(confidence), RESOLUTION * abs(float(a.mean())))
-    return _interval(found, bounds, confidence, mark_of(b - a, b - a))
+    if found.error == 0:
+        return _identical(found, 0.0, _unseen(a, b), confidence)
+    least = RESOLUTION * abs(float(a.mean()))
+    bounds = _resolved(found, found.bounds(confidence), least)
+    return _interval(found, bounds, confidence, mark_of(b - a, b - a, least))
 
 
 def paired_ratio(
@@ -130,9 +165,9 @@ def paired_ratio(
 
     The interval is that of the logarithm (:func:`~mmusim.stats.studentized.log_ratio_estimate`).
     Below :data:`LEAST_SEEDS` seeds it has no bounds (minus and plus infinity). Where all pairs are
-    identical, the rule of three stands in: a share 1 - (1 - confidence)^(1/n) of seeds may differ
-    unseen, and if those differed as much as the two most different seeds of one policy do (by the
-    mean, if all seeds are alike), the ratio would lie within the bounds.
+    identical, or have one ratio over seeds that differ, the rule of three stands in: a share
+    1 - (1 - confidence)^(1/n) of seeds may differ unseen, and by as much as the two most different
+    seeds of one policy (by the mean, if all are alike).
 
     Parameters
     ----------
@@ -140,10 +175,8 @@ def paired_ratio(
         One value per seed in one unit; element i of both comes from seed i.
     confidence : float in (0, 1)
         Coverage of the interval.
-    seed : int
-        Of the resampling, so that a published interval can be recomputed.
-    resamples : int
-        How many.
+    seed, resamples : int
+        Of the bootstrap, so that a published interval can be recomputed.
 
     Raises
     ------
@@ -157,11 +190,12 @@ def paired_ratio(
     ratio = Estimate(
         value=float(b.mean() / a.mean()), error=found.error, seeds=len(a), draws=found.draws
     )
-    if are_identical(a, b):
-        return _identical(ratio, _largest_difference(a) / float(a.mean()), confidence)
+    if found.error == 0:
+        return _identical(ratio, 1.0, _unseen(a, b) / float(a.mean()), confidence)
     low, high = (_exp(bound) for bound in found.bounds(confidence))
-    mark = mark_of(b / b.mean() - a / a.mean(), b - a)
-    return _interval(ratio, _resolved(ratio, (low, high), RESOLUTION), confidence, mark)
+    mark = mark_of(b / b.mean() - a / a.mean(), b - a, RESOLUTION / ratio.value)
+    low, high = _resolved(ratio, (low, high), RESOLUTION)
+    return _interval(ratio, (max(low, 0.0), high), confidence, mark)  # no ratio is negative
 
 
 def paired_p_value(
@@ -182,7 +216,13 @@ def paired_p_value(
         return 1.0
     positive = bool(np.all(a > 0) and np.all(b > 0))
     made = log_ratio_estimate(a, b, seed, resamples) if positive else None
-    return (made or mean_estimate(b - a, seed, resamples)).p_value()
+    found = made or mean_estimate(b - a, seed, resamples)
+    if found.error:
+        return found.p_value()
+    apart, size = abs(float(b.mean() - a.mean())), _unseen(a, b)
+    if positive:  # of the ratio's interval
+        apart, size = abs(float(b.mean() / a.mean()) - 1), size / float(a.mean())
+    return max(found.p_value(), (1 - apart / size) ** len(a) if apart < size else 0.0)
 
 
 def are_identical(baseline: Floats, candidate: Floats) -> bool:
@@ -240,14 +280,19 @@ def _resolved(of: Estimate, bounds: tuple[float, float], half: float) -> tuple[f
     return min(bounds[0], of.value - half), max(bounds[1], of.value + half)
 
 
-def _identical(of: Estimate, size: float, confidence: float) -> Interval:
+def _identical(of: Estimate, equal: float, size: float, confidence: float) -> Interval:
+    """Give the rule of three; it leaves equality out only where a sign test does."""
     half = unseen_share(of.seeds, confidence) * size
+    if size and 2.0 ** (1 - of.seeds) > 1 - confidence:
+        half = max(half, abs(of.value - equal))
     return _interval(of, (of.value - half, of.value + half), confidence, "identical")
 
 
-def _largest_difference(values: Floats) -> float:
-    """Return how far the two most different seeds lie apart; the mean, if all are alike."""
-    return float(np.ptp(values)) or abs(float(values.mean()))
+def _unseen(a: Floats, b: Floats) -> float:
+    """Return how much unseen seeds may add: what the two most different of `a` differ by; the mean
+    if all are identical; nothing if no seed changes two values that differ.
+    """
+    return float(np.ptp(a)) or (abs(float(a.mean())) if are_identical(a, b) else 0.0)
 
 
 def _exp(value: float) -> float:

@@ -14,16 +14,17 @@ Mark = Literal[
 ]
 """Why an interval does not promise to cover; empty: it does.
 
-`few seeds`: fewer than five, so there is none. `identical`: no pair differs, so the bounds are
-those of the rule of three. `few seeds differ`: fewer than five pairs differ, and these carry the
-whole difference. `seeds set apart`: up to four seeds lie far from all others, as one sees of a rare
-mode: nobody knows from so few how rare it is. `seeds set apart elsewhere`: none here, but in two or
-more other settings, so the mode belongs to the metric and these seeds may have missed it.
+`few seeds`: fewer than five, so there is none. `identical`: what is estimated is the same in every
+seed; the bounds are those of the rule of three, and of what no seed changes the value itself.
+`few seeds differ`: fewer than five pairs differ, and these carry the whole difference. `seeds set
+apart`: up to four seeds lie far from all others, as one sees of a rare mode: nobody knows from so
+few how rare it is. `seeds set apart elsewhere`: none here, but in two or more other settings, so
+the mode belongs to the metric and these seeds may have missed it.
 """
 
 EXPLAINED: Final[dict[str, str]] = {
     "few seeds": "fewer than 5 seeds give no interval",
-    "identical": "no seed differs; the bounds are those of the rule of three",
+    "identical": "no seed differs; the bounds of a comparison are those of the rule of three",
     "few seeds differ": "fewer than 5 seeds differ and carry the whole difference",
     "seeds set apart": "up to 4 seeds lie far from the others: a rare mode of unknown share",
     "seeds set apart elsewhere": "other settings show a rare mode that these seeds may have missed",
@@ -45,7 +46,7 @@ def unseen_share(seeds: int, confidence: float = 0.95) -> float:
     return float(1.0 - (1.0 - confidence) ** (1.0 / seeds))
 
 
-def mark_of(influence: Floats, differences: Floats | None = None) -> Mark:
+def mark_of(influence: Floats, differences: Floats | None = None, least: float = 0.0) -> Mark:
     """Return the mark of an interval whose estimate the seeds move by these amounts.
 
     Parameters
@@ -54,7 +55,12 @@ def mark_of(influence: Floats, differences: Floats | None = None) -> Mark:
         What each seed adds to the estimate: its value, its difference, or its share of a ratio.
     differences : array, shape (seeds,), optional
         Candidate - baseline, if there are pairs whose ties count.
+    least : float
+        The least half width of the interval, in the unit of `influence`. All seeds within that are
+        one mode: however rare the others are, they cannot move the mean out of the interval.
     """
+    if np.ptp(influence) <= least:
+        return ""
     if differences is not None and np.count_nonzero(differences) < CARRIERS:
         return "few seeds differ"
     return "seeds set apart" if set_apart(influence) else ""

@@ -12,6 +12,7 @@ import numpy as np
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import show_ns
 from mmusim.trace.checkpoints import CheckpointsTrace
+from mmusim.trace.snapshot import SnapshotTrace
 
 HOST: Final = -1
 """The actor number of the host thread."""
@@ -21,8 +22,6 @@ RATE_THREAD: Final = -4
 """The actor numbers of three other threads of QEMU, in its own locks and in slots_lock."""
 FIRST_ACTOR: Final = -5
 """The actor number of the first actor of other packages; those of the next ones lie below it."""
-
-
 TOLD: Final = 8
 FEW: Final = 3 * TOLD
 """Number of rounds of a migration that are told one by one; of more, the first and last 8 are."""
@@ -149,6 +148,7 @@ class PhaseTrace:
     spent: Mapping[str, int] = field(default_factory=dict)  # log operations: cost or wait -> ns
     migration: MigrationTrace | None = None
     checkpoints: CheckpointsTrace | None = None
+    snapshot: SnapshotTrace | None = None
     stalls: Histogram = field(default_factory=Histogram)  # each from leaving the guest to entering
     worst_loss: Mapping[int, int] = field(default_factory=dict)
     """Window in ns -> most ns that a vCPU lost within any window of that length; a window that no

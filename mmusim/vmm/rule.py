@@ -58,7 +58,9 @@ class Rule(Strict):
     kind: ClassVar[str] = ""
     """What messages call it."""
     key: ClassVar[str] = ""
-    """The key of `driver.migration` that names a rule of this kind."""
+    """The key that names a rule of this kind."""
+    table: ClassVar[str] = "driver.migration"
+    """The table that the key is in."""
     answers: ClassVar[Mapping[str, Answer]] = {}
     """Question, which is the name of a method, and what may be answered."""
     _registry: ClassVar[dict[str, type[Any]]] = {}
@@ -96,13 +98,13 @@ class Rule(Strict):
         function = getattr(type(self), question)
         remedy = f"mend the rule, or choose another {self.kind}"
         answer = asked(
-            f"driver.migration.{self.key}", f"{question} of {self.name}", function,
+            f"{self.table}.{self.key}", f"{question} of {self.name}", function,
             lambda: function(self, *about), remedy,
         )  # fmt: skip
         may_be = self.answers[question]
         if not may_be.fits(answer):
             raise ConfigError.of(
-                f"driver.migration.{self.key}", f"{question} of {self.name}", answer,
+                f"{self.table}.{self.key}", f"{question} of {self.name}", answer,
                 f"is not {may_be.said}, and the rule is of {source_of(function)}", remedy,
             )  # fmt: skip
         return answer

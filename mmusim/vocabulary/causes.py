@@ -117,7 +117,7 @@ THROTTLE: Final = _cause(
     "throttle", Kind.LOST, "sleep that the throttle of a migration imposes", "A.11, F.5"
 )
 PAUSED: Final = _cause(
-    "paused", Kind.LOST, "stopped for the switch-over of a migration, or for a checkpoint",
+    "paused", Kind.LOST, "stopped for the switch-over of a migration, a checkpoint or a snapshot",
     "A.11, F.1",
 )  # fmt: skip
 POSTCOPY_WAIT: Final = _cause(
@@ -130,6 +130,10 @@ MMAP_WAIT: Final = _cause(
 CLEAR_WAIT: Final = _cause(
     "clear_wait", Kind.LOST,
     "waiting for the host's memory, which others clear, at a first touch", "H",
+)  # fmt: skip
+SNAPSHOT_WAIT: Final = _cause(
+    "snapshot_wait", Kind.LOST,
+    "waiting for the copy of a page that a snapshot has write-protected", "QEMU poll_fault_page",
 )  # fmt: skip
 
 

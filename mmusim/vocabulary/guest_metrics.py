@@ -73,7 +73,7 @@ metric(
 )  # fmt: skip
 metric(
     "progress", "", _HIGHER, _PHASE, "1 if the store of `write-page-table` was done, else 0",
-    "whether there is a livelock", "D.3",
+    "whether there is a livelock", "D.3", yes_or_no=True,
 )  # fmt: skip
 distribution("read", "as latency, of reads", "who pays for dropped large sptes", LATENCY)
 distribution("write", "as latency, of writes", "who pays for tracking", LATENCY)

@@ -15,6 +15,7 @@ class Scope(Enum):
     PHASE = "the measured phase"
     MIGRATION = "a phase that migrates the VM"
     CHECKPOINTS = "a phase that makes checkpoints"
+    SNAPSHOT = "a phase that takes a snapshot"
     RUN = "the whole run"
 
 
@@ -25,6 +26,7 @@ class Metric(Term):
     scope: Scope
     formula: str
     has_closed_form: bool
+    yes_or_no: bool  # 0 or 1 of a run, so its mean is a share of seeds
 
     @property
     def higher_is_better(self) -> bool:
@@ -52,16 +54,20 @@ POSTCOPY_FAULTS: Final = tuple(f"{part}_postcopy_fault" for part in ("mean", "p5
 """How long faults of post-copy waited for their pages."""
 
 
+SNAPSHOT_WAITS: Final = tuple(f"{part}_snapshot_wait" for part in ("mean", "p50", "p99", "max"))
+"""How long writes waited for the copies of their pages to a snapshot."""
+
+
 def metric(
     names: str, unit: str, better: Better, scope: Scope, formula: str, meaning: str,
-    source: str = "G.5", *, closed_form: bool = False,
+    source: str = "G.5", *, closed_form: bool = False, yes_or_no: bool = False,
 ) -> None:  # fmt: skip
     """Add the metrics in `names`, separated by spaces, that one formula describes."""
     for name in names.split():
         METRICS.add(
             Metric(
                 name=name, unit=unit, better=better, meaning=meaning, source=source, scope=scope,
-                formula=formula, has_closed_form=closed_form,
+                formula=formula, has_closed_form=closed_form, yes_or_no=yes_or_no,
             )
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from mmusim.vocabulary.metric import MIN_BEYOND as MIN_BEYOND
 from mmusim.vocabulary.metric import POSTCOPY_FAULTS as POSTCOPY_FAULTS
 from mmusim.vocabulary.metric import QUANTILES as QUANTILES
 from mmusim.vocabulary.metric import SLOW_SECONDS as SLOW_SECONDS
+from mmusim.vocabulary.metric import SNAPSHOT_WAITS as SNAPSHOT_WAITS
 from mmusim.vocabulary.metric import STALL_STATISTICS as STALL_STATISTICS
 from mmusim.vocabulary.metric import USUAL as USUAL
 from mmusim.vocabulary.metric import WINDOWS as WINDOWS

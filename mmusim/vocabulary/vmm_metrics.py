@@ -1,12 +1,20 @@
-"""Metrics of what the VMM does: migrations and checkpoints (domain, section F)."""
+"""Metrics of what the VMM does: migrations, checkpoints and snapshots (domain, section F)."""
 
 from __future__ import annotations
 
-from mmusim.vocabulary.metric import POSTCOPY_FAULTS, SLOW_SECONDS, Scope, metric
+from mmusim.vocabulary.metric import (
+    POSTCOPY_FAULTS,
+    SLOW_SECONDS,
+    SNAPSHOT_WAITS,
+    Scope,
+    metric,
+)
 from mmusim.vocabulary.terms import Better
 
 _LOWER, _HIGHER, _NEITHER = Better.LOWER, Better.HIGHER, Better.NEITHER
 _MIGRATION, _CHECKPOINTS = Scope.MIGRATION, Scope.CHECKPOINTS
+_SNAPSHOT = Scope.SNAPSHOT
+_UFFD = "QEMU bg_migration_thread"
 
 metric(
     "migration_time", "ns", _LOWER, _MIGRATION,
@@ -34,7 +42,7 @@ metric(
 metric(
     "migrated", "", _HIGHER, _MIGRATION,
     "1 if the guest runs at the destination (outcomes completed and postcopy), else 0",
-    "whether the migration succeeds", "F.1",
+    "whether the migration succeeds", "F.1", yes_or_no=True,
 )  # fmt: skip
 metric(
     "log_time", "ns", _LOWER, _MIGRATION,
@@ -155,4 +163,41 @@ metric(
     "mean over what the guest says at a steady rate while it runs: from then until the checkpoint "
     "behind it is complete",
     "how long output waits that is released with its checkpoint", "Remus, NSDI 2008",
+)  # fmt: skip
+metric(
+    "snapshot_pause", "ns", _LOWER, _SNAPSHOT,
+    "from the request to stop the vCPUs until they may run again",
+    "how long the guest stands still", _UFFD,
+)  # fmt: skip
+metric(
+    "snapshot_time", "ns", _LOWER, _SNAPSHOT, "from the request until every page has been copied",
+    "how long the guest runs on protected memory", _UFFD,
+)  # fmt: skip
+metric(
+    "snapshot_bytes", "bytes", _LOWER, _SNAPSHOT, "bytes sent, headers included",
+    "what the network or the disk carries; each page is sent once", _UFFD,
+)  # fmt: skip
+metric(
+    "copied_on_fault", "pages", _LOWER, _SNAPSHOT,
+    "pages copied because a vCPU waited for them", "how often the guest is ahead of the copy",
+    "QEMU poll_fault_page",
+)  # fmt: skip
+metric(
+    "copied_in_order", "pages", _HIGHER, _SNAPSHOT, "pages copied - those that a vCPU waited for",
+    "how often the copy is ahead of the guest", _UFFD,
+)  # fmt: skip
+metric(
+    "snapshot_waits", "", _LOWER, _SNAPSHOT,
+    "writes that waited; several vCPUs may wait for one page",
+    "how many accesses a snapshot delays", "Linux handle_userfault",
+)  # fmt: skip
+metric(
+    " ".join(SNAPSHOT_WAITS), "ns", _LOWER, _SNAPSHOT,
+    "mean, quantile and maximum of how long a write waited for the copy of its page",
+    "what a snapshot costs an access", "Linux handle_userfault; QEMU scripts/userfaultfd-wrlat.py",
+)  # fmt: skip
+metric(
+    "snapshot_flushes", "", _LOWER, _SNAPSHOT,
+    "remote TLB flushes because the guest had mapped what changed its protection",
+    "what reading before the copy costs all vCPUs", "Linux kvm_unmap_gfn_range",
 )  # fmt: skip

@@ -159,9 +159,13 @@ def _ends(outcome: Outcome) -> list[dict[str, Any]]:
 
 def _expect(file: LoadedFile, seeds: int | None) -> None:
     """Warn before the runs of what this number of seeds cannot show."""
+    from mmusim.comparison.reach import out_of_reach
     from mmusim.report.outcome_table import before_running
 
     fewest = seeds or min(s.experiment.replications.seeds for s in file.settings)
     policies = file.experiment.policies.all
-    for line in before_running(len(file.settings), len(policies), fewest):
+    for line in (
+        *before_running(len(file.settings), len(policies), fewest),
+        *out_of_reach(file.experiment.claims, fewest),
+    ):
         typer.echo(f"mmusim: {line}", err=True)

@@ -7,7 +7,7 @@ computed from the end. With bounds checks, an index that is none raises IndexErr
 from __future__ import annotations
 
 import operator
-from typing import Any, Final
+from typing import Any
 
 from llvmlite import ir
 from numba.core import types
@@ -17,10 +17,8 @@ from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
 from mmusim.engine.code_cache import BOUNDS
+from mmusim.engine.compiled.blocks import WORDS, tagged, word
 from mmusim.engine.compiled.fields import VCPU
-
-WORD: Final = 8
-WORDS: Final = ir.IntType(64)
 
 
 class ColumnType(types.Type):
@@ -58,15 +56,6 @@ class _Writes(AbstractTemplate):  # type: ignore[misc]
         return None
 
 
-def word(builder: Any, address: Any, number: int, fixed: bool = True) -> Any:
-    """Load word `number` behind an address; `fixed` if it does not change while code runs."""
-    pointer = builder.inttoptr(address, WORDS.as_pointer())
-    loaded = builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(32), number)]))
-    if fixed:
-        loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
-    return loaded
-
-
 def _element(context: Any, builder: Any, column: ColumnType, table: Any, index: Any) -> Any:
     if BOUNDS:
         outside = builder.icmp_unsigned(">=", index, word(builder, table, 2))
@@ -80,10 +69,14 @@ def _element(context: Any, builder: Any, column: ColumnType, table: Any, index: 
 
 @lower_builtin(operator.getitem, ColumnType, types.Integer)  # type: ignore[untyped-decorator]
 def _read(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.load(_element(context, builder, sig.args[0], *args))
+    column = sig.args[0]
+    loaded = builder.load(_element(context, builder, column, *args))
+    return tagged(builder, loaded, f"{VCPU[column.number]} of vCPUs")
 
 
 @lower_builtin(operator.setitem, ColumnType, types.Integer, types.Any)  # type: ignore[untyped-decorator]
 def _write(context: Any, builder: Any, sig: Any, args: Any) -> None:
     table, index, value = args
-    builder.store(value, _element(context, builder, sig.args[0], table, index))
+    column = sig.args[0]
+    stored = builder.store(value, _element(context, builder, column, table, index))
+    tagged(builder, stored, f"{VCPU[column.number]} of vCPUs")

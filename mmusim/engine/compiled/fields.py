@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mmusim.base.histogram import BINS
 from mmusim.engine.compiled.weaving import INTERFERING, WOVEN
 from mmusim.vocabulary.costs import COSTS
 
@@ -18,7 +19,7 @@ SCALARS: Final = (
     "in_flight_ns", "ring_size", "ring_soft", "measured_recorder", "buffer", "bundles", "by_rates",
     "halt_poll_ns",
     # Its state.
-    "tracked", "taken_n", "taken_python", "frozen_n", "postcopy", "interferers",
+    "tracked", "taken_n", "taken_python", "frozen_n", "user_faults", "interferers",
     "free_interferers_n",
     # mmu_lock.
     "shareable", "count_ns", "line_free_ns", "held_n", "read", "read_since_ns", "read_ns",
@@ -91,6 +92,7 @@ ARRAYS: Final = {
     "disallow_1g": ("uint16", 1),
     "stat": ("int64", 1),
     "resident": ("uint8", 1),  # empty: all
+    "held": ("uint8", 1),  # write-protected by the host; empty: none
     "nx_small": ("uint8", 1),  # (regions,) no fault has met the mitigation here yet
     "frozen_region": ("uint8", 1),
     "frozen_giant": ("uint8", 1),
@@ -172,6 +174,19 @@ ARRAYS: Final = {
     "revoked": ("int64", 1),  # (regions,): epoch in which an entry was taken back last
 }  # fmt: skip
 """Arrays: Numba type of the elements, dimensions."""
+
+LAST: Final = {
+    "heap": 3, "taken": 4, "owed": 2, "bins": BINS, "exact": 4, "queue": 4, "holders": 3,
+    "tlb_ends": 3, "tlb_uses": 5,
+}  # fmt: skip
+"""How many elements the last dimension of an array has, where that is always the same."""
+
+FIXED: Final = frozenset({
+    "fast_path", "quantiles", "constants", "shape", "keys", "reals", "handoff", "block_law",
+    "law_bits", "law_counts", "law_step", "law_pages", "stretches", "lines", "exits_least",
+    "hit_shapes", "walk_shapes", "tlb_first",
+})  # fmt: skip
+"""Arrays that compiled code reads only: Python changes them, and only between two calls."""
 
 UPPER: Final = {
     "region": "upper_region",

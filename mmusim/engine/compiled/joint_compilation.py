@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llvmlite.binding import Linkage
+from llvmlite.ir import CallInstr, Constant, StoreInstr
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 
@@ -42,6 +44,12 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
         """What makes code."""
         return _NoEnvironments(self._codegen) if self._is_part else self._codegen
 
+    def add_ir_module(self, ir_module: Any) -> None:
+        """Add functions; nothing is written to where a call will put what it returns."""
+        for function in ir_module.functions:
+            _leave_results_unset(function)
+        super().add_ir_module(ir_module)
+
     def finalize(self) -> None:
         """Leave a part as it is; optimise the entry with all its parts, each once."""
         if self._is_part:
@@ -57,9 +65,39 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
         self._linking_libraries: list[Any] = list(parts.values())
         super().finalize()
 
+    def _optimize_final_module(self) -> None:
+        """Optimise the entry, whose parts nobody else calls: so LLVM may change how they do."""
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage is Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        super()._optimize_final_module()
+
     def get_pointer_to_function(self, name: str) -> int:
         """Return the address of a function; 0 in a part."""
         return 0 if self._is_part else int(super().get_pointer_to_function(name))
+
+
+def _leave_results_unset(function: Any) -> None:
+    """Remove the zeros that Numba writes to results of calls, before the call and at the entry.
+
+    They are read after a call that has succeeded, which has set them. LLVM does not see this, and
+    a function with many calls wrote dozens of zeros each time.
+    """
+    results = {
+        id(one.args[0])
+        for block in function.blocks
+        for one in block.instructions
+        if isinstance(one, CallInstr) and one.callee.name.startswith("_ZN") and one.args
+    }
+    for block in function.blocks:
+        block.instructions[:] = [
+            one for one in block.instructions
+            if not (
+                isinstance(one, StoreInstr)
+                and id(one.operands[1]) in results
+                and isinstance(one.operands[0], Constant)
+            )
+        ]  # fmt: skip
 
 
 @contextmanager

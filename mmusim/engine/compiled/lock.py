@@ -49,10 +49,17 @@ def await_grant(s: Any, v: int) -> int:
 
 
 @jit
+def holder_of(s: Any, who: int) -> int:
+    """Return the row of `holders` of an actor; those of other actors than vCPUs are the last."""
+    return who if who >= 0 else who + len(s.holders)
+
+
+@jit
 def _hold(s: Any, who: int, asked_ns: int, now: int, shared: int) -> None:
     if shared and (s.held_n == 0 or now < s.read_since_ns):
         s.read_since_ns = now
-    s.holders[who, 0], s.holders[who, 1], s.holders[who, 2] = 1, asked_ns, now
+    holder = s.holders[holder_of(s, who)]
+    holder[0], holder[1], holder[2] = 1, asked_ns, now
     s.held_n += 1
     s.read = shared
 
@@ -61,11 +68,12 @@ def _hold(s: Any, who: int, asked_ns: int, now: int, shared: int) -> None:
 def release(s: Any, who: int) -> None:
     """Leave the lock; the last holder gives it to the first waiters, or frees it."""
     now = s.now
-    s.holders[who, 0] = 0
+    holder = s.holders[holder_of(s, who)]
+    holder[0] = 0
     s.held_n -= 1
     if s.has_probe:
-        tell_hold(s, who)
-    tally(s, HOLDS_EXCLUSIVE + s.read, now - s.holders[who, 2])
+        tell_hold(s, who, holder_of(s, who))
+    tally(s, HOLDS_EXCLUSIVE + s.read, now - holder[2])
     if s.held_n:
         return
     if s.read:

@@ -39,13 +39,13 @@ def freeze(s: Any, level: int, number: int, on: int) -> None:
 @jit
 def first_under(gfn: int, level: int) -> int:
     """Return the first page below the large entry over `gfn`."""
-    return gfn & -(512 ** (level - 1))
+    return gfn & -(1 << 9 * (level - 1))
 
 
 @jit
 def end_under(s: Any, gfn: int, level: int) -> int:
     """Return the page behind the last below the large entry over `gfn`."""
-    return min(first_under(gfn, level) + 512 ** (level - 1), s.pages)
+    return min(first_under(gfn, level) + (1 << 9 * (level - 1)), s.pages)
 
 
 @jit

@@ -17,10 +17,10 @@ from numba.core.datamodel import models
 from numba.core.extending import intrinsic, register_model
 from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.np.arrayobj import populate_array
 
-from mmusim.engine.compiled.columns import ColumnType, word
-from mmusim.engine.compiled.fields import ARRAYS, FIELD, SCALARS, UPPER, VCPU
+from mmusim.engine.compiled.blocks import WORDS, BlockType, made, tagged, word
+from mmusim.engine.compiled.columns import ColumnType
+from mmusim.engine.compiled.fields import ARRAYS, FIELD, FIXED, LAST, SCALARS, UPPER, VCPU
 
 SHAPE: Final = 3  # dimensions that the table has room for
 _ARRAY: Final = {name: number for number, name in enumerate(ARRAYS)}
@@ -48,7 +48,7 @@ class _StateModel(models.PrimitiveModel):  # type: ignore[misc]
 
 def _array_type(name: str) -> Any:
     dtype, dimensions = ARRAYS[name]
-    return types.Array(getattr(types, dtype), dimensions, "C")
+    return BlockType(getattr(types, dtype), dimensions, LAST.get(name, 0), name in FIXED)
 
 
 @infer_getattr
@@ -67,22 +67,6 @@ class _StateAttributes(AttributeTemplate):  # type: ignore[misc]
         return _array_type(name) if name in ARRAYS else None
 
 
-def _bytes(kind: Any) -> int:
-    return 1 if kind.dtype == types.boolean else int(kind.dtype.bitwidth) // 8
-
-
-def _size(number: int) -> Any:
-    return ir.Constant(ir.IntType(64), number)
-
-
-def _make(context: Any, builder: Any, kind: Any, address: Any, shape: Any, strides: Any) -> Any:
-    made = context.make_array(kind)(context, builder)
-    data = builder.inttoptr(address, made.data.type)
-    item = context.get_constant(types.intp, _bytes(kind))
-    populate_array(made, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
-    return made._getvalue()
-
-
 @lower_getattr_generic(StateType)  # type: ignore[untyped-decorator]
 def _read(context: Any, builder: Any, state: Any, value: Any, name: str) -> Any:
     if state.upper:
@@ -90,7 +74,7 @@ def _read(context: Any, builder: Any, state: Any, value: Any, name: str) -> Any:
     if name == "upper":
         return value
     if name in _SCALAR:
-        return word(builder, word(builder, value, 0), _SCALAR[name], fixed=False)
+        return tagged(builder, builder.load(_place(builder, value, name)), name)
     if name in FIELD:
         return value
     return _read_array(context, builder, value, name)
@@ -99,21 +83,20 @@ def _read(context: Any, builder: Any, state: Any, value: Any, name: str) -> Any:
 def _read_array(context: Any, builder: Any, value: Any, name: str) -> Any:
     kind = _array_type(name)
     first = HEAD + _ARRAY[name] * (1 + SHAPE)
-    address = word(builder, value, first)
-    shape = [word(builder, value, first + 1 + d) for d in range(kind.ndim)]
-    strides = [_size(_bytes(kind))]
-    for length in reversed(shape[1:]):
-        strides.insert(0, builder.mul(strides[0], length))
-    return _make(context, builder, kind, address, shape, strides)
+    address, *shape = (word(builder, value, first + n) for n in range(1 + kind.ndim))
+    return made(context, builder, kind, address, shape)
 
 
 @lower_setattr_generic(StateType)  # type: ignore[untyped-decorator]
 def _write(context: Any, builder: Any, sig: Any, args: Any, name: str) -> None:
     state, value = args
     value = context.cast(builder, value, sig.args[1], types.int64)
-    block = builder.inttoptr(word(builder, state, 0), ir.IntType(64).as_pointer())
-    place = builder.gep(block, [ir.Constant(ir.IntType(32), _SCALAR[name])])
-    builder.store(value, place)
+    tagged(builder, builder.store(value, _place(builder, state, name)), name)
+
+
+def _place(builder: Any, state: Any, name: str) -> Any:
+    block = builder.inttoptr(word(builder, state, 0), WORDS.as_pointer())
+    return builder.gep(block, [ir.Constant(ir.IntType(32), _SCALAR[name])])
 
 
 @intrinsic
@@ -155,11 +138,13 @@ class Memory:
         Raises
         ------
         TypeError
-            If it has another type, shape or order than `fields.ARRAYS` says.
+            If it has another type, shape or order than `fields.ARRAYS` and `LAST` say.
         """
         dtype, dimensions = ARRAYS[name]
         if array.dtype != _numpy(dtype) or array.ndim != dimensions or not array.flags.c_contiguous:
             raise TypeError(f"{name} is {array.dtype} {array.shape}, not {dimensions}-d {dtype}")
+        if array.size and name in LAST and array.shape[-1] != LAST[name]:
+            raise TypeError(f"rows of {name} have {array.shape[-1]} elements, not {LAST[name]}")
         self._held[name] = array  # keeps the memory alive
         first = HEAD + _ARRAY[name] * (1 + SHAPE)
         self._table[first : first + 1 + dimensions] = array.ctypes.data, *array.shape
@@ -186,6 +171,33 @@ def scalar(name: str) -> Any:
 
     def write(self: Any, value: int) -> None:
         self.memory.scalars[number] = value
+
+    return property(read, write)
+
+
+class Presence:
+    """An attribute of an object that has `memory`: a Python object; the scalar says it is there."""
+
+    def __init__(self, name: str) -> None:
+        """Name the scalar; nothing is there."""
+        self._name = name
+
+    def __get__(self, owner: Any, kind: Any) -> Any:
+        return owner.__dict__.get(self._name)
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        owner.__dict__[self._name] = value
+        owner.memory.set(self._name, value is not None)
+
+
+def shared_array(name: str) -> Any:
+    """Return a property of an object that has `memory`: an array that compiled code sees too."""
+
+    def read(self: Any) -> np.ndarray[Any, Any]:
+        return self.memory[name]  # type: ignore[no-any-return]
+
+    def write(self: Any, array: np.ndarray[Any, Any]) -> None:
+        self.memory.put(name, array)
 
     return property(read, write)
 

@@ -65,11 +65,11 @@ def tell_request(s: Any, v: int, due: int, end: int) -> None:
 
 
 @jit
-def tell_hold(s: Any, who: int) -> None:
-    """An acquisition of mmu_lock ends."""
-    holders = s.holders
-    if s.now > s.probe_from and holders[who, 1] < s.probe_until:
-        _tell(s, HELD, who, holders[who, 1], s.now, holders[who, 2], s.read, 0)
+def tell_hold(s: Any, who: int, row: int) -> None:
+    """An acquisition of mmu_lock ends, which is in a row of `holders`."""
+    holder = s.holders[row]
+    if s.now > s.probe_from and holder[1] < s.probe_until:
+        _tell(s, HELD, who, holder[1], s.now, holder[2], s.read, 0)
 
 
 @jit

@@ -18,6 +18,7 @@ def _reader(bits: int) -> Any:
             pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
             index64 = context.cast(builder, args[1], signature.args[1], types.int64)
             value = builder.load(builder.gep(pointer, [index64]))
+            value.set_metadata("invariant.load", builder.module.add_metadata([]))
             if bits == 64:
                 return value
             return builder.zext(value, ir.IntType(64))

@@ -17,7 +17,7 @@ from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.loop import LOOK_AT, RUNS, SETTLE, call
 from mmusim.engine.compiled.machine_load import describe
-from mmusim.engine.compiled.memory import Memory, scalar
+from mmusim.engine.compiled.memory import Memory, Presence, scalar, shared_array
 from mmusim.engine.compiled.python_calls import PythonCalls
 from mmusim.engine.compiled.shapes import Laws, Shapes
 from mmusim.engine.compiled.shared import (
@@ -55,11 +55,11 @@ class CompiledVm(Vm):
 
     interferers, epoch = scalar("interferers"), scalar("epoch")
     slot_first, slot_end = scalar("slot_first"), scalar("slot_end")
+    user_faults, held = Presence("user_faults"), shared_array("held")
 
     def __init__(self, plan: Plan, run_limit: int) -> None:
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
         self.memory = Memory(plan.vcpus)
-        self._postcopy: Any = None
         self._recorders: list[PhaseRecorder] = []
         self.shapes = Shapes(self.memory)
         self.laws = Laws(self.memory)
@@ -121,16 +121,6 @@ class CompiledVm(Vm):
         """Time of all stalls that have ended, of all vCPUs in ns."""
         of_stalls = slice(fields.LOCK_HISTOGRAMS + fields.STALLS, None, 4)
         return int(self.memory["exact"][of_stalls, 1].sum())
-
-    @property
-    def postcopy(self) -> Any:
-        """Post-copy, while pages are missing."""
-        return self._postcopy
-
-    @postcopy.setter
-    def postcopy(self, postcopy: Any) -> None:
-        self._postcopy = postcopy
-        self.memory.set("postcopy", postcopy is not None)
 
     def freeze(self, level: int, index: int, *, on: bool) -> None:
         """The host thread replaces an entry, or has done so."""

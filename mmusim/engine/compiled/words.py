@@ -45,6 +45,8 @@ TABLES = """
     vm.plan.backing -> s.backing
     len(vm.resident) -> len(s.resident)
     vm.resident[G] -> s.resident[G]
+    len(vm.held) -> len(s.held)
+    vm.held[G] -> s.held[G]
     make_resident(vm, G) -> make_resident(s, G)
     vm.guest is not None -> s.has_guest != 0
     vm.guest.walk(view, G, W) -> walk_guest(s, s.guest_dirty, s.guest_orphans, G, W != 0)
@@ -103,8 +105,8 @@ FAULTS = """
     vm.fast.entry -> s.reals[FAST_ENTRY]
     vm.fast.after_exit -> s.reals[FAST_AFTER_EXIT]
     vm.plan.costs["c_wclear"].mean() -> s.reals[PUSH_DOWN]
-    vm.postcopy is not None -> s.postcopy != 0
-    vm.postcopy is None -> s.postcopy == 0
+    vm.user_faults is not None -> s.user_faults != 0
+    vm.user_faults is None -> s.user_faults == 0
     vm.first_touch is not None -> s.touches != 0
     vm.first_touch.waits(vm.now) -> memory_waits(s)
 """
@@ -194,7 +196,7 @@ def vocabulary() -> Vocabulary:
         in_python("no_progress(vm, v, *run.access)", _no_progress, returns=False),
         in_python("vm.changed(v.number)", _changed, "knows(s)"),
         in_python("leave_handler(v)", _leaves_handler, "leave_handler(s, v)"),
-        in_python("vm.postcopy.fault(v, G, I)", _asks_source),
+        in_python("vm.user_faults.fault(v, G, W, I)", _asks_user_space),
         in_python(
             "count_reads_before_drop(vm, v, G, L)", count_reads_before_drop, "counts_none(s, v)"
         ),
@@ -222,8 +224,8 @@ def _changed(vm: Any, v: Vcpu) -> None:
     vm.changed(v.number)
 
 
-def _asks_source(vm: Any, v: Vcpu, gfn: int, index: int) -> Steps:
-    steps: Steps = vm.postcopy.fault(v, gfn, index)
+def _asks_user_space(vm: Any, v: Vcpu, gfn: int, write: int, index: int) -> Steps:
+    steps: Steps = vm.user_faults.fault(v, gfn, bool(write), index)
     return steps
 
 

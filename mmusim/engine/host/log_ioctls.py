@@ -8,7 +8,7 @@ Sources: ``kvm_set_memory_region``, ``kvm_arch_commit_memory_region``,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -34,6 +34,8 @@ from mmusim.policies import Disable, Large, Reporting
 from mmusim.trace.records import HOST
 
 EVERYTHING = slice(None)
+MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
+"""Interfaces under which a get only reads the log, and a request of its own clears it."""
 
 COLLAPSE: dict[Disable, Callable[[PageTable, MemSlot, int], Walk]] = {
     Disable.ZAP_SMALL: walks.zap_collapsible,
@@ -48,13 +50,15 @@ class Host:
     def __init__(self, vm: Vm) -> None:
         """Start before the first phase."""
         self.vm = vm
+        pages = vm.plan.slot.npages if vm.plan.choices.reporting in MANUAL else 0
         self.phases: list[dict[str, Any]] = []
         self.began_s: list[float] = []  # of each phase and of the end, on the clock on the wall
         self.recorder: dict[int, PhaseRecorder] = {}
         self.running: list[Any] = []  # vCPU processes in the background
         self.joining = False  # the thread waits for them
         self.goes_on = False  # they run a workload, which a window may end
-        self.bitmap: Ints = np.zeros(0, np.int64)  # gfns that the last get returned
+        self.bitmap = np.zeros(pages, np.bool_)
+        """What the last get returned where clears are separate: a bit for each page of the VM."""
         self.spent: dict[str, int] = {}  # of this phase
         self.waits_for = ""
         self.armed = self.reported = self.false = 0  # pages, by log operations up to now

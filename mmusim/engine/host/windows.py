@@ -14,6 +14,7 @@ from mmusim.base.errors import WindowError
 from mmusim.config.windows import (
     OF_CHECKPOINTS,
     OF_MIGRATIONS,
+    OF_SNAPSHOTS,
     SYNC,
     Event,
     Window,
@@ -71,7 +72,7 @@ class Windows:
         self._vm, self._host = vm, host
         driver = vm.plan.driver
         known = {title for phase in driver.phases for title in titles(phase)}
-        known |= {*OF_MIGRATIONS, *OF_CHECKPOINTS}
+        known |= {*OF_MIGRATIONS, *OF_CHECKPOINTS, *OF_SNAPSHOTS}
         self._to_come = [(window, *window.events(known)) for window in driver.windows]
         self._to_end: list[tuple[Window, Event]] = []
         self._ends_ns = 0  # when the last ends of those that end by time, as far as is known

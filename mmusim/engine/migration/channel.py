@@ -86,13 +86,16 @@ def processor_ns(vm: Vm, spec: Migration) -> tuple[float, float]:
 class Channel:
     """Converts pages to time. A page is sent at the rate at which it began."""
 
-    def __init__(self, vm: Vm, spec: Migration, number: int) -> None:
-        """Open the channel now, for phase `number`."""
+    def __init__(self, vm: Vm, spec: Migration, number: int, more_ns: float = 0.0) -> None:
+        """Open the channel now, for phase `number`.
+
+        The sending thread needs `more_ns` for each page beyond finding and copying it.
+        """
         self._vm = vm
         self._opened_ns = vm.now
         self._bandwidth = spec.bandwidth
         self._noise = Noise(vm.plan.draws.key(f"bandwidth{number}", HOST), spec.bandwidth_cv)
-        self._cpu = np.array(processor_ns(vm, spec))  # of a page, of a zero page
+        self._cpu = np.array(processor_ns(vm, spec)) + more_ns  # of a page, of a zero page
         self._rest = 0.0  # of a nanosecond: time of pages beyond the waited time
         self._limit = spec.max_bandwidth * WINDOW_NS // NS["s"]  # bytes in a window; 0: none
         self._window_from = vm.now, 0  # when this window began, and bytes sent before it

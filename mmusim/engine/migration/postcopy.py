@@ -6,13 +6,10 @@ Sources: QEMU ``postcopy_start``, ``ram_postcopy_send_discard_bitmap``, ``ram_sa
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-import simpy
-from numpy.typing import NDArray
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram
@@ -23,10 +20,10 @@ from mmusim.costs.random_streams import Ints
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.sync import pause
+from mmusim.engine.migration.transfer import Transfer
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.vocabulary.causes import POSTCOPY_WAIT
 
-NO_PAGES: Ints = np.zeros(0, np.int64)
 RANGE_BYTES, COMMAND_BYTES = 16, 14  # a start and a length; header, version and name of the block
 RANGES_A_COMMAND: Final = 12
 """MAX_DISCARDS_PER_COMMAND."""
@@ -67,10 +64,7 @@ class Postcopy:
         self._ahead_ns = ahead * NS["s"] // spec.bandwidth
         self._ram = ram
         self._channel = channel
-        self._queue: deque[int] = deque()  # pages that vCPUs asked for
-        self._waiting: dict[int, simpy.Event] = {}  # page -> its arrival
-        self._asked = vm.env.event()  # set while unrequested pages are sent
-        self._flight: tuple[Ints, NDArray[np.int64]] = NO_PAGES, NO_PAGES  # pages, when they arrive
+        self._transfer = Transfer(vm, ram, channel, self._deliver)
         self.blocked = Histogram()  # how long each fault waited
         self.vcpu_blocktime = [0] * len(vm.vcpus)
         self.blocktime_ns = 0  # in which all vCPUs waited
@@ -79,15 +73,15 @@ class Postcopy:
         self._disallowed = vm.table.disallow_lpage, vm.table.disallow_1g
         for counts in self._disallowed:  # no large page may stand for small ones that are missing
             counts += 1
-        vm.postcopy = self
+        vm.user_faults = self
 
     def send_the_rest(self) -> Steps:
         """ram_save_iterate in post-copy: requested pages first, then the rest in order
         behind them.
         """
         while self._ram.dirty:
-            if self._queue:
-                pages = np.array([self._queue.popleft()])
+            if self._transfer.asked:
+                pages = np.array([self._transfer.asked.popleft()])
                 if self._ram.unsent[pages[0]]:
                     yield from self._clear_first(int(pages[0]))
                     yield from self._send_asked(pages)
@@ -95,10 +89,10 @@ class Postcopy:
                 until, first = self._channel.rate_changes(), self._ram.first()
                 yield from self._clear_first(first)
                 pages = self._ram.following(first, self._channel.most(until))
-                yield from self._send(pages, urgent=False)
+                yield from self._transfer.send(pages, urgent=False)
         for counts in self._disallowed:
             counts -= 1
-        self._vm.postcopy = None
+        self._vm.user_faults = None
 
     def _clear_first(self, page: int) -> Steps:
         chunk = page // self._ram.chunk
@@ -109,7 +103,7 @@ class Postcopy:
     def _send_asked(self, pages: Ints) -> Steps:
         """Send a requested page, and go on where the way of post-copy says."""
         before = self._ram.cursor
-        yield from self._send(pages, urgent=True)
+        yield from self._transfer.send(pages, urgent=True)
         cursor = self._way.ask("goes_on", int(pages[0]), before, self._vm.plan.qemu)
         memory = len(self._ram.unsent)
         if cursor > memory:
@@ -120,42 +114,17 @@ class Postcopy:
             )  # fmt: skip
         self._ram.cursor = cursor
 
-    def _send(self, pages: Ints, *, urgent: bool) -> Steps:
-        """Send pages. A request stops unrequested pages behind the page in transit."""
-        zero = self._ram.is_zero(pages)
-        ends = self._channel.ends(zero, self._channel.rate_changes())
-        at = self._vm.now + ends.astype(np.int64)
-        self._flight = pages[: len(ends)], at
-        if urgent:
-            yield self._vm.spend(int(at[-1]) - self._vm.now)
-        else:
-            self._asked = self._vm.env.event()
-            yield self._vm.env.any_of([self._vm.spend(int(at[-1]) - self._vm.now), self._asked])
-        on_its_way = int(at[np.searchsorted(at, self._vm.now)])
-        if on_its_way > self._vm.now:
-            yield self._vm.spend(on_its_way - self._vm.now)
-        count = int(np.searchsorted(at, self._vm.now, side="right"))
-        self._settle()
-        self._flight = NO_PAGES, NO_PAGES
-        self._channel.count_sent(zero[:count], ends[:count])
-
-    def _settle(self) -> None:
-        """Deliver the pages that have arrived by now."""
-        pages, at = self._flight
-        count = int(np.searchsorted(at, self._vm.now, side="right"))
-        if not count:
-            return
-        self._flight = pages[count:], at[count:]
-        self._ram.sent(pages[:count])
-        for page in set(self._waiting).intersection(pages[:count].tolist()):
-            self._waiting.pop(page).succeed()
+    def _deliver(self, pages: Ints) -> None:
+        self._ram.sent(pages)
+        self._transfer.arrived(pages)
 
     def _absent(self, page: int) -> bool:
-        self._settle()
+        self._transfer.settle()
         return bool(self._ram.unsent[page])
 
-    def fault(self, v: Vcpu, gfn: int, index: int) -> Steps:
+    def fault(self, v: Vcpu, gfn: int, write: bool, index: int) -> Steps:
         """Get a missing page from the source: half the way, the queue, half the way."""
+        del write
         page = gfn - self._vm.plan.slot.base_gfn
         if not self._absent(page):
             return
@@ -166,12 +135,7 @@ class Postcopy:
         self._vm.rests(v)
         yield self._vm.spend(ns // 2)
         if self._absent(page):
-            if page not in self._waiting:
-                self._waiting[page] = self._vm.env.event()
-                self._queue.append(page)
-                if not self._asked.triggered:
-                    self._asked.succeed()
-            yield self._waiting[page]
+            yield self._transfer.wait_for(page)
             if self._ahead_ns:  # the socket holds unrequested pages before this one
                 yield self._vm.spend(self._ahead_ns)
         yield self._vm.spend(ns - ns // 2)

@@ -12,31 +12,25 @@ from numpy.typing import NDArray
 
 from mmusim.base.units import PAGE
 from mmusim.costs.random_streams import Ints, uniforms
-from mmusim.engine.host.log_ioctls import copy_to_destination
+from mmusim.engine.host.log_ioctls import MANUAL, copy_to_destination
 from mmusim.engine.state.vm import Vm
 from mmusim.mmu.spte import STALE
-from mmusim.policies import Reporting
 from mmusim.trace.records import HOST
 
 LOOK: Final = 1 << 14
 """Number of pages that a search for dirty ones checks first."""
 IS_ZERO, IS_SENT, IN_THIS_ROUND = 1, 2, 4
 BLOCK: Final = 1 << 20  # number of pages whose random numbers are drawn at once
-MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
 
 
-class RamBlock:
-    """The slot as the migration thread sees it. Pages are offsets in the slot."""
+class Unsent:
+    """The slot as a thread sees it that copies each page. Pages are offsets in the slot."""
 
-    def __init__(self, vm: Vm, clear_chunk: int, zero_pages: float) -> None:
-        """Mark all pages as to be sent, because the destination has nothing."""
+    def __init__(self, vm: Vm, zero_pages: float) -> None:
+        """Mark all pages as to be sent."""
         pages = vm.plan.slot.npages
-        self._vm = vm
-        vm.table.page[vm.plan.slot.pages] |= np.uint8(STALE)
-        vm.unsent = self.unsent = np.ones(pages, np.bool_)
+        self.unsent = np.ones(pages, np.bool_)
         self.dirty = pages  # number of pages to send
-        self.chunk = min(clear_chunk // PAGE, pages)
-        self.uncleared = np.zeros(-(-pages // self.chunk), np.bool_)  # chunks, since the last sync
         self._facts = np.zeros(pages, np.uint8)  # of each page: IS_ZERO, IS_SENT
         key = vm.plan.draws.key("zero page", HOST)
         for first in range(0, pages if zero_pages else 0, BLOCK):
@@ -48,6 +42,45 @@ class RamBlock:
         """Tell which pages are zero and go as a header only; shape of `pages`."""
         return np.asarray((self._facts[pages] & IS_ZERO) != 0)
 
+    def first(self) -> int:
+        """Return the next page to send, wrapping at the end. There must be one."""
+        found = self._search(self.cursor, len(self.unsent), 1)
+        return int((found if len(found) else self._search(0, self.cursor, 1))[0])
+
+    def following(self, first: int, most: int) -> Ints:
+        """Return `first` and the pages to send after it, at most `most` pages, up to the end."""
+        return self._search(first, len(self.unsent), most)
+
+    def _search(self, start: int, stop: int, most: int) -> Ints:
+        """Return up to `most` pages to be sent from `start` to before `stop`, ascending."""
+        span = max(LOOK, most)
+        while True:
+            found = start + np.flatnonzero(self.unsent[start : min(start + span, stop)])
+            if len(found) >= most or start + span >= stop:
+                return found[:most]
+            span *= 4
+
+    def sent(self, pages: Ints) -> None:
+        """Record that pages were sent. The next page lies behind them."""
+        self.unsent[pages] = False
+        self._facts[pages] = IS_SENT | IN_THIS_ROUND
+        self.dirty -= len(pages)
+        self.cursor = int(pages[-1]) + 1
+
+
+class RamBlock(Unsent):
+    """The slot as the migration thread sees it: what the log reports is to be sent again."""
+
+    def __init__(self, vm: Vm, clear_chunk: int, zero_pages: float) -> None:
+        """Mark all pages as to be sent, because the destination has nothing."""
+        super().__init__(vm, zero_pages)
+        pages = len(self.unsent)
+        self._vm = vm
+        vm.table.page[vm.plan.slot.pages] |= np.uint8(STALE)
+        vm.unsent = self.unsent
+        self.chunk = min(clear_chunk // PAGE, pages)
+        self.uncleared = np.zeros(-(-pages // self.chunk), np.bool_)  # chunks, since the last sync
+
     def synced(self) -> int:
         """Record a sync of the log; return the number of pages that it added.
 
@@ -56,11 +89,6 @@ class RamBlock:
         before, self.dirty = self.dirty, int(np.count_nonzero(self.unsent))
         self.uncleared[:] = self._vm.plan.choices.reporting in MANUAL
         return self.dirty - before
-
-    def first(self) -> int:
-        """Return the next page to send, wrapping at the end. There must be one."""
-        found = self._search(self.cursor, len(self.unsent), 1)
-        return int((found if len(found) else self._search(0, self.cursor, 1))[0])
 
     def following(self, first: int, most: int) -> Ints:
         """Return `first` and the pages to send after it, at most `most` pages.
@@ -72,15 +100,6 @@ class RamBlock:
         chunks = int(np.argmax(later)) if later.any() else len(later)
         end = min((first // self.chunk + 1 + chunks) * self.chunk, len(self.unsent))
         return self._search(first, end, most)
-
-    def _search(self, start: int, stop: int, most: int) -> Ints:
-        """Return up to `most` pages to be sent from `start` to before `stop`, ascending."""
-        span = max(LOOK, most)
-        while True:
-            found = start + np.flatnonzero(self.unsent[start : min(start + span, stop)])
-            if len(found) >= most or start + span >= stop:
-                return found[:most]
-            span *= 4
 
     def ranges(self) -> int:
         """Return the number of ranges of neighbouring pages that are still to be sent."""
@@ -102,8 +121,5 @@ class RamBlock:
         """Record that the destination received the pages in their present state. The next page lies
         behind them.
         """
-        self.unsent[pages] = False
-        self._facts[pages] = IS_SENT | IN_THIS_ROUND
-        self.dirty -= len(pages)
-        self.cursor = int(pages[-1]) + 1
+        super().sent(pages)
         copy_to_destination(self._vm, self._vm.plan.slot.base_gfn + pages)

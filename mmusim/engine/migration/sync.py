@@ -11,7 +11,7 @@ from typing import Any
 
 from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.migrate import Migrate
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.log_ioctls import MANUAL, Host
 from mmusim.engine.host.log_reports import get_dirty_log, harvest_ring
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock
@@ -73,6 +73,7 @@ class LogSync:
         """When it began; before it pages, zero pages and bytes sent, pages reported, false ones."""
         self.reported = self.false = 0
         self.rings = vm.plan.choices.reporting is Reporting.DIRTY_RING
+        self.manual = vm.plan.choices.reporting in MANUAL
         words = -(-vm.plan.slot.npages // 64)
         self._merge_ns = round(vm.plan.costs["c_sync_word"].mean() * words)
 
@@ -100,11 +101,11 @@ class LogSync:
             yield from timed("sync", harvest, who)
         else:
             yield from timed("sync", self.ioctl(get_dirty_log, record, who), who)
-        read = vm.plan.slot.offsets(self._host.bitmap)
+        read = self._host.bitmap
         yield from hold(self.mutex, who)
         yield from timed("merge", pause(vm, self._merge_ns), who)
-        if not self.rings:
-            self._ram.unsent[read] = True
+        if self.manual:
+            self._ram.unsent |= read
         self.reported += record["dirty"]
         self.false += record["false_dirty"]
         if who == HOST or vm.plan.qemu.timer_counts():

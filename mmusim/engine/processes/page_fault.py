@@ -79,8 +79,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
         yield vm.spend_on(v, FAULT_SLOW, outside)  # top up caches, gfn to pfn
     else:
         yield vm.spend_on(v, FAULT_SLOW, exit_ns + outside)
-    if vm.postcopy is not None:
-        yield from vm.postcopy.fault(v, gfn, index)
+    if vm.user_faults is not None:
+        yield from vm.user_faults.fault(v, gfn, write, index)
     if vm.first_touch is not None and not vm.resident[gfn]:
         yield from get_memory(vm, v)
     if vm.shares:
@@ -129,6 +129,8 @@ def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, began: int) -> Outcom
     tracked = vm.tracks(gfn)
     allowed = entry & (PRESENT | WRITABLE) == PRESENT | WRITABLE
     if not allowed:
+        if len(vm.held) and vm.held[gfn]:
+            return NOT_FAST  # not host-writable
         if not vm.policy.fast_path[tracked][level > 1][entry & ACCESS]:
             return NOT_FAST
         target = target_level(vm.view, gfn, tracked, vm.plan.backing)
@@ -181,6 +183,8 @@ def map_page(
         if unlinked:
             vm.revoke(under(vm, gfn, 2), NO_ENTRIES)
             yield from flush_remote(vm, v)
+    if len(vm.held) and vm.held[gfn]:
+        bits = PRESENT
     if blocking_level(vm, gfn, level):
         made = yield from make_room(vm, v, gfn, level, index)
         if not made:
@@ -216,7 +220,7 @@ def map_page(
         return SLOW
     if mmu.map_small(view, gfn, tracked, bits):
         vm.mark_dirty(v, gfn)
-    elif not vm.tdp and vm.postcopy is None:
+    elif not vm.tdp and vm.user_faults is None:
         mmu.prefetch_small(view, gfn, vm.resident, bits)
     if vm.upper is not None and vm.plan.policy.protects_tables and vm.upper.region[region]:
         view.page[gfn] &= ~WRITABLE & 0xFF  # the leaf is in order, the entry above it is not

@@ -63,6 +63,19 @@ def check(vm: Vm, phase: str = "") -> None:
         )
 
 
+def check_snapshot(vm: Vm, gfns: NDArray[np.int64]) -> None:
+    """Check that nobody has written to pages since the snapshot began, before they are copied.
+
+    Each write sets a page's STALE bit, and the beginning of a snapshot clears all of them.
+    """
+    written = gfns[(vm.table.page[gfns] & STALE) != 0]
+    if len(written):
+        raise InvariantError(
+            f"the guest wrote to {len(written)} pages that the snapshot had not copied yet, the "
+            f"first at gfn {written[0]}; the snapshot would have a newer version of them"
+        )
+
+
 def check_arrival(vm: Vm, missing: NDArray[np.bool_] | None = None) -> None:
     """Check that the destination has the newest content of every page, or knows that it lacks it.
 

@@ -50,6 +50,7 @@ class Vcpu:
         "c_split_1G",
         "c_tdp_split_2M",
         "c_tlb_flush",
+        "c_uffd_fault",
         "c_user_exit",
         "c_walk_guest",
         "c_zap_large",
@@ -115,6 +116,7 @@ class Vcpu:
     c_split_1G: Stream  # noqa: N815 - units as people write them
     c_tdp_split_2M: Stream  # noqa: N815
     c_tlb_flush: Stream
+    c_uffd_fault: Stream
     c_walk_guest: Stream
     c_user_exit: Stream
     c_zap_large: Stream

@@ -30,16 +30,15 @@ from mmusim.vocabulary.causes import CAUSES
 from mmusim.vocabulary.counters import COUNTERS
 
 
-class MissingPages(Protocol):
-    """Pages that have not reached the destination of a migration yet."""
+class UserFaults(Protocol):
+    """Pages whose faults user space answers (userfaultfd): missing or write-protected ones."""
 
-    def fault(self, v: Vcpu, gfn: int, index: int) -> Steps:
-        """Get a page from the source if it is not there."""
+    def fault(self, v: Vcpu, gfn: int, write: bool, index: int) -> Steps:
+        """Wait until the access may go on, if it must wait."""
 
 
 _CAUSES: Final = CAUSES.names
 LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
-
 LAST_NS: Final = 1 << 62
 """When the simulated clock ends: after 146 years."""
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
@@ -98,7 +97,8 @@ class Vm:
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.vmm: Vmm | None = None  # while QEMU migrates the VM
         self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
-        self.postcopy: MissingPages | None = None
+        self.user_faults: UserFaults | None = None
+        self.held = np.zeros(0, np.uint8)  # (pages,) write-protected by the host; empty: none
         self.fingerprint = Fingerprint()
         self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
         self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ import pytest
 
 from mmusim.base.errors import ConfigError
 from mmusim.comparison.pairing import UnlikeRunsError
+from mmusim.comparison.reach import out_of_reach
 from mmusim.comparison.verdicts import judge
 from mmusim.config.claims import Claim
+from mmusim.config.settings import load_settings
 from mmusim.experiment.claims import check, experiment_files
+from mmusim.experiment.judging import with_modes_of_others
 from mmusim.tests.support.experiment_files import MINIMAL, changed, every_experiment, only
 from mmusim.tests.support.made_up_runs import run, runs
 from mmusim.tests.support.settings import setting
@@ -349,3 +353,52 @@ def test_make_reproduce_calls_verbs_and_options_that_exist() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for verb, *arguments in lines:
         commands[verb].make_context(verb, arguments, resilient_parsing=False).close()
+
+
+# --- what stands against a claim ---
+
+
+def verdicts_in(*rows: np.ndarray) -> list[str]:
+    """Return the verdicts on "a < b" in settings with these values of `a`, where `b` is 100."""
+    claim = Claim.model_validate({**SIDES, "order": "a < b"})
+    made = [
+        judge(claim, HERE, {"a": runs("a", row), "b": runs("b", np.full(len(row), 100.0))})
+        for row in rows
+    ]
+    named = [replace(one, setting=str(number)) for number, one in enumerate(made)]
+    return [one.outcome for one in with_modes_of_others(named)]
+
+
+def test_a_mode_that_two_settings_show_leaves_claims_open_in_the_others() -> None:
+    """As it leaves the comparison of the same runs unknown."""
+    plain = RNG(3).normal(80, 1, 12)
+    odd = np.where(np.arange(12) == 4, 99.0, plain)
+    assert verdicts_in(plain, odd, odd)[0] == "inconclusive"
+    assert verdicts_in(plain, odd, plain)[0] == "supported", "one setting may be an accident"
+    assert verdicts_in(plain, plain)[0] == "supported", "negative control"
+
+
+@pytest.mark.parametrize(
+    ("claim", "seeds", "said"),
+    [
+        ({"metric": "migrated", "policy": "a", "expect": [1.0, 1.0]}, 100, "no number would do"),
+        ({"metric": "migrated", "policy": "a", "expect": [0.9, 1.0]}, 10, "36 would do"),
+        ({"metric": "migrated", "policy": "a", "expect": [0.9, 1.0]}, 36, ""),
+        ({"metric": "migrated", "policy": "a", "expect": [0.0, 0.55]}, 5, ""),
+        ({"metric": "migrated", "policy": "a", "expect": [0.2, 0.8]}, 20, ""),
+        ({"ratio": "a / b", "expect": [0.9995, 1.0005]}, 30, "0.1 % of the baseline"),
+        ({"ratio": "a / b", "expect": [0.99, 1.01]}, 30, ""),
+    ],
+)
+def test_what_so_many_seeds_cannot_support_is_said_before_they_run(
+    claim: dict[str, object], seeds: int, said: str
+) -> None:
+    found = list(out_of_reach([Claim.model_validate({**SIDES, **claim})], seeds))
+    assert len(found) == bool(said)
+    assert said in "".join(found)
+
+
+@every_experiment
+def test_no_shipped_claim_is_out_of_reach(file: Path) -> None:
+    made = load_settings(file)[0]
+    assert list(out_of_reach(made.claims, made.replications.seeds)) == []

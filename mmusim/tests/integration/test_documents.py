@@ -334,6 +334,7 @@ def test_the_rules_of_the_documents_work_as_printed(tmp_path: Path) -> None:
         ("(SwitchOver, name=", "mmusim.switch_over", "my_rules"),
         ("(Throttle, name=", "mmusim.throttles", "my_throttles"),
         ("(Postcopy, name=", "mmusim.postcopies", "my_postcopies"),
+        ("(SnapshotWay, name=", "mmusim.snapshots", "my_snapshots"),
     ):
         (code,) = (b.text for b in blocks("python") if base in b.text)
         (points,) = (b.text for b in blocks("toml") if group in b.text)

@@ -130,9 +130,11 @@ def migrations(draw: st.DrawFn, rings: bool) -> dict[str, Any]:
 
 @st.composite
 def busy_phases(draw: st.DrawFn) -> dict[str, Any]:
-    """A migration, or some checkpoints."""
+    """A migration, a snapshot, or some checkpoints."""
     if draw(one_of(True, True, False)):
         return {"do": "migrate"}
+    if draw(st.booleans()):
+        return {"do": "snapshot", "way": {"rule": draw(one_of("write-protect", "stopped"))}}
     clock = {draw(one_of("every", "after")): draw(one_of("50us", "400us"))}
     return {
         "do": "checkpoint",
@@ -146,7 +148,7 @@ def busy_phases(draw: st.DrawFn) -> dict[str, Any]:
 def beside(draw: st.DrawFn, workload: str) -> dict[str, Any]:
     """A phase as above beside a workload; a migration of a guest may have a lead and a tail."""
     phase = draw(busy_phases()) | {"workload": workload}
-    if workload and phase["do"] == "migrate":
+    if workload and phase["do"] in ("migrate", "snapshot"):
         lasts = one_of("0ns", "0ns", "70us", "1500us")
         phase |= {"lead": draw(lasts), "tail": draw(lasts)}
     return phase
@@ -243,8 +245,13 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
             {"do": "read", "pages": "20%"},
         ]
         work = bounded(work)
+    snapshot = any(phase["do"] == "snapshot" for phase in phases)
+    if snapshot:
+        driver["migration"]["multifd-channels"] = 1
     backing = draw(one_of("1GiB", "2MiB", "2MiB", "4KiB"))
     ragged = ["8212KiB"] if backing == "4KiB" else []  # no whole group of eight pages at the end
+    if snapshot and backing == "1GiB":
+        backing = "2MiB"
     memory = draw(one_of("8MiB", "8MiB", "16MiB", *ragged))
     parted = memory == "8MiB" and backing != "1GiB"
     slots = draw(one_of("one", ["2MiB", "6MiB"], ["4MiB", "2MiB", "2MiB"])) if parted else "one"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from mmusim.stats import paired_ratio
+from mmusim.stats import mean_interval, paired_ratio
 from mmusim.stats.coverage import POPULATIONS, Population, covered, resampled
 from mmusim.stats.marks import mark_of
 from mmusim.stats.studentized import mean_estimate
@@ -71,6 +71,26 @@ def test_real_runs_are_covered() -> None:
                 assert binomtest(hits, found.unmarked, 0.93, alternative="less").pvalue > 0.001, (
                     population.name, n,
                 )  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [5, 7, 10])
+@pytest.mark.parametrize("shape", ["normal", "exponential", "lognormal"])
+def test_means_are_covered_where_values_are_skewed_too(shape: str, n: int) -> None:
+    """Positive values by their logarithm; the plain interval does not do (negative control)."""
+    rng = np.random.default_rng(n)
+    size = (600, n)
+    rows = {
+        "normal": rng.normal(1, 0.1, size), "exponential": rng.exponential(1, size),
+        "lognormal": rng.lognormal(-0.5, 1, size),
+    }[shape]  # fmt: skip
+    found = [mean_interval(row, resamples=999) for row in rows]
+    hits = [1 in one for one in found if not one.mark]
+    assert len(hits) > 300
+    assert binomtest(sum(hits), len(hits), 0.93, alternative="less").pvalue > 0.001
+    if (shape, n) == ("lognormal", 7):
+        bounds = [mean_estimate(row, resamples=999).bounds(0.95) for row in rows]
+        plain = [b[0] <= 1 <= b[1] for b, one in zip(bounds, found, strict=True) if not one.mark]
+        assert binomtest(sum(plain), len(plain), 0.93, alternative="less").pvalue < 0.001
 
 
 def test_a_mean_of_zero_is_tested_at_its_level_for_skewed_data_too() -> None:

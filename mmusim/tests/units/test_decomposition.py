@@ -104,7 +104,14 @@ def test_every_cause_is_of_some_kind_of_work_and_every_line_is_known() -> None:
     assert host <= set(COSTS) | waits
     assert guest <= set(CAUSES)
     rest = set(CAUSES) - guest
-    assert rest == {"interference", "user_exit", "throttle", "paused", "postcopy_wait"}
+    assert rest == {
+        "interference",
+        "user_exit",
+        "throttle",
+        "paused",
+        "postcopy_wait",
+        "snapshot_wait",
+    }
     assert WORK[OTHER] == ((), ())
 
 

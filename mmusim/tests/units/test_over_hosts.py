@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,22 @@ import pytest
 from scipy.stats import binomtest
 
 from mmusim.analysis.answers import load
+from mmusim.comparison.compare import compare
+from mmusim.comparison.verdicts import Verdict
+from mmusim.config.claims import Claim
 from mmusim.config.cost_ranges import factors, provenance_of
 from mmusim.config.cost_vectors import WITHIN, cost_vectors
-from mmusim.experiment.over_hosts import HostRuns, compared_over_hosts
+from mmusim.experiment.over_hosts import HostRuns, compared_over_hosts, judged_over_hosts
 from mmusim.experiment.run import run_experiment
 from mmusim.metrics.measure import Metrics
+from mmusim.stats import paired_ratio
 from mmusim.stats.hosts import share_that_holds, spread_of, strongest
 from mmusim.tests.support.experiment_files import SMALL, changed, only
 from mmusim.tests.support.made_up_runs import run, runs
 from mmusim.tests.support.settings import setting
 
 RNG = np.random.default_rng
+METRIC = "phase_time"
 
 
 def response(x: np.ndarray) -> np.ndarray:
@@ -111,8 +117,6 @@ def hosts_of(effect: float, spread: float) -> HostRuns:
 def test_a_verdict_holds_on_the_hosts_on_which_the_sign_is_the_same(
     spread: float, share: float
 ) -> None:
-    from mmusim.comparison.compare import compare
-
     a = RNG(4).lognormal(0, 0.02, 30)
     made = compare(runs("a", 100 * a), runs("b", 100 * a * np.exp(0.4)), "phase_time")
     found = compared_over_hosts(made, hosts_of(0.4, spread)).over_hosts
@@ -143,3 +147,50 @@ def test_an_experiment_says_on_how_many_hosts_its_verdicts_hold(tmp_path: Path) 
 
 def test_too_few_hosts_are_refused() -> None:
     assert "too few for a probability" in only(changed("replications", {"costs": 3})).rule
+
+
+# --- claims on hosts ---
+
+
+def claimed(claim: Mapping[str, object], measured: str, **policies: np.ndarray) -> float | None:
+    """Return the share of hosts on which a claim holds; each array has the values on 8 hosts."""
+    made = Claim.model_validate({"says": "?", **claim})
+    there = {name: runs(name, row, made.metric) for name, row in policies.items()}
+    here = {name: runs(name, np.full(8, 1.0), made.metric) for name in policies}
+    verdict = Verdict(
+        says="?", setting="", metric=made.metric, what=measured,
+        measured=paired_ratio([1.0, 1.1, 1, 1, 1], [0.9, 1, 1, 1, 1]), expected=(-math.inf, 1.0),
+        outcome="supported", origin="observed", source="", refuted="",
+    )  # fmt: skip
+    hosts = HostRuns(factors=({"c_x": 1.0},) * 8, there=there, here=here)
+    found = judged_over_hosts(verdict, made, hosts).over_hosts
+    return None if found is None else found.holds.estimate
+
+
+def test_a_tie_on_a_host_does_not_hold_an_order() -> None:
+    """All eight hosts once held "a < b" where a and b were equal."""
+    one, order = np.ones(8), {"order": "a < b"}
+    ties = np.where(np.arange(8) < 2, 1.0, 0.5)
+    assert claimed(order, "a / b", a=ties, b=one) == 6 / 8
+    assert claimed(order, "a / b", a=np.full(8, 0.5), b=one) == 1, "negative control"
+
+
+def test_the_best_must_be_so_against_each_rival_of_a_host() -> None:
+    """Only the rival of the verdict was looked at, which another may replace on other hosts."""
+    a, far, best = np.full(8, 0.8), np.full(8, 1.0), {"best": "a"}
+    crossing = np.where(np.arange(8) < 3, 0.7, 1.2)
+    assert claimed(best, "a / far", a=a, far=far, crossing=crossing) == 5 / 8
+    assert claimed(best, "a / far", a=a, far=far) == 1, "negative control"
+
+
+def test_nothing_holds_on_a_host_where_the_metric_is_missing() -> None:
+    """A migration that does not converge on a host has no downtime: it was left out."""
+    made = compare(runs("a", RNG(4).lognormal(0, 0.02, 30)), runs("b", np.full(30, 2.0)), METRIC)
+    hosts = hosts_of(0.4, 0.0)
+    lacking = [replace(run, values={}) if k < 4 else run for k, run in enumerate(hosts.there["b"])]
+    found = compared_over_hosts(made, replace(hosts, there={**hosts.there, "b": lacking}))
+    assert found.over_hosts is not None
+    assert found.over_hosts.holds.estimate == 12 / 16
+    whole = compared_over_hosts(made, hosts).over_hosts
+    assert whole is not None
+    assert whole.holds.estimate == 1, "negative control"

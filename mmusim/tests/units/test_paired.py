@@ -233,7 +233,7 @@ def test_a_family_is_stricter_than_its_members() -> None:
     assert family[0].family == 20
     assert family[0].adjusted_p == pytest.approx(min(1, 20 * alone.p_value))
     assert family[0].answer.outcome == "unknown"
-    assert "not among 20 comparisons" in family[0].answer.why
+    assert "not after correction for 20 comparisons" in family[0].answer.why
     assert replace(family[0], adjusted_p=alone.adjusted_p, family=1, answer=alone.answer) == alone
 
 

@@ -47,10 +47,56 @@ def test_a_policy_against_itself_is_one_but_for_what_no_seed_shows() -> None:
     assert constant.high == pytest.approx(1 + unseen_share(30))
 
 
-def test_what_is_the_same_in_all_seeds_has_a_point_for_an_interval() -> None:
-    ratio = paired_ratio([4.0] * 5, [2.0] * 5)
-    assert (ratio.low, ratio.estimate, ratio.high) == (0.5, 0.5, 0.5)
+def test_a_ratio_that_is_the_same_in_all_seeds_has_the_rule_of_three_too() -> None:
+    """It once had no width and no mark, and left equality out where its p-value did not."""
+    times = np.random.default_rng(0).lognormal(10, 0.1, 20)
+    ratio, size = paired_ratio(times, times / 2), np.ptp(times) / times.mean()
+    assert ratio.mark == "identical"
+    assert ratio.high == pytest.approx(0.5 + unseen_share(20) * size)
+    for n in (5, 20):
+        for factor in (1.02, 1.2, 3.0):
+            found = paired_ratio(times[:n], factor * times[:n])
+            assert (1 not in found) == (paired_p_value(times[:n], factor * times[:n]) <= 0.05)
+    assert paired_p_value(times[:5], 3 * times[:5]) > 0.05, "negative control: five say little"
+
+
+def test_what_no_seed_changes_is_its_own_bounds_and_is_marked() -> None:
+    for found in (paired_ratio([4.0] * 5, [2.0] * 5), paired_difference([0.0] * 5, [0.5] * 5)):
+        assert (found.low, found.estimate, found.high, found.mark) == (0.5, 0.5, 0.5, "identical")
     assert paired_p_value([4.0] * 5, [2.0] * 5) == 2**-4
+    assert paired_ratio([4.0] * 5, [4.0] * 5).high > 1, "negative control: no difference at all"
+
+
+def test_a_mean_that_is_the_same_in_all_seeds_is_marked() -> None:
+    assert mean_interval([7.0] * 5).mark == "identical"
+    assert mean_interval([0.0] * 5).mark == "identical"
+    assert mean_interval([7.0, 7.0, 7.0, 7.1, 7.2]).mark == "", "negative control"
+
+
+def test_a_share_of_seeds_is_never_known_for_certain() -> None:
+    """Five of five that converge were called certain, and 41 of 100 such samples were wrong."""
+    rng = np.random.default_rng(5)
+    for share in (0.1, 0.5, 0.8, 0.9):
+        for n in (5, 10, 30):
+            x = (rng.random((300, n)) < share).astype(float)
+            hits = sum(share in mean_interval(row, yes_or_no=True) for row in x)
+            assert binomtest(hits, 300, 0.95, alternative="less").pvalue > 0.001, (share, n)
+    x = (rng.random((300, 5)) < 0.9).astype(float)
+    plain = sum(0.9 in mean_interval(row, resamples=499) for row in x)
+    assert binomtest(plain, 300, 0.95, alternative="less").pvalue < 1e-6, "negative control"
+    with pytest.raises(ValueError, match="values of 0 and 1"):
+        mean_interval([0.0, 0.5, 1.0, 1.0, 1.0], yes_or_no=True)
+
+
+def test_what_is_smaller_than_the_least_width_sets_no_seed_apart() -> None:
+    """However rare such a mode is, it cannot move the mean out of the interval."""
+    x = 100 + np.array([0, 1e-6, 2e-6, 3e-6, 0.05, 1e-6])
+    assert mean_interval(x).mark == ""
+    assert mean_interval(x + np.where(np.arange(6) == 4, 1.0, 0.0)).mark == "seeds set apart"
+    assert paired_ratio(np.full(6, 100.0), x / 2).mark == ""
+    assert paired_ratio(np.full(6, 100.0), 9 * x).mark == "seeds set apart", (
+        "0.45 % of the baseline"
+    )
 
 
 def test_fewer_than_five_seeds_have_no_interval() -> None:

@@ -1,0 +1,24 @@
+"""The interval of a share that was counted."""
+
+from __future__ import annotations
+
+
+def clopper_pearson(count: float, of: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of Clopper and Pearson (1934), which covers at least as often as it says.
+
+    Parameters
+    ----------
+    count : float
+        How often it happened; between whole numbers (ties count one half) the interval is that of
+        the beta distribution.
+    of : int, > 0
+        How often it could have.
+    confidence : float in (0, 1)
+        Coverage of the interval.
+    """
+    from scipy.stats import beta
+
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, count, of - count + 1)) if count else 0.0
+    high = float(beta.isf(tail, count + 1, of - count)) if count < of else 1.0
+    return low, high
