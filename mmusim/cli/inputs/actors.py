@@ -29,6 +29,6 @@ def _parameters(cls: type[Actor]) -> str:
     texts = []
     for key, found in schema_of(cls).get("properties", {}).items():
         default = f" = {found['default']}" if "default" in found else ""
-        about = " ".join(str(found.get("description", "")).split())
+        about = " ".join(str(found.get("description", "")).replace("``", "").split()).rstrip(".")
         texts.append(f"{key}{default}: {about}" if about else f"{key}{default}")
     return "; ".join(texts)
