@@ -18,7 +18,7 @@ from mmusim.engine.state.planned_run import RUN_LIMIT
 from mmusim.engine.state.vm import Vm
 from mmusim.plan.make import Plan
 from mmusim.trace.records import FIRST_ACTOR, HOST, Probe, Trace
-from mmusim.vocabulary.causes import CAUSES, CLEAR_WAIT, HALT, MMAP_WAIT
+from mmusim.vocabulary.causes import CAUSES, CLEAR_WAIT, HALT, MMAP_WAIT, SNAPSHOT_WAIT, STEAL
 
 
 def simulate(
@@ -148,10 +148,13 @@ class Simulation:
 
 
 def in_fingerprint(ledger: Mapping[str, int]) -> list[int]:
-    """Return the times of a ledger for the fingerprint. Causes that only a described machine or a
-    guest that halts has are left out while they are 0, so other runs keep their old fingerprints.
+    """Return the times of a ledger for the fingerprint.
+
+    Causes that only a described machine, a guest that halts, a snapshot or a shared processor has
+    are left out while they are 0, so other runs keep their old fingerprints.
     """
-    only = tuple(CAUSES.names[cause] for cause in (HALT, MMAP_WAIT, CLEAR_WAIT))
+    rare = HALT, MMAP_WAIT, CLEAR_WAIT, SNAPSHOT_WAIT, STEAL
+    only = tuple(CAUSES.names[cause] for cause in rare)
     return [ns for cause, ns in ledger.items() if ns or cause not in only]
 
 

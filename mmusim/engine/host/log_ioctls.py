@@ -20,6 +20,7 @@ from mmusim.engine.host.lock_break import walk_slot
 from mmusim.engine.host.windows import MeasuredSpan, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.processes.shared_processor import host_runs, host_sleeps
 from mmusim.engine.state import invariants, rearmed
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.vm import Steps, Vm
@@ -112,8 +113,7 @@ def start_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
     bitmap = host.pay(log_operations.fill_bitmap(slot.npages))
     if host.follows("bitmaps"):
         bitmap += host.pay(log_operations.allocate_bitmaps(slot.npages))
-    yield vm.spend(host.once("c_srcu") + bitmap)
-    yield from synchronize_srcu(vm, host)
+    yield from synchronize_srcu(vm, host, host.once("c_srcu"), bitmap)
     if all_set:
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
         if plan.choices.large is not Large.READ_ONLY:
@@ -182,8 +182,7 @@ def stop_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
     if slot == plan.log_slots[-1]:
         vm.tracked = False
         vm.slot_first = plan.slot.base_gfn
-    yield vm.spend(host.once("c_srcu"))
-    yield from synchronize_srcu(vm, host)
+    yield from synchronize_srcu(vm, host, host.once("c_srcu"))
     mmu.set_log(vm.table, slot, ones=False)  # faults in flight have marked the old bitmap
     way = plan.kernel.disable(plan.choices.mmu)
     if way is Disable.KEEP_SMALL:
@@ -211,8 +210,13 @@ def stop_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
     yield from unlock_and_flush(vm, host, owed)
 
 
-def synchronize_srcu(vm: Vm, host: Host) -> Steps:
-    """Wait until every vCPU that is handling a fault has finished: it uses the old memslot."""
+def synchronize_srcu(vm: Vm, host: Host, ns: int, before_ns: int = 0) -> Steps:
+    """Wait until every vCPU that is handling a fault has finished: it uses the old memslot.
+
+    `before_ns` goes before it: work, while the wait for the grace period, which takes `ns` at
+    least, is a sleep.
+    """
+    yield from grace_period(vm, ns, before_ns)
     started = vm.now
     ends = []
     for v in vm.vcpus:
@@ -221,12 +225,22 @@ def synchronize_srcu(vm: Vm, host: Host) -> Steps:
             v.grace.append(ends[-1])
     yield from ends
     note(host.spent, "srcu_wait", vm.now - started)
+    yield from host_runs(vm, host.spent)
+
+
+def grace_period(vm: Vm, ns: int, before_ns: int = 0) -> Steps:
+    """Work for `before_ns`, then sleep for a grace period; ends without the processor."""
+    if vm.processor is not None and before_ns:
+        yield vm.spend(before_ns)
+        before_ns = 0
+    host_sleeps(vm)
+    yield vm.spend(ns + before_ns)
 
 
 def send(vm: Vm, gfns: Ints) -> None:
-    """Send dirty pages now. In a migration do nothing: its thread sends them later."""
+    """Send dirty pages now. In a migration only note them: its thread sends them after a merge."""
     if vm.unsent is not None:
-        vm.unsent[vm.plan.slot.offsets(gfns)] = True
+        vm.unsent[1, vm.plan.slot.offsets(gfns)] = True
         return
     copy_to_destination(vm, gfns)
 
@@ -234,7 +248,7 @@ def send(vm: Vm, gfns: Ints) -> None:
 def send_slot(vm: Vm) -> None:
     """Send all of the slot, as :func:`send` does."""
     if vm.unsent is not None:
-        vm.unsent[:] = True
+        vm.unsent[0] = True
         return
     slot = vm.plan.slot
     vm.settle()

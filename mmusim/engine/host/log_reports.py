@@ -24,8 +24,14 @@ from mmusim.engine.host.rearm import (
     splits_as_it_clears,
     take_and_rearm,
 )
-from mmusim.engine.processes.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
+from mmusim.engine.processes.dirty_rings import (
+    hold_mmu_lock,
+    hold_slots_lock,
+    reap,
+    release_slots_lock,
+)
 from mmusim.engine.processes.flush import kick_all
+from mmusim.engine.processes.shared_processor import host_runs
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu.slot import MemSlot, Which
@@ -44,7 +50,7 @@ def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     yield from get_dirty_log(vm, host, phase, record)
     if vm.plan.choices.reporting is not Reporting.GET_CLEARS:
         yield from clear_in_chunks(vm, host, phase.chunk)
-    vm.slots_lock.release(HOST)
+    release_slots_lock(vm, HOST)
 
 
 def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
@@ -175,6 +181,8 @@ def harvest_ring(
 ) -> Steps:
     """Harvest and reset all dirty rings; send their pages and those of ring-full exits."""
     del phase
+    if who == HOST:
+        yield from host_runs(vm, host.spent)
     if vm.pml and vm.tracked:
         yield from drain_buffers(vm, host)
     gfns = mmu.fetch_dirty(vm.table, vm.plan.slot)

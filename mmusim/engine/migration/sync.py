@@ -16,7 +16,7 @@ from mmusim.engine.host.log_reports import get_dirty_log, harvest_ring
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.throttle import Trigger
-from mmusim.engine.processes.dirty_rings import hold_slots_lock
+from mmusim.engine.processes.dirty_rings import hold_slots_lock, release_slots_lock
 from mmusim.engine.processes.user_space import hold, run_on_all
 from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
@@ -81,7 +81,7 @@ class LogSync:
         """Do a log ioctl under slots_lock."""
         yield from hold_slots_lock(self._vm, who, self._host.spent)
         yield from operation(self._vm, self._host, self._phase, record)
-        self._vm.slots_lock.release(who)
+        release_slots_lock(self._vm, who)
 
     def read(self, who: int = HOST) -> Steps:
         """migration_bitmap_sync, with the big lock held: dirty pages are to be sent again."""
@@ -104,13 +104,12 @@ class LogSync:
         read = self._host.bitmap
         yield from hold(self.mutex, who)
         yield from timed("merge", pause(vm, self._merge_ns), who)
-        if self.manual:
-            self._ram.unsent |= read
         self.reported += record["dirty"]
         self.false += record["false_dirty"]
         if who == HOST or vm.plan.qemu.timer_counts():
             self.count += 1
-        self._trigger.synced(self._ram.synced(), self._channel.sent_bytes)
+        added = self._ram.synced(read if self.manual else None)
+        self._trigger.synced(added, self._channel.sent_bytes)
         self.mutex.release(who)
 
     def next_round(self) -> None:

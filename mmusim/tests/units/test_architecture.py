@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,21 @@ def reaches_up(file: Path, source: str) -> list[str]:
 @pytest.mark.parametrize("file", MODULES, ids=str)
 def test_imports_point_down(file: Path) -> None:
     assert reaches_up(file, (PACKAGE / file).read_text()) == []
+
+
+def test_the_page_about_the_house_names_every_room_on_its_floor() -> None:
+    """Negative control: a page without a room is not the list of floors."""
+    page = (PACKAGE.parent / "docs" / "explanation" / "architecture.md").read_text()
+    rooms = [*FLOORS[:-1]]  # the top floor has no folders
+    assert floors_of(page) == [sorted(floor) for floor in rooms]
+    assert floors_of(page.replace("`vmm/`, ", "")) != [sorted(floor) for floor in rooms]
+
+
+def floors_of(page: str) -> list[list[str]]:
+    """Return the folders in the second column of the table of floors, from the ground up."""
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|", page, re.M)
+    assert [int(number) for number, _ in rows] == list(range(len(rows)))
+    return [sorted(re.findall(r"`(\w+)/`", cell)) for _, cell in rows]
 
 
 def test_an_import_that_points_up_is_found() -> None:
