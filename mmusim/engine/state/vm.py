@@ -96,7 +96,7 @@ class Vm:
         self.epoch = 0  # how often something was taken back, up to now and from each region
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.vmm: Vmm | None = None  # while QEMU migrates the VM
-        self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
+        self.unsent: NDArray[np.bool_] | None = None  # of a RamBlock, in a migration
         self.user_faults: UserFaults | None = None
         self.held = np.zeros(0, np.uint8)  # (pages,) write-protected by the host; empty: none
         self.fingerprint = Fingerprint()
