@@ -63,6 +63,7 @@ class Host:
         self.spent: dict[str, int] = {}  # of this phase
         self.waits_for = ""
         self.armed = self.reported = self.false = 0  # pages, by log operations up to now
+        self.arrived: list[Callable[[], int]] = []  # pages of each migration, the most up to now
         self.has_bitmap = False  # user space has touched the pages of its own
         self.windows = Windows(vm, self)
         self.spans: dict[int, MeasuredSpan] = {}  # guest phases

@@ -31,6 +31,7 @@ class Unsent:
         pages = vm.plan.slot.npages
         self.unsent = np.ones(pages, np.bool_)
         self.dirty = pages  # number of pages to send
+        self.arrived = 0  # the most pages that were at the destination in their present state
         self._facts = np.zeros(pages, np.uint8)  # of each page: IS_ZERO, IS_SENT
         key = vm.plan.draws.key("zero page", HOST)
         for first in range(0, pages if zero_pages else 0, BLOCK):
@@ -65,6 +66,7 @@ class Unsent:
         self.unsent[pages] = False
         self._facts[pages] = IS_SENT | IN_THIS_ROUND
         self.dirty -= len(pages)
+        self.arrived = max(self.arrived, len(self.unsent) - self.dirty)
         self.cursor = int(pages[-1]) + 1
 
 

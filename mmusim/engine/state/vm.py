@@ -43,7 +43,7 @@ LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 LAST_NS: Final = 1 << 62
 """When the simulated clock ends: after 146 years."""
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
-_MANY: Final = 1 << 14  # times that wait to be counted together
+_WAITS_AT_ONCE: Final = 1 << 14  # times that wait to be counted together
 
 
 class Vm:
@@ -216,7 +216,7 @@ class Vm:
     def waited(self, shared: bool, ns: int) -> None:
         """Somebody has waited for mmu_lock, held exclusively or shared."""
         self._waited[shared].append(ns)
-        if len(self._waited[shared]) >= _MANY:
+        if len(self._waited[shared]) >= _WAITS_AT_ONCE:
             self.waits_for_lock()
 
     def waits_for_lock(self) -> tuple[Histogram, Histogram]:
