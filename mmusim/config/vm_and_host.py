@@ -163,7 +163,7 @@ class Host(Strict):
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.
     """
-    emulatorpin: Annotated[int | None, Field(ge=0), shown(0)] = None
+    emulatorpin: Annotated[int | None, Field(ge=0), shown(0, "number of a vCPU")] = None
     """Number of the vCPU on whose processor the thread is pinned that protects, reads and clears
     the log (emulatorpin of libvirt). Without it, the thread has a processor of its own.
     """

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mmusim.base.errors import DeadlockError
+from mmusim.config.migrate import Migrate
 from mmusim.engine.choice import AUTO
 from mmusim.engine.host.actors import start_actors
 from mmusim.engine.host.log_ioctls import Host
@@ -57,7 +58,10 @@ class Reached(NamedTuple):
     """The progress of a run."""
 
     now_ns: int  # simulated time
-    share: float | None  # of all accesses; None: their number is not known yet
+    share: float | None
+    """Of all accesses. Where their number depends on a migration: of the memory, the most that was
+    at the destination in its present state. None: neither is known.
+    """
 
 
 class Simulation:
@@ -75,11 +79,22 @@ class Simulation:
         self._kind = kind_of(engine, probe)
         self._vm = self._kind.make_vm(plan, run_limit, probe)
         self._host: Host | None = None
+        self._over = False
 
     def reached(self) -> Reached:
-        """Return the simulated time, and the share of the accesses that are done."""
+        """Return the simulated time and the share of the run that is done."""
         total, done = self._vm.plan.accesses(), sum(v.accesses for v in self._vm.vcpus)
-        return Reached(self._vm.now, done / total if total else None)
+        return Reached(self._vm.now, done / total if total else self._migrated())
+
+    def _migrated(self) -> float | None:
+        """Return how far the migrations of a run are, from 0 to 1; None if it has none."""
+        migrations = sum(isinstance(p, Migrate) for p in self._vm.plan.driver.phases)
+        if not migrations:
+            return None
+        if self._over:
+            return 1.0
+        arrived = [] if self._host is None else self._host.arrived
+        return sum(pages() for pages in arrived) / migrations / self._vm.plan.slot.npages
 
     def events(self) -> int:
         """Return how many events there were; only the compiled engine counts them."""
@@ -106,6 +121,7 @@ class Simulation:
             vm.check_clock()
             raise
         vm.check_clock()
+        self._over = True
         if vm.tracked:
             invariants.check(vm)
         vm.fingerprint.add(*vm.table.stat.tolist())

@@ -6,7 +6,7 @@ import copy
 import math
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,8 @@ CLOSE: Final = 1.5
 """Ratio within which a time counts as predicted."""
 NEAR: Final = 2.0
 """Ratio that is asked of log operations of unknown hosts."""
+UNKNOWN: Final = "unknown"
+"""The cause of a miss that nobody has explained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class Case:
     data: dict[str, Any]  # of the experiment
     seeds: int
     published: dict[str, tuple[float, ...]]  # metric -> value of each run, in the metric's unit
+    causes: dict[str, str] = field(default_factory=dict)  # metric -> why it is missed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +115,7 @@ def cases(data: dict[str, Any], seeds: int | None = None) -> Iterator[Case]:
                     for metric, unit in METRICS.items()
                     if metric in one
                 },
+                causes=posting.get("cause", {}),
             )
 
 
@@ -158,6 +162,7 @@ def rows(lines: list[Line]) -> list[dict[str, Any]]:
             "published": ", ".join(shown(line.metric, value) for value in line.published),
             "predicted": ", ".join(shown(line.metric, value) for value in line.predicted) or "none",
             "ratio": "" if math.isnan(line.ratio) else f"{line.ratio:.2f}",
+            "cause": "" if line.is_close else line.case.causes.get(line.metric, UNKNOWN),
         }
         for line in lines
     ]

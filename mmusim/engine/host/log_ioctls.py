@@ -63,6 +63,7 @@ class Host:
         self.spent: dict[str, int] = {}  # of this phase
         self.waits_for = ""
         self.armed = self.reported = self.false = 0  # pages, by log operations up to now
+        self.arrived: list[Callable[[], int]] = []  # pages of each migration, the most up to now
         self.has_bitmap = False  # user space has touched the pages of its own
         self.windows = Windows(vm, self)
         self.spans: dict[int, MeasuredSpan] = {}  # guest phases
@@ -237,9 +238,9 @@ def grace_period(vm: Vm, ns: int, before_ns: int = 0) -> Steps:
 
 
 def send(vm: Vm, gfns: Ints) -> None:
-    """Send dirty pages now. In a migration do nothing: its thread sends them later."""
+    """Send dirty pages now. In a migration only note them: its thread sends them after a merge."""
     if vm.unsent is not None:
-        vm.unsent[vm.plan.slot.offsets(gfns)] = True
+        vm.unsent[1, vm.plan.slot.offsets(gfns)] = True
         return
     copy_to_destination(vm, gfns)
 
@@ -247,7 +248,7 @@ def send(vm: Vm, gfns: Ints) -> None:
 def send_slot(vm: Vm) -> None:
     """Send all of the slot, as :func:`send` does."""
     if vm.unsent is not None:
-        vm.unsent[:] = True
+        vm.unsent[0] = True
         return
     slot = vm.plan.slot
     vm.settle()

@@ -104,13 +104,12 @@ class LogSync:
         read = self._host.bitmap
         yield from hold(self.mutex, who)
         yield from timed("merge", pause(vm, self._merge_ns), who)
-        if self.manual:
-            self._ram.unsent |= read
         self.reported += record["dirty"]
         self.false += record["false_dirty"]
         if who == HOST or vm.plan.qemu.timer_counts():
             self.count += 1
-        self._trigger.synced(self._ram.synced(), self._channel.sent_bytes)
+        added = self._ram.synced(read if self.manual else None)
+        self._trigger.synced(added, self._channel.sent_bytes)
         self.mutex.release(who)
 
     def next_round(self) -> None:

@@ -21,7 +21,7 @@ from mmusim.plan.make import Plan, Program
 from mmusim.policies import Tracking
 from mmusim.trace.stall_windows import Stalls
 
-SHORT: Final = {"t_walk_4K": "t_walk"}
+ATTRIBUTES: Final = {"t_walk_4K": "t_walk"}
 """Attributes for streams whose name differs from that of the cost."""
 REPLAN: Final = "replan"
 """Cause of an interrupt without an exit: the planned run is out of date."""
@@ -183,7 +183,7 @@ class Vcpu:
         """Let the vCPU's own work cost what a described machine says."""
         self.prices = load
         for cost in OWN_WORK:
-            name = SHORT.get(cost, cost)
+            name = ATTRIBUTES.get(cost, cost)
             setattr(self, name, at_price(load, cost, getattr(self, name)))
 
     def take(self, program: Program) -> None:

@@ -43,7 +43,7 @@ LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 LAST_NS: Final = 1 << 62
 """When the simulated clock ends: after 146 years."""
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
-_MANY: Final = 1 << 14  # times that wait to be counted together
+_WAITS_AT_ONCE: Final = 1 << 14  # times that wait to be counted together
 
 
 class Vm:
@@ -96,7 +96,7 @@ class Vm:
         self.epoch = 0  # how often something was taken back, up to now and from each region
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.vmm: Vmm | None = None  # while QEMU migrates the VM
-        self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
+        self.unsent: NDArray[np.bool_] | None = None  # of a RamBlock, in a migration
         self.user_faults: UserFaults | None = None
         self.held = np.zeros(0, np.uint8)  # (pages,) write-protected by the host; empty: none
         self.fingerprint = Fingerprint()
@@ -216,7 +216,7 @@ class Vm:
     def waited(self, shared: bool, ns: int) -> None:
         """Somebody has waited for mmu_lock, held exclusively or shared."""
         self._waited[shared].append(ns)
-        if len(self._waited[shared]) >= _MANY:
+        if len(self._waited[shared]) >= _WAITS_AT_ONCE:
             self.waits_for_lock()
 
     def waits_for_lock(self) -> tuple[Histogram, Histogram]:
