@@ -46,6 +46,7 @@ evidence: $(READY) ## write docs/evidence/validation.md, published-times.md and 
 	  --host emerald-rapids-pvm --recorded $(RECORDED)/emerald-rapids-pvm.jsonl.gz \
 	  --cases $(COUNTERS)/cases.jsonl --cases $(COUNTERS)/recorded.jsonl \
 	  --cases $(COUNTERS)/holdout.jsonl --cases $(RECORDED)/conform.jsonl \
+	  --cases $(COUNTERS)/linux-6.12.jsonl --cases $(COUNTERS)/linux-7.3.jsonl \
 	  --arms $(SENTENCE)/live.toml --arms-recorded $(SENTENCE)/live.jsonl.gz
 
 wheel: $(READY) ## build dist/mmusim-VERSION-py3-none-any.whl

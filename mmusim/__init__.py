@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmusim.actors import Actor, Machine
+    from mmusim.actors import Actor, HostView
     from mmusim.base.errors import ConfigError, MmusimError
     from mmusim.comparison.compare import Comparison, compare, judge
     from mmusim.config.settings import Setting, load_settings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mmusim.trace.records import Probe, Trace
 
 _HOME = {
-    "Actor": "actors", "Machine": "actors",
+    "Actor": "actors", "HostView": "actors",
     "Setting": "config.settings", "load_settings": "config.settings",
     "Plan": "plan.make", "make_plan": "plan.make", "Policy": "policies",
     "Trace": "trace.records", "Probe": "trace.records", "simulate": "engine",
@@ -41,7 +41,7 @@ __all__ = [
     "Actor",
     "Comparison",
     "ConfigError",
-    "Machine",
+    "HostView",
     "Metrics",
     "MmusimError",
     "Outcome",

@@ -5,7 +5,7 @@ processes in both engines.
 """
 
 from mmusim.actors import aging as aging
-from mmusim.actors.base import GROUP, Actor, Machine, Steps, actor_named, actors, load_outside
+from mmusim.actors.base import GROUP, Actor, HostView, Steps, actor_named, actors, load_outside
 from mmusim.base.quantities import Count, Share, Size, Time
 
 load_outside()
@@ -14,7 +14,7 @@ __all__ = [
     "GROUP",
     "Actor",
     "Count",
-    "Machine",
+    "HostView",
     "Share",
     "Size",
     "Steps",

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mmusim.actors.base import Actor, Machine, Steps
+from mmusim.actors.base import Actor, HostView, Steps
 from mmusim.base.quantities import Count, Share, Time, shown
 
 NEVER = math.inf
@@ -37,16 +37,16 @@ class PageAging(Actor, name="page-aging"):
 
     SPREAD: ClassVar[float] = 1e6  # ns; only the share of it counts
 
-    def process(self, machine: Machine) -> Steps:
+    def process(self, host: HostView) -> Steps:
         """Look at one batch after the other."""
-        flushes, size = self.lru == "classic", machine.host_page
-        first, young = 0, machine.times("young", self.SPREAD, 1.0)
+        flushes, size = self.lru == "classic", host.host_page
+        first, young = 0, host.times("young", self.SPREAD, 1.0)
         # An exponential time is shorter than this with the probability `young`.
         limit = NEVER if self.young == 1 else -self.SPREAD * math.log1p(-self.young)
-        for gap in machine.times("gap", self.every, self.jitter):
-            yield from machine.sleep(gap)
+        for gap in host.times("gap", self.every, self.jitter):
+            yield from host.sleep(gap)
             for _ in range(self.batch):
                 accessed = limit == NEVER or next(young) < limit
-                pages = min(size, machine.pages - first)
-                yield from machine.age(first, pages, flush=flushes and accessed)
-                first = (first + pages) % machine.pages
+                pages = min(size, host.pages - first)
+                yield from host.age(first, pages, flush=flushes and accessed)
+                first = (first + pages) % host.pages

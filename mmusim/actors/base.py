@@ -18,8 +18,8 @@ Steps: TypeAlias = Generator[Any, Any, None]
 """A process or a part of one, for ``yield from``."""
 
 
-class Machine(Protocol):
-    """The simulated machine as an actor sees it. Between two ``yield`` nothing else happens."""
+class HostView(Protocol):
+    """The simulated host as an actor sees it. Between two ``yield`` nothing else happens."""
 
     @property
     def now(self) -> int:
@@ -134,7 +134,7 @@ class Actor(Strict):
             raise TypeError(f"actor {name!r} has a parameter called name, which names the actor")
         register("actor", Actor._registry, name, cls)
 
-    def process(self, machine: Machine) -> Steps:
+    def process(self, host: HostView) -> Steps:
         """The work of the thread, from the start of the run. The run does not wait for its end."""
         raise NotImplementedError(f"actor {self.kind!r} does not say what it does")
 

@@ -10,7 +10,7 @@ from mmusim.stats.binomial import clopper_pearson
 from mmusim.stats.intervals import LEAST_SEEDS, RESOLUTION
 from mmusim.vocabulary import METRICS
 
-MOST: Final = 1_000
+MOST_SEEDS_TRIED: Final = 1_000
 """Seeds up to which a number that would do is looked for."""
 
 
@@ -30,7 +30,7 @@ def out_of_reach(claims: Sequence[Claim], seeds: int) -> Iterator[str]:
         low, high = claim.expect
         if claim.policy and METRICS[claim.metric].yes_or_no:
             if not _can_lie_within(low, high, seeds):
-                more = range(seeds + 1, MOST) if low < high else ()
+                more = range(seeds + 1, MOST_SEEDS_TRIED) if low < high else ()
                 enough = next((n for n in more if _can_lie_within(low, high, n)), None)
                 yield f"{_begin(claim, seeds)}: {claim.metric} is a share of seeds; " + (
                     f"{enough} would do, if all are alike"

@@ -18,6 +18,7 @@ from mmusim.config.measured import Certainty, Interference, Measurement, hits_fo
 from mmusim.config.topology import Machine, Provenance
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.vocabulary import COSTS
+from mmusim.vocabulary.host_costs import SHARING_COSTS
 from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
 _LOG = logging.getLogger("mmusim")
@@ -74,7 +75,9 @@ class HostProfile(Strict):
         return tuple(
             name
             for name, cost in self.costs.items()
-            if cost == default_cost(name) and (self.machine or name not in MACHINE_COSTS)
+            if cost == default_cost(name)
+            and (self.machine or name not in MACHINE_COSTS)
+            and name not in SHARING_COSTS
         )
 
     def distributions(self, order: str, memory: int) -> dict[str, Distribution]:
@@ -97,6 +100,26 @@ def without_machine(
     """Return costs in which those of laws that a host does not follow are zero."""
     unpaid = (name for name in MACHINE_COSTS if machine is None or not machine.pays(name))
     return costs | dict.fromkeys(unpaid, Constant(0.0))
+
+
+def without_sharing(
+    costs: dict[str, Distribution], pin: int | None, vcpus: int, source: str
+) -> dict[str, Distribution]:
+    """Return costs in which those are zero that go with a shared processor, if none is shared.
+
+    Raises
+    ------
+    ConfigError
+        If the thread of the host is pinned beside a vCPU that does not exist.
+    """
+    if pin is None:
+        return costs | dict.fromkeys(SHARING_COSTS, Constant(0.0))
+    if pin >= vcpus:
+        raise ConfigError.of(
+            source, "host.emulatorpin", pin, f"is no vCPU: there are {vcpus}, counted from 0",
+            f"choose 0 to {vcpus - 1}, or raise vm.vcpus",
+        )  # fmt: skip
+    return costs
 
 
 def check_machine(machine: Machine | None, vcpus: int, source: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmusim.config.host import Cost
 from mmusim.config.settings import Setting
+from mmusim.vocabulary.host_costs import SHARING_COSTS
 from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
 
@@ -15,7 +16,8 @@ def resolved(setting: Setting) -> dict[str, Any]:
     data["host"]["costs"] = {
         name: Cost.model_dump(cost, mode="json", exclude_none=True)["value"]
         for name, cost in setting.profile.costs.items()
-        if setting.machine is not None or name not in MACHINE_COSTS
+        if (setting.machine is not None or name not in MACHINE_COSTS)
+        and (setting.experiment.host.emulatorpin is not None or name not in SHARING_COSTS)
     } | data["host"]["costs"]
     if setting.machine is not None:
         data["host"]["machine"] = setting.machine.model_dump(mode="json")

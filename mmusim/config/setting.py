@@ -79,6 +79,8 @@ class Setting:
             "need_resched": e.host.need_resched,
             "costs": {name: repr(cost) for name, cost in sorted(self.costs.items())},
         }
+        if e.host.emulatorpin is not None:
+            facts["emulatorpin"] = e.host.emulatorpin
         if e.host.actors:
             facts["actors"] = [table.facts() for table in e.host.actors]
         if self.machine is not None:

@@ -18,7 +18,13 @@ from mmusim.config.answerable import unanswerable
 from mmusim.config.cost import distribution
 from mmusim.config.defaults import defaults_taken
 from mmusim.config.experiment import Experiment
-from mmusim.config.host import HostProfile, check_machine, load_profile, without_machine
+from mmusim.config.host import (
+    HostProfile,
+    check_machine,
+    load_profile,
+    without_machine,
+    without_sharing,
+)
 from mmusim.config.load import check
 from mmusim.config.measured import load_of
 from mmusim.config.setting import Setting as Setting
@@ -241,7 +247,7 @@ def _setting(
     costs |= {name: distribution(spec) for name, spec in host.costs.items()}
     machine = host.machine or profile.machine
     check_machine(machine, vm.vcpus, source)
-    costs = without_machine(costs, machine)
+    costs = without_sharing(without_machine(costs, machine), host.emulatorpin, vm.vcpus, source)
     if host.variance == "none":
         costs = {name: Constant(cost.mean()) for name, cost in costs.items()}
     elif profile.interference:

@@ -163,6 +163,10 @@ class Host(Strict):
     """Mean time from one instant at which another task wants the processor of a walking thread to
     the next. Without it, no task wants it.
     """
+    emulatorpin: Annotated[int | None, Field(ge=0), shown(0, "number of a vCPU")] = None
+    """Number of the vCPU on whose processor the thread is pinned that protects, reads and clears
+    the log (emulatorpin of libvirt). Without it, the thread has a processor of its own.
+    """
     halt_poll: Annotated[Time, shown("0ns")] = 200_000.0
     """Time for which KVM polls before the processor of a vCPU that has halted does something else
     (`kvm.halt_poll_ns`). Work that arrives earlier costs no wake-up.

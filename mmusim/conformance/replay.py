@@ -7,6 +7,7 @@ defines the format.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -22,12 +23,14 @@ from mmusim.engine import simulate
 from mmusim.mmu.dirty_ring import ENTRY_BYTES
 from mmusim.mmu.slot import MemSlot
 from mmusim.plan.make import Plan
-from mmusim.policies import Mmu, choose
+from mmusim.policies import Mmu, choose, kernel_named
 from mmusim.trace.records import PhaseTrace
 from mmusim.vocabulary import COSTS
 from mmusim.workload.base import Accesses, Pattern, Uniforms
 from mmusim.workload.page_pass import PagePass
 
+THIS_MACHINE: Final = "this machine"
+"""In the host of a case that ``conform --live`` has recorded."""
 KEYS: Final = (
     "pf_taken", "pf_fixed", "pf_fast", "pf_spurious", "pages_4k", "pages_2m", "pages_1g", "dirty",
     "ring_fulls", "ring_entries",
@@ -59,7 +62,8 @@ class Difference(NamedTuple):
 class Result:
     """The result of one case."""
 
-    number: int  # line of the file, from 1
+    number: int  # from 1, in the order of the cases
+    kernel: str  # that counted
     setting: str
     script: str
     unsupported: str = ""  # why it was not run
@@ -95,12 +99,36 @@ def conform(cases: Iterable[Case]) -> list[Result]:
     return [replay(case, number) for number, case in enumerate(cases, 1)]
 
 
+def by_kernel(results: Iterable[Result]) -> list[dict[str, Any]]:
+    """Return a row of totals for each kernel, oldest first."""
+    rows = []
+    results = list(results)
+    for kernel in sorted({r.kernel for r in results}, key=lambda name: kernel_named(name).release):
+        own = [r for r in results if r.kernel == kernel]
+        status = Counter(r.status for r in own)
+        integers = sum(r.integers for r in own)
+        rows.append(
+            {
+                "kernel": kernel, "cases": len(own), "match": status["match"],
+                "differ": status["differs"], "unsupported": status["unsupported"],
+                "integers": integers, "equal": integers - sum(len(r.differences) for r in own),
+                "stale_TLB": sum(r.stale for r in own),
+            }
+        )  # fmt: skip
+    return rows
+
+
 def replay(case: Case, number: int = 1, *, live: bool = False) -> Result:
     """Run one script on the engine and compare its counts with those of the kernel.
 
-    `live`: the counts come from a machine just now, see :func:`compare`.
+    `live`: the counts come from a machine just now, see :func:`compare`. So do those of a case that
+    ``conform --live --record`` has kept.
     """
-    head = {"number": number, "setting": case.setting, "script": " ".join(case.script)}
+    live = live or THIS_MACHINE in case.host
+    head = {
+        "number": number, "kernel": case.release.name, "setting": case.setting,
+        "script": " ".join(case.script),
+    }  # fmt: skip
     why = case.unsupported()
     if why:
         return Result(**head, unsupported=why)  # type: ignore[arg-type]

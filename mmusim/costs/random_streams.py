@@ -22,7 +22,7 @@ Words = NDArray[np.uint64]
 
 GOLDEN: Final = 0x9E3779B97F4A7C15  # 2**64 / golden ratio, the increment of SplitMix64
 BLOCK: Final = 4096
-SHORT: Final = 4
+SHORT_BLOCK: Final = 4
 """Costs that are drawn at once for an index far from the last."""
 
 
@@ -108,7 +108,7 @@ class Stream:
         i = index - self._base
         if not 0 <= i < len(self._block):
             near = 0 <= i < 2 * BLOCK or index < BLOCK
-            size = BLOCK if near else SHORT  # who jumps about needs few of its neighbours
+            size = BLOCK if near else SHORT_BLOCK  # who jumps about needs few of its neighbours
             self._base = index - index % size
             self._block = costs(self.distribution, self.key, self._base, size).tolist()
             i = index - self._base

@@ -21,7 +21,7 @@ from mmusim.engine.host import log_ioctls, log_reports
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host.slot_deletion import recreate_slot
 from mmusim.engine.kinds import Kind
-from mmusim.engine.processes.dirty_rings import hold_slots_lock
+from mmusim.engine.processes.dirty_rings import hold_slots_lock, release_slots_lock
 from mmusim.engine.processes.soft_vcpu import soft_vcpu
 from mmusim.engine.state import invariants
 from mmusim.engine.state.phase_recorder import PhaseRecorder, together
@@ -160,7 +160,7 @@ def ioctl(operation: Operation) -> Operation:
     def locked(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
         yield from hold_slots_lock(vm, HOST, host.spent)
         yield from operation(vm, host, phase, record)
-        vm.slots_lock.release(HOST)
+        release_slots_lock(vm, HOST)
 
     return locked
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mmusim.base.errors import DeadlockError
+from mmusim.config.migrate import Migrate
 from mmusim.engine.choice import AUTO
 from mmusim.engine.host.actors import start_actors
 from mmusim.engine.host.log_ioctls import Host
@@ -17,7 +18,7 @@ from mmusim.engine.state.planned_run import RUN_LIMIT
 from mmusim.engine.state.vm import Vm
 from mmusim.plan.make import Plan
 from mmusim.trace.records import FIRST_ACTOR, HOST, Probe, Trace
-from mmusim.vocabulary.causes import CAUSES, CLEAR_WAIT, HALT, MMAP_WAIT
+from mmusim.vocabulary.causes import CAUSES, CLEAR_WAIT, HALT, MMAP_WAIT, SNAPSHOT_WAIT, STEAL
 
 
 def simulate(
@@ -57,7 +58,10 @@ class Reached(NamedTuple):
     """The progress of a run."""
 
     now_ns: int  # simulated time
-    share: float | None  # of all accesses; None: their number is not known yet
+    share: float | None
+    """Of all accesses. Where their number depends on a migration: of the memory, the most that was
+    at the destination in its present state. None: neither is known.
+    """
 
 
 class Simulation:
@@ -75,11 +79,22 @@ class Simulation:
         self._kind = kind_of(engine, probe)
         self._vm = self._kind.make_vm(plan, run_limit, probe)
         self._host: Host | None = None
+        self._over = False
 
     def reached(self) -> Reached:
-        """Return the simulated time, and the share of the accesses that are done."""
+        """Return the simulated time and the share of the run that is done."""
         total, done = self._vm.plan.accesses(), sum(v.accesses for v in self._vm.vcpus)
-        return Reached(self._vm.now, done / total if total else None)
+        return Reached(self._vm.now, done / total if total else self._migrated())
+
+    def _migrated(self) -> float | None:
+        """Return how far the migrations of a run are, from 0 to 1; None if it has none."""
+        migrations = sum(isinstance(p, Migrate) for p in self._vm.plan.driver.phases)
+        if not migrations:
+            return None
+        if self._over:
+            return 1.0
+        arrived = [] if self._host is None else self._host.arrived
+        return sum(pages() for pages in arrived) / migrations / self._vm.plan.slot.npages
 
     def events(self) -> int:
         """Return how many events there were; only the compiled engine counts them."""
@@ -106,6 +121,7 @@ class Simulation:
             vm.check_clock()
             raise
         vm.check_clock()
+        self._over = True
         if vm.tracked:
             invariants.check(vm)
         vm.fingerprint.add(*vm.table.stat.tolist())
@@ -132,10 +148,13 @@ class Simulation:
 
 
 def in_fingerprint(ledger: Mapping[str, int]) -> list[int]:
-    """Return the times of a ledger for the fingerprint. Causes that only a described machine or a
-    guest that halts has are left out while they are 0, so other runs keep their old fingerprints.
+    """Return the times of a ledger for the fingerprint.
+
+    Causes that only a described machine, a guest that halts, a snapshot or a shared processor has
+    are left out while they are 0, so other runs keep their old fingerprints.
     """
-    only = tuple(CAUSES.names[cause] for cause in (HALT, MMAP_WAIT, CLEAR_WAIT))
+    rare = HALT, MMAP_WAIT, CLEAR_WAIT, SNAPSHOT_WAIT, STEAL
+    only = tuple(CAUSES.names[cause] for cause in rare)
     return [ns for cause, ns in ledger.items() if ns or cause not in only]
 
 

@@ -18,6 +18,8 @@ def run_on(
 ) -> None:
     """Note the process of a vCPU, and let the host interfere with it."""
     v.process = process
+    if vm.processor is not None and v.shares_processor:
+        vm.processor.take(v.number)
     host.running.append(process)
     host.windows.runs(process, span)
     for source in range(len(vm.plan.interference)):

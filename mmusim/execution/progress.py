@@ -30,7 +30,7 @@ class ProgressReport:
             words.append(f"last {self.name}")
         else:
             share = self.under_way.share
-            so_far = "" if share is None else f", {share:.0%} of its accesses"
+            so_far = "" if share is None else f", {share:.0%} done"
             words.append(f"{self.name} at {show_ns(self.under_way.now_ns)}{so_far}")
         if self.left_s is not None and self.done < self.total:
             words.append(f"about {show_seconds(self.left_s)} left")

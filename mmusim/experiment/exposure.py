@@ -134,19 +134,20 @@ def apart(outcome: Outcome) -> list[dict[str, Any]]:
             "shown": one.shown(),
         }
         for result in outcome.settings
-        for window in _windows(result)
+        for window in windows(result)
         for policy in result.runs
         for one in differences(result.runs, policy, baseline, window)
     ]  # fmt: skip
 
 
-def _windows(result: SettingResult) -> list[str]:
+def windows(result: SettingResult) -> list[str]:
+    """Return the names of the windows of a setting; one without a name is the measured phase."""
     return [w.name for w in result.setting.experiment.driver.windows] or [""]
 
 
 def _rows(result: SettingResult) -> Iterator[dict[str, Any]]:
     driver = result.setting.experiment.driver
-    for window in _windows(result):
+    for window in windows(result):
         for policy, runs in result.runs.items():
             met: list[Exposure] = [r.exposures[window] for r in runs if window in r.exposures]
             if not met:

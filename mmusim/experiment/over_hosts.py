@@ -198,6 +198,8 @@ def judged_over_hosts(verdict: Verdict, claim: Claim, hosts: HostRuns) -> Verdic
 def _over(of: _Quantity, hosts: HostRuns, holds: Callable[[float], bool]) -> OverHosts | None:
     """Evaluate a value on every host, less the effect of the seed on the profile's host.
 
+    Of ratios, and of positive values of one policy, the logarithms count: a host scales them.
+
     Nothing holds on a host where a policy lacks the metric and has it on the profile's: a migration
     that does not converge there has no downtime that could be short.
     """
@@ -214,7 +216,9 @@ def _over(of: _Quantity, hosts: HostRuns, holds: Callable[[float], bool]) -> Ove
     )
     if len(pairs) + lost < LEAST_HOSTS or len(pairs) < 2 or (of.is_ratio and of.estimate <= 0):
         return None
-    to, back = (math.log, math.exp) if of.is_ratio else (float, float)
+    positive = of.estimate > 0 and all(min(a, b) > 0 for _, a, b in pairs)
+    is_scaled = of.is_ratio or (positive and len(of.sides) == 1)  # of a time, too
+    to, back = (math.log, math.exp) if is_scaled else (float, float)
     estimate = of.estimate
     seeds = np.array([to(b) - to(estimate) for _, _, b in pairs])
     values = np.array([to(a) for _, a, _ in pairs])

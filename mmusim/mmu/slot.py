@@ -66,6 +66,11 @@ class MemSlot(NamedTuple):
         first = number * units + min(number, larger)
         return self.base_gfn + first * unit, (units + (number < larger)) * unit
 
+    def within(self, part: MemSlot) -> slice:
+        """Return the places of a part of the slot in an array over the slot's pages."""
+        first = part.base_gfn - self.base_gfn
+        return slice(first, first + part.npages)
+
     def offsets(self, gfns: Gfns) -> Gfns:
         """Return the places of pages in the slot, without a copy where none is necessary."""
         return gfns - self.base_gfn if self.base_gfn else gfns
@@ -127,9 +132,14 @@ def set_log(t: PageTable, slot: MemSlot, ones: bool) -> None:
         page &= ~np.uint8(LOGGED)
 
 
+def log_of(t: PageTable, slot: MemSlot) -> Which:
+    """Return a copy of the slot's bits, shape (pages,)."""
+    return np.asarray((t.page[slot.pages] & LOGGED) != 0)
+
+
 def fetch_dirty(t: PageTable, slot: MemSlot) -> Gfns:
     """Return the gfns whose bit is set, in ascending order. The bits stay."""
-    return slot.gfns(np.flatnonzero(t.page[slot.pages] & LOGGED))
+    return slot.gfns(np.flatnonzero(log_of(t, slot)))
 
 
 def clear_dirty(t: PageTable, gfns: Gfns) -> None:

@@ -18,7 +18,6 @@ from mmusim.config.guest_memory import memslots
 from mmusim.config.phase import BusyPhase
 from mmusim.config.settings import Setting
 from mmusim.config.tlb import reach_of
-from mmusim.config.vm_and_host import Vm
 from mmusim.config.workloads import WorkloadFile
 from mmusim.costs.distributions import Constant, Distribution
 from mmusim.costs.hits import HitCurve, Tables
@@ -82,6 +81,7 @@ class Plan:
     prefaulted: bool = True  # the host has memory for all pages before the guest touches them
     preemptible: bool = False  # the kernel notices waiters and gives mmu_lock to them
     need_resched_ns: int = 0  # how often another task wants the host thread's processor; 0: never
+    emulatorpin: int | None = None  # the vCPU whose processor the host thread has; None: its own
     halt_poll_ns: int = 0  # how long the host polls before a vCPU that has halted gives way
     tlb: tuple[int, int, int] | None = None  # entries for 4 KiB, 2 MiB, 1 GiB; None: no limit
     executable: tuple[int, ...] = ()  # regions that the NX mitigation keeps small
@@ -207,8 +207,8 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
     except MisfitError as misfit:
         raise misfit.complaint(e.id) from None
     driver = e.driver.script(chosen.choices.reporting).in_turns()
-    rings = chosen.choices.reporting is Reporting.DIRTY_RING
-    pages = e.vm.memory // PAGE
+    driver = e.vmm.limits(driver) if e.vmm else driver
+    rings, pages = chosen.choices.reporting is Reporting.DIRTY_RING, e.vm.memory // PAGE
     draws = Draws(seed, e.replications.scheme, chosen.policy.name)
     least = MemSlot(0, pages).part(e.vm.vcpus - 1, e.vm.vcpus)[1]
     return Plan(
@@ -231,8 +231,9 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         actors=tuple(table.actor() for table in e.host.actors),
         slots=memslots(e.vm.slots, e.vm.memory),
         prefaulted=e.vm.prefaulted,
-        preemptible=preemptible(e.vm, chosen.kernel),
+        preemptible=chosen.kernel.gives_way_to_waiters(e.vm.preemption, e.vm.preempt_dynamic),
         need_resched_ns=round(e.host.need_resched or 0),
+        emulatorpin=e.host.emulatorpin,
         halt_poll_ns=round(e.host.halt_poll),
         tlb=reach_of(e.host.tlb, pages),
         executable=e.vm.kept_small,
@@ -240,12 +241,6 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         machine=None if setting.machine is None else setting.machine.model(),
         curve=setting.curve,
     )
-
-
-def preemptible(vm: Vm, kernel: Kernel) -> bool:
-    """Tell whether walks over a slot give mmu_lock to waiters."""
-    usual, *_ = kernel.preemptions()
-    return kernel.gives_way_to_waiters(vm.preemption or usual, vm.preempt_dynamic)
 
 
 def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | RatedPattern | None:

@@ -10,10 +10,17 @@ from matplotlib.ticker import EngFormatter
 from mmusim.comparison.compare import values_of
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.defined import least_known
-from mmusim.plots.style import PAPER, in_style, key_below, line_styles, sheet, with_unit
+from mmusim.plots.style import (
+    PAPER,
+    hollow_note,
+    in_style,
+    key_below,
+    line_styles,
+    sheet,
+    with_unit,
+)  # fmt: skip
 from mmusim.stats import mean_interval
 from mmusim.vocabulary import METRICS
-from mmusim.vocabulary.metrics import MIN_BEYOND
 
 
 @in_style
@@ -52,11 +59,6 @@ def across(outcome: Outcome, metric: str) -> Figure:
             markerfacecolor=PAPER, zorder=3,
         )  # fmt: skip
         any_few = any_few or bool(few)
-    if any_few:
-        figure.supxlabel(
-            f"hollow: fewer than {MIN_BEYOND} times lie beyond this quantile in some run",
-            fontsize="small",
-        )
     ax.set_xticks(range(len(settings)), settings)
     if slanted:
         ax.tick_params(axis="x", rotation=30, labelsize="small")
@@ -67,5 +69,5 @@ def across(outcome: Outcome, metric: str) -> Figure:
     ax.yaxis.set_major_formatter(EngFormatter(sep=""))
     ax.grid(visible=False, axis="x")
     ax.set_ylabel(with_unit(metric, METRICS[metric].unit) + "\nmean, 95 % interval")
-    key_below(figure, ax, 3)
+    key_below(figure, ax, 3, hollow_note() if any_few else "")
     return figure

@@ -24,6 +24,7 @@ COLOURS: Final = {
     "pml_drain": "#8c6d31",
     "ring_full": "#7b4f9d",
     "interference": "#555555",
+    "steal": "#8a6d3b",
     "halt": "#b3c46a",
     "user_exit": "#a6761d",
     "bql_wait": "#882255",

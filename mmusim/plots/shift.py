@@ -15,8 +15,16 @@ from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.defined import too_few_beyond
 from mmusim.plots.latencies import WHAT
 from mmusim.plots.ratios import title
-from mmusim.plots.style import INK, PAPER, in_style, key_below, line_styles, panels, two_lines
-from mmusim.vocabulary.metrics import MIN_BEYOND
+from mmusim.plots.style import (
+    INK,
+    PAPER,
+    hollow_note,
+    in_style,
+    key_below,
+    line_styles,
+    panels,
+    two_lines,
+)  # fmt: skip
 
 TICKS: Final = {0.5: "p50", 0.9: "p90", 0.99: "p99", 0.999: "p99.9", 0.9999: "p99.99"}
 LINEAR_NS: Final = 10.0
@@ -59,13 +67,8 @@ def shift(
         ax.axhline(0, color=INK, linewidth=1)
         ax.set_title(two_lines(title(result)))
         _scales(ax)
-    if any_few:
-        figure.supxlabel(
-            f"hollow: fewer than {MIN_BEYOND} times lie beyond this quantile in some run",
-            fontsize="small",
-        )
     axes[0].set_ylabel(f"latency of {WHAT[of]} relative to\n{policies.baseline} (ns)")
-    key_below(figure, axes[0])
+    key_below(figure, axes[0], note=hollow_note() if any_few else "")
     return figure
 
 

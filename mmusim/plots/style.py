@@ -25,6 +25,8 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from mmusim.vocabulary.metrics import MIN_BEYOND
+
 INK: Final = "#1b1f24"
 SOFT: Final = "#57606a"
 GRID: Final = "#d8dee4"
@@ -185,13 +187,21 @@ def two_lines(name: str, most: int = 24) -> str:
     return f"{name[: middle + 1]}\n{name[middle + 2 :]}"
 
 
-def key_below(figure: Figure, ax: Axes, columns: int = 4) -> None:
-    """Put the legend of one axes below all of them, where it covers nothing."""
+def key_below(figure: Figure, ax: Axes, columns: int = 4, note: str = "") -> None:
+    """Put the legend of one axes below all of them, where it covers nothing, under a note."""
     handles, labels = ax.get_legend_handles_labels()
     if labels:
         widest = max(map(len, labels))
         fit = max(1, min(columns, len(labels), 100 // (widest + 6)))
-        figure.legend(handles, labels, loc="outside lower center", ncols=fit)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=fit, title=note or None,
+            title_fontsize="small",
+        )  # fmt: skip
+
+
+def hollow_note() -> str:
+    """Return what a hollow mark of a quantile means."""
+    return f"hollow: fewer than {MIN_BEYOND} times lie beyond this quantile in some run"
 
 
 def readable_decades(ax: Axes, which: str = "x") -> None:

@@ -138,6 +138,10 @@ class Kernel:
         """Walks over a slot in the TDP MMU hold mmu_lock for read; 24ae4cfaaa26 (5.13)."""
         return mmu is Mmu.TDP and self.release >= (5, 13)
 
+    def preempts_at_wakeup(self) -> bool:
+        """A thread that wakes up gets its processor at once; until 5e963f2bd465 (6.6, EEVDF)."""
+        return self.release < (6, 6)
+
     def kicks_before_reports(self) -> bool:
         """Gets and clears kick every vCPU, without PML too; a018eba53870 to 3d30bfcbdc26 (6.7)."""
         return (5, 12) <= self.release < (6, 7)
@@ -161,13 +165,16 @@ class Kernel:
         """TLBs are flushed when A of an spte was cleared, if the caller asks; not since 6.13."""
         return self.release < (6, 13)
 
-    def gives_way_to_waiters(self, preemption: str, dynamic: bool) -> bool:
+    def gives_way_to_waiters(self, preemption: str | None, dynamic: bool) -> bool:
         """Tell whether walks give mmu_lock to waiters (spin_needbreak, rwlock_needbreak).
+
+        Without a model of preemption the usual one of the release counts.
 
         They do in a preemptible kernel. Until c793a62823d1 (6.11) the build decided that: a kernel
         with PREEMPT_DYNAMIC counted as preemptible however it was booted.
         """
-        return preemption in ("full", "lazy") or (dynamic and self.release < (6, 11))
+        booted = preemption or self.preemptions()[0]
+        return booted in ("full", "lazy") or (dynamic and self.release < (6, 11))
 
     def flushes_before_processing(self) -> bool:
         """A zapped entry is flushed before what was below it is processed; since 6.10."""

@@ -24,6 +24,10 @@ COLUMNS: Final = (
 )  # fmt: skip
 BEFORE_TDP_MMU: Final = "2020-12"
 """Linux 5.10 brought it. Earlier postings without a mention did not have it."""
+ONLY_HUGE: Final = "write-protect huge pages only"
+"""What a kernel before 5.14 does when logging is switched on with all bits set; the values before
+and after that change (E1) are of one guest, which has small pages.
+"""
 TABLE: Final = Path(__file__).with_name("published.csv")
 SECONDS: Final = {"s": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -130,8 +134,6 @@ def _not_ours(setup: str, variant: str, metric: str, phase: str, unit: str) -> s
         return "access_tracking_perf_test, which clears accessed bits"
     if unit not in SECONDS or not phase:
         return "not a time of dirty_log_perf_test or of a log operation"
-    if "write-protect huge pages only" in variant:
-        return "protects huge pages when it enables, as kernels before 5.13 did with all bits set"
     return ""
 
 
@@ -157,7 +159,7 @@ def run_of(setup: str, variant: str, metric: str, date: str = "") -> Run:
         backing=_backing(setup, variant, metric),
         writes=int(percent[1]) if percent else 100,
         rounds=max(2, int(_first(r"iteration ([0-9]+)", metric, "2"))),
-        all_set="initially-all-set" in setup or _by_default_all_set(setup, metric),
+        all_set="initially-all-set" in f"{setup} {variant}" or _by_default_all_set(setup, metric),
         running=" -e" in setup,
     )
 
@@ -184,6 +186,8 @@ def _policy(setup: str, variant: str, mmu: str) -> str:
     if mmu == "legacy":
         if "spinlock" in variant:
             return "linux-5.11+legacy+lazy-drop"
+        if ONLY_HUGE in variant:
+            return "linux-5.7+legacy+lazy-drop"  # 3c9bd4006bfc
         return f"linux-5.17+legacy+{'eager_page_split-legacy' if eager else 'lazy-drop'}"
     if "split on fault" in variant:
         return "linux-6.2+split-on-fault"
@@ -196,7 +200,8 @@ def _policy(setup: str, variant: str, mmu: str) -> str:
     by_default = not re.search(
         r"eager_page_split=N|no eager split|lockless|memslot", variant + setup
     )
-    return f"linux-6.1+{'eager_page_split' if eager or by_default else 'lazy-drop'}"
+    release = "6.4" if "atomic bit clear" in variant else "6.1"  # 89c313f20c1e
+    return f"linux-{release}+{'eager_page_split' if eager or by_default else 'lazy-drop'}"
 
 
 def _backing(setup: str, variant: str, metric: str) -> str:
@@ -205,7 +210,7 @@ def _backing(setup: str, variant: str, metric: str) -> str:
     if "hugetlb_2mb" in text or "memslot" in setup:
         return "2MiB"
     quoted = metric.startswith("populate") and "dirty_log_perf_test -v" in setup
-    small = "4KiB backing" in text or "leaf sptes" in text or quoted
+    small = "4KiB backing" in text or "leaf sptes" in text or ONLY_HUGE in text or quoted
     return "4KiB" if small else "1GiB"
 
 

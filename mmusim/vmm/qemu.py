@@ -10,9 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError
 from mmusim.base.units import BYTES
 
+NUMBER: Final = "([1-9][0-9]?)[.](0|[1-9][0-9]?)"
+SNAPSHOTS: Final = 50
+"""QEMU calls what comes between 8.2 and the next release 8.2.50, its candidates 8.2.90 and on."""
 LogMode = Literal["on", "initially-all-set"]
 """Of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: ``on`` or ``initially-all-set``."""
 
@@ -148,17 +151,28 @@ def qemu_named(name: str) -> Qemu:
     ConfigError
         If it is no release of QEMU from 2.5 to the newest known.
     """
-    match = re.fullmatch(r"(?:qemu-)?v?(\d{1,2})\.(\d{1,2})(?:\.\d{1,3})?", name)
+    match = re.fullmatch(rf"(?:qemu-)?v?{NUMBER}(?:\.([0-9]{{1,3}}))?", name)
     found = Qemu((int(match[1]), int(match[2]))) if match else None
-    if found not in RELEASES:
-        known = [one.name for one in RELEASES]
-        raise ConfigError.of(
-            "vmm", "qemu", name,
-            f"is not a known release of QEMU, {known[0]} to {known[-1]}",
-            nearest(name, known),
-        )  # fmt: skip
-    assert found is not None
+    before_the_next = match is not None and int(match[3] or 0) >= SNAPSHOTS
+    if found is None or found not in RELEASES or before_the_next:
+        rule = f"is not a known release of QEMU, {RELEASES[0].name} to {RELEASES[-1].name}"
+        if before_the_next:
+            rule = "is a state between two releases of QEMU"
+        raise ConfigError.of("vmm", "qemu", name, rule, _nearest_release(name))
     return found
+
+
+def _nearest_release(name: str) -> str:
+    """Return the remedy for an unknown release: what the name may mean, or the correct spelling."""
+    match = re.search(f"(?<![0-9.]){NUMBER}(?![0-9])", name)
+    if match is None:
+        return f"write e.g. {DEFAULT_QEMU!r}"
+    meant = Qemu((int(match[1]), int(match[2])))
+    if meant > RELEASES[-1]:
+        return f"take the newest that is known, {RELEASES[-1].name!r}"
+    if meant < RELEASES[0]:
+        return f"take the oldest that is known, {RELEASES[0].name!r}"
+    return f"take the release at or before it, {max(r for r in RELEASES if r <= meant).name!r}"
 
 
 NEWEST_QEMU: Final = qemu_named(DEFAULT_QEMU)

@@ -16,7 +16,7 @@ from mmusim.base.patience import asked
 from mmusim.base.quantities import Strict
 from mmusim.base.units import NS
 
-MOST: Final = 1 << 62
+LARGEST_ANSWER: Final = 1 << 62
 """Largest number of bytes or nanoseconds that a rule may answer."""
 LEAST_SLEEP_NS: Final = 50 * NS["us"]
 """Slack of a Linux timer (PR_SET_TIMERSLACK): nothing that a rule asks for comes more often."""
@@ -26,8 +26,8 @@ NUMBERS: Final = (int, float, np.integer, np.floating)
 
 
 def is_whole(x: object, least: int) -> bool:
-    """Tell whether it is a whole number of at least so many, up to :data:`MOST`."""
-    return isinstance(x, int | np.integer) and bool(least <= x <= MOST)
+    """Tell whether it is a whole number of at least so many, up to :data:`LARGEST_ANSWER`."""
+    return isinstance(x, int | np.integer) and bool(least <= x <= LARGEST_ANSWER)
 
 
 class Answer(NamedTuple):
@@ -43,7 +43,7 @@ def number(least: float, most: float, said: str) -> Answer:
 
 
 def whole(least: int, said: str) -> Answer:
-    """A whole number of at least so many, below :data:`MOST`."""
+    """A whole number of at least so many, below :data:`LARGEST_ANSWER`."""
     return Answer(said, partial(is_whole, least=least))
 
 

@@ -131,6 +131,10 @@ CLEAR_WAIT: Final = _cause(
     "clear_wait", Kind.LOST,
     "waiting for the host's memory, which others clear, at a first touch", "H",
 )  # fmt: skip
+STEAL: Final = _cause(
+    "steal", Kind.LOST,
+    "waiting for the vCPU's processor, which the host thread has (steal time, run_delay)", "A.11",
+)  # fmt: skip
 SNAPSHOT_WAIT: Final = _cause(
     "snapshot_wait", Kind.LOST,
     "waiting for the copy of a page that a snapshot has write-protected", "QEMU poll_fault_page",

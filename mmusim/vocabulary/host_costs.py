@@ -205,3 +205,13 @@ C_UFFD_FAULT: Final = vcpu_cost(
     "measured, see c_uffd_protect: 5.9 us from the write until it is done, median of 4,000 with a "
     "thread that polls, less a release",
 )  # fmt: skip
+C_SCHED_SLICE: Final = cost(
+    "c_sched_slice", "turn",
+    "how long a thread may have a processor that another waits for (EEVDF base slice); only with "
+    "host.emulatorpin", "3ms",
+    "kernel/sched/fair.c: 0.75 ms x (1 + log2(CPUs, at most 8)), 0.70 ms since 6.15; rounded up to "
+    "a tick where no hrtick is; CFS gave 12 ms to each of two threads (24 ms of latency)",
+)  # fmt: skip
+
+SHARING_COSTS: Final = ("c_sched_slice",)
+"""Costs that only a run pays whose host thread shares a processor with a vCPU."""

@@ -34,7 +34,7 @@ MOST_PAGES: Final = 1 << 30
 MOST_INSTRUCTIONS: Final = 1 << 50
 MOST_HEAD: Final = 1 << 16
 """Bytes of a line of text."""
-_MOST: Final = {
+_BOUNDS: Final = {
     "records": MOST_RECORDS, "footprint": MOST_PAGES, "instructions": MOST_INSTRUCTIONS,
     "quantum": 10**9,
 }  # fmt: skip
@@ -150,9 +150,9 @@ def _facts(path: Path, line: bytes) -> dict[str, Any]:
         facts = parse_json(line.decode(), str(path), "facts")
     except UnicodeDecodeError:
         raise _damaged(path) from None
-    if not isinstance(facts, dict) or _MOST.keys() - facts.keys() - {"quantum"}:
+    if not isinstance(facts, dict) or _BOUNDS.keys() - facts.keys() - {"quantum"}:
         raise _damaged(path)
-    for key, most in _MOST.items():
+    for key, most in _BOUNDS.items():
         value = facts.get(key, 1)
         if type(value) is not int or not 1 <= value <= most:
             rule = f"must be a whole number from 1 to {most:,}"

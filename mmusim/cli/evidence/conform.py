@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,13 +18,13 @@ from mmusim.cli.shared.options import AsJson, Record
 from mmusim.cli.shared.output import table
 from mmusim.config.vm_and_host import MOST_SEED
 from mmusim.conformance.kernel_cases import Case, as_line, read_cases
-from mmusim.conformance.replay import Result, replay
+from mmusim.conformance.replay import Result, by_kernel, replay
 from mmusim.conformance.replay import conform as replay_all
 
 
 def conform(
     cases: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Argument(
             help="Recorded cases; with --live, the cases whose scripts to run [the shipped ones].",
             show_default=False,
@@ -53,15 +53,19 @@ def conform(
         "without --live",
         {"--record": record, "--random": random or None, "--seed": seed},
     )
-    if cases is None:
+    if not cases:
         raise ConfigError.of(
             "conform", "CASES.jsonl", None, "is required", "give a file of cases, or --live"
         )
-    raise typer.Exit(_show(replay_all(read_cases(cases)), as_json))
+    raise typer.Exit(_show(replay_all(_read(cases)), as_json))
+
+
+def _read(paths: Sequence[Path]) -> list[Case]:
+    return [case for path in paths for case in read_cases(path)]
 
 
 def _conform_live(
-    path: Path | None, record: Path | None, random: int, seed: int, as_json: bool
+    paths: list[Path] | None, record: Path | None, random: int, seed: int, as_json: bool
 ) -> int:
     """Run scripts on this machine's KVM, replay and compare them; return the exit status."""
     from mmusim.kvm.device import open_kvm
@@ -69,7 +73,7 @@ def _conform_live(
     from mmusim.kvm.script import random_scripts, run_script, scripts_of, shipped_scripts
 
     os.close(open_kvm(needs=("binary statistics",)))
-    scripts = shipped_scripts() if path is None else scripts_of(read_cases(path))
+    scripts = scripts_of(_read(paths)) if paths else shipped_scripts()
     scripts += random_scripts(random, seed)
     machine = this_machine()
     typer.echo(
@@ -97,7 +101,9 @@ def _show(results: Sequence[Result], as_json: bool) -> int:
             asdict(r) | {"status": r.status, "differences": [d._asdict() for d in r.differences]}
             for r in results
         ]
-        table("", rows, True, totals=totals, integers=integers, differing=differing, stale=stale)
+        told: dict[str, Any] = {"totals": totals, "kernels": by_kernel(results)}
+        told["integers"] = integers
+        table("", rows, True, **told, differing=differing, stale=stale)
         return int(bool(differing))
     table(
         "Cases",
@@ -115,6 +121,7 @@ def _show(results: Sequence[Result], as_json: bool) -> int:
         [{"case": r.number, **d._asdict()} for r in results for d in r.differences],
         False,
     )
+    table("Kernels", by_kernel(results), False)
     typer.echo(
         f"{totals['match']} cases match, {totals['differs']} differ, "
         f"{totals['unsupported']} unsupported; {integers - differing} of {integers} integers equal"

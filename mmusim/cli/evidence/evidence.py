@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +19,7 @@ from mmusim.cli.shared.options import Grid, Scheduler, Workers
 from mmusim.cli.shared.published_times import cost_rows, markdown, shown, summary, write
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.conformance.kernel_cases import read_cases
-from mmusim.conformance.replay import replay
+from mmusim.conformance.replay import by_kernel, conform
 from mmusim.validation.fit import fit
 from mmusim.validation.live_arms import arms_of, predict_arms, read_arms
 from mmusim.validation.live_grid import read_grid
@@ -107,25 +106,13 @@ def evidence(
 
 
 def counted(paths: Sequence[Path]) -> str:
-    """Replay files of cases; return a table of the integers that equal the kernel's."""
-    rows = []
+    """Replay files of cases; return a table of the integers that equal each kernel's."""
+    results = []
     for path in paths:
         cases = read_cases(path)
         typer.echo(f"replaying {len(cases)} cases of {path}", err=True)
-        live = all("this machine" in case.host for case in cases)
-        results = [replay(case, number, live=live) for number, case in enumerate(cases, 1)]
-        totals = Counter(result.status for result in results)
-        integers = sum(r.integers for r in results)
-        differ = sum(len(r.differences) for r in results)
-        rows.append(
-            {
-                "cases": path.name, "kernels": ", ".join(sorted({c.release.name for c in cases})),
-                "match": totals["match"], "differ": totals["differs"],
-                "integers": integers, "equal": integers - differ,
-                "stale_TLB": sum(r.stale for r in results),
-            }
-        )  # fmt: skip
-    return markdown(rows)
+        results += conform(cases)
+    return markdown(by_kernel(results))
 
 
 def published(to: Path, workers: int | None, scheduler: str | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def actors(as_json: AsJson = False) -> None:
             "actor": name,
             "what_it_does": cls.summary(),
             "parameters": _parameters(cls),
-            "from": source_of(cls.process),
+            "source": source_of(cls.process),
         }
         for name, cls in registered().items()
     ]
@@ -29,6 +29,6 @@ def _parameters(cls: type[Actor]) -> str:
     texts = []
     for key, found in schema_of(cls).get("properties", {}).items():
         default = f" = {found['default']}" if "default" in found else ""
-        about = " ".join(str(found.get("description", "")).split())
+        about = " ".join(str(found.get("description", "")).replace("``", "").split()).rstrip(".")
         texts.append(f"{key}{default}: {about}" if about else f"{key}{default}")
     return "; ".join(texts)

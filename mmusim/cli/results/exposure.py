@@ -1,4 +1,4 @@
-"""``mmusim exposure``: the exposure of the windows of stored runs."""
+"""``mmusim exposure``: the exposure of the windows of stored runs, and a page of evidence on it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,46 @@ from typing import Annotated, Any
 
 import typer
 
-from mmusim.cli.shared.options import AsJson, ExperimentFile, Out
+from mmusim.base.errors import ConfigError
+from mmusim.base.files import whole
+from mmusim.cli.shared.ignored import refuse_ignored
+from mmusim.cli.shared.options import AsJson, Out, Scheduler, Seeds, ToFolder, Workers
 
 
 def exposure(
-    experiment: ExperimentFile,
+    experiment: Annotated[
+        Path,
+        typer.Argument(
+            help="An experiment file; with --to, or a folder of experiments.", metavar="PLACE"
+        ),
+    ],
     apart: Annotated[
         bool,
         typer.Option("--apart", help="Only what differs by more than 10 % from the baseline."),
     ] = False,
     out: Out = None,
+    to: ToFolder = None,
+    reduced: Annotated[
+        bool, typer.Option("--reduced", help="With --to: run only what [reduced] keeps.")
+    ] = False,
+    seeds: Seeds = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the exposure of each window of stored runs: operations, pages, requests, locks."""
+    """Print the exposure of each window of stored runs: operations, pages, requests, locks.
+
+    With --to: make the runs that are missing, and write exposure.md into a folder.
+    """
+    if to is not None:
+        refuse_ignored("exposure", "with --to", {"--apart": apart, "--json": as_json})
+        how: dict[str, Any] = {"seeds": seeds, "workers": workers, "scheduler": scheduler}
+        write_page(experiment, out, to, reduced, **how)
+        return
+    refuse_ignored(
+        "exposure", "without --to",
+        {"--reduced": reduced, "--seeds": seeds, "--workers": workers, "--scheduler": scheduler},
+    )  # fmt: skip
     from mmusim.analysis.answers import load
     from mmusim.cli.shared.output import table
     from mmusim.experiment import exposure as exposures
@@ -37,6 +64,39 @@ def exposure(
         table("Exposure, means over seeds", [shown(row) for row in met], False)
         for line in exposures.warnings(outcome):
             typer.echo(f"warning: {line}")
+
+
+def write_page(
+    place: Path, out: Path | None, to: Path, reduced: bool, *, seeds: int | None, **how: Any
+) -> None:
+    """Write the page of evidence, of the runs that are stored and of those that are missing.
+
+    Raises
+    ------
+    ConfigError
+        If an experiment cannot be run.
+    """
+    from mmusim.cli.shared.progress import show_progress
+    from mmusim.experiment.claims import check, experiment_files
+    from mmusim.experiment.exposure_page import NAME, page
+
+    outcomes = []
+    with show_progress() as progress:
+        for one in check(
+            experiment_files([place]), out or Path("results"), seeds=seeds, reduced=reduced,
+            progress=progress, costs=0, **how,
+        ):  # fmt: skip
+            if one.outcome is None:
+                raise ConfigError.of(str(one.path), "runs", None, one.problem, "mend that first")
+            outcomes.append((one.path.parent.name, one.outcome))
+    command = f"mmusim exposure {place}{' --reduced' * reduced}"
+    command += (f" --seeds {seeds}" if seeds else "") + f" --to {to}"
+    size = "Each experiment has the settings of its `[reduced]`" if reduced else "All settings"
+    size += f" and {seeds} seeds." if seeds else " and its own number of seeds."
+    to.mkdir(parents=True, exist_ok=True)
+    with whole(to / NAME) as unfinished:
+        unfinished.write_text(page(outcomes, command, size), encoding="utf-8")
+    typer.echo(f"written: {NAME} in {to}", err=True)
 
 
 def readable(rows: list[dict[str, Any]]) -> list[dict[str, str]]:

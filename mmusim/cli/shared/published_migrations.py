@@ -16,10 +16,11 @@ NAME: Final = "migrations.md"
 INTRODUCTION: Final = """\
 # Published migrations
 
-Written by `mmusim validate --migrations --to docs/evidence`. Whole migrations that somebody posted,
-beside what mmusim predicts. Nothing is fitted to them but one cost, which P24 names, and no
-parameter is set by row: what a posting does not say is assumed once for all of its rows. Times
-count as predicted within a factor of {close}.
+Written by `mmusim validate --migrations --to docs/evidence`. Whole migrations, and log operations
+of whole guests, that somebody posted, beside what mmusim predicts. Nothing is fitted to them but
+one cost, which P24 names, and no parameter is set by row: what a posting does not say is assumed
+once for all of its rows. Where a posting leaves open what decides, there is a row for each case.
+Times count as predicted within a factor of {close}.
 """
 
 
@@ -47,9 +48,13 @@ def validate(to: Path | None, seeds: int | None, workers: int | None, as_json: b
 
 def summary(lines: list[published.Line], orders: list[tuple[str, bool]]) -> list[str]:
     """Return the results, a sentence each."""
-    times = [line for line in lines if line.metric in ("migration_time", "downtime")]
+    times = [line for line in lines if line.is_time]
     close = sum(line.is_close for line in times)
-    said = [f"{close} of {len(times)} times are within a factor of {published.CLOSE}."]
+    near = sum(line.is_within(published.NEAR) for line in lines)
+    said = [
+        f"{close} of {len(times)} times are within a factor of {published.CLOSE}.",
+        f"{near} of {len(lines)} quantities are within a factor of {published.NEAR:.0f}.",
+    ]
     said += [
         f"{'In' if right else 'Not in'} the published order: {what}." for what, right in orders
     ]

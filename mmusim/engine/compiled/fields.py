@@ -44,6 +44,7 @@ VCPU: Final = (
     "in_guest", "halted", "left_ns", "accesses", "flush_requested", "handling", "graces",
     "entering_ns", "turned_back", "leaving_ns",
     "queued_work", "taken_until_ns", "stolen_ns", "recorder", "started_ns", "length",
+    "need_resched", "shares_processor",
     # What is charged: up to when, the last two charges, and how many recorders time is owed to.
     "charged_ns", "last_cause", "last_ns", "cause_before", "owed_n",
     # Kicks: how many compiled code has sent, and how many of these are answered; of the last kick,

@@ -65,6 +65,8 @@ class CompiledVcpu(Vcpu):
     turned_back = field("turned_back", bool)
     handling = field("handling", bool)
     stolen_ns = field("stolen_ns")
+    need_resched = field("need_resched", bool)
+    shares_processor = field("shares_processor", bool)
     first = field("first")
     kicks, flushes = field("kicks"), field("flushes")
     ring_exits = field("ring_exits")

@@ -12,6 +12,7 @@ from typing import Any
 from mmusim.engine.processes.entries import count_reads_before_drop
 from mmusim.engine.processes.flush import forget_taken
 from mmusim.engine.processes.guest_mode import leave_handler, ring_full
+from mmusim.engine.processes.shared_processor import leave_processor, on_processor, reschedule
 from mmusim.engine.processes.user_space import to_user_space
 from mmusim.engine.processes.vcpu import no_progress
 from mmusim.engine.state.vm import Steps, Vcpu
@@ -164,7 +165,7 @@ KINDS = {
 """Annotations of parameters of the processes, and what each stands for."""
 FIELDS = (
     "accesses entering_ns flush_requested flushes handling in_guest kicks leaving_ns left_ns "
-    "stolen_ns turned_back"
+    "need_resched shares_processor stolen_ns turned_back"
 )
 """Attributes of a vCPU that are whole numbers of its row, of the same name."""
 
@@ -188,6 +189,9 @@ def vocabulary() -> Vocabulary:
     words.python += [
         in_python("ring_full(vm, v)", ring_full),
         in_python("to_user_space(vm, v)", to_user_space),
+        in_python("reschedule(vm, v)", reschedule),
+        in_python("leave_processor(vm, v)", leave_processor),
+        in_python("on_processor(vm, v)", on_processor),
         in_python("log_drained(vm, v)", _ring_overflows, "log_drained(s, v)"),
         in_python("forget_taken(vm)", _forgets_taken, "forget_taken(s)"),
         in_python("vm.mark_dirty(v, G)", _ring_overflows, "mark_dirty(s, v, G)"),

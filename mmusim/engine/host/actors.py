@@ -1,4 +1,4 @@
-"""Actors: their processes, and their view of the machine."""
+"""Actors: their processes, and their view of the host."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _MEND: Final = "mend the actor, or leave it out"
 def start_actors(vm: Vm) -> None:
     """Start every actor of the plan."""
     for number, actor in enumerate(vm.plan.actors):
-        vm.env.process(act(actor, MachineView(vm, actor, FIRST_ACTOR - number)))
+        vm.env.process(act(actor, SimulatedHost(vm, actor, FIRST_ACTOR - number)))
 
 
-def act(actor: Actor, machine: MachineView) -> Steps:
+def act(actor: Actor, host: SimulatedHost) -> Steps:
     """Go through an actor's process.
 
     Raises
@@ -48,24 +48,24 @@ def act(actor: Actor, machine: MachineView) -> Steps:
         mmu_lock held.
     """
     key, function = f"host.actors.{actor.kind}", type(actor).process
-    steps = asked(key, "process", function, lambda: actor.process(machine), _MEND)
+    steps = asked(key, "process", function, lambda: actor.process(host), _MEND)
     if not isinstance(steps, Generator):
-        raise machine.wrong(f"has no yield, it is of {source_of(function)}", _MEND)
+        raise host.wrong(f"has no yield, it is of {source_of(function)}", _MEND)
     answer: Any = None
     while True:
         event = asked(key, "process", function, partial(_next_of, steps, answer), _MEND)
         if event is _ENDED:
             break
         if not isinstance(event, simpy.Event):
-            raise machine.wrong(
+            raise host.wrong(
                 f"yields {event!r}, which is not an event; it is of {source_of(function)}",
-                "write e.g. yield from machine.sleep(1e6)",
+                "write e.g. yield from host.sleep(1e6)",
             )
         answer = yield event
-    if machine.holds:
-        raise machine.wrong(
+    if host.holds:
+        raise host.wrong(
             f"ends with mmu_lock held, it is of {source_of(function)}",
-            "call machine.release_mmu_lock() before",
+            "call host.release_mmu_lock() before",
         )
 
 
@@ -80,8 +80,8 @@ def _next_of(steps: Steps, answer: Any) -> Any:
         return _ENDED
 
 
-class MachineView:
-    """A :class:`mmusim.actors.Machine`: the VM of a run in the hands of one actor."""
+class SimulatedHost:
+    """A :class:`mmusim.actors.HostView`: the VM of a run in the hands of one actor."""
 
     def __init__(self, vm: Vm, actor: Actor, who: int) -> None:
         """Act as number `who`, below those of the host's other threads."""
@@ -210,7 +210,7 @@ class MachineView:
         """
         vm, kernel = self._vm, self._vm.plan.kernel
         if pages < 1 or first_gfn < 0 or first_gfn + pages > self.pages:
-            raise self.wrong(f"is no range within {self.pages} pages", "stay below machine.pages",
+            raise self.wrong(f"is no range within {self.pages} pages", "stay below host.pages",
                              "age", (first_gfn, pages))  # fmt: skip
         if kernel.ages_under_lock():
             yield from self.hold_mmu_lock()

@@ -198,6 +198,11 @@ def should_yield(vm: Vm) -> bool:
 
 
 def need_resched(vm: Vm) -> bool:
+    """Tell whether another task, or the vCPU beside it, needs the host thread's processor."""
+    return task_waits(vm) or (vm.processor is not None and vm.processor.host_is_due())
+
+
+def task_waits(vm: Vm) -> bool:
     """Tell whether another task needs the host thread's processor."""
     every = vm.plan.need_resched_ns
     return every > 0 and vm.now // every > vm.scheduled_ns // every
@@ -211,7 +216,7 @@ def give_way(vm: Vm, spent: dict[str, int], owed: bool, shared: bool) -> Steps:
         note(spent, "flush", vm.now - started)
     vm.lock.release(HOST)
     vm.lock.breaks += 1
-    if need_resched(vm):
+    if task_waits(vm):
         yield vm.spend(pay(vm, {"c_resched": 1.0}, spent))
         vm.scheduled_ns = vm.now
     yield vm.spend(pay(vm, {"c_yield": 1.0}, spent))

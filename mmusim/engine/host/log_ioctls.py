@@ -8,7 +8,7 @@ Sources: ``kvm_set_memory_region``, ``kvm_arch_commit_memory_region``,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from mmusim.engine.host.lock_break import walk_slot
 from mmusim.engine.host.windows import MeasuredSpan, Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
+from mmusim.engine.processes.shared_processor import host_runs, host_sleeps
 from mmusim.engine.state import invariants, rearmed
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.vm import Steps, Vm
@@ -34,6 +35,8 @@ from mmusim.policies import Disable, Large, Reporting
 from mmusim.trace.records import HOST
 
 EVERYTHING = slice(None)
+MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
+"""Interfaces under which a get only reads the log, and a request of its own clears it."""
 
 COLLAPSE: dict[Disable, Callable[[PageTable, MemSlot, int], Walk]] = {
     Disable.ZAP_SMALL: walks.zap_collapsible,
@@ -48,16 +51,19 @@ class Host:
     def __init__(self, vm: Vm) -> None:
         """Start before the first phase."""
         self.vm = vm
+        pages = vm.plan.slot.npages if vm.plan.choices.reporting in MANUAL else 0
         self.phases: list[dict[str, Any]] = []
         self.began_s: list[float] = []  # of each phase and of the end, on the clock on the wall
         self.recorder: dict[int, PhaseRecorder] = {}
         self.running: list[Any] = []  # vCPU processes in the background
         self.joining = False  # the thread waits for them
         self.goes_on = False  # they run a workload, which a window may end
-        self.bitmap: Ints = np.zeros(0, np.int64)  # gfns that the last get returned
+        self.bitmap = np.zeros(pages, np.bool_)
+        """What the last get returned where clears are separate: a bit for each page of the VM."""
         self.spent: dict[str, int] = {}  # of this phase
         self.waits_for = ""
         self.armed = self.reported = self.false = 0  # pages, by log operations up to now
+        self.arrived: list[Callable[[], int]] = []  # pages of each migration, the most up to now
         self.has_bitmap = False  # user space has touched the pages of its own
         self.windows = Windows(vm, self)
         self.spans: dict[int, MeasuredSpan] = {}  # guest phases
@@ -107,8 +113,7 @@ def start_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
     bitmap = host.pay(log_operations.fill_bitmap(slot.npages))
     if host.follows("bitmaps"):
         bitmap += host.pay(log_operations.allocate_bitmaps(slot.npages))
-    yield vm.spend(host.once("c_srcu") + bitmap)
-    yield from synchronize_srcu(vm, host)
+    yield from synchronize_srcu(vm, host, host.once("c_srcu"), bitmap)
     if all_set:
         vm.table.page[slot.pages] |= np.uint8(STALE)  # the destination has nothing yet
         if plan.choices.large is not Large.READ_ONLY:
@@ -177,8 +182,7 @@ def stop_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
     if slot == plan.log_slots[-1]:
         vm.tracked = False
         vm.slot_first = plan.slot.base_gfn
-    yield vm.spend(host.once("c_srcu"))
-    yield from synchronize_srcu(vm, host)
+    yield from synchronize_srcu(vm, host, host.once("c_srcu"))
     mmu.set_log(vm.table, slot, ones=False)  # faults in flight have marked the old bitmap
     way = plan.kernel.disable(plan.choices.mmu)
     if way is Disable.KEEP_SMALL:
@@ -206,8 +210,13 @@ def stop_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
     yield from unlock_and_flush(vm, host, owed)
 
 
-def synchronize_srcu(vm: Vm, host: Host) -> Steps:
-    """Wait until every vCPU that is handling a fault has finished: it uses the old memslot."""
+def synchronize_srcu(vm: Vm, host: Host, ns: int, before_ns: int = 0) -> Steps:
+    """Wait until every vCPU that is handling a fault has finished: it uses the old memslot.
+
+    `before_ns` goes before it: work, while the wait for the grace period, which takes `ns` at
+    least, is a sleep.
+    """
+    yield from grace_period(vm, ns, before_ns)
     started = vm.now
     ends = []
     for v in vm.vcpus:
@@ -216,12 +225,22 @@ def synchronize_srcu(vm: Vm, host: Host) -> Steps:
             v.grace.append(ends[-1])
     yield from ends
     note(host.spent, "srcu_wait", vm.now - started)
+    yield from host_runs(vm, host.spent)
+
+
+def grace_period(vm: Vm, ns: int, before_ns: int = 0) -> Steps:
+    """Work for `before_ns`, then sleep for a grace period; ends without the processor."""
+    if vm.processor is not None and before_ns:
+        yield vm.spend(before_ns)
+        before_ns = 0
+    host_sleeps(vm)
+    yield vm.spend(ns + before_ns)
 
 
 def send(vm: Vm, gfns: Ints) -> None:
-    """Send dirty pages now. In a migration do nothing: its thread sends them later."""
+    """Send dirty pages now. In a migration only note them: its thread sends them after a merge."""
     if vm.unsent is not None:
-        vm.unsent[vm.plan.slot.offsets(gfns)] = True
+        vm.unsent[1, vm.plan.slot.offsets(gfns)] = True
         return
     copy_to_destination(vm, gfns)
 
@@ -229,7 +248,7 @@ def send(vm: Vm, gfns: Ints) -> None:
 def send_slot(vm: Vm) -> None:
     """Send all of the slot, as :func:`send` does."""
     if vm.unsent is not None:
-        vm.unsent[:] = True
+        vm.unsent[0] = True
         return
     slot = vm.plan.slot
     vm.settle()

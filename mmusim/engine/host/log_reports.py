@@ -24,11 +24,17 @@ from mmusim.engine.host.rearm import (
     splits_as_it_clears,
     take_and_rearm,
 )
-from mmusim.engine.processes.dirty_rings import hold_mmu_lock, hold_slots_lock, reap
+from mmusim.engine.processes.dirty_rings import (
+    hold_mmu_lock,
+    hold_slots_lock,
+    reap,
+    release_slots_lock,
+)
 from mmusim.engine.processes.flush import kick_all
+from mmusim.engine.processes.shared_processor import host_runs
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
-from mmusim.mmu.slot import MemSlot
+from mmusim.mmu.slot import MemSlot, Which
 from mmusim.mmu.spte import LOGGED, STALE
 from mmusim.policies import Reporting
 from mmusim.trace.records import HOST
@@ -44,7 +50,7 @@ def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
     yield from get_dirty_log(vm, host, phase, record)
     if vm.plan.choices.reporting is not Reporting.GET_CLEARS:
         yield from clear_in_chunks(vm, host, phase.chunk)
-    vm.slots_lock.release(HOST)
+    release_slots_lock(vm, HOST)
 
 
 def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
@@ -53,23 +59,22 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
     if not vm.tracked:
         return
     record |= {"dirty": 0, "false_dirty": 0}
-    found = []
+    read = np.empty_like(host.bitmap)
     for slot in vm.plan.log_slots:
-        found.append((yield from get_log_of(vm, host, slot, record)))
+        yield from get_log_of(vm, host, slot, record, read)
     host.has_bitmap = True
-    if vm.plan.choices.reporting is not Reporting.GET_CLEARS:
-        host.bitmap = found[0] if len(found) == 1 else np.concatenate(found)
+    host.bitmap = read
 
 
-def get_log_of(
-    vm: Vm, host: Host, slot: MemSlot, record: dict[str, Any]
-) -> Generator[simpy.Event, Any, Ints]:
-    """Report a slot; also clear and re-arm it unless user space does that separately."""
-    clears = vm.plan.choices.reporting is Reporting.GET_CLEARS
+def get_log_of(vm: Vm, host: Host, slot: MemSlot, record: dict[str, Any], read: Which) -> Steps:
+    """Report a slot. Put its bits into `read` where user space clears them separately; else clear
+    and re-arm the pages.
+    """
+    clears, gfns = vm.plan.choices.reporting is Reporting.GET_CLEARS, None
 
     def take(piece: MemSlot) -> Ints:
         gfns = mmu.fetch_dirty(vm.table, piece)
-        report(vm, host, gfns, record)
+        report(vm, host, gfns, None, record)
         return gfns
 
     yield vm.spend(host.once("c_get_floor"))
@@ -78,23 +83,33 @@ def get_log_of(
         yield from hold_mmu_lock(vm, HOST, host.spent)
         gfns = yield from take_and_rearm(vm, host, slot, take)
     else:
-        gfns = take(slot)
+        bits = mmu.log_of(vm.table, slot)
+        read[vm.plan.slot.within(slot)] = bits
+        report(vm, host, slot.pages, bits, record)
     copied = host.pay(log_operations.copy(slot.npages))
     if not host.has_bitmap and host.follows("bitmaps"):
         copied += host.pay(log_operations.fault_in_bitmap(slot.npages))
     yield vm.spend(copied)
-    if clears:
+    if gfns is not None:
         send(vm, gfns)
-    return gfns
 
 
-def report(vm: Vm, host: Host, gfns: Ints, record: dict[str, Any]) -> None:
-    """Record the pages that are reported dirty, and those of them that are not (false dirty)."""
+def report(
+    vm: Vm, host: Host, pages: Ints | slice, bits: Which | None, record: dict[str, Any]
+) -> None:
+    """Record the pages that are reported dirty, and those of them that are not (false dirty).
+
+    They are those of `pages` whose bit is set in `bits`, or all.
+    """
     vm.settle()
-    false = int(np.count_nonzero(vm.table.page[gfns] & STALE == 0))
-    record["dirty"] = record.get("dirty", 0) + len(gfns)
+    clean = (vm.table.page[pages] & STALE) == 0
+    dirty = len(clean) if bits is None else int(np.count_nonzero(bits))
+    if bits is not None:
+        clean &= bits
+    false = int(np.count_nonzero(clean))
+    record["dirty"] = record.get("dirty", 0) + dirty
     record["false_dirty"] = record.get("false_dirty", 0) + false
-    host.reported += len(gfns)
+    host.reported += dirty
     host.false += false
 
 
@@ -145,7 +160,7 @@ def meeting(slots: Iterable[MemSlot], first: int, pages: int) -> Iterator[MemSlo
 
 def clear_part(vm: Vm, host: Host, part: MemSlot) -> Generator[simpy.Event, Any, Ints]:
     """KVM_CLEAR_DIRTY_LOG for a range of a slot; return the pages that are re-armed."""
-    asked = among(host.bitmap, part)
+    asked = part.base_gfn + np.flatnonzero(host.bitmap[vm.plan.slot.within(part)])
     yield vm.spend(host.once("c_get_floor") + host.pay(log_operations.copy(part.npages)))
     yield from drain_buffers(vm, host)
     yield from hold_mmu_lock(vm, HOST, host.spent)
@@ -166,10 +181,12 @@ def harvest_ring(
 ) -> Steps:
     """Harvest and reset all dirty rings; send their pages and those of ring-full exits."""
     del phase
+    if who == HOST:
+        yield from host_runs(vm, host.spent)
     if vm.pml and vm.tracked:
         yield from drain_buffers(vm, host)
     gfns = mmu.fetch_dirty(vm.table, vm.plan.slot)
-    report(vm, host, gfns, record)
+    report(vm, host, gfns, None, record)
     mmu.clear_dirty(vm.table, gfns)
     record["dirty"] = yield from reap(vm, who, vm.vcpus[0], host.spent)
     host.armed += record["dirty"]

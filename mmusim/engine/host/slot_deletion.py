@@ -12,8 +12,15 @@ from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations
 from mmusim.engine.host.lock_break import give_way, should_yield
-from mmusim.engine.host.log_ioctls import EVERYTHING, Host, send_slot, unlock_and_flush
+from mmusim.engine.host.log_ioctls import (
+    EVERYTHING,
+    Host,
+    grace_period,
+    send_slot,
+    unlock_and_flush,
+)
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock
+from mmusim.engine.processes.shared_processor import host_runs
 from mmusim.engine.state import invariants
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
@@ -43,7 +50,8 @@ def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
 def zap_slot(vm: Vm, host: Host) -> Steps:
     """Delete a slot and create it again; every table of the VM is gone."""
     plan = vm.plan
-    yield vm.spend(host.once("c_srcu"))
+    yield from grace_period(vm, host.once("c_srcu"))
+    yield from host_runs(vm, host.spent)
     yield from hold_mmu_lock(vm, HOST, host.spent)
     walk = walks.zap_all(vm.table, vm.plan.backing)
     if vm.guest is not None:
@@ -59,7 +67,8 @@ def zap_slot(vm: Vm, host: Host) -> Steps:
     else:
         yield from zap_in_batches(vm, host, owed, walk.zapped_4k)
         yield from unlock_and_flush(vm, host, walk.changed)
-    yield vm.spend(host.once("c_srcu"))
+    yield from grace_period(vm, host.once("c_srcu"))
+    yield from host_runs(vm, host.spent)
 
 
 def zap_in_batches(vm: Vm, host: Host, owed: log_operations.Counts, leaves: int) -> Steps:

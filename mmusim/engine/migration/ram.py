@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 
 from mmusim.base.units import PAGE
 from mmusim.costs.random_streams import Ints, uniforms
-from mmusim.engine.host.log_ioctls import copy_to_destination
+from mmusim.engine.host.log_ioctls import MANUAL, copy_to_destination
 from mmusim.engine.state.vm import Vm
 from mmusim.mmu.spte import STALE
-from mmusim.policies import Reporting
 from mmusim.trace.records import HOST
 
 LOOK: Final = 1 << 14
 """Number of pages that a search for dirty ones checks first."""
 IS_ZERO, IS_SENT, IN_THIS_ROUND = 1, 2, 4
 BLOCK: Final = 1 << 20  # number of pages whose random numbers are drawn at once
-MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
 
 
 class Unsent:
@@ -33,6 +31,7 @@ class Unsent:
         pages = vm.plan.slot.npages
         self.unsent = np.ones(pages, np.bool_)
         self.dirty = pages  # number of pages to send
+        self.arrived = 0  # the most pages that were at the destination in their present state
         self._facts = np.zeros(pages, np.uint8)  # of each page: IS_ZERO, IS_SENT
         key = vm.plan.draws.key("zero page", HOST)
         for first in range(0, pages if zero_pages else 0, BLOCK):
@@ -67,6 +66,7 @@ class Unsent:
         self.unsent[pages] = False
         self._facts[pages] = IS_SENT | IN_THIS_ROUND
         self.dirty -= len(pages)
+        self.arrived = max(self.arrived, len(self.unsent) - self.dirty)
         self.cursor = int(pages[-1]) + 1
 
 
@@ -79,15 +79,22 @@ class RamBlock(Unsent):
         pages = len(self.unsent)
         self._vm = vm
         vm.table.page[vm.plan.slot.pages] |= np.uint8(STALE)
-        vm.unsent = self.unsent
+        vm.unsent = np.stack([self.unsent, np.zeros(pages, np.bool_)])
+        self.unsent, self._reported = vm.unsent
+        """Pages to send; and those that the log has reported since they were merged last."""
         self.chunk = min(clear_chunk // PAGE, pages)
         self.uncleared = np.zeros(-(-pages // self.chunk), np.bool_)  # chunks, since the last sync
 
-    def synced(self) -> int:
-        """Record a sync of the log; return the number of pages that it added.
+    def synced(self, more: NDArray[np.bool_] | None = None) -> int:
+        """Merge what the log reported, and `more`, into the pages to send; return how many it adds.
 
-        With manual protect the log is cleared later, a chunk before its first page is sent.
+        The caller holds bitmap_mutex, so nobody sends meanwhile. With manual protect the log is
+        cleared later, a chunk before its first page is sent.
         """
+        self.unsent |= self._reported
+        self._reported[:] = False
+        if more is not None:
+            self.unsent |= more
         before, self.dirty = self.dirty, int(np.count_nonzero(self.unsent))
         self.uncleared[:] = self._vm.plan.choices.reporting in MANUAL
         return self.dirty - before
@@ -124,4 +131,5 @@ class RamBlock(Unsent):
         behind them.
         """
         super().sent(pages)
+        assert self.dirty >= 0, "a page was sent that no sync has counted"
         copy_to_destination(self._vm, self._vm.plan.slot.base_gfn + pages)

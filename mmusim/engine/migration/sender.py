@@ -16,7 +16,7 @@ from mmusim.engine.host.log_reports import clear_chunk
 from mmusim.engine.migration.channel import Channel, processor_ns
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.sync import ThreadTimes, pause
-from mmusim.engine.processes.dirty_rings import hold_slots_lock
+from mmusim.engine.processes.dirty_rings import hold_slots_lock, release_slots_lock
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.trace.records import HOST
 
@@ -63,7 +63,7 @@ class Sender:
         first = self._vm.plan.slot.base_gfn + chunk * self._ram.chunk
         yield from hold_slots_lock(self._vm, HOST, self._host.spent)
         yield from clear_chunk(self._vm, self._host, first, self._ram.chunk)
-        self._vm.slots_lock.release(HOST)
+        release_slots_lock(self._vm, HOST)
 
     def buffer_some(self) -> Steps:
         """Copy the next pages to the buffer, at the speed of the processor."""

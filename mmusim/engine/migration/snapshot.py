@@ -26,7 +26,8 @@ from mmusim.engine.migration.sync import ThreadTimes, pause
 from mmusim.engine.migration.transfer import NO_PAGES, Transfer
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note
 from mmusim.engine.processes.flush import flush_remote
-from mmusim.engine.processes.user_space import hold_bql, stop_vcpus
+from mmusim.engine.processes.shared_processor import on_processor
+from mmusim.engine.processes.user_space import hold_bql, sleeps, stop_vcpus
 from mmusim.engine.state import invariants
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.engine.state.vmm import Vmm
@@ -253,7 +254,7 @@ class Snapshot:
             return
         began, ns = vm.now, v.c_uffd_fault.at(index)
         v.waits_for = f"the copy of gfn {gfn} to a snapshot"
-        vm.rests(v)
+        sleeps(vm, v)
         yield vm.spend(ns // 2)
         self._transfer.settle()
         if self._held[gfn]:
@@ -263,6 +264,8 @@ class Snapshot:
         vm.runs(v)
         self._waits.add([vm.now - began])
         vm.charge(v, SNAPSHOT_WAIT, began, vm.now)
+        if v.shares_processor:
+            yield from on_processor(vm, v)
 
     def _reads(self, gfn: int) -> None:
         """A read is about to map a protected page read-only."""

@@ -23,8 +23,9 @@ def go_to_destination(vm: Vm) -> None:
     vm.look_at(rearmed.EVERYTHING)
     set_log(vm.table, vm.plan.slot, ones=False)
     vm.tracked = False
+    vm.processor = None  # the thread stays at the source
     for v in vm.vcpus:
-        v.flush_requested = False
+        v.flush_requested = v.need_resched = v.shares_processor = False
         if v.ring is not None:
             v.ring.harvest()
     if vm.probe is not None:

@@ -11,12 +11,12 @@ from typing import Any
 
 from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.migrate import Migrate
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.log_ioctls import MANUAL, Host
 from mmusim.engine.host.log_reports import get_dirty_log, harvest_ring
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.throttle import Trigger
-from mmusim.engine.processes.dirty_rings import hold_slots_lock
+from mmusim.engine.processes.dirty_rings import hold_slots_lock, release_slots_lock
 from mmusim.engine.processes.user_space import hold, run_on_all
 from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
@@ -73,6 +73,7 @@ class LogSync:
         """When it began; before it pages, zero pages and bytes sent, pages reported, false ones."""
         self.reported = self.false = 0
         self.rings = vm.plan.choices.reporting is Reporting.DIRTY_RING
+        self.manual = vm.plan.choices.reporting in MANUAL
         words = -(-vm.plan.slot.npages // 64)
         self._merge_ns = round(vm.plan.costs["c_sync_word"].mean() * words)
 
@@ -80,7 +81,7 @@ class LogSync:
         """Do a log ioctl under slots_lock."""
         yield from hold_slots_lock(self._vm, who, self._host.spent)
         yield from operation(self._vm, self._host, self._phase, record)
-        self._vm.slots_lock.release(who)
+        release_slots_lock(self._vm, who)
 
     def read(self, who: int = HOST) -> Steps:
         """migration_bitmap_sync, with the big lock held: dirty pages are to be sent again."""
@@ -100,16 +101,15 @@ class LogSync:
             yield from timed("sync", harvest, who)
         else:
             yield from timed("sync", self.ioctl(get_dirty_log, record, who), who)
-        read = vm.plan.slot.offsets(self._host.bitmap)
+        read = self._host.bitmap
         yield from hold(self.mutex, who)
         yield from timed("merge", pause(vm, self._merge_ns), who)
-        if not self.rings:
-            self._ram.unsent[read] = True
         self.reported += record["dirty"]
         self.false += record["false_dirty"]
         if who == HOST or vm.plan.qemu.timer_counts():
             self.count += 1
-        self._trigger.synced(self._ram.synced(), self._channel.sent_bytes)
+        added = self._ram.synced(read if self.manual else None)
+        self._trigger.synced(added, self._channel.sent_bytes)
         self.mutex.release(who)
 
     def next_round(self) -> None:

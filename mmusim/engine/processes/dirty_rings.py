@@ -12,10 +12,18 @@ from mmusim.costs import log_operations
 from mmusim.costs.machine import remote_lines
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.lock_queue import in_queue
+from mmusim.engine.processes.shared_processor import (
+    host_gives_way,
+    host_runs,
+    host_sleeps,
+    leave_processor,
+    on_processor,
+)
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.mmu.dirty_ring import masks
 from mmusim.mmu.slot import rearm
 from mmusim.trace.records import HOST
+from mmusim.vocabulary.causes import RING_FULL
 from mmusim.vocabulary.counters import RING_ENTRIES
 
 NO_REGIONS = slice(0, 0)
@@ -49,7 +57,7 @@ def reap(
         started = vm.now
         yield from flush_remote(vm, payer, recorder=False)
         note(spent, "flush", vm.now - started)
-    vm.slots_lock.release(who)
+    release_slots_lock(vm, who)
     return count
 
 
@@ -73,15 +81,37 @@ def note(spent: dict[str, int], what: str, ns: int) -> None:
 
 def hold_slots_lock(vm: Vm, who: int, spent: dict[str, int]) -> Steps:
     """Take slots_lock, the mutex of all log ioctls."""
+    if who == HOST:
+        yield from host_runs(vm, spent)
     asked = vm.now
     queued = vm.slots_lock.acquire(who)
-    if queued is not None:
-        yield queued
+    if queued is None:
+        return
+    sleeper = vm.vcpus[who] if who >= 0 and vm.vcpus[who].shares_processor else None
+    if who == HOST:
+        host_sleeps(vm)
+    elif sleeper is not None:
+        leave_processor(vm, sleeper)
+    yield queued
     note(spent, "slots_lock_wait", vm.now - asked)
+    if who == HOST:
+        yield from host_runs(vm, spent)
+    elif sleeper is not None:
+        vm.charge(sleeper, RING_FULL, sleeper.charged_ns, vm.now)
+        yield from on_processor(vm, sleeper)
+
+
+def release_slots_lock(vm: Vm, who: int) -> None:
+    """Release slots_lock: the log operation is over."""
+    vm.slots_lock.release(who)
+    if who == HOST:
+        host_sleeps(vm)
 
 
 def hold_mmu_lock(vm: Vm, who: int, spent: dict[str, int], shared: bool = False) -> Steps:
     """Take mmu_lock, for write unless `shared`."""
+    if who == HOST:
+        yield from host_gives_way(vm, spent)
     asked = vm.now
     queued = vm.lock.acquire(who, shared)
     if queued is not None:

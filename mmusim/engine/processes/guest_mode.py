@@ -6,6 +6,7 @@ import simpy
 
 from mmusim.engine.processes.dirty_rings import reap
 from mmusim.engine.processes.flush import acknowledge
+from mmusim.engine.processes.shared_processor import leave_processor, on_processor, reschedule
 from mmusim.engine.processes.user_space import asleep, hold_bql, to_user_space
 from mmusim.engine.state.guest_run import GuestRun
 from mmusim.engine.state.machine_load import NEVER_NS
@@ -33,6 +34,8 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
             yield from ring_full(vm, v)
         if v.queued_work:
             yield from to_user_space(vm, v)
+        if v.need_resched:
+            yield from reschedule(vm, v)
         if v.stolen_ns:
             stolen, v.stolen_ns = v.stolen_ns, 0
             yield vm.spend_on(v, INTERFERENCE, stolen)
@@ -54,7 +57,7 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
             yield from leave_kicked(vm, v, index)
             entry_ns, cause = v.c_entry.at(index), FLUSH_EXIT
             continue
-        if not v.flush_requested and not v.queued_work and not v.stolen_ns:
+        if not v.flush_requested and not v.queued_work and not v.stolen_ns and not v.need_resched:
             break
         entry_ns = 0  # a request came during the entry, which is broken off and made good
     vm.in_guest_again(v)
@@ -85,7 +88,7 @@ def ring_full(vm: Vm, v: Vcpu) -> Steps:
     v.waits_for = "the reset of the dirty rings"
     yield from reap(vm, v.number, v, {}, only=v if limited(vm) else None)
     v.waits_for = ""
-    vm.charge(v, RING_FULL, began, vm.now)
+    vm.charge(v, RING_FULL, max(began, v.charged_ns), vm.now)
     if vm.vmm is not None:
         vm.vmm.bql.release(v.number)
     if v.sleep_per_full_ring:
@@ -163,6 +166,8 @@ def halt(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
         began = vm.now
         vm.halts(v)
         vm.rests(v)
+        if v.shares_processor:
+            leave_processor(vm, v)
         try:
             yield vm.spend(until_ns - vm.now)
         except simpy.Interrupt:
@@ -170,7 +175,10 @@ def halt(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
         vm.wakes(v)
         vm.runs(v)
         vm.charge(v, IDLE, began, vm.now)
-        if vm.now - began > vm.plan.halt_poll_ns and run.k < run.length:
+        idle_ns = vm.now - began
+        if v.shares_processor:
+            yield from on_processor(vm, v)
+        if idle_ns > vm.plan.halt_poll_ns and run.k < run.length:
             yield vm.spend_on(v, HALT, v.c_halt_wake.at(index))
     if run.k < run.length:
         yield from enter_guest(vm, v, v.c_entry.at(index), HALT, index)

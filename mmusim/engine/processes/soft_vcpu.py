@@ -16,6 +16,7 @@ from mmusim.config.page_table_write import WritePageTable
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.guest_mode import answer_kick, enter_guest
 from mmusim.engine.processes.lock_queue import in_queue
+from mmusim.engine.processes.shared_processor import leave_processor
 from mmusim.engine.processes.vcpu import PATIENCE
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
@@ -47,6 +48,8 @@ def soft_vcpu(
         v.stalls.add(v.left_ns, vm.now)
     v.in_guest = False
     vm.rests(v)
+    if v.shares_processor:
+        leave_processor(vm, v)
     v.recorder.end(v.stalls, v.started_ns, vm.now)
 
 

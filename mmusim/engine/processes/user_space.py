@@ -12,6 +12,7 @@ import simpy
 
 from mmusim.costs.random_streams import Stream
 from mmusim.engine.processes.flush import kick
+from mmusim.engine.processes.shared_processor import leave_processor, on_processor
 from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.engine.state.steps import WorkItem
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
@@ -28,7 +29,7 @@ def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:
     if granted is not None:
         if v is not None:
             v.waits_for = vm.vmm.bql.name
-            vm.rests(v)
+            sleeps(vm, v)
         yield granted
     if v is None:
         vm.vmm.bql_wait_ns += vm.now - asked
@@ -36,6 +37,15 @@ def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:
         v.waits_for = ""
         vm.runs(v)
         vm.charge(v, BQL_WAIT, asked, vm.now)
+        if v.shares_processor:
+            yield from on_processor(vm, v)
+
+
+def sleeps(vm: Vm, v: Vcpu) -> None:
+    """The thread of a vCPU sleeps from now on, and leaves its processor to whoever shares it."""
+    vm.rests(v)
+    if v.shares_processor:
+        leave_processor(vm, v)
 
 
 def hold(lock: SpinLock, who: int) -> Steps:
@@ -74,11 +84,13 @@ def asleep(vm: Vm, v: Vcpu, ns: int, wakes: bool) -> Steps:
     began = vm.now
     v.waits_for = "the end of its sleep"
     over = vm.spend(ns)
-    vm.rests(v)
+    sleeps(vm, v)
     yield vm.env.any_of([over, vm.vmm.stopping]) if wakes else over
     v.waits_for = ""
     vm.runs(v)
     vm.charge(v, THROTTLE, began, vm.now)
+    if v.shares_processor:
+        yield from on_processor(vm, v)
 
 
 def stop_vcpus(vm: Vm, vcpus: Iterable[Vcpu]) -> Steps:
@@ -101,13 +113,15 @@ def _park(parked: simpy.Event) -> WorkItem:
         parked.succeed()
         vm.vmm.bql.release(v.number)
         v.waits_for = "the VMM, which has stopped it"
-        vm.rests(v)
+        sleeps(vm, v)
         yield vm.vmm.resumed
         v.waits_for = ""
         vm.runs(v)
         vm.charge(v, PAUSED, began, vm.now)
         if vm.vmm.gone:
             raise GuestGoneError
+        if v.shares_processor:
+            yield from on_processor(vm, v)
         yield from hold_bql(vm, v)
 
     return park

@@ -20,6 +20,7 @@ from mmusim.engine.processes.guest_mode import (
     pml_full,
 )
 from mmusim.engine.processes.page_fault import LOST_RACE, page_fault
+from mmusim.engine.processes.shared_processor import leave_processor
 from mmusim.engine.state.guest_run import GuestRun
 from mmusim.engine.state.rate_run import RateRun
 from mmusim.engine.state.virtual_cpu import REPLAN
@@ -58,6 +59,8 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterator[Program]) -> Steps:
     if v.pml:
         yield from drain_pml(vm, v, run.index)
     vm.rests(v)
+    if v.shares_processor:
+        leave_processor(vm, v)
     end_program(vm, v, run.length)
 
 

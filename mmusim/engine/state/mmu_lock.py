@@ -16,7 +16,7 @@ import simpy
 from mmusim.base.histogram import Histogram
 from mmusim.trace.records import HOST, LockStats, ModeStats, Probe
 
-_MANY = 1 << 14  # holds that wait to be counted together
+_HOLDS_AT_ONCE = 1 << 14  # holds that wait to be counted together
 
 
 class SpinLock:
@@ -115,7 +115,7 @@ class SpinLock:
         shared = self._read
         held = self._held_ns[shared]
         held.append(now - got)
-        if len(held) >= _MANY:
+        if len(held) >= _HOLDS_AT_ONCE:
             self._tally(shared)
         if self._probe is not None:
             self._probe.locked(who, asked, got, now, shared)

@@ -21,7 +21,7 @@ from mmusim.plan.make import Plan, Program
 from mmusim.policies import Tracking
 from mmusim.trace.stall_windows import Stalls
 
-SHORT: Final = {"t_walk_4K": "t_walk"}
+ATTRIBUTES: Final = {"t_walk_4K": "t_walk"}
 """Attributes for streams whose name differs from that of the cost."""
 REPLAN: Final = "replan"
 """Cause of an interrupt without an exit: the planned run is out of date."""
@@ -68,6 +68,7 @@ class Vcpu:
         "leaving_ns",
         "left_ns",
         "misses",
+        "need_resched",
         "number",
         "owed",
         "past",
@@ -81,6 +82,7 @@ class Vcpu:
         "ring_exits",
         "run",
         "runs",
+        "shares_processor",
         "sleep_per_full_ring",
         "stalls",
         "started_ns",
@@ -155,6 +157,8 @@ class Vcpu:
         self.flushes = self.ring_exits = self.kicks = self.user_exits = 0
         self.interrupted: Counter[int] = Counter()  # how often, by what of the plan
         self.taken_until_ns = 0  # while it is halted another task has its processor
+        self.shares_processor = False  # with the host thread
+        self.need_resched = False  # it is to give its processor to the host thread
         self.stolen_ns = 0  # by the host, while the vCPU was not in the guest or was thrown out
         self.run: Any = None  # UnderWay while it goes through a program
         self.past: Any = None  # the GuestRun that it is in, or was in last
@@ -179,7 +183,7 @@ class Vcpu:
         """Let the vCPU's own work cost what a described machine says."""
         self.prices = load
         for cost in OWN_WORK:
-            name = SHORT.get(cost, cost)
+            name = ATTRIBUTES.get(cost, cost)
             setattr(self, name, at_price(load, cost, getattr(self, name)))
 
     def take(self, program: Program) -> None:

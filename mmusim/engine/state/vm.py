@@ -15,6 +15,7 @@ from mmusim.engine.state.fault_shares import FaultShares
 from mmusim.engine.state.gauges import gauges
 from mmusim.engine.state.machine_load import MachineLoad, first_touch
 from mmusim.engine.state.mmu_lock import RwLock, SpinLock
+from mmusim.engine.state.processor import shared_processor
 from mmusim.engine.state.steps import Outcome as Outcome
 from mmusim.engine.state.steps import Steps as Steps
 from mmusim.engine.state.virtual_cpu import Vcpu as Vcpu
@@ -42,7 +43,7 @@ LOCKS: Final = {Lock.SPINLOCK: SpinLock, Lock.RWLOCK: RwLock}
 LAST_NS: Final = 1 << 62
 """When the simulated clock ends: after 146 years."""
 _AFTER_EVERYTHING_ELSE: Final = 2  # SimPy's own priorities are 0 and 1
-_MANY: Final = 1 << 14  # times that wait to be counted together
+_WAITS_AT_ONCE: Final = 1 << 14  # times that wait to be counted together
 
 
 class Vm:
@@ -62,8 +63,7 @@ class Vm:
         self.resident = bytearray(0 if plan.prefaulted else plan.pages)  # by the host; empty: all
         self.nx_small = set(plan.executable)  # of these, no fault has met the mitigation yet
         self.view = self.table.views()
-        self.policy = plan.chosen.tables()
-        choices = plan.choices
+        self.policy, choices = plan.chosen.tables(), plan.choices
         self.remote = plan.machine is not None and plan.machine.is_remote(plan.vcpus)
         self.load = None if plan.machine is None else self.make_load(plan, plan.machine)
         self.first_touch = first_touch(plan)
@@ -83,9 +83,9 @@ class Vm:
         self.vcpus = [self.make_vcpu(plan, number) for number in range(plan.vcpus)]
         for v in self.vcpus if self.load is not None else ():
             v.pay_at(self.load)
-        self.breaks_locks = plan.kernel.breaks_locks() and (
-            plan.preemptible or plan.need_resched_ns > 0
-        )
+        self.processor = shared_processor(plan, self.env, self.vcpus)
+        asked = plan.preemptible or plan.need_resched_ns > 0 or self.processor is not None
+        self.breaks_locks = asked and plan.kernel.breaks_locks()
         self.scheduled_ns = 0  # when the host thread last got its processor
         self.interferers = 0  # processes that interrupt vCPUs
         self.tracked = False  # a slot logs dirty pages
@@ -96,7 +96,7 @@ class Vm:
         self.epoch = 0  # how often something was taken back, up to now and from each region
         self.frozen: set[tuple[int, int]] = set()  # (level, index) of entries being replaced
         self.vmm: Vmm | None = None  # while QEMU migrates the VM
-        self.unsent: NDArray[np.bool_] | None = None  # (npages,) of the slot, in a migration
+        self.unsent: NDArray[np.bool_] | None = None  # of a RamBlock, in a migration
         self.user_faults: UserFaults | None = None
         self.held = np.zeros(0, np.uint8)  # (pages,) write-protected by the host; empty: none
         self.fingerprint = Fingerprint()
@@ -216,7 +216,7 @@ class Vm:
     def waited(self, shared: bool, ns: int) -> None:
         """Somebody has waited for mmu_lock, held exclusively or shared."""
         self._waited[shared].append(ns)
-        if len(self._waited[shared]) >= _MANY:
+        if len(self._waited[shared]) >= _WAITS_AT_ONCE:
             self.waits_for_lock()
 
     def waits_for_lock(self) -> tuple[Histogram, Histogram]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mmusim.actors import Actor, Machine, Share, Steps
+from mmusim.actors import Actor, HostView, Share, Steps
 from mmusim.base.errors import ConfigError, DeadlockError
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import COMPILED, SIMPY
@@ -75,10 +75,10 @@ def test_paired_policies_meet_an_actor_at_the_same_times() -> None:
     asked = []
 
     class Asks(Actor, name="asks"):
-        def process(self, machine: Machine) -> Steps:
-            times = machine.times("gap", 1e5, 1.0)
+        def process(self, host: HostView) -> Steps:
+            times = host.times("gap", 1e5, 1.0)
             asked.append([next(times) for _ in range(5)])
-            yield from machine.sleep(1)
+            yield from host.sleep(1)
 
     try:
         base = with_actors(busy_setting(), {"name": "asks"}, {"name": "asks"})
@@ -101,43 +101,43 @@ def failing(process: Any) -> type[Actor]:
     return type("Failing", (Actor,), {"process": process, "__module__": __name__}, name="failing")
 
 
-def raises(self: Actor, machine: Machine) -> Steps:
-    yield from machine.sleep(10)
+def raises(self: Actor, host: HostView) -> Steps:
+    yield from host.sleep(10)
     raise ZeroDivisionError("no")
 
 
-def waits_for_nothing(self: Actor, machine: Machine) -> Steps:
+def waits_for_nothing(self: Actor, host: HostView) -> Steps:
     yield 3
 
 
-def keeps_the_lock(self: Actor, machine: Machine) -> Steps:
-    yield from machine.hold_mmu_lock()
+def keeps_the_lock(self: Actor, host: HostView) -> Steps:
+    yield from host.hold_mmu_lock()
 
 
-def takes_it_twice(self: Actor, machine: Machine) -> Steps:
-    yield from machine.hold_mmu_lock()
-    yield from machine.hold_mmu_lock()
+def takes_it_twice(self: Actor, host: HostView) -> Steps:
+    yield from host.hold_mmu_lock()
+    yield from host.hold_mmu_lock()
 
 
-def needs_the_lock(self: Actor, machine: Machine) -> Steps:
-    yield from machine.write_protect(0, 512)
+def needs_the_lock(self: Actor, host: HostView) -> Steps:
+    yield from host.write_protect(0, 512)
 
 
-def has_no_range(self: Actor, machine: Machine) -> Steps:
-    yield from machine.hold_mmu_lock()
-    yield from machine.write_protect(0, 100)
+def has_no_range(self: Actor, host: HostView) -> Steps:
+    yield from host.hold_mmu_lock()
+    yield from host.write_protect(0, 100)
 
 
-def pays_what_there_is_not(self: Actor, machine: Machine) -> Steps:
-    yield from machine.spend({"c_wclaer": 1})
+def pays_what_there_is_not(self: Actor, host: HostView) -> Steps:
+    yield from host.spend({"c_wclaer": 1})
 
 
-def sleeps_not_at_all(self: Actor, machine: Machine) -> Steps:
-    yield from machine.sleep(0)
+def sleeps_not_at_all(self: Actor, host: HostView) -> Steps:
+    yield from host.sleep(0)
 
 
-def is_no_process(self: Actor, machine: Machine) -> None:
-    machine.times("gap", 1.0, 0.0)
+def is_no_process(self: Actor, host: HostView) -> None:
+    host.times("gap", 1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_an_actor_that_is_wrong_is_named(process: Any, says: str, engine: str) -
     assert not where or f"{__file__}:" in said
 
 
-def sleeps_with_the_lock(self: Actor, machine: Machine) -> Steps:
-    yield from machine.hold_mmu_lock()
+def sleeps_with_the_lock(self: Actor, host: HostView) -> Steps:
+    yield from host.hold_mmu_lock()
     while True:
-        yield from machine.sleep(1000)
+        yield from host.sleep(1000)
 
 
 @pytest.mark.parametrize("engine", BOTH)

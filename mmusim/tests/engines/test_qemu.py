@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from typing import Any
 
 import pytest
 
 from mmusim.base.errors import ConfigError
 from mmusim.engine import simulate
+from mmusim.engine.choice import COMPILED, SIMPY
+from mmusim.engine.host import log_reports
 from mmusim.engine.migration import migration, timers
 from mmusim.engine.migration.timers import start_timers
 from mmusim.engine.processes import guest_mode, user_space
 from mmusim.engine.processes.dirty_rings import reap
+from mmusim.engine.state.vm import Vm
+from mmusim.plan.make import make_plan
+from mmusim.policies import Reporting
 from mmusim.tests.support.migrations import FREE, migrating
+from mmusim.tests.support.settings import setting
 from mmusim.trace.records import MigrationTrace
 from mmusim.vmm import RELEASES, qemu_named
 
@@ -28,9 +35,41 @@ def migrated(*args: Any, **more: Any) -> MigrationTrace:
 def test_every_release_is_known_and_no_other() -> None:
     assert [qemu_named(release.name) for release in RELEASES] == list(RELEASES)
     assert qemu_named("qemu-8.2.1").name == "8.2"
-    for wrong in ("2.4", "8.3", "12.0", "8", "eight"):
+    for wrong in ("2.4", "8.3", "12.0", "8", "eight", "8.02", "08.2", "٨.٢", "", "8.2 "):
         with pytest.raises(ConfigError, match="is not a known release of QEMU"):
             qemu_named(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("8.2.50", "is a state between two releases of QEMU; take the release at or before it, '8"),
+        ("9.0.0-rc2", "take the release at or before it, '9.0'"),
+        ("QEMU 8.2", "take the release at or before it, '8.2'"),
+        ("1:8.2.2+ds-0ubuntu1.4", "take the release at or before it, '8.2'"),
+        ("pc-q35-7.2", "take the release at or before it, '7.2'"),
+        ("2.13", "take the release at or before it, '2.12'"),
+        ("2.4", "take the oldest that is known, '2.5'"),
+        ("11.7", "take the newest that is known, '11.1'"),
+        ("latest", "write e.g. '11.0'"),
+    ],
+)
+def test_a_name_that_is_no_release_gets_the_release_that_it_may_mean(name: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        qemu_named(name)
+
+
+@pytest.mark.parametrize(("qemu", "mib"), [("2.5", 32), ("5.1", 32), ("5.2", 128), ("", 128)])
+def test_the_release_decides_the_limit_where_the_file_has_none(qemu: str, mib: int) -> None:
+    """Q34. Control: a limit of the file stays."""
+
+    def limit(**own: str) -> int:
+        vmm: dict[str, Any] = {"vmm": {"qemu": qemu}} if qemu else {}
+        made = setting([{"do": "migrate"}], driver={"migration": own}, **vmm)
+        return make_plan(made, made.experiment.policies.baseline, 1).driver.migration.max_bandwidth
+
+    assert limit() == mib << 20
+    assert limit(**{"max-bandwidth": "64MiB/s"}) == 64 << 20
 
 
 @pytest.mark.parametrize(
@@ -60,6 +99,7 @@ def test_qemu_asks_for_the_newest_log_mode_that_the_kernel_has(
         ("5.0", {"cpu_throttle_tailslow": True}, "cpu-throttle-tailslow: came in QEMU 5.1"),
         ("7.0", {"postcopy_preempt": True}, "postcopy-preempt: came in QEMU 7.1"),
         ("8.0", {"switchover_ack": "1ms"}, "switchover-ack: came in QEMU 8.1"),
+        ("4.2", {"throttle_trigger_threshold": "60%"}, "threshold: came in QEMU 5.0"),
     ],
 )
 def test_what_a_release_does_not_have_is_refused(
@@ -68,6 +108,14 @@ def test_what_a_release_does_not_have_is_refused(
     policy = "dirty-ring" if "vcpu_dirty_limit" in spec else "linux-6.13"
     with pytest.raises(ConfigError, match=says):
         migrating(policy, qemu=qemu, **spec)
+
+
+def test_a_release_without_dirty_rings_cannot_harvest_them() -> None:
+    """Q23. Control: the next release can, and so can one that is not named."""
+    with pytest.raises(ConfigError, match="has no dirty rings, which policy"):
+        migrating("dirty-ring", qemu="6.0")
+    for qemu in ("6.1", ""):
+        assert migrating("dirty-ring", qemu=qemu).choices.reporting is Reporting.DIRTY_RING
 
 
 CONVERGE: dict[str, Any] = {
@@ -204,3 +252,44 @@ def test_zero_pages_are_read_by_senders_since_9_0_and_untouched_ones_cost_a_faul
     assert new == pytest.approx(150, abs=1)
     alone = migrated(**idle | {"multifd_channels": 1}).spent["send"] / 2048
     assert alone == pytest.approx(150 + 236 + 363, abs=1)
+
+
+def synced_often(reporting: str, engine: str) -> MigrationTrace:
+    """A timer reads the log every millisecond, while the migration thread sends."""
+    made = setting(
+        [{"do": "write"}, {"do": "migrate", "workload": "it"}], vcpus=2,
+        vm={"kernel": "linux-6.13"},
+        workloads={"it": {"pattern": "dirty-rate", "dirty_rate": "150MB/s", "over": "10ms"}},
+        driver={"migration": {
+            "bandwidth": "100MB/s", "max_time": "250ms", "downtime-limit": "1ms",
+            "throttle": {"rule": "background-sync", "every": "1ms"},
+        }},
+        policies={"baseline": f"linux-6.13+{reporting}", "compare": ["linux-6.12"]},
+    )  # fmt: skip
+    found = simulate(make_plan(made, f"linux-6.13+{reporting}", 1), engine=engine).phases[1]
+    assert found.migration is not None
+    return found.migration
+
+
+@pytest.mark.parametrize("reporting", ["get-clears", "manual-clear"])
+def test_what_a_timer_reads_is_sent_after_it_was_merged(reporting: str) -> None:
+    """QEMU merges the kernel's bitmap under bitmap_mutex. Pages were sent before they were counted,
+    so fewer than none were left: an IndexError.
+    """
+    slow, fast = (synced_often(reporting, engine) for engine in (SIMPY, COMPILED))
+    assert slow == fast
+    assert slow.syncs > 10
+
+
+def test_pages_that_are_sent_before_they_are_merged_are_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Negative control."""
+
+    def at_once(vm: Vm, gfns: Any) -> None:
+        assert vm.unsent is not None
+        vm.unsent[0, vm.plan.slot.offsets(gfns)] = True
+
+    monkeypatch.setattr(log_reports, "send", at_once)
+    with pytest.raises(AssertionError, match="that no sync has counted"):
+        synced_often("get-clears", SIMPY)

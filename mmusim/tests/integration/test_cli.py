@@ -114,16 +114,20 @@ def test_conform_prints_a_table_and_says_when_something_differs(tmp_path: Path) 
     good = mmusim_here("conform", cases)
     assert good.returncode == 0
     assert "10 cases match, 0 differ, 0 unsupported" in good.stdout
+    assert re.search(r"linux-6.1 +│ +\d+ │", good.stdout), "totals by kernel"
     line = json.loads(recorded[20])
     line["steps"][0]["pf_taken"] += 1
     (tmp_path / "cases.jsonl").write_text(json.dumps(line))
     bad = mmusim_here("conform", tmp_path / "cases.jsonl")
     assert bad.returncode == 1
     assert re.search(r"1 │ +1 │ w +│ pf_taken │ +9 │ +8", bad.stdout), bad.stdout
-    facts = json.loads(mmusim_here("conform", tmp_path / "cases.jsonl", "--json").stdout)
+    facts = json.loads(mmusim_here("conform", tmp_path / "cases.jsonl", cases, "--json").stdout)
     assert facts["rows"][0]["differences"] == [
         {"step": 1, "op": "w", "key": "pf_taken", "kernel": 9, "simulated": 8}
     ]
+    assert sum(row["cases"] for row in facts["kernels"]) == len(facts["rows"]) == 11
+    assert sum(row["integers"] - row["equal"] for row in facts["kernels"]) == 1
+    assert {row["kernel"] for row in facts["kernels"]} == {"linux-6.1", "linux-6.18"}
 
 
 # --- wrong input: one clear message, exit status 2, nothing half-written ---------------------------

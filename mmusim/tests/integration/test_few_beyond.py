@@ -12,7 +12,7 @@ from mmusim import plots
 from mmusim.analysis import load, metrics, quantiles, runs
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.metrics.defined import FEW
-from mmusim.plots.style import PAPER
+from mmusim.plots.style import PAPER, hollow_note
 from mmusim.report.across_settings import amount
 from mmusim.report.outcome_table import answer_data, answer_rows, notes
 from mmusim.store.run_table import frame
@@ -86,8 +86,9 @@ def test_figures_mark_it(outcome: Outcome) -> None:
     assert [np.asarray(line.get_xdata()).tolist() for line in hollow] == [[-0.2], [0.2]], (
         "of the first setting"
     )
-    assert "hollow" in ax.figure.get_supxlabel()
-    assert "hollow" not in plots.across(outcome, "mean_request").get_supxlabel()
+    assert [key.get_title().get_text() for key in ax.figure.legends] == [hollow_note()]
+    unmarked = plots.across(outcome, "mean_request")
+    assert [key.get_title().get_text() for key in unmarked.legends] == [""]
     rows = [text.get_text() for text in plots.ratios(outcome, "p99_request").axes[0].texts]
     assert [row.endswith("few beyond") for row in rows] == [True, False]
     cells = [

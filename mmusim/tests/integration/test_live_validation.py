@@ -319,7 +319,7 @@ def test_the_evidence_names_every_rung_and_every_miss(
     run = CliRunner().invoke(app, command)
     assert run.exit_code == 0, run.output
     text = (tmp_path / "validation.md").read_text()
-    assert "| cases.jsonl | linux-6.18 | 3 | 0 |" in text
+    assert "| linux-6.18 | 3 | 3 | 0 |" in text
     assert "190 figures." in text
     assert "64MiB, 0% writes, random | first |" in text
     assert "'large sptes kept' takes" in text

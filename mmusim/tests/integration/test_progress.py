@@ -18,6 +18,7 @@ from mmusim.execution.workers import Job, run_job
 from mmusim.experiment.run import run_experiment
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.experiment_files import MINIMAL
+from mmusim.tests.support.migrations import migrating
 from mmusim.tests.support.settings import busy_setting, only, setting
 
 cli: Any = importlib.import_module("mmusim.cli.shared.progress")
@@ -42,9 +43,7 @@ def test_the_estimate_is_what_is_left_at_the_speed_so_far() -> None:
     seen.beat(jobs[1], Reached(5_000_000, 0.25))
     assert told[-1].left_s == pytest.approx(30 * 17 / 15)
     assert told[-1].done == 3.25
-    assert str(told[-1]) == (
-        "3/6 runs, eager-drop seed 2 at 5 ms, 25% of its accesses, about 34 s left"
-    )
+    assert str(told[-1]) == ("3/6 runs, eager-drop seed 2 at 5 ms, 25% done, about 34 s left")
     for job in jobs[1:]:
         seen.ended(job)
     assert str(told[-1]) == "6/6 runs, last eager-drop seed 2"
@@ -98,6 +97,27 @@ def test_a_simulation_can_be_looked_at_from_another_thread() -> None:
     assert len({r.share for r in seen}) > 3, "nothing was seen on the way"
     assert seen[0] == (0, 0.0)
     assert simulation.reached() == (trace.end_ns, 1.0)
+
+
+def test_a_migration_tells_how_much_of_the_memory_has_arrived() -> None:
+    """From 0 to 1, never back, although pages that were sent become dirty again."""
+    simulation = Simulation(migrating(bandwidth="10MB/s", bandwidth_cv="10%"), engine="simpy")
+    seen, ever = [simulation.reached()], simulation._vm.spend
+
+    def spend(ns: int) -> Any:
+        seen.append(simulation.reached())
+        return ever(ns)
+
+    simulation._vm.spend = spend  # type: ignore[method-assign]
+    trace = simulation.run()
+    shares = [reached.share for reached in seen if reached.share is not None]
+    assert len(shares) == len(seen)
+    assert (shares[0], simulation.reached()) == (0.0, (trace.end_ns, 1.0))
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 3
+    (phase,) = (p for p in trace.phases if p.migration is not None)
+    assert phase.migration is not None
+    assert phase.migration.rounds[0].dirty_pages > 0, "control: some became dirty again"
 
 
 def test_a_run_without_a_known_number_of_accesses_tells_its_time_only() -> None:
@@ -170,6 +190,4 @@ def test_without_a_terminal_a_line_now_and_then(
     clock[0] += cli.LONG_S
     lines(under_way)
     lines(under_way)
-    assert capsys.readouterr().err == (
-        "3/100 runs, x at 1 us, 50% of its accesses, about 60 s left\n"
-    )
+    assert capsys.readouterr().err == ("3/100 runs, x at 1 us, 50% done, about 60 s left\n")

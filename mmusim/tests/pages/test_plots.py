@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from mmusim import analysis, plots
@@ -58,6 +59,30 @@ def test_every_figure_has_a_name_and_units(name: str, outcome: Outcome) -> None:
         assert "p99_latency relative to" in "".join(labels)
     ticks = [axis.get_ticklabels() for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
     assert not [text for texts in ticks for text in texts if "$" in text.get_text()]
+
+
+def covered(figure: Any) -> list[str]:
+    """Return the words at the edges of a figure that its legend lies upon."""
+    renderer = figure.canvas.get_renderer()
+    figure.draw(renderer)
+    keys = [key.get_window_extent(renderer) for key in figure.legends]
+    labels = [figure._supxlabel, *(ax.xaxis.label for ax in figure.axes)]
+    return [
+        text.get_text() for text in labels
+        if text is not None and text.get_text()
+        and any(key.overlaps(text.get_window_extent(renderer)) for key in keys)
+    ]  # fmt: skip
+
+
+def test_the_legend_of_a_figure_covers_no_words(outcome: Outcome) -> None:
+    """Negative control: a label of the whole figure lies where the legend does."""
+    for name in ("across", "shift", "ecdf", "decomposition"):
+        figure = FIGURES[name].draw(outcome, "p9999_latency", "lazy-drop")
+        FigureCanvasAgg(figure)
+        assert figure.legends, name
+        assert covered(figure) == [], name
+    figure.supxlabel("hollow: few times lie beyond")
+    assert covered(figure) == ["hollow: few times lie beyond"]
 
 
 @pytest.mark.parametrize(

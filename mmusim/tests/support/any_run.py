@@ -220,6 +220,14 @@ def bounded(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 @st.composite
+def pins(draw: st.DrawFn, vcpus: int) -> dict[str, Any]:
+    """Whether the host thread shares a processor with a vCPU, and with which."""
+    if draw(one_of(False, False, True)):
+        return {"emulatorpin": draw(st.integers(0, vcpus - 1))}
+    return {}
+
+
+@st.composite
 def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
     """A policy, and a setting that it fits in; `by_rates` for a guest that is given by rates."""
     policy = draw(st.sampled_from(SOUND))
@@ -255,12 +263,15 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
     memory = draw(one_of("8MiB", "8MiB", "16MiB", *ragged))
     parted = memory == "8MiB" and backing != "1GiB"
     slots = draw(one_of("one", ["2MiB", "6MiB"], ["4MiB", "2MiB", "2MiB"])) if parted else "one"
+    vcpus = draw(one_of(1, 2, 4))
+    pin = draw(pins(vcpus))
+    slices = {"c_sched_slice": draw(one_of("300ns", "5us", "3ms"))} if pin else {}
     return policy, beside_another(
         policy,
         phases,
-        vcpus=draw(one_of(1, 2, 4)),
+        vcpus=vcpus,
         memory=memory,
-        costs=draw(one_of(None, CONSTANT, AT_ONCE)),
+        costs=(draw(one_of(None, CONSTANT, AT_ONCE)) or {}) | slices,
         vm={
             "kernel": kernel,
             "backing": backing,
@@ -274,6 +285,7 @@ def runs(draw: st.DrawFn, by_rates: bool = False) -> tuple[str, Setting]:
         host={
             "interference": draw(one_of([], [], [TICK], [TICK, RARE])),
             "need_resched": draw(one_of("0ns", "20us")),
+            **pin,
             "halt_poll": draw(one_of("0ns", "3us", "200us")),
             **draw(machines()),
             "tlb": draw(one_of("unlimited", "unlimited", 1, 5, {"4KiB": 60, "2MiB": 2}, 1536)),

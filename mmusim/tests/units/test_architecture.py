@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,44 @@ def reaches_up(file: Path, source: str) -> list[str]:
 @pytest.mark.parametrize("file", MODULES, ids=str)
 def test_imports_point_down(file: Path) -> None:
     assert reaches_up(file, (PACKAGE / file).read_text()) == []
+
+
+def vague_constants(source: str) -> list[str]:
+    """Constants of a module whose names do not say of what they are the largest or the least."""
+    vague = {"ENOUGH", "FEWEST", "LEAST", "LONG", "MANY", "MAX", "MIN", "MOST", "SHORT"}
+    targets: list[ast.expr] = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign):
+            targets += node.targets
+        elif isinstance(node, ast.AnnAssign):
+            targets.append(node.target)
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return [name for name in names if name.strip("_") in vague]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=str)
+def test_constants_say_of_what_they_are_the_bound(file: Path) -> None:
+    assert vague_constants((PACKAGE / file).read_text()) == []
+
+
+def test_a_constant_that_does_not_say_so_is_found() -> None:
+    """Negative control."""
+    assert vague_constants("MOST: Final = 3\n_LEAST = 1\nMOST_SEEDS = 4\n") == ["MOST", "_LEAST"]
+
+
+def test_the_page_about_the_house_names_every_room_on_its_floor() -> None:
+    """Negative control: a page without a room is not the list of floors."""
+    page = (PACKAGE.parent / "docs" / "explanation" / "architecture.md").read_text()
+    rooms = [*FLOORS[:-1]]  # the top floor has no folders
+    assert floors_of(page) == [sorted(floor) for floor in rooms]
+    assert floors_of(page.replace("`vmm/`, ", "")) != [sorted(floor) for floor in rooms]
+
+
+def floors_of(page: str) -> list[list[str]]:
+    """Return the folders in the second column of the table of floors, from the ground up."""
+    rows = re.findall(r"^\| (\d+) \| (.+?) \|", page, re.M)
+    assert [int(number) for number, _ in rows] == list(range(len(rows)))
+    return [sorted(re.findall(r"`(\w+)/`", cell)) for _, cell in rows]
 
 
 def test_an_import_that_points_up_is_found() -> None:

@@ -20,7 +20,7 @@ from mmusim.config.cost_vectors import WITHIN, cost_vectors
 from mmusim.experiment.over_hosts import HostRuns, compared_over_hosts, judged_over_hosts
 from mmusim.experiment.run import run_experiment
 from mmusim.metrics.measure import Metrics
-from mmusim.stats import paired_ratio
+from mmusim.stats import mean_interval, paired_ratio
 from mmusim.stats.hosts import share_that_holds, spread_of, strongest
 from mmusim.tests.support.experiment_files import SMALL, changed, only
 from mmusim.tests.support.made_up_runs import run, runs
@@ -165,6 +165,24 @@ def claimed(claim: Mapping[str, object], measured: str, **policies: np.ndarray) 
     hosts = HostRuns(factors=({"c_x": 1.0},) * 8, there=there, here=here)
     found = judged_over_hosts(verdict, made, hosts).over_hosts
     return None if found is None else found.holds.estimate
+
+
+def test_no_host_has_a_time_below_zero() -> None:
+    """The spread of a time over hosts that differ by factors once began at minus 350 us."""
+    times = 1e6 * np.exp(np.linspace(-1, 1, 8))
+    made = Claim.model_validate({"says": "?", "policy": "a", "expect": [0.0, 9e6]})
+    there = {"a": runs("a", times)}
+    hosts = HostRuns(
+        factors=({"c_x": 1.0},) * 8, there=there, here={"a": runs("a", np.full(8, 1e6))}
+    )
+    verdict = Verdict(
+        says="?", setting="", metric=METRIC, what="a", measured=mean_interval([1e6] * 5),
+        expected=(0.0, 9e6), outcome="supported", origin="observed", source="", refuted="",
+    )  # fmt: skip
+    found = judged_over_hosts(verdict, made, hosts).over_hosts
+    assert found is not None
+    assert 0 < found.low < times.min() < times.max() < found.high
+    assert spread_of(times)[0] < 0, "negative control: without logarithms"
 
 
 def test_a_tie_on_a_host_does_not_hold_an_order() -> None:

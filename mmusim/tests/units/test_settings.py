@@ -40,6 +40,7 @@ from mmusim.tests.support.experiment_files import (
     without,
 )
 from mmusim.vocabulary import COSTS
+from mmusim.vocabulary.host_costs import SHARING_COSTS
 from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
 
@@ -115,6 +116,7 @@ def test_a_key_is_not_swept_and_set_by_a_variant(swept: str, varied: str) -> Non
         ("host.costs.c_exit", "1us", False),
         ("host.variance", "none", False),
         ("host.need_resched", "1ms", False),
+        ("host.emulatorpin", 0, False),
         ("host.interference", [{"every": "4ms", "lasts": "5us"}], False),
         ("replications.pairing", "independent", False),
         ("driver.phases", [{"do": "write"}], False),
@@ -220,7 +222,8 @@ def test_resolved_cells_of_shipped_experiments_can_be_read_back(file: Path) -> N
 def test_a_resolved_cell_spells_out_every_default_and_every_cost() -> None:
     data = resolved(the_setting(changed("host.costs", {"c_exit": "1us"})))
 
-    assert set(data["host"]["costs"]) == set(COSTS) - set(MACHINE_COSTS), "it has no machine"
+    unpaid = {*MACHINE_COSTS, *SHARING_COSTS}
+    assert set(data["host"]["costs"]) == set(COSTS) - unpaid, "no machine, no shared processor"
     assert data["host"]["costs"]["c_exit"] == "1us"
     assert data["vm"]["memory"] == "1GiB"
     assert data["driver"]["phases"][1]["order"] == "sequential"

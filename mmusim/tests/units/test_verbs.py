@@ -130,7 +130,7 @@ def test_an_unknown_verb_is_answered_by_the_nearest_one() -> None:
 
 # --- one meaning for each option -----------------------------------------------------------------
 
-RUNS = ["run", "check", "select", "sensitivity", "validate", "evidence", "live"]
+RUNS = ["run", "check", "select", "sensitivity", "validate", "evidence", "live", "exposure"]
 
 
 @pytest.mark.parametrize("verb", RUNS)

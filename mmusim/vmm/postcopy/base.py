@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from mmusim.vmm.qemu import Qemu
-from mmusim.vmm.rule import MOST, TEXT, Answer, Rule, number, whole
+from mmusim.vmm.rule import LARGEST_ANSWER, TEXT, Answer, Rule, number, whole
 
 
 class Postcopy(Rule):
@@ -21,7 +21,7 @@ class Postcopy(Rule):
     kind: ClassVar[str] = "post-copy"
     key: ClassVar[str] = "postcopy"
     answers: ClassVar[Mapping[str, Answer]] = {
-        "ahead": number(0, MOST, "a number of bytes, 0 or more"),
+        "ahead": number(0, LARGEST_ANSWER, "a number of bytes, 0 or more"),
         "goes_on": whole(0, "the number of a page"),
         "beyond": TEXT,
     }

@@ -1,0 +1,145 @@
+"""The page of evidence on exposure: what each policy of several experiments met in each window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+from mmusim.base.units import show_number
+from mmusim.comparison.exposure import differences
+from mmusim.experiment import exposure
+from mmusim.experiment.run import Outcome, SettingResult
+
+NAME: Final = "exposure.md"
+COLUMNS: Final = {
+    "operations_begun": "operations begun", "operations_ended": "ended",
+    "pages_armed": "pages armed", "requests": "requests",
+}  # fmt: skip
+
+APART: Final = (
+    "experiment", "window", "quantity", "comparisons that differ", "largest ratio", "where"
+)  # fmt: skip
+PAGE: Final = """# Exposure of the shipped experiments
+
+What each policy met in each window: operations on the log that began and ended in it, pages armed,
+requests that arrived. Values are means over seeds, as a range over the settings of a file.
+{size} Made by
+
+    {command}
+
+{met}
+
+## What differs by more than 10 %
+
+Against the baseline of each file; a policy without logging is compared in nothing, and pages that
+differ by less than one in a run do not count. How long a phase lasts is no exposure where every
+policy makes the same accesses.
+
+{different}
+
+* Migrations and checkpoints: how often the log is read follows from how long a round takes, and
+  that is the question.
+* `jitter-protect-vs-fault`, `eager-split-or-not`: the windows have one length and one schedule for
+  all policies. In the window `enabling` splitting all has not ended, and how the guest fares
+  meanwhile is asked. What was dropped and not touched again is not mapped, so a report arms less
+  of it; what a read fault maps writable is falsely dirty. These experiments ask about that.
+* `ring-or-bitmap`: a full ring is harvested by its own vCPU, so less is left for the report to arm.
+"""
+
+
+class Apart(NamedTuple):
+    """A quantity in which policies met different things in a window of an experiment."""
+
+    where: str
+    what: str
+    ratio: float
+    shown: str
+
+
+def page(outcomes: Sequence[tuple[str, Outcome]], command: str, size: str) -> str:
+    """Return the page, as Markdown.
+
+    Parameters
+    ----------
+    outcomes : sequence of (str, Outcome)
+        Names of experiments and their evaluated runs.
+    command : str
+        What makes the page.
+    size : str
+        What was run: how many seeds and settings, as a sentence.
+    """
+    tables = (
+        _markdown(["experiment", "window", "policy", *COLUMNS.values()], met(outcomes)),
+        _markdown(APART, different(outcomes)),
+    )
+    return PAGE.format(size=size, command=command, met=tables[0], different=tables[1])
+
+
+def met(outcomes: Iterable[tuple[str, Outcome]]) -> list[list[str]]:
+    """Return one row per experiment, window and policy that logs."""
+    made = []
+    for name, outcome in outcomes:
+        by: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in exposure.rows(outcome):
+            by.setdefault((row["window"], row["policy"]), []).append(row)
+        made += [
+            [f"`{name}`", window, f"`{policy}`"]
+            + [_range([row[column] for row in rows]) for column in COLUMNS]
+            for (window, policy), rows in by.items()
+            if any(row["time_with_logging_on"] for row in rows)
+        ]
+    return made
+
+
+def different(outcomes: Iterable[tuple[str, Outcome]]) -> list[list[str]]:
+    """Return one row per experiment, window and quantity that differs, with its largest ratio."""
+    made = []
+    for name, outcome in outcomes:
+        pairs = [
+            (window or outcome.experiment.driver.measure, result, policy)
+            for result in outcome.settings
+            for window in exposure.windows(result)
+            for policy in result.runs
+            if policy != outcome.experiment.policies.baseline
+        ]
+        found = [one for pair in pairs for one in _apart(outcome, *pair)]
+        if not found:
+            made.append([f"`{name}`", "all", "none", f"0 of {len(pairs)}", "", ""])
+        found.sort(key=lambda one: one[:2])
+        for (window, what), some in groupby(found, key=lambda one: one[:2]):
+            rows = [apart for *_, apart in some]
+            worst = max(rows, key=lambda one: one.ratio)
+            of = sum(pair[0] == window for pair in pairs)
+            ratio = "from 0" if math.isinf(worst.ratio) else f"{worst.ratio:.1f}"
+            made.append(
+                [f"`{name}`", window, what, f"{len(rows)} of {of}", f"{ratio}: {worst.shown}",
+                 worst.where]
+            )  # fmt: skip
+    return made
+
+
+def _apart(
+    outcome: Outcome, window: str, result: SettingResult, policy: str
+) -> list[tuple[str, str, Apart]]:
+    baseline = outcome.experiment.policies.baseline
+    named = window if window in exposure.windows(result) else ""
+    where = f"`{policy}`" + (f", {result.setting.name}" if result.setting.name else "")
+    found = []
+    for one in differences(result.runs, policy, baseline, named):
+        low, high = sorted((one.mine, one.other))
+        ratio = high / low if low else math.inf
+        shown = "{} against {}".format(*one.shown())
+        found.append((window, one.what, Apart(where, one.what, ratio, shown)))
+    return found
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = show_number(min(values)), show_number(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
