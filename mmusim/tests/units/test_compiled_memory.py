@@ -59,7 +59,7 @@ def test_what_is_fixed_is_an_array() -> None:
     assert set(ARRAYS) >= FIXED
 
 
-def stores(callee: str) -> list[str]:
+def stores(callee: str) -> list[Any]:
     """Values that are stored in a function that calls another, as Numba writes it."""
     word = ir.IntType(64)
     module = ir.Module()
