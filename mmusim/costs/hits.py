@@ -41,6 +41,8 @@ BLOCKS: Final = 16
 """Blocks before an access whose exits count."""
 KEPT: Final = 32
 """Blocks whose exits a vCPU remembers: those that count, and its own."""
+NO_BLOCK: Final = -1
+"""The block of a table that must be looked up again."""
 MOST_TABLES: Final = 16
 """Tables that one program can meet, each for half an octave of pages."""
 NEVER: Final = 1 << 62

@@ -11,7 +11,8 @@ Seven laws, each a function of counts. A describes vCPUs that run at one time, a
 * **remote**: the rmap of a VM with more vCPUs than a node has threads is read from another node.
 * **first-touch**: who faults on a page without host memory passes two servers.
 * **bitmaps**: enabling allocates two bitmaps, and the first get faults user pages in.
-* **indirect**: an indirect MMU does more of a slow fault with ``mmu_lock`` held.
+* **indirect**: an indirect MMU does more of a slow fault with ``mmu_lock`` held. A fault that finds
+  its small leaf, and only gives W back, adds nothing to the rmap and to the count of mappings.
 * **fresh-leaves**: leaves that a clear has just made by a split are in the cache when it re-arms
   them.
 
@@ -24,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from mmusim.base.units import BYTES, PAGE
+from mmusim.base.units import BYTES, PAGE, PAGES_PER_REGION
 
 Law = Literal[
     "memory", "threads", "remote", "first-touch", "bitmaps", "indirect", "fresh-leaves"
@@ -103,6 +104,15 @@ class Machine:
 def remote_lines(counts: Mapping[str, float]) -> float:
     """Return how many lines of the rmap these operations read."""
     return sum(LINES_OF[cost] * times for cost, times in counts.items() if cost in LINES_OF)
+
+
+def rmap_entry_ns(split_ns: float, tdp_split_ns: float) -> float:
+    """Return what adding a leaf to the rmap takes.
+
+    A split of 2 MiB through the rmap adds 512 leaves to it; one in the TDP MMU, which has no rmap,
+    does all else (shadow_mmu_split_huge_page, tdp_mmu_split_huge_page).
+    """
+    return max(0.0, split_ns - tdp_split_ns) / PAGES_PER_REGION
 
 
 def bytes_of(level: int) -> int:

@@ -1,7 +1,7 @@
 """Guest page-table entries under shadow paging: KVM maps clean ones read-only.
 
-A large guest PDE whose D bit is clear is mapped without W. So the first write faults and KVM sets D
-in the guest's table (``FNAME(walk_addr)``, ``protect_clean_gpte``). A table of small sptes below
+A large guest entry whose D bit is clear is mapped without W. So the first write faults and KVM sets
+D in the guest's table (``FNAME(walk_addr)``, ``protect_clean_gpte``). A table of small sptes below
 such an entry has a role without write access. When D is set, a table of another role takes its
 place (``validate_direct_spte``). The old table stays hashed and unreachable until it is zapped.
 Recordings of kernels showed this; the source of the domain reference does not mention it.
@@ -15,25 +15,36 @@ import numpy as np
 
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import Which
-from mmusim.mmu.spte import CHILD, LEAF, NOT_LEAF, PRESENT, TABLE, TLB_READ, WRITABLE
+from mmusim.mmu.spte import CHILD, LEAF, LEVEL_1G, NOT_LEAF, PRESENT, TABLE, TLB_READ, WRITABLE
 from mmusim.vocabulary.counters import PAGES_4K, TABLES
 
 READ_ONLY = LEAF ^ WRITABLE
 
 
 def walk_guest(
-    t: PageTable, dirty: Any, orphans: Any, gfn: int, write: bool
+    t: PageTable, dirty: Any, orphans: Any, shift: int, gfn: int, write: bool
 ) -> tuple[int, bool]:  # fmt: skip
     """Do the same as :meth:`GuestPdes.walk`, on its arrays."""
-    region = gfn >> 9
-    if dirty[region]:
+    entry = gfn >> shift
+    if dirty[entry]:
         return LEAF, False
     if not write:
         return READ_ONLY, False
-    dirty[region] = True
+    dirty[entry] = True
+    linked = False
+    for region in range(entry << shift - 9, min((entry + 1) << shift - 9, len(t.region))):
+        linked = unlink(t, orphans, region) or linked
+    if shift > 9 and t.giant[entry] & CHILD:
+        t.giant[entry] &= ~(TABLE | CHILD) & 0xFF
+        t.stat[TABLES] -= 1
+    return LEAF, linked
+
+
+def unlink(t: PageTable, orphans: Any, region: int) -> bool:
+    """Take out the table of a region, whose sptes are orphans; tell whether it was linked."""
     entry = t.region[region]
     if not entry & CHILD:
-        return LEAF, False
+        return False
     held = TLB_READ if entry & TABLE else 0
     for child in range(region << 9, min((region + 1) << 9, len(t.page))):
         byte = t.page[child]
@@ -42,15 +53,20 @@ def walk_guest(
             t.page[child] = byte & NOT_LEAF | held
     t.region[region] = entry & ~(TABLE | CHILD) & 0xFF
     t.stat[TABLES] -= 1
-    return LEAF, bool(entry & TABLE)
+    return bool(entry & TABLE)
 
 
 class GuestPdes:
-    """The D bits of a guest that maps its memory by 2 MiB entries and never clears them."""
+    """The D bits of a guest that maps its memory by large entries and never clears them.
 
-    def __init__(self, regions: int) -> None:
-        """Nothing was written."""
-        self.dirty = np.zeros(regions, np.bool_)
+    Its entries are as large as the host's pages, since a leaf is no larger than either: of 1 GiB
+    on such backing, else of 2 MiB.
+    """
+
+    def __init__(self, regions: int, backing: int) -> None:
+        """Nothing was written; `backing` is the level of the host's pages."""
+        self.shift = 18 if backing == LEVEL_1G else 9
+        self.dirty = np.zeros(-(-regions // (1 << self.shift - 9)), np.bool_)
         self.orphans = np.zeros(regions, np.int64)  # sptes in tables of the role without write
 
     def walk(self, t: PageTable, gfn: int, write: bool) -> tuple[int, bool]:
@@ -59,7 +75,7 @@ class GuestPdes:
         Return the permissions of an spte to install, and whether a linked table was removed, so
         that the caller flushes.
         """
-        return walk_guest(t, self.dirty, self.orphans, gfn, write)
+        return walk_guest(t, self.dirty, self.orphans, self.shift, gfn, write)
 
     def zap(self, t: PageTable, where: slice, chosen: Which | bool = True) -> None:
         """Zap the sptes of unreachable tables in the regions `where`, or in the chosen ones."""

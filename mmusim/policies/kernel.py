@@ -192,6 +192,10 @@ class Kernel:
         """Sptes of an L2 lose W and keep D: no host page is marked dirty; 1f4e5fc83a42 (5.4)."""
         return self.release >= (5, 4)
 
+    def counts_mappings(self) -> bool:
+        """Each leaf that is added or zapped changes a count of the VM; 71f51d2c3253 (5.15)."""
+        return self.release >= (5, 15)
+
     def drops_lock_to_split(self) -> bool:
         """mmu_lock is dropped before each eager split; cf3ff0ee24d6, 0089c055b560 (6.11).
 

@@ -17,6 +17,10 @@ from mmusim.validation.score import Score, score
 MACHINE: Final = the_machine()
 
 
+MOST_VCPUS: Final = 64
+"""Of a value that shows what a law does: it can be simulated again in seconds."""
+
+
 class Variant(NamedTuple):
     """A machine that follows some of the laws."""
 
@@ -103,3 +107,26 @@ def ablation(
         predicted = {run: dict(known[run, own]) for run, own in asked.items()}
         found.append(Variant(name, laws, score(values, predicted)))
     return found
+
+
+class Example(NamedTuple):
+    """The published value that a law changes most."""
+
+    law: Law
+    value: PublishedValue
+    without: float  # seconds that are predicted without a law
+    alone: float  # with this law alone
+
+
+def examples(found: Sequence[Variant]) -> list[Example]:
+    """Return for each law the value that it alone changes most, of those with few vCPUs."""
+    by_name = {variant.name: variant.score.rows for variant in found}
+    chosen = []
+    for law in LAWS:
+        pairs = [
+            Example(law, one.published, one.predicted, two.predicted)
+            for one, two in zip(by_name["none"], by_name[f"{law} alone"], strict=True)
+            if one.published.run is not None and one.published.run.vcpus <= MOST_VCPUS
+        ]
+        chosen.append(max(pairs, key=lambda e: abs(math.log(e.alone / e.without))))
+    return chosen

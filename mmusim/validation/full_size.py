@@ -34,7 +34,8 @@ class Speed(NamedTuple):
     def lock_bound(self) -> bool:
         """Whether the phase consists of faults that queue for mmu_lock held for write."""
         exclusive = "legacy" in self.run.policy or "shadow" in self.run.policy
-        drops = "lazy-drop" in self.run.policy and self.run.backing == "1GiB"
+        faults = "lazy-drop" in self.run.policy or "shadow" in self.run.policy  # on each write
+        drops = faults and self.run.backing == "1GiB"
         first = self.phase == "iteration 1 dirty memory" and not self.run.all_set
         enough = self.run.vcpus >= (2 if "shadow" in self.run.policy else 8)
         return exclusive and drops and first and enough

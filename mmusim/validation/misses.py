@@ -39,7 +39,7 @@ CAUSES: Final[tuple[tuple[str, Applies], ...]] = (
     ),
     (
         "Under shadow paging a fault does more of its work with mmu_lock held, the guest's own "
-        "tables and the rmap; one longer section stands for all faults.",
+        "tables and the rmap; one section for each kind of fault stands for all.",
         lambda f: "shadow" in _policy(f) and f.phase.endswith("dirty memory"),
     ),
     (

@@ -181,14 +181,12 @@ def _mmu(setup: str, variant: str, date: str) -> str:
 def _policy(setup: str, variant: str, mmu: str) -> str:
     """The kernel of that time, the MMU, and the treatment of large sptes."""
     eager = "eager_page_split=Y" in variant or "eager split in ioctl" in variant
-    if mmu == "shadow":
-        return "linux-5.17+shadow+lazy-drop"  # which does not split eagerly
-    if mmu == "legacy":
-        if "spinlock" in variant:
-            return "linux-5.11+legacy+lazy-drop"
-        if ONLY_HUGE in variant:
-            return "linux-5.7+legacy+lazy-drop"  # 3c9bd4006bfc
-        return f"linux-5.17+legacy+{'eager_page_split-legacy' if eager else 'lazy-drop'}"
+    if mmu == "legacy" and "spinlock" in variant:
+        return "linux-5.11+legacy+lazy-drop"
+    if mmu == "legacy" and ONLY_HUGE in variant:
+        return "linux-5.7+legacy+lazy-drop"  # 3c9bd4006bfc
+    if mmu in ("legacy", "shadow"):  # the postings are of the series that splits through the rmap
+        return f"linux-5.17+{mmu}+{'eager_page_split-legacy' if eager else 'lazy-drop'}"
     if "split on fault" in variant:
         return "linux-6.2+split-on-fault"
     if "under read lock" in variant:

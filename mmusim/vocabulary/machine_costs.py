@@ -45,8 +45,9 @@ C_USER_PAGE: Final = cost(
 C_LOCK_INDIRECT: Final = cost(
     "c_lock_indirect", "fault",
     "the part of c_fault_slow that an indirect MMU spends holding mmu_lock beyond c_lock_section: "
-    "it reads guest entries again and changes the rmap", "210ns",
-    "190-230 ns: saturated passes without EPT at 8 to 64 vCPUs, two postings: 0.2-0.28 us",
+    "it reads guest entries again and changes the rmap", "235ns",
+    "215-255 ns: saturated passes without EPT at 8 to 64 vCPUs, two postings, of faults that add "
+    "their leaf to the rmap and of faults that find it",
 )  # fmt: skip
 
 MACHINE_COSTS: Final = tuple(COSTS)[_FIRST:]

@@ -14,7 +14,7 @@ SCALARS: Final = (
     "why_vcpu", "why_number", "actor", "place",
     # The machine.
     "cpus", "pages", "slot_first", "slot_end", "backing", "keep_child", "is_tdp", "shares",
-    "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "has_guest", "has_upper",
+    "pml", "fast_faults", "fast_at_target_only", "blocked_splits", "guest_shift", "has_upper",
     "protects_root", "protects_tables", "by_occurrence", "writes_cost", "refills", "run_limit",
     "in_flight_ns", "ring_size", "ring_soft", "measured_recorder", "buffer", "bundles", "by_rates",
     "halt_poll_ns",
@@ -58,8 +58,9 @@ VCPU: Final = (
     "private", "set_at", "set_n",
     # Whether it runs on a described machine, and touches more than a cache holds.
     "runs", "misses",
-    # Distributions of its hits and walks now, and the block of accesses in which it exited last.
-    "hit_shape", "walk_shape", "exit_block",
+    # Distributions of its hits and walks now, the block of accesses for which they were looked up,
+    # and that in which it exited last.
+    "hit_shape", "walk_shape", "table_block", "exit_block",
     # In the place of accesses, rates: leaves (0: none), how many of them are blocks of writes, the
     # pages they lie in, the key of their points, guest time, the point that comes next and its
     # leaf, the one passed last, and the number that the costs of point 0 have.
@@ -184,7 +185,7 @@ LAST: Final = {
 
 FIXED: Final = frozenset({
     "fast_path", "quantiles", "constants", "shape", "keys", "reals", "handoff", "block_law",
-    "law_bits", "law_counts", "law_step", "law_pages", "stretches", "lines", "exits_least",
+    "law_bits", "law_counts", "law_step", "law_pages", "lines", "exits_least",
     "hit_shapes", "walk_shapes", "tlb_first",
 })  # fmt: skip
 """Arrays that compiled code reads only: Python changes them, and only between two calls."""
@@ -204,9 +205,9 @@ INTERFERENCE_STREAMS: Final = T_THINK + 1
 """Streams from here on: the gaps of source 0, how long it lasts, the gaps of source 1 ..."""
 
 (
-    SLOW_AFTER_EXIT, SLOW_ENTRY, SLOW_LOCKED, FAST_AFTER_EXIT, FAST_ENTRY, REFILL_SMALL,
-    REFILL_LARGE, PUSH_DOWN,
-) = range(8)  # fmt: skip
+    SLOW_AFTER_EXIT, SLOW_ENTRY, SLOW_LOCKED, SLOW_RESTORED, FAST_AFTER_EXIT, FAST_ENTRY,
+    REFILL_SMALL, REFILL_LARGE, PUSH_DOWN,
+) = range(9)  # fmt: skip
 """Of `reals`."""
 
 READS, WRITES, REQUESTS, STALLS = range(4)

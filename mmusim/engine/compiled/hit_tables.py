@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mmusim.costs.hits import KEPT, MOST_TABLES, NEVER
+from mmusim.costs.hits import KEPT, MOST_TABLES, NEVER, NO_BLOCK
 from mmusim.engine.compiled.fields import FIELD
 from mmusim.engine.compiled.memory import Memory
 from mmusim.plan.make import Plan, Program
@@ -31,6 +31,7 @@ def let_hit(v: Any, program: Program) -> None:
         v.row[FIELD[name]] = value
 
     put("misses", v.prices is not None and v.prices.misses(program.pages))
+    put("table_block", NO_BLOCK)
     if program.tables is None:
         put("hit_shape", memory["shape"][T_HIT_2M])
         put("walk_shape", memory["shape"][T_WALK_4K])

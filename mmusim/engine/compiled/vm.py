@@ -207,8 +207,8 @@ class CompiledVm(Vm):
         self._make_tlbs(plan)
         (small_ns, large_ns), slow, fast = self.refills or (0.0, 0.0), self.slow, self.fast
         reals = (
-            slow.after_exit, slow.entry, slow.locked, fast.after_exit, fast.entry,
-            small_ns, large_ns, plan.costs["c_wclear"].mean(),
+            slow.after_exit, slow.entry, slow.locked, slow.restored, fast.after_exit,
+            fast.entry, small_ns, large_ns, plan.costs["c_wclear"].mean(),
         )  # fmt: skip
         memory.put("reals", np.array(reals, np.float64))
         slot, ring = plan.slot, self.vcpus[0].ring
@@ -219,8 +219,8 @@ class CompiledVm(Vm):
             "pml": self.pml, "fast_faults": self.fast_faults,
             "fast_at_target_only": plan.kernel.fast_fault_at_target_level_only(),
             "blocked_splits": self.policy.blocked == Edit.SPLIT,
-            "has_guest": self.guest is not None, "has_upper": self.upper is not None,
-            "protects_root": plan.policy.protects_root,
+            "guest_shift": self.guest.shift if self.guest is not None else 0,
+            "has_upper": self.upper is not None, "protects_root": plan.policy.protects_root,
             "protects_tables": plan.policy.protects_tables, "buffer": BUFFER,
             "by_occurrence": plan.draws.pairing is Pairing.BY_OCCURRENCE,
             "writes_cost": self.vcpus[0].t_write is not None, "refills": bool(self.refills),

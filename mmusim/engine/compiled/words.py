@@ -49,8 +49,8 @@ TABLES = """
     len(vm.held) -> len(s.held)
     vm.held[G] -> s.held[G]
     make_resident(vm, G) -> make_resident(s, G)
-    vm.guest is not None -> s.has_guest != 0
-    vm.guest.walk(view, G, W) -> walk_guest(s, s.guest_dirty, s.guest_orphans, G, W != 0)
+    vm.guest is not None -> s.guest_shift != 0
+    vm.guest.walk(view, G, W) -> walk_guest(s, G, W)
     vm.upper is not None -> s.has_upper != 0
     vm.upper.region[N] -> s.upper.region[N]
     vm.upper.had_large -> s.upper.had_large
@@ -101,6 +101,7 @@ FAULTS = """
     vm.policy.blocked == Edit.SPLIT -> s.blocked_splits != 0
     vm.plan.kernel.fast_fault_at_target_level_only() -> s.fast_at_target_only
     vm.slow.locked -> s.reals[SLOW_LOCKED]
+    vm.slow.restored -> s.reals[SLOW_RESTORED]
     vm.slow.entry -> s.reals[SLOW_ENTRY]
     vm.slow.after_exit -> s.reals[SLOW_AFTER_EXIT]
     vm.fast.entry -> s.reals[FAST_ENTRY]

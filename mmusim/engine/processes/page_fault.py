@@ -48,7 +48,8 @@ FAST, SLOW, SPURIOUS, LOST_RACE, NOT_FAST = range(5)  # outcomes of a fault, or 
 def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
     """tdp_page_fault, kvm_tdp_page_fault: returning means that the guest retries the access."""
     (gfn, write), index = run.access, run.index
-    seen_present = leaf(vm.view, gfn)[1] & PRESENT  # the error code of the fault
+    seen_level, seen = leaf(vm.view, gfn)
+    seen_present = seen & PRESENT  # the error code of the fault
     vm.left_guest(v)
     v.count_exit()
     v.handling = True
@@ -71,6 +72,8 @@ def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
     locked, entry = int(whole * vm.slow.locked), int(whole * vm.slow.entry)
     outside = max(0, round(whole * vm.slow.after_exit) - locked - entry)
     outside, entry = vm.work(outside), vm.work(entry)
+    if seen_present and seen_level == 1:
+        locked = int(whole * vm.slow.restored)
     if vm.guest is not None:
         outside += v.c_walk_guest.at(index)
     tracked = vm.tracks(gfn)  # the memslot is looked up once; SRCU keeps it until leave_handler
@@ -181,7 +184,7 @@ def map_page(
     if vm.guest is not None:
         bits, unlinked = vm.guest.walk(view, gfn, write)
         if unlinked:
-            vm.revoke(under(vm, gfn, 2), NO_ENTRIES)
+            vm.revoke(under(vm, gfn, max(2, vm.plan.backing)), NO_ENTRIES)
             yield from flush_remote(vm, v)
     if len(vm.held) and vm.held[gfn]:
         bits = PRESENT

@@ -77,7 +77,7 @@ class Vm:
         self.slots_lock = SpinLock(self.env, "slots_lock")
         walks_up = plan.policy.protects_root or plan.policy.protects_tables
         shadow = choices.mmu is Mmu.SHADOW
-        self.guest = GuestPdes(len(self.table.region)) if shadow else None
+        self.guest = GuestPdes(len(self.table.region), plan.backing) if shadow else None
         self.upper = UpperLevels.empty(plan.pages) if walks_up else None
         plan.draws.restart()
         self.vcpus = [self.make_vcpu(plan, number) for number in range(plan.vcpus)]

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmusim.costs.distributions import Constant, Empirical
-from mmusim.costs.hits import HitCurve, Measured, between, pages_and_spread
+from mmusim.costs.hits import BLOCK_BITS, BLOCKS, HitCurve, Measured, between, pages_and_spread
+from mmusim.costs.random_streams import Stream
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.state.recent_exits import RecentExits
@@ -87,6 +90,32 @@ def test_exits_of_the_last_4096_accesses_make_hits_take_longer(engine: str) -> N
         exits.left(access)
     expected = sum(exits.streams_at(1024 + n)[0].at(0) for n in range(1024))
     assert times[0] == expected
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 900), st.booleans(), st.lists(st.integers(0, 3_000), max_size=3)),
+        max_size=60,
+    )
+)
+def test_a_table_that_was_looked_up_before_an_exit_is_looked_up_again(
+    steps: list[tuple[int, bool, list[int]]],
+) -> None:
+    """Against counting every exit of the 16 blocks before each access anew."""
+    tables = rising(3.0).tables(1024)
+    recent, exits, access = RecentExits(1, 2), list[int](), 0
+    recent.take(tables, None)
+    for passed, leaves, ahead in steps:
+        access += passed
+        if leaves:
+            recent.left(access)
+            exits.append(access)
+        for more in (0, *ahead):
+            block = access + more >> BLOCK_BITS
+            counted = sum(block - BLOCKS <= e >> BLOCK_BITS < block for e in exits)
+            table = max(n for n, least in enumerate(tables.least) if counted >= least)
+            hit, _ = recent.streams_at(access + more)
+            assert hit.at(0) == Stream(tables.large[table], 1).at(0), (access, more, counted)
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,22 @@ def test_shadow_pages_that_are_split_eagerly_fault_on_writes_only() -> None:
     assert kept.phases[3].counters["pf_taken"] > 0, "control"
 
 
+@pytest.mark.parametrize(("backing", "clean"), [("1GiB", 512), ("2MiB", 1)])
+def test_an_entry_of_the_guest_is_as_large_as_the_pages_of_the_host(
+    backing: str, clean: int
+) -> None:
+    """The first write below a clean entry takes out the tables below it: of 2 MiB or of 1 GiB."""
+    one = {"do": "write", "pages": "0.0004%"}
+    phases = [READ, ENABLE, one, one, READ]
+    vm = {"kernel": "linux-5.17", "memory": "1GiB", "backing": backing}
+    policy = "eager_page_split-legacy+shadow"
+    first, again, read = (run(policy, phases, more_vm=vm).phases[n].counters for n in (2, 3, 4))
+    assert (first["pf_taken"], again["pf_taken"]) == (1, 0)
+    assert read["pf_taken"] == 512 * clean - 1
+    dirty = run(policy, [WRITE, *phases[1:]], more_vm=vm).phases
+    assert [p.counters["pf_taken"] for p in dirty[2:]] == [1, 0, 0], "nothing is clean"
+
+
 @pytest.mark.parametrize(
     ("kernel", "shared"),
     [("linux-5.11", False), ("linux-5.12", False), ("linux-5.13", True), ("linux-6.1", True)],

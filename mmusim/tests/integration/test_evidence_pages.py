@@ -9,14 +9,20 @@ from typing import Any, Final
 import pytest
 
 from mmusim.base.units import NS
+from mmusim.cli.shared.ablation import page
+from mmusim.cli.shared.published_times import markdown, shown
 from mmusim.config.cost import rescaled
 from mmusim.config.host import load_profile
+from mmusim.costs.machine import LAWS
+from mmusim.validation.ablation import sets_of_laws
 from mmusim.validation.predict import PROFILE, the_machine, times
 from mmusim.validation.published import read
 from mmusim.validation.score import CLOSE
 
 PAGES: Final = Path(__file__).parents[3] / "docs" / "evidence"
-VALIDATION, PUBLISHED = (PAGES / name for name in ("validation.md", "published-times.md"))
+VALIDATION, PUBLISHED, MACHINE = (
+    PAGES / name for name in ("validation.md", "published-times.md", "machine.md")
+)
 Row = dict[str, str]
 
 
@@ -126,6 +132,84 @@ def test_predictions_on_the_page_are_those_of_the_model_as_it_is(chosen: tuple[s
     }
     found = times(run, unit_costs(text), machine=the_machine())[row["phase"]].ns / 1e9
     assert found == pytest.approx(float(row["predicted_s"]), rel=5e-3), "run `make evidence`"
+
+
+# What each law of the machine does.
+
+COSTS: Final = ("cost", "mean", "by_profile")
+SETS: Final = ("laws", "median", "within_1.5", "knees", "pairs")
+EXAMPLE: Final = ("law", "source", "variant", "predicted_s", "without_the_law_s")
+
+
+def untrue(machine: str, published: str) -> list[str]:
+    """Name what the page of the laws says otherwise than its template, and than the other page."""
+    (values,) = re.findall(r"^(\d+) published values that no cost", machine, re.MULTILINE)
+    told = {
+        name: markdown(rows_with(machine, *columns))
+        for name, columns in (("ablation", SETS), ("examples", EXAMPLE), ("costs", COSTS))
+    }
+    (whole,) = (row for row in rows_with(machine, *SETS) if row["laws"] == "all")
+    ordered, pairs = whole["pairs"].split(" of ")
+    knees = rows_with(published, "series", "published", "predicted")
+    equal = sum(row["published"] == row["predicted"] for row in knees)
+    score_of = {
+        "median": f"off by a factor of {whole['median']}, {whole['within_1.5']} are within",
+        "pairs": f"Of {pairs} pairs of policies that differ",
+        "order": f", {ordered} come in the published order",
+        "values": f"{values} published values that were not fitted",
+    }
+    page_again = page(**told, values=int(values))
+    return [
+        *[name for name, words in score_of.items() if words not in published],
+        *["knees"] * (whole["knees"] != f"{equal} of {len(knees)}"),
+        *["unit costs"] * (rows_with(machine, *COSTS) != rows_with(published, *COSTS)),
+        *["template or constants"] * (page_again.split() != machine.split()),
+        *["sets of laws"] * ([r["laws"] for r in rows_with(machine, *SETS)] != SETS_OF_LAWS),
+    ]
+
+
+SETS_OF_LAWS: Final = [name for name, _ in sets_of_laws()]
+
+
+def test_the_page_of_the_laws_is_of_the_model_as_it_is() -> None:
+    again = "run `mmusim validate --ablation --to docs/evidence`"
+    assert untrue(MACHINE.read_text(), PUBLISHED.read_text()) == [], again
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        (r"\| all \| 1\.", "| all | 2.", "median"),
+        (r"\| all \|(.*) (\d+) of 15", r"| all |\1 0 of 15", "knees"),
+        (r"\| c_head \| 2\.", "| c_head | 9.", "unit costs"),
+        (r"\| t_line \| 0", "| t_line | 1", "template or constants"),
+        (
+            r"(?m)^## Constants",
+            "Rows of another checkout.\n\n## Constants",
+            "template or constants",
+        ),
+        (r"(?m)^\| all but memory .*\n", "", "sets of laws"),
+    ],
+)
+def test_a_page_of_the_laws_that_went_stale_is_noticed(old: str, new: str, what: str) -> None:
+    stale, times_found = re.subn(old, new, MACHINE.read_text(), count=1)
+    assert times_found == 1
+    assert what in untrue(stale, PUBLISHED.read_text())
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_what_a_law_changes_most_is_what_the_model_says(law: str) -> None:
+    text = MACHINE.read_text()
+    (row,) = (r for r in rows_with(text, *EXAMPLE) if r["law"] == law)
+    same = ("source", "phase", "variant", "mmu", "vcpus", "writes")
+    (run,) = {
+        value.run
+        for value in read()
+        if value.run is not None and all(str(shown(value, 0.0)[key]) == row[key] for key in same)
+    }
+    for machine, column in ((the_machine([law]), "predicted_s"), (None, "without_the_law_s")):
+        seconds = times(run, unit_costs(text), machine=machine)[row["phase"]].ns / 1e9
+        assert seconds == pytest.approx(float(row[column]), rel=5e-3)
 
 
 LIVE: Final = "emerald-rapids-pvm-2"

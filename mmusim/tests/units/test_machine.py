@@ -16,6 +16,7 @@ from mmusim.config.settings import Setting, settings_of
 from mmusim.costs.machine import LAWS, ONE, Machine
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
+from mmusim.engine.state.fault_shares import FaultShares
 from mmusim.engine.state.machine_load import EPOCH_NS
 from mmusim.kvm.topology import topology
 from mmusim.plan.make import make_plan
@@ -131,6 +132,7 @@ def test_bitmaps_are_allocated_once_and_faulted_in_once() -> None:
 
 
 def test_indirect_mmus_hold_the_lock_longer_and_take_as_long() -> None:
+    """A fault that finds its leaf adds nothing to the rmap, so its section is shorter."""
     shadow = "linux-5.17+shadow+lazy-drop"
     short, long = (
         traced({"cores": 64, "laws": [law]}, shadow, vcpus=1, memory="4MiB")
@@ -138,9 +140,36 @@ def test_indirect_mmus_hold_the_lock_longer_and_take_as_long() -> None:
     )
     held = [trace.lock.exclusive.holds.total_ns for trace in (short, long)]
     faults = short.counters["pf_taken"]
+    (second,) = (p for p in long.phases if p.name == "iteration 2 dirty memory")
+    found = second.counters["pf_taken"]
+    assert found == 1024
     assert short.counters == long.counters
-    assert held[1] - held[0] == pytest.approx(210 * faults, rel=0.02)
-    assert short.end_ns == pytest.approx(long.end_ns, rel=1e-3)
+    assert held[1] - held[0] == pytest.approx(235 * faults - 25 * found, rel=0.02)
+    assert short.end_ns - long.end_ns == pytest.approx(25 * found, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("release", "vcpus", "added"), [("5.14", 2, 25), ("5.15", 2, 25 + 75), ("5.15", 1, 25)]
+)
+def test_a_leaf_that_is_added_enters_the_rmap_and_since_5_15_a_count(
+    release: str, vcpus: int, added: int
+) -> None:
+    """25 ns are a 512th of what a split through the rmap takes longer; 75 ns a line's way."""
+    policy = f"linux-{release}+shadow+lazy-drop"
+    for law, expected in (("indirect", added), ("memory", 0)):
+        made = described({"cores": 64, "laws": [law]}, vcpus=vcpus, baseline=policy)
+        plan = make_plan(the_setting(made), policy, 1)
+        shares = FaultShares(plan, "c_fault_slow", "c_lock_section")
+        whole = plan.costs["c_fault_slow"].mean()
+        assert whole * (shares.locked - shares.restored) == pytest.approx(expected)
+        assert whole * shares.locked == pytest.approx(150 + (235 if law == "indirect" else 0))
+
+
+def test_both_engines_agree_on_faults_that_find_their_leaf() -> None:
+    policy = "linux-5.17+shadow+eager_page_split-legacy"
+    made = described({"cores": 64, "laws": ["indirect"]}, vcpus=4, memory="16MiB", baseline=policy)
+    plan = make_plan(the_setting(made), policy, 1)
+    assert simulate(plan, engine=SIMPY) == simulate(plan, engine=COMPILED)
 
 
 def test_a_machine_without_laws_is_no_machine() -> None:
