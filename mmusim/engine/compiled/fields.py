@@ -185,7 +185,7 @@ LAST: Final = {
 
 FIXED: Final = frozenset({
     "fast_path", "quantiles", "constants", "shape", "keys", "reals", "handoff", "block_law",
-    "law_bits", "law_counts", "law_step", "law_pages", "stretches", "lines", "exits_least",
+    "law_bits", "law_counts", "law_step", "law_pages", "lines", "exits_least",
     "hit_shapes", "walk_shapes", "tlb_first",
 })  # fmt: skip
 """Arrays that compiled code reads only: Python changes them, and only between two calls."""

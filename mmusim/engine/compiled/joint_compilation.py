@@ -47,7 +47,7 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
     def add_ir_module(self, ir_module: Any) -> None:
         """Add functions; nothing is written to where a call will put what it returns."""
         for function in ir_module.functions:
-            _leave_results_unset(function)
+            leave_results_unset(function)
         super().add_ir_module(ir_module)
 
     def finalize(self) -> None:
@@ -77,7 +77,7 @@ class _Library(JITCodeLibrary):  # type: ignore[misc]
         return 0 if self._is_part else int(super().get_pointer_to_function(name))
 
 
-def _leave_results_unset(function: Any) -> None:
+def leave_results_unset(function: Any) -> None:
     """Remove the zeros that Numba writes to results of calls, before the call and at the entry.
 
     They are read after a call that has succeeded, which has set them. LLVM does not see this, and
