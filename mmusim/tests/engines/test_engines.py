@@ -339,6 +339,8 @@ from mmusim.tests.support.settings import setting
 from mmusim.engine.simulate import Simulation
 from mmusim.plan.make import make_plan
 
+once = make_plan(setting([{"do": "write"}], vcpus=2, memory="4MiB"), "none", 1)
+Simulation(once, engine="compiled").run()  # loads the compiled code, before the clock starts
 forever = [{"do": "write"}, *[{"do": "read"}] * 4_000]
 plan = make_plan(setting(forever, vcpus=2, memory="512MiB"), "none", 1)
 simulation = Simulation(plan, engine="compiled")
