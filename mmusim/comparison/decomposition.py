@@ -45,6 +45,7 @@ WORK: Final[dict[str, Lines]] = {
     "what the guest is for": ((), ("hits", "think", "pass")),
     "time that the guest has left": ((), ("idle",)),
     "halting": ((), ("halt",)),
+    "waiting for a shared processor": (("run_delay",), ("steal",)),
     OTHER: ((), ()),
 }  # fmt: skip
 """Kinds of work, with everything that pays for them. What is in no kind is anything else."""

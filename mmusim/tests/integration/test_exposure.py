@@ -334,3 +334,24 @@ def test_a_guest_that_has_not_touched_all_its_memory_has_not_settled() -> None:
     few = leftover(6.0)
     assert 1 <= few <= 40
     assert leftover(14.0) == 0
+
+
+def test_a_command_writes_the_page_of_evidence(tmp_path: Path) -> None:
+    """What it says is what the stored runs say."""
+    path = experiment("30us", tmp_path / "asked", requests=60)
+    told = CliRunner().invoke(
+        app,
+        ["exposure", str(tmp_path), "--to", str(tmp_path / "page"), "--out", str(tmp_path / "out"),
+         "--seeds", "2", "--workers", "1"],
+    )  # fmt: skip
+    assert told.exit_code == 0, told.output
+    page = (tmp_path / "page" / "exposure.md").read_text()
+    made = run_experiment(path, tmp_path / "out" / "exposed", seeds=2, workers=1)
+    for row in rows(made):
+        begun = f"{row['operations_begun']:g}"
+        assert f"| `asked` | {row['window']} | `{row['policy']}` | {begun} |" in page
+    for row in apart(made):
+        assert f"| `asked` | {row['window']} | {row['differs_in']} |" in page
+    assert "All settings and 2 seeds." in page
+    refused = CliRunner().invoke(app, ["exposure", str(path), "--reduced"])
+    assert refused.exit_code != 0, "the control: without --to nothing is run"
