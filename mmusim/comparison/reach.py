@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mmusim.config.claims import Claim
-from mmusim.stats.binomial import clopper_pearson
+from mmusim.stats.binomial import share_of_seeds
 from mmusim.stats.intervals import LEAST_SEEDS, RESOLUTION
 from mmusim.vocabulary import METRICS
 
@@ -35,7 +35,7 @@ def out_of_reach(claims: Sequence[Claim], seeds: int) -> Iterator[str]:
                 yield f"{_begin(claim, seeds)}: {claim.metric} is a share of seeds; " + (
                     f"{enough} would do, if all are alike"
                     if enough
-                    else "no number would do; widen expect, e.g. [0.9, 1] takes 36 seeds"
+                    else "no number would do; widen expect, e.g. [0.9, 1] takes 29 seeds"
                 )
         elif claim.ratio and high - low < 2 * RESOLUTION:
             yield (
@@ -51,5 +51,5 @@ def _begin(claim: Claim, seeds: int) -> str:
 def _can_lie_within(low: float, high: float, seeds: int) -> bool:
     """Tell whether the interval of some count lies within: of none, of all, or in the middle."""
     middle = round(seeds * min(1.0, max(0.0, (low + high) / 2)))
-    bounds = (clopper_pearson(count, seeds) for count in {0, middle, seeds})
+    bounds = (share_of_seeds(count, seeds) for count in {0, middle, seeds})
     return any(low <= least and most <= high for least, most in bounds)

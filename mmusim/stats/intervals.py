@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmusim.stats.binomial import clopper_pearson
+from mmusim.stats.binomial import share_of_seeds
 from mmusim.stats.marks import Mark, mark_of, unseen_share
 from mmusim.stats.studentized import (
     RESAMPLES,
@@ -89,7 +89,8 @@ def mean_interval(
     confidence : float in (0, 1)
         Coverage of the interval.
     yes_or_no : bool
-        The mean of values 0 and 1 is a share of seeds, with Clopper and Pearson's interval.
+        The mean of values 0 and 1 is a share of seeds, with Clopper and Pearson's interval; with
+        the rule of three if all seeds are alike.
     resolution : float
         Least half width, as a share of the mean, where seeds differ.
     seed, resamples : int
@@ -121,7 +122,7 @@ def mean_interval(
 def _share_of_seeds(x: Floats, confidence: float) -> Interval:
     if not np.isin(x, (0, 1)).all():
         raise ValueError("a share of seeds needs values of 0 and 1; take the mean as it is")
-    bounds = clopper_pearson(float(x.sum()), len(x), confidence)
+    bounds = share_of_seeds(float(x.sum()), len(x), confidence)
     found = Estimate(value=float(x.mean()), error=0.0, seeds=len(x), draws=np.zeros(1))
     return _interval(found, bounds, confidence, "identical" if np.ptp(x) == 0 else "")
 

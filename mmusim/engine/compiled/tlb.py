@@ -273,6 +273,8 @@ def plan_through(s: Any, v: int) -> bool:
         idle = idle_before(s, v, i, s.now + now)
         if leads:
             s.idles[v, i - k] = idle
+        if idle and i > k and s.halts[v]:
+            break
         code = code_of(s, v, i)
         write = code >> WRITE_BIT
         level = level_through(s, v, code & GFN, write)

@@ -111,12 +111,13 @@ class PlannedRun:
         if self.count == few and room > FEW:
             self._ahead = min(ahead * 4, RUN_LIMIT)
             self._plan_many(min(self._ahead, room))
-        if self._lead is not None and self._lead.halts:
-            self._end_where_it_halts()
+        self._end_where_it_halts()
         return True
 
     def _end_where_it_halts(self) -> None:
         """End the planned run where the guest leaves guest mode to wait for a request."""
+        if self._lead is None or not self._lead.halts:
+            return
         waits = np.flatnonzero(self._idles[1 : self.count])
         if len(waits):
             self.count, self._ahead = 1 + int(waits[0]), FEW
@@ -131,6 +132,7 @@ class PlannedRun:
         if not self.count:
             self._idles = self._idles or [0]
             self.total_ns = self._idles[0] + self._think_left
+        self._end_where_it_halts()
         return self.total_ns > 0
 
     def plan_logged(self) -> None:

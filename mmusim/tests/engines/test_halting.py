@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from mmusim.engine import simulate
+from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.simulate import simulate as on_engine
 from mmusim.engine.state.guest_run import GuestRun
 from mmusim.plan.make import Plan, make_plan
 from mmusim.tests.support.agreement import agree, differences
 from mmusim.tests.support.migrations import FREE
-from mmusim.tests.support.settings import CONSTANT, only, setting
+from mmusim.tests.support.settings import AT_ONCE, CONSTANT, only, setting
 from mmusim.trace.records import PhaseTrace, Trace
 from mmusim.vocabulary.causes import LOST_CAUSES
 
@@ -199,3 +200,25 @@ def test_windows_and_migrations_of_halting_guests_agree_on_both_engines() -> Non
         assert trace.windows[0].ledger["idle"] > 0
         (phase,) = [phase for phase in trace.phases if phase.migration is not None]
         assert phase.stalls.total_ns == sum(phase.ledger[cause] for cause in LOST_CAUSES)
+
+
+@pytest.mark.parametrize("tlb", ["unlimited", 1536])
+def test_a_guest_halts_between_requests_while_rights_wait_for_their_flush(tlb: str | int) -> None:
+    """A run of hits ends where the guest halts, also where it is planned through a finite TLB.
+
+    Requests arrive between the walk that enables logging and its flush. One event per access was
+    always right; a run of many once waited for the requests in guest mode.
+    """
+    work = SLEEPY | {"idle": "halt", "interarrival": "20us", "requests": 20}
+    made = setting(
+        [{"do": "write", "pages": "50%"}, {"do": "migrate", "workload": "it", "lead": "70us"}],
+        vcpus=4, memory="16MiB", costs=AT_ONCE, vm={"kernel": "linux-3.16"},
+        host={"halt_poll": "3us", "tlb": tlb}, workloads={"it": work},
+        driver={"migration": {"bandwidth": "20GB/s", "max_rounds": 2, "max_time": "10ms"}},
+        policies={"baseline": "linux-3.16", "compare": ["write-protect"]},
+    )  # fmt: skip
+    plan = make_plan(made, "linux-3.16", 1)
+    many = agree(made, "linux-3.16", 1)
+    for engine in (SIMPY, COMPILED):
+        one = on_engine(plan, engine=engine, run_limit=1)
+        assert list(differences(many, one)) == [], engine

@@ -106,6 +106,7 @@ def test_every_cause_is_of_some_kind_of_work_and_every_line_is_known() -> None:
     rest = set(CAUSES) - guest
     assert rest == {
         "interference",
+        "steal",
         "user_exit",
         "throttle",
         "paused",
