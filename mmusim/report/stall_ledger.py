@@ -25,7 +25,7 @@ GROUPS: Final = {
     "throttle": ("throttle",),
     "stopped": ("paused", "snapshot_wait"),
     "post-copy": ("postcopy_wait",),
-    "the host": ("interference",),
+    "the host": ("interference", "steal"),
 }  # fmt: skip
 """Lost causes as they are shown; with the wait for mmu_lock, which is shown by holder, all."""
 LESS: Final = tuple(f"time_below_{percent}" for percent in SLOW_SECONDS)
