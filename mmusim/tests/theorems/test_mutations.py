@@ -130,7 +130,7 @@ MUTANTS = {
     ),
     "enabling waits for the faults in flight": Mutant(
         "engine/host/log_ioctls.py",
-        "    yield from synchronize_srcu(vm, host)\n    if all_set:\n",
+        '    yield from synchronize_srcu(vm, host, host.once("c_srcu"), bitmap)\n    if all_set:\n',
         "    if all_set:\n",
         STEPWISE + "test_enabling_waits_for_the_faults_in_flight",
     ),

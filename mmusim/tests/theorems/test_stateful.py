@@ -361,7 +361,7 @@ def test_enabling_waits_for_the_faults_in_flight() -> None:
 def test_an_enable_that_does_not_wait_for_faults_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log_ioctls, "synchronize_srcu", lambda vm, host: iter(()))
+    monkeypatch.setattr(log_ioctls, "synchronize_srcu", lambda *_: iter(()))
     with pytest.raises((AssertionError, MmusimError)):
         faults_across_an_enable()
 
