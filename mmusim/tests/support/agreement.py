@@ -16,7 +16,7 @@ from mmusim.plan.make import Plan, make_plan
 
 def differences(a: Any, b: Any, where: str = "trace") -> Iterator[str]:
     """Say where two traces differ."""
-    if dataclasses.is_dataclass(a):
+    if dataclasses.is_dataclass(a) and type(a) is type(b):
         for field in dataclasses.fields(a):
             here = f"{where}.{field.name}"
             yield from differences(getattr(a, field.name), getattr(b, field.name), here)
