@@ -280,7 +280,7 @@ def test_the_actor_of_the_documents_works_as_printed(tmp_path: Path) -> None:
     listed = mmusim("actors", "--json", PYTHONPATH=search)
     (told,) = [r for r in json.loads(listed.stdout)["rows"] if r["actor"] == "write-protector"]
     assert "every = 10ms: Mean time" in told["parameters"]
-    assert f"{tmp_path}/site/write_protector.py:" in told["from"]
+    assert f"{tmp_path}/site/write_protector.py:" in told["source"]
     command = ("run", file, "--out", tmp_path / "out", "--engine", "simpy")
     done = mmusim(*command, PYTHONPATH=search)
     assert done.returncode == 0, done.stderr
