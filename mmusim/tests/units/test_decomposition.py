@@ -100,13 +100,12 @@ def test_every_cause_is_of_some_kind_of_work_and_every_line_is_known() -> None:
     """A name that is misspelt would fall under anything else."""
     host = {line for lines, _ in WORK.values() for line in lines}
     guest = {cause for _, causes in WORK.values() for cause in causes}
-    waits = {"flush", "srcu_wait", "mmu_lock_wait", "slots_lock_wait"}
+    waits = {"flush", "srcu_wait", "mmu_lock_wait", "slots_lock_wait", "run_delay"}
     assert host <= set(COSTS) | waits
     assert guest <= set(CAUSES)
     rest = set(CAUSES) - guest
     assert rest == {
         "interference",
-        "steal",
         "user_exit",
         "throttle",
         "paused",
