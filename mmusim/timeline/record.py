@@ -40,6 +40,11 @@ class Served(NamedTuple):
     end_ns: int
 
 
+def _due(request: Served) -> tuple[int, int]:
+    """Order requests; vCPUs tell of theirs in another order on each engine."""
+    return request.due_ns, request.cpu
+
+
 class Hold(NamedTuple):
     """Somebody held mmu_lock."""
 
@@ -70,7 +75,7 @@ class Timeline:
     readings: tuple[Reading, ...]
     phases: tuple[PhaseTrace, ...]  # of the host thread
     windows: tuple[PhaseTrace, ...] = ()  # that are measured, in the order of the driver
-    requests: tuple[Served, ...] = ()  # in the order in which vCPUs have told of them
+    requests: tuple[Served, ...] = ()  # by when they were due, then by vCPU
     left_out: str = ""  # a description of what was left out for lack of room
 
 
@@ -188,7 +193,7 @@ def record(
         vcpus=tuple(tuple(_within(lane, start_ns, end)) for lane in recorder.vcpus),
         holds=tuple(hold for hold in recorder.holds if hold.asked_ns < end),
         readings=tuple(recorder.readings),
-        requests=tuple(one for one in recorder.requests if one.due_ns < end),
+        requests=tuple(sorted(filter(lambda one: one.due_ns < end, recorder.requests), key=_due)),
         phases=tuple(p for p in trace.phases if p.end_ns >= start_ns and p.start_ns <= end),
         windows=tuple(w for w in trace.windows if w.end_ns > start_ns and w.start_ns < end),
         left_out=left_out,

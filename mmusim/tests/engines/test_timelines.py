@@ -53,6 +53,7 @@ def test_both_engines_record_the_same(run: tuple[str, Setting], seed: int) -> No
     slow, fast = (record(make_plan(made, policy, seed), engine=engine) for engine in BOTH)
     assert list(differences(slow, fast)) == []
     assert slow == fast
+    assert list(slow.requests) == sorted(slow.requests, key=lambda one: (one.due_ns, one.cpu))
 
 
 def test_a_row_that_is_lost_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
