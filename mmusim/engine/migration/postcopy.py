@@ -11,16 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram
-from mmusim.base.packages import source_of
 from mmusim.base.units import NS
 from mmusim.config.migrate import Migration
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.sync import pause
-from mmusim.engine.migration.transfer import Transfer
+from mmusim.engine.migration.transfer import Transfer, next_cursor
 from mmusim.engine.state.vm import Steps, Vcpu, Vm
 from mmusim.vocabulary.causes import POSTCOPY_WAIT
 
@@ -104,15 +102,10 @@ class Postcopy:
         """Send a requested page, and go on where the way of post-copy says."""
         before = self._ram.cursor
         yield from self._transfer.send(pages, urgent=True)
-        cursor = self._way.ask("goes_on", int(pages[0]), before, self._vm.plan.qemu)
-        memory = len(self._ram.unsent)
-        if cursor > memory:
-            raise ConfigError.of(
-                "driver.migration.postcopy", f"goes_on of {self._way.name}", cursor,
-                f"is no page of 0 to {memory}, of {source_of(type(self._way).goes_on)}",
-                "mend the way, or choose another",
-            )  # fmt: skip
-        self._ram.cursor = cursor
+        self._ram.cursor = next_cursor(
+            self._way, "driver.migration.postcopy", len(self._ram.unsent),
+            int(pages[0]), before, self._vm.plan.qemu,
+        )  # fmt: skip
 
     def _deliver(self, pages: Ints) -> None:
         self._ram.sent(pages)

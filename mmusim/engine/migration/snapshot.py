@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram
-from mmusim.base.packages import source_of
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.snapshot import Snapshot as Phase
 from mmusim.config.windows import COPY_MEMORY, PAUSE
@@ -23,7 +21,7 @@ from mmusim.engine.host.log_ioctls import EVERYTHING, Host
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import Unsent
 from mmusim.engine.migration.sync import ThreadTimes, pause
-from mmusim.engine.migration.transfer import NO_PAGES, Transfer
+from mmusim.engine.migration.transfer import NO_PAGES, Transfer, next_cursor
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.shared_processor import on_processor
@@ -173,14 +171,9 @@ class Snapshot:
         sent = self._transfer.send(np.array([page]), urgent=True)
         yield from self._times.timed("send", sent)
         yield from self._release_due()
-        cursor, memory = self._way.ask("goes_on", page, before), len(self._ram.unsent)
-        if cursor > memory:
-            raise ConfigError.of(
-                "driver.phases.way", f"goes_on of {self._way.name}", cursor,
-                f"is no page of 0 to {memory}, of {source_of(type(self._way).goes_on)}",
-                "mend the way, or choose another",
-            )  # fmt: skip
-        self._ram.cursor = cursor
+        self._ram.cursor = next_cursor(
+            self._way, "driver.phases.way", len(self._ram.unsent), page, before
+        )
 
     def _next_pages(self) -> Ints:
         """Return the next pages in order that are released alike.

@@ -10,9 +10,12 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from mmusim.base.errors import ConfigError
+from mmusim.base.packages import source_of
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.state.vm import Steps, Vm
+from mmusim.vmm.rule import Rule
 
 NO_PAGES: Final[Ints] = np.zeros(0, np.int64)
 
@@ -22,6 +25,27 @@ class Zeros(Protocol):
 
     def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
         """Tell which pages are zero and go as a header only; shape of `pages`."""
+
+
+GOES_ON: Final = "goes_on"
+
+
+def next_cursor(way: Rule, key: str, pages: int, *asked: object) -> int:
+    """Ask a way where its thread goes on behind a requested page: a page of 0 to `pages`.
+
+    Raises
+    ------
+    ConfigError
+        If the answer is no such page; it names `key`, the way and its source.
+    """
+    cursor: int = way.ask(GOES_ON, *asked)
+    if cursor > pages:
+        raise ConfigError.of(
+            key, f"{GOES_ON} of {way.name}", cursor,
+            f"is no page of 0 to {pages}, of {source_of(getattr(type(way), GOES_ON))}",
+            "mend the way, or choose another",
+        )  # fmt: skip
+    return cursor
 
 
 class Transfer:
