@@ -42,11 +42,13 @@ def load_group(group: str, base: type, registered: Callable[[], Collection[Any]]
     ConfigError
         If the environment has no number of seconds where it should.
     """
-    for entry in entry_points(group=group):
+    entries = entry_points(group=group)
+    seconds = patience_s() if entries else 0.0
+    for entry in entries:
         package = "a package" if entry.dist is None else f"package {entry.dist.name!r}"
         source = f"{package}, entry point {entry.name!r} ({entry.value})"
         has_entry_point(entry.module, source)
-        problem = _load(entry, source, base, registered)
+        problem = _load(entry, source, seconds, base, registered)
         if problem:
             _failures.setdefault(group, []).append(f"{source}: {problem}")
             what = group.rpartition(".")[2]
@@ -59,13 +61,17 @@ def failures(group: str) -> tuple[str, ...]:
 
 
 def _load(
-    entry: EntryPoint, source: str, base: type, registered: Callable[[], Collection[Any]]
+    entry: EntryPoint,
+    source: str,
+    seconds: float,
+    base: type,
+    registered: Callable[[], Collection[Any]],
 ) -> str:
     """Load an entry point; return the error, or nothing."""
     if entry.module in _hanging:
         return _hanging[entry.module]
     try:
-        with interrupted_after(patience_s(), partial(_stuck, source)):
+        with interrupted_after(seconds, partial(_stuck, source)):
             loaded = entry.load()
     except NeverReturnedError as error:
         _hanging[entry.module] = (
