@@ -20,7 +20,7 @@ from mmusim.cli.shared.options import (
     SettingName,
     Workers,
 )
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder
 from mmusim.config.settings import load_file
@@ -117,7 +117,7 @@ def select(
         table(f"Selection by {rules.metric}", rows, False)
         few = dict.fromkeys(f"{FEW}: {c.caveat}." for c in made if c.caveat)
         for line in [*(f"failed: {one}" for one in failures), *few, *(f"{s}." for s in says)]:
-            typer.echo(line)
+            say(line)
     known = all(c.selection is not None and c.selection.selected for c in made)
     raise typer.Exit(0 if known and not failures else 1)
 

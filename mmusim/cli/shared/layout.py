@@ -1,8 +1,8 @@
 """The columns of a table that fit a width, and their widths: words are never cut.
 
 When the width is short, columns are left out first, the least important before the others, unless
-narrower names of rows save them. What stays is wrapped between words, a policy's name also before a
-"+".
+narrower names of rows and a narrower last column save them. What stays is wrapped between words, a
+policy's name also before a "+".
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ LEFT_OUT_FIRST: Final = (
     "note", "where_the_time_went", "remark", "origin", "correlation", "pairing", "r", "d",
     "better", "worst", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates",
     "KS", "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
+    "commit", "date", "measurements",
 )  # fmt: skip
 """Names of the columns to leave out first, in this order."""
 READABLE: Final = 24
 """Least number of characters in a line of a cell of several words."""
 NARROW: Final = 12
-"""The same for the columns that name a row: they wrap well."""
+"""The same for the columns that name a row and for the last one: they wrap well."""
 PIECE: Final = re.compile(r"\+?[^+]+|\+")
 """What a name is not broken within: linux-6.2, +split-on-fault."""
 EDGE: Final = 1
@@ -61,6 +62,9 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         name: min(least[name], max(_longest_piece(columns[name]), NARROW))
         for name in _names_of_rows(columns)
     }
+    last = next(reversed(columns))
+    if last not in _names_of_rows(columns):
+        narrow[last] = min(least[last], max(word[last], NARROW))
     for key in _by_importance(columns):
         if _total([least[k] for k in shown]) <= width or len(shown) == 1:
             break
