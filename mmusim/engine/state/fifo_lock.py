@@ -111,6 +111,6 @@ def count_readers(s: Any) -> int:
     """Change the reader count; return for how long its cache line makes the caller wait."""
     if s.count_ns == 0:
         return 0
-    waits = max(0, s.line_free_ns - s.now)
+    waits: int = max(0, s.line_free_ns - s.now)
     s.line_free_ns = s.now + waits + s.count_ns
     return waits
