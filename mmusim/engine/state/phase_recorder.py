@@ -50,7 +50,12 @@ class PhaseRecorder:
 
     def parts(self) -> list[PhaseRecorder]:
         """Return the recorders of the phase up to this one, the first first."""
-        return [*(self.earlier.parts() if self.earlier else ()), self]
+        found: list[PhaseRecorder] = []
+        part: PhaseRecorder | None = self
+        while part is not None:
+            found.append(part)
+            part = part.earlier
+        return found[::-1]
 
     def close(self) -> None:
         """Add what is still in lists to the histograms."""
