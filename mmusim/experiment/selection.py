@@ -107,6 +107,7 @@ def select(
                 metric=rules.metric, limit=rules.limit,
                 selection=_state_of([values[c] for c in group], rules),
                 caveat=least_known([r for c in group for r in stored.get(c, ())], rules.metric),
+                runs=tuple(stored.get(c, ()) for c in group),
             )
             for title, group in groups
         ]  # fmt: skip
@@ -177,7 +178,7 @@ def contests(
         )  # fmt: skip
     if len(groups[0][1]) < 2:
         raise ConfigError.of(
-            "select", "--among", among, "leaves one that competes with nobody",
+            "select", "--among", among, "leaves fewer than two competitors",
             "leave --setting or --policy out, or choose another --among",
         )  # fmt: skip
     return groups
