@@ -211,7 +211,7 @@ class Driver(Strict):
         guest = [phase for phase in self.phases if isinstance(phase, GuestPhase)]
         names = [phase.name for phase in guest if phase.name]
         if not guest and (self.measure == LAST or self.windows):
-            raise ValueError("phases let the guest do nothing; add a read, write or run phase")
+            raise ValueError("no phase makes the guest work; add a read, write or run phase")
         names += [window.name for window in self.windows]
         windows_too = " and no window" if self.windows else ""
         if self.measure != LAST and self.measure not in names:

@@ -285,7 +285,7 @@ def test_an_operation_begins_after_the_end_of_another() -> None:
          [{"do": "wait"}, {"do": "read"}], "waits for the guest"),
         ([], [{"do": "sync-dirty-log", "at": "1us"}, {"do": "sync-dirty-log", "at": "0us"}],
          "in the order of time"),
-        ([], [{"do": "sync-dirty-log", "at": "1us", "after": "1us"}], "two clocks"),
+        ([], [{"do": "sync-dirty-log", "at": "1us", "after": "1us"}], "exclude each other"),
         ([], [{"do": "sync-dirty-log", "every": "1us"}], "every needs times"),
         ([], [{"do": "sync-dirty-log", "times": 3}], "every"),
         ([], [{"do": "sync-dirty-log", "every": "0us", "times": 3}], "must be more than 0"),
