@@ -75,7 +75,7 @@ def coverage(
             "the share without a mark and how often those cover."
         )
     for name, made in promises.items():
-        table(f"{PROMISES[name][0]}, {trials:,} samples", _by_seeds(made), False)
+        table(f"{PROMISES[name][0]}, {trials:,} samples", by_seeds(made), False)
 
 
 def _row(one: Covered) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _wide(found: list[Covered]) -> list[dict[str, Any]]:
     return list(by_name.values())
 
 
-def _by_seeds(made: list[Promise]) -> list[dict[str, str]]:
+def by_seeds(made: list[Promise]) -> list[dict[str, str]]:
     """Return a row for each case and a column for each number of seeds or hosts."""
     columns = list(dict.fromkeys(str(one.seeds) for one in made))
     by_case: dict[str, dict[str, str]] = {}
