@@ -13,15 +13,27 @@ import numpy as np
 from mmusim.base.histogram import BITS
 from mmusim.engine.compiled.events import spend
 from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
-from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.jit import compile_all, jit
 from mmusim.engine.compiled.probe_rows import tell_charged
-from mmusim.trace.stall_windows import WINDOWS
-from mmusim.vocabulary.causes import HITS, PML_LOG, WALK_4K
+from mmusim.engine.state import charges
+from mmusim.trace import stall_windows
 
 _SHIFT: Final = 52 - BITS
 _BASE: Final = (1023 + BITS) << BITS
-_ALL_WINDOWS: Final = np.array(WINDOWS)
-_LONGEST: Final = max(WINDOWS)
+
+look_at_windows, look_at_last_windows, keep_stall = compile_all(
+    stall_windows, "look_at_windows", "look_at_last_windows", "keep_stall",
+    WINDOWS=np.array(stall_windows.WINDOWS),
+)  # fmt: skip
+
+
+@jit
+def _ledger_of(s: Any, recorder: int) -> Any:
+    """Return a recorder's ledger, time by cause."""
+    return s.ledger[recorder]
+
+
+pay_owed, part_with = compile_all(charges, "pay_owed", "part_with", ledger_of=_ledger_of)
 
 
 @jit
@@ -34,7 +46,7 @@ def charge(s: Any, v: int, cause: int, ns: int) -> None:
     s.cause_before[v] = s.last_cause[v]
     s.last_cause[v], s.last_ns[v] = cause, ns
     if s.owed_n[v]:
-        _pay_owed(s, v, cause, ns)
+        s.owed_n[v] = pay_owed(s, s.owed[v], s.owed_n[v], s.recorder[v], cause, ns)
 
 
 @jit
@@ -42,25 +54,6 @@ def spend_on(s: Any, v: int, cause: int, ns: int) -> int:
     """Let time pass in the host and charge it."""
     charge(s, v, cause, ns)
     return spend(s, v, ns)
-
-
-@jit
-def _pay_owed(s: Any, v: int, cause: int, ns: int) -> None:
-    """Give those recorders their part that were in use before edges of windows."""
-    owed, n = s.owed[v], s.owed_n[v]
-    paid = 0
-    while paid < n and ns:
-        part = min(owed[paid, 1], ns)
-        s.ledger[s.recorder[v], cause] -= part
-        s.ledger[owed[paid, 0], cause] += part
-        owed[paid, 1] -= part
-        ns -= part
-        if owed[paid, 1]:
-            break
-        paid += 1
-    for i in range(paid, n):
-        owed[i - paid, 0], owed[i - paid, 1] = owed[i, 0], owed[i, 1]
-    s.owed_n[v] = n - paid
 
 
 @jit
@@ -79,25 +72,9 @@ def histogram_of(recorder: int, histogram: int) -> int:
 
 
 @jit
-def part_with(s: Any, v: int, recorder: int, spent_ns: int, log: int, walk: int, hit: int) -> None:
-    """Give away what lies behind edges of windows of a run that `recorder` has whole.
-
-    See :meth:`mmusim.engine.state.phase_recorder.PhaseRecorder.part_with`.
-    """
-    owed, n = s.owed[v], s.owed_n[v]
-    due = spent_ns
-    for i in range(n):
-        due -= owed[i, 1]
-    to = s.recorder[v]
-    for i in range(n, 0, -1):
-        in_log = min(due, log)
-        in_walk = min(due - in_log, walk)
-        in_hit = min(due - in_log - in_walk, hit)
-        log, walk, hit = log - in_log, walk - in_walk, hit - in_hit
-        for cause, ns in ((PML_LOG, in_log), (WALK_4K, in_walk), (HITS, in_hit)):
-            s.ledger[recorder, cause] -= ns
-            s.ledger[to, cause] += ns
-        to, due = owed[i - 1, 0], owed[i - 1, 1]
+def parts_with(s: Any, v: int, recorder: int, spent_ns: int, log: int, walk: int, hit: int) -> None:
+    """Divide a run, charged to `recorder`, at the edges of windows."""
+    part_with(s, s.owed[v], s.owed_n[v], recorder, s.recorder[v], spent_ns, log, walk, hit)
     s.owed_n[v] = 0
 
 
@@ -136,47 +113,14 @@ def note(s: Any, number: int) -> None:
 
 @jit
 def look_at_stalls(s: Any, v: int, now: int) -> int:
-    """Look at every window that ends after those seen, up to `now`, and at an edge of a stall.
-
-    What no later window can reach is forgotten. Returns how many stalls are kept.
-    """
-    n, seen, begin = s.stall_n[v], s.stall_seen[v], s.stall_begin[v]
-    starts, ends, before = s.stall_from[v], s.stall_to[v], s.stall_before[v]
-    for w in range(len(_ALL_WINDOWS)):
-        window = _ALL_WINDOWS[w]
-        worst = s.worst[v, w]
-        back = 0  # the last stall that begins before the window does
-        for i in range(s.stall_kept[v], n):
-            at = ends[i] - window
-            if at < begin:
-                continue
-            while back + 1 < n and starts[back + 1] <= at:
-                back += 1
-            lost = before[i] + ends[i] - starts[i] - before[back]
-            if starts[back] <= at:
-                lost -= min(at - starts[back], ends[back] - starts[back])
-            worst = max(worst, lost)
-        ahead = 0  # the last stall that begins before the window ends
-        for i in range(n):
-            until = starts[i] + window
-            if until > now:
-                break
-            if until <= seen:
-                continue
-            ahead = max(ahead, i)
-            while ahead + 1 < n and starts[ahead + 1] <= until:
-                ahead += 1
-            within = min(until - starts[ahead], ends[ahead] - starts[ahead])
-            worst = max(worst, before[ahead] + within - before[i])
-        s.worst[v, w] = worst
+    """Look at every window up to `now`; return how many stalls are kept."""
+    left = look_at_windows(
+        s.stall_from[v], s.stall_to[v], s.stall_before[v], s.worst[v], s.stall_n[v],
+        s.stall_kept[v], s.stall_begin[v], s.stall_seen[v], now,
+    )  # fmt: skip
     s.stall_seen[v] = now
-    old = 0
-    while old < n and ends[old] <= now - _LONGEST:
-        old += 1
-    for i in range(old, n):
-        starts[i - old], ends[i - old], before[i - old] = starts[i], ends[i], before[i]
-    s.stall_n[v] = s.stall_kept[v] = n - old
-    return n - old
+    s.stall_n[v] = s.stall_kept[v] = left
+    return left
 
 
 @jit
@@ -202,10 +146,7 @@ def cut_stalls(s: Any, v: int) -> None:
 def _keep(s: Any, v: int, from_ns: int, to_ns: int) -> None:
     """Keep a stall for the windows that end behind it."""
     n = s.stall_n[v]
-    before = 0
-    if n:
-        before = s.stall_before[v, n - 1] + s.stall_to[v, n - 1] - s.stall_from[v, n - 1]
-    s.stall_from[v, n], s.stall_to[v, n], s.stall_before[v, n] = from_ns, to_ns, before
+    keep_stall(s.stall_from[v], s.stall_to[v], s.stall_before[v], n, from_ns, to_ns)
     s.stall_n[v] = n + 1
     room = s.stall_from.shape[1]
     if n + 1 == room and look_at_stalls(s, v, to_ns) > room // 2:
@@ -215,15 +156,5 @@ def _keep(s: Any, v: int, from_ns: int, to_ns: int) -> None:
 @jit
 def last_window(s: Any, v: int, now: int) -> None:
     """Look at the windows that end with the vCPU's time."""
-    look_at_stalls(s, v, now)
-    n = s.stall_n[v]
-    starts, ends = s.stall_from[v], s.stall_to[v]
-    for w in range(len(_ALL_WINDOWS)):
-        at = now - _ALL_WINDOWS[w]
-        if at < s.stall_begin[v]:
-            continue
-        lost = 0
-        for i in range(n):
-            if ends[i] > at:
-                lost += ends[i] - max(starts[i], at)
-        s.worst[v, w] = max(s.worst[v, w], lost)
+    n = look_at_stalls(s, v, now)
+    look_at_last_windows(s.stall_from[v], s.stall_to[v], s.worst[v], n, s.stall_begin[v], now)
