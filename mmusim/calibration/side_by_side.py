@@ -3,7 +3,8 @@
 A processor of a virtual machine that is busy beside another one works more slowly, and sometimes by
 a third for as long as a measurement lasts. That makes every fault longer, the cheapest ones too. A
 wait for ``mmu_lock`` makes only some of them longer. So the median of a vCPU is its level, and what
-its mean exceeds the median by, beyond the same of one vCPU, is the wait.
+its mean exceeds the median by, beyond the same of one vCPU, is the wait. (If many wait, the median
+moves as well, and a part of the wait counts as level: half of it where a third of the faults wait.)
 """
 
 from __future__ import annotations
