@@ -95,7 +95,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         raise unreadable(source, str(error), "write a number that a double holds") from None
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:  # an impossible date
         rule = f"is not valid TOML: {error}"
-        raise unreadable(source, rule, "mend the syntax at that place") from None
+        raise unreadable(source, rule, "correct the syntax at that place") from None
     complaints = list(_beyond(data, source))
     if complaints:
         raise ConfigError(complaints[:MOST_COMPLAINTS])
@@ -133,7 +133,7 @@ def parse_json(text: str, source: str, key: str = "file") -> Any:
         raise ConfigError.of(source, key, None, str(error), "correct it") from None
     except (ValueError, RecursionError) as error:
         rule = f"is not JSON: {error}"
-        raise ConfigError.of(source, key, None, rule, "mend the syntax at that place") from None
+        raise ConfigError.of(source, key, None, rule, "correct the syntax at that place") from None
     complaints = list(_beyond(data, source))
     if complaints:
         raise ConfigError(complaints[:MOST_COMPLAINTS])
@@ -164,7 +164,7 @@ def parse_csv(text: str, source: str, delimiter: str = ",") -> list[list[str]]:
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error as error:
-        raise unreadable(source, f"is not CSV: {error}", "mend the table") from None
+        raise unreadable(source, f"is not CSV: {error}", "correct the table") from None
     longest = max((len(cell) for row in rows for cell in row), default=0)
     if longest > MOST_CELL:
         raise _refuse(source, f"has a cell of {longest:,} characters")

@@ -95,7 +95,7 @@ def asked(key: str, what: str, function: Any, work: Callable[[], T], remedy: str
         _hanging[function] = error
         raise ConfigError.of(
             key, what, None, f"{error}, it is at {error.place}, of {source_of(function)}",
-            f"mend it, or leave it out; {VARIABLE}=0 in the environment waits without end",
+            f"correct it, or leave it out; {VARIABLE}=0 in the environment waits without end",
         ) from None  # fmt: skip
     except MmusimError:
         raise

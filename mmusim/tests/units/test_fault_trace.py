@@ -140,5 +140,7 @@ def test_the_verb_tells_faults_from_the_output_of_lackey(tmp_path: Path) -> None
     assert read_trace(to).page.tolist() == [0, 1]
     done = mmusim_here("workload", "import", lackey, "--to", to, "--vcpu", "1")
     assert (done.returncode, "makes no difference" in done.stderr) == (2, True)
+    done = mmusim_here("workload", "import", faults, "--to", to, "--quantum", 9)
+    assert (done.returncode, "makes no difference for faults" in done.stderr) == (2, True)
     done = mmusim_here("workload", "import", lackey, "--to", to)
     assert done.returncode == 0, done.stderr
