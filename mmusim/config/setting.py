@@ -83,7 +83,7 @@ class Setting:
         The version is that of mmusim. The code of policies and rules of other packages counts here.
         """
         e = self.experiment
-        facts = {
+        facts: dict[str, Any] = {
             "vm": e.vm.model_dump(mode="json"),
             "driver": e.driver.model_dump(mode="json"),
             "workloads": {k: _facts(w) for k, w in e.workloads.items()},

@@ -146,8 +146,11 @@ class Plan:
             accesses, first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
             pages=min(pages, len(accesses.gfn)),
-            tables=self.curve and self.curve.tables_of(accesses.gfn, None if lap else pages),
+            tables=self._tables(accesses.gfn, None if lap else pages),
         )  # fmt: skip
+
+    def _tables(self, gfns: NDArray[np.int64], before: int | None) -> Tables | None:
+        return None if self.curve is None else self.curve.tables_of(gfns, before)
 
     def arrivals_ns(self, phase: int, cpu: int, lap: int) -> NDArray[np.int64]:
         """Return when the requests of a lap beside a VMM that works arrive, from its beginning."""
