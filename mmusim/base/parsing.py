@@ -153,14 +153,38 @@ def json_lines(path: str | Path, most: int = MOST_TEXT) -> Iterator[tuple[int, s
             yield number, line
 
 
+def before_open_end(text: str) -> str:
+    """Return the lines that have a line end. What follows may be a part of a line."""
+    return text[: text.rfind("\n") + 1]
+
+
+def refuse_open_end(text: str, source: str) -> None:
+    """Refuse a text whose last line has no line end.
+
+    It may be cut inside its last number: 1.45 would be read as 1.
+
+    Raises
+    ------
+    ConfigError
+        Names the line.
+    """
+    whole = before_open_end(text)
+    if text[len(whole) :].strip():
+        raise unreadable(
+            source, f"has no line end after line {_line(text, len(text))}, so it may be cut inside "
+            "its last value", "copy it again, or, if it is whole, end that line",
+        )  # fmt: skip
+
+
 def parse_csv(text: str, source: str, delimiter: str = ",") -> list[list[str]]:
     """Return the rows of a CSV text, those without a value apart.
 
     Raises
     ------
     ConfigError
-        If it is not CSV, or a cell is longer than the bound.
+        If it is not CSV, as :func:`refuse_open_end`, or if a cell is longer than the bound.
     """
+    refuse_open_end(text, source)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error as error:

@@ -87,9 +87,10 @@ def test_several_vcpus_are_asked_for() -> None:
 
 
 def test_what_was_assumed_or_lost_is_said() -> None:
-    said = parse_faults("gfn,time_us\n1,1\n2,2\n3", "t", {})[1]
-    assert said == ("assumed: every fault is a write; there is no column write",
-                    "the last line is cut")  # fmt: skip
+    said = parse_faults("gfn,time_us\n1,1\n2,2\n", "t", {})[1]
+    assert said == ("assumed: every fault is a write; there is no column write",)
+    with pytest.raises(ConfigError, match="no line end after line 4, so it may be cut"):
+        parse_faults("gfn,time_us\n1,1\n2,2\n3", "t", {})
     assert parse_faults(TABLE, "t", {})[1] == (), "control"
     lost = HEAD + fault(1, 0, 7) + "CPU:3 [LOST 5 EVENTS]\n" + fault(1, 20, 8)
     trace, said = parse_faults(lost, "t", {})
