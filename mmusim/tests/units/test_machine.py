@@ -120,7 +120,7 @@ def test_enabling_a_nested_guest_goes_over_all_heads_with_or_without_a_machine()
         for law in ("indirect", "fresh-leaves")
     )
     assert without == fresh
-    assert fresh["c_nested_arm"] == 8 * pages
+    assert fresh["c_nested_arm"] == 2 * pages
     assert not fresh.keys() & {"c_wclear", "c_dclear"}
 
 
