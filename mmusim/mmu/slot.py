@@ -6,7 +6,8 @@ views.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ Gfns = NDArray[np.int64]
 Which = NDArray[np.bool_]
 
 TLB = TLB_READ | TLB_WRITE
+AT_ONCE: Final = 1 << 20
+"""Pages of a slot that are looked through in one step, so that little memory is needed."""
 
 
 class MemSlot(NamedTuple):
@@ -81,6 +84,13 @@ class MemSlot(NamedTuple):
 
     def __contains__(self, gfn: object) -> bool:
         return isinstance(gfn, int) and self.base_gfn <= gfn < self.base_gfn + self.npages
+
+
+def parts_of(whole: MemSlot, size: int = AT_ONCE) -> list[MemSlot]:
+    """Return a range in parts that end at multiples of `size` pages."""
+    first, end = whole.base_gfn, whole.base_gfn + whole.npages
+    cuts = [first, *range((first // size + 1) * size, end, size), end]
+    return [MemSlot(a, b - a) for a, b in pairwise(cuts)]
 
 
 def leaves_over(t: PageTable, slot: MemSlot) -> int:
@@ -139,7 +149,7 @@ def log_of(t: PageTable, slot: MemSlot) -> Which:
 
 def fetch_dirty(t: PageTable, slot: MemSlot) -> Gfns:
     """Return the gfns whose bit is set, in ascending order. The bits stay."""
-    return slot.gfns(np.flatnonzero(log_of(t, slot)))
+    return np.concatenate([p.gfns(np.flatnonzero(log_of(t, p))) for p in parts_of(slot)])
 
 
 def clear_dirty(t: PageTable, gfns: Gfns) -> None:
@@ -191,8 +201,11 @@ def flushed(t: PageTable, pages: slice | Gfns, regions: slice) -> None:
 
 def lost_writes(t: PageTable, slot: MemSlot) -> Gfns:
     """Return the pages whose newest content will not be sent: stale there, and not logged."""
-    state = t.page[slot.pages] & (STALE | LOGGED)
-    return slot.base_gfn + np.flatnonzero(state == STALE)
+    lost = [
+        part.gfns(np.flatnonzero((t.page[part.pages] & (STALE | LOGGED)) == STALE))
+        for part in parts_of(slot)
+    ]
+    return np.concatenate(lost)
 
 
 def illegal(t: PageTable, slot: MemSlot) -> Gfns:
@@ -200,6 +213,10 @@ def illegal(t: PageTable, slot: MemSlot) -> Gfns:
 
     A leaf that PML has armed is writable and its write is logged: D is clear.
     """
+    return np.concatenate([_illegal(t, part) for part in parts_of(slot)])
+
+
+def _illegal(t: PageTable, slot: MemSlot) -> Gfns:
     need = PRESENT | WRITABLE | DIRTY
     linked = np.repeat((t.giant[slot.giants] & TABLE) != 0, PAGES_PER_REGION)
     entry = t.region[slot.regions]

@@ -5,6 +5,7 @@ Sources: QEMU ``migration_bitmap_find_dirty``, ``migration_clear_memory_region_d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from mmusim.trace.records import HOST
 LOOK: Final = 1 << 14
 """Number of pages that a search for dirty ones checks first."""
 IS_ZERO, IS_SENT, IN_THIS_ROUND = 1, 2, 4
-BLOCK: Final = 1 << 20  # number of pages whose random numbers are drawn at once
+BLOCK: Final = 1 << 20  # number of pages that are processed at once
 
 
 class Unsent:
@@ -91,11 +92,13 @@ class RamBlock(Unsent):
         The caller holds bitmap_mutex, so nobody sends meanwhile. With manual protect the log is
         cleared later, a chunk before its first page is sent.
         """
-        self.unsent |= self._reported
-        self._reported[:] = False
-        if more is not None:
-            self.unsent |= more
-        before, self.dirty = self.dirty, int(np.count_nonzero(self.unsent))
+        before, self.dirty = self.dirty, 0
+        for part in self._parts():
+            self.unsent[part] |= self._reported[part]
+            self._reported[part] = False
+            if more is not None:
+                self.unsent[part] |= more[part]
+            self.dirty += int(np.count_nonzero(self.unsent[part]))
         self.uncleared[:] = self._vm.plan.choices.reporting in MANUAL
         return self.dirty - before
 
@@ -122,9 +125,17 @@ class RamBlock(Unsent):
 
     def next_round(self) -> int:
         """End a round; return how many pages were sent in it and are to be sent again."""
-        sent = (self._facts & IN_THIS_ROUND) != 0
-        self._facts &= np.uint8(0xFF ^ IN_THIS_ROUND)
-        return int(np.count_nonzero(sent & self.unsent))
+        again = 0
+        for part in self._parts():
+            facts = self._facts[part]
+            again += int(np.count_nonzero(facts[self.unsent[part]] & IN_THIS_ROUND))
+            facts &= np.uint8(0xFF ^ IN_THIS_ROUND)
+        return again
+
+    def _parts(self) -> Iterator[slice]:
+        """Yield the block in parts, so that whole passes over it need little memory."""
+        for first in range(0, len(self.unsent), BLOCK):
+            yield slice(first, first + BLOCK)
 
     def sent(self, pages: Ints) -> None:
         """Record that the destination received the pages in their present state. The next page lies
