@@ -6,6 +6,7 @@ views.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -93,6 +94,12 @@ def parts_of(whole: MemSlot, size: int = AT_ONCE) -> list[MemSlot]:
     return [MemSlot(a, b - a) for a, b in pairwise(cuts)]
 
 
+def slices(count: int) -> Iterator[slice]:
+    """Yield the parts of an array of `count` entries that are looked through in one step."""
+    for first in range(0, count, AT_ONCE):
+        yield slice(first, min(first + AT_ONCE, count))
+
+
 def leaves_over(t: PageTable, slot: MemSlot) -> int:
     """Count the leaves of every level that map a page of the range."""
     levels = (t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants])
@@ -116,13 +123,17 @@ def clear_d(entries: Bytes, reachable: Which | None = None) -> int:
 
 
 def _clear(entries: Bytes, bit: int, need: int, reachable: Which | None) -> int:
-    armed = (entries & need) == need
-    stale = armed if reachable is None else armed & reachable
-    # A TLB that has cached D as clear walks again before it writes, and meets the new entry.
-    held = np.where(entries[stale] & np.uint8(DIRTY), np.uint8(TLB), np.uint8(TLB_READ))
-    entries[armed] &= np.uint8(0xFF ^ bit)
-    entries[stale] |= held
-    return int(np.count_nonzero(armed))
+    cleared = 0
+    for part in slices(len(entries)):
+        some = entries[part]
+        armed = (some & need) == need
+        stale = armed if reachable is None else armed & reachable[part]
+        # A TLB that has cached D as clear walks again before it writes, and meets the new entry.
+        held = np.where(some[stale] & np.uint8(DIRTY), np.uint8(TLB), np.uint8(TLB_READ))
+        some[armed] &= np.uint8(0xFF ^ bit)
+        some[stale] |= held
+        cleared += int(np.count_nonzero(armed))
+    return cleared
 
 
 def reachable_pages(t: PageTable, slot: MemSlot) -> Which | None:

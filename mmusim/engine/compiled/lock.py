@@ -88,6 +88,13 @@ def release(s: Any, who: int) -> None:
 
 
 @jit
+def was_held(s: Any, ns: int, times: int) -> None:
+    """Count exclusive holds of `ns` each, for which nobody waited."""
+    for _ in range(times):
+        tally(s, HOLDS_EXCLUSIVE, ns)
+
+
+@jit
 def _grant(s: Any, delay: int) -> None:
     """Make the first waiter a holder; it goes on when the lock has reached it."""
     first = s.queue_first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from mmusim.base.histogram import Histogram
 from mmusim.costs.random_streams import ByOccurrence, Stream
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE, HOLDS_SHARED
-from mmusim.engine.compiled.loop import ACQUIRE, COUNT_READERS, RELEASE, call
+from mmusim.engine.compiled.loop import ACQUIRE, COUNT_READERS, RELEASE, WAS_HELD, call
 from mmusim.engine.compiled.memory import Memory, scalar
 from mmusim.mmu.dirty_ring import reserve
 from mmusim.trace.records import HOST, Fingerprint, LockStats, ModeStats
@@ -243,6 +244,11 @@ class CompiledLock:
         if who == HOST and self._area_at_got >= 0:
             self.for_host_ns += self.area_ns() - self._area_at_got
         call(self._address, RELEASE, who, 0, 0)
+
+    def was_held(self, times_ns: list[int]) -> None:
+        """Count exclusive holds for which nobody waited."""
+        for ns, times in Counter(times_ns).items():
+            call(self._address, WAS_HELD, ns, times, 0)
 
     def busy_ns(self) -> int:
         """Return how long nobody else could have it by now: held exclusively, or handed on."""

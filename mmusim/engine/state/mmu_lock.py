@@ -131,6 +131,12 @@ class SpinLock:
             while self._read and self._queue and self._queue[0][2]:
                 self._grant(now, delay)
 
+    def was_held(self, times_ns: list[int]) -> None:
+        """Count exclusive holds for which nobody waited, with nothing of their own to account."""
+        self._held_ns[False].extend(times_ns)
+        if len(self._held_ns[False]) >= _HOLDS_AT_ONCE:
+            self._tally(False)
+
     def _grant(self, now: int, delay: int) -> None:
         """Make the first waiter a holder; it goes on when the lock has reached it."""
         who, asked, shared, granted = self._queue.popleft()

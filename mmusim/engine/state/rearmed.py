@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.state.vm import Vm
-from mmusim.mmu.slot import TLB
+from mmusim.mmu.slot import TLB, slices
 from mmusim.workload.points import BLOCK
 
 Ranges = NDArray[np.int64]
 """Ranges of gfns, ascending, shape (ranges, 2): the first gfn and the one behind the last."""
 EVERYTHING: Final[Ranges] = np.array([(0, 1 << 40)])
-AT_ONCE: Final = 1 << 20
-"""Entries that are looked through in one step, so that little memory is needed."""
 
 
 def flush_ends(vm: Vm, taken_back: Iterable[tuple[Any, slice]]) -> None:
@@ -35,8 +33,8 @@ def flush_ends(vm: Vm, taken_back: Iterable[tuple[Any, slice]]) -> None:
 def copied(vm: Vm, gfns: Ints) -> None:
     """Note that pages were copied to the destination: the next write to each of them matters."""
     if vm.by_rates:
-        for some in _in_parts(gfns):
-            vm.look_at(_ranges_of(some // BLOCK, BLOCK))
+        for part in slices(len(gfns)):
+            vm.look_at(_ranges_of(gfns[part] // BLOCK, BLOCK))
 
 
 def _held(vm: Vm, pages: Any, regions: slice) -> Iterator[Ranges]:
@@ -45,7 +43,8 @@ def _held(vm: Vm, pages: Any, regions: slice) -> Iterator[Ranges]:
     if isinstance(pages, slice):
         yield from _held_below(table.page, pages, BLOCK, 1)
     else:
-        for some in _in_parts(pages):
+        for part in slices(len(pages)):
+            some = pages[part]
             yield _ranges_of(some[(table.page[some] & TLB) != 0] // BLOCK, BLOCK)
     yield from _held_below(table.region, regions, 1, 1 << 9)
     yield from _held_below(table.giant, slice(None), 1, 1 << 18)
@@ -58,16 +57,12 @@ def _held_below(
 
     Those of `together` neighbours belong together; each entry stands for `pages` pages.
     """
-    start, stop, _ = where.indices(len(entries))
-    for first in range(start, stop, AT_ONCE):
-        held = entries[first : min(first + AT_ONCE, stop)] & np.uint8(TLB)
+    start, chosen = where.indices(len(entries))[0], entries[where]
+    for part in slices(len(chosen)):
+        held = chosen[part] & np.uint8(TLB)
         groups = np.bitwise_or.reduceat(held, np.arange(0, len(held), together))
-        yield _ranges_of(first // together + np.flatnonzero(groups), together * pages)
-
-
-def _in_parts(gfns: Ints) -> Iterator[Ints]:
-    for first in range(0, len(gfns), AT_ONCE):
-        yield gfns[first : first + AT_ONCE]
+        units = (start + part.start) // together + np.flatnonzero(groups)
+        yield _ranges_of(units, together * pages)
 
 
 def _ranges_of(units: Ints, pages: int) -> Ranges:
