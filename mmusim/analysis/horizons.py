@@ -73,7 +73,9 @@ def over_windows(
 def is_sure(made: Comparison) -> bool:
     """Tell whether a sign may be claimed: a known outcome, enough times, and most hosts agree."""
     known = made.answer.outcome in ("better", "worse") and not made.answer.small and not made.caveat
-    return known and (made.over_hosts is None or made.over_hosts.holds.estimate >= SURE)
+    if made.over_hosts is None:
+        return known
+    return known and made.over_hosts.is_known and made.over_hosts.holds.estimate >= SURE
 
 
 def _within(result: SettingResult, metric: str, window: str) -> Runs | None:

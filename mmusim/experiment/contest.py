@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,9 +12,10 @@ import numpy as np
 
 from mmusim.execution.workers import Job
 from mmusim.experiment.across_settings import values as censored
+from mmusim.experiment.over_hosts import NO_VALUE
 from mmusim.experiment.scheduler import RunDirectory
-from mmusim.stats import Interval
-from mmusim.stats.hosts import share_that_holds
+from mmusim.metrics.measure import Metrics
+from mmusim.stats.hosts import OverHosts, share_that_holds, why_left_out
 from mmusim.stats.selection import FIRST, Selection
 from mmusim.vocabulary import METRICS
 
@@ -34,17 +36,26 @@ class Contest:
     metric: str
     selection: Selection | None  # None: there are too few runs, because some failed
     limit: int  # seeds
-    holds: Interval | None = None  # share of hosts, with drawn costs, on which it is the best too
+    holds: OverHosts | None = None  # on how many hosts, with drawn costs, it is the best too
     caveat: str = ""  # why the metric says little: a quantile with few times beyond it
+    runs: tuple[Sequence[Metrics], ...] = ()  # of each competitor
 
     def __str__(self) -> str:
         """Return the result and its certainty as a sentence."""
         if self.holds is None:
             return self._of_seeds()
-        h = self.holds
+        h, left_out = self.holds.holds, self.holds.left_out
+        why = f"; {sum(left_out.values())} of {self.holds.tried} hosts are left out: "
+        why = f"{why}{why_left_out(left_out)}" if left_out else ""
+        if not self.holds.is_known:
+            return (
+                f"{self._of_seeds()}; on how many hosts it is the best is not known, because only "
+                f"{h.seeds} of {self.holds.tried} have a value{why}"
+            )
         return (
-            f"{self._of_seeds()}; it has the best value on {100 * h.estimate:.0f} % of {h.seeds} "
+            f"{self._of_seeds()}; it has the best value on {self.holds} of {h.seeds} "
             f"hosts with costs drawn from what is known ({100 * h.low:.0f} to {100 * h.high:.0f} %)"
+            f"{why}"
         )
 
     def _of_seeds(self) -> str:
@@ -96,8 +107,8 @@ def jobs_on_hosts(directory: RunDirectory, groups: Groups, hosts: int, rules: Ru
 
 def best_over_hosts(
     directory: RunDirectory, contest: Contest, group: Sequence[Competitor], hosts: int, rules: Rules
-) -> Interval | None:
-    """Return on what share of hosts the selected one is the best.
+) -> OverHosts | None:
+    """Return on how many hosts the selected one is the best; None if none is selected.
 
     A run without the metric is worse than all that have it, as on the profile's host.
     """
@@ -105,7 +116,8 @@ def best_over_hosts(
     if found is None or not found.selected or len(found.alive) > 1:
         return None
     stored, better = directory.runs(), max if METRICS[rules.metric].higher_is_better else min
-    holds = []
+    errors = directory.failed(jobs_on_hosts(directory, [("", list(group))], hosts, rules))
+    holds, lost = [], Counter[str]()
     for k in range(hosts):
         seed = directory.experiment.replications.first_seed + k % rules.first
         runs = [
@@ -117,4 +129,10 @@ def best_over_hosts(
         values = censored(runs, rules.metric)
         if len(values) == len(group) and any(map(math.isfinite, values)):
             holds.append(values[found.best] == better(values))
-    return share_that_holds(np.array(holds)) if holds else None
+            continue
+        jobs = [Job(one.setting * hosts + k, one.policy, seed) for one in group]
+        lost[next((errors[job] for job in jobs if job in errors), NO_VALUE)] += 1
+    return OverHosts(
+        holds=share_that_holds(np.array(holds, bool), left_out=sum(lost.values())),
+        low=-math.inf, high=math.inf, input_share=math.nan, costs=(), left_out=dict(lost),
+    )  # fmt: skip

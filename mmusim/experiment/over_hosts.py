@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,16 +21,16 @@ from mmusim.config.settings import Setting
 from mmusim.execution.workers import Job
 from mmusim.experiment.scheduler import RunDirectory
 from mmusim.metrics.measure import Metrics
-from mmusim.stats.hosts import OverHosts, share_that_holds, spread_of, strongest
+from mmusim.stats.hosts import LEAST_HOSTS, OverHosts, share_that_holds, spread_of, strongest
 from mmusim.stats.studentized import Floats
 
 FOLDER: Final = "hosts"
 """Folder, inside a run directory, for the run directory of runs with other costs."""
-LEAST_HOSTS: Final = 8
-"""Least number of hosts for a share."""
 NAMING: Final = 16
 """Least number of hosts from which the important costs are named; fewer cannot tell fifty costs
 apart."""
+NOT_MADE: Final = "a run is still to be made"
+NO_VALUE: Final = "a value is 0 or missing there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class HostRuns:
     factors: tuple[Mapping[str, float], ...]  # of the costs of each host
     there: Mapping[str, Sequence[Metrics]]  # by policy: a run of each host
     here: Mapping[str, Sequence[Metrics]]  # the runs of the same seeds with the profile's costs
+    lost: Mapping[str, int] = field(default_factory=dict)  # further hosts, by why a run is missing
 
     def within(self, window: str) -> HostRuns:
         """Return the runs with their metrics in a window."""
@@ -91,7 +93,7 @@ def host_runs(
 ) -> dict[int, HostRuns]:
     """Return the stored runs of each setting on all hosts, by the setting's number.
 
-    A host of which a policy's run failed is left out.
+    A host of which a policy's run failed is left out, counted by the error.
 
     Parameters
     ----------
@@ -103,9 +105,11 @@ def host_runs(
         The runs with the profile's costs: number of the setting -> policy -> runs.
     """
     stored = directory.runs()
+    seeds_of = {n: [run.seed for run in next(iter(made.values()))] for n, made in runs.items()}
+    errors = directory.failed(jobs_of_hosts(directory, hosts, seeds_of))
     found: dict[int, HostRuns] = {}
     for number, by_policy in runs.items():
-        seeds = [run.seed for run in next(iter(by_policy.values()))]
+        seeds, lost = seeds_of[number], Counter[str]()
         here = {policy: {run.seed: run for run in made} for policy, made in by_policy.items()}
         vectors, kept = cost_vectors(settings[number], hosts), []
         for k, vector in enumerate(vectors):
@@ -117,19 +121,22 @@ def host_runs(
                 for run in stored.get((number * hosts + k, policy), ())
                 if run.seed == seed
             }
-            if len(there) == len(by_policy) and all(seed in known for known in here.values()):
+            if len(there) == len(by_policy):
                 kept.append((vector, there, {p: known[seed] for p, known in here.items()}))
-        if len(kept) >= LEAST_HOSTS:
-            found[number] = HostRuns(
-                factors=tuple(vector for vector, _, _ in kept),
-                there={p: [one[p] for _, one, _ in kept] for p in by_policy},
-                here={p: [one[p] for _, _, one in kept] for p in by_policy},
-            )
+            else:
+                missing = (Job(number * hosts + k, p, seed) for p in by_policy if p not in there)
+                lost[next((errors[job] for job in missing if job in errors), NOT_MADE)] += 1
+        found[number] = HostRuns(
+            factors=tuple(vector for vector, _, _ in kept),
+            there={p: [one[p] for _, one, _ in kept] for p in by_policy},
+            here={p: [one[p] for _, _, one in kept] for p in by_policy},
+            lost=dict(lost),
+        )
     return found
 
 
 def compared_over_hosts(made: Comparison, hosts: HostRuns) -> Comparison:
-    """Return a comparison with its share of hosts, if its values exist there.
+    """Return a comparison with its share of hosts; it is not known where too few have values.
 
     It holds on a host if the policy differs there in the same direction (of equivalence: lies
     within the margin).
@@ -201,7 +208,8 @@ def _over(of: _Quantity, hosts: HostRuns, holds: Callable[[float], bool]) -> Ove
     Of ratios, and of positive values of one policy, the logarithms count: a host scales them.
 
     Nothing holds on a host where a policy lacks the metric and has it on the profile's: a migration
-    that does not converge there has no downtime that could be short.
+    that does not converge there has no downtime that could be short. A host without a value for
+    another reason is left out and counted: a run failed, or a ratio does not exist.
     """
     there = [of.point({p: runs[k] for p, runs in hosts.there.items()}) for k in _numbers(hosts)]
     here = [of.point({p: runs[k] for p, runs in hosts.here.items()}) for k in _numbers(hosts)]
@@ -214,8 +222,21 @@ def _over(of: _Quantity, hosts: HostRuns, holds: Callable[[float], bool]) -> Ove
         b is not None and any(of.metric not in hosts.there[p][k].values for p in of.sides)
         for k, b in zip(_numbers(hosts), here, strict=True)
     )
-    if len(pairs) + lost < LEAST_HOSTS or len(pairs) < 2 or (of.is_ratio and of.estimate <= 0):
+    if of.is_ratio and of.estimate <= 0:
         return None
+    left_out = dict(hosts.lost)
+    if len(pairs) + lost < len(there):
+        left_out[NO_VALUE] = len(there) - len(pairs) - lost
+    if not left_out and not there:
+        return None
+    if len(pairs) + lost < LEAST_HOSTS or len(pairs) < 2:
+        return OverHosts(
+            holds=share_that_holds(
+                np.array([holds(a) for _, a, _ in pairs] + [False] * lost, bool),
+                left_out=sum(left_out.values()),
+            ),
+            low=-math.inf, high=math.inf, input_share=math.nan, costs=(), left_out=left_out,
+        )  # fmt: skip
     positive = of.estimate > 0 and all(min(a, b) > 0 for _, a, b in pairs)
     is_scaled = of.is_ratio or (positive and len(of.sides) == 1)  # of a time, too
     to, back = (math.log, math.exp) if is_scaled else (float, float)
@@ -223,17 +244,20 @@ def _over(of: _Quantity, hosts: HostRuns, holds: Callable[[float], bool]) -> Ove
     seeds = np.array([to(b) - to(estimate) for _, _, b in pairs])
     values = np.array([to(a) for _, a, _ in pairs])
     with_seed, values = values, _without_seed(values, seeds)
+    same = values is with_seed  # then the logarithm is not taken back: exp(log(16)) is below 16
+    tried = [holds(a if same else back(x)) for (_, a, _), x in zip(pairs, values, strict=True)]
     low, high = spread_of(values)
     names = sorted(set().union(*(hosts.factors[k] for k, _, _ in pairs)))
     inputs = np.log([[hosts.factors[k][name] for name in names] for k, _, _ in pairs])
     whole = float(with_seed.var(ddof=1))
     noise = min(float(seeds.var(ddof=1)), whole)
     return OverHosts(
-        holds=share_that_holds(np.array([holds(back(value)) for value in values] + [False] * lost)),
+        holds=share_that_holds(np.array(tried + [False] * lost), left_out=sum(left_out.values())),
         low=back(low),
         high=back(high),
-        input_share=1 - noise / whole if whole > 0 else 0.0,
+        input_share=1 - noise / whole if whole > 0 else math.nan,
         costs=tuple(strongest(inputs, values, names)[:2]) if len(pairs) >= NAMING else (),
+        left_out=left_out,
     )
 
 

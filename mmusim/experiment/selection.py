@@ -107,6 +107,7 @@ def select(
                 metric=rules.metric, limit=rules.limit,
                 selection=_state_of([values[c] for c in group], rules),
                 caveat=least_known([r for c in group for r in stored.get(c, ())], rules.metric),
+                runs=tuple(stored.get(c, ()) for c in group),
             )
             for title, group in groups
         ]  # fmt: skip

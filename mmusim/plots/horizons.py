@@ -48,5 +48,5 @@ def horizons(outcome: Outcome, metric: str, policy: str) -> Figure:
 
 def _label(made: Comparison) -> str:
     assert made.ratio is not None
-    held = f" ({made.over_hosts.holds.estimate:.0%})" if made.over_hosts else ""
+    held = f" ({made.over_hosts})" if made.over_hosts else ""
     return f"{made.ratio.estimate:.3g}{'*' if made.caveat else ''}{held}"

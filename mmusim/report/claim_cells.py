@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from mmusim.base.units import show_number
 from mmusim.comparison.verdicts import Verdict
+from mmusim.experiment.outcome import Outcome
 from mmusim.report.across_settings import amount
+from mmusim.stats.hosts import about_left_out
+from mmusim.stats.marks import EXPLAINED
+
+FIXED_COSTS: Final = (
+    "The costs of the host are fixed, so the result does not cover other hosts (--costs 32 tests "
+    "32 of them)."
+)
+"""Said where no other host was tried."""
 
 
 def measured_text(verdict: Verdict) -> str:
@@ -20,6 +29,19 @@ def measured_text(verdict: Verdict) -> str:
 def interval_text(verdict: Verdict) -> str:
     """Write the interval of what was measured, with its unit; empty where nothing was."""
     return "" if verdict.reason else verdict.measured.span(_shown(verdict))
+
+
+def measured_cell(verdict: Verdict) -> str:
+    """Write the metric, what was measured of it, and the interval, a line each."""
+    name = verdict.metric + (f", {verdict.window}" if verdict.window else "")
+    lines = (name, measured_text(verdict), interval_text(verdict))
+    return "\n".join(line for line in lines if line)
+
+
+def marks_of(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return what the marks on intervals of claims say, a line each."""
+    marks = sorted({v.measured.mark for v in verdicts if not v.reason} - {""})
+    return [f"{'' if mark == 'few seeds' else '*: '}{EXPLAINED[mark]}." for mark in marks]
 
 
 def expected_text(verdict: Verdict) -> str:
@@ -36,9 +58,26 @@ def expected_text(verdict: Verdict) -> str:
 
 
 def holds_text(verdicts: Sequence[Verdict]) -> str:
-    """Write on what share of hosts a claim holds: the lowest of its settings; empty: not tried."""
-    found = [v.over_hosts.holds.estimate for v in verdicts if v.over_hosts]
-    return f"{100 * min(found):.0f} %" if found else ""
+    """Write on what share of hosts a claim holds: the lowest of its settings; empty: not tried.
+
+    Where fewer than eight hosts have a value it is not known.
+    """
+    found = [v.over_hosts for v in verdicts if v.over_hosts]
+    known = [one for one in found if one.is_known]
+    if len(known) == len(found):
+        return str(min(known, key=lambda one: one.holds.estimate)) if known else ""
+    if not known:
+        return str(found[0])
+    lowest = min(known, key=lambda one: one.holds.estimate)
+    return f"{lowest}, not known in {len(found) - len(known)}"
+
+
+def left_out_lines(outcome: Outcome) -> list[str]:
+    """Return sentences on the hosts that the answer and the claims leave out, and why."""
+    metric = outcome.experiment.answer_by
+    answers = [c for result in outcome.settings for c in result.comparisons.get(metric, ())]
+    found = [*(c.over_hosts for c in answers), *(v.over_hosts for v in outcome.verdicts)]
+    return about_left_out(one for one in found if one is not None)
 
 
 def verdict_text(outcome: str, origin: str, refuted: str) -> str:

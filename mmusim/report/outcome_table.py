@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import isnan
 from statistics import median
-from typing import Any, Final
+from typing import Any
 
 from mmusim.analysis.answers import compared
 from mmusim.comparison.compare import Comparison
@@ -19,13 +20,11 @@ from mmusim.report.across_settings import (
     setting_data,
     setting_rows,
 )
+from mmusim.report.claim_cells import FIXED_COSTS
+from mmusim.report.extremes import extreme
 from mmusim.stats.marks import EXPLAINED, unseen_share
 from mmusim.stats.outcomes import Answer
 from mmusim.vocabulary import METRICS
-
-FAMILIES: Final = ("latency", "request", "read", "write", "stall")
-"""Distributions of which a run has quantiles and a maximum."""
-GOOD_ENDS: Final = ("completed", "postcopy", "progress")
 
 
 def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
@@ -47,7 +46,7 @@ def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
                     "setting": (result.setting.name or "all") if number == 0 else "",
                     "policy": policy,
                     f"{metric}, worst": f"{_mean(metric, mean.estimate, runs)}\n"
-                    f"{_extreme(metric, runs)}",
+                    f"{extreme(metric, runs)}",
                     "ratio, 95 %": "1" if c is None else f"{_estimate(c)}\n{_bounds(c)}",
                     "outcome": "baseline" if c is None else _short(c.answer),
                     "holds": "" if c is None else _holds(c),
@@ -89,6 +88,7 @@ def answer_data(outcome: Outcome) -> list[dict[str, Any]]:
                     "hosts": h.holds.seeds, "holds": h.holds.estimate, "holds_low": h.holds.low,
                     "holds_high": h.holds.high, "hosts_low": h.low, "hosts_high": h.high,
                     "input_share": h.input_share, "measure": list(h.costs),
+                    "left_out": dict(h.left_out),
                 }  # fmt: skip
             rows.append(row)
     return rows or setting_data(contrasts_of(outcome))
@@ -174,19 +174,6 @@ def _mean(metric: str, mean: float, runs: list[Metrics]) -> str:
     return amount(metric, mean) + (f" {FEW}" if least_known(runs, metric) else "")
 
 
-def _extreme(metric: str, runs: Sequence[Metrics]) -> str:
-    family = metric.rpartition("_")[2]
-    name = f"max_{family}" if family in FAMILIES else metric
-    values = [run.values[name] for run in runs if name in run.values]
-    parts = []
-    if values:
-        worst = min if METRICS[name].higher_is_better else max
-        parts.append(amount(name, worst(values)))
-    ends = Counter(run.outcome for run in runs if run.outcome and run.outcome not in GOOD_ENDS)
-    parts += [f"{count} of {len(runs)} {end}" for end, count in ends.items()]
-    return ", ".join(parts)
-
-
 def _estimate(c: Comparison) -> str:
     if c.ratio is not None:
         return f"{c.ratio.estimate:.4g}"
@@ -210,18 +197,16 @@ def _holds(c: Comparison) -> str:
     """Write on what share of hosts the outcome is the same; what is unknown cannot hold."""
     if c.over_hosts is None or c.answer.outcome == "unknown":
         return ""
-    return f"{100 * c.over_hosts.holds.estimate:.0f} %"
+    return str(c.over_hosts)
 
 
 def _about_hosts(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    found = [c.over_hosts for c in comparisons if c.over_hosts is not None]
-    if not found:
-        yield (
-            "The costs of the host are fixed, so the result does not cover other hosts "
-            "(--costs 32 tests 32 of them)."
-        )
+    if all(c.over_hosts is None for c in comparisons):
+        yield FIXED_COSTS
         return
-    known = [c.over_hosts for c in comparisons if c.over_hosts and c.answer.outcome != "unknown"]
+    told = [c for c in comparisons if c.over_hosts is not None and c.over_hosts.is_known]
+    known = [c.over_hosts for c in told if c.over_hosts and c.answer.outcome != "unknown"]
+    found = [c.over_hosts for c in told if c.over_hosts]
     if known:
         lowest = min((h.holds for h in known), key=lambda share: share.estimate)
         yield (
@@ -229,8 +214,12 @@ def _about_hosts(comparisons: Sequence[Comparison]) -> Iterator[str]:
             "them, on which the outcome is the same. The lowest has the 95 % interval "
             f"{100 * lowest.low:.0f} to {100 * lowest.high:.0f} %."
         )
-    share = median(h.input_share for h in found)
-    yield f"What is not known of the host is behind {100 * share:.0f} % of a run's variance."
+    shares = [h.input_share for h in found if not isnan(h.input_share)]
+    if shares:
+        yield (
+            f"What is not known of the host is behind {100 * median(shares):.0f} % of a run's "
+            "variance (median)."
+        )
     votes: Counter[str] = Counter()
     for h in found:
         votes.update({cost: len(h.costs) - rank for rank, cost in enumerate(h.costs)})

@@ -13,6 +13,7 @@ from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.report.claim_cells import expected_text, interval_text, measured_text, verdict_text
 from mmusim.stats import Interval
+from mmusim.stats.hosts import why_left_out
 from mmusim.stats.marks import EXPLAINED
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.causes import CAUSES
@@ -86,7 +87,8 @@ def claims(outcome: Outcome) -> Table:
         "those of theories and of the best of several more (Bonferroni); a claim about several "
         "settings is refuted by intervals that cover all at once. "
         "Holds: share of the tested hosts, with costs drawn from what is known about them, on "
-        "which the value lies in the expected range, with its interval. "
+        "which the value lies in the expected range, with its interval, which counts hosts without "
+        "a value either way; not known, if fewer than eight hosts have one. "
         "Origin: published, published and fitted by costs (calibrated), a closed form (theory), "
         "what the model does (mechanism), our hypothesis before the runs, or observed in runs and "
         "pinned.",
@@ -97,8 +99,14 @@ def _holds(v: Verdict) -> Cell:
     if v.over_hosts is None:
         return NOTHING
     share = v.over_hosts.holds
-    text = f"{share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}]"
-    return Cell(text, share.estimate)
+    if not v.over_hosts.is_known:
+        text, value = str(v.over_hosts), NOTHING.value
+    else:
+        text, value = f"{share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}]", share.estimate
+    if v.over_hosts.left_out:
+        why = why_left_out(v.over_hosts.left_out)
+        text += f" ({v.over_hosts.tried - share.seeds} of {v.over_hosts.tried} left out: {why})"
+    return Cell(text, value)
 
 
 def comparisons(outcome: Outcome) -> Table:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -13,22 +15,70 @@ from mmusim.stats.binomial import clopper_pearson
 from mmusim.stats.intervals import Interval
 from mmusim.stats.studentized import Floats
 
+LEAST_HOSTS: Final = 8
+"""Least number of hosts for a share."""
 MOST_TERMS: Final = 4
 """Costs that a regression over few hosts may tell apart."""
+MOST_REASONS: Final = 2
+"""Reasons that a sentence about hosts names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverHosts:
     """How often a statement holds when the costs of the host are uncertain."""
 
-    holds: Interval  # share of hosts on which it holds
+    holds: Interval  # share of the hosts that are left on which it holds
     low: float  # 95 of 100 hosts lie between these, in the terms of the statement
     high: float
-    input_share: float  # of the variance of one host's value: the share that the costs explain
+    input_share: float  # share of the variance of one host's value that the costs explain, or nan
     costs: tuple[str, ...]  # the two that matter most, in this order; fewer if fewer matter
+    left_out: Mapping[str, int] = field(default_factory=dict)  # hosts without a value, by reason
+
+    @property
+    def is_known(self) -> bool:
+        """Whether enough hosts are left for a share."""
+        return self.holds.seeds >= LEAST_HOSTS
+
+    @property
+    def tried(self) -> int:
+        """How many hosts there were."""
+        return self.holds.seeds + sum(self.left_out.values())
+
+    def __str__(self) -> str:
+        """Write the share for people."""
+        return f"{100 * self.holds.estimate:.0f} %" if self.is_known else "not known"
 
 
-def share_that_holds(holds: NDArray[np.bool_], confidence: float = 0.95) -> Interval:
+def why_left_out(left_out: Mapping[str, int]) -> str:
+    """Say why hosts have no value, the most frequent reasons first: ``why (3), other (1)``."""
+    reasons = Counter(left_out).most_common()
+    said = [f"{why} ({count})" for why, count in reasons[:MOST_REASONS]]
+    more = sum(count for _, count in reasons[MOST_REASONS:])
+    return ", ".join([*said, *([f"other reasons ({more})"] if more else [])])
+
+
+def about_left_out(found: Iterable[OverHosts]) -> list[str]:
+    """Return sentences on the hosts that statements leave out; none if every host has a value."""
+    statements = list(found)
+    worst = max(statements, key=lambda one: sum(one.left_out.values()), default=None)
+    if worst is None or not worst.left_out:
+        return []
+    unknown = sum(not one.is_known for one in statements)
+    lines = [
+        f"{sum(worst.left_out.values())} of {worst.tried} hosts are left out where it is most: "
+        f"{why_left_out(worst.left_out)}. Intervals of shares count them either way."
+    ]
+    if unknown:
+        lines.append(
+            f"Of {unknown} of {len(statements)} statements it is not known on how many hosts they "
+            f"hold: fewer than {LEAST_HOSTS} hosts are left."
+        )
+    return lines
+
+
+def share_that_holds(
+    holds: NDArray[np.bool_], confidence: float = 0.95, *, left_out: int = 0
+) -> Interval:
     """Return the share of hosts on which a statement holds (Clopper and Pearson's interval).
 
     Hosts are drawn by themselves, so the count is binomial. It is not smoothed: a sparse regression
@@ -36,16 +86,29 @@ def share_that_holds(holds: NDArray[np.bool_], confidence: float = 0.95) -> Inte
     count asks nothing of the response. Noise of the seed behind each host's value blurs the share
     towards one half, never away from it.
 
+    Parameters
+    ----------
+    holds : array of bool, shape (hosts,)
+        Whether it holds on each host that has a value.
+    confidence : float in (0, 1)
+        Coverage of the interval.
+    left_out : int
+        Further hosts, without a value. What keeps a run from ending may be what decides the
+        statement, so the lower bound is that of hosts on which it does not hold, the upper one that
+        of hosts on which it does. The estimate is that of the others; of none it is no number.
+
     Raises
     ------
     ValueError
         If there are no hosts.
     """
-    n, k = len(holds), int(np.count_nonzero(holds))
-    if not n:
+    n, k, whole = len(holds), int(np.count_nonzero(holds)), len(holds) + left_out
+    if not whole:
         raise ValueError("no host was run; run some")
-    low, high = clopper_pearson(k, n, confidence)
-    return Interval(estimate=k / n, low=low, high=high, confidence=confidence, seeds=n)
+    low, _ = clopper_pearson(k, whole, confidence)
+    _, high = clopper_pearson(k + left_out, whole, confidence)
+    estimate = k / n if n else math.nan
+    return Interval(estimate=estimate, low=low, high=high, confidence=confidence, seeds=n)
 
 
 def spread_of(values: Floats, confidence: float = 0.95) -> tuple[float, float]:

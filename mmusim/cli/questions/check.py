@@ -13,17 +13,21 @@ from mmusim.cli.shared.options import AsJson, Costs, Engine, Scheduler, Seeds, W
 from mmusim.cli.shared.output import table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import written_report
+from mmusim.comparison.verdicts import Verdict
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.claims import Checked, Judged, experiment_files
 from mmusim.experiment.claims import check as check_claims
 from mmusim.report.claim_cells import (
+    FIXED_COSTS,
     expected_text,
     holds_text,
-    interval_text,
-    measured_text,
+    left_out_lines,
+    marks_of,
+    measured_cell,
     verdict_data,
     verdict_text,
 )
+from mmusim.report.extremes import hidden_by
 
 
 def check(
@@ -79,7 +83,10 @@ def check(
         rows = [_as_data(one, judged) for one, judged in claims]
         table("", rows, True, failures=failures, problems=problems)
     else:
-        table("Claims", _rows(claims, every_setting), False)
+        for one in checked:
+            table(f"Claims of {one.path.parent.name}", _rows(one, every_setting), False)
+            for line in _notes(one, every_setting):
+                typer.echo(line)
         for kind, lines in (("failed", failures), ("not judged", problems)):
             for line in lines:
                 typer.echo(f"{kind}: {line}")
@@ -90,37 +97,54 @@ def check(
     raise typer.Exit(1 if wrong or failures else 0)
 
 
-def _rows(claims: Sequence[tuple[Checked, Judged]], every_setting: bool) -> list[dict[str, Any]]:
+def _rows(one: Checked, every_setting: bool) -> list[dict[str, Any]]:
     rows = []
-    for one, judged in claims:
+    for judged in one.judged:
         shown = judged.verdicts if every_setting else [judged.decisive]
         for verdict in shown:
-            like = sum(v.outcome == judged.outcome for v in judged.verdicts)
-            settings = verdict.setting if every_setting and verdict else _settings(judged, like)
+            by_itself = verdict if every_setting else None
+            text = verdict_text(
+                judged.outcome if by_itself is None else by_itself.outcome,
+                judged.claim.origin,
+                judged.claim.refuted,
+            )
             rows.append(
                 {
-                    "experiment": one.path.parent.name,
                     "claim": judged.claim.says,
+                    **({"setting": verdict.setting if verdict else ""} if every_setting else {}),
                     "origin": judged.claim.origin,
-                    "settings": settings,
-                    "measured": "" if verdict is None else measured_text(verdict),
-                    "interval": "" if verdict is None else interval_text(verdict),
+                    "measured, 95 %": _measured(verdict, one),
                     "expected": "" if verdict is None else expected_text(verdict),
-                    "holds": holds_text(
-                        judged.verdicts if verdict is None or not every_setting else [verdict]
-                    ),
-                    "verdict": verdict_text(
-                        verdict.outcome if verdict and every_setting else judged.outcome,
-                        judged.claim.origin,
-                        judged.claim.refuted,
-                    ),
+                    "holds": holds_text([by_itself] if by_itself else judged.verdicts),
+                    "verdict": text if by_itself else f"{text}\n{_settings(judged)}".rstrip(),
                 }
             )
     return rows
 
 
-def _settings(judged: Judged, like: int) -> str:
-    return f"{like} of {len(judged.verdicts)}" if judged.verdicts else "none was run"
+def _measured(verdict: Verdict | None, one: Checked) -> str:
+    if verdict is None or one.outcome is None:
+        return ""
+    hidden = hidden_by(verdict, one.outcome)
+    return measured_cell(verdict) + (f"\n{hidden}" if hidden else "")
+
+
+def _notes(one: Checked, every_setting: bool) -> list[str]:
+    """Return what the figures of a table rest on."""
+    if one.outcome is None:
+        return []
+    shown = one.outcome.verdicts if every_setting else [j.decisive for j in one.judged]
+    fixed = [] if one.outcome.hosts else [FIXED_COSTS]
+    marks = marks_of([verdict for verdict in shown if verdict is not None])
+    return [*marks, *left_out_lines(one.outcome), *fixed]
+
+
+def _settings(judged: Judged) -> str:
+    """Write in how many settings the verdict is the same, where there is more than one."""
+    if not judged.verdicts:
+        return "no setting was run"
+    like = sum(v.outcome == judged.outcome for v in judged.verdicts)
+    return f"in {like} of {len(judged.verdicts)}" if len(judged.verdicts) > 1 else ""
 
 
 def _sentence(claims: Sequence[Judged]) -> str:

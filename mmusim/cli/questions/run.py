@@ -69,7 +69,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.migration_logs.requested_dirty_rate import dirtied
     from mmusim.report import mean_ledger
     from mmusim.report.answers import answers
-    from mmusim.report.claim_cells import verdict_data
+    from mmusim.report.claim_cells import left_out_lines, verdict_data
     from mmusim.report.outcome_table import answer_data, answer_rows, notes
 
     ends, reported, warned = _ends(outcome), beside(outcome), warnings(outcome)
@@ -83,7 +83,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
             rows,
             True,
             says=answers(outcome),
-            notes=list(notes(outcome)),
+            notes=[*notes(outcome), *left_out_lines(outcome)],
             ends=ends,
             claims=[{"claim": v.says, **verdict_data(v)} for v in outcome.verdicts],
             about=outcome.about,
@@ -95,9 +95,9 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         )
         return
     table(f"Answer by {outcome.experiment.answer_by}", answer_rows(outcome), False, at_most=100)
-    for note in notes(outcome):
+    for note in [*notes(outcome), *left_out_lines(outcome)]:
         typer.echo(note)
-    table("How it ended", ends, False)
+    table("How it ended", ends, False, at_most=100)
     table("Claims", _claim_rows(outcome), False, at_most=100)
     table("Dirty rate of the guest", dirtied(outcome), False)
     table("Reported beside simulated", reported, False)
@@ -118,8 +118,7 @@ def _claim_rows(outcome: Outcome) -> list[dict[str, str]]:
     from mmusim.report.claim_cells import (
         expected_text,
         holds_text,
-        interval_text,
-        measured_text,
+        measured_cell,
         verdict_text,
     )  # fmt: skip
 
@@ -128,7 +127,7 @@ def _claim_rows(outcome: Outcome) -> list[dict[str, str]]:
         {
             "claim": "" if v.says == said else v.says,
             "setting": v.setting,
-            "measured, 95 %": f"{measured_text(v)}\n{interval_text(v)}",
+            "measured, 95 %": measured_cell(v),
             "expected": expected_text(v),
             "holds": holds_text([v]),
             "verdict": verdict_text(v.outcome, v.origin, v.refuted),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from math import isnan
 from typing import Annotated, Any, cast
@@ -29,6 +30,9 @@ from mmusim.engine.choice import AUTO
 from mmusim.experiment.selection import Contest, Rules
 from mmusim.experiment.selection import select as select_best
 from mmusim.metrics.defined import FEW
+from mmusim.report.across_settings import amount
+from mmusim.report.claim_cells import FIXED_COSTS
+from mmusim.report.extremes import extreme
 from mmusim.vocabulary import METRICS
 
 
@@ -114,39 +118,73 @@ def select(
         data = [_as_data(contest) for contest in made]
         table("", rows, True, contests=data, says=says, failures=failures)
     else:
-        table(f"Selection by {rules.metric}", rows, False)
+        shown = [row for contest in made for row in _shown(contest)]
+        table(f"Selection by {rules.metric}", shown, False, at_most=100)
         few = dict.fromkeys(f"{FEW}: {c.caveat}." for c in made if c.caveat)
         for line in [*(f"failed: {one}" for one in failures), *few, *(f"{s}." for s in says)]:
             typer.echo(line)
+        if all(contest.holds is None for contest in made):
+            typer.echo(FIXED_COSTS)
     known = all(c.selection is not None and c.selection.selected for c in made)
     raise typer.Exit(0 if known and not failures else 1)
 
 
 def _rows(contest: Contest) -> list[dict[str, Any]]:
+    """Return the competitors as data, the best first."""
+    unit = METRICS[contest.metric].unit
+    return [
+        {
+            "contest": contest.title,
+            "rank": rank,
+            "competitor": contest.names[i],
+            f"mean_{unit}" if unit else "mean": "" if isnan(mean) else mean,
+            **({"few_beyond": FEW} if contest.caveat else {}),
+            "seeds": seeds,
+            "state": state,
+        }
+        for rank, i, mean, seeds, state in _ranked(contest)
+    ]
+
+
+def _shown(contest: Contest) -> list[dict[str, Any]]:
+    """Return the same for people: with units, the worst that a mean hides, and the ratio."""
+    ranked = list(_ranked(contest))
+    return [
+        {
+            "contest": contest.title if rank == 1 else "",
+            "rank": rank,
+            "competitor": contest.names[i],
+            f"{contest.metric}, worst": _mean_and_worst(contest, i, mean),
+            "ratio": f"{mean / ranked[0][2]:.4g}" if min(mean, ranked[0][2]) > 0 else "",
+            "seeds": seeds,
+            "state": state,
+        }
+        for rank, i, mean, seeds, state in ranked
+    ]
+
+
+def _ranked(contest: Contest) -> Iterator[tuple[int, int, float, int, str]]:
+    """Yield rank, number, mean, seeds and state of each competitor, the best first."""
     found = contest.selection
     if found is None:
-        return []
-    unit = METRICS[contest.metric].unit
-    rows = []
+        return
+    alive = "selected" if found.selected else "may be the best"
     for rank, i in enumerate(found.ranking, 1):
         dropped, mean = found.dropped_at[i], found.means[i]
-        alive = "selected" if found.selected else "may be the best"
-        rows.append(
-            {
-                "contest": contest.title,
-                "rank": rank,
-                "competitor": contest.names[i],
-                f"mean_{unit}" if unit else "mean": "" if isnan(mean) else mean,
-                **({"few_beyond": FEW} if contest.caveat else {}),
-                "seeds": dropped or found.seeds,
-                "state": alive
-                if dropped is None
-                else f"a run without the metric, seed {dropped}"
-                if isnan(mean)
-                else f"dropped after {dropped} seeds",
-            }
+        state = (
+            alive
+            if dropped is None
+            else f"a run without the metric, seed {dropped}"
+            if isnan(mean)
+            else f"dropped after {dropped} seeds"
         )
-    return rows
+        yield rank, i, mean, dropped or found.seeds, state
+
+
+def _mean_and_worst(contest: Contest, i: int, mean: float) -> str:
+    few = f" {FEW}" if contest.caveat else ""
+    of_seeds = "" if isnan(mean) else f"{amount(contest.metric, mean)}{few}\n"
+    return of_seeds + extreme(contest.metric, contest.runs[i])
 
 
 def _as_data(contest: Contest) -> dict[str, Any]:
@@ -159,5 +197,7 @@ def _as_data(contest: Contest) -> dict[str, Any]:
         "selection": None
         if found is None
         else asdict(found) | {"means": [None if isnan(mean) else mean for mean in found.means]},
-        "holds": None if contest.holds is None else asdict(contest.holds),
+        "holds": None
+        if contest.holds is None
+        else asdict(contest.holds.holds) | {"left_out": dict(contest.holds.left_out)},
     }

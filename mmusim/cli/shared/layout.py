@@ -1,8 +1,8 @@
 """The columns of a table that fit a width, and their widths: words are never cut.
 
-When the width is short, columns are left out first, the least important before the others, unless
-narrower names of rows save them. What stays is wrapped between words, a policy's name also before a
-"+".
+When the width is short, remarks are left out first, the least important before the others, unless
+narrower names of rows save them. Results are left out only where their longest words do not fit
+side by side. What stays is wrapped between words, a policy's name also before a "+".
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from rich.cells import cell_len
 
 LEFT_OUT_FIRST: Final = (
     "note", "where_the_time_went", "remark", "origin", "correlation", "pairing", "r", "d",
-    "better", "worst", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates",
-    "KS", "interval", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
+    "better", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates",
+    "KS", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
 )  # fmt: skip
-"""Names of the columns to leave out first, in this order."""
+"""Names of the columns that are remarks: they are left out first, in this order."""
 READABLE: Final = 24
 """Least number of characters in a line of a cell of several words."""
 NARROW: Final = 12
@@ -61,11 +61,16 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         name: min(least[name], max(_longest_piece(columns[name]), NARROW))
         for name in _names_of_rows(columns)
     }
+    remarks = {*LEFT_OUT_FIRST, *_empty(columns)}
     for key in _by_importance(columns):
         if _total([least[k] for k in shown]) <= width or len(shown) == 1:
             break
         if _total([narrow[k] for k in shown]) <= width:
             least = narrow
+            break
+        tight = {k: min(word[k], narrow[k]) for k in shown}
+        if key not in remarks and _total(list(tight.values())) <= width:
+            least = tight
             break
         shown.remove(key)
         left_out.append(key)
@@ -85,11 +90,14 @@ def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:
     The last column has the result, so it stays longer than others. The columns that tell rows apart
     stay longest.
     """
-    keys, names = list(columns), _names_of_rows(columns)
-    empty = [key for key in keys if not any(text.strip() for text in columns[key][1:])]
+    keys, names, empty = list(columns), _names_of_rows(columns), _empty(columns)
     listed = [key for key in LEFT_OUT_FIRST if key in keys and key not in names]
     others = [key for key in [*keys[:-1][::-1], keys[-1]] if key not in names]
     return list(dict.fromkeys([*empty, *listed, *others, *names[:0:-1]]))
+
+
+def _empty(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    return [key for key in columns if not any(text.strip() for text in columns[key][1:])]
 
 
 def _names_of_rows(columns: Mapping[str, Sequence[str]]) -> list[str]:

@@ -6,22 +6,33 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from typer.testing import CliRunner
 
 from mmusim.analysis.answers import load
+from mmusim.cli import app
 from mmusim.comparison.compare import compare
 from mmusim.comparison.verdicts import Verdict
 from mmusim.config.claims import Claim
 from mmusim.config.cost_ranges import factors, provenance_of
 from mmusim.config.cost_vectors import WITHIN, cost_vectors
-from mmusim.experiment.over_hosts import HostRuns, compared_over_hosts, judged_over_hosts
+from mmusim.config.settings import Setting
+from mmusim.execution import workers
+from mmusim.experiment.over_hosts import (
+    NO_VALUE,
+    HostRuns,
+    compared_over_hosts,
+    judged_over_hosts,
+)
 from mmusim.experiment.run import run_experiment
 from mmusim.metrics.measure import Metrics
+from mmusim.plan.make import make_plan
 from mmusim.stats import mean_interval, paired_ratio
-from mmusim.stats.hosts import share_that_holds, spread_of, strongest
+from mmusim.stats.hosts import about_left_out, share_that_holds, spread_of, strongest
 from mmusim.tests.support.experiment_files import SMALL, changed, only
 from mmusim.tests.support.made_up_runs import run, runs
 from mmusim.tests.support.settings import setting
@@ -145,6 +156,76 @@ def test_an_experiment_says_on_how_many_hosts_its_verdicts_hold(tmp_path: Path) 
     assert load(path, out).hosts == 0
 
 
+class OnSomeHosts:
+    """Plans of runs, of which those on some hosts fail; hosts are numbered as they are met."""
+
+    def __init__(self, fail: int) -> None:
+        self.fail, self.met = fail, list[str]()
+
+    def __call__(self, setting: Setting, policy: str, seed: int) -> Any:
+        if "costs=" in setting.name:
+            self.met += [setting.name] if setting.name not in self.met else []
+            if self.met.index(setting.name) < self.fail and policy == "lazy-drop":
+                raise ZeroDivisionError("of a policy from outside")
+        return make_plan(setting, policy, seed)
+
+
+@pytest.mark.parametrize(("fail", "left"), [(0, 12), (3, 9), (8, 4), (12, 0)])
+def test_hosts_whose_runs_failed_are_counted_and_too_few_are_no_share(
+    fail: int, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were left out without a word. With `fail` of 0 it is the control."""
+    path, out = tmp_path / "experiment.toml", tmp_path / "out"
+    path.write_text(SMALL.replace("seeds = 5", "seeds = 5\ncosts = 12"))
+    monkeypatch.setattr(workers, "make_plan", OnSomeHosts(fail))
+    command = ["run", str(path), "--out", str(out), "--workers", "1", "--engine", "simpy"]
+    said = CliRunner().invoke(app, command).output
+    found = load(path, out)
+    hosts = [
+        found.settings[0].comparisons["phase_time"][0].over_hosts,
+        found.verdicts[0].over_hosts,
+    ]
+    for one in hosts:
+        assert one is not None
+        assert (one.tried, one.holds.seeds, one.is_known) == (12, left, left >= 8)
+        assert sum(one.left_out.values()) == fail
+    assert ("│ not known" in said) == ("fewer than 8 hosts are left" in said) == (left < 8)
+    assert (f"{fail} of 12 hosts are left out" in said) == (fail > 0)
+    assert ("ZeroDivisionError: of a policy from outside" in said) == (fail > 0)
+    whole = share_that_holds(np.ones(12, bool))
+    assert hosts[0] is not None
+    assert hosts[0].holds.high == 1
+    assert hosts[0].holds.low == whole.low if not fail else hosts[0].holds.low < whole.low
+    written = (out / "report.html").read_text()
+    assert (f"{fail} of 12 left out" in written) == (fail > 0)
+
+
+def test_hosts_left_out_may_lie_on_either_side() -> None:
+    """A share that is covered though what decides it also keeps runs from ending."""
+    rng, hits, naive = RNG(6), 0, 0
+    truth = 0.6  # holds where x < 0.6, and half of the runs on the other hosts fail
+    for _ in range(400):
+        x = rng.random(32)
+        lost = (x >= truth) & (rng.random(32) < 0.5)
+        holds = (x < truth)[~lost]
+        hits += truth in share_that_holds(holds, left_out=int(lost.sum()))
+        naive += truth in share_that_holds(holds)
+    assert binomtest(hits, 400, 0.95, alternative="less").pvalue > 0.001
+    assert binomtest(naive, 400, 0.95, alternative="less").pvalue < 1e-4, "negative control"
+
+
+def test_a_host_without_a_ratio_is_counted_too() -> None:
+    made = compare(runs("a", RNG(4).lognormal(0, 0.02, 30)), runs("b", np.full(30, 2.0)), METRIC)
+    hosts = hosts_of(0.4, 0.0)
+    zeros = [replace(run, values={METRIC: 0.0}) if k < 4 else run
+             for k, run in enumerate(hosts.there["b"])]  # fmt: skip
+    found = compared_over_hosts(made, replace(hosts, there={**hosts.there, "b": zeros})).over_hosts
+    assert found is not None
+    assert found.left_out == {NO_VALUE: 4}
+    assert about_left_out([found])[0].startswith("4 of 16 hosts are left out where it is most")
+    assert about_left_out([replace(found, left_out={})]) == []
+
+
 def test_too_few_hosts_are_refused() -> None:
     assert "too few for a probability" in only(changed("replications", {"costs": 3})).rule
 
@@ -183,6 +264,27 @@ def test_no_host_has_a_time_below_zero() -> None:
     assert found is not None
     assert 0 < found.low < times.min() < times.max() < found.high
     assert spread_of(times)[0] < 0, "negative control: without logarithms"
+
+
+def test_an_integer_that_no_cost_changes_is_that_integer_on_every_host() -> None:
+    """16 laps held on no host of eight, as exp(log(16)) is below 16."""
+    laps = Claim.model_validate({"says": "?", "policy": "a", "expect": [16, 16]})
+    verdict = Verdict(
+        says="?", setting="", metric=METRIC, what="a", measured=mean_interval([16.0] * 5),
+        expected=(16.0, 16.0), outcome="supported", origin="observed", source="", refuted="",
+    )  # fmt: skip
+
+    def share(there: np.ndarray) -> float:
+        hosts = HostRuns(
+            factors=({"c_x": 1.0},) * 8, there={"a": runs("a", there)},
+            here={"a": runs("a", np.full(8, 16.0))},
+        )  # fmt: skip
+        found = judged_over_hosts(verdict, laps, hosts).over_hosts
+        assert found is not None
+        return found.holds.estimate
+
+    assert share(np.full(8, 16.0)) == 1
+    assert share(np.where(np.arange(8) < 2, 17.0, 16.0)) == 6 / 8, "negative control"
 
 
 def test_a_tie_on_a_host_does_not_hold_an_order() -> None:

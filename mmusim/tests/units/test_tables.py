@@ -116,7 +116,10 @@ def test_the_first_column_gets_narrower_before_another_is_left_out() -> None:
     narrow = layout(texts, 65)
     assert narrow.left_out == ()
     assert narrow.widths["setting"] == 15
-    assert layout(texts, 61).left_out == ("ratio",), "no narrower than NARROW"
+    assert layout(texts, 61).left_out == (), "results stay as long as their words fit"
+    assert layout(texts, 56).left_out == ("ratio",)
+    remark = {"note" if key == "ratio" else key: cells for key, cells in texts.items()}
+    assert layout(remark, 61).left_out == ("note",), "a remark goes: no narrower than NARROW"
 
 
 def test_names_of_policies_break_before_a_plus_so_that_no_column_is_left_out() -> None:
