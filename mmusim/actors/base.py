@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, ClassVar, Final, Protocol, TypeAlias
 
+from mmusim.base.entry_points import failures, load_group
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.base.packages import failures, load_group, register, summary_of
+from mmusim.base.packages import register, summary_of
 from mmusim.base.quantities import Strict
 
 GROUP: Final = "mmusim.actors"

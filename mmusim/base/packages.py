@@ -1,77 +1,27 @@
-"""Loads the entry points of other packages, and turns their failures into text."""
+"""What other packages have written: whose it is, the hash of its code, its failures as text."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-import logging
-import multiprocessing
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
-from typing import Any, Final, TypeVar
+from types import CodeType, FunctionType
+from typing import Final, TypeVar
 
-_LOG = logging.getLogger("mmusim")
 T = TypeVar("T")
 _packages: dict[str, str] = {}  # module -> its package and entry point
-_failures: dict[str, list[str]] = {}  # by the group of the entry point
 _ROOT: Final = str(Path(__file__).parents[1])
 _LIBRARY: Final = str(Path(os.__file__).parent)
 _WRITABLE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def load_group(group: str, base: type, registered: Callable[[], Collection[Any]]) -> None:
-    """Load every installed entry point of a group; record and report each failure.
-
-    A package that fails to load causes a warning. Everything that does not need it goes on.
-
-    Parameters
-    ----------
-    group : str
-        Such as ``mmusim.policies``; its last word is what the entry points bring.
-    base : type
-        The class whose subclasses with a name they define.
-    registered : callable
-        Returns the classes with a name that there are.
-    """
-    for entry in entry_points(group=group):
-        package = "a package" if entry.dist is None else f"package {entry.dist.name!r}"
-        source = f"{package}, entry point {entry.name!r} ({entry.value})"
-        _packages.setdefault(entry.module, source)
-        problem = _load(entry, base, registered)
-        if problem:
-            _failures.setdefault(group, []).append(f"{source}: {problem}")
-            if (
-                multiprocessing.parent_process() is None
-            ):  # worker processes would repeat the warning
-                what = group.rpartition(".")[2]
-                _LOG.warning("%s: %s; its %s are left out", source, problem, what)
-
-
-def _load(entry: EntryPoint, base: type, registered: Callable[[], Collection[Any]]) -> str:
-    """Load an entry point; return the error, or nothing."""
-    try:
-        loaded = entry.load()
-    except (Exception, SystemExit) as error:
-        return f"cannot be loaded: {described(error)}"
-    kind = base.__name__
-    remedy = f"write class {kind[0]}({kind}, name=...)"
-    if isinstance(loaded, ModuleType):
-        modules = (f"{cls.__module__}." for cls in registered())
-        if not any(module.startswith(f"{loaded.__name__}.") for module in modules):
-            file = getattr(loaded, "__file__", None) or loaded.__name__
-            return f"has no {kind} with a name ({file}); {remedy}"
-        return ""
-    if isinstance(loaded, type) and issubclass(loaded, base):
-        if loaded in registered():
-            return ""
-        return f"its class {loaded.__name__} has no name; {remedy}"
-    return f"is a {type(loaded).__name__} and no {kind}; name a module or a subclass of {kind}"
+def has_entry_point(module: str, source: str) -> None:
+    """Remember which package and entry point a module belongs to."""
+    _packages.setdefault(module, source)
 
 
 def register(kind: str, registry: dict[str, type[T]], name: str, cls: type[T]) -> None:
@@ -93,11 +43,6 @@ def register(kind: str, registry: dict[str, type[T]], name: str, cls: type[T]) -
 def summary_of(cls: type) -> str:
     """Return the first paragraph of a class docstring as one line."""
     return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
-
-
-def failures(group: str) -> tuple[str, ...]:
-    """Return a sentence for each package of a group that could not be loaded."""
-    return tuple(_failures.get(group, ()))
 
 
 def is_outside(function: object) -> bool:

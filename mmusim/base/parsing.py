@@ -95,7 +95,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         raise unreadable(source, str(error), "write a number that a double holds") from None
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:  # an impossible date
         rule = f"is not valid TOML: {error}"
-        raise unreadable(source, rule, "mend the syntax at that place") from None
+        raise unreadable(source, rule, "correct the syntax at that place") from None
     complaints = list(_beyond(data, source))
     if complaints:
         raise ConfigError(complaints[:MOST_COMPLAINTS])
@@ -133,7 +133,7 @@ def parse_json(text: str, source: str, key: str = "file") -> Any:
         raise ConfigError.of(source, key, None, str(error), "correct it") from None
     except (ValueError, RecursionError) as error:
         rule = f"is not JSON: {error}"
-        raise ConfigError.of(source, key, None, rule, "mend the syntax at that place") from None
+        raise ConfigError.of(source, key, None, rule, "correct the syntax at that place") from None
     complaints = list(_beyond(data, source))
     if complaints:
         raise ConfigError(complaints[:MOST_COMPLAINTS])
@@ -153,18 +153,42 @@ def json_lines(path: str | Path, most: int = MOST_TEXT) -> Iterator[tuple[int, s
             yield number, line
 
 
+def before_open_end(text: str) -> str:
+    """Return the lines that have a line end. What follows may be a part of a line."""
+    return text[: text.rfind("\n") + 1]
+
+
+def refuse_open_end(text: str, source: str) -> None:
+    """Refuse a text whose last line has no line end.
+
+    It may be cut inside its last number: 1.45 would be read as 1.
+
+    Raises
+    ------
+    ConfigError
+        Names the line.
+    """
+    whole = before_open_end(text)
+    if text[len(whole) :].strip():
+        raise unreadable(
+            source, f"has no line end after line {_line(text, len(text))}, so it may be cut inside "
+            "its last value", "copy it again, or, if it is whole, end that line",
+        )  # fmt: skip
+
+
 def parse_csv(text: str, source: str, delimiter: str = ",") -> list[list[str]]:
     """Return the rows of a CSV text, those without a value apart.
 
     Raises
     ------
     ConfigError
-        If it is not CSV, or a cell is longer than the bound.
+        If it is not CSV, as :func:`refuse_open_end`, or if a cell is longer than the bound.
     """
+    refuse_open_end(text, source)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
     except csv.Error as error:
-        raise unreadable(source, f"is not CSV: {error}", "mend the table") from None
+        raise unreadable(source, f"is not CSV: {error}", "correct the table") from None
     longest = max((len(cell) for row in rows for cell in row), default=0)
     if longest > MOST_CELL:
         raise _refuse(source, f"has a cell of {longest:,} characters")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+from types import FrameType
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -22,6 +26,10 @@ limit.
 """
 PATIENCE_S: Final = 10.0
 """Seconds that an answer may take. One about an entry of a page table takes microseconds."""
+LAST_WORD_S: Final = 1.0
+"""Seconds in which code is interrupted again and again, before it counts as stuck."""
+SIGNAL: Final = signal.SIGURG
+"""Interrupts the main thread. Whoever does not handle it does not notice it."""
 SLICES: Final = 10
 """The time is waited for in so many parts: a process that was stopped (Ctrl-Z) loses one of them,
 not all.
@@ -95,7 +103,7 @@ def asked(key: str, what: str, function: Any, work: Callable[[], T], remedy: str
         _hanging[function] = error
         raise ConfigError.of(
             key, what, None, f"{error}, it is at {error.place}, of {source_of(function)}",
-            f"mend it, or leave it out; {VARIABLE}=0 in the environment waits without end",
+            f"correct it, or leave it out; {VARIABLE}=0 in the environment waits without end",
         ) from None  # fmt: skip
     except MmusimError:
         raise
@@ -138,6 +146,102 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     return made
 
 
+@contextmanager
+def interrupted_after(seconds: float, stuck: Callable[[str], object]) -> Iterator[None]:
+    """Interrupt the body of a ``with`` statement that takes too long, in the thread that runs it.
+
+    This is for an import: in another thread it would wait for modules that this thread is
+    importing. The main thread is interrupted wherever it waits, any other thread in Python code.
+
+    Parameters
+    ----------
+    seconds : float
+        Time for the body; 0: no limit.
+    stuck : callable
+        Called from another thread with file and line if the body cannot be interrupted.
+
+    Raises
+    ------
+    NeverReturnedError
+        If the body took longer.
+    """
+    if not seconds:
+        yield
+        return
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(SIGNAL) if is_main else None  # None also of a handler that C set
+    watch = _Watch(seconds, sys._getframe(2), stuck, by_signal=before is not None)
+    if before is not None:
+        signal.signal(SIGNAL, watch.interrupt)
+    watch.start()
+    try:
+        try:
+            yield
+        finally:
+            watch.end()
+    except _InterruptedError:
+        raise NeverReturnedError(seconds, watch.place) from None
+    finally:
+        watch.end()
+        if before is not None:
+            signal.signal(SIGNAL, before)
+
+
+class _InterruptedError(BaseException):
+    """Ends the body of :func:`interrupted_after`, past each ``except Exception`` in it."""
+
+
+class _Watch(threading.Thread):
+    """Waits beside a thread, and interrupts it when its time is over."""
+
+    def __init__(
+        self, seconds: float, since: FrameType, stuck: Callable[[str], object], *, by_signal: bool
+    ) -> None:
+        super().__init__(daemon=True)
+        self.place = ""
+        self._watched = threading.get_ident()
+        self._over, self._lock = threading.Event(), threading.Lock()
+        self._seconds, self._since, self._stuck = seconds, since, stuck
+        self._by_signal = by_signal
+
+    def run(self) -> None:
+        """Wait, then interrupt, more than once: code may catch everything."""
+        if any(self._over.wait(self._seconds / SLICES) for _ in range(SLICES)):
+            return
+        self.place = _place(self._watched, self._since)
+        for _ in range(SLICES):
+            self._send()
+            if self._over.wait(LAST_WORD_S / SLICES):
+                return
+        self._stuck(self.place)
+
+    def _send(self) -> None:
+        with self._lock:
+            if self._over.is_set():
+                return
+            if self._by_signal:
+                signal.pthread_kill(self._watched, SIGNAL)
+            else:
+                _raise_in(self._watched, ctypes.py_object(_InterruptedError))
+
+    def interrupt(self, number: int, frame: Any) -> None:
+        """Take the signal, in the main thread."""
+        if not self._over.is_set():
+            raise _InterruptedError
+
+    def end(self) -> None:
+        """Interrupt no more."""
+        with self._lock:
+            self._over.set()
+            if not self._by_signal:
+                _raise_in(self._watched, None)  # what has been sent and did not come yet
+
+
+def _raise_in(thread: int, error: ctypes.py_object[Any] | None) -> None:
+    """Raise an error in a thread as soon as it is in Python code; None takes one back."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error)
+
+
 class _Worker(threading.Thread):
     """A thread that does one piece of work after the other."""
 
@@ -173,8 +277,7 @@ class _Worker(threading.Thread):
     def end(self) -> None:
         """Raise SystemExit in the thread: its next line of Python code is its last."""
         self._over = True
-        ident = ctypes.c_ulong(self.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(SystemExit))
+        _raise_in(self.ident or 0, ctypes.py_object(SystemExit))
         self._begin.release()  # where it catches that, or has nothing to do
 
 
@@ -182,7 +285,11 @@ _idle: Final[list[_Worker]] = []  # threads without work
 os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
 
 
-def _place(thread: int) -> str:
-    """Return the file and line of the innermost code of others that a thread is in."""
-    frame = sys._current_frames().get(thread)
-    return ("" if frame is None else place_of(traceback.extract_stack(frame))) or "an unknown place"
+def _place(thread: int, since: FrameType | None = None) -> str:
+    """Return file and line of the innermost code of others that a thread is in.
+
+    Only frames inside of `since` count.
+    """
+    frames = traceback.walk_stack(sys._current_frames().get(thread))
+    inside = list(takewhile(lambda found: found[0] is not since, frames))[::-1]
+    return place_of(traceback.StackSummary.extract(iter(inside))) or "an unknown place"

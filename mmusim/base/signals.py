@@ -49,6 +49,11 @@ def note(number: int) -> None:
         _received.append(number)
 
 
+def on_command_line() -> bool:
+    """Tell whether the command line runs, and not a script or notebook that has called mmusim."""
+    return _ours
+
+
 def came() -> bool:
     """Tell whether a signal came. A library may have lost the exception that it raised."""
     return bool(_received)

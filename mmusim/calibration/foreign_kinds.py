@@ -27,6 +27,7 @@ _BIN = re.compile(
     r"^\s*[\[(]\s*(-?[0-9.]+|\.\.\.)([KMGTPE]?)\s*(?:,\s*(-?[0-9.]+|\.\.\.)([KMGTPE]?)\s*[)\]])?\]?"
     r"\s+([0-9]+)\s*\|"
 )
+_LIKE_A_BIN = re.compile(r"^\s*[\[(]\s*(?:(-?[0-9.]+|\.\.\.)[KMGTPE]?\s*(?:[,)\]]|$)|$)")
 _MAP = re.compile(r"^\s*(@\S*?(?:\[[^\]]*\])?)\s*:\s*$")
 _NUMBER: Final = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _PERF = re.compile(
@@ -90,6 +91,8 @@ def _bpftrace(lines: Sequence[str], source: str) -> list[Series]:
             low, high = _ends(found, source, line)
             edges[-1].append((low, high))
             counts[-1].append(float(found[5]))
+        elif _LIKE_A_BIN.match(line):  # a file that is cut, for one
+            raise _invalid_bin(source, line)
     return [
         Series(name, unit_of(re.sub(r"\[.*", "", name)), histogram(bins, those))
         for name, bins, those in zip(names, edges, counts, strict=True)
@@ -105,9 +108,12 @@ def _ends(found: re.Match[str], source: str, line: str) -> tuple[float, float]:
             return low, low + 1
         return low, 2 * low if found[3] == "..." else float(found[3]) * _SUFFIX[found[4]]
     except ValueError:
-        raise unreadable(
-            source, f"has a bin that is not valid: {line.strip()[:60]}", "correct it"
-        ) from None
+        raise _invalid_bin(source, line) from None
+
+
+def _invalid_bin(source: str, line: str) -> ConfigError:
+    rule = f"has a bin that is not valid: {line.strip()[:60]}"
+    return unreadable(source, rule, "copy the output again, or correct it")
 
 
 def _perf(lines: Sequence[str]) -> list[Series]:

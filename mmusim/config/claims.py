@@ -156,7 +156,7 @@ class Claim(Strict):
             if getattr(self, key) is not None and len(self.sides) != 2:
                 raise ValueError(f'{key} must name two policies; write e.g. "{example}"')
             if getattr(self, key) is not None and self.sides[0] == self.sides[1]:
-                raise ValueError(f"{key} holds a policy against itself; name two policies")
+                raise ValueError(f"{key} compares a policy with itself; name two policies")
         if self.window and METRICS[self.metric].scope is not Scope.PHASE:
             raise ValueError(
                 f"has a window, and {self.metric} is of the whole run or of a migration; leave "

@@ -17,7 +17,7 @@ from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import BusyPhase, GuestPhase, Named
 from mmusim.config.schedule import Scheduled
 from mmusim.config.snapshot import Snapshot
-from mmusim.config.windows import Window
+from mmusim.config.windows import LAST, Window
 from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
 from mmusim.policies import Reporting
 from mmusim.workload.page_pass import Order
@@ -195,7 +195,7 @@ class Driver(Strict):
     """Stretches of the run that are measured. A workload in the background goes on, lap after lap,
     until the windows that began beside it have ended.
     """
-    measure: Annotated[str, shown("first pass")] = "last"
+    measure: Annotated[str, shown("first pass")] = LAST
     """The window or guest phase whose time and latencies are compared: its name, or `last` for the
     last guest phase.
     """
@@ -210,19 +210,17 @@ class Driver(Strict):
     def _makes_sense(self) -> Self:
         guest = [phase for phase in self.phases if isinstance(phase, GuestPhase)]
         names = [phase.name for phase in guest if phase.name]
-        if not guest and (self.measure == "last" or self.windows):
-            raise ValueError("phases let the guest do nothing; add a read, write or run phase")
+        if not guest and (self.measure == LAST or self.windows):
+            raise ValueError("no phase makes the guest work; add a read, write or run phase")
         names += [window.name for window in self.windows]
         windows_too = " and no window" if self.windows else ""
-        if self.measure != "last" and self.measure not in names:
+        if self.measure != LAST and self.measure not in names:
             raise ValueError(
                 f"measure = {self.measure!r} names no guest phase{windows_too}; "
-                + (nearest(self.measure, [*names, "last"]))
+                + (nearest(self.measure, [*names, LAST]))
             )
         self._check_order()
-        for wrong in schedule.contradictions(self.phases):
-            raise ValueError(wrong)
-        for wrong in windows.contradictions(self.windows, schedule.in_turns(self.phases)):
+        for wrong in (*schedule.contradictions(self.phases), *windows.contradictions(self)):
             raise ValueError(wrong)
         return self
 
@@ -265,6 +263,8 @@ class Driver(Strict):
                 f"goes with {Reporting.DIRTY_RING.value} and not with {reporting.value}",
                 "use auto-converge, or compare policies with dirty rings only",
             )
+        if reporting not in REPORTS["clear-dirty-log"]:
+            yield from windows.without_clears(self, reporting.value)
         for number, phase in enumerate(self.phases, 1):
             fits = REPORTS.get(phase.do)
             if fits is not None and reporting not in fits:
@@ -295,6 +295,6 @@ class Driver(Strict):
     def measured(self) -> int:
         """Index of the measured phase; where a window is measured, of the last guest phase."""
         guest = [i for i, phase in enumerate(self.phases) if isinstance(phase, GuestPhase)]
-        if self.measure == "last" or self.window:
+        if self.measure == LAST or self.window:
             return guest[-1]
         return next(i for i in guest if self.phases[i].name == self.measure)

@@ -296,4 +296,5 @@ def _unknown(
     names = list(names)
     for name in wanted:
         if name not in names:
-            yield MisfitError(key, name, f"is not a {what}", nearest(str(name), map(str, names)))
+            remedy = nearest(str(name), filter(None, map(str, names)))
+            yield MisfitError(key, name, f"is not a {what}", remedy)

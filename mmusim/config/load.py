@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from mmusim.base.errors import Complaint, ConfigError, MisfitError, MisfitsError, nearest
 from mmusim.base.parsing import read_toml
+from mmusim.base.units import parse_ns, show_ns
 from mmusim.config.renamed import renamed, with_new_names
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -132,13 +134,22 @@ def _complaint(error: Any, model: type[BaseModel], source: str) -> Complaint:
         remedy = "add at least one entry" if least == 1 else "complete it"
     elif kind in _BOUNDS:
         bound, words, change = _BOUNDS[kind]
-        number = f"{ctx[bound]:,}".removesuffix(".0")
+        number = _as_written(ctx[bound], value)
         rule, remedy = f"must be {words} {number}", f"write a {change} value"
     elif kind in _FIXED:
         rule, remedy = _FIXED[kind]
     else:
         rule, remedy = error["msg"][0].lower() + error["msg"][1:], "correct the value"
     return Complaint(source, key, value, rule, remedy)
+
+
+def _as_written(bound: float, value: Any) -> str:
+    """Write a bound in the unit that the value has in its file."""
+    if bound and isinstance(value, str):
+        with suppress(ValueError):
+            parse_ns(value)
+            return show_ns(bound)
+    return f"{bound:,}".removesuffix(".0")
 
 
 def _choose(names: Sequence[str]) -> str:

@@ -288,7 +288,7 @@ class Migration(Strict):
             )  # fmt: skip
         if self.responsive_throttle and not self.auto_converge:
             raise MisfitError(
-                "driver.migration.responsive_throttle", None, "goes with auto-converge",
+                "driver.migration.responsive_throttle", None, "is used with auto-converge alone",
                 "set auto-converge = true, or leave it out",
             )  # fmt: skip
         if self.max_cpu_throttle < self.cpu_throttle_initial:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Share, Strict, shown
@@ -67,11 +67,24 @@ class PerfTest(Strict):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        self.script(Reporting.GET_CLEARS)
-        return self
+        """Check that some way of reporting has the windows; policies are checked one by one."""
+        refused = []
+        for reporting in (Reporting.GET_CLEARS, Reporting.ALL_SET, Reporting.DIRTY_RING):
+            try:
+                self.script(reporting)
+                return self
+            except MisfitError as error:
+                refused.append(error)
+        raise refused[0]
 
     def script(self, reporting: Reporting) -> Driver:
-        """Return the phases for a way of reporting, named as the selftest prints them."""
+        """Return the phases for a way of reporting, named as the selftest prints them.
+
+        Raises
+        ------
+        MisfitError
+            If a window or what is measured does not exist with it.
+        """
         touch: dict[str, Any] = {
             "do": "touch", "pages": f"{self.sample * 100:.15g}%", "overlap": self.overlap_memory,
         }  # fmt: skip
@@ -95,12 +108,18 @@ class PerfTest(Strict):
         phases.append({"do": "disable-logging", "name": "disabling dirty logging"})
         if running:
             phases.append({"do": "wait"})
-        return Driver.model_validate(
-            {
-                "manual_protect": self.manual_protect,
-                "dirty-ring-size": self.dirty_ring_size,
-                "windows": self.windows,
-                "measure": self.measure,
-                "phases": phases,
-            }
-        )
+        try:
+            return Driver.model_validate(
+                {
+                    "manual_protect": self.manual_protect,
+                    "dirty-ring-size": self.dirty_ring_size,
+                    "windows": self.windows,
+                    "measure": self.measure,
+                    "phases": phases,
+                }
+            )
+        except ValidationError as error:
+            (found, *_) = error.errors()
+            said = str(found.get("ctx", {}).get("error", found["msg"]))
+            rule, _, remedy = said.partition("; ")
+            raise MisfitError("driver", None, f"{rule} ({reporting.value})", remedy) from None

@@ -39,7 +39,7 @@ class Scheduled(Named):
     @model_validator(mode="after")
     def _one_clock(self) -> Self:
         if self.at is not None and self.after is not None:
-            raise ValueError("at and after are two clocks; give one of them")
+            raise ValueError("at and after exclude each other; give one of them")
         if self.of and self.after is None:
             raise ValueError('of needs after; write e.g. after = "0ns"')
         if self.times > 1 and self.every is None:

@@ -214,7 +214,7 @@ class Policies(Strict):
     def _each_once(cls, names: list[str], info: ValidationInfo) -> list[str]:
         everyone = [info.data.get("baseline") or "", *names]
         if len({frozenset(name.split("+")) for name in everyone}) < len(everyone):
-            raise ValueError("names a policy twice; name each once, the baseline not at all")
+            raise ValueError("names a policy twice; name each once, and leave the baseline out")
         return names
 
     @property

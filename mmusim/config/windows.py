@@ -2,65 +2,47 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Final, NamedTuple, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from mmusim.base.errors import nearest
 from mmusim.base.quantities import Strict, Time, shown
+from mmusim.config.events import (
+    CLEAR,
+    DISABLE,
+    ENABLE,
+    Event,
+    Place,
+    is_within,
+    most,
+    most_syncs,
+    span,
+    titles,
+    within,
+)
+from mmusim.config.schedule import in_turns
 
-SYNC: Final = "sync-dirty-log"
-READS_LOG: Final = ("get-dirty-log", "harvest-ring", SYNC)
-"""Operations that count as a sync, however a policy reports."""
-OF_MIGRATIONS: Final = (
-    "enable-logging", SYNC, "clear-dirty-log", "switch-over", "disable-logging",
-)  # fmt: skip
-"""What a migration does, as events: there is no telling how often."""
-PAUSE: Final = "pause"
-OF_CHECKPOINTS: Final = ("enable-logging", SYNC, "clear-dirty-log", PAUSE, "disable-logging")
-"""What a phase `checkpoint` does, as events."""
-COPY_MEMORY: Final = "copy-memory"
-OF_SNAPSHOTS: Final = (PAUSE, COPY_MEMORY)
-"""What a phase `snapshot` does, as events."""
-_INSIDE: Final = {
-    "migrate": OF_MIGRATIONS, "checkpoint": OF_CHECKPOINTS, "snapshot": OF_SNAPSHOTS,
-}  # fmt: skip
-_EDGES: Final = {"start of ": "start", "end of ": "end"}
+LAST: Final = "last"
+"""As `measure`, the last guest phase."""
+LONGEST: Final = 1e12
+"""Of a window, and of the time before it, in ns."""
 _EXAMPLE: Final = 'write e.g. "enable-logging" or "end of sync-dirty-log 2"'
-
-
-class Event(NamedTuple):
-    """The start or the end of something that the host or the guest does."""
-
-    edge: str  # start, end
-    what: str  # a kind of phase, or its name
-    number: int  # the first, the second ...
-
-    @classmethod
-    def read(cls, text: str, known: Iterable[str] = ()) -> Event:
-        """Read ``end of sync-dirty-log 2``; a name in `known` may end with a number of its own."""
-        edge = "start"
-        for words, name in _EDGES.items():
-            if text.startswith(words):
-                edge, text = name, text.removeprefix(words)
-        if text in known:
-            return cls(edge, text, 1)
-        counted = re.fullmatch(r"(.*\S) (\d+)", text)
-        if counted is None:
-            return cls(edge, text, 1)
-        return cls(edge, counted[1], int(counted[2]))
-
-    def __str__(self) -> str:
-        """Write it as people do."""
-        return ("end of " if self.edge == "end" else "") + f"{self.what} {self.number}"
 
 
 def _a_moment(text: str) -> str:
     event = Event.read(text)
     if not event.what.strip() or event.number < 1:
         raise ValueError(f"must name an event; {_EXAMPLE}")
+    return text
+
+
+def _a_name(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank; fill it in")
+    if text == LAST:
+        raise ValueError("is what `measure` calls the last guest phase; choose another name")
     return text
 
 
@@ -76,21 +58,23 @@ class Window(Strict):
     to the window in which it began, a request in which it arrived.
     """
 
-    name: Annotated[str, Field(min_length=1), shown("first pass")]
+    name: Annotated[str, Field(min_length=1), AfterValidator(_a_name), shown("first pass")]
     """Name of the window, for `measure` and results."""
     from_: Annotated[Moment, Field(alias="from"), shown("end of enable-logging")]
     """Event that it begins with: a phase by kind or name, `end of` it, the n-th of them."""
-    after: Annotated[Time, shown("10ms")] = 0.0
+    after: Annotated[Time, Field(le=LONGEST), shown("10ms")] = 0.0
     """Time from that event to its beginning."""
     to: Annotated[Moment | None, shown("sync-dirty-log 2")] = None
     """Event that it ends with. Without it, `lasts` ends it."""
-    lasts: Annotated[Annotated[Time, Field(gt=0)] | None, shown("100ms")] = None
+    lasts: Annotated[Annotated[Time, Field(gt=0, le=LONGEST)] | None, shown("100ms")] = None
     """Length of the window. Without it, the event `to` ends it."""
 
     @model_validator(mode="after")
     def _one_end(self) -> Self:
         if (self.to is None) == (self.lasts is None):
             raise ValueError('needs one end; give either to, an event, or lasts = "100ms"')
+        if self.lasts is not None and not round(self.lasts):
+            raise ValueError('lasts less than a nanosecond; write e.g. lasts = "100ms"')
         return self
 
     def events(self, known: Iterable[str]) -> tuple[Event, Event | None]:
@@ -99,18 +83,13 @@ class Window(Strict):
         return Event.read(self.from_, known), self.to and Event.read(self.to, known)  # type: ignore[return-value]
 
 
-def titles(phase: Any) -> set[str]:
-    """Return what a phase is called as an event: its kind, its name, a sync if it reads the log."""
-    own = {phase.do, phase.name} - {""}
-    return own | {SYNC} if phase.do in READS_LOG else own
-
-
-def contradictions(windows: list[Window], phases: list[Any]) -> Iterator[str]:
-    """Yield what is wrong with the windows of a script, `phases` in turns, as rule and remedy."""
+def contradictions(driver: Any) -> Iterator[str]:
+    """Yield what is wrong with the windows of a script, a `Driver`, as rule and remedy."""
+    windows, phases = driver.windows, in_turns(driver.phases)
+    syncs = most_syncs(driver.migration)
     names = [window.name for window in windows]
     taken = {title for phase in phases for title in titles(phase)}
-    inside = {event for phase in phases for event in _INSIDE.get(phase.do, ())}
-    known = taken | inside
+    known = taken | {what for phase in phases for what in within(phase, syncs)}
     soft = [number for number, phase in enumerate(phases, 1) if phase.do == "write-page-table"]
     if windows and soft:
         yield (
@@ -131,50 +110,68 @@ def contradictions(windows: list[Window], phases: list[Any]) -> Iterator[str]:
                     event.what, sorted(known)
                 )
                 return
-            at = _place(event, phases)
-            if at is None and event.what not in inside:
-                count = sum(event.what in titles(phase) for phase in phases)
-                yield (
-                    f"{where}: there is no {event}, because {event.what} happens "
-                    f"{count} times; name an earlier one, or do it more often"
-                )
+            at = span(event, phases, syncs)
+            if at is None:
+                yield f"{where}: {_too_often(event, phases, syncs)}"
                 return
             places.append(at)
-        if None in places or len(places) < 2:
+        if ends is None:
             continue
-        if places[1] <= places[0]:  # type: ignore[operator]
-            yield f"{where} ends before it begins; put {window.to} after {window.from_}"
-            continue
-        waits = _waits_between(places[0], places[1], phases)  # type: ignore[arg-type]
-        if waits:
+        if begins == ends:
             yield (
-                f"{where} goes on beyond phases[{waits}], which waits for the guest to finish; "
-                "drop that phase, or end the window before it"
+                f"{where} begins and ends with {ends}; end it with "
+                + ("another event" if ends.edge == "end" else f'"end of {window.to}"')
+                + ', or by time, e.g. lasts = "100ms"'
             )
+        elif _reversed(begins, ends, *places):
+            yield f"{where} ends before it begins; put {window.to} after {window.from_}"
+        elif not any(is_within(edge) for place in places for edge in place):
+            waits = _waits_between(places[0][0], places[1][0], phases)
+            if waits:
+                yield (
+                    f"{where} goes on beyond phases[{waits}], which waits for the guest to finish; "
+                    "drop that phase, or end the window before it"
+                )
 
 
-def _place(event: Event, phases: list[Any]) -> tuple[int, int] | None:
-    """Return where in a script an event happens: phase and edge; None if it does not."""
-    seen = 0
-    for number, phase in enumerate(phases):
-        seen += event.what in titles(phase)
-        if seen == event.number:
-            if event.edge == "end" and getattr(phase, "background", False):
-                return _joined(number, phases), 0
-            return number, int(event.edge == "end")
-    return None
+def _too_often(event: Event, phases: Sequence[Any], syncs: float) -> str:
+    """Say that an event does not happen so often, with a remedy."""
+    count = most(event.what, phases, syncs)
+    inside = any(event.what in within(phase, syncs) for phase in phases)
+    often = f"{'at most ' if inside else ''}{count:,.0f} times"
+    more = "name an earlier one, or do it more often"
+    if inside:
+        more = "name an earlier one, or let the phase do it more often"
+    return f"there is no {event}, because {event.what} happens {often}; {more}"
 
 
-def _joined(number: int, phases: list[Any]) -> int:
-    """Return which phase waits for a guest in the background; the number of phases: the end."""
-    behind = range(number + 1, len(phases))
-    return next(
-        (n for n in behind if phases[n].do == "wait" or hasattr(phases[n], "background")),
-        len(phases),
-    )
+def _reversed(
+    begins: Event, ends: Event, begin: tuple[Place, Place], end: tuple[Place, Place]
+) -> bool:
+    """Tell whether a window cannot begin before it ends, whatever happens in a run."""
+    if begins.what == ends.what:
+        order = [(event.number, event.edge == "end") for event in (begins, ends)]
+        return order[1] <= order[0]
+    (first, _), (_, last) = begin, end
+    if first == last and is_within(first):  # one phase does both
+        return begins.what == DISABLE or ends.what == ENABLE
+    return last <= first
 
 
-def _waits_between(begin: tuple[int, int], end: tuple[int, int], phases: list[Any]) -> int:
+def without_clears(driver: Any, reporting: str) -> Iterator[tuple[str, str, str]]:
+    """Yield key, rule and remedy of windows at clears, which this way of reporting never makes."""
+    taken = {title for phase in driver.phases for title in titles(phase)}
+    for number, window in enumerate(driver.windows, 1):
+        for key, event in zip(("from", "to"), window.events(taken), strict=True):
+            if event is not None and event.what == CLEAR and CLEAR not in taken:
+                yield (
+                    f"driver.windows[{number}].{key}",
+                    f"{event} goes with manual-clear, initially-all-set and not with {reporting}",
+                    'use sync-dirty-log, or set manual_protect = "on"',
+                )
+
+
+def _waits_between(begin: Place, end: Place, phases: Sequence[Any]) -> int:
     """Return the number of a phase between that waits for a guest in the background; 0: none."""
     running = False
     for number, phase in enumerate(phases):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mmusim.config.checkpoint import Checkpoint
+from mmusim.config.events import titles
 from mmusim.config.migrate import Migrate
 from mmusim.config.phase import BusyPhase
 from mmusim.config.snapshot import Snapshot as SnapshotPhase
-from mmusim.config.windows import titles
 from mmusim.costs.distributions import Gamma
 from mmusim.engine.host.log_ioctls import Host
-from mmusim.engine.host.windows import MeasuredSpan
+from mmusim.engine.host.measured_span import MeasuredSpan
 from mmusim.engine.kinds import Kind
 from mmusim.engine.migration.checkpoints import Checkpoints
 from mmusim.engine.migration.migration import Migration

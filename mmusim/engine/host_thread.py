@@ -10,12 +10,12 @@ import numpy as np
 
 from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.driver import Phase, Run, Sleep
+from mmusim.config.events import READS_LOG, SYNC, titles
 from mmusim.config.migrate import Migrate
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import GuestPhase
 from mmusim.config.schedule import Scheduled
 from mmusim.config.snapshot import Snapshot
-from mmusim.config.windows import READS_LOG, SYNC, titles
 from mmusim.engine.busy_phases import checkpoint, migrate, snapshot
 from mmusim.engine.host import log_ioctls, log_reports
 from mmusim.engine.host.log_ioctls import Host
@@ -63,6 +63,7 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
             yield from host.windows.operation(
                 phase.do, steps, name=phase.name, late_ns=late, also=also
             )
+        host.windows.over(number)
         record["end_ns"] = host.ended_ns[""] = host.ended_ns[phase.name] = vm.now
         if lossy and vm.tracked and not any(process.is_alive for process in host.running):
             invariants.check(vm, f"phase {number + 1} ({phase.name or phase.do})")

@@ -45,8 +45,8 @@ class Watch:
     """Adds up the reports of runs, and passes the sum on.
 
     A run counts as much as its VM has memory. The finished part, divided by its time, is the
-    expected speed of the rest. Time before the first simulated nanosecond does not count, because
-    only the first run waits until the engine is compiled.
+    expected speed of the rest. Only the first run waits until the engine is compiled. So time
+    counts from its first simulated nanosecond, or from its end where it ends before it reports.
     """
 
     def __init__(
@@ -63,19 +63,25 @@ class Watch:
         self._whole = sum(self._left.values())
         self._shares: dict[Job, float] = {}  # of runs under way
         self._began_s = clock()
+        self._before = 0.0  # what had been done by then
+        self._reported = False
 
     def beat(self, job: Job, reached: Reached) -> None:
         """Take a report of a run in progress."""
         if job in self._left:
             if not reached.now_ns and sum(self._left.values()) == self._whole:
                 self._began_s = self._clock()
+            self._reported = True
             self._shares[job] = reached.share or 0.0
             self._tell(job, reached)
 
     def ended(self, job: Job) -> None:
         """Take the end of a run."""
-        del self._left[job]
+        first = sum(self._left.values()) == self._whole
+        weight = self._left.pop(job)
         self._shares.pop(job, None)
+        if first and not self._reported:
+            self._began_s, self._before = self._clock(), weight
         self._tell(job, None)
 
     def _tell(self, job: Job, reached: Reached | None) -> None:
@@ -84,7 +90,7 @@ class Watch:
         finished = self._total - len(self._left)
         shares = list(self._shares.items())  # beats come from other threads
         left = sum(self._left.values()) - sum(self._left.get(j, 0) * part for j, part in shares)
-        done, spent = self._whole - left, self._clock() - self._began_s
+        done, spent = self._whole - self._before - left, self._clock() - self._began_s
         self._progress(
             ProgressReport(
                 finished=finished,

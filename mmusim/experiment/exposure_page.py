@@ -89,6 +89,7 @@ def met(outcomes: Iterable[tuple[str, Outcome]]) -> list[list[str]]:
             + [_range([row[column] for row in rows]) for column in COLUMNS]
             for (window, policy), rows in by.items()
             if any(row["time_with_logging_on"] for row in rows)
+            and outcome.experiment.chosen(policy).policy.tracks
         ]
     return made
 

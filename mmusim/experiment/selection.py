@@ -178,7 +178,7 @@ def contests(
         )  # fmt: skip
     if len(groups[0][1]) < 2:
         raise ConfigError.of(
-            "select", "--among", among, "leaves one that competes with nobody",
+            "select", "--among", among, "leaves fewer than two competitors",
             "leave --setting or --policy out, or choose another --among",
         )  # fmt: skip
     return groups

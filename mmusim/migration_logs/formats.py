@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import read_text
+from mmusim.base.parsing import before_open_end
 from mmusim.base.recordings import MIGRATION, recording_of
 from mmusim.migration_logs import cloud_hypervisor, info_migrate, libvirt, proxmox, qemu
 from mmusim.migration_logs.log import MigrationLog
+
+OPEN_END: Final = "the last line has no line end, may be cut and is left out"
+"""The note of a log that ends in the middle of a line which says something."""
 
 
 class Format(NamedTuple):
@@ -19,10 +24,11 @@ class Format(NamedTuple):
     name: str
     recognise: Callable[[str], bool]
     read: Callable[[str], MigrationLog]
+    in_lines: bool = True  # a fact ends with its line
 
 
 FORMATS: Final = (
-    Format("QMP query-migrate (JSON)", qemu.is_qmp, qemu.read_qmp),
+    Format("QMP query-migrate (JSON)", qemu.is_qmp, qemu.read_qmp, in_lines=False),
     Format(
         "Cloud Hypervisor's log (at level debug)",
         cloud_hypervisor.is_cloud_hypervisor,
@@ -54,7 +60,7 @@ def read_log(path: str | Path) -> MigrationLog:
                 raise ValueError("has a number that is too large") from None
             if log.page_size < 1:
                 raise ValueError(f"has pages of {log.page_size} bytes")
-            return log
+            return _without_open_end(kind, text, log) if kind.in_lines else log
         except ValueError as error:
             raise ConfigError.of(
                 str(path), "file", None, f"looks like {kind.name} and {error}",
@@ -72,3 +78,19 @@ def read_log(path: str | Path) -> MigrationLog:
         f"give one of: {'; '.join(kind.name for kind in FORMATS)}; if it is one of them in a "
         "language that mmusim does not know, run the command again with LC_ALL=C",
     )  # fmt: skip
+
+
+def _without_open_end(kind: Format, text: str, log: MigrationLog) -> MigrationLog:
+    """Return what the whole lines of a log say, if the rest of it says more: it may be cut inside a
+    number.
+    """
+    whole = before_open_end(text)
+    if whole == text:
+        return log
+    try:
+        found = kind.read(whole)
+    except ValueError:
+        raise ValueError("is cut in its first lines") from None
+    if replace(found, notes=log.notes) == log:
+        return log
+    return replace(found, notes=(*found.notes, OPEN_END))

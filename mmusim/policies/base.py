@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
+from mmusim.base.entry_points import failures, load_group
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.base.packages import failures, load_group, register, summary_of
+from mmusim.base.packages import register, summary_of
 from mmusim.base.patience import asked
 from mmusim.mmu.spte import Edit, Level, Spte
 from mmusim.policies.axes import AXES, Axis, Mmu

@@ -49,7 +49,7 @@ def ask(policy: Policy, hook: str, *about: object) -> Any:
         hook,
         function,
         lambda: _answer(policy, hook, about),
-        "mend the policy, or leave it out",
+        "correct the policy, or leave it out",
     )
     if not isinstance(answer, expected):
         rule = f"returns no {expected.__name__}, of {source_of(function)}"

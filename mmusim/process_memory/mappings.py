@@ -33,7 +33,7 @@ def writable(pid: int) -> list[Mapping]:
             lines = file.read().splitlines()
     except OSError as error:
         raise ConfigError.of(
-            "workload watch", "PID", pid, f"cannot be looked at ({error.strerror})",
+            "workload watch", "PID", pid, f"cannot be read ({error.strerror})",
             "give the number of a running process of your own",
         ) from None  # fmt: skip
     found = []

@@ -28,7 +28,7 @@ def analysis_sizes(first: int, limit: int) -> tuple[int, ...]:
         If there are fewer than two seeds at first, or the limit is lower than that.
     """
     if not 2 <= first <= limit:
-        raise ValueError(f"cannot look from {first} to {limit} seeds; begin with 2 or more")
+        raise ValueError(f"cannot stop between {first} and {limit} seeds; begin with 2 or more")
     made = [first]
     while made[-1] < limit:
         made.append(min(limit, math.ceil(made[-1] * GROWTH)))

@@ -13,6 +13,12 @@ from mmusim.engine import simulate
 from mmusim.engine.choice import SIMPY, VARIABLE
 from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
+from mmusim.tests.support.parameter_sets import (
+    pytest_addoption as pytest_addoption,
+)
+from mmusim.tests.support.parameter_sets import (
+    pytest_collection_modifyitems as pytest_collection_modifyitems,
+)
 from mmusim.tests.support.settings import (
     CONSTANT,
     SOUND,

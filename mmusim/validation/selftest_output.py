@@ -65,7 +65,7 @@ def read_selftest(path: str | Path) -> Measured:
         for name in found:
             if name in times:
                 raise ConfigError.of(
-                    str(path), "file", None, f"has the line {name!r} twice: of which run?",
+                    str(path), "file", None, f"has the line {name!r} twice",
                     "keep the output of one run in the file",
                 )  # fmt: skip
         times |= found

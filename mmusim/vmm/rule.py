@@ -96,7 +96,7 @@ class Rule(Strict):
             and line.
         """
         function = getattr(type(self), question)
-        remedy = f"mend the rule, or choose another {self.kind}"
+        remedy = f"correct the rule, or choose another {self.kind}"
         answer = asked(
             f"{self.table}.{self.key}", f"{question} of {self.name}", function,
             lambda: function(self, *about), remedy,

@@ -199,9 +199,8 @@ def _of_table(text: str, source: str, unit: str) -> tuple[list[Fault], tuple[str
         )  # fmt: skip
     scale, shift = float(NS[said_unit or unit]), SHIFT if head[page] in _GPA else 0
     vcpu, write = (head.index(name) if name in head else None for name in ("vcpu", "write"))
-    is_cut = not text.endswith("\n") and len(rows[-1]) < len(head)
     faults = []
-    for number, row in enumerate(rows[1:-1] if is_cut else rows[1:], 2):
+    for number, row in enumerate(rows[1:], 2):
         cells = [row[i].strip().lower() if i < len(row) else "" for i in range(len(head))]
         try:
             gfn = int(cells[page], 16 if cells[page].startswith("0x") else 10) >> shift
@@ -218,4 +217,4 @@ def _of_table(text: str, source: str, unit: str) -> tuple[list[Fault], tuple[str
     if not faults:
         raise unreadable(source, "has no fault", "give a line for each fault")
     notes = ["assumed: every fault is a write; there is no column write"] if write is None else []
-    return faults, tuple(notes + (["the last line is cut"] if is_cut else []))
+    return faults, tuple(notes)

@@ -1,1 +1,1 @@
-"""Hold the model against kernels and machines"""
+"""Compare the model with kernels and machines"""

@@ -14,6 +14,7 @@ from mmusim.base.files import whole
 from mmusim.base.units import show_ns
 from mmusim.cli.shared.arms import rows as arm_rows
 from mmusim.cli.shared.arms import sentences as arm_sentences
+from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.live_validation import measured_profile, miss_rows, row, sentences
 from mmusim.cli.shared.options import Grid, Scheduler, Workers
 from mmusim.cli.shared.published_times import cost_rows, markdown, shown, summary, write
@@ -67,6 +68,10 @@ def evidence(
     from mmusim import plots
     from mmusim.plots import live as live_plots
 
+    if arms is None:
+        refuse_ignored("evidence", "without --arms", {"--arms-recorded": arms_recorded})
+    if arms_recorded is None:
+        refuse_ignored("evidence", "without --arms-recorded", {"--arms": arms})
     profile = measured_profile("evidence", host)
     to.mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {"counts": counted(cases or [])}

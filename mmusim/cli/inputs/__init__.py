@@ -1,1 +1,1 @@
-"""See what there is to use"""
+"""List what there is to use"""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson
 
 
@@ -14,7 +15,9 @@ def examples(
     name: Annotated[
         str, typer.Argument(help="An example: copy it [list all].", show_default=False)
     ] = "",
-    to: Annotated[Path, typer.Option("--to", help="Folder to copy it into.")] = Path(),
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder to copy it into [.].", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the experiments, workloads and notebooks that come with mmusim, or copy one."""
@@ -23,9 +26,11 @@ def examples(
     from mmusim.examples import examples as shipped
 
     if not name:
+        refuse_ignored("examples", "without NAME", {"--to": to})
         rows = [{"example": one.name, "what_it_is": one.about} for one in shipped()]
         table("Examples", rows, as_json)
         return
+    to = to or Path()
     copied = copy_example(name, to)
     files = [str(to / file) for file in copied.files]
     start = str(to / copied.start)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson
 
 RENAMED = {
@@ -41,6 +42,7 @@ def vocabulary(
             "vocabulary", "WHICH", which, "is not a vocabulary", nearest(which, VOCABULARIES)
         )
     if to is not None:
+        refuse_ignored("vocabulary", "with --to", {"WHICH": which, "--json": as_json})
         for name, page in PAGES.items():
             with whole(to / name) as unfinished:
                 unfinished.write_text(page(), encoding="utf-8")

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from mmusim.base.errors import InterruptedRunError
+from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson, Costs, Engine, Scheduler, Seeds, Workers
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import written_report
 from mmusim.comparison.verdicts import Verdict
@@ -54,6 +55,8 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Judge the claims of experiments; exit status 1 if a claim is refuted unexpectedly."""
+    if as_json:
+        refuse_ignored("check", "with --json", {"--all": every_setting})
     files = experiment_files(places)
     notice(engine)
     checked: list[Checked] = []
@@ -75,8 +78,8 @@ def check(
     problems = [f"{one.path}: {one.problem}" for one in checked if one.problem]
     if reduced:
         typer.echo(
-            "mmusim: a smoke test: few seeds of few settings, on the profile's own costs; what it "
-            "supports is no evidence, what it refutes is worth a look",
+            "mmusim: this is a smoke test: few seeds of few settings, on the profile's own costs. "
+            "A claim that it supports has no evidence yet; run one that it refutes at full size.",
             err=True,
         )
     if as_json:
@@ -89,8 +92,8 @@ def check(
                 typer.echo(line)
         for kind, lines in (("failed", failures), ("not judged", problems)):
             for line in lines:
-                typer.echo(f"{kind}: {line}")
-        typer.echo(_sentence([judged for _, judged in claims]))
+                say(f"{kind}: {line}")
+        say(_sentence([judged for _, judged in claims]))
     if problems:
         raise typer.Exit(2)
     wrong = any(j.surprises or (strict and j.outcome != "supported") for _, j in claims)

@@ -18,7 +18,7 @@ from mmusim.cli.shared.options import (
     Seeds,
     Workers,
 )
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder, written_report
 from mmusim.config.settings import LoadedFile, load_file
@@ -96,21 +96,21 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         return
     table(f"Answer by {outcome.experiment.answer_by}", answer_rows(outcome), False, at_most=100)
     for note in [*notes(outcome), *left_out_lines(outcome)]:
-        typer.echo(note)
+        say(note)
     table("How it ended", ends, False, at_most=100)
     table("Claims", _claim_rows(outcome), False, at_most=100)
     table("Dirty rate of the guest", dirtied(outcome), False)
     table("Reported beside simulated", reported, False)
     for assumed in assumptions(outcome):
-        typer.echo(assumed)
+        say(assumed)
     for failure in outcome.failures:
-        typer.echo(f"failed: {failure}")
+        say(f"failed: {failure}")
     for warning in warned:
-        typer.echo(f"warning: {warning}")
+        say(f"warning: {warning}")
     for answer in answers(outcome):
-        typer.echo(f"{answer}.")
+        say(f"{answer}.")
     if outcome.experiment.notes:
-        typer.echo(outcome.experiment.notes.strip())
+        say(outcome.experiment.notes.strip())
     typer.echo(f"report: {written}")
 
 

@@ -21,7 +21,7 @@ from mmusim.cli.shared.options import (
     SettingName,
     Workers,
 )
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder
 from mmusim.config.settings import load_file
@@ -122,9 +122,9 @@ def select(
         table(f"Selection by {rules.metric}", shown, False, at_most=100)
         few = dict.fromkeys(f"{FEW}: {c.caveat}." for c in made if c.caveat)
         for line in [*(f"failed: {one}" for one in failures), *few, *(f"{s}." for s in says)]:
-            typer.echo(line)
+            say(line)
         if all(contest.holds is None for contest in made):
-            typer.echo(FIXED_COSTS)
+            say(FIXED_COSTS)
     known = all(c.selection is not None and c.selection.selected for c in made)
     raise typer.Exit(0 if known and not failures else 1)
 

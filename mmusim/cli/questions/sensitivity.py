@@ -19,7 +19,7 @@ from mmusim.cli.shared.options import (
     SettingName,
     Workers,
 )
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.cli.shared.progress import notice, show_progress
 from mmusim.cli.shared.run_folders import default_folder
 from mmusim.config.settings import load_file
@@ -125,14 +125,14 @@ def sensitivity(
     table(f"What decides {found.metric}{few} of {found.what}", _rows(found), False)
     unit = f" {_unit(found)}".rstrip()
     of = f"{found.metric} of {found.what}"
-    typer.echo(
+    say(
         f"{of}: {show_number(found.mean)}{unit} on average over the ranges, standard deviation "
         f"{show_number(found.spread)}{unit}; {found.runs:,} runs."
     )
     if few:
-        typer.echo(f"{FEW}: {found.caveat}.")
-    typer.echo(f"Not paid here: {', '.join(found.unpaid) or 'none'}.")
-    typer.echo(f"{found}.")
+        say(f"{FEW}: {found.caveat}.")
+    say(f"Not paid here: {', '.join(found.unpaid) or 'none'}.")
+    say(f"{found}.")
 
 
 def _unit(found: Sensitivity) -> str:

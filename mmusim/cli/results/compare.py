@@ -26,7 +26,7 @@ def compare(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare like runs bit for bit, or policies across one key; refuse unlike runs by key."""
+    """Compare two run directories bit for bit, or their policies where one key differs."""
     if across is None:
         refuse_ignored("compare", "without --across", {"--metric": metric})
     found = compare_folders(a, b, across, metric)

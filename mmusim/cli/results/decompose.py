@@ -25,7 +25,7 @@ def decompose(
 ) -> None:
     """Tell work that moved between host and guest from work that vanished, by cause and payer."""
     from mmusim.analysis.answers import load
-    from mmusim.cli.shared.output import table
+    from mmusim.cli.shared.output import say, table
     from mmusim.comparison.decomposition import mean_decomposition
 
     outcome = load(Path(experiment), out)
@@ -50,7 +50,7 @@ def decompose(
     where = f" in {window}" if window else ""
     table(f"Against the baseline{where}, means over seeds", shown, False)
     for name, one in found:
-        typer.echo(f"{name + ': ' if name else ''}{_sentence(one)}")
+        say(f"{name + ': ' if name else ''}{_sentence(one)}")
 
 
 def _rows(setting: str, one: Decomposition) -> list[dict[str, Any]]:
@@ -59,12 +59,12 @@ def _rows(setting: str, one: Decomposition) -> list[dict[str, Any]]:
         where
         | {
             "work": part.kind, "host_ns": part.host_ns, "guest_ns": part.guest_ns,
-            "moved_to_guest_ns": part.moved_ns, "new_ns": part.net_ns,
+            "moved_to_guest_ns": part.moved_ns, "in_all_ns": part.net_ns,
         }
         for part in one.parts
     ]  # fmt: skip
     total = {"host_ns": one.host_ns, "guest_ns": one.guest_ns, "moved_to_guest_ns": one.moved_ns}
-    return [*rows, where | {"work": "all"} | total | {"new_ns": one.host_ns + one.guest_ns}]
+    return [*rows, where | {"work": "all"} | total | {"in_all_ns": one.host_ns + one.guest_ns}]
 
 
 def _shown(value: Any) -> str:

@@ -48,7 +48,7 @@ def exposure(
         {"--reduced": reduced, "--seeds": seeds, "--workers": workers, "--scheduler": scheduler},
     )  # fmt: skip
     from mmusim.analysis.answers import load
-    from mmusim.cli.shared.output import table
+    from mmusim.cli.shared.output import say, table
     from mmusim.experiment import exposure as exposures
 
     outcome = load(Path(experiment), out)
@@ -63,7 +63,7 @@ def exposure(
     else:
         table("Exposure, means over seeds", [shown(row) for row in met], False)
         for line in exposures.warnings(outcome):
-            typer.echo(f"warning: {line}")
+            say(f"warning: {line}")
 
 
 def write_page(
@@ -87,7 +87,7 @@ def write_page(
             progress=progress, costs=0, **how,
         ):  # fmt: skip
             if one.outcome is None:
-                raise ConfigError.of(str(one.path), "runs", None, one.problem, "mend that first")
+                raise ConfigError.of(str(one.path), "runs", None, one.problem, "correct that first")
             outcomes.append((one.path.parent.name, one.outcome))
     command = f"mmusim exposure {place}{' --reduced' * reduced}"
     command += (f" --seeds {seeds}" if seeds else "") + f" --to {to}"

@@ -25,7 +25,7 @@ def settings(
 ) -> None:
     """Compare the settings of stored runs with each other, under each policy."""
     from mmusim.analysis.answers import load
-    from mmusim.cli.shared.output import table
+    from mmusim.cli.shared.output import say, table
     from mmusim.experiment.across_settings import setting_contrasts
     from mmusim.report.across_settings import CENSORED, caveats, setting_rows
 
@@ -38,6 +38,6 @@ def settings(
         return
     table(f"{found[0].metric} against {found[0].baseline}", setting_rows(found), False)
     for line in caveats(found):
-        typer.echo(line)
+        say(line)
     if any(one.censored for one in found):
-        typer.echo(f"{CENSORED}.")
+        say(f"{CENSORED}.")

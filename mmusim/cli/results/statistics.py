@@ -14,7 +14,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.units import show_ns, show_number
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson, ExperimentFile, Out, SettingName
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.comparison.compare import shift as shift_of
 from mmusim.experiment.contrasts import Contrast, contrasts
 from mmusim.experiment.run import Outcome
@@ -65,14 +65,14 @@ def statistics(
         return
     table("Paired comparisons", [_row(one) for one in found], False)
     if found:
-        typer.echo(
+        say(
             f"{len(found)} comparisons are one family: p is adjusted for their number (Holm). "
             "Intervals are of each comparison alone. d is Cohen's d_z; better is the probability "
             "that the policy beats the baseline on a seed; pairing is the variance of the "
             "comparison over that of an unpaired one: below 1 pairing helps."
         )
     for caveat in dict.fromkeys(one.comparison.caveat for one in found if one.comparison.caveat):
-        typer.echo(f"{FEW}: {caveat}.")
+        say(f"{FEW}: {caveat}.")
 
 
 def _row(one: Contrast) -> dict[str, Any]:
@@ -148,4 +148,4 @@ def _shifts(outcome: Outcome, of: str, baseline: str, setting: str, as_json: boo
     ]  # fmt: skip
     table(f"Shift function of {of}: the band holds the whole curve", shown, False)
     if any(r["few_beyond"] for r in rows):
-        typer.echo(FEW_SAID)
+        say(FEW_SAID)

@@ -69,11 +69,13 @@ From = Annotated[
 Until = Annotated[
     str, typer.Option("--until", help="End of the interval, a time of the run.", show_default=False)
 ]
+DEFAULT_QUANTUM = 1000
 Quantum = Annotated[
-    int,
+    int | None,
     typer.Option(
-        min=1, max=10**9,
-        help="Keep at most one read and one write of a page in this many instructions.",
+        min=1, max=10**9, show_default=False,
+        help="Keep at most one read and one write of a page in this many instructions "
+        f"[{DEFAULT_QUANTUM}].",
     ),
 ]  # fmt: skip
 Note = Annotated[str, typer.Option(help="Text to keep in the file, e.g. package and version.")]

@@ -56,14 +56,28 @@ def table(
     Console(highlight=False, markup=False, width=max(wide, needed)).print(drawn)
     if chosen.left_out:
         names = ", ".join(key.replace("_", " ") for key in chosen.left_out)
-        typer.echo(f"Not shown in {wide} columns: {names}. COLUMNS={chosen.full} shows all.")
+        say(f"Not shown in {wide} columns: {names}. COLUMNS={chosen.full} shows all.")
+
+
+def say(text: str) -> None:
+    """Print sentences, broken between words where the width is known; in a pipe, lines stay whole.
+
+    The width is known on a terminal, and where COLUMNS gives it.
+    """
+    known = _columns() is not None or Console().is_terminal
+    for line in text.splitlines():
+        typer.echo(wrapped(line, width()) if known else line)
+
+
+def _columns() -> int | None:
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else None
 
 
 def width() -> int:
     """Return how many columns a table may have: COLUMNS, the terminal's, or 200 in a pipe."""
-    given = os.environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
+    if given := _columns():
+        return given
     console = Console()
     return console.width if console.is_terminal else PIPED
 

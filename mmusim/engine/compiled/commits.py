@@ -12,7 +12,7 @@ from mmusim.engine.compiled.raw_reads import read_bool, read_long, read_word
 from mmusim.engine.compiled.recording import (
     bin_of,
     histogram_of,
-    part_with,
+    parts_with,
     recorder_at,
     sum_up,
     tally,
@@ -60,7 +60,7 @@ def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
     if s.owed_n[v]:
         last = done - 1
         log = max(s.logs[v, last], 0)
-        part_with(s, v, recorder, spent_ns, log, s.walks[v, last], s.hits[v, last])
+        parts_with(s, v, recorder, spent_ns, log, s.walks[v, last], s.hits[v, last])
     s.k[v] += done
     s.accesses[v] += done
     if s.leaves[v]:

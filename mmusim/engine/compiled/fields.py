@@ -144,7 +144,7 @@ ARRAYS: Final = {
     "idles": ("int64", 2),  # (vCPUs, buffer + 1), or empty
     # Queues.
     "queue": ("int64", 2),  # (actors, 4): of mmu_lock: who, asked, shared, slot of a Python event
-    "holders": ("int64", 2),  # (actors, 3): holds, asked, got; actor -1 is the last
+    "holder_rows": ("int64", 2),  # (actors, 3): holds, asked, got; actor -1 is the last
     **dict.fromkeys(WOVEN.lists, ("int64", 2)),  # (vCPUs, vCPUs)
     "buffered": ("int64", 2),  # (vCPUs, entries) of PML
     "ring": ("int64", 2),  # (vCPUs, entries)
@@ -178,7 +178,7 @@ ARRAYS: Final = {
 """Arrays: Numba type of the elements, dimensions."""
 
 LAST: Final = {
-    "heap": 3, "taken": 4, "owed": 2, "bins": BINS, "exact": 4, "queue": 4, "holders": 3,
+    "heap": 3, "taken": 4, "owed": 2, "bins": BINS, "exact": 4, "queue": 4, "holder_rows": 3,
     "tlb_ends": 3, "tlb_uses": 5,
 }  # fmt: skip
 """How many elements the last dimension of an array has, where that is always the same."""

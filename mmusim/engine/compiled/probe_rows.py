@@ -65,9 +65,8 @@ def tell_request(s: Any, v: int, due: int, end: int) -> None:
 
 
 @jit
-def tell_hold(s: Any, who: int, row: int) -> None:
-    """An acquisition of mmu_lock ends, which is in a row of `holders`."""
-    holder = s.holders[row]
+def tell_hold(s: Any, who: int, holder: Any) -> None:
+    """An acquisition of mmu_lock ends; `holder` is the row of the actor."""
     if s.now > s.probe_from and holder[1] < s.probe_until:
         _tell(s, HELD, who, holder[1], s.now, holder[2], s.read, 0)
 

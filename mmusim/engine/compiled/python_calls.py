@@ -52,7 +52,7 @@ class PythonCalls:
             v.process.succeed()
             return WAITS
         if why > FIRST_ASK:
-            raise EngineError(f"vCPU {v.number} went astray at {self._place()}")
+            raise EngineError(f"vCPU {v.number} cannot go on from {self._place()}")
         asked = WOVEN.asked[FIRST_ASK - why]
         done = asked.function(self._vm, v, *v.row[_ASKED : _ASKED + asked.takes].tolist())
         if isinstance(done, Exception):

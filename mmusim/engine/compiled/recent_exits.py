@@ -6,12 +6,13 @@ keeps the table of its block, `table_block`: exits within a block do not count f
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-from mmusim.costs.hits import BLOCK_BITS, BLOCKS, KEPT, NO_BLOCK
-from mmusim.engine.compiled.jit import jit
+from mmusim.costs.hits import BLOCK_BITS, NO_BLOCK
+from mmusim.engine.compiled.jit import compile_all, jit
+from mmusim.engine.state import recent_exits
 
-_PLACE: Final = KEPT - 1  # bits of a block's number that say where its exits are
+count_in, table_of = compile_all(recent_exits, "count_in", "table_of")
 
 
 @jit
@@ -19,11 +20,8 @@ def count_exit(s: Any, v: int) -> None:
     """A vCPU leaves the guest."""
     if s.has_curve:
         block = s.accesses[v] >> BLOCK_BITS
-        if block != s.exit_block[v]:
-            for passed in range(max(s.exit_block[v] + 1, block - KEPT + 1), block + 1):
-                s.exits[v, passed & _PLACE] = 0
-            s.exit_block[v] = block
-        s.exits[v, block & _PLACE] += 1
+        count_in(s.exits[v], s.exit_block[v], block)
+        s.exit_block[v] = block
         if s.table_block[v] > block:  # it was looked up before this exit
             s.table_block[v] = NO_BLOCK
 
@@ -34,13 +32,7 @@ def table_at(s: Any, v: int, ahead: int) -> None:
     block = (s.accesses[v] + ahead) >> BLOCK_BITS
     if block == s.table_block[v]:
         return
-    exits = 0
-    for b in range(max(0, block - BLOCKS), min(block, s.exit_block[v] + 1)):
-        exits += s.exits[v, b & _PLACE]
-    least = s.exits_least[v]
-    table = 0
-    while table + 1 < len(least) and exits >= least[table + 1]:
-        table += 1
+    table = table_of(s.exits[v], s.exit_block[v], s.exits_least[v], block)
     s.hit_shape[v], s.walk_shape[v] = s.hit_shapes[v, table], s.walk_shapes[v, table]
     s.table_block[v] = block
 

@@ -13,15 +13,24 @@ import numpy as np
 from mmusim.base.histogram import BITS
 from mmusim.engine.compiled.events import spend
 from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
-from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.jit import compile_all, jit
 from mmusim.engine.compiled.probe_rows import tell_charged
+from mmusim.engine.state import charges
 from mmusim.trace.stall_windows import WINDOWS
-from mmusim.vocabulary.causes import HITS, PML_LOG, WALK_4K
 
 _SHIFT: Final = 52 - BITS
 _BASE: Final = (1023 + BITS) << BITS
 _ALL_WINDOWS: Final = np.array(WINDOWS)
 _LONGEST: Final = max(WINDOWS)
+
+
+@jit
+def _ledger_of(s: Any, recorder: int) -> Any:
+    """Return a recorder's ledger, time by cause."""
+    return s.ledger[recorder]
+
+
+pay_owed, part_with = compile_all(charges, "pay_owed", "part_with", ledger_of=_ledger_of)
 
 
 @jit
@@ -34,7 +43,7 @@ def charge(s: Any, v: int, cause: int, ns: int) -> None:
     s.cause_before[v] = s.last_cause[v]
     s.last_cause[v], s.last_ns[v] = cause, ns
     if s.owed_n[v]:
-        _pay_owed(s, v, cause, ns)
+        s.owed_n[v] = pay_owed(s, s.owed[v], s.owed_n[v], s.recorder[v], cause, ns)
 
 
 @jit
@@ -42,25 +51,6 @@ def spend_on(s: Any, v: int, cause: int, ns: int) -> int:
     """Let time pass in the host and charge it."""
     charge(s, v, cause, ns)
     return spend(s, v, ns)
-
-
-@jit
-def _pay_owed(s: Any, v: int, cause: int, ns: int) -> None:
-    """Give those recorders their part that were in use before edges of windows."""
-    owed, n = s.owed[v], s.owed_n[v]
-    paid = 0
-    while paid < n and ns:
-        part = min(owed[paid, 1], ns)
-        s.ledger[s.recorder[v], cause] -= part
-        s.ledger[owed[paid, 0], cause] += part
-        owed[paid, 1] -= part
-        ns -= part
-        if owed[paid, 1]:
-            break
-        paid += 1
-    for i in range(paid, n):
-        owed[i - paid, 0], owed[i - paid, 1] = owed[i, 0], owed[i, 1]
-    s.owed_n[v] = n - paid
 
 
 @jit
@@ -79,25 +69,9 @@ def histogram_of(recorder: int, histogram: int) -> int:
 
 
 @jit
-def part_with(s: Any, v: int, recorder: int, spent_ns: int, log: int, walk: int, hit: int) -> None:
-    """Give away what lies behind edges of windows of a run that `recorder` has whole.
-
-    See :meth:`mmusim.engine.state.phase_recorder.PhaseRecorder.part_with`.
-    """
-    owed, n = s.owed[v], s.owed_n[v]
-    due = spent_ns
-    for i in range(n):
-        due -= owed[i, 1]
-    to = s.recorder[v]
-    for i in range(n, 0, -1):
-        in_log = min(due, log)
-        in_walk = min(due - in_log, walk)
-        in_hit = min(due - in_log - in_walk, hit)
-        log, walk, hit = log - in_log, walk - in_walk, hit - in_hit
-        for cause, ns in ((PML_LOG, in_log), (WALK_4K, in_walk), (HITS, in_hit)):
-            s.ledger[recorder, cause] -= ns
-            s.ledger[to, cause] += ns
-        to, due = owed[i - 1, 0], owed[i - 1, 1]
+def parts_with(s: Any, v: int, recorder: int, spent_ns: int, log: int, walk: int, hit: int) -> None:
+    """Divide a run, charged to `recorder`, at the edges of windows."""
+    part_with(s, s.owed[v], s.owed_n[v], recorder, s.recorder[v], spent_ns, log, walk, hit)
     s.owed_n[v] = 0
 
 

@@ -14,9 +14,10 @@ from mmusim.costs.random_streams import ByOccurrence, Stream
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE, HOLDS_SHARED
 from mmusim.engine.compiled.loop import ACQUIRE, COUNT_READERS, RELEASE, WAS_HELD, call
-from mmusim.engine.compiled.memory import Memory, scalar
+from mmusim.engine.compiled.memory import Memory, scalar, shared_array
+from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.mmu.dirty_ring import reserve
-from mmusim.trace.records import HOST, Fingerprint, LockStats, ModeStats
+from mmusim.trace.records import HOST, Fingerprint
 
 
 def histogram(memory: Memory, number: int) -> Histogram:
@@ -178,38 +179,33 @@ class CompiledFingerprint(Fingerprint):
         return super().digest()
 
 
-class CompiledLock:
-    """mmu_lock in the run's memory, for Python; see state/mmu_lock.py."""
+class CompiledLock(SpinLock):
+    """mmu_lock in the run's memory, for Python."""
 
-    name = "mmu_lock"
+    shareable = scalar("shareable")
+    held_n, read, read_ns = scalar("held_n"), scalar("read"), scalar("read_ns")
+    queue_n, changed_ns, passed_ns = scalar("queue_n"), scalar("changed_ns"), scalar("passed_ns")
+    waiting_exclusive, waiting_shared = scalar("waiting_exclusive"), scalar("waiting_shared")
+    queue_exclusive_ns, queue_shared_ns = scalar("queue_exclusive_ns"), scalar("queue_shared_ns")
     breaks = scalar("breaks")
-    handoff_ns = scalar("passed_ns")
-    waiters = scalar("queue_n")
+    holder_rows = shared_array("holder_rows")
 
-    def __init__(self, env: CompiledEnvironment, memory: Memory) -> None:
-        """Start free."""
-        self._env = env
+    def __init__(self, env: CompiledEnvironment, memory: Memory, count_ns: float) -> None:
+        """Start free; the other numbers of its law are in memory."""
+        self._slots = env
         self.memory = memory
         self._address = memory.address
-        self.for_host_ns = 0  # sum of the waits while the host thread held it
-        self._area_at_got = -1  # nobody said that it got it
+        super().__init__(env, "mmu_lock", count_ns=count_ns)
 
-    def area_ns(self) -> int:
-        """Return the area under the number of waiters by now: the sum of all waits so far."""
-        get = self.memory.get
-        waiting = get("waiting_exclusive") + get("waiting_shared")
-        done = get("queue_exclusive_ns") + get("queue_shared_ns")
-        return done + waiting * (get("now") - get("changed_ns"))
-
-    def host_got(self) -> None:
-        """The host thread has the lock: who waits from now on waits for it."""
-        self._area_at_got = self.area_ns()
+    def begins(self, count_ns: float) -> None:
+        """Nobody holds it, and nobody waits: memory is empty."""
+        self.memory.set("count_ns", round(count_ns))
 
     @property
     def holders(self) -> tuple[int, ...]:
         """Who holds the lock."""
-        held = np.flatnonzero(self.memory["holders"][:, 0])
-        rows, cpus = len(self.memory["holders"]), self.memory.get("cpus")
+        held = np.flatnonzero(self.holder_rows[:, 0])
+        rows, cpus = len(self.holder_rows), self.memory.get("cpus")
         return tuple(int(who) if who < cpus else int(who) - rows for who in held)
 
     def acquire(self, who: int, shared: bool = False) -> simpy.Event | None:
@@ -220,13 +216,13 @@ class CompiledLock:
         RuntimeError
             If `who` holds the lock already.
         """
-        if self.memory["holders"][who, 0]:
-            raise RuntimeError(f"actor {who} takes {self.name}, which it holds already")
+        if self.holder_rows[who, 0]:
+            raise self._misused(who, "takes")
         granted = self._env.event()
-        granted._ok, granted._value = True, bool(shared and self.memory.get("shareable"))
-        slot = self._env.slot(granted)
+        granted._ok, granted._value = True, bool(shared and self.shareable)
+        slot = self._slots.slot(granted)
         if call(self._address, ACQUIRE, who, int(shared), slot):
-            self._env.give_up(slot)
+            self._slots.give_up(slot)
             return None
         return granted
 
@@ -238,48 +234,21 @@ class CompiledLock:
         RuntimeError
             If `who` does not hold the lock.
         """
-        if not self.memory["holders"][who, 0]:
-            held_by = ", ".join(map(str, self.holders)) or "nobody"
-            raise RuntimeError(f"actor {who} releases {self.name}, which {held_by} holds")
-        if who == HOST and self._area_at_got >= 0:
-            self.for_host_ns += self.area_ns() - self._area_at_got
+        if not self.holder_rows[who, 0]:
+            raise self._misused(who, "releases")
+        if who == HOST:
+            self.host_leaves()
         call(self._address, RELEASE, who, 0, 0)
 
     def was_held(self, times_ns: list[int]) -> None:
-        """Count exclusive holds for which nobody waited."""
+        """Count exclusive holds for which nobody waited, each of its own length."""
         for ns, times in Counter(times_ns).items():
             call(self._address, WAS_HELD, ns, times, 0)
-
-    def busy_ns(self) -> int:
-        """Return how long nobody else could have it by now: held exclusively, or handed on."""
-        held = int(self.memory["exact"][HOLDS_EXCLUSIVE, 1]) + self.handoff_ns
-        if self.holders and not self.memory.get("read"):
-            rows = self.memory["holders"]
-            got = int(rows[np.flatnonzero(rows[:, 0])[0], 2])
-            held += self.memory.get("now") - got
-        return int(held)
 
     def count_readers(self) -> int:
         """Change the reader count; return for how long its cache line makes the caller wait."""
         return int(call(self._address, COUNT_READERS, 0, 0, 0))
 
-    def stats(self, waits: tuple[Histogram, Histogram]) -> LockStats:
-        """Return the counts; `waits`, exclusive and shared, is what those who waited measured."""
-        memory = self.memory
-        exclusive, shared = (histogram(memory, n) for n in (HOLDS_EXCLUSIVE, HOLDS_SHARED))
-        return LockStats(
-            exclusive=ModeStats(
-                waits=waits[0],
-                holds=exclusive,
-                queue_ns=memory.get("queue_exclusive_ns"),
-                busy_ns=exclusive.total_ns,
-            ),
-            shared=ModeStats(
-                waits=waits[1],
-                holds=shared,
-                queue_ns=memory.get("queue_shared_ns"),
-                busy_ns=memory.get("read_ns"),
-            ),
-            handoff_ns=self.handoff_ns,
-            breaks=self.breaks,
-        )
+    def holds(self) -> tuple[Histogram, Histogram]:
+        """Return the lengths of the holds that have ended, exclusive and shared."""
+        return histogram(self.memory, HOLDS_EXCLUSIVE), histogram(self.memory, HOLDS_SHARED)

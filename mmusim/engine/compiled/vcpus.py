@@ -80,6 +80,8 @@ class CompiledVcpu(Vcpu):
     program_no = field("program_no")
     completed = completed_by
     charged_ns = field("charged_ns")
+    cause_before, last_cause = field("cause_before"), field("last_cause")
+    last_ns = field("last_ns")
 
     def __init__(self, vm: VmOfVcpus, plan: Plan, number: int) -> None:
         """Start in user space, with nothing in the TLB."""
@@ -201,33 +203,33 @@ class CompiledVcpu(Vcpu):
         worst = known_windows(self.of.memory["worst"][self.number])
         self.recorder.close_vcpu(worst, self.started_ns, now)
 
-    def change_recorder(self, recorder: PhaseRecorder, now: int) -> None:
-        """Write into another recorder from now on."""
-        memory, row = self.of.memory, self.row
-        before, number = self.recorder, int(row[FIELD["recorder"]])
-        self.recorder = recorder
-        if self.at == BEGINS:
-            return
-        call(memory.address, CUT_STALLS, self.number, 0, 0)
-        worst = memory["worst"][self.number]
-        before.close_vcpu(known_windows(worst), self.started_ns, now)
+    @property
+    def has_begun(self) -> bool:
+        """Whether its first program has begun."""
+        return bool(self.at != BEGINS)
+
+    def ledger_of(self, recorder: PhaseRecorder) -> Any:
+        """Return the ledger into which time of a recorder is charged."""
+        return self.of.memory["ledger"][self.of.number_of(recorder)]
+
+    def owe(self, recorder: PhaseRecorder, ns: int) -> None:
+        """Note that of what comes so much lies before an edge, with what is owed already."""
+        owed, n = self.of.memory["owed"][self.number], int(self.row[FIELD["owed_n"]])
+        owed[n] = self.of.number_of(recorder), ns - owed[:n, 1].sum()
+        self._set("owed_n", n + 1)
+
+    def cut_stalls(self, before: PhaseRecorder, now: int) -> dict[int, int]:
+        """Return the worst windows up to an edge; begin anew."""
+        del before
+        call(self.of.memory.address, CUT_STALLS, self.number, 0, 0)
+        worst = self.of.memory["worst"][self.number]
+        found = known_windows(worst)
         worst[:] = -1
-        for name, value in (("stall_n", 0), ("stall_kept", 0), ("stall_seen", now)):
-            self._set(name, value)
+        for name in ("stall_n", "stall_kept"):
+            self._set(name, 0)
+        self._set("stall_seen", now)
         self._set("stall_begin", now)
-        self.started_ns = now
-        over = self.charged_ns - now
-        if over > 0:
-            last = min(over, int(row[FIELD["last_ns"]]))
-            for name, ns in (("last_cause", last), ("cause_before", over - last)):
-                ledger, cause = memory["ledger"], row[FIELD[name]]
-                ledger[number, cause] -= ns
-                ledger[int(row[FIELD["recorder"]]), cause] += ns
-        else:
-            owed, n = memory["owed"][self.number], int(row[FIELD["owed_n"]])
-            owed[n] = number, -over - owed[:n, 1].sum()
-            self._set("owed_n", n + 1)
-        self.look_again()
+        return found
 
     def stop(self, now: int) -> None:
         """End the program: with what is under way, and the requests that have arrived."""

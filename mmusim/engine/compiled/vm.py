@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +31,7 @@ from mmusim.engine.compiled.shared_load import CompiledLoad
 from mmusim.engine.compiled.vcpus import CompiledProgram, CompiledVcpu
 from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.engine.state.machine_load import at_price
+from mmusim.engine.state.mmu_lock import handoff_times
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
@@ -87,11 +87,10 @@ class CompiledVm(Vm):
     def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> Any:
         """Return mmu_lock; what passing it on takes is tabulated by how many wait."""
         threads = HOST_THREADS + len(plan.actors)
-        times = [round(handoff_ns * math.log2(1 + n)) for n in range(plan.vcpus + threads + 1)]
+        times = handoff_times(handoff_ns, plan.vcpus + threads)
         self.memory.put("handoff", np.array(times, np.int64))
-        self.memory.set("count_ns", round(count_ns))
         self.memory.set("shareable", plan.choices.lock is Lock.RWLOCK)
-        return CompiledLock(self.compiled_env, self.memory)
+        return CompiledLock(self.compiled_env, self.memory, count_ns)
 
     def make_load(self, plan: Plan, machine: Machine) -> CompiledLoad:
         """Return the load of a machine, which compiled code counts."""
@@ -149,7 +148,7 @@ class CompiledVm(Vm):
             put(name, np.zeros((cpus, BUFFER), np.int64))
         threads = HOST_THREADS + len(plan.actors)
         put("queue", np.zeros((cpus + threads, 4), np.int64))
-        put("holders", np.zeros((cpus - FIRST_ACTOR + len(plan.actors), 3), np.int64))
+        put("holder_rows", np.zeros((cpus - FIRST_ACTOR + len(plan.actors), 3), np.int64))
         for name in WOVEN.lists:
             put(name, np.zeros((cpus, cpus), np.int64))
         put("taken", np.zeros((8, 4), np.int64))

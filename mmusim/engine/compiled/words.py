@@ -110,7 +110,7 @@ FAULTS = """
     vm.user_faults is not None -> s.user_faults != 0
     vm.user_faults is None -> s.user_faults == 0
     vm.first_touch is not None -> s.touches != 0
-    vm.first_touch.waits(vm.now) -> memory_waits(s)
+    vm.first_touch.waits(N) -> memory_waits(s, N)
 """
 LOCK = """
     v is not None -> True

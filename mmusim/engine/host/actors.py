@@ -29,7 +29,7 @@ from mmusim.trace.records import FIRST_ACTOR
 from mmusim.vocabulary import COSTS
 
 MOST_CV: Final = 100.0
-_MEND: Final = "mend the actor, or leave it out"
+_MEND: Final = "correct the actor, or leave it out"
 
 
 def start_actors(vm: Vm) -> None:

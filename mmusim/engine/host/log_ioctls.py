@@ -17,7 +17,8 @@ from mmusim.costs import log_operations
 from mmusim.costs.machine import Law
 from mmusim.costs.random_streams import Ints, Stream
 from mmusim.engine.host.lock_break import walk_slot
-from mmusim.engine.host.windows import MeasuredSpan, Windows
+from mmusim.engine.host.measured_span import MeasuredSpan
+from mmusim.engine.host.windows import Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.shared_processor import host_runs, host_sleeps

@@ -7,19 +7,13 @@ nothing is drained and nothing costs time. So windows do not change a run.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from mmusim.base.errors import WindowError
-from mmusim.config.windows import (
-    OF_CHECKPOINTS,
-    OF_MIGRATIONS,
-    OF_SNAPSHOTS,
-    SYNC,
-    Event,
-    Window,
-    titles,
-)
+from mmusim.base.units import show_ns
+from mmusim.config.events import SYNC, Event, last_chance, most_syncs, titles, within
+from mmusim.config.windows import Window
+from mmusim.engine.host.measured_span import PF_TAKEN, MeasuredSpan
 from mmusim.engine.state.phase_recorder import PhaseRecorder, together
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.trace.records import Operation, PhaseTrace
@@ -28,7 +22,6 @@ LOG_OPERATIONS: Final = (
     "enable-logging", "get-dirty-log", "clear-dirty-log", SYNC, "harvest-ring", "disable-logging",
     "recreate-slot",
 )  # fmt: skip
-PF_TAKEN: Final = "pf_taken"
 
 
 class Thread(Protocol):
@@ -41,29 +34,6 @@ class Thread(Protocol):
     spent: dict[str, int]  # of this phase
 
 
-@dataclass(slots=True, eq=False)
-class MeasuredSpan:
-    """A guest phase or a window, open or closed."""
-
-    start_ns: int
-    counters: dict[str, int]  # when it began
-    lock_ns: int  # likewise: how long mmu_lock had been busy
-    settled: bool  # no operation is under way, and the guest has run since the last
-    first_operation: int | None = None  # faults when the first operation within it began
-    end_ns: int = 0
-    after: dict[str, int] = field(default_factory=dict)
-    lock_after_ns: int = 0
-    parts: list[PhaseRecorder] = field(default_factory=list)
-
-    def facts(self) -> dict[str, Any]:
-        """Return the fields of a trace that do not depend on recorders."""
-        faults = self.after[PF_TAKEN] if self.first_operation is None else self.first_operation
-        return {
-            "lock_busy_ns": self.lock_after_ns - self.lock_ns,
-            "leftover_faults": faults - self.counters[PF_TAKEN] if self.settled else 0,
-        }
-
-
 class Windows:
     """The windows of one run, and the events that open and close them."""
 
@@ -71,10 +41,14 @@ class Windows:
         """Start before the first event."""
         self._vm, self._host = vm, host
         driver = vm.plan.driver
-        known = {title for phase in driver.phases for title in titles(phase)}
-        known |= {*OF_MIGRATIONS, *OF_CHECKPOINTS, *OF_SNAPSHOTS}
+        phases, syncs = driver.phases, most_syncs(driver.migration)
+        known = {title for phase in phases for title in titles(phase)}
+        known |= {what for phase in phases for what in within(phase, syncs)}
         self._to_come = [(window, *window.events(known)) for window in driver.windows]
+        self._to_begin: list[tuple[Window, Event | None]] = []  # when `after` is over
         self._to_end: list[tuple[Window, Event]] = []
+        whats = {e.what for _, *events in self._to_come for e in events if e is not None}
+        self._last = {what: last_chance(what, phases, syncs) for what in whats}
         self._ends_ns = 0  # when the last ends of those that end by time, as far as is known
         self._timed = 0  # how many of them have not ended
         self.parted = False  # an edge lay in the guest phase that is under way
@@ -120,11 +94,18 @@ class Windows:
 
     def happens(self, edge: str, what: set[str]) -> None:
         """Handle an event: close the windows that it ends, then open those that it begins."""
-        if not self._to_come and not self._to_end:
+        if not self._to_come and not self._to_begin and not self._to_end:
             return
         for title in what:
             self._counts[edge, title] += 1
         now = {Event(edge, title, self._counts[edge, title]) for title in what}
+        for waiting, end in self._to_begin:
+            if end in now:
+                raise WindowError(
+                    f"window {waiting.name!r} ends before it begins: in this run {end} came less "
+                    f"than {show_ns(waiting.after)} after {waiting.from_}; write a shorter after, "
+                    'or end it by time, e.g. lasts = "100ms"'
+                )
         for one in [one for one in self._to_end if one[1] in now]:
             self._to_end.remove(one)
             self._close(one[0].name)
@@ -134,6 +115,7 @@ class Windows:
                 until = self._vm.now + round(window.after) + round(window.lasts)
                 self._ends_ns = max(self._ends_ns, until)
                 self._timed += 1
+            self._to_begin.append((window, ends))
             if window.after:
                 self._later(round(window.after), lambda w=window, e=ends: self._begin(w, e))
             else:
@@ -144,6 +126,7 @@ class Windows:
         event.callbacks.append(lambda _: do())
 
     def _begin(self, window: Window, ends: Event | None) -> None:
+        self._to_begin.remove((window, ends))
         self._edge()
         self.made[window.name] = span = self._new()
         recorder = self._recorder()
@@ -235,7 +218,7 @@ class Windows:
 
     def pending(self) -> bool:
         """Tell whether a window has not begun or not ended yet."""
-        return bool(self._to_come or self._to_end or self._timed)
+        return bool(self._to_come or self._to_begin or self._to_end or self._timed)
 
     def through(self) -> Steps:
         """Wait until the windows that have begun and that end by time have ended."""
@@ -251,15 +234,32 @@ class Windows:
             If a window has not.
         """
         for window, begins, _ in self._to_come:
-            raise WindowError(
-                f"window {window.name!r} never begins: in this run there was no {begins}; begin it "
-                "with something that happens under every policy and seed"
-            )
+            raise _never_begins(window, begins)
+        for window, ends in (*self._to_begin, *self._to_end):
+            assert ends is not None, "what ends by time has been waited for"
+            raise _never_ends(window, ends)
+
+    def over(self, number: int) -> None:
+        """Check, at the end of a phase, that what windows wait for can still happen.
+
+        Raises
+        ------
+        WindowError
+            If a window cannot begin or end in this run any more.
+        """
+        if number not in self._last.values():
+            return
+        for window, begins, _ in self._to_come:
+            if self._is_past(begins, number):
+                raise _never_begins(window, begins)
         for window, ends in self._to_end:
-            raise WindowError(
-                f"window {window.name!r} never ends: in this run there was no {ends} after it "
-                'began; end it by time, e.g. lasts = "100ms"'
-            )
+            if self._is_past(ends, number):
+                raise _never_ends(window, ends)
+
+    def _is_past(self, event: Event, number: int) -> bool:
+        """Tell whether an event cannot happen behind a phase; a guest under way may still end."""
+        running = self.guests and event.what in self._guest
+        return self._last[event.what] <= number and not running
 
     def traces(self) -> tuple[PhaseTrace, ...]:
         """Return what the windows were, in the order of the driver."""
@@ -283,3 +283,17 @@ class Windows:
             **facts | {"guest_end_ns": min(facts["guest_end_ns"], span.end_ns)},
             **span.facts(),
         )
+
+
+def _never_begins(window: Window, begins: Event) -> WindowError:
+    return WindowError(
+        f"window {window.name!r} never begins: in this run there was no {begins}; begin it with "
+        "something that happens under every policy and seed"
+    )
+
+
+def _never_ends(window: Window, ends: Event) -> WindowError:
+    return WindowError(
+        f"window {window.name!r} never ends: in this run there was no {ends} after it began; end "
+        'it by time, e.g. lasts = "100ms"'
+    )

@@ -7,7 +7,7 @@ Firecracker, ``create_snapshot`` with a diff.
 from __future__ import annotations
 
 from mmusim.config.checkpoint import MOST_CHECKPOINTS, Checkpoint
-from mmusim.config.windows import PAUSE
+from mmusim.config.events import PAUSE
 from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock

@@ -13,8 +13,8 @@ import numpy as np
 
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import PAGES_PER_REGION
+from mmusim.config.events import COPY_MEMORY, PAUSE
 from mmusim.config.snapshot import Snapshot as Phase
-from mmusim.config.windows import COPY_MEMORY, PAUSE
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.host.log_ioctls import EVERYTHING, Host

@@ -43,7 +43,7 @@ def next_cursor(way: Rule, key: str, pages: int, *asked: object) -> int:
         raise ConfigError.of(
             key, f"{GOES_ON} of {way.name}", cursor,
             f"is no page of 0 to {pages}, of {source_of(getattr(type(way), GOES_ON))}",
-            "mend the way, or choose another",
+            "correct the rule, or choose another",
         )  # fmt: skip
     return cursor
 

@@ -93,7 +93,7 @@ def undisturbed_ns(vm: Vm) -> float:
     It is 0 where somebody could tell several holds from a long one: a probe, those who wait for
     the lock or for the processor, and writes under way that PML logs.
     """
-    if vm.probe is not None or vm.processor is not None or vm.pml or vm.lock.holders:
+    if vm.probe is not None or vm.processor is not None or vm.pml or vm.lock.held_n:
         return 0
     return vm.env.peek() - vm.now
 

@@ -110,8 +110,7 @@ class GuestRun(PlannedRun):
         """Divide the time of the last access of the run at the edges of windows that lie in it."""
         hit, walk = int(self._hits[last]), int(self._walks[last])
         log = int(self._ends[last] - self._starts[last]) - hit - walk
-        recorder.part_with(self._v.owed, self._v.recorder, spent_ns, (log, walk, hit))
-        self._v.owed.clear()
+        self._v.parts_with(recorder, spent_ns, log, walk, hit)
 
     def _commit_log(self, recorder: PhaseRecorder) -> int:
         """Commit a write that the processor logged, setting D; return the time of the log."""

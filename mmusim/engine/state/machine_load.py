@@ -8,7 +8,8 @@ its epoch, so each access has the price of the epoch in which it begins, however
 
 A vCPU runs from the start of its program to its end, except while it waits for a lock, a flush, a
 page or the VMM. One that polls for a request runs. Prices and times are whole numbers, so that both
-engines agree. :mod:`mmusim.engine.compiled.machine_load` is the same for compiled vCPUs.
+engines agree: the functions on them are compiled as they are
+(:mod:`mmusim.engine.compiled.machine_load`), where `s` is the memory of the run.
 """
 
 from __future__ import annotations
@@ -38,6 +39,46 @@ def price_tables(machine: Machine, plan: Plan) -> tuple[Ints, Ints]:
     return slowdown, line
 
 
+def close_epochs(s: Any) -> None:
+    """Set the prices of the epoch that the clock has come to; the end of the last one is past."""
+    over = s.now - s.epoch_ends
+    s.running_sum += s.running * (s.epoch_ends - s.summed_ns)
+    mean = (2 * s.running_sum + EPOCH_NS) // (2 * EPOCH_NS)
+    if over >= EPOCH_NS:
+        mean = s.running  # of the last whole epoch
+    s.slowdown, s.line = s.slowdowns[mean], s.lines[mean]
+    s.summed_ns = s.now - over % EPOCH_NS
+    s.running_sum, s.epoch_ends = 0, s.summed_ns + EPOCH_NS
+
+
+def count_running(s: Any, change: int) -> None:
+    """Add so many running vCPUs from now on."""
+    s.running_sum += s.running * (s.now - s.summed_ns)
+    s.summed_ns = s.now
+    s.running += change
+
+
+def work(s: Any, ns: Any) -> Any:
+    """Return the time of work at the prices of the epoch, of one amount or of an array."""
+    if s.slowdown == ONE:
+        return ns
+    return (ns * s.slowdown + HALF) >> BITS
+
+
+def access_ns(s: Any, ns: Any, lines: Any) -> Any:
+    """Return the time of an access that fetches so many lines from memory, or of an array."""
+    return (ns * s.slowdown + lines * s.line + HALF) >> BITS
+
+
+def memory_waits(s: Any, now: int) -> tuple[int, int]:
+    """Return how long a fault that arrives now waits for mmap_lock's count, and then for memory."""
+    count = max(0, s.mmap_free_ns - now)
+    s.mmap_free_ns = now + count + s.mmap_ns
+    clear = max(0, s.clear_free_ns - now - count)
+    s.clear_free_ns = now + count + clear + s.clear_ns
+    return count, clear
+
+
 class MachineLoad:
     """Running vCPUs, epochs and prices of a run on a described machine."""
 
@@ -45,47 +86,39 @@ class MachineLoad:
         """Start without running vCPUs; `env` has the clock."""
         self._machine, self._env = machine, env
         slowdown, line = price_tables(machine, plan)
-        self._slowdowns, self._lines = slowdown.tolist(), line.tolist()
+        self.slowdowns, self.lines = slowdown.tolist(), line.tolist()
         self.slowdown, self.line = ONE, 0  # prices of this epoch
-        self._running = 0
-        self._sum = 0  # running vCPUs x ns of this epoch, up to:
-        self._summed_ns = 0
-        self._ends_ns = EPOCH_NS  # this epoch
+        self.now = self.running = 0
+        self.running_sum = 0  # running vCPUs x ns of this epoch, up to:
+        self.summed_ns = 0
+        self.epoch_ends = EPOCH_NS  # this epoch
 
     def begin(self, now: int, vcpus: int) -> None:
         """Begin a phase in which so many vCPUs have a program."""
-        self._summed_ns, self._sum, self._ends_ns = now, 0, now + EPOCH_NS
-        self.slowdown, self.line = self._slowdowns[vcpus], self._lines[vcpus]
+        self.summed_ns, self.running_sum, self.epoch_ends = now, 0, now + EPOCH_NS
+        self.slowdown, self.line = self.slowdowns[vcpus], self.lines[vcpus]
 
     def count(self, now: int, change: int) -> None:
         """Add so many running vCPUs from now on."""
         self.left(now)
-        self._sum += self._running * (now - self._summed_ns)
-        self._summed_ns = now
-        self._running += change
+        count_running(self, change)
 
     def left(self, now: int) -> int:
         """Close the epochs that are over; return the rest of this one in ns."""
-        over = now - self._ends_ns
-        if over >= 0:
-            self._sum += self._running * (self._ends_ns - self._summed_ns)
-            mean = (2 * self._sum + EPOCH_NS) // (2 * EPOCH_NS)
-            if over >= EPOCH_NS:
-                mean = self._running  # of the last whole epoch
-            self.slowdown, self.line = self._slowdowns[mean], self._lines[mean]
-            self._summed_ns = now - over % EPOCH_NS
-            self._sum, self._ends_ns = 0, self._summed_ns + EPOCH_NS
-        return self._ends_ns - now
+        self.now = now
+        if now >= self.epoch_ends:
+            close_epochs(self)
+        return self.epoch_ends - now
 
     def work(self, ns: Any) -> Any:
         """Return the time of work at present prices, of one amount or of an array."""
         self.left(int(self._env.now))
-        return (ns * self.slowdown + HALF) >> BITS
+        return work(self, ns)
 
     def hit(self, ns: Any, lines: Any) -> Any:
         """Return the time of an access that fetches so many lines from memory, or of an array."""
         self.left(int(self._env.now))
-        return (ns * self.slowdown + lines * self.line + HALF) >> BITS
+        return access_ns(self, ns, lines)
 
     def misses(self, pages: int) -> bool:
         """Tell whether accesses to so many pages miss the cache of a processor."""
@@ -130,14 +163,10 @@ class FirstTouch:
 
     def __init__(self, plan: Plan) -> None:
         """Start with both servers free."""
-        self.count_ns = round(2 * plan.costs["c_mmap_count"].mean())  # in and out
+        self.mmap_ns = round(2 * plan.costs["c_mmap_count"].mean())  # in and out
         self.clear_ns = clear_ns(plan.backing, plan.costs["c_clear_memory"].mean())
-        self._counted_ns = self._cleared_ns = 0  # when each is free
+        self.mmap_free_ns = self.clear_free_ns = 0  # when each is free
 
     def waits(self, now: int) -> tuple[int, int]:
         """Return how long a fault that arrives now waits for the count, and then for memory."""
-        count = max(0, self._counted_ns - now)
-        self._counted_ns = now + count + self.count_ns
-        clear = max(0, self._cleared_ns - now - count)
-        self._cleared_ns = now + count + clear + self.clear_ns
-        return count, clear
+        return memory_waits(self, now)

@@ -9,14 +9,20 @@ cache line of its reader count for `count`; those who want it meanwhile queue.
 from __future__ import annotations
 
 import math
-from collections import deque
+from typing import Any
 
 import simpy
 
 from mmusim.base.histogram import Histogram
+from mmusim.engine.state import fifo_lock
 from mmusim.trace.records import HOST, LockStats, ModeStats, Probe
 
 _HOLDS_AT_ONCE = 1 << 14  # holds that wait to be counted together
+
+
+def handoff_times(handoff_ns: float, waiters: int) -> list[int]:
+    """Return what passing a lock on takes in ns, by the number of waiters, 0 to `waiters`."""
+    return [round(handoff_ns * math.log2(1 + n)) for n in range(waiters + 1)]
 
 
 class SpinLock:
@@ -24,10 +30,11 @@ class SpinLock:
 
     A free lock is taken at once, without an event; simultaneous requests are served in the order
     in which they are made. A released lock passes straight to the first waiter, and where readers
-    may share it (:class:`RwLock`) to all readers up to the next writer in the queue.
+    may share it (:class:`RwLock`) to all readers up to the next writer in the queue. Its numbers
+    are those of :mod:`mmusim.engine.state.fifo_lock`.
     """
 
-    shareable = False
+    shareable: Any = False
 
     def __init__(
         self,
@@ -41,34 +48,43 @@ class SpinLock:
         """Start free; `name` is for messages, the times are those of the law above."""
         self._env = env
         self._handoff_ns = handoff_ns
-        self._count_ns = round(count_ns)
-        self._line_free_ns = 0  # when the cache line of the reader count is next free
         self._probe = probe
-        self._queue: deque[tuple[int, int, bool, simpy.Event]] = deque()
-        self._changed_ns = 0  # when the queue's length last changed
-        self._held: dict[int, tuple[int, int]] = {}  # holder -> when it asked, when it got it
-        self._read = False  # the holders share
         self.name = name
-        self.handoff_ns = self.breaks = 0
         self.for_host_ns = 0  # sum of the waits while the host thread held it
         self._area_at_got = -1  # the host has not reported that it got it
-        # Each by mode: exclusive, shared.
-        self.queue_ns = [0, 0]
-        self._waiting = [0, 0]  # how many of the queue
-        self._read_since_ns = 0  # when the first of the readers took the lock
-        self._read_ns = 0  # held by at least one reader
         self._held_ns: tuple[list[int], list[int]] = ([], [])  # not yet in _holds
-        self._holds = Histogram(), Histogram()
+        self._holds = Histogram(), Histogram()  # exclusive, shared
+        self.begins(count_ns)
+
+    def begins(self, count_ns: float) -> None:
+        """Nobody holds it, and nobody waits."""
+        self.now = 0
+        self.count_ns = round(count_ns)
+        self.line_free_ns = 0  # when the cache line of the reader count is next free
+        self.holder_rows: Any = {}
+        self.held_n = 0  # how many hold it
+        self.read: Any = False  # they share it
+        self.read_since_ns = 0  # when the first of the readers took it
+        self.read_ns = 0  # held by at least one reader
+        self.queue: Any = []
+        self.queue_first = self.queue_n = 0
+        self.handoff: Any = [0]
+        self.changed_ns = 0  # when the queue last changed
+        self.waiting_exclusive = self.waiting_shared = 0
+        self.queue_exclusive_ns = self.queue_shared_ns = 0  # sums of the waits
+        self.passed_ns = 0  # while it was handed on
+        self.breaks = 0
 
     @property
     def waiters(self) -> int:
         """Number of waiters."""
-        return len(self._queue)
+        return self.queue_n
 
     @property
     def holders(self) -> tuple[int, ...]:
-        """Numbers of the holders."""
-        return tuple(self._held)
+        """Numbers of the holders: vCPUs, then other actors, each in ascending order."""
+        holding = [who for who, row in self.holder_rows.items() if row[0]]
+        return tuple(sorted(holding, key=lambda who: (who < 0, who)))
 
     def acquire(self, who: int, shared: bool = False) -> simpy.Event | None:
         """Take the lock if that is possible and return None; else return the event of its grant.
@@ -78,24 +94,29 @@ class SpinLock:
         RuntimeError
             If `who` holds the lock already.
         """
-        if who in self._held:
-            raise RuntimeError(f"actor {who} takes {self.name}, which it holds already")
-        now = int(self._env.now)
-        shared = shared and self.shareable
-        if not self._held or (shared and self._read and not self._queue):
-            self._hold(who, now, now, shared)
-            return None
-        self._account(now)
-        granted = self._env.event()
-        self._queue.append((who, now, shared, granted))
-        self._waiting[shared] += 1
-        return granted
+        row = self.holder_rows.get(who)
+        if row is None:
+            self.holder_rows[who] = [0, 0, 0]
+        elif row[0]:
+            raise self._misused(who, "takes")
+        self.now = int(self._env.now)
+        if self.queue_n == len(self.queue):
+            self._more_room()
+        granted = self._env.event() if self.held_n else None
+        if granted is not None:
+            granted._ok, granted._value = True, shared and self.shareable
+        return None if fifo_lock.acquire(self, who, shared, granted) else granted
 
-    def _hold(self, who: int, asked_ns: int, now: int, shared: bool) -> None:
-        if shared and (not self._held or now < self._read_since_ns):
-            self._read_since_ns = now  # before others, if it joined during their hand-off
-        self._held[who] = (asked_ns, now)
-        self._read = shared
+    def _more_room(self) -> None:
+        """Double the queue."""
+        first, more = self.queue_first, max(8, len(self.queue))
+        self.queue = [*self.queue[first:], *self.queue[:first], *([0] * 4 for _ in range(more))]
+        self.queue_first = 0
+        self.handoff = handoff_times(self._handoff_ns, len(self.queue))
+
+    def goes_on(self, granted: simpy.Event, delay: int) -> None:
+        """Let who waits for `granted` go on in `delay` ns."""
+        self._env.schedule(granted, delay=delay)
 
     def release(self, who: int) -> None:
         """Leave the lock; the last holder gives it to the first waiters, or frees it.
@@ -105,78 +126,67 @@ class SpinLock:
         RuntimeError
             If `who` does not hold the lock.
         """
-        if who not in self._held:
-            held_by = ", ".join(map(str, self._held)) or "nobody"
-            raise RuntimeError(f"actor {who} releases {self.name}, which {held_by} holds")
-        now = int(self._env.now)
-        if who == HOST and self._area_at_got >= 0:
-            self.for_host_ns += self.area_ns() - self._area_at_got
-        asked, got = self._held.pop(who)
-        shared = self._read
-        held = self._held_ns[shared]
-        held.append(now - got)
+        row = self.holder_rows.get(who)
+        if row is None or not row[0]:
+            raise self._misused(who, "releases")
+        self.now = int(self._env.now)
+        if who == HOST:
+            self.host_leaves()
+        fifo_lock.release(self, who)
+
+    def hold_ends(self, who: int, row: list[int]) -> None:
+        """Count a hold that ends now."""
+        held = self._held_ns[self.read]
+        held.append(self.now - row[2])
         if len(held) >= _HOLDS_AT_ONCE:
-            self._tally(shared)
+            self._tally(self.read)
         if self._probe is not None:
-            self._probe.locked(who, asked, got, now, shared)
-        if self._held:
-            return
-        if shared:
-            self._read_ns += now - self._read_since_ns
-        if self._queue:
-            self._account(now)
-            delay = round(self._handoff_ns * math.log2(1 + len(self._queue)))
-            self.handoff_ns += delay
-            self._grant(now, delay)
-            while self._read and self._queue and self._queue[0][2]:
-                self._grant(now, delay)
+            self._probe.locked(who, row[1], row[2], self.now, self.read)
 
     def was_held(self, times_ns: list[int]) -> None:
-        """Count exclusive holds for which nobody waited, with nothing of their own to account."""
+        """Count exclusive holds for which nobody waited, each of its own length."""
         self._held_ns[False].extend(times_ns)
         if len(self._held_ns[False]) >= _HOLDS_AT_ONCE:
             self._tally(False)
 
-    def _grant(self, now: int, delay: int) -> None:
-        """Make the first waiter a holder; it goes on when the lock has reached it."""
-        who, asked, shared, granted = self._queue.popleft()
-        self._hold(who, asked, now + delay, shared)
-        self._waiting[shared] -= 1
-        self.queue_ns[shared] += delay
-        granted._ok, granted._value = True, shared
-        self._env.schedule(granted, delay=delay)
+    def _misused(self, who: int, does: str) -> RuntimeError:
+        held_by = ", ".join(map(str, self.holders)) or "nobody"
+        by = "it holds already" if does == "takes" else f"{held_by} holds"
+        return RuntimeError(f"actor {who} {does} {self.name}, which {by}")
 
     def area_ns(self) -> int:
         """Return the area under the number of waiters by now: the sum of all waits so far."""
-        return sum(self.queue_ns) + sum(self._waiting) * (int(self._env.now) - self._changed_ns)
+        waiting = self.waiting_exclusive + self.waiting_shared
+        done = self.queue_exclusive_ns + self.queue_shared_ns
+        return done + waiting * (int(self._env.now) - self.changed_ns)
 
     def host_got(self) -> None:
         """Note that the host thread has the lock: from now on others wait for the host."""
         self._area_at_got = self.area_ns()
 
+    def host_leaves(self) -> None:
+        """Add what others waited while the host thread had the lock, if it has told that."""
+        if self._area_at_got >= 0:
+            self.for_host_ns += self.area_ns() - self._area_at_got
+
     def count_readers(self) -> int:
         """Change the reader count; return for how long its cache line makes the caller wait."""
-        if not self._count_ns:
-            return 0
-        now = int(self._env.now)
-        waits = max(0, self._line_free_ns - now)
-        self._line_free_ns = now + waits + self._count_ns
-        return waits
+        self.now = int(self._env.now)
+        return fifo_lock.count_readers(self)
+
+    def holds(self) -> tuple[Histogram, Histogram]:
+        """Return the lengths of the holds that have ended, exclusive and shared."""
+        for mode in (False, True):
+            self._tally(mode)
+        return self._holds
 
     def busy_ns(self) -> int:
         """Return how long, up to now, the lock was held exclusively or handed over."""
-        now = int(self._env.now)
-        held = self._holds[0].total_ns + sum(self._held_ns[0]) + self.handoff_ns
-        if self._held and not self._read:
-            ((_, got),) = self._held.values()
-            held += now - got  # less than nothing while it is handed on, which is charged above
+        held = self.holds()[0].total_ns + self.passed_ns
+        if self.held_n and not self.read:
+            got = int(fifo_lock.row_of(self, self.holders[0])[2])
+            held += int(self._env.now) - got  # below 0 while it is handed on, charged above
         return held
-
-    def _account(self, now: int) -> None:
-        passed = now - self._changed_ns
-        for mode, waiting in enumerate(self._waiting):
-            self.queue_ns[mode] += waiting * passed
-        self._changed_ns = now
 
     def _tally(self, mode: int) -> None:
         self._holds[mode].add(self._held_ns[mode])
@@ -184,19 +194,16 @@ class SpinLock:
 
     def stats(self, waits: tuple[Histogram, Histogram]) -> LockStats:
         """Return the statistics of the lock; `waits` has those of waiters, exclusive, shared."""
-        for mode in (False, True):
-            self._tally(mode)
-        exclusive, shared = (
-            ModeStats(
-                waits=waits[mode],
-                holds=self._holds[mode],
-                queue_ns=self.queue_ns[mode],
-                busy_ns=self._read_ns if mode else self._holds[mode].total_ns,
-            )
-            for mode in (False, True)
+        holds = self.holds()
+        exclusive = ModeStats(
+            waits=waits[0], holds=holds[0], queue_ns=self.queue_exclusive_ns,
+            busy_ns=holds[0].total_ns,
+        )  # fmt: skip
+        shared = ModeStats(
+            waits=waits[1], holds=holds[1], queue_ns=self.queue_shared_ns, busy_ns=self.read_ns
         )
         return LockStats(
-            shared=shared, exclusive=exclusive, handoff_ns=self.handoff_ns, breaks=self.breaks
+            shared=shared, exclusive=exclusive, handoff_ns=self.passed_ns, breaks=self.breaks
         )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmusim.base.histogram import Histogram
 from mmusim.trace.stall_windows import Stalls, worst_of
-from mmusim.vocabulary.causes import CAUSES, HITS, PML_LOG, WALK_4K
+from mmusim.vocabulary.causes import CAUSES
 
 
 class PhaseRecorder:
@@ -50,7 +50,12 @@ class PhaseRecorder:
 
     def parts(self) -> list[PhaseRecorder]:
         """Return the recorders of the phase up to this one, the first first."""
-        return [*(self.earlier.parts() if self.earlier else ()), self]
+        found: list[PhaseRecorder] = []
+        part: PhaseRecorder | None = self
+        while part is not None:
+            found.append(part)
+            part = part.earlier
+        return found[::-1]
 
     def close(self) -> None:
         """Add what is still in lists to the histograms."""
@@ -69,29 +74,6 @@ class PhaseRecorder:
         self.vcpu_ns += now - started_ns
         self.guest_end_ns = now
         self.worst_loss = worst_of([self.worst_loss, worst])
-
-    def part_with(
-        self,
-        owed: Sequence[tuple[PhaseRecorder, int]],
-        rest: PhaseRecorder,
-        ns: int,
-        access: tuple[int, int, int],
-    ) -> None:
-        """Pass on the parts of a run, charged here as a whole, that lie after edges of windows.
-
-        It took `ns`. Of that `owed` lie before the edges, first what is this recorder's own, and
-        what remains is that of `rest`. All edges lie in its last access, which took `access`:
-        logging, the walk and the hit, from its end to its beginning.
-        """
-        behind = [(rest, ns - sum(due for _, due in owed)), *reversed(owed[1:])]
-        left = dict(zip((PML_LOG, WALK_4K, HITS), access, strict=True))
-        for recorder, due in behind:
-            for cause in left:
-                part = min(due, left[cause])
-                left[cause] -= part
-                due -= part
-                self.ledger[cause] -= part
-                recorder.ledger[cause] += part
 
     def merge(self, part: PhaseRecorder) -> None:
         """Add another part."""

@@ -206,8 +206,7 @@ class RateRun:
             vm.probe.spent(v.number, self.start_ns, self.start_ns + spent_ns, {name: spent_ns})
         if done:
             if v.owed:
-                recorder.part_with(v.owed, v.recorder, spent_ns, (spent_ns, 0, 0))
-            v.owed.clear()
+                v.parts_with(recorder, spent_ns, spent_ns, 0, 0)
             gfn = self.access[0]
             if set_dirty(vm.view, gfn) and vm.pml and vm.tracked:
                 v.pml.append(gfn)

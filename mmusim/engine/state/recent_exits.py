@@ -1,17 +1,40 @@
 """How often a vCPU has left the guest lately, which decides what its hits take.
 
 See :mod:`mmusim.costs.hits`. Accesses count from the start of the run.
-:mod:`mmusim.engine.compiled.recent_exits` is the same for compiled vCPUs.
+:mod:`mmusim.engine.compiled.recent_exits` compiles the functions on counts of exits as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from mmusim.costs.hits import BLOCK_BITS, BLOCKS, KEPT, NO_BLOCK, Tables
 from mmusim.costs.random_streams import Stream
 from mmusim.engine.state.machine_load import MachineLoad, at_price
+
+_PLACE: Final = KEPT - 1  # bits of a block's number that say where its exits are counted
+
+
+def count_in(exits: Any, last: int, block: int) -> None:
+    """Count an exit in a block, at or behind the block of the last one, in `exits`, (KEPT,)."""
+    for passed in range(max(last + 1, block - KEPT + 1), block + 1):
+        exits[passed & _PLACE] = 0
+    exits[block & _PLACE] += 1
+
+
+def table_of(exits: Any, last: int, least: Any, block: int) -> int:
+    """Return the number of the table of a block's accesses, if no exit comes before the block.
+
+    `least` has the exits from which each table applies, in ascending order.
+    """
+    counted = 0
+    for before in range(max(0, block - BLOCKS), min(block, last + 1)):
+        counted += exits[before & _PLACE]
+    table = 0
+    while table + 1 < len(least) and counted >= least[table + 1]:
+        table += 1
+    return table
 
 
 class RecentExits:
@@ -42,10 +65,8 @@ class RecentExits:
     def left(self, accesses: int) -> None:
         """The vCPU leaves the guest, after so many accesses."""
         block = accesses >> BLOCK_BITS
-        for passed in range(max(self._last + 1, block - KEPT + 1), block + 1):
-            self._exits[passed % KEPT] = 0
+        count_in(self._exits, self._last, block)
         self._last = block
-        self._exits[block % KEPT] += 1
         if self._block > block:  # looked up before this exit; exits within a block do not count
             self._block = NO_BLOCK
 
@@ -53,9 +74,7 @@ class RecentExits:
         """Return hits and walks of an access, if no exit comes before its block."""
         block = access >> BLOCK_BITS
         if block != self._block:
-            counted = range(max(0, block - BLOCKS), min(block, self._last + 1))
-            exits = sum(self._exits[b % KEPT] for b in counted)
-            self._found = self._streams[sum(exits >= least for least in self._least) - 1]
+            self._found = self._streams[table_of(self._exits, self._last, self._least, block)]
             self._block = block
         return self._found
 

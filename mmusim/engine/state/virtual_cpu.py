@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 import simpy
@@ -10,6 +11,7 @@ import simpy
 from mmusim.costs.distributions import Constant
 from mmusim.costs.machine import OWN_WORK
 from mmusim.costs.random_streams import Stream
+from mmusim.engine.state import charges
 from mmusim.engine.state.machine_load import NEVER_NS, MachineLoad, at_price
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.recent_exits import RecentExits
@@ -31,72 +33,17 @@ class Vcpu:
     """A virtual CPU and its state."""
 
     __slots__ = (
-        "accesses",
-        "ack",
-        "ahead",
-        "c_ack",
-        "c_alloc_table",
-        "c_entry",
-        "c_exit",
-        "c_fault_fast",
-        "c_fault_slow",
-        "c_flush_init",
-        "c_flush_target",
-        "c_halt_wake",
-        "c_pml_drain",
-        "c_pml_log",
-        "c_postcopy_fault",
-        "c_ring_exit",
-        "c_split_1G",
-        "c_tdp_split_2M",
-        "c_tlb_flush",
-        "c_uffd_fault",
-        "c_user_exit",
-        "c_walk_guest",
-        "c_zap_large",
-        "charged_ns",
-        "entering_ns",
-        "first",
-        "flush_requested",
-        "flushes",
-        "grace",
-        "halted",
-        "handling",
-        "in_guest",
-        "interrupted",
-        "kicks",
-        "leaving_ns",
-        "left_ns",
-        "misses",
-        "need_resched",
-        "number",
-        "owed",
-        "past",
-        "pml",
-        "prices",
-        "process",
-        "queued_work",
-        "recent",
-        "recorder",
-        "ring",
-        "ring_exits",
-        "run",
-        "runs",
-        "shares_processor",
-        "sleep_per_full_ring",
-        "stalls",
-        "started_ns",
-        "stolen_ns",
-        "t_hit",
-        "t_pass",
-        "t_walk",
-        "t_write",
-        "taken_until_ns",
-        "tlb",
-        "turned_back",
-        "user_exits",
-        "waits_for",
-        "working_set",
+        "accesses", "ack", "c_ack", "c_alloc_table", "c_entry", "c_exit", "c_fault_fast",
+        "c_fault_slow", "c_flush_init", "c_flush_target", "c_halt_wake", "c_pml_drain",
+        "c_pml_log", "c_postcopy_fault", "c_ring_exit", "c_split_1G", "c_tdp_split_2M",
+        "c_tlb_flush", "c_uffd_fault", "c_user_exit", "c_walk_guest", "c_zap_large",
+        "cause_before", "charged_ns", "entering_ns", "first", "flush_requested", "flushes",
+        "grace", "halted", "handling", "in_guest", "interrupted", "kicks", "last_cause", "last_ns",
+        "leaving_ns", "left_ns", "misses", "need_resched", "number", "owed", "past", "pml",
+        "prices", "process", "queued_work", "recent", "recorder", "ring", "ring_exits", "run",
+        "runs", "shares_processor", "sleep_per_full_ring", "stalls", "started_ns", "stolen_ns",
+        "t_hit", "t_pass", "t_walk", "t_write", "taken_until_ns", "tlb", "turned_back",
+        "user_exits", "waits_for", "working_set",
     )  # fmt: skip
 
     t_hit: Stream
@@ -135,8 +82,8 @@ class Vcpu:
         self.process: simpy.Process | None = None
         self.started_ns = 0  # when its program began, or its part behind an edge of a window
         self.charged_ns = 0  # up to when its time is charged
-        self.ahead = (0, 0), (0, 0)  # cause, ns of the last two charges
-        self.owed: list[tuple[PhaseRecorder, int]] = []  # time before edges that is not charged yet
+        self.cause_before = self.last_cause = self.last_ns = 0  # of the last two charges
+        self.owed: Any = []  # rows: a recorder, the time before its edge that is not charged yet
         self.in_guest = False
         self.halted = False  # it waits outside the guest for a request
         self.left_ns = 0  # when it left the guest last, or was woken
@@ -217,17 +164,18 @@ class Vcpu:
         """Charge time to a cause. It follows the time charged before, and may lie ahead of now."""
         self.recorder.ledger[cause] += ns
         self.charged_ns += ns
-        self.ahead = self.ahead[1], (cause, ns)
-        while self.owed and ns:
-            recorder, due = self.owed[0]
-            part = min(due, ns)
-            self.recorder.ledger[cause] -= part
-            recorder.ledger[cause] += part
-            ns -= part
-            if part < due:
-                self.owed[0] = recorder, due - part
-            else:
-                del self.owed[0]
+        self.cause_before, self.last_cause, self.last_ns = self.last_cause, cause, ns
+        if self.owed:
+            owed = self.owed
+            del owed[charges.pay_owed(None, owed, len(owed), self.recorder, cause, ns) :]
+
+    def parts_with(
+        self, recorder: PhaseRecorder, spent_ns: int, log: int, walk: int, hit: int
+    ) -> None:
+        """Divide a run, charged to `recorder`, at the edges of windows; see `charges.part_with`."""
+        n = len(self.owed)
+        charges.part_with(None, self.owed, n, recorder, self.recorder, spent_ns, log, walk, hit)
+        self.owed.clear()
 
     def change_recorder(self, recorder: PhaseRecorder, now: int) -> None:
         """Write into another recorder from now on: an edge of a window. The guest goes on.
@@ -237,21 +185,38 @@ class Vcpu:
         flight and is planned again there, which does not change the result.
         """
         before, self.recorder = self.recorder, recorder
-        if self.run is None:  # its program has not begun
+        if not self.has_begun:
             return
-        worst = self.stalls.cut(now, None if self.in_guest or self.halted else self.left_ns)
-        before.close_vcpu(worst, self.started_ns, now)
-        self.stalls = Stalls(now, recorder.stalls, before.at(self.left_ns).stalls)
+        before.close_vcpu(self.cut_stalls(before, now), self.started_ns, now)
         self.started_ns = now
         over = self.charged_ns - now
         if over > 0:
-            (earlier, _), (last, most) = self.ahead
-            for cause, ns in ((last, min(over, most)), (earlier, over - min(over, most))):
-                before.ledger[cause] -= ns
-                recorder.ledger[cause] += ns
+            last = min(over, self.last_ns)
+            for cause, ns in ((self.last_cause, last), (self.cause_before, over - last)):
+                self.ledger_of(before)[cause] -= ns
+                self.ledger_of(recorder)[cause] += ns
         else:
-            self.owed.append((before, -over - sum(ns for _, ns in self.owed)))
+            self.owe(before, -over)
         self.look_again()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its first program has begun."""
+        return self.run is not None
+
+    def ledger_of(self, recorder: PhaseRecorder) -> Any:
+        """Return the ledger into which time of a recorder is charged."""
+        return recorder.ledger
+
+    def owe(self, recorder: PhaseRecorder, ns: int) -> None:
+        """Note that of what comes so much lies before an edge, with what is owed already."""
+        self.owed.append([recorder, ns - sum(due for _, due in self.owed)])
+
+    def cut_stalls(self, before: PhaseRecorder, now: int) -> Mapping[int, int]:
+        """Return the worst windows up to an edge, at which `before` is replaced; begin anew."""
+        worst = self.stalls.cut(now, None if self.in_guest or self.halted else self.left_ns)
+        self.stalls = Stalls(now, self.recorder.stalls, before.at(self.left_ns).stalls)
+        return worst
 
     def stop(self, now: int) -> None:
         """End the program: with what is under way, and the requests that have arrived."""

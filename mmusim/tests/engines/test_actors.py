@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from mmusim.actors import Actor, HostView, Share, Steps
 from mmusim.base.errors import ConfigError, DeadlockError
+from mmusim.base.patience import VARIABLE
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.simulate import simulate
@@ -170,6 +172,52 @@ def test_an_actor_that_is_wrong_is_named(process: Any, says: str, engine: str) -
     assert says in said
     where = process is raises or process is is_no_process
     assert not where or f"{__file__}:" in said
+
+
+def hangs_at_once(self: Actor, host: HostView) -> Steps:
+    time.sleep(2)
+    yield from host.sleep(10)
+
+
+def hangs_later(self: Actor, host: HostView) -> Steps:
+    yield from host.sleep(10)
+    time.sleep(2)
+
+
+def spins(self: Actor, host: HostView) -> Steps:
+    yield from host.hold_mmu_lock()
+    while True:
+        pass
+
+
+def takes_its_time(self: Actor, host: HostView) -> Steps:
+    time.sleep(0.05)
+    yield from host.sleep(10)
+    time.sleep(0.05)
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_an_actor_that_never_returns_is_named(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control: one that returns in time."""
+    monkeypatch.setenv(VARIABLE, "0.4")
+    for process in (takes_its_time, hangs_at_once, hangs_later, spins):
+        monkeypatch.setattr(process, "__module__", "another_package")
+        failing(process)
+        try:
+            plan = make_plan(
+                with_actors(setting([{"do": "write"}]), {"name": "failing"}), "lazy-drop", 1
+            )
+            if process is takes_its_time:
+                simulate(plan, engine=engine)
+                continue
+            with pytest.raises(ConfigError) as error:
+                simulate(plan, engine=engine)
+        finally:
+            del Actor._registry["failing"]
+        said = str(error.value)
+        assert said.startswith("host.actors.failing: process: does not return within 0.4 s")
+        first = process.__code__.co_firstlineno
+        assert f"of {__file__}:{first}" in said
 
 
 def sleeps_with_the_lock(self: Actor, host: HostView) -> Steps:

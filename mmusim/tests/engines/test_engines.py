@@ -350,7 +350,7 @@ def test_an_error_in_compiled_code_names_the_vcpu_and_the_place() -> None:
     vm.memory.set("why_vcpu", 2)
     place = next(n for n, where in WOVEN.places.items() if where.startswith("touch ("))
     vm.memory.set("place", place)
-    where = r"vCPU 2 went astray at 'touch \(mmusim/engine/processes/vcpu.py:\d+\)', 0 ns"
+    where = r"vCPU 2 cannot go on from 'touch \(mmusim/engine/processes/vcpu.py:\d+\)', 0 ns"
     with pytest.raises(EngineError, match=where):
         vm.compiled_env._wanted(ASTRAY)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 import simpy
@@ -11,6 +12,7 @@ import simpy
 from mmusim.base.histogram import Histogram
 from mmusim.costs.distributions import Constant, Distribution, Gamma
 from mmusim.costs.random_streams import costs, stream_key
+from mmusim.engine.state import fifo_lock
 from mmusim.engine.state.mmu_lock import RwLock, SpinLock
 from mmusim.stats import mean_interval
 from mmusim.trace.records import LockStats
@@ -251,14 +253,18 @@ def test_littles_law_holds_in_each_mode(make: Callable[[simpy.Environment], RwLo
 
 def test_a_waiter_charged_under_the_other_mode_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: the sum over both modes would not show it."""
-    account = SpinLock._account
+    account = fifo_lock.account
 
-    def swapped(self: SpinLock, now: int) -> None:
-        self._waiting.reverse()
-        account(self, now)
-        self._waiting.reverse()
+    def swap(lock: Any) -> None:
+        counted = lock.waiting_exclusive, lock.waiting_shared
+        lock.waiting_shared, lock.waiting_exclusive = counted
 
-    monkeypatch.setattr(SpinLock, "_account", swapped)
+    def swapped(lock: Any) -> None:
+        swap(lock)
+        account(lock)
+        swap(lock)
+
+    monkeypatch.setattr(fifo_lock, "account", swapped)
     stats = statistics(rwlock, *VISITS)
     assert stats.queue_ns == stats.wait_ns
     assert stats.shared.queue_ns != stats.shared.waits.total_ns

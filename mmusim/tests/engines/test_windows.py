@@ -14,6 +14,7 @@ from mmusim.config.driver import Driver
 from mmusim.config.settings import Setting
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
+from mmusim.engine.host.windows import Windows
 from mmusim.engine.state.virtual_cpu import Vcpu
 from mmusim.metrics.measure import from_record, measure, to_record
 from mmusim.plan.make import make_plan
@@ -261,6 +262,20 @@ def test_an_operation_begins_after_the_end_of_another() -> None:
         ([{"name": "w", "from": "sync-dirty-log 3", "lasts": "1ms"}], [], "happens 1 times"),
         ([{"name": "w", "from": "end of sync-dirty-log", "to": "enable-logging"}], [],
          "ends before it begins"),
+        ([{"name": "w", "from": "sync-dirty-log", "to": "sync-dirty-log"}], [],
+         'end it with "end of sync-dirty-log", or by time'),
+        ([{"name": "w", "from": "enable-logging", "lasts": "0.2ns"}], [],
+         "less than a nanosecond"),
+        ([{"name": "w", "from": "enable-logging", "lasts": "1001s"}], [], "must be at most 1000 s"),
+        ([{"name": "w", "from": "enable-logging", "after": "1e6s", "lasts": "1ms"}], [],
+         "must be at most 1000 s"),
+        ([{"name": " ", "from": "enable-logging", "lasts": "1ms"}], [], "must not be blank"),
+        ([{"name": "last", "from": "enable-logging", "lasts": "1ms"}], [], "choose another name"),
+        ([{"name": "w", "from": "end of end of enable-logging", "lasts": "1ms"}], [],
+         "never happens"),
+        ([{"name": "w", "from": "sync-dirty-log \u0663", "lasts": "1ms"}], [], "never happens"),
+        ([{"name": "w", "from": "sync-dirty-log " + "9" * 5000, "lasts": "1ms"}], [],
+         "never happens"),
         ([{"name": "w", "from": "enable-logging"}], [], "needs one end"),
         ([{"name": "w", "from": "enable-logging", "to": "end of sync-dirty-log", "lasts": "1s"}],
          [], "needs one end"),
@@ -270,7 +285,7 @@ def test_an_operation_begins_after_the_end_of_another() -> None:
          [{"do": "wait"}, {"do": "read"}], "waits for the guest"),
         ([], [{"do": "sync-dirty-log", "at": "1us"}, {"do": "sync-dirty-log", "at": "0us"}],
          "in the order of time"),
-        ([], [{"do": "sync-dirty-log", "at": "1us", "after": "1us"}], "two clocks"),
+        ([], [{"do": "sync-dirty-log", "at": "1us", "after": "1us"}], "exclude each other"),
         ([], [{"do": "sync-dirty-log", "every": "1us"}], "every needs times"),
         ([], [{"do": "sync-dirty-log", "times": 3}], "every"),
         ([], [{"do": "sync-dirty-log", "every": "0us", "times": 3}], "must be more than 0"),
@@ -290,14 +305,165 @@ def test_windows_and_schedules_that_cannot_be_are_refused(
     scenario([], [{"do": "enable-logging"}, {"do": "sync-dirty-log"}])  # control
 
 
-def test_a_window_that_never_begins_in_a_run_is_an_error_with_a_remedy() -> None:
-    made = setting(
-        [{"do": "write"}, {"do": "migrate", "workload": "mixed"}],
-        driver={"windows": [{"name": "w", "from": "sync-dirty-log 40", "lasts": "1ms"}]},
+MIGRATE = {"do": "migrate", "workload": "mixed"}
+
+
+def busy_guest(windows: list[dict[str, Any]], *phases: dict[str, Any], **driver: Any) -> Setting:
+    """Phases in which the VMM works beside a guest that only reads."""
+    return setting(
+        [{"do": "write"}, *(phases or (MIGRATE,))],
+        vm={"kernel": "linux-6.8"},
+        driver={"windows": windows} | driver,
+        policies={"baseline": "lazy-drop", "compare": ["eager-drop"]},
         workloads={"mixed": {"pattern": "uniform", "writes": "0%"}},
     )
+
+
+def test_a_window_that_never_begins_in_a_run_is_an_error_with_a_remedy() -> None:
+    made = busy_guest([{"name": "w", "from": "sync-dirty-log 40", "lasts": "1ms"}])
     with pytest.raises(WindowError, match=r"never begins.*there was no sync-dirty-log 40"):
         simulate(make_plan(made, "lazy-drop", 1))
+
+
+CHECKPOINTS = {"do": "checkpoint", "workload": "mixed", "every": "1ms", "times": 3}
+
+
+@pytest.mark.parametrize(
+    ("window", "phases", "words"),
+    [
+        ({"from": "sync-dirty-log 53", "lasts": "1ms"}, [], "happens at most 52 times"),
+        ({"from": "switch-over 2", "lasts": "1ms"}, [], "happens at most 1 times"),
+        ({"from": "enable-logging 2", "lasts": "1ms"}, [], "happens at most 1 times"),
+        ({"from": "disable-logging 2", "lasts": "1ms"}, [], "happens at most 1 times"),
+        ({"from": "switch-over 3", "lasts": "1ms"}, [MIGRATE, MIGRATE], "at most 2 times"),
+        ({"from": "switch-over", "to": "enable-logging"}, [], "ends before it begins"),
+        ({"from": "disable-logging", "to": "sync-dirty-log 2"}, [], "ends before it begins"),
+        ({"from": "sync-dirty-log 3", "to": "sync-dirty-log 2"}, [], "ends before it begins"),
+        ({"from": "end of sync-dirty-log", "to": "sync-dirty-log"}, [], "ends before it begins"),
+        (
+            {"from": "sync-dirty-log 2", "to": "sync-dirty-log 2"},
+            [],
+            "end it with .end of sync-dirty-log 2., or by time",
+        ),
+        ({"from": "enable-logging", "to": "end of write"}, [], "ends before it begins"),
+        ({"from": "clear-dirty-log", "lasts": "1ms"}, [], "goes with manual-clear"),
+        ({"from": "pause", "lasts": "1ms"}, [], "never happens"),
+        ({"from": "pause 4", "lasts": "1ms"}, [CHECKPOINTS], "pause happens at most 3 times"),
+        ({"from": "sync-dirty-log 5", "lasts": "1ms"}, [CHECKPOINTS], "happens at most 4 times"),
+        ({"from": "pause 3", "to": "end of pause 2"}, [CHECKPOINTS], "ends before it begins"),
+        ({"from": "disable-logging", "to": "pause"}, [CHECKPOINTS], "ends before it begins"),
+        ({"from": "clear-dirty-log", "lasts": "1ms"}, [CHECKPOINTS], "goes with manual-clear"),
+        ({"from": "pause 2", "lasts": "1ms"}, [{"do": "snapshot"}], "happens at most 1 times"),
+        ({"from": "copy-memory 2", "lasts": "1ms"}, [{"do": "snapshot"}], "at most 1 times"),
+    ],
+)
+def test_windows_that_no_migration_checkpoint_or_snapshot_has_are_refused_before_a_run(
+    window: dict[str, str], phases: list[dict[str, Any]], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        busy_guest([{"name": "w"} | window], *phases)
+
+
+@pytest.mark.parametrize(
+    ("window", "phases", "driver"),
+    [
+        ({"from": "sync-dirty-log 52", "lasts": "1ms"}, [], {}),
+        ({"from": "sync-dirty-log 53", "lasts": "1ms"}, [], {"migration": {"max_rounds": 51}}),
+        # a throttle may read the log by a timer, as often as it likes
+        ({"from": "sync-dirty-log 900", "lasts": "1ms"}, [],
+         {"migration": {"auto-converge": True}}),
+        ({"from": "switch-over 2", "lasts": "1ms"}, [MIGRATE, MIGRATE], {}),
+        ({"from": "switch-over", "to": "enable-logging 2"}, [MIGRATE, MIGRATE], {}),
+        ({"from": "end of write", "to": "enable-logging"}, [], {}),
+        ({"from": "clear-dirty-log 9", "lasts": "1ms"}, [], {"manual_protect": "on"}),
+        ({"from": "pause 3", "to": "end of pause 3"}, [CHECKPOINTS], {}),
+        ({"from": "sync-dirty-log 4", "lasts": "1ms"}, [CHECKPOINTS], {}),
+        ({"from": "pause", "to": "end of copy-memory"}, [{"do": "snapshot"}], {}),
+    ],
+)  # fmt: skip
+def test_windows_that_a_run_may_have_are_not_refused(
+    window: dict[str, str], phases: list[dict[str, Any]], driver: dict[str, Any]
+) -> None:
+    """Control: what is refused is what no run has."""
+    made = busy_guest([{"name": "w"} | window], *phases, **driver)
+    assert len(made.experiment.driver.windows) == 1
+
+
+def test_a_run_ends_as_soon_as_a_window_cannot_begin_or_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The phases behind the last chance are not simulated."""
+    began = []
+    begin = Windows.over
+
+    def noting(windows: Windows, number: int) -> None:
+        began.append(number)
+        begin(windows, number)
+
+    monkeypatch.setattr(Windows, "over", noting)
+    more = ({"do": "sleep", "time": "10s"}, {"do": "read"})
+    for window, words in (
+        ({"from": "sync-dirty-log 40", "lasts": "1ms"}, "never begins"),
+        ({"from": "enable-logging", "to": "sync-dirty-log 40"}, "never ends"),
+    ):
+        for engine in (SIMPY, COMPILED):
+            began.clear()
+            made = busy_guest([{"name": "w"} | window], MIGRATE, *more)
+            with pytest.raises(WindowError, match=words):
+                simulate(make_plan(made, "lazy-drop", 1), engine=engine)
+            assert began == [0, 1]
+    made = busy_guest([{"name": "w", "from": "sync-dirty-log 1", "lasts": "1us"}], MIGRATE, *more)
+    began.clear()
+    simulate(make_plan(made, "lazy-drop", 1))
+    assert began == [0, 1, 2, 3], "control"
+
+
+def test_a_window_whose_end_comes_before_it_begins_is_an_error_with_a_remedy() -> None:
+    """What comes `after` an event may come too late for the event that ends it."""
+    phases = [{"do": "enable-logging", "at": "100us"}, {"do": "sync-dirty-log", "after": "50us"}]
+    for after, told in (("1ms", True), ("1us", False)):
+        window = {"name": "w", "from": "enable-logging", "after": after, "to": "sync-dirty-log"}
+        made = scenario([window], phases)
+        for engine in (SIMPY, COMPILED):
+            if told:
+                with pytest.raises(
+                    WindowError, match=r"sync-dirty-log 1 came less than 1 ms after"
+                ):
+                    simulate(make_plan(made, "split-on-fault", 1), engine=engine)
+            else:
+                (found,) = simulate(make_plan(made, "split-on-fault", 1), engine=engine).windows
+                assert found.end_ns > found.start_ns
+
+
+def test_a_phase_may_have_thousands_of_windows() -> None:
+    """1,100 edges of windows in one phase, beyond the depth to which Python calls itself."""
+    windows = [{"name": f"w{i}", "from": "requests", "after": f"{i}us", "lasts": "1us"}
+               for i in range(1100)]  # fmt: skip
+    made = scenario(windows, [{"do": "enable-logging", "at": "100us"}])
+    trace = simulate(make_plan(made, "lazy-drop", 1))
+    assert len(trace.windows) == 1100
+    assert list(not_closed(trace)) == []
+
+
+@pytest.mark.parametrize("policy", ["linux-6.8+initially-all-set", "linux-6.8+dirty-ring"])
+def test_windows_of_the_selftest_are_those_of_the_way_of_reporting(policy: str) -> None:
+    """A clear is an event where the log is cleared apart, and refused elsewhere, by name."""
+    data: dict[str, Any] = {
+        "kind": "dirty-log-perf-test",
+        "windows": [{"name": "w", "from": "clear-dirty-log 2", "lasts": "1us"}],
+    }
+
+    def selftest() -> Setting:
+        policies = {"baseline": policy, "compare": [f"{policy}+split-on-fault"]}
+        return setting(None, vm={"kernel": "linux-6.8"}, policies=policies, driver=data)
+
+    if policy.endswith("set"):
+        made = selftest()
+        (window,) = simulate(make_plan(made, policy, 1)).windows
+        assert window.end_ns - window.start_ns == 1000
+    else:
+        with pytest.raises(ConfigError, match=r"'clear-dirty-log' never happens \(dirty-ring\)"):
+            selftest()
 
 
 def test_vcpus_share_the_memory_that_they_are_told_to() -> None:

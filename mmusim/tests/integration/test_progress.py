@@ -35,6 +35,7 @@ def test_the_estimate_is_what_is_left_at_the_speed_so_far() -> None:
     """Of 12 + 12 + 4 + 4 MiB, 12 and a quarter of 12 took 30 s: 17 are left, 34 s."""
     clock = [100.0]
     seen, told, jobs = watch(clock)
+    seen.beat(jobs[0], Reached(0, 0.0))
     clock[0] += 20
     seen.ended(jobs[0])
     assert (told[-1].finished, told[-1].total, told[-1].done) == (3, 6, 3)
@@ -70,6 +71,18 @@ def test_the_estimate_leaves_out_the_time_in_which_the_engine_is_compiled() -> N
     assert told[-1].left_s == pytest.approx(1 * 20 / 12)
     seen.beat(jobs[1], Reached(0, 0.0))
     assert told[-1].left_s == pytest.approx(1 * 20 / 12)
+
+
+def test_a_first_run_that_ends_before_it_reports_gives_no_estimate() -> None:
+    """It may have waited for the compiler. The second run has 12 of 20 MiB and took 3 s."""
+    clock = [0.0]
+    seen, told, jobs = watch(clock)
+    clock[0] = 60.0
+    seen.ended(jobs[0])
+    assert told[-1].left_s is None
+    clock[0] = 63.0
+    seen.ended(jobs[1])
+    assert told[-1].left_s == pytest.approx(3 * 8 / 12)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(89, "89 s"), (720, "12 min"), (12_600, "3.5 h")])

@@ -96,7 +96,7 @@ def test_who_cannot_be_told_apart_within_the_limit_is_named(
         (["--among", "policy"], "choose policies, settings or all"),
         (["--setting", "vcpus=3"], "did you mean 'vcpus="),
         (["--policy", "lazydrop"], "did you mean 'lazy-drop'?"),
-        (["--policy", "lazy-drop"], "competes with nobody"),
+        (["--policy", "lazy-drop"], "fewer than two competitors"),
     ],
 )
 def test_wrong_rules_are_refused(

@@ -350,7 +350,7 @@ SAMPLES: dict[str, Sample] = {
         old_proxmox, PLACES | DONE | {"total_ns": 10e9, "transferred_bytes": 1600 * MIB}
     ),
     "Proxmox, cut": Sample(
-        lambda f: "\n".join(proxmox(f).splitlines()[:3]), {"memory_bytes": 8 * GIB}
+        lambda f: "".join(proxmox(f).splitlines(keepends=True)[:3]), {"memory_bytes": 8 * GIB}
     ),
 }  # fmt: skip
 """Of the two kinds of "lacks", None stands for a fact that the sample does not have."""

@@ -22,14 +22,14 @@ from mmusim.workload.base import Accesses, Uniforms
 
 
 def setting(
-    phases: Sequence[Any],
+    phases: Sequence[Any] | None,
     *,
     vcpus: int = 1,
     memory: str = "4MiB",
     costs: dict[str, Any] | None = None,
     **more: dict[str, Any],
 ) -> Setting:
-    """One setting with the given phases, as a file has them, on the 2021 host."""
+    """One setting with the given phases, as a file has them, on the 2021 host; None: a selftest."""
     data: dict[str, Any] = {
         "schema": 1,
         "id": "test",
@@ -37,7 +37,7 @@ def setting(
         "vm": {"vcpus": vcpus, "memory": memory, "kernel": "linux-3.16"},
         "host": {"profile": "skylake-2021", "costs": costs or {}},
         "policies": {"baseline": "eager-drop", "compare": ["lazy-drop"]},
-        "driver": {"phases": list(phases)},
+        "driver": {} if phases is None else {"phases": list(phases)},
     }
     for key, table in more.items():
         data[key] = data.get(key, {}) | table

@@ -434,7 +434,8 @@ class Stepwise:
         assert not vm.lock.holders
         assert not vm.slots_lock.holders
         assert not vm.frozen
-        assert tuple(vm.lock.queue_ns) == tuple(w.total_ns for w in vm.waits_for_lock())
+        queue_ns = vm.lock.queue_exclusive_ns, vm.lock.queue_shared_ns
+        assert queue_ns == tuple(w.total_ns for w in vm.waits_for_lock())
         assert sum(self.recorder.ledger) == self.recorder.vcpu_ns, "the ledger is not the time"
         for v in vm.vcpus:
             busy = (v.in_guest, v.handling, v.pml, v.grace, v.waits_for, v.ack)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -20,7 +20,7 @@ from mmusim.costs.distributions import Constant, Distribution, Gamma
 from mmusim.costs.random_streams import costs, stream_key
 from mmusim.engine import simulate
 from mmusim.engine.processes import page_fault, vcpu
-from mmusim.engine.state import invariants
+from mmusim.engine.state import fifo_lock, invariants
 from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.engine.state.vm import Vm
 from mmusim.mmu import fault as mmu_fault
@@ -66,13 +66,13 @@ def test_littles_law_notices_an_uncounted_waiter(
     plans: Plans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative control: a lock that forgets to account before a hand-off breaks the identity."""
-    account = SpinLock._account
+    account = fifo_lock.account
 
-    def forgetful(self: SpinLock, now: int) -> None:
-        if len(self._held_ns[0]) % 2:
-            account(self, now)
+    def forgetful(lock: Any) -> None:
+        if len(lock._held_ns[0]) % 2:
+            account(lock)
 
-    monkeypatch.setattr(SpinLock, "_account", forgetful)
+    monkeypatch.setattr(fifo_lock, "account", forgetful)
     trace = simulate(plans("eager-drop", 1))
     assert trace.lock.queue_ns != trace.lock.wait_ns
 
@@ -93,20 +93,15 @@ def test_a_stack_in_place_of_the_queue_is_noticed(
     plans: Plans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative control: last come first served keeps Little's law and breaks the order."""
+    grant = fifo_lock.grant
 
-    class Stack(deque):  # type: ignore[type-arg]
-        def popleft(self) -> object:
-            return self.pop()
+    def stacked(lock: Any, delay: int) -> None:
+        queue, first = lock.queue, lock.queue_first
+        last = (first + lock.queue_n - 1) % len(queue)
+        queue[first], queue[last] = queue[last], queue[first]
+        grant(lock, delay)
 
-    init = SpinLock.__init__
-
-    def stacked(
-        self: SpinLock, env: simpy.Environment, name: str, *args: object, **more: float
-    ) -> None:
-        init(self, env, name, *args, **more)  # type: ignore[arg-type]
-        self._queue = Stack()
-
-    monkeypatch.setattr(SpinLock, "__init__", stacked)
+    monkeypatch.setattr(fifo_lock, "grant", stacked)
     log = LockLog()
     trace = simulate(plans("eager-drop", 2), probe=log)
     assert trace.lock.queue_ns == trace.lock.wait_ns

@@ -299,7 +299,7 @@ def test_the_right_shape_fits_best(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     for shape, truth in (("lognormal", Lognormal(900, 0.4)), ("gamma", Gamma(900, 0.8))):
         ns = truth.quantile(RNG.random(4_000))
-        path.write_text("latency_ns\n" + "\n".join(f"{x:.3f}" for x in ns))
+        path.write_text("latency_ns\n" + "".join(f"{x:.3f}\n" for x in ns))
         found = {f.shape: f for f in fits("c_exit", read_foreign(path))}
         other = {"lognormal": "gamma", "gamma": "lognormal"}[shape]
         right, wrong = found[shape].ks, found[other].ks

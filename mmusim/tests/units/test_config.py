@@ -213,10 +213,10 @@ def test_mending_everything_but_one_leaves_one_complaint() -> None:
     ("content", "says"),
     [
         (None, "cannot be read (No such file or directory); check path and permissions"),
-        (b"a = [1\n", "is not valid TOML: Unclosed array...; mend the syntax at that place"),
+        (b"a = [1\n", "is not valid TOML: Unclosed array...; correct the syntax at that place"),
         (
             b"a = 1\na = 2\n",
-            "is not valid TOML: Cannot overwrite...; mend the syntax at that place",
+            "is not valid TOML: Cannot overwrite...; correct the syntax at that place",
         ),
         (
             b'a = "\xff"\n',
@@ -353,11 +353,11 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
     ],
     "a policy named twice": [
         ("policies.compare", ["eager-drop"], "",
-         "names a policy twice; name each once, the baseline not at all"),
+         "names a policy twice; name each once, and leave the baseline out"),
         ("policies.compare", ["lazy-drop", "lazy-drop"], "",
-         "names a policy twice; name each once, the baseline not at all"),
+         "names a policy twice; name each once, and leave the baseline out"),
         ("policies.compare", ["lazy-drop+spinlock", "spinlock+lazy-drop"], "",
-         "names a policy twice; name each once, the baseline not at all"),
+         "names a policy twice; name each once, and leave the baseline out"),
     ],
     "memory that cannot be parted": [
         ("vm", {"memory": "4MiB", "vcpus": 1025}, "vm.vcpus", "leaves a vCPU without a page of the "
@@ -400,7 +400,7 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
     ],
     "no sense in the order of phases": [
         ("driver", phases("enable-logging")["driver"], "",
-         "phases let the guest do nothing; add a read, write or run phase"),
+         "no phase makes the guest work; add a read, write or run phase"),
         ("driver", phases("write", "get-dirty-log")["driver"], "",
          "phases[2] (get-dirty-log) needs logging; put enable-logging before it"),
         ("driver", phases("write", "enable-logging", "disable-logging", "get-dirty-log")["driver"],

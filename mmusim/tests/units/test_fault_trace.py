@@ -87,9 +87,10 @@ def test_several_vcpus_are_asked_for() -> None:
 
 
 def test_what_was_assumed_or_lost_is_said() -> None:
-    said = parse_faults("gfn,time_us\n1,1\n2,2\n3", "t", {})[1]
-    assert said == ("assumed: every fault is a write; there is no column write",
-                    "the last line is cut")  # fmt: skip
+    said = parse_faults("gfn,time_us\n1,1\n2,2\n", "t", {})[1]
+    assert said == ("assumed: every fault is a write; there is no column write",)
+    with pytest.raises(ConfigError, match="no line end after line 4, so it may be cut"):
+        parse_faults("gfn,time_us\n1,1\n2,2\n3", "t", {})
     assert parse_faults(TABLE, "t", {})[1] == (), "control"
     lost = HEAD + fault(1, 0, 7) + "CPU:3 [LOST 5 EVENTS]\n" + fault(1, 20, 8)
     trace, said = parse_faults(lost, "t", {})
@@ -140,5 +141,7 @@ def test_the_verb_tells_faults_from_the_output_of_lackey(tmp_path: Path) -> None
     assert read_trace(to).page.tolist() == [0, 1]
     done = mmusim_here("workload", "import", lackey, "--to", to, "--vcpu", "1")
     assert (done.returncode, "makes no difference" in done.stderr) == (2, True)
+    done = mmusim_here("workload", "import", faults, "--to", to, "--quantum", 9)
+    assert (done.returncode, "makes no difference for faults" in done.stderr) == (2, True)
     done = mmusim_here("workload", "import", lackey, "--to", to)
     assert done.returncode == 0, done.stderr

@@ -44,6 +44,7 @@ def written(tmp_path: Path, text: str, name: str = "data.txt") -> Path:
         ("latency (\u03bcs)\n1.4\n1.5\n1.6\n", 1_500),
         ("low_ns,high_ns,count\n0,1,1\n1,2,0\n8,16,9\n", 11.56),
         (" 0.0 ( 0.012 ms): CPU 0/KVM/22 ioctl(fd: 1, cmd: KVM_RUN) = 0\n", 12_000),
+        ("[12:30:01] begun\n(of 3)\n@ns:\n[1K, 2K)  4 |@@|", 1_536),
     ],
 )
 def test_the_unit_is_that_of_the_name(text: str, median_ns: float, tmp_path: Path) -> None:
@@ -115,6 +116,10 @@ def test_one_of_several_is_asked_for(
         ),
         ("kvm statistics - summary\n", "", "kvm_stat, which counts events and times none"),
         ("Populate memory time: 0.4s\n", "", "dirty_log_perf_test"),
+        ("latency_us\n1.4\n1.5\n1", "", "no line end after line 4, so it may be cut"),
+        ("low_us,high_us,count\n0,1,50\n1,2,4", "", "no line end after line 3"),
+        ("@us:\n[1, 2)  4 |@|\n[2, 4)  7", "", r"bin that is not valid: \[2, 4\)  7"),
+        ("@us:\n[1, 2)  4 |@|\n[2", "", r"bin that is not valid: \[2;"),
     ],
 )
 def test_what_is_ambiguous_or_no_measurement_is_refused(

@@ -16,6 +16,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.config.settings import settings_of
 from mmusim.migration_logs import experiment_text, libvirt, read_log
 from mmusim.migration_logs.experiment_file import Given
+from mmusim.migration_logs.formats import OPEN_END
 from mmusim.migration_logs.log import MigrationLog
 from mmusim.tests.support.migration_log_samples import (
     BASE,
@@ -128,3 +129,37 @@ def test_a_migration_that_ended_otherwise_is_imported_as_such(
     assert (data["reported"]["status"], data["reported"]["reason"]) == (status, "broken pipe")
     assert f"driver.migration.{key}" in data["reported"]["assumed"]
     assert not {"cancel_after", "max_time"} & made("completed")["driver"]["migration"].keys()
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_log_that_is_cut_says_what_its_whole_lines_say(tmp_path: Path, name: str) -> None:
+    """Cut at any place, also inside a number. Of JSON the whole pairs count."""
+    text = SAMPLES[name].write(BASE).replace("\r", "").rstrip("\n") + "\n"
+    said = known_or_refused(tmp_path, text)
+    for at in range(1, len(text), max(1, len(text) // 60)):
+        cut = known_or_refused(tmp_path, text[:at])
+        if "QMP" in str(cut.get("tool")):
+            numbers = {k: v for k, v in cut.items() if isinstance(v, (int, float))}
+            later = {"page_size", "counts_syncs", "rounds"}
+            assert {k: said.get(k) for k in numbers if k not in later} == {
+                k: v for k, v in numbers.items() if k not in later
+            }
+            continue
+        whole = known_or_refused(tmp_path, text[: text.rfind("\n", 0, at) + 1])
+        if not whole:  # what the tool is recognised by is not in them
+            whole = {name: said.get(name) for name in cut}
+        assert {**cut, "notes": ()} == {**whole, "notes": ()}, text[:at][-40:]
+
+
+def known_or_refused(folder: Path, text: str) -> dict[str, Any]:
+    try:
+        return log_of(folder, text).known()
+    except ConfigError:
+        return {}
+
+
+def test_what_is_left_out_of_a_cut_log_is_said(tmp_path: Path) -> None:
+    text = virsh(BASE)
+    at = text.index("12288.000 MiB") + len("12288.000 MiB")
+    assert OPEN_END in log_of(tmp_path, text[:at]).notes
+    assert OPEN_END not in log_of(tmp_path, text[: at + 1]).notes, "control"

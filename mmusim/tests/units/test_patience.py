@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.patience import VARIABLE, NeverReturnedError, within
+from mmusim.base.patience import (
+    SIGNAL,
+    VARIABLE,
+    NeverReturnedError,
+    interrupted_after,
+    within,
+)
 from mmusim.policies import Policy
 from mmusim.policies.tables import tabulate
 
+ROOT = Path(__file__).parents[3]
 OUTSIDE = """
 import time
 from mmusim import Policy
@@ -91,3 +104,83 @@ def test_the_place_of_an_error_is_not_in_the_library_of_python(tmp_path: Path) -
     """An enum raises in a file of Python's own; the name was written in the policy."""
     with pytest.raises(ConfigError, match=r"raises AttributeError: ZAPP \(\S*outside.py:11\)"):
         tabulate(outside(tmp_path, "pass\n        return Edit.ZAPP"))
+
+
+HANGS = {
+    "sleeps": "time.sleep(1e6)",
+    "spins": "while True: pass",
+    "catches": "while True:\n    try: time.sleep(1e6)\n    except Exception: pass",
+    "waits": "lock = threading.Lock()\nlock.acquire()\nlock.acquire()",
+}
+STUBBORN = "while True:\n    try: time.sleep(1e6)\n    except BaseException: pass"
+
+
+def installed(folder: Path, name: str, body: str) -> None:
+    """Put a package with an entry point into a folder; its body begins in line 3 of its file."""
+    facts = folder / f"{name}-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text(f"Name: {name}\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text(f"[mmusim.policies]\nmine = {name}\n")
+    (folder / f"{name}.py").write_text(
+        f"import threading, time\nfrom mmusim import Policy\n{body}\n"
+    )
+
+
+def policies(folder: Path) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", VARIABLE: "0.5"}
+    command = [sys.executable, "-m", "mmusim", "policies"]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_an_import_that_never_returns_is_named_and_left_out(tmp_path: Path) -> None:
+    for name, body in HANGS.items():
+        installed(tmp_path, name, body)
+    installed(tmp_path, "sound", 'class A(Policy, name="sound"):\n    """It was loaded."""')
+    done = policies(tmp_path)
+    assert done.returncode == 0
+    assert "It was loaded." in done.stdout
+    for name in HANGS:
+        (line,) = (line for line in done.stderr.splitlines() if f"package '{name}'" in line)
+        assert f"entry point 'mine' ({name}): its import does not return within 0.5 s" in line
+        assert re.search(rf"it is at \S*/{name}\.py:[3-5] ", line)
+        assert line.endswith("its policies are left out")
+    assert "'sound'" not in done.stderr
+
+
+def test_an_import_that_cannot_be_interrupted_ends_the_command(tmp_path: Path) -> None:
+    installed(tmp_path, "stubborn", STUBBORN)
+    done = policies(tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "package 'stubborn', entry point 'mine' (stubborn): its import does not end" in line
+    assert f"it is at {tmp_path}/stubborn.py:4" in line
+
+
+@pytest.mark.parametrize("in_main_thread", [True, False])
+def test_what_takes_too_long_is_interrupted_and_what_does_not_goes_on(
+    in_main_thread: bool,
+) -> None:
+    """Negative control with the same time: work that ends is not interrupted."""
+    found: list[object] = []
+
+    def works() -> None:
+        before = signal.getsignal(SIGNAL)
+        with interrupted_after(5, found.append):
+            found.append("ended")
+        try:
+            with interrupted_after(0.2, found.append):
+                while True:
+                    time.sleep(0.01)
+        except NeverReturnedError as error:
+            found.append(error)
+        found.append(signal.getsignal(SIGNAL) == before)
+
+    if in_main_thread:
+        works()
+    else:
+        thread = threading.Thread(target=works)
+        thread.start()
+        thread.join(20)
+    ended, error, restored = found
+    assert (ended, restored) == ("ended", True)
+    assert isinstance(error, NeverReturnedError)

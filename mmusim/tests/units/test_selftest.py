@@ -91,7 +91,7 @@ def test_a_line_that_one_side_lacks_is_none_and_never_another_line(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (OUTPUT + OUTPUT, "twice: of which run"),
+        (OUTPUT + OUTPUT, "twice; keep the output of one run"),
         ("Test iterations: 2\n", "has no line of dirty_log_perf_test with a time"),
         ("Populate memory time: 471ms\n", "has no line of dirty_log_perf_test with a time"),
         ("@us:\n[1, 2)  3 |@@|\n", r"is the output of bpftrace's hist\(\); mmusim fit"),

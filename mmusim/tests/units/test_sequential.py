@@ -23,7 +23,7 @@ def test_looks_grow_to_the_limit_and_their_errors_sum_to_the_whole() -> None:
     assert min(levels(at)) > 0
     assert analysis_sizes(7, 7) == (7,)
     assert levels((7,)) == pytest.approx((0.05,))
-    with pytest.raises(ValueError, match="cannot look from 1 to 5"):
+    with pytest.raises(ValueError, match="cannot stop between 1 and 5"):
         analysis_sizes(1, 5)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from mmusim.cli.shared.layout import LEFT_OUT_FIRST, folded, layout
+from mmusim.cli.shared.output import say
 from mmusim.tests.support.command_line import mmusim_here
 
 WORDS = st.text(st.characters(categories=("L", "N", "P"), exclude_characters="│"), max_size=9)
@@ -120,6 +121,34 @@ def test_the_first_column_gets_narrower_before_another_is_left_out() -> None:
     assert layout(texts, 56).left_out == ("ratio",)
     remark = {"note" if key == "ratio" else key: cells for key, cells in texts.items()}
     assert layout(remark, 61).left_out == ("note",), "a remark goes: no narrower than NARROW"
+
+
+def test_the_last_column_gets_narrower_before_it_is_left_out() -> None:
+    """It has the result; negative control: a word of it that is longer than the room."""
+    texts = {
+        "setting": ["setting", "x" * 24],
+        "answer": ["answer", "unknown, 29 seeds needed in all"],
+    }
+    assert layout(texts, 55).widths["answer"] == 24
+    assert layout(texts, 39).widths["answer"] == len("unknown,")
+    assert layout(texts, 38).left_out == ("answer",), "no narrower than a word"
+    texts["answer"] = ["answer", "z" * 17]
+    assert layout(texts, 39).left_out == ("answer",)
+
+
+def test_sentences_are_broken_where_the_width_is_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And negative control: in a pipe without COLUMNS a sentence stays one line."""
+    text = "p99_request of linux-6.2+pml is 0.1788 times that of linux-6.2 (better, 5 seeds)."
+    monkeypatch.setenv("COLUMNS", "40")
+    say(text)
+    broken = capsys.readouterr().out
+    assert max(map(len, broken.splitlines())) <= 40
+    assert broken.split() == text.split()
+    monkeypatch.delenv("COLUMNS")
+    say(text)
+    assert capsys.readouterr().out == text + "\n"
 
 
 def test_names_of_policies_break_before_a_plus_so_that_no_column_is_left_out() -> None:

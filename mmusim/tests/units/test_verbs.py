@@ -159,7 +159,7 @@ def test_no_other_verb_takes_them() -> None:
 def test_an_option_means_the_same_everywhere(option: str, meaning: str) -> None:
     found = with_option(option)
     assert found
-    other = {"examples": "Folder to copy it into.", "publish": "A new folder for the dataset."}
+    other = {"examples": "Folder to copy it into [.].", "publish": "A new folder for the dataset."}
     for verb, parameter in found.items():
         assert meaning in parameter.help or other.get(verb) == parameter.help, verb
 
@@ -202,6 +202,11 @@ def small(tmp_path: Path) -> Path:
         (["validate", "--recorded", "x", "--repeats", 3], "--repeats = '3'"),
         (["conform", "x", "--random", 3], "makes no difference without --live"),
         (["bench", "--faults", 9000], "makes no difference without --scale"),
+        (["check", "E", "--all", "--json"], "check: --all: makes no difference with --json"),
+        (["examples", "--to", "x"], "--to = 'x': makes no difference without NAME"),
+        (["vocabulary", "costs", "--to", "."], "WHICH = 'costs': makes no difference with --to"),
+        (["evidence", "--host", "x", "--recorded", "y", "--arms", "z"], "without --arms-recorded"),
+        (["evidence", "--host", "x", "--recorded", "y", "--arms-recorded", "z"], "without --arms;"),
         (["run", "E", "--workers", 2, "--scheduler", "tcp://127.0.0.1:1"], "leave one of the two"),
         (["warm-up", "E", "--setting", "vcpus=99", "--lap", "x"], "only one setting"),
         (["statistics", "E", "--setting", "vcpus=99"], "vcpus=99"),

@@ -3,7 +3,7 @@
 A package of your own may add ways with the entry point group ``mmusim.postcopies``.
 """
 
-from mmusim.base.packages import load_group
+from mmusim.base.entry_points import load_group
 from mmusim.vmm.postcopy.base import Postcopy, postcopies
 from mmusim.vmm.postcopy.plain import Plain
 from mmusim.vmm.postcopy.preempt import Preempt

@@ -3,7 +3,7 @@
 A package of your own may add ways with the entry point group ``mmusim.snapshots``.
 """
 
-from mmusim.base.packages import load_group
+from mmusim.base.entry_points import load_group
 from mmusim.vmm.snapshot.base import SnapshotWay, snapshot_ways
 from mmusim.vmm.snapshot.stopped import Stopped
 from mmusim.vmm.snapshot.write_protect import WriteProtect

@@ -3,7 +3,7 @@
 A package of your own may add rules with the entry point group ``mmusim.switch_over``.
 """
 
-from mmusim.base.packages import load_group
+from mmusim.base.entry_points import load_group
 from mmusim.vmm.switch_over import after_rounds as after_rounds
 from mmusim.vmm.switch_over import downtime_ramp as downtime_ramp
 from mmusim.vmm.switch_over import fixed_limit as fixed_limit

@@ -3,7 +3,7 @@
 A package of your own may add rules with the entry point group ``mmusim.throttles``.
 """
 
-from mmusim.base.packages import load_group
+from mmusim.base.entry_points import load_group
 from mmusim.vmm.throttle import background_sync as background_sync
 from mmusim.vmm.throttle import cloud_hypervisor as cloud_hypervisor
 from mmusim.vmm.throttle.auto_converge import AutoConverge, ThrottleShare

@@ -9,7 +9,8 @@ import typer
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import MOST_TEXT, read_text
-from mmusim.cli.shared.options import Note, Quantum, ToTrace
+from mmusim.cli.shared.ignored import refuse_ignored
+from mmusim.cli.shared.options import DEFAULT_QUANTUM, Note, Quantum, ToTrace
 from mmusim.cli.shared.recording import blocks, keep
 from mmusim.workload.fault_trace import is_faults, parse_faults
 from mmusim.workload.lackey import parse
@@ -29,7 +30,7 @@ def import_(
         ),
     ],
     to: ToTrace,
-    quantum: Quantum = 1000,
+    quantum: Quantum = None,
     vcpu: Annotated[
         str,
         typer.Option(
@@ -43,21 +44,17 @@ def import_(
 ) -> None:
     """Convert the output of valgrind's lackey or of a page fault tracer into a trace file."""
     if str(source) != "-" and is_faults(source):
+        refuse_ignored("workload import", "for faults", {"--quantum": quantum})
         text = read_text(source, MOST_TEXT)
         trace, said = parse_faults(text, str(source), {"note": note}, vcpu, unit)
         for one in said:
             typer.echo(one, err=True)
         keep(trace, to)
         return
-    for option, value in (("--vcpu", vcpu), ("--unit", unit)):
-        if value:
-            raise ConfigError.of(
-                "workload import", option, value, "makes no difference for lackey's output",
-                "leave it out",
-            )  # fmt: skip
+    refuse_ignored("workload import", "for lackey's output", {"--vcpu": vcpu, "--unit": unit})
     try:
         with open(0 if str(source) == "-" else source, "rb", buffering=0) as file:  # noqa: PTH123
-            trace = parse(blocks(file.fileno()), quantum, {"note": note})
+            trace = parse(blocks(file.fileno()), quantum or DEFAULT_QUANTUM, {"note": note})
     except OSError as error:
         raise ConfigError.of(
             "lackey output", str(source), None, f"cannot be read ({error.strerror})",

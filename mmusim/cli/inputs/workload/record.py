@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mmusim.base.errors import ConfigError
-from mmusim.cli.shared.options import Note, Quantum, ToTrace
+from mmusim.cli.shared.options import DEFAULT_QUANTUM, Note, Quantum, ToTrace
 from mmusim.cli.shared.recording import blocks, keep
 from mmusim.workload.lackey import parse
 
@@ -26,7 +26,7 @@ def record(
         list[str], typer.Argument(help="The program to run and its arguments, after --.")
     ],
     to: ToTrace,
-    quantum: Quantum = 1000,
+    quantum: Quantum = None,
     instructions: Annotated[
         int,
         typer.Option(
@@ -59,7 +59,7 @@ def record(
     with subprocess.Popen(tool, pass_fds=(into,)) as process:
         os.close(into)
         try:
-            trace = parse(blocks(out), quantum, facts, instructions)
+            trace = parse(blocks(out), quantum or DEFAULT_QUANTUM, facts, instructions)
             stopped = 0 < instructions <= trace.instructions and process.poll() is None
             if stopped:
                 process.terminate()
