@@ -40,8 +40,8 @@ class Snapshot(BusyPhase):
     tail: Annotated[Time, Field(le=1e12), shown("2s")] = 0.0
     """Time for which the vCPUs run on after the snapshot is complete."""
     way: Annotated[Way, shown({"rule": "stopped"})] = WriteProtect()
-    """How the snapshot is taken, by `rule`: `write-protect`, `stopped`, or one of an installed
-    package.
+    """How the snapshot is taken, by `rule`: `write-protect`, `in-order`, `stopped`, or one of an
+    installed package.
     """
 
 

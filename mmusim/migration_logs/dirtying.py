@@ -81,11 +81,18 @@ def dirtying(log: MigrationLog, memory_pages: int) -> Dirtying | None:
     if not again and log.transferred_bytes and log.memory_bytes:
         again = max(0, log.transferred_bytes - log.memory_bytes) // log.page_size
         how = "the bytes that were sent beyond the guest's memory, at least"
-    if log.dirty_pages_rate is None and again and log.total_ns:
+    if not log.dirty_pages_rate and not _tells_no_writes(log) and again and log.total_ns:
         return _from_one(
             min(again, REWRITTEN * memory_pages), log.total_ns / 1e9, memory_pages, how
         )
     return None
+
+
+def _tells_no_writes(log: MigrationLog) -> bool:
+    """Tell whether a dirty rate of 0 is a fact: QEMU prints 0 for every completed migration
+    (populate_ram_info).
+    """
+    return log.dirty_pages_rate == 0 and log.status != "completed"
 
 
 def _pairs(log: MigrationLog) -> list[tuple[float, float]]:

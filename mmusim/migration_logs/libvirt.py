@@ -34,6 +34,8 @@ _FACTS: Final = {
 }  # fmt: skip
 TYPE: Final = "Job type"
 OPERATION: Final = "Operation"
+REASON: Final = "Error message"
+"""The only label that is known in English alone."""
 LABELS: Final = (TYPE, OPERATION, "Data total", *_FACTS)
 """The labels by which an answer is recognised, without their colons."""
 _STATES: Final = {
@@ -98,7 +100,7 @@ def _lines(text: str) -> Iterator[tuple[str, str, str]]:
         if match is None:
             continue
         written = match["label"]
-        if written in _RAW or written == _RAW_OPERATION:
+        if written in (*_RAW, _RAW_OPERATION, REASON):
             yield written, match["value"], written
         elif label := _words(LABELS).get(_plain(written)):
             yield label, match["value"], written
@@ -132,10 +134,12 @@ def read_domjobinfo(text: str) -> MigrationLog:
             facts = {"status": _state(value)}
         elif label in (OPERATION, _RAW_OPERATION):
             _refuse_other_jobs(value)
+        elif label == REASON:
+            facts["reason"] = value
         else:
             name, unit = _RAW[label] if label in _RAW else (_FACTS.get(label, ""), "")
             facts |= _fact(name, value, unit, written, facts.get("notes", ())) if name else {}
-    if not log.has_facts:
+    if not log.has_facts and log.status not in ("failed", "cancelled"):
         why = "has no line of domjobinfo in a language that is known; run it with LC_ALL=C"
         if any(_is_none(value) for label, value, _ in _lines(text) if label == TYPE):
             why = "says that no job was running; ask while the migration runs, or with --completed"

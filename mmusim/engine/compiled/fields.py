@@ -111,7 +111,7 @@ ARRAYS: Final = {
     # Chance.
     "quantiles": ("float64", 3),  # (distributions, tail, nodes)
     "constants": ("float64", 1),  # (distributions,) the value; nan: it is none
-    "shape": ("int64", 1),  # (streams,) -> distribution
+    "shape": ("int64", 2),  # (vCPUs, streams) -> distribution
     "keys": ("uint64", 2),  # (vCPUs, streams)
     "paid": ("int64", 1),  # (streams,) payments, by-occurrence
     "reals": ("float64", 1),

@@ -19,7 +19,7 @@ from mmusim.tests.support.migrations import FREE, policy_beside
 from mmusim.tests.support.settings import kernel_of, setting
 from mmusim.trace.records import PhaseTrace, Probe, Trace
 from mmusim.trace.snapshot import SnapshotTrace
-from mmusim.vmm.snapshot import SnapshotWay, Stopped, WriteProtect, snapshot_ways
+from mmusim.vmm.snapshot import InOrder, SnapshotWay, Stopped, WriteProtect, snapshot_ways
 
 UNIFORM = {"pattern": "uniform", "accesses_per_page": 2.0, "writes": "30%"}
 READS = {"pattern": "uniform", "accesses_per_page": 2.0, "writes": "0%"}
@@ -201,6 +201,42 @@ def test_waits_of_a_uniform_writer_have_a_closed_form(writes: float) -> None:
     assert np.mean(counts) != pytest.approx(other, rel=0.03), "control: another rate"
 
 
+def balance(classes: list[tuple[float, float]], page_s: float, steps: int = 4000) -> float:
+    """Pages copied on a fault of a vCPU, where a page is written at the rate of its class, or
+    reached in order at a rate that is the same for all pages that are left. A wait takes 1.5 pages.
+    """
+    left, rates = (np.array(column) for column in zip(*classes, strict=True))
+    step, found, wait = page_s * left.sum() / steps, 0.0, 1.5 * page_s
+    for _ in range(steps):
+        writes = float((left * rates).sum())
+        faults = writes / (1 + writes * wait)
+        found += faults * step
+        in_order = (1 / page_s - faults) / left.sum()
+        left = left * np.exp(-(rates / (1 + writes * wait) + in_order) * step)
+    return found
+
+
+@pytest.mark.parametrize("way", ["in-order", "write-protect"])
+def test_a_thread_that_keeps_its_place_meets_pages_by_a_balance(way: str) -> None:
+    """Control: QEMU's thread goes on among hot neighbours, and so fewer pages are waited for."""
+    classes = [(1024.0, 30.0), (3072.0, 2.0)]
+    workload = {
+        "pattern": "dirty-rate",
+        "classes": [{"share": "25%", "writes": 30.0}, {"share": "75%", "writes": 2.0}],
+    }
+    counts = []
+    for seed in range(1, 9):
+        plan = snapped(
+            vcpus=1, memory="16MiB", costs=FREE | {"c_send_page": "10us"}, workload=workload,
+            spec={"bandwidth": "100GB/s"}, backing="4KiB", seed=seed, way={"rule": way},
+        )  # fmt: skip
+        counts.append(phase_of(simulate(plan))[1].on_fault)
+    if way == "in-order":
+        assert np.mean(counts) == pytest.approx(balance(classes, 10e-6), rel=0.06)
+    else:
+        assert np.mean(counts) < 0.85 * balance(classes, 10e-6)
+
+
 def test_several_vcpus_wait_for_one_copy() -> None:
     one = {"pattern": "zipf", "accesses_per_page": 2.0, "writes": "100%", "exponent": 1.2}
     phase, found = phase_of(simulate(snapped(vcpus=4, workload=one, shared="100%", think="50ns")))
@@ -282,8 +318,9 @@ def test_the_engines_agree(policy: str, workload: dict[str, Any], backing: str) 
 
 def test_where_the_thread_goes_on_and_what_ways_there_are() -> None:
     assert WriteProtect().goes_on(70, 20) == 71
+    assert InOrder().goes_on(70, 20) == 20
     assert (WriteProtect.runs, Stopped.runs) == (True, False)
-    assert {"stopped", "write-protect"} <= set(snapshot_ways())
+    assert {"in-order", "stopped", "write-protect"} <= set(snapshot_ways())
     assert all(one.summary() for one in snapshot_ways().values())
 
 
@@ -309,7 +346,7 @@ def test_a_way_that_says_what_cannot_be_is_told(
         ({"qemu": "5.2"}, "came in QEMU 6.0"),
         ({"backing": "1GiB", "memory": "1GiB"}, "not modelled for host pages of 1 GiB"),
         ({"spec": {"multifd-channels": 4}}, "one thread copies"),
-        ({"way": {"rule": "copy-on-write"}}, "stopped, write-protect"),
+        ({"way": {"rule": "copy-on-write"}}, "in-order, stopped, write-protect"),
         ({"background": True}, "runs beside this phase anyway"),
         ({"lead": "-1ms"}, "lead"),
     ],

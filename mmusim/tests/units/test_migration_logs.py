@@ -248,6 +248,36 @@ def test_an_idle_guest_is_idle() -> None:
     assert "workloads" not in tomllib.loads(made.text)
 
 
+@pytest.mark.parametrize(("rate", "status"), [(None, "completed"), (0, "completed"), (0, "active")])
+def test_a_completed_migration_says_by_its_pages_that_the_guest_wrote(
+    rate: float | None, status: str
+) -> None:
+    """QEMU prints a dirty rate of 0 for every completed migration. Control: while one goes on, 0 is
+    what it measured.
+    """
+    log = MigrationLog(tool="a test", memory_bytes=GIB, bytes_per_s=10**8, status=status, rounds=7,
+                       zero_pages=62_144, normal_pages=300_000, total_ns=10e9,
+                       dirty_pages_rate=rate)  # fmt: skip
+    made = experiment_text(log, "a.log", "a", KNOWN)
+    if status == "active":
+        assert made.dirtying is None
+    else:
+        assert made.dirtying is not None
+        assert made.dirtying.writes_per_s > 10_000
+        assert "sent again" in made.assumed["workloads.guest"]
+
+
+def test_a_failed_job_of_libvirt_is_taken_and_asks_for_what_it_lacks(tmp_path: Path) -> None:
+    text = "Job type:         Failed\nOperation:        Outgoing migration\nError message:    cut\n"
+    log = log_of(tmp_path, text)
+    assert (log.status, log.reason) == ("failed", "cut")
+    with pytest.raises(ConfigError, match="--memory") as told:
+        experiment_text(log, "a.log", "a", KNOWN)
+    assert "--bandwidth" in str(told.value)
+    with pytest.raises(ConfigError, match="LC_ALL=C"):
+        log_of(tmp_path, text.replace("Failed", "Completed"))
+
+
 def test_reported_stands_beside_simulated(tmp_path: Path) -> None:
     """From the log to the table, by the command line: a guest whose rounds are those of the log."""
 

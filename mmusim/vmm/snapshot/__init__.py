@@ -5,9 +5,10 @@ A package of your own may add ways with the entry point group ``mmusim.snapshots
 
 from mmusim.base.entry_points import load_group
 from mmusim.vmm.snapshot.base import SnapshotWay, snapshot_ways
+from mmusim.vmm.snapshot.in_order import InOrder
 from mmusim.vmm.snapshot.stopped import Stopped
 from mmusim.vmm.snapshot.write_protect import WriteProtect
 
 load_group("mmusim.snapshots", SnapshotWay, lambda: snapshot_ways().values())
 
-__all__ = ["SnapshotWay", "Stopped", "WriteProtect", "snapshot_ways"]
+__all__ = ["InOrder", "SnapshotWay", "Stopped", "WriteProtect", "snapshot_ways"]
