@@ -34,7 +34,7 @@ def plan_of(policy: str = "dirty-ring", entries: int = 512) -> Plan:
 def test_masks_in_one_event_leave_the_trace_as_it_is(
     policy: str, entries: int, together: bool, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, counts = LOCKS[engine], []
+    lock, counts = LOCKS[engine], list[int]()
     was_held = lock.was_held
 
     def counted(held: Any, times_ns: list[int]) -> None:
