@@ -16,7 +16,7 @@ from mmusim.plan.make import Plan
 from mmusim.tests.support.agreement import differences, ends
 from mmusim.tests.support.migrations import migrating
 
-LOCKS = {SIMPY: SpinLock, COMPILED: CompiledLock}
+LOCKS: dict[str, type[SpinLock]] = {SIMPY: SpinLock, COMPILED: CompiledLock}
 
 
 def plan_of(policy: str = "dirty-ring", entries: int = 512) -> Plan:
