@@ -268,15 +268,11 @@ class Vm:
         return self._stalled_ns
 
     def look_at(self, ranges: NDArray[np.int64]) -> None:
-        """Tell guests that are given by rates where accesses may matter now.
-
-        `ranges` are ranges of gfns, ascending, shape (ranges, 2).
-        """
-        as_list = ranges.tolist()
+        """Tell guests that are given by rates where accesses may matter now: ranges of gfns."""
         for v in self.vcpus:
             look_at = getattr(v.run, "look_at", None)  # of a way through a program of rates
             if look_at is not None:
-                look_at(as_list)
+                look_at(ranges)
 
     def settle(self) -> None:
         """Mark the pages that the runs of hits under way have touched by now.
