@@ -18,6 +18,7 @@ from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import (
     CHILD,
     DIRTY,
+    LEAF,
     LOGGED,
     MMU_WRITABLE,
     PRESENT,
@@ -134,6 +135,21 @@ def _clear(entries: Bytes, bit: int, need: int, reachable: Which | None) -> int:
         some[stale] |= held
         cleared += int(np.count_nonzero(armed))
     return cleared
+
+
+def stale(entries: Bytes) -> Bytes:
+    """Record what TLBs may hold of revoked leaves."""
+    return np.where(entries & WRITABLE, np.uint8(TLB), np.uint8(TLB_READ))
+
+
+def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
+    """Make the chosen leaves non-present; return their number."""
+    for part in slices(len(entries)):
+        some = where[part]
+        old = entries[part][some]
+        held = stale(old) if reachable is None else stale(old) * reachable[part][some]
+        entries[part][some] = old & ~np.uint8(LEAF) | held
+    return int(np.count_nonzero(where))
 
 
 def reachable_pages(t: PageTable, slot: MemSlot) -> Which | None:

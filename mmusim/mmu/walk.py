@@ -20,8 +20,9 @@ from mmusim.mmu.slot import (
     Which,
     clear_d,
     reachable_pages,
-    slices,
+    stale,
     write_protect,
+    zap,
 )
 from mmusim.mmu.spte import (
     CHILD,
@@ -31,8 +32,6 @@ from mmusim.mmu.spte import (
     NOT_LEAF,
     PRESENT,
     TABLE,
-    TLB_READ,
-    WRITABLE,
     Edit,
 )
 from mmusim.vocabulary.counters import PAGES_1G, PAGES_2M, PAGES_4K, TABLES
@@ -164,21 +163,6 @@ def _split(t: PageTable, where: Gfns, level: int) -> None:
     t.stat[upper] -= len(where)
     t.stat[lower] += int(np.count_nonzero(new))
     t.stat[TABLES] += int(np.count_nonzero((old & CHILD) == 0))
-
-
-def stale(entries: Bytes) -> Bytes:
-    """Record what TLBs may hold of revoked leaves."""
-    return np.where(entries & WRITABLE, np.uint8(TLB), np.uint8(TLB_READ))
-
-
-def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
-    """Make the chosen leaves non-present; return their number."""
-    for part in slices(len(entries)):
-        some = where[part]
-        old = entries[part][some]
-        held = stale(old) if reachable is None else stale(old) * reachable[part][some]
-        entries[part][some] = old & ~np.uint8(LEAF) | held
-    return int(np.count_nonzero(where))
 
 
 def zap_large(t: PageTable, slot: MemSlot) -> int:
