@@ -1,4 +1,4 @@
-"""Laws of the machine: prices in closed form, and lines of the bills of log operations."""
+"""Laws of the machine: prices in closed form, and costs of log operations."""
 
 from __future__ import annotations
 
@@ -315,6 +315,7 @@ def test_who_waits_for_a_lock_does_not_slow_others_down() -> None:
     assert times["with"] == pytest.approx(times["without"], rel=0.01)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(runs())
 def test_a_run_is_the_same_however_many_accesses_are_one_event(some: tuple[str, Setting]) -> None:
