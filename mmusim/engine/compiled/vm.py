@@ -157,7 +157,7 @@ class CompiledVm(Vm):
         streams = fields.INTERFERENCE_STREAMS + 2 * sources
         put("keys", np.zeros((cpus, streams), np.uint64))
         put("paid", np.zeros(streams, np.int64))
-        put("shape", np.zeros(streams, np.int64))
+        put("shape", np.zeros((cpus, streams), np.int64))
 
     def _make_tlbs(self, plan: Plan) -> None:
         """Make room for what TLBs hold that let translations go."""
@@ -236,14 +236,16 @@ class CompiledVm(Vm):
 
     def _hand_out_chance(self, plan: Plan) -> None:
         """Tabulate the distributions, and note the keys of every stream of a vCPU."""
-        streams = [(number, name, plan.costs[name]) for name, number in VCPU_COSTS.items()]
+        others = []
         for source, rare in enumerate(plan.interference):
             gap = fields.INTERFERENCE_STREAMS + 2 * source
-            streams.append((gap, f"interference_gap_{source}", rare.every))
-            streams.append((gap + 1, f"interference_{source}", rare.lasts))
-        for number, name, distribution in streams:
-            self.memory["shape"][number] = self.shapes.number(distribution)
-            for v in self.vcpus:
+            others.append((gap, f"interference_gap_{source}", rare.every))
+            others.append((gap + 1, f"interference_{source}", rare.lasts))
+        for v in self.vcpus:
+            costs = plan.costs_of(v.number)
+            own = [(number, name, costs[name]) for name, number in VCPU_COSTS.items()]
+            for number, name, distribution in [*own, *others]:
+                self.memory["shape"][v.number, number] = self.shapes.number(distribution)
                 stream = plan.draws.stream(name, v.number, distribution)
                 self.memory["keys"][v.number, number] = stream.key
                 if isinstance(stream, ByOccurrence):

@@ -46,6 +46,7 @@ def test_every_setting_was_recorded() -> None:
     assert len({c.script for c in RECORDED}) >= 40
 
 
+@pytest.mark.slow
 def test_newer_kernels_count_what_the_model_counts() -> None:
     """60 scripts in each of five settings of a kernel; here a fifth of them is replayed.
 
@@ -60,6 +61,7 @@ def test_newer_kernels_count_what_the_model_counts() -> None:
     assert {0, 64} < {case.clear_chunk_pages for case in NEWER}
 
 
+@pytest.mark.slow
 def test_recovered_large_sptes_of_7_3_would_differ_if_they_were_all_writable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
