@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from mmusim.base.histogram import BINS
 from mmusim.config.page_table_write import WritePageTable
@@ -267,10 +268,10 @@ class CompiledVm(Vm):
                 self.memory.set("measured_recorder", len(self._recorders))
         return 1 + next(n for n, known in enumerate(self._recorders) if known is recorder)
 
-    def look_at(self, ranges: list[tuple[int, int]]) -> None:
-        """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
-        if self.by_rates and ranges:
-            self.memory.put("looked", np.array(ranges, np.int64))
+    def look_at(self, ranges: NDArray[np.int64]) -> None:
+        """Tell guests that are given by rates where accesses may matter now: ranges of gfns."""
+        if self.by_rates and len(ranges):
+            self.memory.put("looked", ranges)
             call(self.memory.address, LOOK_AT, len(ranges), 0, 0)
 
     def settle(self) -> None:
