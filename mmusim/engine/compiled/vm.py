@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from mmusim.base.histogram import BINS
 from mmusim.config.page_table_write import WritePageTable
@@ -158,7 +159,7 @@ class CompiledVm(Vm):
         streams = fields.INTERFERENCE_STREAMS + 2 * sources
         put("keys", np.zeros((cpus, streams), np.uint64))
         put("paid", np.zeros(streams, np.int64))
-        put("shape", np.zeros(streams, np.int64))
+        put("shape", np.zeros((cpus, streams), np.int64))
 
     def _make_tlbs(self, plan: Plan) -> None:
         """Make room for what TLBs hold that let translations go."""
@@ -234,14 +235,16 @@ class CompiledVm(Vm):
 
     def _hand_out_chance(self, plan: Plan) -> None:
         """Tabulate the distributions, and note the keys of every stream of a vCPU."""
-        streams = [(number, name, plan.costs[name]) for name, number in VCPU_COSTS.items()]
+        others = []
         for source, rare in enumerate(plan.interference):
             gap = fields.INTERFERENCE_STREAMS + 2 * source
-            streams.append((gap, f"interference_gap_{source}", rare.every))
-            streams.append((gap + 1, f"interference_{source}", rare.lasts))
-        for number, name, distribution in streams:
-            self.memory["shape"][number] = self.shapes.number(distribution)
-            for v in self.vcpus:
+            others.append((gap, f"interference_gap_{source}", rare.every))
+            others.append((gap + 1, f"interference_{source}", rare.lasts))
+        for v in self.vcpus:
+            costs = plan.costs_of(v.number)
+            own = [(number, name, costs[name]) for name, number in VCPU_COSTS.items()]
+            for number, name, distribution in [*own, *others]:
+                self.memory["shape"][v.number, number] = self.shapes.number(distribution)
                 stream = plan.draws.stream(name, v.number, distribution)
                 self.memory["keys"][v.number, number] = stream.key
                 if isinstance(stream, ByOccurrence):
@@ -263,10 +266,10 @@ class CompiledVm(Vm):
                 self.memory.set("measured_recorder", len(self._recorders))
         return 1 + next(n for n, known in enumerate(self._recorders) if known is recorder)
 
-    def look_at(self, ranges: list[tuple[int, int]]) -> None:
-        """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
-        if self.by_rates and ranges:
-            self.memory.put("looked", np.array(ranges, np.int64))
+    def look_at(self, ranges: NDArray[np.int64]) -> None:
+        """Tell guests that are given by rates where accesses may matter now: ranges of gfns."""
+        if self.by_rates and len(ranges):
+            self.memory.put("looked", ranges)
             call(self.memory.address, LOOK_AT, len(ranges), 0, 0)
 
     def settle(self) -> None:
