@@ -127,7 +127,12 @@ def show_ns(ns: float) -> str:
 
 
 def show_number(value: float) -> str:
-    """Write a number for people: whole with separators if it is large, else six digits."""
+    """Write a number for people: whole with separators if it is large, else six digits.
+
+    From 1e15 on with an exponent: a bound that is open in practice has 300 digits.
+    """
+    if abs(value) >= 1e15:
+        return f"{value:.4g}"
     return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.6g}"
 
 

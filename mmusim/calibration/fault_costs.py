@@ -10,6 +10,7 @@ from mmusim.calibration.findings import Finding, Findings, constant, measured
 from mmusim.calibration.interference import PLAIN, Interruptions, without
 from mmusim.calibration.lock_share import lock_waits
 from mmusim.calibration.samples import Samples
+from mmusim.calibration.side_by_side import ALONE, BOTH, together, without_levels
 from mmusim.calibration.tables import Certainty, Floats, median_certainty
 
 LEVELS: Final = 32
@@ -153,17 +154,19 @@ def _contention(
     samples: Samples, slow: Finding, found: Interruptions | None, trip: float
 ) -> Findings:
     """The part of a fault under mmu_lock, from two vCPUs that fault without a pause."""
-    if "contention/alone" not in samples.arrays or "contention/both" not in samples.arrays:
+    if ALONE not in samples.arrays or BOTH not in samples.arrays:
         return {}
-    mean = _body_mean(without(samples.of("contention/alone"), found))
+    mean = _body_mean(without(samples.of(ALONE), found))
+    alone, both = samples.arrays[ALONE], samples.arrays[BOTH]
+    if levels(samples) and together(samples):
+        alone, both = without_levels(samples)
     more, certainty = difference(
-        [np.array([_body_mean(a)]) for a in samples.arrays["contention/both"]],
-        [np.array([_body_mean(a)]) for a in samples.arrays["contention/alone"]],
+        [np.array([_body_mean(a)]) for a in both], [np.array([_body_mean(a)]) for a in alone]
     )
     most = min(mean, slow.distribution.mean()) - trip  # exit and entry are not under the lock
     law = lock_waits(slow.distribution, trip, most)
     low, value, high = (law.section(wait) for wait in (certainty.low, more, certainty.high))
-    known = Certainty(low, high, len(samples.of("contention/both")), certainty.replicates)
+    known = Certainty(low, high, len(samples.of(BOTH)), certainty.replicates)
     if certainty.low <= 0:  # cannot be distinguished from zero
         note = (
             f"two vCPUs wait {more:,.0f} ns more a fault than one, which is not significant: at "

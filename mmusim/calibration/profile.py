@@ -11,12 +11,14 @@ from mmusim.base.files import whole
 from mmusim.base.quantities import exact_ns
 from mmusim.calibration.fault_costs import clock_ns, fault_costs, levels, round_trip
 from mmusim.calibration.findings import Finding, Findings, constant
+from mmusim.calibration.first_touches import first_touches
 from mmusim.calibration.hit_costs import hit_costs
 from mmusim.calibration.hit_curve import hit_curve
 from mmusim.calibration.in_flight import in_flight
 from mmusim.calibration.interference import as_renewal, interruptions
 from mmusim.calibration.log_costs import log_costs
 from mmusim.calibration.samples import Samples, load_samples
+from mmusim.calibration.side_by_side import together
 from mmusim.calibration.tables import as_cost, median_certainty
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.config.load import check
@@ -125,6 +127,7 @@ def _measurement(samples: Samples, file: str) -> dict[str, Any]:
         "late": exact_ns(float(np.median(late)) if len(late) else 0.0),
         "samples": file,
         **({"levels": found} if (found := levels(samples)) else {}),
+        **({"together": pairs} if found and (pairs := together(samples)) else {}),
         "hits": [
             {
                 "order": table.order, "memory": f"{table.mib}MiB",
@@ -132,7 +135,15 @@ def _measurement(samples: Samples, file: str) -> dict[str, Any]:
             }
             for table in hits
         ],
-    } | ({} if (curve := hit_curve(samples)) is None else {"curve": curve})  # fmt: skip
+    } | _curve(samples)  # fmt: skip
+
+
+def _curve(samples: Samples) -> dict[str, Any]:
+    """Return hits by pages and exits, with first touches; nothing if they were not measured."""
+    curve = hit_curve(samples)
+    if curve is None:
+        return {}
+    return {"curve": curve | {"tables": curve["tables"] + first_touches(samples)}}
 
 
 def _written(finding: Finding) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -13,7 +13,10 @@ from mmusim.config.cost import CostSpec, distribution
 from mmusim.costs.hits import HitCurve, Measured
 
 Level = Annotated[float, Field(gt=0, le=100)]
+Pair = Annotated[list[Level], Field(min_length=2, max_length=2)]
 Order = Literal["sequential", "random"]
+LEVELLED: Final = ("c_fault_slow", "c_fault_fast", "c_lock_section", "c_exit", "c_entry")
+"""Costs that take longer on some virtual machines of a host, and at some times, than on others."""
 
 
 class Certainty(Strict):
@@ -63,6 +66,8 @@ class Hits(Strict):
     """Of a curve: share of accesses that wrote, of which the first to each page exited."""
     exits: Annotated[Share, shown("4.5%")] = 0.0
     """Of a curve: share of accesses that exited while it was measured."""
+    first: bool = False
+    """Of a curve: each access was the first to its page since the guest went through all memory."""
 
 
 class Curve(Strict):
@@ -80,16 +85,20 @@ class Curve(Strict):
 
     def of(self, order: str) -> HitCurve | None:
         """Return the curve of an order; None if it was not measured."""
+        return self._of(order, first=False)
+
+    def _of(self, order: str, *, first: bool) -> HitCurve | None:
         series: dict[float, list[Hits]] = {}
         for table in sorted(self.tables, key=lambda t: (t.writes, t.memory)):
-            if table.order == order and table.memory >= PAGE:
+            if (table.order, table.first) == (order, first) and table.memory >= PAGE:
                 series.setdefault(table.writes, []).append(table)
         if 0.0 not in series:
             return None
         without, *with_exits = [_measured(tables) for tables in series.values()]
         return HitCurve(
-            without.pages, without.large, without.walk, self.displaces, tuple(with_exits)
-        )
+            without.pages, without.large, without.walk, self.displaces, tuple(with_exits),
+            None if first else self._of(order, first=True),
+        )  # fmt: skip
 
 
 def _measured(tables: list[Hits]) -> Measured:
@@ -140,6 +149,11 @@ class Measurement(Strict):
     levels: Annotated[list[Level], Field(default_factory=list, max_length=256)]
     """What faults took on the virtual machines that were measured, by the median one. A run has one
     of these levels, by its seed; tables of costs are those of the median machine.
+    """
+    together: Annotated[list[Pair], Field(default_factory=list, max_length=256)]
+    """The same of two vCPUs that faulted side by side, for each virtual machine that was measured
+    with two, by the median one with one vCPU. A run with more vCPUs than one has levels from here:
+    every two of its vCPUs have those of one of these machines, by its seed.
     """
     curve: Curve | None = None
     """What hits take by pages in use and by exits; it counts in the place of `hits`."""

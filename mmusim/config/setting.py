@@ -13,6 +13,7 @@ from mmusim.base.packages import code_of
 from mmusim.config.driver import Driver
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import HostProfile
+from mmusim.config.measured import LEVELLED, Measurement
 from mmusim.config.topology import Machine
 from mmusim.config.workloads import Workload
 from mmusim.costs.distributions import Distribution
@@ -52,6 +53,18 @@ class Setting:
         return curve.without_variance() if curve and host.variance == "none" else curve
 
     @property
+    def with_levels(self) -> Measurement | None:
+        """The measurement whose levels a run has; None if its costs are the same in all runs.
+
+        An experiment that says itself what one of these costs takes has its own costs.
+        """
+        host, measured = self.experiment.host, self.profile.measurement
+        own = host.costs.keys() & LEVELLED
+        if measured is None or host.variance == "none" or own:
+            return None
+        return measured if measured.levels or measured.together else None
+
+    @property
     def name(self) -> str:
         """The labels as text: ``R1, memory=1GiB``; empty if there is only one setting."""
         last = [key.rpartition(".")[2] for key in self.labels]
@@ -70,7 +83,7 @@ class Setting:
         The version is that of mmusim. The code of policies and rules of other packages counts here.
         """
         e = self.experiment
-        facts = {
+        facts: dict[str, Any] = {
             "vm": e.vm.model_dump(mode="json"),
             "driver": e.driver.model_dump(mode="json"),
             "workloads": {k: _facts(w) for k, w in e.workloads.items()},
@@ -87,6 +100,8 @@ class Setting:
             facts["machine"] = self.machine.facts()
         if self.curve is not None:
             facts["curve"] = self.curve.facts()
+        if (measured := self.with_levels) is not None:
+            facts["levels"] = measured.levels, measured.together
         if others := _of_other_packages(e):
             facts["code"] = others
         return hashlib.blake2b(

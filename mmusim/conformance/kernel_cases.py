@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mmusim.base.errors import Complaint, ConfigError, MisfitError
 from mmusim.base.parsing import json_lines, parse_json
-from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES
+from mmusim.mmu.dirty_ring import ENTRY_BYTES, MAX_ENTRIES, reserve
 from mmusim.policies import Kernel, Mmu, choose
 
 MANUAL: Final = {0: "get-clears", 1: "manual-clear", 3: "initially-all-set"}
@@ -82,6 +82,10 @@ class Case:
         asks = {"g", "c"} & set(self.script) if self.dirty_ring_bytes else {"h"} & set(self.script)
         if asks:
             return f"step {min(asks)} does not exist with this way of reporting"
+        entries = self.dirty_ring_bytes // ENTRY_BYTES
+        kept_free = reserve(self.pml and self.mmu is not Mmu.SHADOW)
+        if 0 < entries < kept_free:
+            return f"a ring of {entries} entries is refused: the kernel keeps {kept_free} free"
         if self.mmu is Mmu.TDP and self.release.release < (5, 10):
             return "the TDP MMU came in Linux 5.10"
         return ""

@@ -11,9 +11,12 @@ difference; the share phi of accesses that exit does. Two laws say how:
   ``displaces`` touches of pages. So a hit over n pages takes what it takes without exits over
   ``n (1 + displaces x phi)`` pages.
 
-What a program has not touched yet was displaced before: by the exits of the program before, and
-while the vCPU did not run. So the first access to each page takes what it takes with the most exits
-that were measured; of random orders, because in sequence the hardware fetches ahead.
+What a program has not touched yet was displaced before: by what the vCPU went through before it,
+by exits, and while it did not run. If the host was measured so, such first touches have tables of
+their own, by the memory of the vCPU and by the exits of the program; where a program goes once
+through its pages, exits before it do not count. Else, and in later laps, the first access to each
+page takes what it takes with the most exits that were measured; of random orders, because in
+sequence the hardware fetches ahead.
 
 A walk reads entries, of which a cache line has eight. So what it takes goes by the *spread*: eight
 for each line whose entries are used. Of a dense set the spread is the number of pages.
@@ -72,6 +75,7 @@ class Tables(NamedTuple):
     least: tuple[int, ...]  # (tables,) exits from which each applies; the first is 0
     large: tuple[Distribution, ...]  # through 2 MiB mappings
     walk: tuple[Distribution, ...]  # longer than that through 4 KiB mappings
+    forgets: bool = False  # exits before the program do not count
 
 
 @dataclass(frozen=True)
@@ -83,15 +87,20 @@ class HitCurve:
     walk: tuple[Distribution, ...]
     displaces: float  # page touches that displace as much as one exit
     with_exits: tuple[Measured, ...] = ()  # empty: what exits do follows from `displaces`
+    first: HitCurve | None = None  # of first touches, by the pages gone through before
 
-    def tables(self, pages: int, spread: int | None = None, fresh: float = 0.0) -> Tables:
+    def tables(
+        self, pages: int, spread: int | None = None, fresh: float = 0.0, before: int | None = None
+    ) -> Tables:  # fmt: skip
         """Return what hits of a program take that touches so many pages, with such a spread.
 
-        Of its accesses a share `fresh` is the first to its page in the program.
+        Of its accesses a share `fresh` is the first to its page in the program, and the vCPU went
+        through `before` pages before; None: what is fresh was displaced by exits.
         """
         if self.with_exits:
             dense, wide = half_octave(pages), half_octave(spread or pages)
-            return _measured_tables(self, dense, wide, round(FRESH_STEPS * fresh))
+            known = None if before is None or self.first is None else half_octave(before)
+            return _measured_tables(self, dense, wide, round(FRESH_STEPS * fresh), known)
         window = BLOCKS << BLOCK_BITS
         first, last = (half_octave(n) for n in (pages, pages * (1 + self.displaces)))
         steps = range(first, min(last, first + MOST_TABLES - 1) + 1)
@@ -102,12 +111,17 @@ class HitCurve:
         found = [_at(self, step) for step in steps]
         return Tables(tuple(least), tuple(f[0] for f in found), tuple(f[1] for f in found))
 
-    def tables_of(self, gfns: NDArray[np.int64]) -> Tables:
-        """Return what hits of a program take that touches these pages in this order."""
+    def tables_of(self, gfns: NDArray[np.int64], before: int | None = None) -> Tables:
+        """Return what hits of a program take that touches these pages in this order.
+
+        The vCPU went through `before` pages before; None: that is not known.
+        """
         pages, spread = pages_and_spread(gfns)
-        in_sequence = np.count_nonzero(np.diff(gfns) == 1) > len(gfns) / 2
-        fresh = 0.0 if in_sequence else pages / max(1, len(gfns))
-        return self.tables(pages, spread, fresh)
+        fresh = pages / max(1, len(gfns))
+        if self.first is None or before is None:
+            in_sequence = np.count_nonzero(np.diff(gfns) == 1) > len(gfns) / 2
+            fresh = 0.0 if in_sequence else fresh
+        return self.tables(pages, spread, fresh, before)
 
     def each(self, change: Callable[[Distribution], Distribution], *, walks: bool) -> HitCurve:
         """Return the curve with its distributions changed; those of walks only if `walks`."""
@@ -121,6 +135,7 @@ class HitCurve:
         return HitCurve(
             self.pages, all_of(self.large), walk_of(self.walk), self.displaces,
             tuple(m._replace(large=all_of(m.large), walk=walk_of(m.walk)) for m in self.with_exits),
+            None if self.first is None else self.first.each(change, walks=walks),
         )  # fmt: skip
 
     def without_variance(self) -> HitCurve:
@@ -135,6 +150,8 @@ class HitCurve:
         }  # fmt: skip
         if self.with_exits:
             facts["with_exits"] = repr(self.with_exits)
+        if self.first is not None:
+            facts["first"] = self.first.facts()
         return facts
 
 
@@ -189,19 +206,29 @@ def _share_at(measured: Measured, step: int) -> float:
 
 
 @cache
-def _measured_tables(curve: HitCurve, pages: int, spread: int, fresh: int) -> Tables:
+def _measured_tables(
+    curve: HitCurve, pages: int, spread: int, fresh: int, before: int | None
+) -> Tables:  # fmt: skip
     """Return tables for twice as many exits each, given half octaves of pages and steps of fresh
     accesses.
     """
     window = BLOCKS << BLOCK_BITS
     exits = [0, *(1 << n for n in range(window.bit_length()))]
     least = [math.ceil(n / math.sqrt(2)) for n in exits]
-    cold = _with_exits(curve, pages, window)[0], _with_exits(curve, spread, window)[1]
+    cold = [(_with_exits(curve, pages, window)[0], _with_exits(curve, spread, window)[1])]
+    if before is not None:
+        assert curve.first is not None
+        cold = [_with_exits(curve.first, before, n) for n in exits]
     pairs = [(_with_exits(curve, pages, n)[0], _with_exits(curve, spread, n)[1]) for n in exits]
     if fresh:
         part = fresh / FRESH_STEPS
-        pairs = [(between(a, cold[0], part), between(b, cold[1], part)) for a, b in pairs]
-    return Tables(tuple(least), *zip(*pairs, strict=True))
+        each = cold if before is not None else cold * len(exits)
+        pairs = [
+            (between(hit, first_hit, part), between(walk, first_walk, part))
+            for (hit, walk), (first_hit, first_walk) in zip(pairs, each, strict=True)
+        ]
+    large, walk = zip(*pairs, strict=True)
+    return Tables(tuple(least), large, walk, before is not None and fresh == FRESH_STEPS)
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mmusim.base.units import PAGES_PER_REGION
 from mmusim.kvm.bench import Ints, Rng, Sink, bench, firsts
 
 
@@ -14,7 +15,8 @@ def hits(rng: Rng, sink: Sink, mib: int) -> None:
     """Accesses without faults: by mapping, order, footprint; alone and between faults.
 
     Before each pass the guest goes once through all of its memory, as after populating it. What a
-    cache still holds of that is part of a hit's time.
+    cache still holds of that is part of a hit's time. Between faults, pages of LOST of the regions
+    fault, whose large mapping is gone, and all other pages are read through theirs.
     """
     with bench(mib) as b:
         pages, vm = b.vm.pages, b.vm
@@ -41,6 +43,15 @@ def hits(rng: Rng, sink: Sink, mib: int) -> None:
             ns = b.touch(gfns, write)
             sink.add(f"hit/4K/{order}/{mib}/beside/read", thin(ns[~write]))
             sink.add(f"hit/4K/{order}/{mib}/alone/read", thin(b.touch(gfns, False)))
+        vm.log(False)
+        b.quietly(everything, True)
+        vm.log(True)
+        lost = rng.permutation(firsts(pages))[: round(LOST * len(firsts(pages)))]
+        b.quietly(lost, True)
+        gfns = some("random")
+        ns = b.touch(gfns, False)
+        hit = ~np.isin(gfns // PAGES_PER_REGION, lost // PAGES_PER_REGION)
+        sink.add(f"hit/2M/random/{mib}/beside/read", thin(ns[hit]))
 
 
 def curve(rng: Rng, sink: Sink, mib: int) -> None:
@@ -81,6 +92,8 @@ def curve(rng: Rng, sink: Sink, mib: int) -> None:
             sink.add(f"hit/exits/{mib}/{percent}", [[faults.sum(), DRAWS]])
 
 
+LOST: Final = 0.3
+"""Of the regions have lost their large mapping where hits through large ones are read."""
 DRAWS: Final = 20_000
 PERCENTS: Final = (1, 5, 20)
 """Of accesses that write: each first write to a page after a get faults."""

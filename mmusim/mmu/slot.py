@@ -6,7 +6,9 @@ views.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import (
     CHILD,
     DIRTY,
+    LEAF,
     LOGGED,
     MMU_WRITABLE,
     PRESENT,
@@ -31,6 +34,8 @@ Gfns = NDArray[np.int64]
 Which = NDArray[np.bool_]
 
 TLB = TLB_READ | TLB_WRITE
+AT_ONCE: Final = 1 << 20
+"""Pages of a slot that are looked through in one step, so that little memory is needed."""
 
 
 class MemSlot(NamedTuple):
@@ -83,6 +88,19 @@ class MemSlot(NamedTuple):
         return isinstance(gfn, int) and self.base_gfn <= gfn < self.base_gfn + self.npages
 
 
+def parts_of(whole: MemSlot, size: int = AT_ONCE) -> list[MemSlot]:
+    """Return a range in parts that end at multiples of `size` pages."""
+    first, end = whole.base_gfn, whole.base_gfn + whole.npages
+    cuts = [first, *range((first // size + 1) * size, end, size), end]
+    return [MemSlot(a, b - a) for a, b in pairwise(cuts)]
+
+
+def slices(count: int) -> Iterator[slice]:
+    """Yield the parts of an array of `count` entries that are looked through in one step."""
+    for first in range(0, count, AT_ONCE):
+        yield slice(first, min(first + AT_ONCE, count))
+
+
 def leaves_over(t: PageTable, slot: MemSlot) -> int:
     """Count the leaves of every level that map a page of the range."""
     levels = (t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants])
@@ -106,13 +124,32 @@ def clear_d(entries: Bytes, reachable: Which | None = None) -> int:
 
 
 def _clear(entries: Bytes, bit: int, need: int, reachable: Which | None) -> int:
-    armed = (entries & need) == need
-    stale = armed if reachable is None else armed & reachable
-    # A TLB that has cached D as clear walks again before it writes, and meets the new entry.
-    held = np.where(entries[stale] & np.uint8(DIRTY), np.uint8(TLB), np.uint8(TLB_READ))
-    entries[armed] &= np.uint8(0xFF ^ bit)
-    entries[stale] |= held
-    return int(np.count_nonzero(armed))
+    cleared = 0
+    for part in slices(len(entries)):
+        some = entries[part]
+        armed = (some & need) == need
+        stale = armed if reachable is None else armed & reachable[part]
+        # A TLB that has cached D as clear walks again before it writes, and meets the new entry.
+        held = np.where(some[stale] & np.uint8(DIRTY), np.uint8(TLB), np.uint8(TLB_READ))
+        some[armed] &= np.uint8(0xFF ^ bit)
+        some[stale] |= held
+        cleared += int(np.count_nonzero(armed))
+    return cleared
+
+
+def stale(entries: Bytes) -> Bytes:
+    """Record what TLBs may hold of revoked leaves."""
+    return np.where(entries & WRITABLE, np.uint8(TLB), np.uint8(TLB_READ))
+
+
+def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
+    """Make the chosen leaves non-present; return their number."""
+    for part in slices(len(entries)):
+        some = where[part]
+        old = entries[part][some]
+        held = stale(old) if reachable is None else stale(old) * reachable[part][some]
+        entries[part][some] = old & ~np.uint8(LEAF) | held
+    return int(np.count_nonzero(where))
 
 
 def reachable_pages(t: PageTable, slot: MemSlot) -> Which | None:
@@ -139,7 +176,7 @@ def log_of(t: PageTable, slot: MemSlot) -> Which:
 
 def fetch_dirty(t: PageTable, slot: MemSlot) -> Gfns:
     """Return the gfns whose bit is set, in ascending order. The bits stay."""
-    return slot.gfns(np.flatnonzero(log_of(t, slot)))
+    return np.concatenate([p.gfns(np.flatnonzero(log_of(t, p))) for p in parts_of(slot)])
 
 
 def clear_dirty(t: PageTable, gfns: Gfns) -> None:
@@ -191,8 +228,11 @@ def flushed(t: PageTable, pages: slice | Gfns, regions: slice) -> None:
 
 def lost_writes(t: PageTable, slot: MemSlot) -> Gfns:
     """Return the pages whose newest content will not be sent: stale there, and not logged."""
-    state = t.page[slot.pages] & (STALE | LOGGED)
-    return slot.base_gfn + np.flatnonzero(state == STALE)
+    lost = [
+        part.gfns(np.flatnonzero((t.page[part.pages] & (STALE | LOGGED)) == STALE))
+        for part in parts_of(slot)
+    ]
+    return np.concatenate(lost)
 
 
 def illegal(t: PageTable, slot: MemSlot) -> Gfns:
@@ -200,6 +240,10 @@ def illegal(t: PageTable, slot: MemSlot) -> Gfns:
 
     A leaf that PML has armed is writable and its write is logged: D is clear.
     """
+    return np.concatenate([_illegal(t, part) for part in parts_of(slot)])
+
+
+def _illegal(t: PageTable, slot: MemSlot) -> Gfns:
     need = PRESENT | WRITABLE | DIRTY
     linked = np.repeat((t.giant[slot.giants] & TABLE) != 0, PAGES_PER_REGION)
     entry = t.region[slot.regions]

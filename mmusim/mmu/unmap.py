@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mmusim.mmu.page_table import PageTable
-from mmusim.mmu.slot import MemSlot, reachable_pages
+from mmusim.mmu.slot import MemSlot, reachable_pages, zap
 from mmusim.mmu.spte import PRESENT, TABLE
-from mmusim.mmu.walk import Walk, zap, zap_large
+from mmusim.mmu.walk import Walk, zap_large
 from mmusim.vocabulary.counters import PAGES_4K
 
 

@@ -20,7 +20,9 @@ from mmusim.mmu.slot import (
     Which,
     clear_d,
     reachable_pages,
+    stale,
     write_protect,
+    zap,
 )
 from mmusim.mmu.spte import (
     CHILD,
@@ -30,8 +32,6 @@ from mmusim.mmu.spte import (
     NOT_LEAF,
     PRESENT,
     TABLE,
-    TLB_READ,
-    WRITABLE,
     Edit,
 )
 from mmusim.vocabulary.counters import PAGES_1G, PAGES_2M, PAGES_4K, TABLES
@@ -148,29 +148,21 @@ def split(t: PageTable, where: Gfns, level: int) -> None:
 def _split(t: PageTable, where: Gfns, level: int) -> None:
     entries, below = (t.giant, t.region) if level == LEVEL_1G else (t.region, t.page)
     old = entries[where]
-    children = ((where * PAGES_PER_REGION)[:, None] + np.arange(PAGES_PER_REGION)).ravel()
+    children: Gfns | slice
+    if where[-1] - where[0] == len(where) - 1:  # neighbours
+        children = slice(where[0] * PAGES_PER_REGION, (where[-1] + 1) * PAGES_PER_REGION)
+    else:
+        children = ((where * PAGES_PER_REGION)[:, None] + np.arange(PAGES_PER_REGION)).ravel()
     bits = np.repeat(old & np.uint8(LEAF), PAGES_PER_REGION)
     kept = PRESENT | TABLE if level == LEVEL_1G else PRESENT
-    new = (below[children] & kept) == 0
-    below[children[new]] = below[children[new]] & np.uint8(NOT_LEAF) | bits[new]
+    bytes_ = below[children]
+    new = (bytes_ & kept) == 0
+    below[children] = np.where(new, bytes_ & np.uint8(NOT_LEAF) | bits, bytes_)
     entries[where] = old & np.uint8(NOT_LEAF) | np.uint8(TABLE | CHILD) | stale(old)
     upper, lower = (PAGES_1G, PAGES_2M) if level == LEVEL_1G else (PAGES_2M, PAGES_4K)
     t.stat[upper] -= len(where)
     t.stat[lower] += int(np.count_nonzero(new))
     t.stat[TABLES] += int(np.count_nonzero((old & CHILD) == 0))
-
-
-def stale(entries: Bytes) -> Bytes:
-    """Record what TLBs may hold of revoked leaves."""
-    return np.where(entries & WRITABLE, TLB, TLB_READ).astype(np.uint8)
-
-
-def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
-    """Make the chosen leaves non-present; return their number."""
-    old = entries[where]
-    held = stale(old) if reachable is None else stale(old) * reachable[where]
-    entries[where] = old & ~np.uint8(LEAF) | held
-    return int(np.count_nonzero(where))
 
 
 def zap_large(t: PageTable, slot: MemSlot) -> int:

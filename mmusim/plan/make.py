@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +23,7 @@ from mmusim.costs.hits import HitCurve, Tables
 from mmusim.costs.machine import Machine
 from mmusim.costs.random_streams import Draws, Stream
 from mmusim.mmu.slot import MemSlot
-from mmusim.plan.levels import at_level
+from mmusim.plan.levels import Costs, costs_of_vcpus
 from mmusim.policies import Choices, Chosen, Kernel, Mmu, Policy, Reporting
 from mmusim.vmm import NEWEST_QEMU, Qemu
 from mmusim.workload.base import Accesses, Pattern
@@ -71,7 +70,7 @@ class Plan:
     keep_child: bool  # tables that a large spte replaced stay hashed
     driver: Driver
     patterns: tuple[Pattern | RatedPattern | None, ...]  # (phases,)
-    costs: Mapping[str, Distribution]
+    costs: Costs
     draws: Draws
     seed: int
     ring_entries: int = 0  # of each vCPU's dirty ring; 0 is a bitmap
@@ -88,7 +87,12 @@ class Plan:
     qemu: Qemu = NEWEST_QEMU
     machine: Machine | None = None  # None: no vCPU slows another down
     curve: HitCurve | None = None  # None: hits depend neither on pages in use nor on exits
+    own_costs: tuple[Costs, ...] = ()  # (vCPUs,) where they differ; none: all have `costs`
     _before: dict[int, list[int]] = field(default_factory=dict, init=False, compare=False)
+
+    def costs_of(self, cpu: int) -> Costs:
+        """Return the costs of a vCPU."""
+        return self.own_costs[cpu] if self.own_costs else self.costs
 
     @property
     def policy(self) -> Policy:
@@ -142,8 +146,11 @@ class Plan:
             accesses, first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
             pages=min(pages, len(accesses.gfn)),
-            tables=None if self.curve is None else self.curve.tables_of(accesses.gfn),
+            tables=self._tables(accesses.gfn, None if lap else pages),
         )  # fmt: skip
+
+    def _tables(self, gfns: NDArray[np.int64], before: int | None) -> Tables | None:
+        return None if self.curve is None else self.curve.tables_of(gfns, before)
 
     def arrivals_ns(self, phase: int, cpu: int, lap: int) -> NDArray[np.int64]:
         """Return when the requests of a lap beside a VMM that works arrive, from its beginning."""
@@ -210,6 +217,7 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
     driver = e.vmm.limits(driver) if e.vmm else driver
     rings, pages = chosen.choices.reporting is Reporting.DIRTY_RING, e.vm.memory // PAGE
     draws = Draws(seed, e.replications.scheme, chosen.policy.name)
+    costs, own_costs = costs_of_vcpus(setting, draws)
     least = MemSlot(0, pages).part(e.vm.vcpus - 1, e.vm.vcpus)[1]
     return Plan(
         vcpus=e.vm.vcpus,
@@ -220,7 +228,8 @@ def make_plan(setting: Setting, policy: Policy | str, seed: int) -> Plan:
         keep_child=e.vm.cached_child_tables and chosen.choices.mmu is not Mmu.TDP,
         driver=driver,
         patterns=tuple(_pattern(setting, phase, least) for phase in driver.phases),
-        costs=at_level(setting, draws),
+        costs=costs,
+        own_costs=own_costs,
         draws=draws,
         seed=seed,
         ring_entries=e.driver.dirty_ring_size if rings else 0,

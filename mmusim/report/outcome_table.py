@@ -37,7 +37,11 @@ def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
     """
     metric = outcome.experiment.answer_by
     rows = []
-    for result, found in _compared(outcome, metric):
+    compared_ = list(_compared(outcome, metric))
+    differ = any(c.ratio is None for _, found in compared_ for c in found)
+    title = "ratio or difference, 95 %" if differ else "ratio, 95 %"
+    for result, found in compared_:
+        equal = "1" if any(c.ratio is not None for c in found) else "0"
         for number, (policy, runs) in enumerate(result.runs.items()):
             c = next((c for c in found if c.candidate == policy), None)
             mean = found[0].baseline_mean if c is None else c.candidate_mean
@@ -47,7 +51,7 @@ def answer_rows(outcome: Outcome) -> list[dict[str, str]]:
                     "policy": policy,
                     f"{metric}, worst": f"{_mean(metric, mean.estimate, runs)}\n"
                     f"{extreme(metric, runs)}",
-                    "ratio, 95 %": "1" if c is None else f"{_estimate(c)}\n{_bounds(c)}",
+                    title: equal if c is None else f"{_estimate(c)}\n{_bounds(c)}",
                     "outcome": "baseline" if c is None else _short(c.answer),
                     "holds": "" if c is None else _holds(c),
                 }
@@ -114,6 +118,12 @@ def notes(outcome: Outcome) -> Iterator[str]:
     for caveat in dict.fromkeys(c.caveat for c in found if c.caveat):
         yield f"{FEW}: {caveat}."
     seeds = min(c.baseline_mean.seeds for c in found)
+    known = ("better", "worse")
+    if seeds < 30 and any(c.ratio is None and c.answer.outcome in known for c in found):
+        yield (
+            "Where a value is 0, differences decide; below 30 seeds better and worse rest on a "
+            "test of symmetry if these are strongly skewed."
+        )
     if seeds >= 5:
         yield (
             f"Intervals are over {seeds} paired seeds. They may miss a behaviour that up to "
@@ -124,7 +134,7 @@ def notes(outcome: Outcome) -> Iterator[str]:
     if ratios:
         yield (
             f"Pairing: the variance is {median(ratios):.2g} of that of unpaired runs (median)"
-            + (f"; in {len(harmed)} of {len(found)} comparisons it does harm." if harmed else ".")
+            + (f"; in {len(harmed)} of {len(ratios)} comparisons it is above 1." if harmed else ".")
         )
     yield from _about_hosts(found)
 
@@ -214,7 +224,8 @@ def _about_hosts(comparisons: Sequence[Comparison]) -> Iterator[str]:
             "them, on which the outcome is the same. The lowest has the 95 % interval "
             f"{100 * lowest.low:.0f} to {100 * lowest.high:.0f} %."
         )
-    shares = [h.input_share for h in found if not isnan(h.input_share)]
+    few = any(not c.baseline_mean.exists for c in comparisons)  # seeds, so their variance is open
+    shares = [] if few else [h.input_share for h in found if not isnan(h.input_share)]
     if shares:
         yield (
             f"What is not known of the host is behind {100 * median(shares):.0f} % of a run's "

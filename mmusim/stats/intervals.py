@@ -234,9 +234,8 @@ def are_identical(baseline: Floats, candidate: Floats) -> bool:
 def correlation(baseline: ArrayLike, candidate: ArrayLike) -> float | None:
     """Pearson correlation over seeds: what pairing achieved; None if a row does not vary."""
     a, b = pair(baseline, candidate)
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return None
-    return float(np.corrcoef(a, b)[0, 1])
+    varies = np.ptp(a) > 0 and np.ptp(b) > 0
+    return float(np.corrcoef(a, b)[0, 1]) if varies else None
 
 
 def row(values: ArrayLike) -> Floats:
@@ -245,11 +244,13 @@ def row(values: ArrayLike) -> Floats:
     Raises
     ------
     ValueError
-        If it is no row of at least two.
+        If it is no row of at least two numbers that are finite.
     """
     x = np.asarray(values, float)
     if x.ndim != 1 or len(x) < 2:
         raise ValueError(f"need a row of at least 2 seeds, got shape {x.shape}; run more seeds")
+    if not np.isfinite(x).all():
+        raise ValueError(f"a value over seeds is {x[~np.isfinite(x)][0]}; leave such seeds out")
     return x
 
 
@@ -290,9 +291,7 @@ def _identical(of: Estimate, equal: float, size: float, confidence: float) -> In
 
 
 def _unseen(a: Floats, b: Floats) -> float:
-    """Return how much unseen seeds may add: what the two most different of `a` differ by; the mean
-    if all are identical; nothing if no seed changes two values that differ.
-    """
+    """Return how much unseen seeds may add: the range of `a`; if all are alike the mean, or 0."""
     return float(np.ptp(a)) or (abs(float(a.mean())) if are_identical(a, b) else 0.0)
 
 

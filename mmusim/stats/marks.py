@@ -24,7 +24,8 @@ the mode belongs to the metric and these seeds may have missed it.
 
 EXPLAINED: Final[dict[str, str]] = {
     "few seeds": "fewer than 5 seeds give no interval",
-    "identical": "no seed differs; the bounds of a comparison are those of the rule of three",
+    "identical": "no seed differs; the bounds are those of the rule of three, or the value itself "
+    "where no seed changes what is compared",
     "few seeds differ": "fewer than 5 seeds differ and carry the whole difference",
     "seeds set apart": "up to 4 seeds lie far from the others: a rare mode of unknown share",
     "seeds set apart elsewhere": "other settings show a rare mode that these seeds may have missed",

@@ -112,9 +112,19 @@ def answer(
     if within:
         unseen = f"{100 * unseen_share(n):.0f} % of seeds may behave in a way that no run shows"
         return unknown(unseen, LEAST_EQUIVALENT)
-    if apart > 0 and family > 1:
-        return unknown(f"significant alone, not after correction for {family} comparisons")
-    return unknown("", needed if interval.mark == "" else _until_narrow(interval, equal, margin))
+    alike = interval.mark == "identical"
+    if apart > 0:
+        alone = family > 1 and not (alike and 2.0 ** (1 - n) > alpha)
+        why = f"significant alone, not after correction for {family} comparisons" if alone else ""
+        return unknown(why, _until_sign(alpha / family) if alike else needed)
+    if not alike:
+        return unknown("")
+    return unknown("", _until_narrow(interval, equal, margin))
+
+
+def _until_sign(alpha: float) -> int:
+    """Return after how many seeds that all differ alike a sign test is at its level."""
+    return max(LEAST_SEEDS, 1 + math.ceil(-math.log2(alpha)))
 
 
 def _until_narrow(interval: Interval, equal: float, margin: float) -> int:

@@ -160,14 +160,14 @@ class Store(Reader):
         with explained(self.folder), self._db:
             note(self._db, facts)
 
-    def add_settings(self, cells: Iterable[tuple[str, str, str, str, str]]) -> None:
-        """Record cells: key, name, resolved configuration (TOML), host profile, hash of the
+    def add_settings(self, settings: Iterable[tuple[str, str, str, str, str]]) -> None:
+        """Record settings: key, name, resolved configuration (TOML), host profile, hash of the
         profile.
 
-        If two cells have the same name, the later one keeps it.
+        If two settings have the same name, the later one keeps it.
         """
         with explained(self.folder), self._db:
-            rows = ((*cell, seal(*cell)) for cell in cells)
+            rows = ((*setting, seal(*setting)) for setting in settings)
             self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     # Runs, by one process or several.

@@ -104,12 +104,12 @@ class Reader:
         return sorted(found)
 
     def done(self, version: str, engine: str | None = None) -> set[tuple[str, str, int]]:
-        """Return (cell, policy, seed) of every run that succeeded under this version."""
+        """Return (setting, policy, seed) of every run that succeeded under this version."""
         rows = self._db.execute(
             "SELECT cell, policy, seed FROM runs WHERE state = 'done' AND version = ? "
             "AND engine = ifnull(?, engine)", (version, engine),
         )  # fmt: skip
-        return {(cell, policy, seed) for cell, policy, seed in rows}
+        return {(setting, policy, seed) for setting, policy, seed in rows}
 
     def damaged(self, version: str) -> list[Key]:
         """Return the runs that ended and differ from their checksum or cannot be read."""
@@ -123,7 +123,7 @@ class Reader:
         *,
         summary_only: bool = False,
     ) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
-        """Yield (cell, policy, seed, result) of the runs of a version, ordered by seed.
+        """Yield (setting, policy, seed, result) of the runs of a version, ordered by seed.
 
         Engines give the same results, so of a run made by several one is given, unless an engine
         is named. `version` is :meth:`version` by default. With `summary_only` a result has its
@@ -159,10 +159,10 @@ class Reader:
                 yield Key(*key), Ended(state, seconds, origin, packed, error), sum_
 
     def settings(self) -> dict[str, tuple[str, str]]:
-        """Return name and resolved configuration of every cell by its key.
+        """Return name and resolved configuration of every setting by its key.
 
-        Names are unique: a cell whose name another has by now, because the experiment was changed,
-        carries its key as well.
+        Names are unique: a setting carries its key as well if another has its name by now, because
+        the experiment was changed.
         """
         rows = self._db.execute("SELECT key, name, config FROM cells ORDER BY rowid").fetchall()
         newest = {name: key for key, name, _ in rows}
@@ -172,7 +172,7 @@ class Reader:
         }
 
     def configurations(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Return name and parsed configuration of every cell by its key.
+        """Return name and parsed configuration of every setting by its key.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class Reader:
         return found
 
     def hosts(self) -> dict[str, tuple[str, str]]:
-        """Return name and hash of every cell's host profile by the cell's key."""
+        """Return name and hash of every setting's host profile by the setting's key."""
         rows = self._db.execute("SELECT key, host, host_hash FROM cells")
         return {key: (host, digest) for key, host, digest in rows}
 
@@ -233,7 +233,7 @@ class Reader:
             )
             return [column[0] for column in found.description], found.fetchall()
 
-    def origin(self, cell: str, policy: str, seed: int) -> dict[str, Any]:
+    def origin(self, setting: str, policy: str, seed: int) -> dict[str, Any]:
         """Return all that is needed to make a run again, and to judge it.
 
         Resolved configuration (TOML), policy, seed, engine, model version, name and hash of the
@@ -248,12 +248,12 @@ class Reader:
             "SELECT config, policy, seed, engine, version, host, host_hash, facts FROM runs "
             "JOIN cells ON cell = key LEFT JOIN provenance ON runs.provenance = provenance.id "
             "WHERE state = 'done' AND cell = ? AND policy = ? AND seed = ? AND version = ? "
-            "ORDER BY engine", (cell, policy, seed, self.version()),
+            "ORDER BY engine", (setting, policy, seed, self.version()),
         ).fetchone()  # fmt: skip
         if row is None:
             raise ConfigError.of(
-                str(self.folder), "run", None, f"cell {cell}, {policy}, seed {seed} is not there",
-                "run `mmusim run`",
+                str(self.folder), "run", None,
+                f"setting {setting}, {policy}, seed {seed} is not there", "run `mmusim run`",
             )  # fmt: skip
         names = ("config", "policy", "seed", "engine", "model_version", "host_profile",
                  "host_profile_hash")  # fmt: skip

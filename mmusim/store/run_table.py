@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def frame(folder: Path) -> pd.DataFrame:
     """Return one row a run: setting, policy, seed, metrics and the ledger.
 
-    Columns: ``setting``, ``memory`` and ``vcpus`` of the cell; ``policy``, ``seed``; each metric
+    Columns: ``setting``, ``memory`` and ``vcpus`` of the setting; ``policy``, ``seed``; each metric
     with its unit (``phase_time_ns``); each cause of the measured phase's ledger
     (``ledger_hits_ns``); ``few_beyond``, the metrics that are quantiles beyond which fewer than ten
     times of the run lie, separated by spaces. The attribute ``unfinished`` of the frame is how many
@@ -34,13 +34,13 @@ def frame(folder: Path) -> pd.DataFrame:
 
     store = Store.open(folder)
     try:
-        cells = {
+        settings = {
             key: (name, config["vm"]) for key, (name, config) in store.configurations().items()
         }
         left = store.unfinished()
         rows: list[dict[str, Any]] = []
         for key, policy, seed, record in store.results(summary_only=True):
-            name, vm = cells[key]
+            name, vm = settings[key]
             row: dict[str, Any] = {"setting": name, "memory": vm["memory"], "vcpus": vm["vcpus"]}
             row |= {"policy": policy, "seed": seed}
             few = {"few_beyond": " ".join(all_few_beyond(record["values"]))}

@@ -5,12 +5,16 @@ w) be the time of stalls within [t, t + w]. The result is the largest lost(t, w)
 begin <= t <= end - w, for windows w of 0.1 to 100 ms (domain, G.5). As a function of t it is
 piecewise linear with slope 1, 0 or -1. It can turn down only where a stall ends at the end of the
 window or begins at its beginning. So it suffices to look at these windows and at the last one.
+
+It stands here twice. :class:`Stalls` looks at many stalls at once with numpy. The functions behind
+it look at one number at a time, in rows of a compiled run (`mmusim.engine.compiled.recording`),
+which compiles them as they are. A test gives both the same stalls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +26,7 @@ Ints = NDArray[np.int64]
 
 WINDOWS: Final = tuple(metrics.WINDOWS.values())
 """Lengths of windows in ns."""
+LONGEST: Final = max(WINDOWS)
 _BLOCK: Final = 1 << 14  # numbers that wait to be looked at together: two a stall
 
 
@@ -118,6 +123,72 @@ class Stalls:
         last = np.searchsorted(self._starts, times, "right") - 1
         within = np.minimum(times - self._starts[last], spent[last])
         return np.where(last < 0, 0, before[last] + within)
+
+
+def look_at_windows(
+    starts: Any, ends: Any, before: Any, worst: Any, n: int, kept: int, begin: int, seen: int,
+    now: int,
+) -> int:  # fmt: skip
+    """Look at every window that ends behind `seen` and up to `now`, and at an edge of a stall.
+
+    Of `n` stalls, `starts`, `ends` and the time of all stalls `before` each are in ns, shape
+    (room,). Those from `kept` on are new. `worst`, (windows,), has the most that was lost, or -1.
+    What no later window can reach is forgotten. Returns how many stalls are left, at the beginning.
+    """
+    for w in range(len(WINDOWS)):
+        window = WINDOWS[w]
+        most = worst[w]
+        back = 0  # the last stall that begins before the window does
+        for i in range(kept, n):
+            at = ends[i] - window
+            if at < begin:
+                continue
+            while back + 1 < n and starts[back + 1] <= at:
+                back += 1
+            lost = before[i] + ends[i] - starts[i] - before[back]
+            if starts[back] <= at:
+                lost -= min(at - starts[back], ends[back] - starts[back])
+            most = max(most, lost)
+        ahead = 0  # the last stall that begins before the window ends
+        for i in range(n):
+            until = starts[i] + window
+            if until > now:
+                break
+            if until <= seen:
+                continue
+            ahead = max(ahead, i)
+            while ahead + 1 < n and starts[ahead + 1] <= until:
+                ahead += 1
+            within = min(until - starts[ahead], ends[ahead] - starts[ahead])
+            most = max(most, before[ahead] + within - before[i])
+        worst[w] = most
+    old = 0
+    while old < n and ends[old] <= now - LONGEST:
+        old += 1
+    for i in range(old, n):
+        starts[i - old], ends[i - old], before[i - old] = starts[i], ends[i], before[i]
+    return n - old
+
+
+def look_at_last_windows(starts: Any, ends: Any, worst: Any, n: int, begin: int, now: int) -> None:
+    """Look at the windows that end `now`, with what :func:`look_at_windows` has left."""
+    for w in range(len(WINDOWS)):
+        at = now - WINDOWS[w]
+        if at < begin:
+            continue
+        lost = 0
+        for i in range(n):
+            if ends[i] > at:
+                lost += ends[i] - max(starts[i], at)
+        worst[w] = max(worst[w], lost)
+
+
+def keep_stall(starts: Any, ends: Any, before: Any, n: int, from_ns: int, to_ns: int) -> None:
+    """Keep a stall behind `n` others, for the windows that end behind it."""
+    total = 0
+    if n:
+        total = before[n - 1] + ends[n - 1] - starts[n - 1]
+    starts[n], ends[n], before[n] = from_ns, to_ns, total
 
 
 def worst_of(parts: Iterable[Mapping[int, int]]) -> dict[int, int]:

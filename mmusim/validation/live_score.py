@@ -213,7 +213,7 @@ def cause(score: PassScore, miss: Compared) -> str:
         return "exits of full rings: user space, which is this program, is timed with them"
     if "vCPUs" in score.setting:
         return (
-            "two vCPUs of one machine differ, in the probe by 2.7 %, one pair in ten by a third; a "
-            "run has one level for all of its vCPUs"
+            "a vCPU beside another is slow at times, by a third, for longer or shorter than a "
+            "pass; in a run its level lasts to the end"
         )
     return "the machine drifted between probe and validation: the same faults took longer or less"

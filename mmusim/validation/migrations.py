@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -140,10 +140,20 @@ def run_once(job: tuple[Case, int]) -> tuple[str, dict[str, float]]:
     return found.outcome, values
 
 
-def predict(which: list[Case], workers: int | None = None) -> list[Line]:
-    """Simulate all cases, each with its seeds; return a line for each published quantity."""
+def predict(
+    which: list[Case],
+    workers: int | None = None,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Line]:
+    """Simulate all cases, each with its seeds; return a line for each published quantity.
+
+    `told` is called with the number of migrations that have ended, and of all.
+    """
     jobs = [(case, seed) for case in which for seed in range(case.seeds)]
-    found = list(in_parallel(run_once, jobs, workers=workers))
+    found = []
+    for done in in_parallel(run_once, jobs, workers=workers):
+        found.append(done)
+        told(len(found), len(jobs))
     lines = []
     for case in which:
         runs = [values for (one, _), (_, values) in zip(jobs, found, strict=True) if one is case]

@@ -151,7 +151,7 @@ def _shown(contest: Contest) -> list[dict[str, Any]]:
     ranked = list(_ranked(contest))
     return [
         {
-            "contest": contest.title if rank == 1 else "",
+            **({"contest": contest.title if rank == 1 else ""} if contest.title else {}),
             "rank": rank,
             "competitor": contest.names[i],
             f"{contest.metric}, worst": _mean_and_worst(contest, i, mean),

@@ -93,7 +93,7 @@ def plain_profile(host: str, folder: Path) -> Path:
     """Write a measured profile without what tells one virtual machine or access from another."""
     path = shipped_profiles().get(host) or Path(host)
     data = tomllib.loads(path.read_text(encoding="utf-8"))
-    for key in ("curve", "levels"):
+    for key in ("curve", "levels", "together"):
         data["measurement"].pop(key, None)
     for cost in ("c_in_flight", "c_dirty_word"):
         data["costs"].setdefault(cost, {"provenance": "assumed", "note": "left out"})

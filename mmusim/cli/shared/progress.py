@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -50,11 +51,11 @@ def show_progress() -> Iterator[Progress]:
 
 
 class Lines:
-    """Prints the progress ten times in all, and after every long silence."""
+    """Prints the first report, the progress ten times in all, and after every long silence."""
 
     def __init__(self) -> None:
-        """Begin now."""
-        self._printed_s = time.monotonic()
+        """Nothing is printed."""
+        self._printed_s = -math.inf
 
     def __call__(self, state: ProgressReport) -> None:
         """Print a line if it is time."""

@@ -73,7 +73,7 @@ def cost(s: Any, v: int, stream: int, index: int) -> int:
     if s.by_occurrence and (is_interference or _IS_COUNTED[stream]):
         index = s.paid[stream]
         s.paid[stream] = index + 1
-    ns = of_shape(s, s.shape[stream], s.keys[v, stream], index)
+    ns = of_shape(s, s.shape[v, stream], s.keys[v, stream], index)
     return work(s, ns) if not is_interference and _IS_OWN_WORK[stream] else ns
 
 
@@ -86,7 +86,7 @@ def hit_ns(s: Any, v: int, index: int, write: int, ahead: int) -> int:
     look_up(s, v, ahead)
     hit = max(1, of_shape(s, s.hit_shape[v], s.keys[v, T_HIT_2M], index))
     if write and s.writes_cost:
-        hit += of_shape(s, s.shape[T_WRITE], s.keys[v, T_WRITE], index)
+        hit += of_shape(s, s.shape[v, T_WRITE], s.keys[v, T_WRITE], index)
     return on_machine(s, v, hit, write)
 
 

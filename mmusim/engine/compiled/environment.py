@@ -75,6 +75,10 @@ class CompiledEnvironment(simpy.Environment):
         heap = self.memory["heap"]
         self.memory.put("heap", np.concatenate([heap, np.zeros_like(heap)]))
 
+    def peek(self) -> Any:
+        """Return when the next event is due; infinity if there is none."""
+        return int(self.memory["heap"][0, 0]) if len(self._queue) else simpy.core.Infinity
+
     def run(self, until: Any = None) -> Any:
         """Go on until an event has happened.
 

@@ -30,7 +30,7 @@ SCALARS: Final = (
     "has_probe", "probe_rows_n", "probe_from", "probe_until", "next_change",
     # The described machine: whether there is one, the epoch and its prices, and first touches.
     "loads", "running", "running_sum", "summed_ns", "epoch_ends", "slowdown", "line",
-    "touches", "mmap_ns", "mmap_free_ns", "clear_ns", "clear_free_ns",
+    "touches", "mmap_ns", "mmap_free_ns", "clear_ns", "clear_own_ns", "clear_free_ns",
     # Whether hits depend on pages in use and recent exits.
     "has_curve",
     # TLBs that let translations go: whether they do, and how often something was taken back.
@@ -111,7 +111,7 @@ ARRAYS: Final = {
     # Chance.
     "quantiles": ("float64", 3),  # (distributions, tail, nodes)
     "constants": ("float64", 1),  # (distributions,) the value; nan: it is none
-    "shape": ("int64", 1),  # (streams,) -> distribution
+    "shape": ("int64", 2),  # (vCPUs, streams) -> distribution
     "keys": ("uint64", 2),  # (vCPUs, streams)
     "paid": ("int64", 1),  # (streams,) payments, by-occurrence
     "reals": ("float64", 1),

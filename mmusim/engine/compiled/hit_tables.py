@@ -33,9 +33,11 @@ def let_hit(v: Any, program: Program) -> None:
     put("misses", v.prices is not None and v.prices.misses(program.pages))
     put("table_block", NO_BLOCK)
     if program.tables is None:
-        put("hit_shape", memory["shape"][T_HIT_2M])
-        put("walk_shape", memory["shape"][T_WALK_4K])
+        put("hit_shape", memory["shape"][v.number, T_HIT_2M])
+        put("walk_shape", memory["shape"][v.number, T_WALK_4K])
         return
+    if program.tables.forgets:
+        memory["exits"][v.number] = 0
     found: tuple[tuple[str, Iterable[int], int], ...] = (
         ("exits_least", program.tables.least, NEVER),
         ("hit_shapes", map(numbers.number, program.tables.large), 0),

@@ -27,6 +27,13 @@ def hold_ends(s: Any, who: int, row: Any) -> None:
 
 
 @jit
+def was_held(s: Any, ns: int, times: int) -> None:
+    """Count exclusive holds of `ns` each, for which nobody waited."""
+    for _ in range(times):
+        tally(s, HOLDS_EXCLUSIVE, ns)
+
+
+@jit
 def goes_on(s: Any, who: int, slot: int, delay: int) -> None:
     """Let a waiter go on; `slot` is that of a Python event, or -1 for a compiled vCPU."""
     if slot >= 0:

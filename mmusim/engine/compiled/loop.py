@@ -21,7 +21,7 @@ from mmusim.engine.compiled.events import (
 from mmusim.engine.compiled.interference import begin_interference, end_interference
 from mmusim.engine.compiled.jit import entry, jit
 from mmusim.engine.compiled.kicks import answer_noticed
-from mmusim.engine.compiled.lock import acquire, count_readers, release
+from mmusim.engine.compiled.lock import acquire, count_readers, release, was_held
 from mmusim.engine.compiled.machine_load import close_epochs, left, runs
 from mmusim.engine.compiled.memory import as_state
 from mmusim.engine.compiled.points import look_at_all
@@ -37,7 +37,8 @@ from mmusim.engine.weave import ENDS
 (
     ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE, CHARGE,
     CUT_STALLS, LOOK_AT_ALL, LOOK_AT, RUNS, LEFT, CLOSE_STALLS,
-) = range(15)  # fmt: skip
+    WAS_HELD,
+) = range(16)  # fmt: skip
 """What :func:`call` can do."""
 NUMBERS: Final = 64
 """Numbers of the trajectory that there must be room for before an event."""
@@ -113,6 +114,9 @@ def call(address: int, do: int, a: int, b: int, c: int) -> int:
         return count_readers(s)
     if do == SETTLE:
         settle(s)
+        return 0
+    if do == WAS_HELD:
+        was_held(s, a, b)
         return 0
     if do == CHARGE:
         charge(s, a, b, c)

@@ -32,7 +32,12 @@ def describe(memory: Memory, plan: Plan, touch: FirstTouch | None) -> None:
     memory.put("lines", line)
     facts = {"loads": 1}
     if touch is not None:
-        facts |= {"touches": 1, "mmap_ns": touch.mmap_ns, "clear_ns": touch.clear_ns}
+        facts |= {
+            "touches": 1,
+            "mmap_ns": touch.mmap_ns,
+            "clear_ns": touch.clear_ns,
+            "clear_own_ns": touch.clear_own_ns,
+        }
     for name, value in facts.items():
         memory.set(name, value)
 

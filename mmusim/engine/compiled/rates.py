@@ -128,11 +128,27 @@ def look_at(s: Any, v: int, first: int, end: int) -> None:
 
 @jit
 def look_at_ranges(s: Any, n: int) -> None:
-    """Look again at `n` ranges of gfns, in ascending parts."""
+    """Look again at `n` ascending ranges of gfns."""
     for v in range(s.cpus):
         if s.leaves[v] and s.alive[v]:
-            for i in range(n):
+            end = s.base[v] + s.own_pages[v]
+            i = first_behind(s.looked, n, s.base[v])
+            while i < n and s.looked[i, 0] < end:
                 look_at(s, v, s.looked[i, 0], s.looked[i, 1])
+                i += 1
+
+
+@jit
+def first_behind(ranges: Any, n: int, gfn: int) -> int:
+    """Return the first of `n` ascending ranges that ends behind a page; `n` if none does."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high) // 2
+        if ranges[middle, 1] > gfn:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 @jit

@@ -16,12 +16,15 @@ from mmusim.engine.compiled.fields import LOCK_HISTOGRAMS, STALLS
 from mmusim.engine.compiled.jit import compile_all, jit
 from mmusim.engine.compiled.probe_rows import tell_charged
 from mmusim.engine.state import charges
-from mmusim.trace.stall_windows import WINDOWS
+from mmusim.trace import stall_windows
 
 _SHIFT: Final = 52 - BITS
 _BASE: Final = (1023 + BITS) << BITS
-_ALL_WINDOWS: Final = np.array(WINDOWS)
-_LONGEST: Final = max(WINDOWS)
+
+look_at_windows, look_at_last_windows, keep_stall = compile_all(
+    stall_windows, "look_at_windows", "look_at_last_windows", "keep_stall",
+    WINDOWS=np.array(stall_windows.WINDOWS),
+)  # fmt: skip
 
 
 @jit
@@ -110,47 +113,14 @@ def note(s: Any, number: int) -> None:
 
 @jit
 def look_at_stalls(s: Any, v: int, now: int) -> int:
-    """Look at every window that ends after those seen, up to `now`, and at an edge of a stall.
-
-    What no later window can reach is forgotten. Returns how many stalls are kept.
-    """
-    n, seen, begin = s.stall_n[v], s.stall_seen[v], s.stall_begin[v]
-    starts, ends, before = s.stall_from[v], s.stall_to[v], s.stall_before[v]
-    for w in range(len(_ALL_WINDOWS)):
-        window = _ALL_WINDOWS[w]
-        worst = s.worst[v, w]
-        back = 0  # the last stall that begins before the window does
-        for i in range(s.stall_kept[v], n):
-            at = ends[i] - window
-            if at < begin:
-                continue
-            while back + 1 < n and starts[back + 1] <= at:
-                back += 1
-            lost = before[i] + ends[i] - starts[i] - before[back]
-            if starts[back] <= at:
-                lost -= min(at - starts[back], ends[back] - starts[back])
-            worst = max(worst, lost)
-        ahead = 0  # the last stall that begins before the window ends
-        for i in range(n):
-            until = starts[i] + window
-            if until > now:
-                break
-            if until <= seen:
-                continue
-            ahead = max(ahead, i)
-            while ahead + 1 < n and starts[ahead + 1] <= until:
-                ahead += 1
-            within = min(until - starts[ahead], ends[ahead] - starts[ahead])
-            worst = max(worst, before[ahead] + within - before[i])
-        s.worst[v, w] = worst
+    """Look at every window up to `now`; return how many stalls are kept."""
+    left = look_at_windows(
+        s.stall_from[v], s.stall_to[v], s.stall_before[v], s.worst[v], s.stall_n[v],
+        s.stall_kept[v], s.stall_begin[v], s.stall_seen[v], now,
+    )  # fmt: skip
     s.stall_seen[v] = now
-    old = 0
-    while old < n and ends[old] <= now - _LONGEST:
-        old += 1
-    for i in range(old, n):
-        starts[i - old], ends[i - old], before[i - old] = starts[i], ends[i], before[i]
-    s.stall_n[v] = s.stall_kept[v] = n - old
-    return n - old
+    s.stall_n[v] = s.stall_kept[v] = left
+    return left
 
 
 @jit
@@ -176,10 +146,7 @@ def cut_stalls(s: Any, v: int) -> None:
 def _keep(s: Any, v: int, from_ns: int, to_ns: int) -> None:
     """Keep a stall for the windows that end behind it."""
     n = s.stall_n[v]
-    before = 0
-    if n:
-        before = s.stall_before[v, n - 1] + s.stall_to[v, n - 1] - s.stall_from[v, n - 1]
-    s.stall_from[v, n], s.stall_to[v, n], s.stall_before[v, n] = from_ns, to_ns, before
+    keep_stall(s.stall_from[v], s.stall_to[v], s.stall_before[v], n, from_ns, to_ns)
     s.stall_n[v] = n + 1
     room = s.stall_from.shape[1]
     if n + 1 == room and look_at_stalls(s, v, to_ns) > room // 2:
@@ -189,15 +156,5 @@ def _keep(s: Any, v: int, from_ns: int, to_ns: int) -> None:
 @jit
 def last_window(s: Any, v: int, now: int) -> None:
     """Look at the windows that end with the vCPU's time."""
-    look_at_stalls(s, v, now)
-    n = s.stall_n[v]
-    starts, ends = s.stall_from[v], s.stall_to[v]
-    for w in range(len(_ALL_WINDOWS)):
-        at = now - _ALL_WINDOWS[w]
-        if at < s.stall_begin[v]:
-            continue
-        lost = 0
-        for i in range(n):
-            if ends[i] > at:
-                lost += ends[i] - max(starts[i], at)
-        s.worst[v, w] = max(s.worst[v, w], lost)
+    n = look_at_stalls(s, v, now)
+    look_at_last_windows(s.stall_from[v], s.stall_to[v], s.worst[v], n, s.stall_begin[v], now)

@@ -83,7 +83,7 @@ def plan(s: Any, v: int) -> bool:
     writes_cost = s.writes_cost
     look_up(s, v, 0)
     has_curve = s.has_curve
-    hit_shape, walk_shape, write_shape = s.hit_shape[v], s.walk_shape[v], s.shape[T_WRITE]
+    hit_shape, walk_shape, write_shape = s.hit_shape[v], s.walk_shape[v], s.shape[v, T_WRITE]
     hit_q, hit_c, hit_key = s.quantiles[hit_shape], s.constants[hit_shape], s.keys[v, T_HIT_2M]
     walk_q, walk_c, walk_key = (
         s.quantiles[walk_shape],
@@ -110,7 +110,7 @@ def plan(s: Any, v: int) -> bool:
                 if room == 0:
                     break
                 room -= 1
-                log = work(s, of_shape(s, s.shape[C_PML_LOG], s.keys[v, C_PML_LOG], first + i))
+                log = work(s, of_shape(s, s.shape[v, C_PML_LOG], s.keys[v, C_PML_LOG], first + i))
         if has_curve and i > k and begins_block(s, v, i - k):
             table_at(s, v, i - k)
             hit_shape, walk_shape = s.hit_shape[v], s.walk_shape[v]

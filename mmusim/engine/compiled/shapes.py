@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from mmusim.costs.distributions import CELLS, OCTAVES, Constant, Distribution, quantile_nodes
@@ -9,6 +11,11 @@ from mmusim.engine.compiled.memory import Memory
 from mmusim.engine.compiled.points import NOTHING, SWEEP
 from mmusim.workload.points import COUNTS, Law, Sweep
 from mmusim.workload.rates import Rates
+
+NODES: Final = (2, OCTAVES * CELLS + 1)
+"""Of the lower and of the upper half of a distribution."""
+MIN_SHAPES: Final = 16
+"""Distributions that there is room for at first."""
 
 
 class Shapes:
@@ -18,20 +25,30 @@ class Shapes:
         """There is none yet."""
         self._memory = memory
         self._numbers: dict[Distribution, int] = {}
-        memory.put("quantiles", np.zeros((0, 2, OCTAVES * CELLS + 1)))
+        memory.put("quantiles", np.zeros((0, *NODES)))
 
     def number(self, distribution: Distribution) -> int:
         """Return the number of a distribution, tabulated if it is new."""
         if distribution not in self._numbers:
             memory, number = self._memory, len(self._numbers)
             if isinstance(distribution, Constant):
-                value, nodes = distribution.ns, np.zeros((2, OCTAVES * CELLS + 1))
+                value, nodes = distribution.ns, np.zeros(NODES)
             else:
                 value, nodes = np.nan, np.stack(quantile_nodes(distribution))
-            memory.put("constants", np.append(memory["constants"], value))
-            memory.put("quantiles", np.concatenate([memory["quantiles"], nodes[None]]))
+            self._make_room(number)
+            memory["constants"][number], memory["quantiles"][number] = value, nodes
             self._numbers[distribution] = number
         return self._numbers[distribution]
+
+    def _make_room(self, number: int) -> None:
+        """Make room for a distribution, and for as many again as there are."""
+        memory, have = self._memory, len(self._memory["quantiles"])
+        if number < have:
+            return
+        more = max(MIN_SHAPES, have)
+        memory.put("constants", np.append(memory["constants"], np.zeros(more)))
+        nodes = np.zeros((more, *NODES))
+        memory.put("quantiles", np.concatenate([memory["quantiles"], nodes]))
 
 
 class Laws:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from mmusim.base.histogram import Histogram
 from mmusim.costs.random_streams import ByOccurrence, Stream
 from mmusim.engine.compiled.environment import CompiledEnvironment
 from mmusim.engine.compiled.fields import HOLDS_EXCLUSIVE, HOLDS_SHARED
-from mmusim.engine.compiled.loop import ACQUIRE, COUNT_READERS, RELEASE, call
+from mmusim.engine.compiled.loop import ACQUIRE, COUNT_READERS, RELEASE, WAS_HELD, call
 from mmusim.engine.compiled.memory import Memory, scalar, shared_array
 from mmusim.engine.state.mmu_lock import SpinLock
 from mmusim.mmu.dirty_ring import reserve
@@ -238,6 +239,11 @@ class CompiledLock(SpinLock):
         if who == HOST:
             self.host_leaves()
         call(self._address, RELEASE, who, 0, 0)
+
+    def was_held(self, times_ns: list[int]) -> None:
+        """Count exclusive holds for which nobody waited, each of its own length."""
+        for ns, times in Counter(times_ns).items():
+            call(self._address, WAS_HELD, ns, times, 0)
 
     def count_readers(self) -> int:
         """Change the reader count; return for how long its cache line makes the caller wait."""

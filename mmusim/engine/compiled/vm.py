@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from mmusim.base.histogram import BINS
 from mmusim.config.page_table_write import WritePageTable
@@ -32,6 +33,7 @@ from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.engine.state.machine_load import at_price
 from mmusim.engine.state.mmu_lock import handoff_times
 from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.tlb import REACH, SLOTS
 from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Vcpu, Vm
@@ -157,7 +159,7 @@ class CompiledVm(Vm):
         streams = fields.INTERFERENCE_STREAMS + 2 * sources
         put("keys", np.zeros((cpus, streams), np.uint64))
         put("paid", np.zeros(streams, np.int64))
-        put("shape", np.zeros(streams, np.int64))
+        put("shape", np.zeros((cpus, streams), np.int64))
 
     def _make_tlbs(self, plan: Plan) -> None:
         """Make room for what TLBs hold that let translations go."""
@@ -198,9 +200,6 @@ class CompiledVm(Vm):
                 memory.put(fields.UPPER[name], array)
         memory.put("fast_path", np.array(self.policy.fast_path, np.bool_))
         if self.refills:
-            from mmusim.engine.compiled.working_set import SLOTS
-            from mmusim.engine.state.tlb import REACH
-
             memory.put("working", np.zeros((plan.vcpus, REACH), np.int64))
             memory.put("last_seen", np.zeros(SLOTS, np.int32))
         self._make_tlbs(plan)
@@ -236,14 +235,16 @@ class CompiledVm(Vm):
 
     def _hand_out_chance(self, plan: Plan) -> None:
         """Tabulate the distributions, and note the keys of every stream of a vCPU."""
-        streams = [(number, name, plan.costs[name]) for name, number in VCPU_COSTS.items()]
+        others = []
         for source, rare in enumerate(plan.interference):
             gap = fields.INTERFERENCE_STREAMS + 2 * source
-            streams.append((gap, f"interference_gap_{source}", rare.every))
-            streams.append((gap + 1, f"interference_{source}", rare.lasts))
-        for number, name, distribution in streams:
-            self.memory["shape"][number] = self.shapes.number(distribution)
-            for v in self.vcpus:
+            others.append((gap, f"interference_gap_{source}", rare.every))
+            others.append((gap + 1, f"interference_{source}", rare.lasts))
+        for v in self.vcpus:
+            costs = plan.costs_of(v.number)
+            own = [(number, name, costs[name]) for name, number in VCPU_COSTS.items()]
+            for number, name, distribution in [*own, *others]:
+                self.memory["shape"][v.number, number] = self.shapes.number(distribution)
                 stream = plan.draws.stream(name, v.number, distribution)
                 self.memory["keys"][v.number, number] = stream.key
                 if isinstance(stream, ByOccurrence):
@@ -265,10 +266,10 @@ class CompiledVm(Vm):
                 self.memory.set("measured_recorder", len(self._recorders))
         return 1 + next(n for n, known in enumerate(self._recorders) if known is recorder)
 
-    def look_at(self, ranges: list[tuple[int, int]]) -> None:
-        """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
-        if self.by_rates and ranges:
-            self.memory.put("looked", np.array(ranges, np.int64))
+    def look_at(self, ranges: NDArray[np.int64]) -> None:
+        """Tell guests that are given by rates where accesses may matter now: ranges of gfns."""
+        if self.by_rates and len(ranges):
+            self.memory.put("looked", ranges)
             call(self.memory.address, LOOK_AT, len(ranges), 0, 0)
 
     def settle(self) -> None:

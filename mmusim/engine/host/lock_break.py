@@ -13,7 +13,6 @@ and clears go over their range like that too.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from itertools import pairwise
 from operator import add
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -25,7 +24,7 @@ from mmusim.costs import log_operations
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import awaited, flush_remote
 from mmusim.engine.state.vm import Steps, Vm
-from mmusim.mmu.slot import MemSlot
+from mmusim.mmu.slot import MemSlot, parts_of
 from mmusim.mmu.spte import LEVEL_1G, TABLE
 from mmusim.mmu.walk import Walk
 from mmusim.trace.records import HOST
@@ -138,13 +137,6 @@ def pieces_of(vm: Vm, part: MemSlot) -> list[MemSlot]:
     least = PAGES_PER_REGION ** (2 if vm.plan.backing == LEVEL_1G else 1)
     most = -(-vm.plan.slot.npages // (MOST_PIECES * PAGES_PER_REGION)) * PAGES_PER_REGION
     return parts_of(part, max(least, most))
-
-
-def parts_of(whole: MemSlot, size: int) -> list[MemSlot]:
-    """Return a range in parts that end at multiples of `size` pages."""
-    first, end = whole.base_gfn, whole.base_gfn + whole.npages
-    cuts = [first, *range((first // size + 1) * size, end, size), end]
-    return [MemSlot(a, b - a) for a, b in pairwise(cuts)]
 
 
 def linked_tables(vm: Vm, part: MemSlot) -> set[tuple[int, int]]:

@@ -14,13 +14,13 @@ from mmusim.base.units import PAGE
 from mmusim.costs.random_streams import Ints, uniforms
 from mmusim.engine.host.log_ioctls import MANUAL, copy_to_destination
 from mmusim.engine.state.vm import Vm
+from mmusim.mmu.slot import slices
 from mmusim.mmu.spte import STALE
 from mmusim.trace.records import HOST
 
 LOOK: Final = 1 << 14
 """Number of pages that a search for dirty ones checks first."""
 IS_ZERO, IS_SENT, IN_THIS_ROUND = 1, 2, 4
-BLOCK: Final = 1 << 20  # number of pages whose random numbers are drawn at once
 
 
 class Unsent:
@@ -34,9 +34,9 @@ class Unsent:
         self.arrived = 0  # the most pages that were at the destination in their present state
         self._facts = np.zeros(pages, np.uint8)  # of each page: IS_ZERO, IS_SENT
         key = vm.plan.draws.key("zero page", HOST)
-        for first in range(0, pages if zero_pages else 0, BLOCK):
-            block = self._facts[first : first + BLOCK]
-            block[uniforms(key, first, len(block)) < zero_pages] = IS_ZERO
+        for part in slices(pages if zero_pages else 0):
+            block = self._facts[part]
+            block[uniforms(key, part.start, len(block)) < zero_pages] = IS_ZERO
         self.cursor = 0
 
     def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
@@ -91,11 +91,13 @@ class RamBlock(Unsent):
         The caller holds bitmap_mutex, so nobody sends meanwhile. With manual protect the log is
         cleared later, a chunk before its first page is sent.
         """
-        self.unsent |= self._reported
-        self._reported[:] = False
-        if more is not None:
-            self.unsent |= more
-        before, self.dirty = self.dirty, int(np.count_nonzero(self.unsent))
+        before, self.dirty = self.dirty, 0
+        for part in slices(len(self.unsent)):
+            self.unsent[part] |= self._reported[part]
+            self._reported[part] = False
+            if more is not None:
+                self.unsent[part] |= more[part]
+            self.dirty += int(np.count_nonzero(self.unsent[part]))
         self.uncleared[:] = self._vm.plan.choices.reporting in MANUAL
         return self.dirty - before
 
@@ -122,9 +124,12 @@ class RamBlock(Unsent):
 
     def next_round(self) -> int:
         """End a round; return how many pages were sent in it and are to be sent again."""
-        sent = (self._facts & IN_THIS_ROUND) != 0
-        self._facts &= np.uint8(0xFF ^ IN_THIS_ROUND)
-        return int(np.count_nonzero(sent & self.unsent))
+        again = 0
+        for part in slices(len(self.unsent)):
+            facts = self._facts[part]
+            again += int(np.count_nonzero(facts[self.unsent[part]] & IN_THIS_ROUND))
+            facts &= np.uint8(0xFF ^ IN_THIS_ROUND)
+        return again
 
     def sent(self, pages: Ints) -> None:
         """Record that the destination received the pages in their present state. The next page lies

@@ -44,21 +44,58 @@ def reap(
     vm.view.stat[RING_ENTRIES] += count
     yield vm.spend(pay(vm, log_operations.harvest(count), spent))
     for entries in harvested:
-        for mask in masks(entries):
-            locks_as = who if who >= 0 else HOST  # of QEMU's threads one is in an ioctl at a time
-            yield from hold_mmu_lock(vm, locks_as, spent)
-            gfns = np.unique(np.array(mask, np.int64))
-            if rearm(vm.table, gfns, vm.pml):
-                vm.revoke(gfns, NO_REGIONS)
-            owed = log_operations.reset_mask(vm.plan.kernel, vm.plan.choices, len(mask))
-            yield vm.spend(pay(vm, owed, spent))
-            vm.lock.release(locks_as)
+        yield from reset(vm, who if who >= 0 else HOST, list(masks(entries)), spent)
     if count:
         started = vm.now
         yield from flush_remote(vm, payer, recorder=False)
         note(spent, "flush", vm.now - started)
     release_slots_lock(vm, who)
     return count
+
+
+def reset(vm: Vm, who: int, masks: list[list[int]], spent: dict[str, int]) -> Steps:
+    """Re-arm entries mask by mask, each under its own hold of mmu_lock.
+
+    Of QEMU's threads one is in an ioctl at a time, so all of them hold it as the host. Masks during
+    which nothing else happens are one event: nobody can tell them apart.
+    """
+    prices: dict[int, dict[str, int]] = {}  # number of entries -> what a mask of them costs
+    for mask in masks:
+        if len(mask) not in prices:
+            owed = log_operations.reset_mask(vm.plan.kernel, vm.plan.choices, len(mask))
+            pay(vm, owed, prices.setdefault(len(mask), {}))
+    times = [sum(prices[len(mask)].values()) for mask in masks]
+    ends = np.cumsum([0, *times])
+    first = 0
+    while first < len(masks):
+        behind = int(np.searchsorted(ends, ends[first] + undisturbed_ns(vm))) - 1
+        alone = behind > first
+        if not alone:
+            behind = first + 1
+            yield from hold_mmu_lock(vm, who, spent)
+        gfns = np.unique(np.concatenate([np.array(m, np.int64) for m in masks[first:behind]]))
+        if rearm(vm.table, gfns, vm.pml):
+            vm.revoke(gfns, NO_REGIONS)
+        for mask in masks[first:behind]:
+            for cost, ns in prices[len(mask)].items():
+                note(spent, cost, ns)
+        yield vm.spend(int(ends[behind] - ends[first]))
+        if alone:
+            vm.lock.was_held(times[first:behind])
+        else:
+            vm.lock.release(who)
+        first = behind
+
+
+def undisturbed_ns(vm: Vm) -> float:
+    """Return for how long nothing happens but what the caller does, who can have mmu_lock.
+
+    It is 0 where somebody could tell several holds from a long one: a probe, those who wait for
+    the lock or for the processor, and writes under way that PML logs.
+    """
+    if vm.probe is not None or vm.processor is not None or vm.pml or vm.lock.held_n:
+        return 0
+    return vm.env.peek() - vm.now
 
 
 def pay(vm: Vm, owed: log_operations.Counts, spent: dict[str, int]) -> int:

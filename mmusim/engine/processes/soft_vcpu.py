@@ -125,7 +125,7 @@ class Writer:
     def cost(self, name: str, of: Any = None) -> int:
         """Draw a cost; streams are per phase and counted by payments."""
         if name not in self._streams:
-            drawn = self.vm.plan.costs[name] if of is None else of
+            drawn = self.vm.plan.costs_of(self.v.number)[name] if of is None else of
             purpose = f"{name} of phase {self.number}"
             self._streams[name] = self.vm.plan.draws.stream(purpose, self.v.number, drawn)
             self._paid[name] = 0

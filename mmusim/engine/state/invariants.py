@@ -46,9 +46,10 @@ def check(vm: Vm, phase: str = "") -> None:
     buffered = [
         gfn for v in vm.vcpus for gfn in v.pml
     ]  # logged by the processor, not yet in the log
-    lost = np.setdiff1d(lost_writes(vm.table, vm.plan.slot), buffered)
+    lost = lost_writes(vm.table, vm.plan.slot)
     if vm.unsent is not None:  # a migration knows the pages that it has not sent yet
         lost = lost[~vm.unsent[:, lost - vm.plan.slot.base_gfn].any(axis=0)]
+    lost = np.setdiff1d(lost, buffered)
     if len(lost):
         raise LostWriteError(
             f"policy {policy!r} lost writes to {len(lost)} pages, the first at gfn {lost[0]}, "

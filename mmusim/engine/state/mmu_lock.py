@@ -143,6 +143,12 @@ class SpinLock:
         if self._probe is not None:
             self._probe.locked(who, row[1], row[2], self.now, self.read)
 
+    def was_held(self, times_ns: list[int]) -> None:
+        """Count exclusive holds for which nobody waited, each of its own length."""
+        self._held_ns[False].extend(times_ns)
+        if len(self._held_ns[False]) >= _HOLDS_AT_ONCE:
+            self._tally(False)
+
     def _misused(self, who: int, does: str) -> RuntimeError:
         held_by = ", ".join(map(str, self.holders)) or "nobody"
         by = "it holds already" if does == "takes" else f"{held_by} holds"

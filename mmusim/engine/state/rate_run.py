@@ -14,6 +14,9 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mmusim.engine.state.run_charges import WAITING
 from mmusim.engine.state.vm import Vcpu, Vm
 from mmusim.mmu.fault import set_dirty
@@ -101,15 +104,15 @@ class RateRun:
             return True
         return touched is not None and not touched[gfn]
 
-    def look_at(self, ranges: list[tuple[int, int]]) -> None:
-        """Search the pages of ranges of gfns again: accesses to them may matter now."""
+    def look_at(self, ranges: NDArray[np.int64]) -> None:
+        """Search the pages of ranges of gfns, shape (ranges, 2), again: accesses may matter now."""
         points = self._points
         passed = self._guest_ns
         if self._under_way and not self.count:
             passed += self._vm.now - self.start_ns
         after = max(self._past, (passed << 6) - 1)
         end = points.base_gfn + points.pages
-        for first, last in ranges:
+        for first, last in ranges.tolist():
             low, high = max(first, points.base_gfn), min(last, end)
             if low < high:
                 low, high = low - points.base_gfn, high - points.base_gfn

@@ -6,53 +6,70 @@ Revoked rights are noted until the flush. The bits for rights that a TLB may sti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mmusim.costs.random_streams import Ints
 from mmusim.engine.state.vm import Vm
-from mmusim.mmu.slot import TLB
+from mmusim.mmu.slot import TLB, slices
 from mmusim.workload.points import BLOCK
 
-Ranges = list[tuple[int, int]]
-EVERYTHING: Ranges = [(0, 1 << 40)]
+Ranges = NDArray[np.int64]
+"""Ranges of gfns, ascending, shape (ranges, 2): the first gfn and the one behind the last."""
+EVERYTHING: Final[Ranges] = np.array([(0, 1 << 40)])
 
 
 def flush_ends(vm: Vm, taken_back: Iterable[tuple[Any, slice]]) -> None:
     """End a flush: accesses through the revoked entries matter from now on."""
     if vm.by_rates:
         for pages, regions in taken_back:
-            vm.look_at(_held(vm, pages, regions))
+            for ranges in _held(vm, pages, regions):
+                vm.look_at(ranges)
 
 
-def copied(vm: Vm, gfns: Any) -> None:
+def copied(vm: Vm, gfns: Ints) -> None:
     """Note that pages were copied to the destination: the next write to each of them matters."""
     if vm.by_rates:
-        vm.look_at(_blocks(gfns))
+        for part in slices(len(gfns)):
+            vm.look_at(_ranges_of(gfns[part] // BLOCK, BLOCK))
 
 
-def _held(vm: Vm, pages: Any, regions: slice) -> Ranges:
-    """Return the gfns below entries that a TLB may still hold."""
+def _held(vm: Vm, pages: Any, regions: slice) -> Iterator[Ranges]:
+    """Yield the gfns below entries that a TLB may still hold."""
     table = vm.table
     if isinstance(pages, slice):
-        start = pages.indices(len(table.page))[0]
-        held = start + np.flatnonzero(table.page[pages] & TLB)
+        yield from _held_below(table.page, pages, BLOCK, 1)
     else:
-        held = pages[(table.page[pages] & TLB) != 0]
-    found = _blocks(held)
-    for entries, where, bits in (
-        (table.region, regions, 9),
-        (table.giant, slice(None), 18),
-    ):
-        start = where.indices(len(entries))[0]
-        for entry in (start + np.flatnonzero(entries[where] & TLB)).tolist():
-            found.append((entry << bits, (entry + 1) << bits))
-    return found
+        for part in slices(len(pages)):
+            some = pages[part]
+            yield _ranges_of(some[(table.page[some] & TLB) != 0] // BLOCK, BLOCK)
+    yield from _held_below(table.region, regions, 1, 1 << 9)
+    yield from _held_below(table.giant, slice(None), 1, 1 << 18)
 
 
-def _blocks(gfns: Any) -> Ranges:
-    """Return the aligned ranges of 64 pages that contain one of these gfns, ascending."""
-    blocks = gfns // BLOCK
-    blocks = blocks[np.diff(blocks, prepend=-1) != 0]
-    return [(first, first + BLOCK) for first in (blocks * BLOCK).tolist()]
+def _held_below(
+    entries: NDArray[np.uint8], where: slice, together: int, pages: int
+) -> Iterator[Ranges]:
+    """Yield the gfns below entries that a TLB may still hold.
+
+    Those of `together` neighbours belong together; each entry stands for `pages` pages.
+    """
+    start, chosen = where.indices(len(entries))[0], entries[where]
+    for part in slices(len(chosen)):
+        held = chosen[part] & np.uint8(TLB)
+        groups = np.bitwise_or.reduceat(held, np.arange(0, len(held), together))
+        units = (start + part.start) // together + np.flatnonzero(groups)
+        yield _ranges_of(units, together * pages)
+
+
+def _ranges_of(units: Ints, pages: int) -> Ranges:
+    """Return the ranges that ascending units of `pages` pages cover; neighbours are joined."""
+    if not len(units):
+        return np.zeros((0, 2), np.int64)
+    behind = np.flatnonzero(units[1:] - units[:-1] > 1)
+    first = units[np.concatenate([[0], behind + 1])]
+    last = units[np.concatenate([behind, [len(units) - 1]])]
+    return np.stack([first, last + 1], axis=1) * pages

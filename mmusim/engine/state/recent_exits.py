@@ -55,6 +55,8 @@ class RecentExits:
     def take(self, tables: Tables, load: MachineLoad | None) -> None:
         """Go by the tables of another program, at the prices of a host."""
         hit_key, walk_key = self._keys
+        if tables.forgets:
+            self._exits = [0] * KEPT
         self._least = tables.least
         self._streams = [
             (Stream(large, hit_key), at_price(load, "t_walk_4K", Stream(walk, walk_key)))

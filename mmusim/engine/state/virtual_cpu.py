@@ -72,9 +72,10 @@ class Vcpu:
 
     def __init__(self, plan: Plan, number: int) -> None:
         """Start in user space, with nothing in the TLB."""
+        costs = plan.costs_of(number)
 
         def stream(name: str) -> Stream:
-            return plan.draws.stream(name, number, plan.costs[name])
+            return plan.draws.stream(name, number, costs[name])
 
         self.number = number
         self.recorder = PhaseRecorder(0)

@@ -267,8 +267,8 @@ class Vm:
         """Time of all stalls that have ended, of all vCPUs in ns."""
         return self._stalled_ns
 
-    def look_at(self, ranges: list[tuple[int, int]]) -> None:
-        """Tell guests that are given by rates where accesses may matter now, as ranges of gfns."""
+    def look_at(self, ranges: NDArray[np.int64]) -> None:
+        """Tell guests that are given by rates where accesses may matter now: ranges of gfns."""
         for v in self.vcpus:
             look_at = getattr(v.run, "look_at", None)  # of a way through a program of rates
             if look_at is not None:

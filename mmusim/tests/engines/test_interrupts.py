@@ -260,6 +260,7 @@ def ledgers_close(trace: Trace) -> None:
             assert sum(phase.ledger.values()) == phase.vcpu_ns
 
 
+@pytest.mark.slow
 def test_every_kind_of_interrupt_is_survived_at_every_place() -> None:
     """The runs come to their end, with every nanosecond charged."""
     struck: Struck = {}

@@ -17,7 +17,7 @@ from mmusim.base.errors import InvariantError
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.host import lock_break, rearm
-from mmusim.mmu.slot import MemSlot, clear_dirty
+from mmusim.mmu.slot import MemSlot, clear_dirty, parts_of
 from mmusim.plan.make import Plan, make_plan
 from mmusim.tests.support.settings import CONSTANT, SOUND, kernel_of, only, setting, with_program
 from mmusim.trace.records import Trace
@@ -127,7 +127,7 @@ def test_a_report_in_pieces_costs_what_it_costs_in_one(
 
 def test_pieces_cover_a_range_once_and_end_at_multiples() -> None:
     for first, pages, size in ((0, 2048, 512), (64, 1000, 512), (512, 100, 1024), (0, 1, 512)):
-        parts = lock_break.parts_of(MemSlot(first, pages), size)
+        parts = parts_of(MemSlot(first, pages), size)
         covered = np.concatenate([np.arange(p.base_gfn, p.base_gfn + p.npages) for p in parts])
         assert covered.tolist() == list(range(first, first + pages))
         assert all(part.base_gfn % size == 0 for part in parts[1:])

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from mmusim.cli import app
 from mmusim.cli.shared.output import table
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.report.across_settings import amount
@@ -74,3 +78,38 @@ def test_what_cannot_come_out_is_said_before_running() -> None:
     assert "equivalent takes 29 seeds" in next(before_running(12, 3, 20))
     assert list(before_running(12, 3, 30)) == []
     assert "among 400 comparisons nothing" in next(before_running(200, 3, 30))
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_check_and_select_hide_no_result(
+    columns: int, outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    path = tmp_path / "experiment.toml"
+    text = SMALL.replace("[[claims]]", '[[claims]]\nmetric = "p99_latency"')
+    path.write_text(text.replace("seeds = 5", "seeds = 5\ncosts = 8"))
+    common = [str(path), "--workers", "1", "--engine", "simpy", "--out"]
+    checked = CliRunner().invoke(app, ["check", *common, str(tmp_path / "checked")]).stdout
+    largest = max(r.values["max_latency"] for r in outcome.settings[0].runs["lazy-drop"])
+    for part in ("p99_latency", "0 .. 0.9", "100 %", "supported", "worst", "expected", "holds"):
+        assert part in checked, part
+    assert amount("max_latency", largest) in checked, "what a quantile hides"
+    assert "Not shown" not in checked or "columns: origin." in checked
+    chosen = ["select", "--metric", "p99_latency", "--min-seeds", "5", *common]
+    selected = CliRunner().invoke(app, [*chosen, str(tmp_path / "selected")]).stdout
+    assert amount("max_latency", largest) in selected
+    assert "of 8 hosts" in selected
+    assert "Not shown" not in selected
+    for line in (*checked.splitlines(), *selected.splitlines()):
+        assert len(line) <= columns or line[:1] not in "┏┃┡│└"
+
+
+def test_a_column_with_differences_says_so(outcome: Outcome) -> None:
+    """A time beside a baseline of 1 read as a ratio."""
+    (result,) = outcome.settings
+    (c,) = result.comparisons["p99_latency"]
+    apart = replace(result, comparisons={"p99_latency": [replace(c, ratio=None)]})
+    baseline, candidate = answer_rows(replace(outcome, settings=[apart]))
+    assert baseline["ratio or difference, 95 %"] == "0"
+    assert candidate["ratio or difference, 95 %"].split()[1] in ("ns", "us")
+    assert answer_rows(outcome)[0]["ratio, 95 %"] == "1", "negative control"

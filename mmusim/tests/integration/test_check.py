@@ -288,6 +288,7 @@ def test_reduced_runs_less_and_the_rest_is_not_judged(tmp_path: Path) -> None:
 # --- the published experiments ---
 
 
+@pytest.mark.slow
 @every_experiment
 def test_the_claims_of_the_published_experiments_hold_at_reduced_size(
     file: Path, tmp_path: Path

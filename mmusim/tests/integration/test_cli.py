@@ -54,7 +54,7 @@ def test_run_answers_reports_and_resumes(small: Path, tmp_path: Path) -> None:
 
     more = mmusim("run", small, "--seeds", 6, cwd=tmp_path)
     assert "12/12 runs" in more.stderr
-    assert "10/12" not in more.stderr, "finished runs are not repeated"
+    assert "10/12 runs, last" not in more.stderr, "finished runs are not repeated"
 
 
 def test_one_process_and_two_give_the_same_runs(small: Path, tmp_path: Path) -> None:
@@ -208,6 +208,7 @@ def test_a_read_only_folder(small: Path, tmp_path: Path) -> None:
     assert "cannot be used as a run directory" in error
 
 
+@pytest.mark.untraced
 def test_a_full_disk(small: Path, tmp_path: Path) -> None:
     """The file size limit of the process stands in for the disk: the ledger cannot grow."""
     out = tmp_path / "out"

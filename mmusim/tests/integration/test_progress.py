@@ -198,9 +198,12 @@ def test_without_a_terminal_a_line_now_and_then(
     under_way = ProgressReport(
         finished=3, total=100, name="x", under_way=Reached(1_000, 0.5), done=3.5, left_s=60.0
     )
+    line = "3/100 runs, x at 1 us, 50% done, about 60 s left\n"
+    lines(under_way)
+    assert capsys.readouterr().err == line, "the first report of a run, at once"
     lines(under_way)
     assert capsys.readouterr().err == ""
     clock[0] += cli.LONG_S
     lines(under_way)
     lines(under_way)
-    assert capsys.readouterr().err == ("3/100 runs, x at 1 us, 50% done, about 60 s left\n")
+    assert capsys.readouterr().err == line

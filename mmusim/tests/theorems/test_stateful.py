@@ -158,6 +158,7 @@ def fuzz(policy: str, examples: int, phases: tuple[Phase, ...] = tuple(Phase)) -
 REGISTERED = sorted(set(policies()) - BROKEN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", REGISTERED)
 def test_no_program_of_20_000_steps_breaks_an_invariant(policy: str, record_property: Any) -> None:
     steps = 0

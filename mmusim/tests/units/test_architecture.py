@@ -199,7 +199,8 @@ def test_every_public_name_exists_and_is_documented() -> None:
 @pytest.mark.parametrize("name", shipped_profiles())
 def test_a_fault_costs_at_least_its_parts(name: str) -> None:
     """Engines part a fault into exit, handler, locked section and entry by their means."""
-    mean = {key: load_profile(name).costs[key].distribution().mean() for key in COSTS}
+    costs = load_profile(name).costs
+    mean = {key: costs[key].distribution().mean() for key in COSTS}
     ends = mean["c_exit"] + mean["c_entry"]
     assert ends + mean["c_lock_section"] <= mean["c_fault_slow"]
     assert ends <= mean["c_fault_fast"]

@@ -46,6 +46,7 @@ def test_every_setting_was_recorded() -> None:
     assert len({c.script for c in RECORDED}) >= 40
 
 
+@pytest.mark.slow
 def test_newer_kernels_count_what_the_model_counts() -> None:
     """60 scripts in each of five settings of a kernel; here a fifth of them is replayed.
 
@@ -60,6 +61,7 @@ def test_newer_kernels_count_what_the_model_counts() -> None:
     assert {0, 64} < {case.clear_chunk_pages for case in NEWER}
 
 
+@pytest.mark.slow
 def test_recovered_large_sptes_of_7_3_would_differ_if_they_were_all_writable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -208,3 +210,17 @@ def test_a_step_that_the_kernel_refuses_is_unsupported() -> None:
     asked = replay(dataclasses.replace(case, script=("w", "g"), steps=({}, {})))
     assert asked.status == "unsupported"
     assert asked.unsupported == "step g does not exist with this way of reporting"
+
+
+@pytest.mark.parametrize(("size", "status"), [(4096, "unsupported"), (16384, "match")])
+def test_a_ring_that_has_no_room_for_a_pml_buffer_is_refused_as_by_the_kernel(
+    size: int, status: str
+) -> None:
+    """kvm_vm_ioctl_enable_dirty_log_ring: 576 entries stay free under PML."""
+    case = dataclasses.replace(
+        REFERENCE[0], tdp_mmu=True, two_dimensional_paging=True,
+        pml=True, dirty_ring_bytes=size, backing="4k", script=("l",), steps=({"op": "l"},),
+    )  # fmt: skip
+    result = replay(case)
+    assert result.status == status
+    assert ("keeps 576 free" in result.unsupported) == (status == "unsupported")

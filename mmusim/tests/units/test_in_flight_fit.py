@@ -12,9 +12,10 @@ from mmusim.calibration.findings import Findings, constant
 from mmusim.calibration.in_flight import in_flight
 from mmusim.calibration.log_costs import log_costs, words_of
 from mmusim.calibration.samples import Samples
+from mmusim.config.measured import LEVELLED
 from mmusim.config.settings import settings_of
 from mmusim.costs.random_streams import Draws
-from mmusim.plan.levels import LEVELLED, at_level
+from mmusim.plan.levels import costs_of_vcpus
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.places import ROOT
 
@@ -137,7 +138,7 @@ def test_a_run_has_a_level_by_its_seed_and_all_policies_the_same() -> None:
     assert len(set(means)) > 16
     for host in ({"variance": "none"}, {"costs": {"c_exit": "1us"}}):
         (own_costs,) = settings_of(data | {"host": {"profile": NEW} | host}, "levels", ROOT)
-        assert at_level(own_costs, Draws(1)) is own_costs.costs
+        assert costs_of_vcpus(own_costs, Draws(1)) == (own_costs.costs, ())
 
 
 NEW = "emerald-rapids-pvm-2"

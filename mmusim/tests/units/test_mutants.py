@@ -318,6 +318,7 @@ def complaints_about(path: Path, read: Callable[[Path], object], which: str) -> 
     return len(caught.complaints)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_mutant_gives_a_result_or_a_complaint(kind: str, part: int, tmp_path: Path) -> None:

@@ -181,6 +181,18 @@ def test_every_outcome_there_is() -> None:
     assert few == "unknown (fewer than 5 seeds give no interval, 5 seeds needed)"
 
 
+def test_seeds_that_all_differ_alike_need_as_many_as_a_sign_test() -> None:
+    """29 were asked for, the number of equivalence: no seed changes 1 ms or 0.9 ms."""
+    assert said(np.full(5, 1e6), np.full(5, 9e5)) == "unknown (6 seeds needed)"
+    assert said(np.full(6, 1e6), np.full(6, 9e5)) == "better"
+    for n, why in ((5, False), (6, True)):  # five are not significant alone
+        alone = compare(runs("a", np.full(n, 1e6)), runs("b", np.full(n, 9e5)), "phase_time")
+        together = corrected([alone] * 12)[0].answer
+        assert together.needed == 9, "2^-8 is below 0.05 / 12"
+        assert ("significant alone" in together.why) == why
+    assert said(np.full(5, 1e6), np.full(5, 1e6)).endswith("59 seeds needed)"), "negative control"
+
+
 def test_nothing_is_called_equivalent_that_one_seed_in_twenty_makes_different() -> None:
     """+10 % that 5 % of the seeds carry: 60 of 100 samples of ten seeds do not show it."""
     rng, wrong = RNG(13), 0

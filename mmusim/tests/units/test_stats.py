@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from mmusim.base.units import show_number
 from mmusim.comparison.compare import UnlikeRunsError, compare, judge
 from mmusim.config.claims import Claim
 from mmusim.engine import simulate
@@ -65,6 +66,30 @@ def test_what_no_seed_changes_is_its_own_bounds_and_is_marked() -> None:
         assert (found.low, found.estimate, found.high, found.mark) == (0.5, 0.5, 0.5, "identical")
     assert paired_p_value([4.0] * 5, [2.0] * 5) == 2**-4
     assert paired_ratio([4.0] * 5, [4.0] * 5).high > 1, "negative control: no difference at all"
+
+
+@pytest.mark.parametrize("wrong", [np.inf, -np.inf, np.nan])
+def test_what_is_no_number_has_no_interval(wrong: float) -> None:
+    """An infinite value gave bounds that were no numbers."""
+    x, ones = [1.0, 2.0, wrong, 1.5, 1.0], [1.0] * 5
+    with pytest.raises(ValueError, match="leave such seeds out"):
+        mean_interval(x)
+    with pytest.raises(ValueError, match="leave such seeds out"):
+        paired_ratio(ones, x)
+    with pytest.raises(ValueError, match="leave such seeds out"):
+        paired_difference(x, ones)
+
+
+def test_a_bound_that_is_open_in_practice_is_written_in_a_few_characters() -> None:
+    """One seed of a thousand times the others: the upper bound had 300 digits."""
+    rng = np.random.default_rng(3)
+    b = rng.normal(1e6, 1e4, 10)
+    b[3] = 1e9
+    found = paired_ratio(rng.normal(1e6, 1e4, 10), b)
+    assert found.mark == "seeds set apart"
+    assert found.high > 1e15
+    assert len(found.span(show_number)) < 40
+    assert show_number(1e14) == "100,000,000,000,000", "negative control"
 
 
 def test_a_mean_that_is_the_same_in_all_seeds_is_marked() -> None:

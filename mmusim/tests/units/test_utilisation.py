@@ -18,7 +18,14 @@ from mmusim.policies import Policy
 from mmusim.tests.support.settings import BusyRun, busy_setting
 from mmusim.trace import stall_windows as utilisation
 from mmusim.trace.records import Probe, Trace
-from mmusim.trace.stall_windows import WINDOWS, Stalls, worst_of
+from mmusim.trace.stall_windows import (
+    WINDOWS,
+    Stalls,
+    keep_stall,
+    look_at_last_windows,
+    look_at_windows,
+    worst_of,
+)
 from mmusim.vocabulary.causes import CAUSES, IDLE_CAUSES, LOST_CAUSES, USEFUL_CAUSES
 
 Plans = Callable[[Policy | str, int], Plan]
@@ -184,3 +191,43 @@ def test_the_worst_windows_of_a_run_are_those_of_its_diary(
                 expected[window] = max(expected.get(window, 0), lost)
     assert phase.worst_loss == expected
     assert len(expected) == 3
+
+
+def in_rows(stalls: list[tuple[int, int]], looks: set[int], end: int, begin: int) -> dict[int, int]:
+    """The worst windows as compiled code finds them, which looks after the stalls in `looks`."""
+    starts, ends, before = ([0] * (len(stalls) + 1) for _ in range(3))
+    most, n, kept, seen = [-1] * len(WINDOWS), 0, 0, begin
+    for number, (start, stop) in enumerate([*stalls, (end, end)]):
+        if start < stop:
+            keep_stall(starts, ends, before, n, start, stop)
+            n += 1
+        if number in looks or number == len(stalls):
+            n = kept = look_at_windows(starts, ends, before, most, n, kept, begin, seen, stop)
+            seen = stop
+    look_at_last_windows(starts, ends, most, n, begin, end)
+    return {w: lost for w, lost in zip(WINDOWS, most, strict=True) if lost >= 0}
+
+
+SOME_STALLS = st.lists(
+    st.tuples(st.integers(0, 40_000_000), st.integers(1, 30_000_000)), max_size=40
+)
+
+
+@given(SOME_STALLS, st.sets(st.integers(0, 40)), st.integers(0, 300_000_000), st.integers(0, 10**9))
+def test_one_number_at_a_time_and_many_at_once_give_the_same(
+    lengths: list[tuple[int, int]], looks: set[int], rest: int, begin: int
+) -> None:
+    """The two texts of the worst windows, of SimPy and of compiled code; and a run told later."""
+    stalls, now = [], begin
+    for gap, length in lengths:
+        stalls.append((now + gap, now + gap + length))
+        now += gap + length
+    found = in_rows(stalls, looks, now + rest, begin)
+    assert found == worst(stalls, begin, now + rest)
+
+
+def test_a_stall_that_one_text_does_not_see_is_noticed() -> None:
+    """Negative control."""
+    stalls = [(1_000, 40_000), (90_000, 200_000)]
+    assert in_rows(stalls, set(), 10**9, 0) == worst(stalls, 0, 10**9)
+    assert in_rows(stalls[:1], set(), 10**9, 0) != worst(stalls, 0, 10**9)

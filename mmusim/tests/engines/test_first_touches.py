@@ -1,0 +1,166 @@
+"""First touches of pages: by the memory gone through before, to the nanosecond, on both engines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmusim.calibration.first_touches import first_touches
+from mmusim.calibration.samples import Samples
+from mmusim.config.measured import Curve
+from mmusim.costs.distributions import Constant, Shifted
+from mmusim.costs.hits import HitCurve, Measured
+from mmusim.engine import simulate
+from mmusim.engine.choice import COMPILED, SIMPY
+from mmusim.plan.make import Plan, make_plan
+from mmusim.tests.support.settings import setting
+from mmusim.trace.records import Trace
+from mmusim.vocabulary import COSTS
+
+NO_COSTS: dict[str, Any] = dict.fromkeys(COSTS, "0ns")
+ENGINES = pytest.mark.parametrize("engine", [SIMPY, COMPILED])
+QUARTER: dict[str, Any] = {"do": "read", "pages": "25%", "order": "random"}
+
+
+def ns(*values: float) -> tuple[Constant, ...]:
+    return tuple(Constant(value) for value in values)
+
+
+def curve(*, first: bool = True) -> HitCurve:
+    """Hits of 100 ns, 400 with exits; first touches of 50 over 2 MiB, 70 over 8, 300 with exits."""
+    sizes, none = (64, 1 << 15), ns(0, 0)
+    own = HitCurve(
+        (512, 2048), ns(50, 70), none, 12.0,
+        (Measured((512, 2048), (0.3, 0.3), ns(300, 300), none),),
+    )  # fmt: skip
+    displaced = Measured(sizes, (0.3, 0.3), ns(400, 400), none)
+    return HitCurve(sizes, ns(100, 100), none, 12.0, (displaced,), own if first else None)
+
+
+def plan_of(phases: list[dict[str, Any]], *, memory: str = "2MiB", first: bool = True) -> Plan:
+    made = setting(phases, vcpus=1, memory=memory, costs=NO_COSTS, host={"variance": "none"})
+    return replace(make_plan(made, "eager-drop", 1), curve=curve(first=first))
+
+
+def hits_of(trace: Trace) -> int:
+    return trace.phases[-1].ledger["hits"]
+
+
+@ENGINES
+def test_a_first_touch_goes_by_the_memory_and_not_by_the_pages_of_the_pass(engine: str) -> None:
+    for memory, pages, each in (("2MiB", 128, 50), ("4MiB", 256, 60), ("8MiB", 512, 70)):
+        phases = [{"do": "write"}, QUARTER]
+        assert hits_of(simulate(plan_of(phases, memory=memory), engine=engine)) == each * pages
+        none = simulate(plan_of(phases, memory=memory, first=False), engine=engine)
+        assert hits_of(none) == 400 * pages, "negative control: as with the most exits"
+    in_sequence = plan_of([{"do": "write"}, QUARTER | {"order": "sequential"}])
+    assert hits_of(simulate(in_sequence, engine=engine)) == 50 * 128
+
+
+@ENGINES
+def test_exits_before_a_pass_do_not_count(engine: str) -> None:
+    """512 faults, and then a pass without."""
+    phases = [{"do": "enable-logging"}, {"do": "write"}, {"do": "read"}]
+    assert hits_of(simulate(plan_of(phases), engine=engine)) == 50 * 512
+    before = simulate(plan_of(phases, first=False), engine=engine)
+    assert hits_of(before) > 300 * 512, "negative control: they do without tables of first touches"
+
+
+@ENGINES
+def test_exits_of_the_pass_count(engine: str) -> None:
+    """A write in twenty faults, and hits of later blocks take longer."""
+    touch = {"do": "touch", "writes": "5%", "pages": "100%", "order": "random"}
+    phases = [{"do": "write"}, {"do": "enable-logging"}, {"do": "write"}, {"do": "get-dirty-log"}]
+    trace = simulate(plan_of([*phases, touch], memory="8MiB"), engine=engine)
+    hits = trace.phases[-1].ledger["hits"]
+    assert 70 * 2048 < hits < 300 * 2048
+    few = simulate(plan_of([*phases, touch | {"writes": "1%"}], memory="8MiB"), engine=engine)
+    assert few.phases[-1].ledger["hits"] < hits
+
+
+def test_engines_agree_with_first_touches_at_every_length_of_runs() -> None:
+    touch = {"do": "touch", "writes": "7%", "pages": "60%", "order": "random"}
+    phases = [{"do": "write"}, {"do": "enable-logging"}, touch, {"do": "get-dirty-log"}, touch]
+    plan = plan_of(phases, memory="8MiB")
+    one = simulate(plan, engine=SIMPY)
+    assert one == simulate(plan, engine=COMPILED)
+    assert one == simulate(plan, engine=COMPILED, run_limit=1)
+    assert one != simulate(replace(plan, curve=curve(first=False)), engine=COMPILED)
+
+
+def test_who_touches_pages_again_remembers_exits_and_so_do_laps() -> None:
+    gfns = np.random.default_rng(1).permutation(np.repeat(np.arange(512), 2))
+    again = curve().tables_of(gfns, 512)
+    assert not again.forgets
+    assert again.large[0].mean() == 75, "half of the accesses are first touches"
+    once = curve().tables_of(np.arange(512), 512)
+    assert once.forgets
+    lap = curve().tables_of(np.arange(512))
+    assert not lap.forgets
+    assert lap.large[0].mean() == 100, "in sequence, as without tables of first touches"
+
+
+def test_a_curve_changes_and_is_told_with_its_first_touches() -> None:
+    shifted = curve().each(lambda d: Shifted(20.0, d), walks=False)
+    assert shifted.first is not None
+    assert shifted.first.large[0].mean() == 70
+    assert shifted.first.with_exits[0].large[0].mean() == 320
+    assert curve().facts() != curve(first=False).facts()
+
+
+def probed(*, large_beside: bool) -> Samples:
+    """Passes over 24, 96 and 384 MiB: 10 ns more for each size, in both orders."""
+    samples = Samples()
+    samples.add("clock", np.full(8, 20.0))
+
+    def add(name: str, value: float) -> None:
+        samples.add(name, np.full(400, value + 20.0))
+
+    for order in ("random", "sequential"):
+        for step, mib in enumerate((24, 96, 384)):
+            more = 10.0 * step
+            add(f"hit/2M/{order}/{mib}/alone/read", 30 + more)
+            add(f"hit/4K/{order}/{mib}/alone/read", 60 + more)
+            add(f"hit/4K/{order}/{mib}/beside/read", 100 + 10 * more)
+            if large_beside:
+                add(f"hit/2M/{order}/{mib}/beside/read", 90 + more)
+    return samples
+
+
+def curve_of(samples: Samples) -> HitCurve:
+    tables = first_touches(samples)
+    plain = [table | {"first": False} for table in tables if "exits" not in table]
+    found = Curve.model_validate({"displaces": 1, "tables": [*plain, *tables]}).of("random")
+    assert found is not None
+    assert found.first is not None
+    return found.first
+
+
+def test_tables_of_first_touches_come_from_passes_that_touch_each_page_once() -> None:
+    known = curve_of(probed(large_beside=True))
+    assert known.pages == tuple(mib * 256 for mib in (24, 96, 384))
+    assert [d.mean() for d in known.large] == pytest.approx([30, 40, 50], abs=0.2)
+    assert [d.mean() for d in known.walk] == pytest.approx([30, 30, 30], abs=1)
+    (beside,) = known.with_exits
+    assert beside.shares == (0.3, 0.3, 0.3)
+    assert [d.mean() for d in beside.large] == pytest.approx([90, 100, 110], abs=0.2)
+
+
+def test_where_large_mappings_were_not_measured_beside_exits_caches_hold_nothing() -> None:
+    (beside,) = curve_of(probed(large_beside=False)).with_exits
+    assert [d.mean() for d in beside.large] == pytest.approx([100, 100, 100], abs=0.2)
+    slow = probed(large_beside=False)
+    slow.arrays["hit/2M/random/384/alone/read"] = [np.full(400, 270.0)]
+    (beside,) = curve_of(slow).with_exits
+    assert beside.large[-1].mean() == pytest.approx(250, abs=0.2), "exits do not shorten a hit"
+
+
+def test_without_the_passes_there_are_no_tables() -> None:
+    assert first_touches(Samples()) == []
+    one = probed(large_beside=True)
+    for name in [name for name in one.arrays if "/96/" in name or "/384/" in name]:
+        del one.arrays[name]
+    assert first_touches(one) == [], "two sizes at least"
