@@ -743,3 +743,9 @@ def test_text_that_would_turn_or_break_a_line_is_refused(character: str) -> None
     escaped = f"\\u{ord(character):04x}"
     with pytest.raises(ConfigError, match=r"question = .*: has a control character; write it"):
         parse_toml(f'question = "a{escaped}b"', "x.toml")
+
+
+def test_a_folder_in_the_place_of_an_experiment_has_the_right_remedy(tmp_path: Path) -> None:
+    """Who gives the folder of the runs is not told to name a file in it: that is the ledger."""
+    with pytest.raises(ConfigError, match=r"is a folder and no experiment file; give the \.toml"):
+        load_settings(tmp_path)
