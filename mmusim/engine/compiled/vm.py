@@ -33,6 +33,7 @@ from mmusim.engine.compiled.weaving import WOVEN
 from mmusim.engine.state.machine_load import at_price
 from mmusim.engine.state.mmu_lock import handoff_times
 from mmusim.engine.state.phase_recorder import PhaseRecorder
+from mmusim.engine.state.tlb import REACH, SLOTS
 from mmusim.engine.state.tlb_contents import AHEAD
 from mmusim.engine.state.virtual_cpu import REPLAN
 from mmusim.engine.state.vm import Vcpu, Vm
@@ -199,9 +200,6 @@ class CompiledVm(Vm):
                 memory.put(fields.UPPER[name], array)
         memory.put("fast_path", np.array(self.policy.fast_path, np.bool_))
         if self.refills:
-            from mmusim.engine.compiled.working_set import SLOTS
-            from mmusim.engine.state.tlb import REACH
-
             memory.put("working", np.zeros((plan.vcpus, REACH), np.int64))
             memory.put("last_seen", np.zeros(SLOTS, np.int32))
         self._make_tlbs(plan)

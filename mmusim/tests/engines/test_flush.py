@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mmusim.base.errors import ConfigError
 from mmusim.engine import simulate
-from mmusim.engine.state.tlb import GRAIN, REACH, Refill, WorkingSet, refill
+from mmusim.engine.state.tlb import GRAIN, REACH, SLOTS, Refill, WorkingSet, refill, refill_of
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.spte import PRESENT, TABLE
 from mmusim.plan.make import make_plan
@@ -164,3 +166,38 @@ def test_interference_without_pause_is_refused() -> None:
     with pytest.raises(ConfigError, match="must be 1us or more on average"):
         setting(phases, host={"profile": "skylake-2021", "interference": [
             {"every": "100ns", "lasts": "1us"}]})  # fmt: skip
+
+
+def one_at_a_time(gfn: NDArray[np.int64], end: int, table: PageTable) -> Any:
+    """What compiled code finds: a function of the access."""
+    s = SimpleNamespace(
+        pages_of=[gfn.tolist()], length=[end], last_seen=[-1] * SLOTS, working=[[0] * REACH],
+        set_at=[-1], set_n=[0], page=table.page.tolist(), region=table.region.tolist(),
+        giant=table.giant.tolist(),
+    )  # fmt: skip
+    return lambda k: refill_of(s, 0, k)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_page_at_a_time_and_many_at_once_find_the_same(seed: int) -> None:
+    """The two texts of the mappings to walk again: that of SimPy and that of compiled code."""
+    rng = np.random.default_rng(seed)
+    pages = int(rng.choice([600, 4_096, 600_000]))
+    table = PageTable.empty(pages, 3)
+    for entries in (table.page, table.region, table.giant):
+        entries[rng.random(len(entries)) < rng.random()] = PRESENT
+    gfn = rng.integers(0, min(pages, int(rng.choice([40, 2_000, 600_000]))), 5_000)
+    end = int(rng.integers(1, 5_001))
+    found, seen = one_at_a_time(gfn, end, table), WorkingSet(gfn)
+    seen.end = end
+    for k in rng.integers(0, end, 4).tolist():
+        assert found(k) == refill(table, seen.at(k))
+
+
+def test_a_program_that_ends_sooner_uses_other_pages() -> None:
+    """Negative control: what comes behind the end counts for nothing."""
+    table = PageTable.empty(600, 1)
+    table.page[:] = PRESENT
+    gfn = np.concatenate([np.arange(300), np.arange(300)])
+    assert one_at_a_time(gfn, 600, table)(300) == refill(table, WorkingSet(gfn).at(300))
+    assert one_at_a_time(gfn, 350, table)(300) != refill(table, WorkingSet(gfn).at(300))
