@@ -40,8 +40,8 @@ _BRACKET = re.compile(r"[\[{]|[\]}]")
 _DOTTED = re.compile(rf'(?<![\w".-])(?:[\w"-]++[ \t]*+\.[ \t]*+){{{DEPTH},}}')
 _DIGITS = re.compile(r"(?<![\w.])[0-9][0-9_]{39,}")
 _CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]"
-)  # a lone surrogate cannot be printed
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)  # also what ends lines or turns the direction of writing; a lone surrogate cannot be printed
 _PLAIN: Final = "write it without"
 
 

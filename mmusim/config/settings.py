@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from mmusim.base.errors import Complaint, ConfigError
-from mmusim.base.inputs import read_text
+from mmusim.base.inputs import read_text, unreadable
 from mmusim.base.parsing import MOST_TOML, parse_toml
 from mmusim.base.units import PAGE
 from mmusim.config.answerable import unanswerable
@@ -64,6 +64,11 @@ def load_file(file: str | Path | LoadedFile) -> LoadedFile:
     if isinstance(file, LoadedFile):
         return file
     path = Path(file)
+    if path.is_dir():
+        raise unreadable(
+            path, "is a folder and no experiment file",
+            "give the .toml file of the experiment; the folder of its runs goes with --out",
+        )  # fmt: skip
     text = read_text(path, MOST_TOML)
     data = parse_toml(text, str(path))
     settings = settings_of(data, str(path), path.parent)

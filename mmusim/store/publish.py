@@ -51,8 +51,8 @@ def publish(folder: Path, to: Path) -> dict[str, Any]:
         return _write(store, to)
     except OSError as error:
         raise StoreError(
-            f"{to}: the dataset cannot be written: {error.strerror}; free space or choose another "
-            "folder with --to"
+            f"{to}: the dataset cannot be written: {error.strerror or error}; free space or "
+            "choose another folder with --to"
         ) from None
     finally:
         store.close()

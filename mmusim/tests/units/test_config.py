@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 
 from mmusim.base.errors import Complaint, ConfigError, MmusimError
-from mmusim.base.parsing import read_toml
+from mmusim.base.parsing import parse_toml, read_toml
 from mmusim.base.units import BYTES
 from mmusim.config.driver import Driver
 from mmusim.config.experiment import Experiment
@@ -731,3 +731,21 @@ def test_a_result_that_rests_on_the_default_host_says_so(
     load_settings(file)
     default = f"{DEFAULT_PROFILE} is the default, host.profile is not given"
     assert (default in caplog.text) is said
+
+
+@pytest.mark.parametrize(
+    "character", ["\x1b", "\x7f", "\x85", "\x9b", "\u2028", "\u2029", "\u202e", "\u2066"]
+)
+def test_text_that_would_turn_or_break_a_line_is_refused(character: str) -> None:
+    """Negative control: letters that are written from right to left, and a joiner."""
+    control = parse_toml('question = "\u05d0\u05d1\u200d?"', "x.toml")
+    assert control == {"question": "\u05d0\u05d1\u200d?"}
+    escaped = f"\\u{ord(character):04x}"
+    with pytest.raises(ConfigError, match=r"question = .*: has a control character; write it"):
+        parse_toml(f'question = "a{escaped}b"', "x.toml")
+
+
+def test_a_folder_in_the_place_of_an_experiment_has_the_right_remedy(tmp_path: Path) -> None:
+    """Who gives the folder of the runs is not told to name a file in it: that is the ledger."""
+    with pytest.raises(ConfigError, match=r"is a folder and no experiment file; give the \.toml"):
+        load_settings(tmp_path)
