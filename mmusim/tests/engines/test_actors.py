@@ -245,7 +245,7 @@ def test_a_deadlock_beside_actors_comes_to_light(engine: str) -> None:
         ({"name": "write-protecter"}, "did you mean 'write-protector'?"),
         ({"name": "write-protector", "evry": "1ms"}, "did you mean 'every'?"),
         ({"name": "write-protector", "every": 5}, "must be text with a unit"),
-        ({"name": "write-protector", "every": "1ns"}, "must be at least 1,000"),
+        ({"name": "write-protector", "every": "1ns"}, "must be at least 1 us"),
         ({"every": "1ms"}, "is required"),
     ],
 )  # fmt: skip
