@@ -3,11 +3,11 @@
 Every cost of a pass and of a log operation is paid once (set-up), per page or per region, and
 contention is the same in each part of memory. So the time of a phase is affine in the touched
 memory, and two small runs give it at full size: ``T(M) = T(m) + (T(2m) - T(m)) (M - m) / m``. A
-backing page of 1 GiB is paid once for each GiB: dropping it, splitting it, scanning it. So with such
-backing these two runs give the time of 1 GiB per vCPU, and G GiB take G times as long. Populating is
-the exception, because memory is cleared for one vCPU while others touch what they have. It is cheap
-to simulate, so runs over all of 1 and of 2 GiB give its time. The tests check these claims against
-runs of other sizes.
+backing page of 1 GiB is paid once for each GiB: it is dropped, split and scanned. So with such
+backing these two runs give the time of 1 GiB per vCPU, and G GiB take G times as long. Populating
+is the exception, because memory is cleared for one vCPU while others touch what they have. It is
+cheap to simulate, so runs over all of 1 and of 2 GiB give its time. The tests check these claims
+against runs of other sizes.
 """
 
 from __future__ import annotations
