@@ -238,7 +238,7 @@ class SimulatedHost:
         yield from flush_remote(self._vm, self._vm.vcpus[0], recorder=False)
 
     def times(self, name: str, mean_ns: float, cv: float) -> Iterator[int]:
-        """Return random times without end, in nanoseconds.
+        """Return random times of at least 1 ns without end, in nanoseconds.
 
         Raises
         ------
@@ -254,4 +254,4 @@ class SimulatedHost:
             return itertools.repeat(round(mean_ns))
         draws = self._vm.plan.draws
         stream = draws.stream(f"t_actor_{self._actor.kind}_{name}", self._who, Gamma(mean_ns, cv))
-        return map(stream.at, itertools.count())
+        return (max(stream.at(number), 1) for number in itertools.count())

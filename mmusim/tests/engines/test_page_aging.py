@@ -98,3 +98,10 @@ def test_vcpus_that_fault_wait_for_it() -> None:
     assert old.phases[1].ledger["mmu_lock_wait"] > 0
     assert unflushed.phases[1].ledger["mmu_lock_wait"] > 0
     assert lockless.phases[1].ledger["mmu_lock_wait"] == 0
+
+
+def test_a_gap_that_is_drawn_as_no_time_is_one_nanosecond() -> None:
+    """One gap of 2,000 is below half a nanosecond; the run ended there with an error."""
+    short = AGING | {"every": "1us", "jitter": "100%", "batch": 1}
+    trace = run("linux-6.15", [{"do": "write"}, {"do": "sleep", "time": "20ms"}], short)
+    assert trace.phases[1].end_ns - trace.phases[1].start_ns >= 20e6
