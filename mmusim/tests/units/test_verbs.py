@@ -116,8 +116,9 @@ def test_completion_lists_verbs_and_imports_nothing_heavy() -> None:
 
 def test_the_script_of_completion_completes_the_command_however_it_was_called() -> None:
     """Also `python -m mmusim`: a shell completes by the first word of a line."""
-    shell_is_named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    done = mmusim_process("--show-completion", "bash", **shell_is_named)
+    done = mmusim_process(
+        "--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.rstrip().endswith(" -F _mmusim_completion mmusim")
     assert "_MMUSIM_COMPLETE=complete_bash" in done.stdout
