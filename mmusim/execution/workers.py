@@ -20,8 +20,8 @@ from mmusim.base.errors import MmusimError
 from mmusim.base.machine_errors import MACHINE_ERRORS
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
-from mmusim.engine.reached import Reached
-from mmusim.engine.simulate import simulate
+from mmusim.engine.reached import Reached, watched
+from mmusim.engine.simulate import Simulation
 from mmusim.execution.beats import begin_reporting, drain, report
 from mmusim.execution.processes import (
     check_main,
@@ -216,9 +216,11 @@ def run_job(
     """
     started = time.perf_counter()
     try:
-        plan = make_plan(setting, job.policy, job.seed)
-        trace = simulate(plan, engine=engine, tell=partial(beat or _post, job))
-        record = to_record(measure(trace))
+        simulation = Simulation(make_plan(setting, job.policy, job.seed), engine=engine)
+        tell = partial(beat or _post, job)
+        tell(simulation.reached())  # estimates leave out what came before
+        with watched(lambda: tell(simulation.reached())):
+            record = to_record(measure(simulation.run()))
     except MmusimError as error:
         return time.perf_counter() - started, None, str(error)
     except MACHINE_ERRORS:

@@ -16,7 +16,7 @@ from mmusim.cli import app
 from mmusim.engine import reached, simulate
 from mmusim.engine.reached import Reached
 from mmusim.engine.simulate import Simulation
-from mmusim.execution import beats
+from mmusim.execution import beats, workers
 from mmusim.execution.parallel import in_parallel
 from mmusim.execution.progress import ProgressReport, Watch, show_seconds
 from mmusim.execution.workers import Job, run_job
@@ -78,6 +78,17 @@ def test_the_estimate_leaves_out_the_time_in_which_the_engine_is_compiled() -> N
     assert told[-1].left_s == pytest.approx(1 * 20 / 12)
     seen.beat(jobs[1], Reached(0, 0.0))
     assert told[-1].left_s == pytest.approx(1 * 20 / 12)
+
+
+def test_a_second_worker_that_begins_later_leaves_the_clock_as_it_is() -> None:
+    """The first run has done 6 of 32 MiB in 10 s when the other worker begins: 26 are left."""
+    clock = [0.0]
+    seen, told, jobs = watch(clock)
+    seen.beat(jobs[0], Reached(0, 0.0))
+    clock[0] = 10.0
+    seen.beat(jobs[0], Reached(0, 0.5))
+    seen.beat(jobs[1], Reached(0, 0.0))
+    assert told[-1].left_s == pytest.approx(10 * 26 / 6)
 
 
 def test_a_first_run_that_ends_before_it_reports_gives_no_estimate() -> None:
@@ -307,6 +318,28 @@ def test_beats_of_a_worker_go_where_its_parent_reads_them(monkeypatch: pytest.Mo
     run_job(busy_setting(), job)
     assert sent
     assert all(of == job and 0 <= beat.share <= 1 for of, beat in sent)
+
+
+def test_every_run_reports_its_beginning_after_the_engine_was_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where loading is quick: the start of a worker must not count as speed of a run."""
+    order: list[Any] = []
+
+    class Loads(Simulation):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            order.append("loaded")
+            super().__init__(*given, **named)
+
+        def run(self) -> Any:
+            order.append("run")
+            return super().run()
+
+    monkeypatch.setattr(reached, "HEARTBEAT_S", 1000.0)
+    monkeypatch.setattr(workers, "Simulation", Loads)
+    job = Job(0, "eager-drop", 1)
+    run_job(busy_setting(), job, lambda of, reached: order.append((of, reached)))
+    assert order == ["loaded", (job, Reached(0, 0.0)), "run"]
 
 
 def test_a_foreign_executor_has_no_beats_and_the_same_results(
