@@ -147,7 +147,7 @@ class Actor(Strict):
 
 def load_outside() -> None:
     """Load the actors of other packages."""
-    load_group(GROUP, Actor, Actor._registry.values)
+    load_group(GROUP, Actor, Actor._registry)
 
 
 def actors() -> dict[str, type[Actor]]:

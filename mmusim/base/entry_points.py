@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Mapping, MutableMapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -22,7 +22,7 @@ _failures: dict[str, list[str]] = {}  # by the group of the entry point
 _hanging: dict[str, str] = {}  # module -> the problem
 
 
-def load_group(group: str, base: type, registered: Callable[[], Collection[Any]]) -> None:
+def load_group(group: str, base: type, registered: MutableMapping[str, type[Any]]) -> None:
     """Load every installed entry point of a group; record and report each failure.
 
     A package that fails to load causes a warning, and so does one whose import does not end in the
@@ -34,8 +34,9 @@ def load_group(group: str, base: type, registered: Callable[[], Collection[Any]]
         Such as ``mmusim.policies``; its last word is what the entry points bring.
     base : type
         The class whose subclasses with a name they define.
-    registered : callable
-        Returns the classes with a name that there are.
+    registered : dict
+        The classes with a name that there are. What a package defined before it failed is taken
+        out of it again.
 
     Raises
     ------
@@ -45,11 +46,14 @@ def load_group(group: str, base: type, registered: Callable[[], Collection[Any]]
     entries = entry_points(group=group)
     seconds = patience_s() if entries else 0.0
     for entry in entries:
+        before = dict(registered)
         package = "a package" if entry.dist is None else f"package {entry.dist.name!r}"
         source = f"{package}, entry point {entry.name!r} ({entry.value})"
         has_entry_point(entry.module, source)
         problem = _load(entry, source, seconds, base, registered)
         if problem:
+            for name in registered.keys() - before.keys():
+                del registered[name]
             _failures.setdefault(group, []).append(f"{source}: {problem}")
             what = group.rpartition(".")[2]
             _warn("%s: %s; its %s are left out", source, problem, what)
@@ -65,7 +69,7 @@ def _load(
     source: str,
     seconds: float,
     base: type,
-    registered: Callable[[], Collection[Any]],
+    registered: Mapping[str, type[Any]],
 ) -> str:
     """Load an entry point; return the error, or nothing."""
     if entry.module in _hanging:
@@ -84,13 +88,13 @@ def _load(
     kind = base.__name__
     remedy = f"write class {kind[0]}({kind}, name=...)"
     if isinstance(loaded, ModuleType):
-        modules = (f"{cls.__module__}." for cls in registered())
+        modules = (f"{cls.__module__}." for cls in registered.values())
         if not any(module.startswith(f"{loaded.__name__}.") for module in modules):
             file = getattr(loaded, "__file__", None) or loaded.__name__
             return f"has no {kind} with a name ({file}); {remedy}"
         return ""
     if isinstance(loaded, type) and issubclass(loaded, base):
-        if loaded in registered():
+        if loaded in registered.values():
             return ""
         return f"its class {loaded.__name__} has no name; {remedy}"
     return f"is a {type(loaded).__name__} and no {kind}; name a module or a subclass of {kind}"

@@ -61,6 +61,14 @@ def prepare_for_a_limit() -> None:
         )
 
 
+def reason(error: OSError) -> str:
+    """Return what happened, in the words of the system: "No space left on device".
+
+    Libraries such as pyarrow put their own text in the place of these words.
+    """
+    return os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+
+
 def explain(error: BaseException) -> str:
     """Return one line about one of :data:`MACHINE_ERRORS`: what happened, and what helps."""
     if isinstance(error, MemoryError):
@@ -69,7 +77,7 @@ def explain(error: BaseException) -> str:
         return f"there is not enough memory; {_REMEDIES[errno.ENOMEM]}"
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         at = f": {named(error.filename)}" if error.filename else ""
-        return f"{error.strerror}{at}; {_REMEDIES[error.errno]}"
+        return f"{reason(error)}{at}; {_REMEDIES[error.errno]}"
     text = " ".join(str(error).split())
     if os.strerror(errno.EMFILE) in text:  # of an import that failed, only the text is left
         return f"{text}; {_DESCRIPTORS}"

@@ -27,18 +27,20 @@ def resolve(engine: str = AUTO) -> str:
     ConfigError
         If there is not an engine of this name, or a package that it needs is not installed.
     """
-    if engine == AUTO:
-        engine = os.environ.get(VARIABLE, AUTO)
+    source, key = "--engine", ""
+    if engine == AUTO and VARIABLE in os.environ:
+        engine = os.environ[VARIABLE]
+        source, key = "environment", VARIABLE
     if engine not in ENGINES:
         raise ConfigError.of(
-            "--engine", "", engine, "is not an engine", f"choose one of {', '.join(ENGINES)}"
+            source, key, engine, "is not an engine", f"choose one of {', '.join(ENGINES)}"
         )
     if engine == SIMPY:
         return engine
     trouble = numba_trouble()
     if engine == COMPILED and trouble:
         raise ConfigError.of(
-            "--engine", "", engine, f"needs Numba, which {trouble}",
+            source, key, engine, f"needs Numba, which {trouble}",
             "install mmusim[compiled], or choose simpy",
         )  # fmt: skip
     return SIMPY if trouble else COMPILED

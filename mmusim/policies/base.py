@@ -124,7 +124,7 @@ def policies() -> dict[str, type[Policy]]:
 
 def load_outside() -> None:
     """Load the policies of other packages."""
-    load_group(GROUP, Policy, Policy._registry.values)
+    load_group(GROUP, Policy, Policy._registry)
 
 
 def policy_named(name: str) -> Policy:

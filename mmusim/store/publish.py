@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.machine_errors import reason
 from mmusim.store import Store
 from mmusim.store.dataset import DATASET_FORMAT, EXPERIMENT, MANIFEST, RUNS, TABLES, parquet, sha256
 from mmusim.store.reading import Reader
@@ -51,7 +52,7 @@ def publish(folder: Path, to: Path) -> dict[str, Any]:
         return _write(store, to)
     except OSError as error:
         raise StoreError(
-            f"{to}: the dataset cannot be written: {error.strerror or error}; free space or "
+            f"{to}: the dataset cannot be written: {reason(error)}; free space or "
             "choose another folder with --to"
         ) from None
     finally:

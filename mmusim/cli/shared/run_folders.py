@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmusim.base.machine_errors import reason
 from mmusim.config.settings import LoadedFile, load_file
 from mmusim.experiment.run import Outcome
 from mmusim.store import StoreError
@@ -28,6 +29,6 @@ def written_report(outcome: Outcome, out: Path) -> Path:
         return write_report(outcome, out)
     except OSError as error:
         raise StoreError(
-            f"{out}: the report cannot be written: {error.strerror}; free space, then "
+            f"{out}: the report cannot be written: {reason(error)}; free space, then "
             "run `mmusim report`: the runs are stored"
         ) from None

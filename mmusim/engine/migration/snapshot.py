@@ -61,6 +61,7 @@ class Snapshot:
         self._way, self._base = phase.way, vm.plan.slot.base_gfn
         spec, costs = vm.plan.driver.migration, vm.plan.costs
         self._ram = Unsent(vm, spec.zero_pages)
+        host.tells(self._ram.share)
         each = sum(costs[name].mean() for name in ("c_uffd_poll", "c_uffd_release"))
         self._channel = Channel(vm, spec, number, each if self._way.runs else 0.0)
         self._transfer = Transfer(vm, self._ram, self._channel, self._deliver)

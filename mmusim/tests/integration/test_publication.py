@@ -176,7 +176,7 @@ def test_publishing_is_whole_or_not_at_all(
         publish(made / "out", made / "published")
 
     def full(*args: Any) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "Error writing bytes to file. Detail: [errno 28]")  # as pyarrow does
 
     monkeypatch.setattr(publication, "_parquet", full)
     with pytest.raises(StoreError, match="cannot be written: No space left on device; free space"):

@@ -72,9 +72,15 @@ def test_an_engine_that_is_not_there_is_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(ConfigError, match=r"--engine.*'fast': is not an engine; choose one of"):
         run_experiment(tiny, tmp_path / "out", engine="fast")
+    monkeypatch.setenv(choice.VARIABLE, "fast")
+    with pytest.raises(ConfigError, match=r"environment.*MMUSIM_ENGINE = 'fast': is not an engine"):
+        run_experiment(tiny, tmp_path / "out")
+    monkeypatch.setenv(choice.VARIABLE, "compiled")
     monkeypatch.setattr(choice, "numba_trouble", lambda: "is not installed")
     with pytest.raises(ConfigError, match="needs Numba, which is not installed"):
         run_experiment(tiny, tmp_path / "out", engine="compiled")
+    with pytest.raises(ConfigError, match="environment: MMUSIM_ENGINE = 'compiled': needs Numba"):
+        run_experiment(tiny, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -18,7 +18,16 @@ from mmusim.validation import fit as fitting
 from mmusim.validation.ablation import concern, sets_of_laws
 from mmusim.validation.full_size import Speed, phase_seconds
 from mmusim.validation.misses import CAUSES, cause
-from mmusim.validation.predict import PROFILE, Times, phases, the_machine, times
+from mmusim.validation.predict import (
+    POPULATE,
+    PROFILE,
+    REGIONS,
+    Times,
+    phases,
+    populating,
+    the_machine,
+    times,
+)
 from mmusim.validation.published import COLUMNS, TABLE, PublishedValue, Run, phase_of, read, run_of
 from mmusim.validation.score import knee, score
 
@@ -123,6 +132,30 @@ def test_time_is_affine_in_the_memory_that_is_touched(run: Run) -> None:
         affine.append(abs(told / three[name].ns - 1))
         proportional.append(abs(6 * one[name].ns / three[name].ns - 1))
     assert max(proportional) > 2 * max(affine)
+
+
+def test_each_gib_of_a_large_backing_page_takes_its_time() -> None:
+    """Parts of 1 GiB foretell a full simulation of 2; the control pays for one page a vCPU."""
+    run, machine = SMALL._replace(gib=2, rounds=1), the_machine()
+    told = times(run, {}, machine=machine)
+    whole = phases(run, {}, 2 * REGIONS, machine)
+    assert told.keys() == whole.keys()
+    for name, found in whole.items():
+        assert told[name].ns == pytest.approx(found.ns, rel=0.06, abs=20_000), name
+    once = {
+        name: found.ns for name, found in times(run._replace(gib=1), {}, machine=machine).items()
+    }
+    assert once[POPULATE] < 0.7 * whole[POPULATE].ns
+
+
+def test_populating_grows_with_the_memory_that_is_cleared() -> None:
+    run, machine = SMALL._replace(gib=4), the_machine()
+    (told, whole) = times(run, {}, 2, machine)[POPULATE], populating(run, {}, 4, machine)
+    assert told.ns == pytest.approx(whole.ns, rel=0.001)
+    bandwidth = 26.8e9
+    assert whole.ns >= run.vcpus * run.gib * 2**30 / bandwidth * 1e9, "clearing alone"
+    without = populating(run, {}, 4, the_machine([law for law in LAWS if law != "first-touch"]))
+    assert without.ns < 0.5 * whole.ns, "control: without the law nothing is cleared"
 
 
 def test_what_a_phase_is_made_of_adds_up() -> None:

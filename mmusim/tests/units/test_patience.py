@@ -147,6 +147,23 @@ def test_an_import_that_never_returns_is_named_and_left_out(tmp_path: Path) -> N
     assert "'sound'" not in done.stderr
 
 
+@pytest.mark.parametrize("end", ["while True: pass", "raise ValueError"])
+def test_what_a_package_defined_before_its_import_failed_is_left_out(
+    tmp_path: Path, end: str
+) -> None:
+    """Negative control: the package with another name for it, and an import that ends."""
+    policy = 'class A(Policy, name="early"):\n    """It came before the end."""'
+    installed(tmp_path, "half", f"{policy}\n{end}")
+    installed(tmp_path, "whole", policy.replace("early", "late").replace("before", "after"))
+    done = policies(tmp_path)
+    assert done.returncode == 0
+    assert "It came after the end." in done.stdout
+    assert "It came before the end." not in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert "package 'half'" in line
+    assert line.endswith("its policies are left out")
+
+
 def test_an_import_that_cannot_be_interrupted_ends_the_command(tmp_path: Path) -> None:
     installed(tmp_path, "stubborn", STUBBORN)
     done = policies(tmp_path)

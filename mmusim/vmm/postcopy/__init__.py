@@ -8,6 +8,6 @@ from mmusim.vmm.postcopy.base import Postcopy, postcopies
 from mmusim.vmm.postcopy.plain import Plain
 from mmusim.vmm.postcopy.preempt import Preempt
 
-load_group("mmusim.postcopies", Postcopy, lambda: postcopies().values())
+load_group("mmusim.postcopies", Postcopy, Postcopy._registry)
 
 __all__ = ["Plain", "Postcopy", "Preempt", "postcopies"]

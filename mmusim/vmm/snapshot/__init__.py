@@ -9,6 +9,6 @@ from mmusim.vmm.snapshot.in_order import InOrder
 from mmusim.vmm.snapshot.stopped import Stopped
 from mmusim.vmm.snapshot.write_protect import WriteProtect
 
-load_group("mmusim.snapshots", SnapshotWay, lambda: snapshot_ways().values())
+load_group("mmusim.snapshots", SnapshotWay, SnapshotWay._registry)
 
 __all__ = ["InOrder", "SnapshotWay", "Stopped", "WriteProtect", "snapshot_ways"]

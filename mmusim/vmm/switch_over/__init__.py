@@ -12,6 +12,6 @@ from mmusim.vmm.switch_over import stall as stall
 from mmusim.vmm.switch_over.base import Seen, SwitchOver, Then, switch_overs
 from mmusim.vmm.switch_over.qemu_estimate import QemuEstimate
 
-load_group("mmusim.switch_over", SwitchOver, lambda: switch_overs().values())
+load_group("mmusim.switch_over", SwitchOver, SwitchOver._registry)
 
 __all__ = ["QemuEstimate", "Seen", "SwitchOver", "Then", "switch_overs"]

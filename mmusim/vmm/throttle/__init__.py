@@ -11,7 +11,7 @@ from mmusim.vmm.throttle.base import Period, Throttle, Watched, throttles
 from mmusim.vmm.throttle.dirty_limit import DirtyLimit
 from mmusim.vmm.throttle.responsive import Responsive
 
-load_group("mmusim.throttles", Throttle, lambda: throttles().values())
+load_group("mmusim.throttles", Throttle, Throttle._registry)
 
 __all__ = [
     "AutoConverge", "DirtyLimit", "Period", "Responsive", "Throttle", "ThrottleShare", "Watched",
