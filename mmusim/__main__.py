@@ -54,7 +54,7 @@ def _run() -> None:
     log.addHandler(notices)
     try:
         try:
-            app()
+            app(prog_name="mmusim")  # completion completes this name, also for python -m mmusim
         finally:
             log.removeHandler(notices)
             _flush()

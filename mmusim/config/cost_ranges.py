@@ -42,9 +42,23 @@ def factors(
             continue
         factor = wide[provenance_of(setting, name)]
         is_own = name in setting.experiment.host.costs
-        interval = None if is_own else _certainty(setting.profile.costs[name])
+        interval = None if is_own else _interval(setting.profile.costs[name])
         found[name] = interval or (1 / factor, factor)
     return found
+
+
+def machine_factors(setting: Setting) -> dict[str, tuple[float, float]]:
+    """Return the range of the factor of every assumed number of a setting's machine.
+
+    Without a machine there is none. A machine's numbers are `cores` and `smt_gain`.
+    """
+    machine = setting.machine
+    if machine is None:
+        return {}
+    return {
+        name: (low / getattr(machine, name), high / getattr(machine, name))
+        for name, (low, high) in machine.ranges().items()
+    }
 
 
 def provenance_of(setting: Setting, name: str) -> str:
@@ -53,8 +67,13 @@ def provenance_of(setting: Setting, name: str) -> str:
     return "assumed" if is_own else setting.profile.costs[name].provenance
 
 
-def _certainty(cost: Cost) -> tuple[float, float] | None:
-    """Return the interval of a measured cost over its median, if the profile has one."""
+def _interval(cost: Cost) -> tuple[float, float] | None:
+    """Return the interval of a measured cost over its median, or that of an assumed one over its
+    mean, if the profile has one.
+    """
+    if cost.plausible is not None:
+        mean = cost.distribution().mean()
+        return cost.plausible[0] / mean, cost.plausible[1] / mean
     known, middle = getattr(cost, "certainty", None), float(cost.distribution().quantile(0.5))
     if known is None or middle <= 0 or not 0 < known.low < known.high:
         return None
@@ -62,13 +81,15 @@ def _certainty(cost: Cost) -> tuple[float, float] | None:
 
 
 def with_factors(setting: Setting, by: Mapping[str, float]) -> Setting:
-    """Return a setting whose costs are multiplied by factors.
+    """Return a setting whose costs, and numbers of its machine, are multiplied by factors.
 
     A fault costs at least its parts. Where exit, section under mmu_lock and entry would take longer
     than the whole, the whole becomes as long.
     """
     costs = dict(setting.costs)
-    for name, factor in by.items():
+    numbers = {name: factor for name, factor in by.items() if name not in COSTS}
+    of_costs = {name: factor for name, factor in by.items() if name in COSTS}
+    for name, factor in of_costs.items():
         costs[name] = scaled(costs[name], factor)
     ends = costs["c_exit"].mean() + costs["c_entry"].mean()
     section = costs["c_lock_section"].mean() + costs["c_lock_indirect"].mean()
@@ -81,11 +102,12 @@ def with_factors(setting: Setting, by: Mapping[str, float]) -> Setting:
     host = setting.experiment.host
     own = host.costs | {
         name: _SPEC.validate_python(rescaled(_written(setting, name), factor))
-        for name, factor in by.items()
+        for name, factor in of_costs.items()
     }
-    experiment = setting.experiment.model_copy(
-        update={"host": host.model_copy(update={"costs": own})}
-    )  # fmt: skip
+    changed: dict[str, Any] = {"costs": own}
+    if numbers and setting.machine is not None:
+        changed["machine"] = setting.machine.with_factors(numbers)
+    experiment = setting.experiment.model_copy(update={"host": host.model_copy(update=changed)})
     text = ", ".join(f"{name} x {factor!r}" for name, factor in sorted(by.items()))
     label = blake2b(text.encode(), digest_size=4).hexdigest() if by else "as they are"
     return replace(

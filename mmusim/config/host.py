@@ -6,12 +6,12 @@ import logging
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmusim.base.errors import ConfigError, nearest
-from mmusim.base.quantities import Strict
+from mmusim.base.quantities import Strict, Time
 from mmusim.config.cost import CostSpec, distribution
 from mmusim.config.load import load
 from mmusim.config.measured import Certainty, Interference, Measurement, hits_for
@@ -30,10 +30,22 @@ class Cost(Strict):
     value: CostSpec
     provenance: Provenance
     note: Annotated[str, Field(min_length=1, description="source or reasoning")]
+    plausible: Annotated[list[Time] | None, Field(min_length=2, max_length=2)] = None
+    """Least and largest mean that are plausible, if its provenance alone does not say so."""
     certainty: Certainty | None = None
     """How sure it is, if it was measured."""
     ks: float | None = None
     """Largest distance between the distribution functions of the samples and of the value."""
+
+    @model_validator(mode="after")
+    def _is_plausible(self) -> Self:
+        if self.plausible is not None:
+            low, high = self.plausible
+            if not 0 < low <= self.distribution().mean() <= high or low == high:
+                raise ValueError(
+                    "plausible must ascend from above zero and hold the mean; correct its bounds"
+                )
+        return self
 
     def distribution(self) -> Distribution:
         """Return the distribution in nanoseconds."""
@@ -45,7 +57,10 @@ def default_cost(name: str) -> Cost:
     """Return the default of a cost that a host profile does not give; it is assumed."""
     term = COSTS[name]
     note = f"not in the profile; the default of the model: {term.source}"
-    return Cost.model_validate({"value": term.default, "provenance": "assumed", "note": note})
+    bounds = None if term.plausible is None else list(term.plausible)
+    return Cost.model_validate(
+        {"value": term.default, "provenance": "assumed", "note": note, "plausible": bounds}
+    )
 
 
 class HostProfile(Strict):

@@ -20,5 +20,5 @@ def resolved(setting: Setting) -> dict[str, Any]:
         and (setting.experiment.host.emulatorpin is not None or name not in SHARING_COSTS)
     } | data["host"]["costs"]
     if setting.machine is not None:
-        data["host"]["machine"] = setting.machine.model_dump(mode="json")
+        data["host"]["machine"] = setting.machine.model_dump(mode="json", exclude_none=True)
     return data

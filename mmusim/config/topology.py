@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mmusim.base.quantities import Size, Strict, shown
+from mmusim.base.quantities import Count, Size, Strict, shown
 from mmusim.base.units import BYTES, show_bytes
 from mmusim.costs import machine
 from mmusim.costs.machine import LAWS, Law
@@ -14,6 +15,19 @@ from mmusim.costs.machine import LAWS, Law
 Provenance = Literal["measured", "published", "derived", "assumed"]
 MOST_SLOWDOWN = 64
 """Largest factor by which load may slow down the work of vCPUs."""
+
+
+Positive = Annotated[float, Field(gt=0, le=1)]
+TWO: Final = Field(min_length=2, max_length=2)
+
+
+class Plausible(Strict):
+    """Least and largest value of numbers of the machine that are assumed."""
+
+    cores: Annotated[list[Count] | None, TWO, shown([48, 64], "cores")] = None
+    """Without it, the cores are known."""
+    smt_gain: Annotated[list[Positive] | None, TWO, shown([0.03, 0.3], "cores")] = None
+    """Without it, a factor of 3 to either side."""
 
 
 class Machine(Strict):
@@ -37,6 +51,8 @@ class Machine(Strict):
         default_factory=lambda: list(LAWS)
     )
     """Laws that the machine follows. An empty list is a host without `machine`."""
+    plausible: Annotated[Plausible, shown({"cores": [48, 64]})] = Field(default_factory=Plausible)
+    """Ranges of what is assumed. Hosts that `costs` draws have values from them."""
     provenance: Annotated[Provenance, shown("published")] = "assumed"
     """How the processors are known."""
     note: Annotated[str, shown("lscpu of the host")] = ""
@@ -48,6 +64,34 @@ class Machine(Strict):
             raise ValueError("laws names a law twice; name each once")
         return self
 
+    @model_validator(mode="after")
+    def _holds_the_values(self) -> Self:
+        for name, (low, high) in self.ranges().items():
+            if not low <= getattr(self, name) <= high or low == high:
+                raise ValueError(
+                    f"plausible.{name} must ascend and hold {name}; correct its bounds"
+                )
+        return self
+
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Return the bounds of the assumed numbers that the laws of the machine use."""
+        found: dict[str, tuple[float, float]] = {}
+        if self.plausible.cores and not {"memory", "threads", "remote"}.isdisjoint(self.laws):
+            low, high = self.plausible.cores
+            found["cores"] = low, high
+        if self.smt_gain > 0 and "threads" in self.laws:
+            around = [self.smt_gain / 3, min(1.0, self.smt_gain * 3)]
+            least, most = self.plausible.smt_gain or around
+            found["smt_gain"] = least, most
+        return found
+
+    def with_factors(self, by: Mapping[str, float]) -> Machine:
+        """Return a machine whose numbers are multiplied by factors; cores stay whole."""
+        numbers = {name: getattr(self, name) * factor for name, factor in by.items()}
+        if "cores" in numbers:
+            numbers["cores"] = max(1, round(numbers["cores"]))
+        return self.model_copy(update=numbers)
+
     @property
     def threads(self) -> int:
         """Hardware threads of all cores."""
@@ -56,18 +100,21 @@ class Machine(Strict):
     def row(self) -> dict[str, Any]:
         """Return a row of a table that describes the machine."""
         return self.model_dump(mode="json") | {
-            "private_cache": show_bytes(self.private_cache), "laws": ", ".join(self.laws)
+            "private_cache": show_bytes(self.private_cache), "laws": ", ".join(self.laws),
+            "plausible": ", ".join(f"{n} {a:g}-{b:g}" for n, (a, b) in self.ranges().items()),
         }  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
         """Return what decides a run's result."""
-        return self.model_dump(mode="json", exclude={"provenance", "note"})
+        return self.model_dump(mode="json", exclude={"plausible", "provenance", "note"})
 
     def law_of(self, vcpus: int) -> str | None:
         """Return the rule that so many vCPUs break on this machine; None if there is none."""
-        if self.model().slowdown(vcpus) <= MOST_SLOWDOWN * machine.ONE:
+        least = self.ranges().get("cores", (self.cores, self.cores))[0]
+        worst = self.with_factors({"cores": least / self.cores})
+        if worst.model().slowdown(vcpus) <= MOST_SLOWDOWN * machine.ONE:
             return None
-        return f"share {self.cores} cores, which makes them more than {MOST_SLOWDOWN} times slower"
+        return f"share {worst.cores} cores, which makes them more than {MOST_SLOWDOWN} times slower"
 
     def model(self) -> machine.Machine:
         """Return the machine as runs see it."""

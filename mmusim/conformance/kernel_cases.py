@@ -22,6 +22,8 @@ MOST_MIB: Final = 4_096
 """Recorded scripts have some 20 MiB; a replay touches every page in each step."""
 MOST_STEPS: Final = 1_000
 LEAST_RING, MOST_RING = 4096, MAX_ENTRIES * ENTRY_BYTES
+RELEASE: Final = re.compile(r"2\.6\.\d{1,3}|\d{1,3}\.\d{1,3}")
+"""A release has two numbers, and three in the old scheme; what follows is an update of it."""
 STEP: Final = re.compile(r"([wr])([0-9]{1,3})?|[lugczZh]")
 
 
@@ -57,9 +59,9 @@ class Case:
     @property
     def release(self) -> Kernel:
         """The kernel that counted."""
-        version = re.search(r"(\d+)\.(\d+)", self.kernel)
+        version = RELEASE.search(self.kernel)
         assert version is not None, "checked when read"
-        return Kernel((int(version[1]), int(version[2])))
+        return Kernel(tuple(map(int, version[0].split("."))))
 
     @property
     def mmu(self) -> Mmu:
@@ -166,7 +168,7 @@ def _wrong(data: Mapping[str, Any]) -> Iterator[tuple[str, object, str, str]]:
     if data["memory_mib"] % 2 or not 2 <= data["memory_mib"] <= MOST_MIB:
         rule = f"must be a multiple of 2 from 2 to {MOST_MIB}"
         yield "memory_mib", data["memory_mib"], rule, "correct it"
-    if not re.search(r"\d{1,3}\.\d{1,3}", data["kernel"]):
+    if not RELEASE.search(data["kernel"]):
         yield "kernel", data["kernel"], "names no release", "write e.g. Linux 6.1.0"
     ring = data["dirty_ring_bytes"]
     if ring and (ring & (ring - 1) or not LEAST_RING <= ring <= MOST_RING):

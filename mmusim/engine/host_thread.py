@@ -23,6 +23,7 @@ from mmusim.engine.host.slot_deletion import recreate_slot
 from mmusim.engine.kinds import Kind
 from mmusim.engine.processes.dirty_rings import hold_slots_lock, release_slots_lock
 from mmusim.engine.processes.soft_vcpu import soft_vcpu
+from mmusim.engine.reached import part_of
 from mmusim.engine.state import invariants
 from mmusim.engine.state.phase_recorder import PhaseRecorder, together
 from mmusim.engine.state.vm import Outcome, Steps, Vm
@@ -45,6 +46,7 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
         record["late_ns"] = late
         record["before"] = vm.counters()
         host.phases.append(record)
+        host.under_way = number, part_of(vm, number, phase)
         host.began_s.append(time.perf_counter())
         host.spent = record["spent"] = {}
         host.waits_for = f"the end of phase {number + 1} ({phase.do})"

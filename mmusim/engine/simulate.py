@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import NamedTuple
 
 from mmusim.base.errors import DeadlockError
-from mmusim.config.migrate import Migrate
+from mmusim.engine import reached
 from mmusim.engine.choice import AUTO
 from mmusim.engine.host.actors import start_actors
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host_thread import host_thread, phase_traces
 from mmusim.engine.kinds import kind_of
+from mmusim.engine.reached import Reached, Shares
 from mmusim.engine.state import invariants
 from mmusim.engine.state.planned_run import RUN_LIMIT
 from mmusim.engine.state.vm import Vm
@@ -22,7 +23,12 @@ from mmusim.vocabulary.causes import CAUSES, CLEAR_WAIT, HALT, MMAP_WAIT, SNAPSH
 
 
 def simulate(
-    plan: Plan, *, run_limit: int = RUN_LIMIT, probe: Probe | None = None, engine: str = AUTO
+    plan: Plan,
+    *,
+    run_limit: int = RUN_LIMIT,
+    probe: Probe | None = None,
+    engine: str = AUTO,
+    tell: Callable[[Reached], None] | None = None,
 ) -> Trace:
     """Simulate a plan from an empty VM to the end of the driver's last phase.
 
@@ -37,6 +43,9 @@ def simulate(
         Is told of events while they happen. The Trace is the same with and without a probe.
     engine : {"auto", "simpy", "compiled"}
         The engine. The Trace does not depend on it (:mod:`mmusim.engine.choice`).
+    tell : callable, optional
+        Is told the progress each second, in another thread; and at once after a second or more in
+        which the engine was compiled. The Trace is the same with and without it.
 
     Raises
     ------
@@ -51,17 +60,14 @@ def simulate(
     ClockError
         If the run takes longer than 146 years of simulated time.
     """
-    return Simulation(plan, run_limit=run_limit, probe=probe, engine=engine).run()
-
-
-class Reached(NamedTuple):
-    """The progress of a run."""
-
-    now_ns: int  # simulated time
-    share: float | None
-    """Of all accesses. Where their number depends on a migration: of the memory, the most that was
-    at the destination in its present state. None: neither is known.
-    """
+    started = time.perf_counter()
+    simulation = Simulation(plan, run_limit=run_limit, probe=probe, engine=engine)
+    if tell is None:
+        return simulation.run()
+    if time.perf_counter() - started > reached.HEARTBEAT_S:
+        tell(simulation.reached())
+    with reached.watched(lambda: tell(simulation.reached())):
+        return simulation.run()
 
 
 class Simulation:
@@ -78,23 +84,13 @@ class Simulation:
         """Set up the VM; see :func:`simulate`."""
         self._kind = kind_of(engine, probe)
         self._vm = self._kind.make_vm(plan, run_limit, probe)
+        self._shares = Shares(self._vm)
         self._host: Host | None = None
         self._over = False
 
     def reached(self) -> Reached:
         """Return the simulated time and the share of the run that is done."""
-        total, done = self._vm.plan.accesses(), sum(v.accesses for v in self._vm.vcpus)
-        return Reached(self._vm.now, done / total if total else self._migrated())
-
-    def _migrated(self) -> float | None:
-        """Return how far the migrations of a run are, from 0 to 1; None if it has none."""
-        migrations = sum(isinstance(p, Migrate) for p in self._vm.plan.driver.phases)
-        if not migrations:
-            return None
-        if self._over:
-            return 1.0
-        arrived = [] if self._host is None else self._host.arrived
-        return sum(pages() for pages in arrived) / migrations / self._vm.plan.slot.npages
+        return Reached(self._vm.now, self._shares.share(self._host, self._over))
 
     def events(self) -> int:
         """Return how many events there were; only the compiled engine counts them."""

@@ -8,9 +8,9 @@ from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
 from typing import Final, TypeVar
 
 from mmusim.base.errors import MmusimError
+from mmusim.execution.beats import Take, begin_reporting, drain, ignore, report_to
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.processes import (
-    begin_worker,
     check_main,
     end_workers,
     interrupts,
@@ -34,6 +34,7 @@ def in_parallel(
     *,
     workers: int | None = None,
     scheduler: str | None = None,
+    take: Take | None = None,
 ) -> Iterator[R]:
     """Yield the result of a function for each job, in their order.
 
@@ -46,6 +47,9 @@ def in_parallel(
         Local processes; one per usable processor by default. One worker needs no process.
     scheduler : str, optional
         Address of a Dask scheduler, in place of local processes.
+    take : callable, optional
+        Gets what jobs report meanwhile (:func:`mmusim.execution.beats.report`), here or in local
+        processes, in the order of each process.
 
     Raises
     ------
@@ -60,12 +64,19 @@ def in_parallel(
         return
     workers = workers or processors()
     if workers == 1 or len(jobs) < 2:
-        yield from map(function, jobs)
+        report_to(take)
+        try:
+            yield from map(function, jobs)
+        finally:
+            report_to(None)
         return
     check_main()
     spawn = multiprocessing.get_context("spawn")
     with unaware_of_ctrl_c():
-        local = ProcessPoolExecutor(min(workers, len(jobs)), spawn, initializer=begin_worker)
+        beats = spawn.SimpleQueue()
+        local = ProcessPoolExecutor(
+            min(workers, len(jobs)), spawn, initializer=begin_reporting, initargs=(beats,)
+        )
     whole = False
     try:
         with interrupts() as interrupted:
@@ -75,6 +86,8 @@ def in_parallel(
                 while not wait([future], LOOK_S).done:
                     if interrupted.is_set():
                         raise KeyboardInterrupt
+                    drain(beats, take or ignore)
+                drain(beats, take or ignore)
                 try:
                     result = future.result()
                 except BrokenExecutor:

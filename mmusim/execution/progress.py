@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mmusim.base.units import show_ns
 from mmusim.config.settings import Setting
-from mmusim.engine.simulate import Reached
+from mmusim.engine.reached import Reached
 from mmusim.execution.workers import Job
 
 
@@ -45,8 +45,8 @@ class Watch:
     """Adds up the reports of runs, and passes the sum on.
 
     A run counts as much as its VM has memory. The finished part, divided by its time, is the
-    expected speed of the rest. Only the first run waits until the engine is compiled. So time
-    counts from its first simulated nanosecond, or from its end where it ends before it reports.
+    expected speed of the rest. Workers first start and load or compile the engine. So time counts
+    from the report with which a first run begins, or from its end where no report came before.
     """
 
     def __init__(
@@ -65,11 +65,13 @@ class Watch:
         self._began_s = clock()
         self._before = 0.0  # what had been done by then
         self._reported = False
+        self._moving = False  # some run has left its beginning
 
     def beat(self, job: Job, reached: Reached) -> None:
         """Take a report of a run in progress."""
         if job in self._left:
-            if not reached.now_ns and sum(self._left.values()) == self._whole:
+            self._moving = self._moving or reached.now_ns > 0 or bool(reached.share)
+            if not self._moving and sum(self._left.values()) == self._whole:
                 self._began_s = self._clock()
             self._reported = True
             self._shares[job] = reached.share or 0.0

@@ -8,22 +8,22 @@ import multiprocessing
 import os
 import pickle
 import shlex
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from contextlib import nullcontext
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 from mmusim.base.errors import MmusimError
 from mmusim.base.machine_errors import MACHINE_ERRORS
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
-from mmusim.engine.simulate import Reached, Simulation
+from mmusim.engine.reached import Reached, watched
+from mmusim.engine.simulate import Simulation
+from mmusim.execution.beats import begin_reporting, drain, report
 from mmusim.execution.processes import (
-    begin_worker,
     check_main,
     end_workers,
     unaware_of_ctrl_c,
@@ -31,9 +31,6 @@ from mmusim.execution.processes import (
 from mmusim.metrics.measure import measure, to_record
 from mmusim.plan.make import make_plan
 from mmusim.store.provenance import model_version, provenance
-
-HEARTBEAT_S: Final = 1.0
-"""Seconds between two progress reports of a run."""
 
 
 class OtherVersionError(MmusimError):
@@ -80,8 +77,6 @@ class RunEnd(NamedTuple):
 
 Heartbeat = Callable[[Job, Reached], None]
 """Is told the progress of a run."""
-
-_beats: Any = None  # in a worker: where its heartbeats go
 
 
 class WorkerPool:
@@ -144,7 +139,7 @@ class WorkerPool:
             with unaware_of_ctrl_c():
                 self._beats = spawn.SimpleQueue()
                 self._executor = ProcessPoolExecutor(
-                    self._workers, spawn, initializer=_ready, initargs=(self._beats,)
+                    self._workers, spawn, initializer=begin_reporting, initargs=(self._beats,)
                 )
         try:
             with unaware_of_ctrl_c() if self._own else nullcontext():
@@ -163,8 +158,8 @@ class WorkerPool:
 
     def drain(self) -> None:
         """Pass on the reports of local workers."""
-        while self._beats is not None and not self._beats.empty():
-            self._beat(*self._beats.get())
+        if self._beats is not None:
+            drain(self._beats, lambda beat: self._beat(*beat))
 
     def close(self, *, at_once: bool = False) -> None:
         """End the local processes; with `at_once` also those with a run in progress."""
@@ -222,9 +217,9 @@ def run_job(
     started = time.perf_counter()
     try:
         simulation = Simulation(make_plan(setting, job.policy, job.seed), engine=engine)
-        if time.perf_counter() - started > HEARTBEAT_S:  # the engine was compiled first
-            (beat or _post)(job, simulation.reached())
-        with _watched(simulation, job, beat or _post):
+        tell = partial(beat or _post, job)
+        tell(simulation.reached())  # estimates leave out what came before
+        with watched(lambda: tell(simulation.reached())):
             record = to_record(measure(simulation.run()))
     except MmusimError as error:
         return time.perf_counter() - started, None, str(error)
@@ -240,32 +235,6 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error} (line {place.lineno} of {place.filename})"
 
 
-@contextmanager
-def _watched(simulation: Simulation, job: Job, beat: Heartbeat) -> Iterator[None]:
-    """Observe a simulation from outside, from time to time. The simulation does not notice."""
-    over = threading.Event()
-
-    def look() -> None:
-        while not over.wait(HEARTBEAT_S):
-            beat(job, simulation.reached())
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def _post(job: Job, reached: Reached) -> None:
     """In a worker: send a progress report to the parent."""
-    if _beats is not None:
-        _beats.put((job, reached))
-
-
-def _ready(beats: Any) -> None:
-    """Start a worker whose reports go to `beats`."""
-    global _beats
-    _beats = beats
-    begin_worker()
+    report((job, reached))

@@ -15,9 +15,10 @@ from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting
 from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO, prepare
+from mmusim.engine.reached import HEARTBEAT_S
 from mmusim.execution.processes import interrupts
 from mmusim.execution.progress import Progress, Watch
-from mmusim.execution.workers import HEARTBEAT_S, Job, RunEnd, Task, WorkerPool
+from mmusim.execution.workers import Job, RunEnd, Task, WorkerPool
 from mmusim.metrics.measure import Metrics, from_record
 from mmusim.store import Key, Store
 from mmusim.store.provenance import model_version

@@ -19,6 +19,7 @@ from mmusim.mmu.slot import (
     MemSlot,
     Which,
     clear_d,
+    parts_of,
     reachable_pages,
     stale,
     write_protect,
@@ -277,8 +278,10 @@ def _first_of(leaves: Bytes) -> Bytes:
 def zap_all(t: PageTable, backing: int) -> Walk:
     """Zap every table of the VM (kvm_mmu_zap_all_fast: a slot was deleted)."""
     tables = int(np.count_nonzero(t.region & CHILD))
-    everything = MemSlot(0, len(t.page))
-    small = zap(t.page, (t.page & PRESENT) != 0, reachable_pages(t, everything))
+    small = 0
+    for part in parts_of(MemSlot(0, len(t.page))):
+        page = t.page[part.pages]
+        small += zap(page, (page & PRESENT) != 0, reachable_pages(t, part))
     regions = zap(t.region, (t.region & PRESENT) != 0)
     giants = zap(t.giant, (t.giant & PRESENT) != 0)
     np.bitwise_and(t.region, np.uint8(TLB), out=t.region)

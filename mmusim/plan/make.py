@@ -128,7 +128,7 @@ class Plan:
         if lap or isinstance(spec, BusyPhase):
             name, first = f"{phase}.{lap}", LAPS * (phase + 1) + lap * pattern.length(pages)
         else:
-            name, first = f"{phase}", self._accesses_before(phase, cpu)
+            name, first = f"{phase}", self.accesses_before(phase, cpu)
         numbers = self.draws.numbers(name, cpu)
         if isinstance(pattern, RatedPattern):
             rates = pattern.rates(pages, self.slot.npages, numbers)
@@ -187,9 +187,9 @@ class Plan:
             isinstance(p, BusyPhase) or getattr(p, "repeat", False) for p in self.driver.phases
         ):
             return None
-        return sum(self._accesses_before(len(self.patterns), cpu) for cpu in range(self.vcpus))
+        return sum(self.accesses_before(len(self.patterns), cpu) for cpu in range(self.vcpus))
 
-    def _accesses_before(self, phase: int, cpu: int) -> int:
+    def accesses_before(self, phase: int, cpu: int) -> int:
         """Number of accesses of a vCPU in earlier phases, without those beside a VMM that works."""
         known = self._before.setdefault(cpu, [0])
         for n in range(len(known) - 1, phase):

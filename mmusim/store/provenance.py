@@ -53,8 +53,15 @@ def _installed(name: str) -> str:
 
 
 def profile_hash(profile: HostProfile) -> str:
-    """Return a hash of all costs of a host, with the notes on their sources."""
-    text = json.dumps(profile.model_dump(mode="json"), sort_keys=True)
+    """Return a hash of all costs of a host, with the notes on their sources.
+
+    Plausible ranges do not count: they decide which other hosts are drawn, not what this one takes.
+    """
+    data = profile.model_dump(
+        mode="json",
+        exclude={"costs": {"__all__": {"plausible"}}, "machine": {"plausible"}},
+    )
+    text = json.dumps(data, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

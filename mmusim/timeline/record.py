@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from mmusim.base.units import BYTES, PAGE, show_ns
 from mmusim.engine import simulate
 from mmusim.engine.choice import AUTO
+from mmusim.engine.reached import Reached
 from mmusim.plan.make import Plan
 from mmusim.trace.records import FIRST_ACTOR, HOST, NEVER_NS, PhaseTrace, Probe
 from mmusim.vocabulary.causes import CAUSES, FAULT_FAST, FAULT_SLOW, USEFUL_CAUSES
@@ -159,6 +160,7 @@ def record(
     end_ns: int | None = None,
     most: int = MAX_SLICES,
     engine: str = AUTO,
+    tell: Callable[[Reached], None] | None = None,
 ) -> Timeline:
     """Simulate a plan and record what happens between two instants.
 
@@ -174,9 +176,11 @@ def record(
     engine : {"auto", "simpy", "compiled"}
         Who simulates it. Both record the same; where a run of hits lies across an end of the
         interval, its slice may begin or end at another access.
+    tell : callable, optional
+        Is told the progress of the run, as by :func:`mmusim.engine.simulate`.
     """
     recorder = Recorder(plan, start_ns, end_ns, most)
-    trace = simulate(plan, probe=recorder, engine=engine)
+    trace = simulate(plan, probe=recorder, engine=engine, tell=tell)
     end = trace.end_ns if end_ns is None else min(end_ns, trace.end_ns)
     left_out = ""
     if recorder.full_at is not None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import math
 import tomllib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from mmusim.base.units import show_ns
-from mmusim.config.settings import settings_of
+from mmusim.config.settings import Setting, settings_of
 from mmusim.engine import simulate
+from mmusim.execution.beats import report
 from mmusim.execution.parallel import in_parallel
+from mmusim.execution.progress import Progress, Watch
+from mmusim.execution.workers import Job
 from mmusim.metrics.measure import measure
 from mmusim.plan.make import make_plan
 
@@ -126,11 +129,17 @@ def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
     data[path[-1]] = value
 
 
-def run_once(job: tuple[Case, int]) -> tuple[str, dict[str, float]]:
-    """Simulate a case with a seed; return the outcome and its metrics."""
-    case, seed = job
+def setting_of(case: Case) -> Setting:
+    """Return the only setting of a case; its name is that of the case."""
     (setting,) = settings_of(case.data, str(TABLE), TABLE.parent)
-    trace = simulate(make_plan(setting, setting.experiment.policies.baseline, seed))
+    return replace(setting, labels={"variant": f"{case.posting} {case.name}".strip()})
+
+
+def run_once(task: tuple[Job, Setting]) -> tuple[str, dict[str, float]]:
+    """Simulate a case with a seed, and report the progress; return the outcome and its metrics."""
+    job, setting = task
+    plan = make_plan(setting, job.policy, job.seed)
+    trace = simulate(plan, tell=lambda reached: report((job, reached)))
     found = measure(trace)
     values = dict(found.values) | {
         "deletion_time": sum(p.end_ns - p.start_ns for p in trace.phases if p.do == DELETION)
@@ -143,20 +152,28 @@ def run_once(job: tuple[Case, int]) -> tuple[str, dict[str, float]]:
 def predict(
     which: list[Case],
     workers: int | None = None,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> list[Line]:
     """Simulate all cases, each with its seeds; return a line for each published quantity.
 
-    `told` is called with the number of migrations that have ended, and of all.
+    `progress` is told how many migrations have ended, and how far those in progress are.
     """
-    jobs = [(case, seed) for case in which for seed in range(case.seeds)]
+    settings = [setting_of(case) for case in which]
+    jobs = [
+        Job(number, settings[number].experiment.policies.baseline, seed)
+        for number, case in enumerate(which)
+        for seed in range(case.seeds)
+    ]
+    watch = Watch(settings, jobs, len(jobs), progress)
+    tasks = [(job, settings[job.setting]) for job in jobs]
+    ends = in_parallel(run_once, tasks, workers=workers, take=lambda beat: watch.beat(*beat))
     found = []
-    for done in in_parallel(run_once, jobs, workers=workers):
-        found.append(done)
-        told(len(found), len(jobs))
+    for job, (_, values) in zip(jobs, ends, strict=True):
+        watch.ended(job)
+        found.append(values)
     lines = []
-    for case in which:
-        runs = [values for (one, _), (_, values) in zip(jobs, found, strict=True) if one is case]
+    for number, case in enumerate(which):
+        runs = [done for job, done in zip(jobs, found, strict=True) if job.setting == number]
         for metric, published in case.published.items():
             predicted = tuple(values[metric] for values in runs if metric in values)
             lines.append(Line(case=case, metric=metric, published=published, predicted=predicted))

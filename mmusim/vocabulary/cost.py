@@ -19,19 +19,27 @@ class Cost(Term):
     per: str  # the thing for which it is paid once: an access, a fault, a leaf
     default: Written  # the default where a profile lacks the cost; its provenance is then "assumed"
     by_vcpu: bool  # vCPUs draw it from streams of their own
+    plausible: tuple[str, str] | None = None  # least and largest mean, where the default is assumed
 
 
 COSTS: Final[Vocabulary[Cost]] = Vocabulary("cost of the model")
 
 
 def cost(
-    name: str, per: str, meaning: str, default: Written, source: str, *, by_vcpu: bool = False
+    name: str,
+    per: str,
+    meaning: str,
+    default: Written,
+    source: str,
+    *,
+    by_vcpu: bool = False,
+    plausible: tuple[str, str] | None = None,
 ) -> int:
     """Add a cost in nanoseconds and return its number."""
     return COSTS.add(
         Cost(
             name=name, unit="ns", better=Better.LOWER, meaning=meaning, source=source, per=per,
-            default=default, by_vcpu=by_vcpu,
+            default=default, by_vcpu=by_vcpu, plausible=plausible,
         )
     )  # fmt: skip
 

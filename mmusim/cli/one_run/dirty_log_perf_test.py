@@ -14,6 +14,7 @@ from mmusim.base.errors import ConfigError, MisfitError, nearest
 from mmusim.base.units import BYTES
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
+from mmusim.cli.shared.progress import show_one_run
 from mmusim.config.driver import MANUAL
 from mmusim.config.settings import settings_of
 from mmusim.config.vm_and_host import DEFAULT_PROFILE
@@ -138,7 +139,9 @@ def dirty_log_perf_test(
     setting = settings_of(experiment(options), SOURCE, Path())[0]
     if not as_json and real is None:
         typer.echo(f"Test iterations: {options.iterations}")
-    trace = simulate(make_plan(setting, options.policy, options.random_seed))
+    plan = make_plan(setting, options.policy, options.random_seed)
+    with show_one_run(setting, plan) as tell:
+        trace = simulate(plan, tell=tell)
     if real is not None:
         _print_beside(real, trace, options.iterations, setting.experiment.vm.memory, as_json)
         return

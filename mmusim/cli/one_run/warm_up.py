@@ -12,6 +12,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.units import parse_ns, show_ns, show_number
 from mmusim.cli.shared.options import AsJson, ExperimentFile, Policy, Seed, SettingName
 from mmusim.cli.shared.output import table
+from mmusim.cli.shared.progress import show_one_run
 from mmusim.cli.shared.single_run import Selection, planned, recorded
 from mmusim.engine import simulate
 from mmusim.stats.warm_up import mser5
@@ -46,7 +47,9 @@ def warm_up(
         if window:
             series = utilisation(recorded(experiment, chosen, MAX_SLICES), round(parse_ns(window)))
         else:
-            series = laps(simulate(planned(experiment, chosen)), lap)
+            of, plan = planned(experiment, chosen)
+            with show_one_run(of, plan) as tell:
+                series = laps(simulate(plan, tell=tell), lap)
         found = mser5(series)
     except ValueError as error:
         if isinstance(error, ConfigError):

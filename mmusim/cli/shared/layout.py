@@ -2,7 +2,8 @@
 
 When the width is short, remarks are left out first, the least important before the others, unless
 narrower names of rows save them. Results are left out only where their longest words do not fit
-side by side. What stays is wrapped between words, a policy's name also before a "+".
+side by side. What stays is wrapped between words, a policy's name also before a "+". The columns
+with the longest cells get the most of the room, so that rows are low.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
             break
         shown.remove(key)
         left_out.append(key)
-    widths = {key: least[key] for key in shown}
+    least = _of_least_height({key: least[key] for key in shown}, longest, width)
+    widths = dict(least)
     spare = width - _total(list(widths.values()))
     for key in sorted(shown, key=lambda k: longest[k] - least[k]):
         more = max(0, min(spare, longest[key] - least[key]))
@@ -83,6 +85,17 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         spare -= more
     missing = tuple(key for key in columns if key in left_out)
     return Layout(widths, missing, full)
+
+
+def _of_least_height(
+    least: Mapping[str, int], longest: Mapping[str, int], width: int
+) -> dict[str, int]:
+    """Return the widths that need the fewest lines for the longest cell; `least` if none fits."""
+    for lines in range(1, max(longest[key] for key in least) + 1):
+        widths = {key: max(least[key], -(-longest[key] // lines)) for key in least}
+        if _total(list(widths.values())) <= width:
+            return widths
+    return dict(least)
 
 
 def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:

@@ -6,14 +6,19 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import typer
 
+from mmusim.config.setting import Setting
 from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, numba_trouble, resolve
-from mmusim.execution.progress import Progress, ProgressReport
+from mmusim.engine.reached import Reached
+from mmusim.execution.progress import Progress, ProgressReport, Watch
+from mmusim.execution.workers import Job
+from mmusim.plan.make import Plan
 
 LONG_S: Final = 20.0
 """Longest time without a line where there is no terminal."""
@@ -48,6 +53,14 @@ def show_progress() -> Iterator[Progress]:
             total=state.total,
             description=str(state),
         )
+
+
+@contextmanager
+def show_one_run(setting: Setting, plan: Plan) -> Iterator[Callable[[Reached], None]]:
+    """Show the progress of one run, once it has gone on for a second."""
+    with show_progress() as progress:
+        job = Job(0, plan.policy.name, plan.seed)
+        yield partial(Watch([setting], [job], 1, progress).beat, job)
 
 
 class Lines:

@@ -10,6 +10,7 @@ import typer
 
 from mmusim.base.files import whole
 from mmusim.cli.shared.output import table
+from mmusim.cli.shared.progress import show_progress
 from mmusim.validation import migrations as published
 
 NAME: Final = "migrations.md"
@@ -29,9 +30,8 @@ def validate(to: Path | None, seeds: int | None, workers: int | None, as_json: b
     data = published.table()
     cases = list(published.cases(data, seeds))
     typer.echo(f"simulating {sum(case.seeds for case in cases)} migrations at full size", err=True)
-    lines = published.predict(cases, workers, lambda done, total: typer.echo(
-        f"{done}/{total} migrations, {done / total:.0%}", err=True
-    ))  # fmt: skip
+    with show_progress() as progress:
+        lines = published.predict(cases, workers, progress)
     rows, orders = published.rows(lines), published.orders(lines)
     left_out: list[dict[str, str]] = data["left_out"]
     if as_json:

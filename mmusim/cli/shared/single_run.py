@@ -8,7 +8,8 @@ from typing import Any
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.units import parse_ns, show_ns
-from mmusim.config.setting import setting_named
+from mmusim.cli.shared.progress import show_one_run
+from mmusim.config.setting import Setting, setting_named
 from mmusim.config.settings import load_settings
 from mmusim.plan.make import Plan, make_plan
 from mmusim.timeline.record import Timeline, record
@@ -33,13 +34,14 @@ def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
     ConfigError
         If there is no such setting, policy or part.
     """
-    plan = planned(experiment, chosen)
+    setting, plan = planned(experiment, chosen)
     start, end = time_of("--from", chosen.start), time_of("--until", chosen.end)
     if end is not None and end <= (start or 0):
         raise ConfigError.of(
             "command line", "--until", chosen.end, "is not after --from", "give a later time"
         )
-    timeline = record(plan, start_ns=start or 0, end_ns=end, most=most)
+    with show_one_run(setting, plan) as tell:
+        timeline = record(plan, start_ns=start or 0, end_ns=end, most=most, tell=tell)
     if timeline.end_ns <= timeline.start_ns:
         ended = show_ns(timeline.end_ns)
         raise ConfigError.of(
@@ -49,8 +51,8 @@ def recorded(experiment: Path, chosen: Selection, most: int) -> Timeline:
     return timeline
 
 
-def planned(experiment: Path, chosen: Selection) -> Plan:
-    """Return the plan of the chosen run.
+def planned(experiment: Path, chosen: Selection) -> tuple[Setting, Plan]:
+    """Return the setting of the chosen run, and its plan.
 
     Raises
     ------
@@ -60,7 +62,8 @@ def planned(experiment: Path, chosen: Selection) -> Plan:
     config, settings = load_settings(experiment)
     policy = chosen.policy or config.policies.baseline
     seed = config.replications.first_seed if chosen.seed is None else chosen.seed
-    return make_plan(setting_named(settings, chosen.setting, str(experiment)), policy, seed)
+    setting = setting_named(settings, chosen.setting, str(experiment))
+    return setting, make_plan(setting, policy, seed)
 
 
 def time_of(option: str, text: str) -> int | None:

@@ -64,7 +64,8 @@ class Host:
         self.spent: dict[str, int] = {}  # of this phase
         self.waits_for = ""
         self.armed = self.reported = self.false = 0  # pages, by log operations up to now
-        self.arrived: list[Callable[[], int]] = []  # pages of each migration, the most up to now
+        self.under_way: tuple[int, Callable[[], float]] = 0, lambda: 0.0
+        """Number of the phase under way, and what tells how much of it is done, from 0 to 1."""
         self.has_bitmap = False  # user space has touched the pages of its own
         self.windows = Windows(vm, self)
         self.spans: dict[int, MeasuredSpan] = {}  # guest phases
@@ -73,6 +74,10 @@ class Host:
         self.ended_ns = {"": 0}  # when operations ended, by name; the last one has none
         self._streams: dict[str, Stream] = {}
         self._paid: dict[str, int] = {}
+
+    def tells(self, part: Callable[[], float]) -> None:
+        """Let `part` tell how much is done of the phase under way."""
+        self.under_way = self.under_way[0], part
 
     def once(self, cost: str) -> int:
         """Draw the time of one operation in nanoseconds."""

@@ -42,6 +42,7 @@ class Checkpoints:
         self.began_ns = self.ended_ns = vm.now
         self.made: list[CheckpointTrace] = []
         self.active = True
+        host.tells(lambda: len(self.made) / phase.times)
         cost = vm.plan.costs["c_checkpoint"]
         self._stops = vm.plan.draws.stream("c_checkpoint", HOST, cost)
 

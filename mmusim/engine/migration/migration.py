@@ -48,7 +48,7 @@ class Migration:
         self.vmm = vm.vmm = vm.vmm or Vmm(vm.env)
         self.vcpus = vm.vcpus if phase.workload else []
         self.ram = RamBlock(vm, self.spec.clear_chunk, self.spec.zero_pages)
-        host.arrived.append(lambda: self.ram.arrived)
+        host.tells(self.ram.share)
         self.channel = Channel(vm, self.spec, number)
         self.slowed_by = self.spec.throttle_rule
         self.trigger = Trigger(vm, self.vcpus, self.slowed_by)

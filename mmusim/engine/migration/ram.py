@@ -39,6 +39,10 @@ class Unsent:
             block[uniforms(key, part.start, len(block)) < zero_pages] = IS_ZERO
         self.cursor = 0
 
+    def share(self) -> float:
+        """Return the share of the memory that was at the destination in its present state."""
+        return self.arrived / len(self.unsent)
+
     def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
         """Tell which pages are zero and go as a header only; shape of `pages`."""
         return np.asarray((self._facts[pages] & IS_ZERO) != 0)

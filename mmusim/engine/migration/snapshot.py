@@ -7,7 +7,7 @@ Sources: QEMU ``bg_migration_thread``, ``ram_write_tracking_prepare``, ``ram_wri
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,6 +38,10 @@ from mmusim.vocabulary.causes import SNAPSHOT_WAIT
 
 NO_ENTRIES = slice(0, 0)
 NOTHING = np.zeros(0, np.uint8)
+MOST_AT_ONCE: Final = 256
+"""Number of pages that are prepared to be sent together. A fault interrupts them, and the rest is
+prepared again, so more would cost the simulator time and change nothing.
+"""
 
 
 class Snapshot:
@@ -57,6 +61,7 @@ class Snapshot:
         self._way, self._base = phase.way, vm.plan.slot.base_gfn
         spec, costs = vm.plan.driver.migration, vm.plan.costs
         self._ram = Unsent(vm, spec.zero_pages)
+        host.tells(self._ram.share)
         each = sum(costs[name].mean() for name in ("c_uffd_poll", "c_uffd_release"))
         self._channel = Channel(vm, spec, number, each if self._way.runs else 0.0)
         self._transfer = Transfer(vm, self._ram, self._channel, self._deliver)
@@ -182,9 +187,10 @@ class Snapshot:
         page, or the guest has mapped it.
         """
         first = self._ram.first()
-        pages = self._ram.following(first, self._channel.most(self._channel.rate_changes()))
+        most = self._channel.most(self._channel.rate_changes())
         if not self._way.runs:
-            return pages
+            return self._ram.following(first, most)
+        pages = self._ram.following(first, min(most, MOST_AT_ONCE))
         more = self._needs_more(pages)
         if more[0]:
             return pages[:1]

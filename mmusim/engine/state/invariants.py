@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mmusim.base.errors import InvariantError, LostWriteError
 from mmusim.engine.state.vm import Vm
-from mmusim.mmu.slot import illegal, lost_writes
+from mmusim.mmu.slot import illegal, lost_writes, parts_of
 from mmusim.mmu.spte import STALE, Edit
 
 
@@ -83,13 +83,16 @@ def check_arrival(vm: Vm, missing: NDArray[np.bool_] | None = None) -> None:
     Every page's write counter there equals the source's, apart from `missing` pages; shape (pages
     of the slot,).
     """
-    old = (vm.table.page[vm.plan.slot.pages] & STALE) != 0
-    if missing is not None:
-        old &= ~missing
-    if old.any():
-        first = vm.plan.slot.base_gfn + int(np.argmax(old))
+    lost, first, slot = 0, -1, vm.plan.slot
+    for part in parts_of(slot):
+        old = (vm.table.page[part.pages] & STALE) != 0
+        if missing is not None:
+            old &= ~missing[slot.within(part)]
+        if not lost and old.any():
+            first = part.base_gfn + int(np.argmax(old))
+        lost += int(np.count_nonzero(old))
+    if lost:
         raise LostWriteError(
-            f"policy {vm.plan.policy.name!r} lost writes to {np.count_nonzero(old)} pages, the "
-            f"first at gfn {first}: {culprit(vm)}; the guest goes on at the destination with an "
-            "old version"
+            f"policy {vm.plan.policy.name!r} lost writes to {lost} pages, the first at gfn "
+            f"{first}: {culprit(vm)}; the guest goes on at the destination with an old version"
         )

@@ -12,6 +12,7 @@ import pytest
 from mmusim.base.errors import ConfigError, InvariantError
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
+from mmusim.engine.migration import snapshot
 from mmusim.engine.migration.snapshot import Snapshot
 from mmusim.metrics.measure import measure
 from mmusim.plan.make import Plan, make_plan
@@ -295,6 +296,24 @@ def test_windows_may_be_of_the_copying() -> None:
     trace = simulate(snapped(windows=windows))
     (window,), (_, found) = trace.windows, phase_of(trace)
     assert (window.start_ns, window.end_ns) == (found.resumed_ns, found.end_ns)
+
+
+def test_how_many_pages_are_prepared_at_once_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A fault interrupts what was prepared, so this decides the time of the simulator alone."""
+    plan = snapped(lead="300us", workload=RATE, spec={"zero_pages": "20%"})
+
+    def prepared(most: int) -> tuple[str, SnapshotTrace]:
+        monkeypatch.setattr(snapshot, "MOST_AT_ONCE", most)
+        trace = simulate(plan, engine=SIMPY)
+        return trace.fingerprint, phase_of(trace)[1]
+
+    usual = prepared(snapshot.MOST_AT_ONCE)
+    assert usual[1].on_fault > 20
+    assert [prepared(most) for most in (2, 7, plan.pages)] == [usual] * 3
+    other = snapped(lead="300us", workload=RATE, spec={"zero_pages": "30%"})
+    assert simulate(other, engine=SIMPY).fingerprint != usual[0], "control"
 
 
 # --- engines -------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def within(timeline: Timeline) -> list[list[tuple[int, int, str]]]:
 def test_an_interval_is_the_same_part_of_the_run() -> None:
     plan = make_plan(busy_setting(), "lazy-drop", 1)
     end = simulate(plan, engine=COMPILED).end_ns
-    interval = {"start_ns": end // 3, "end_ns": end // 2}
+    interval: dict[str, Any] = {"start_ns": end // 3, "end_ns": end // 2}
     slow, fast = (record(plan, engine=engine, **interval) for engine in BOTH)
     assert within(slow) == within(fast)
     assert slow.holds == fast.holds

@@ -191,6 +191,29 @@ def test_a_case_that_is_none_is_refused(
         read_cases(broken(tmp_path, **changes))
 
 
+@pytest.mark.parametrize(
+    ("kernel", "name"),
+    [
+        ("Linux 2.6.36", "linux-2.6.36"),
+        ("2.6.32.71-generic", "linux-2.6.32"),
+        ("Linux 6.1.0-2.6.36", "linux-6.1"),
+        ("Linux 6.12.6", "linux-6.12"),
+    ],
+)
+def test_releases_of_the_old_scheme_have_three_numbers(
+    tmp_path: Path, kernel: str, name: str
+) -> None:
+    path = broken(tmp_path, kernel=kernel, tdp_mmu=False, eager_page_split=False)
+    assert {case.release.name for case in read_cases(path)} == {name}
+
+
+def test_a_case_of_an_unknown_release_is_refused(tmp_path: Path) -> None:
+    """Negative control of the old scheme: 2.6 alone is no release."""
+    for kernel, named in {"Linux 2.6": "2.6", "Linux 2.6.12": "2.6.12"}.items():
+        with pytest.raises(ConfigError, match=rf"'linux-{named}.*is not"):
+            read_cases(broken(tmp_path, kernel=kernel, tdp_mmu=False, eager_page_split=False))
+
+
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_cases(tmp_path / "none.jsonl")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import HealthCheck, assume, given, settings
 
 from mmusim.base.errors import ConfigError, MmusimError
-from mmusim.config.cost_ranges import factors
+from mmusim.config.cost_ranges import factors, machine_factors, with_factors
+from mmusim.config.cost_vectors import cost_vectors
 from mmusim.config.host import load_profile
 from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, settings_of
@@ -192,10 +195,71 @@ def test_costs_of_laws_are_uncertain_only_where_they_are_paid() -> None:
     assert not set(factors(the_setting(described(None)))) & set(MACHINE_COSTS)
 
 
+def test_what_is_assumed_of_a_machine_differs_between_hosts() -> None:
+    assumed = {"cores": 56, "nodes": 2, "plausible": {"cores": [48, 64]}}
+    made = the_setting(described(assumed))
+    ranges, hosts = machine_factors(made), cost_vectors(made, 64)
+    assert ranges["cores"] == (48 / 56, 64 / 56)
+    assert ranges["smt_gain"] == pytest.approx((1 / 3, 3)), "assumed, as costs are"
+    machines = [with_factors(made, host).machine for host in hosts]
+    cores = [one.cores for one in machines if one is not None]
+    assert len(cores) == 64
+    assert 48 <= min(cores) < 52 < 60 < max(cores) <= 64
+    gains = [one.smt_gain for one in machines if one is not None]
+    assert 0.1 / 3 <= min(gains) < 0.05 < 0.2 < max(gains) <= 0.3
+    assert len({with_factors(made, host).key() for host in hosts}) == 64
+    known = the_setting(described({"cores": 56, "laws": ["memory"]}))
+    assert machine_factors(known) == {}, "control: no law uses what is assumed"
+    assert all(with_factors(known, h).machine == known.machine for h in cost_vectors(known, 4))
+
+
+def test_costs_of_laws_have_the_ranges_of_their_sources() -> None:
+    made = the_setting(described(TWO_NODES))
+    found = factors(made)
+    assert found["t_line"] == pytest.approx((0.5 / 0.65, 1 / 0.65))
+    for cost in MACHINE_COSTS:
+        low, high = found[cost]
+        assert low < 1 < high < 3.5, cost
+        assert all(low <= host[cost] <= high for host in cost_vectors(made, 16)), cost
+    own = described(TWO_NODES)
+    own["host"]["costs"] = {"t_line": "0.65ns"}
+    assert factors(the_setting(own))["t_line"] == (1 / 3, 3), "control: the experiment's own"
+
+
+def test_hosts_without_a_machine_are_drawn_as_before() -> None:
+    plain = the_setting(described(None))
+    assert machine_factors(plain) == {}
+    assert cost_vectors(plain, 4) == cost_vectors(
+        the_setting(described({"cores": 4, "laws": []})), 4
+    )
+    ranged = {"cores": 4, "plausible": {"cores": [2, 8]}}
+    assert the_setting(described(ranged)).key() == the_setting(described({"cores": 4})).key()
+    assert cost_vectors(plain, 4) != cost_vectors(the_setting(described(ranged)), 4), "control"
+
+
+def test_a_verdict_varies_with_the_cores_that_are_assumed() -> None:
+    """Eight vCPUs on six cores, or on two to eighteen: the pass takes another time on each."""
+    crowd = {"cores": 6, "threads_per_core": 1, "laws": ["threads"]}
+    passes = []
+    for more in ({}, {"plausible": {"cores": [2, 18]}}):
+        made = the_setting(described(crowd | more, vcpus=8))
+        only = [{k: v for k, v in host.items() if k == "cores"} for host in cost_vectors(made, 6)]
+        plans = [make_plan(with_factors(made, host), LEGACY, 1) for host in only]
+        passes.append({simulate(plan, engine=SIMPY).end_ns for plan in plans})
+    assert len(passes[0]) == 1, "control: cores that are known"
+    assert len(passes[1]) > 2
+
+
+@pytest.mark.parametrize("cores", [[64, 48], [57, 64], [56, 56]])
+def test_a_range_that_misses_its_value_is_told(cores: list[int]) -> None:
+    with pytest.raises(ConfigError, match="must ascend and hold cores"):
+        the_setting(described({"cores": 56, "plausible": {"cores": cores}}))
+
+
 def test_a_resolved_setting_says_its_machine_and_no_costs_that_nobody_pays() -> None:
     for machine in (None, TWO_NODES):
         setting = the_setting(described(machine))
-        again = the_setting(resolved(setting))
+        again = the_setting(tomllib.loads(tomli_w.dumps(resolved(setting))))
         assert (again.machine, again.costs) == (setting.machine, setting.costs)
         assert again.key() == setting.key()
 

@@ -164,3 +164,16 @@ def test_names_of_policies_break_before_a_plus_so_that_no_column_is_left_out() -
         "linux-6.2+pml", "+split-on-fault",
     ]  # fmt: skip
     assert folded(name, layout(texts, 90).widths["policy"]) == name
+
+
+def test_the_longest_cells_get_the_most_of_the_room() -> None:
+    """Short cells are wrapped, too, where all of them side by side would not fit."""
+    columns = {
+        "policy": ["policy", "a", "b"],
+        "ratio": ["ratio", "word " * 6, ""],
+        "answer": ["answer", "word " * 24, ""],
+    }
+    widths = layout(columns, 80).widths
+    lines = {key: -(-len(texts[1]) // widths[key]) for key, texts in columns.items()}
+    assert max(lines.values()) <= 3
+    assert widths["ratio"] < len(columns["ratio"][1])

@@ -15,6 +15,7 @@ import mmusim.cli
 from mmusim.cli import GROUPS, Program, app
 from mmusim.cli.inputs.vocabulary import vocabulary
 from mmusim.cli.verbs import help_text, verbs_in
+from mmusim.tests.support.command_line import mmusim as mmusim_process
 from mmusim.tests.support.command_line import mmusim_here
 from mmusim.tests.support.experiment_files import SMALL
 from mmusim.tests.support.places import ROOT
@@ -111,6 +112,16 @@ def test_completion_lists_verbs_and_imports_nothing_heavy() -> None:
     assert not loaded & HEAVY - {"pydantic"}, "typer reads values by it"
     ask |= {"COMP_WORDS": "mmusim run --wo", "COMP_CWORD": "2"}
     assert run_and_list(code, **ask)[0].split() == ["--workers"]
+
+
+def test_the_script_of_completion_completes_the_command_however_it_was_called() -> None:
+    """Also `python -m mmusim`: a shell completes by the first word of a line."""
+    done = mmusim_process(
+        "--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.rstrip().endswith(" -F _mmusim_completion mmusim")
+    assert "_MMUSIM_COMPLETE=complete_bash" in done.stdout
 
 
 def test_the_version_names_the_model() -> None:
