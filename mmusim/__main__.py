@@ -46,7 +46,7 @@ def _interrupted(message: str = "interrupted") -> NoReturn:
     CPython remembers a KeyboardInterrupt that left code given as text (`exec`, of which named
     tuples are made) and would end by SIGINT whatever the status is. New code makes it forget.
     """
-    exec("")  # noqa: S102 (a constant)
+    exec("")
     _refused(message, signals.status())
 
 
