@@ -41,6 +41,12 @@ def _explained() -> None:
 
 
 def _interrupted(message: str = "interrupted") -> NoReturn:
+    """End with the status of the signal.
+
+    CPython remembers a KeyboardInterrupt that left code given as text (`exec`, of which named
+    tuples are made) and would end by SIGINT whatever the status is. New code makes it forget.
+    """
+    exec("")
     _refused(message, signals.status())
 
 
