@@ -289,6 +289,25 @@ def test_a_signal_while_modules_are_imported_is_one_line(
     assert done.stderr == "mmusim: interrupted\n"
 
 
+@pytest.mark.parametrize("forgets", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_within_code_given_as_text_is_told_by_the_status(
+    number: signal.Signals, forgets: bool, tmp_path: Path
+) -> None:
+    """As libraries make classes, with ``python -m``. Control: Python then ends by SIGINT."""
+    (tmp_path / "run_as_module.py").write_text(
+        "import mmusim.__main__ as command_line\n"
+        f"text = 'import signal; signal.raise_signal({int(number)})'\n"
+        "command_line._run = lambda: exec(text)\n"
+        + ("" if forgets else "command_line.exec = lambda text: None\n")
+        + "command_line.main()\n"
+    )
+    command = [sys.executable, "-m", "run_as_module"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stderr == "mmusim: interrupted\n"
+    assert done.returncode == (128 + number if forgets else -signal.SIGINT)
+
+
 @pytest.mark.parametrize(
     ("verb", "closed", "status", "said"),
     [
