@@ -331,7 +331,8 @@ def test_validate_predicts_a_table_from_its_own_rows(tmp_path: Path) -> None:
 def test_a_table_without_anything_to_predict_is_refused(tmp_path: Path) -> None:
     lines = TABLE.read_text().splitlines()
     table = tmp_path / "table.csv"
-    table.write_text("\n".join([lines[0], *[line for line in lines if line.startswith("K")]]))
+    kept = [lines[0], *[line for line in lines if line.startswith("K")]]
+    table.write_text("".join(f"{line}\n" for line in kept))
     done = mmusim_here("validate", table)
     assert done.returncode == 2
     assert "has nothing to predict" in done.stderr
