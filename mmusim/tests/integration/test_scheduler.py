@@ -52,7 +52,7 @@ def test_seeds_are_added_until_nothing_more_is_wanted(tiny: Path, tmp_path: Path
     )
     assert seen == [0, 2, 3, 4]
     assert [run.seed for run in outcome.settings[0].runs["lazy-drop"]] == [1, 2, 3, 4]
-    assert [(s.finished, s.total) for s in told] == [
+    assert [(s.finished, s.total) for s in told if s.under_way is None] == [
         (1, 4), (2, 4), (3, 4), (4, 4), (5, 6), (6, 6), (7, 8), (8, 8),
     ]  # fmt: skip
 
