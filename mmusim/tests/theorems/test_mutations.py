@@ -106,8 +106,8 @@ MUTANTS = {
     ),
     "a TLB may keep W": Mutant(
         "mmu/slot.py",
-        "    entries[stale] |= held\n",
-        "    entries[stale] |= np.uint8(TLB_READ)\n",
+        "        some[stale] |= held\n",
+        "        some[stale] |= np.uint8(TLB_READ)\n",
         THEOREM + "test_a_get_that_does_not_flush_loses_writes",
     ),
     "an exit drains the PML buffer": Mutant(
