@@ -120,7 +120,14 @@ def test_advice_depends_on_what_the_interval_leaves_open() -> None:
     def advice(low: float, high: float, provenance: str = "assumed") -> str:
         index = Index(estimate=(low + high) / 2, low=low, high=high)
         return Influence(
-            cost="c", provenance=provenance, mean_ns=1, low=0.5, high=2, first=index, total=index
+            cost="c",
+            provenance=provenance,
+            mean=1,
+            unit="ns",
+            low=0.5,
+            high=2,
+            first=index,
+            total=index,
         ).advice
 
     assert advice(0.06, 0.3) == "measure it"

@@ -250,10 +250,35 @@ def test_a_verdict_varies_with_the_cores_that_are_assumed() -> None:
     assert len(passes[1]) > 2
 
 
-@pytest.mark.parametrize("cores", [[64, 48], [57, 64], [56, 56]])
-def test_a_range_that_misses_its_value_is_told(cores: list[int]) -> None:
-    with pytest.raises(ConfigError, match="must ascend and hold cores"):
-        the_setting(described({"cores": 56, "plausible": {"cores": cores}}))
+@pytest.mark.parametrize("laws", [["threads"], []])
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [("cores", [64, 48]), ("cores", [57, 64]), ("cores", [56, 56]), ("smt_gain", [0.2, 0.3])],
+)
+def test_a_range_that_misses_its_value_is_told(
+    name: str, bounds: list[float], laws: list[str]
+) -> None:
+    with pytest.raises(ConfigError, match=f"must ascend and hold {name}"):
+        the_setting(described({"cores": 56, "plausible": {name: bounds}, "laws": laws}))
+
+
+def test_the_ends_of_a_range_are_in_it() -> None:
+    """A factor times a value may be off by a last digit; such a machine would not read back."""
+    bounds = {"cores": [47, 64], "smt_gain": [0.007, 0.3]}
+    made = the_setting(described({"cores": 56, "smt_gain": 0.11, "plausible": bounds}))
+    for end in range(2):
+        by = {name: found[end] for name, found in machine_factors(made).items()}
+        machine = with_factors(made, by).machine
+        assert machine is not None
+        assert machine.cores == bounds["cores"][end]
+        assert machine.smt_gain == pytest.approx(bounds["smt_gain"][end])
+        assert type(machine).model_validate(machine.model_dump(mode="json")) == machine
+
+
+def test_a_second_thread_that_is_not_there_is_not_uncertain() -> None:
+    for threads, expected in ((1, set()), (2, {"smt_gain"})):
+        made = the_setting(described({"cores": 56, "threads_per_core": threads}))
+        assert set(machine_factors(made)) == expected
 
 
 def test_a_resolved_setting_says_its_machine_and_no_costs_that_nobody_pays() -> None:
@@ -287,6 +312,20 @@ def test_a_profile_may_describe_its_machine(tmp_path: Path) -> None:
         ({}, {}, "host.machine.cores", "required"),
         ({"cores": 1, "laws": ["memory", "memory"]}, {}, "host.machine", "twice"),
         ({"cores": 1, "laws": ["gravity"]}, {}, "host.machine.laws[1]", "not one of the choices"),
+        ({"cores": -4}, {}, "host.machine.cores", "must be at least 1"),
+        ({"cores": 1.5}, {}, "host.machine.cores", "whole number"),
+        ({"cores": float("nan")}, {}, "host.machine.cores", "whole number"),
+        ({"cores": 56, "nodes": 0}, {}, "host.machine.nodes", "must be at least 1"),
+        ({"cores": 56, "threads_per_core": 0}, {}, "threads_per_core", "must be at least 1"),
+        ({"cores": 56, "threads": 28}, {}, "host.machine.threads", "threads_per_core"),
+        ({"cores": 56, "smt_gain": float("nan")}, {}, "host.machine.smt_gain", "number"),
+        ({"cores": 56, "smt_gain": -0.1}, {}, "host.machine.smt_gain", "at least 0"),
+        ({"cores": 56, "private_cache": "-1MiB"}, {}, "host.machine.private_cache", "negative"),
+        ({"cores": 2, "nodes": 4}, {}, "host.machine", "4 nodes and as few as 2 cores"),
+        ({"cores": 8, "nodes": 4, "plausible": {"cores": [2, 16]}}, {}, "host.machine",
+         "4 nodes and as few as 2 cores"),
+        ({"cores": 56}, {"c_clear_memory": "-39us"}, "host.costs.c_clear_memory", "negative"),
+        ({"cores": 56}, {"t_line": "nan"}, "host.costs.t_line", "a number and a unit"),
         ({"cores": 1, "threads_per_core": 1}, {"vcpus": 65, "memory": "130MiB"}, "vm.vcpus",
          "more than 64 times slower"),
     ],
@@ -439,6 +478,9 @@ def test_a_host_shows_nodes_cores_threads_and_caches(tmp_path: Path) -> None:
             (cache / "size").write_text(f"{size}K\n")
     for node in range(2):
         (tmp_path / f"node/node{node}").mkdir(parents=True)
+        (tmp_path / f"node/node{node}/cpulist").write_text("0-1,4-5\n")
+    (tmp_path / "node/node2").mkdir()
+    (tmp_path / "node/node2/cpulist").write_text("\n")  # memory alone
     shown = {"nodes": 2, "cores": 4, "threads_per_core": 2, "private_cache": "1280KiB"}
     assert topology(tmp_path) == shown
 
