@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from mmusim.base.errors import ConfigError, MmusimError
 from mmusim.config.cost_ranges import factors, machine_factors, with_factors
 from mmusim.config.cost_vectors import cost_vectors
-from mmusim.config.host import load_profile
+from mmusim.config.host import default_cost, load_profile
 from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, settings_of
 from mmusim.costs.machine import LAWS, ONE, Machine
@@ -24,8 +24,11 @@ from mmusim.engine.state.machine_load import EPOCH_NS
 from mmusim.kvm.topology import topology
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.any_run import runs
+from mmusim.tests.support.places import ROOT
 from mmusim.tests.support.settings import setting
 from mmusim.trace.records import Trace
+from mmusim.validation.fit import FREE
+from mmusim.validation.predict import the_machine
 from mmusim.vocabulary import COSTS
 from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
@@ -303,6 +306,39 @@ def test_a_profile_may_describe_its_machine(tmp_path: Path) -> None:
     data = described(None)
     data["host"]["profile"] = str(path)
     assert the_setting(data).machine == profile.machine
+
+
+def test_the_profile_with_two_sockets_is_what_published_times_give_with_all_laws() -> None:
+    """Its unit costs are those of the page that `mmusim validate --ablation` writes; all others are
+    those of skylake-2021, with the costs of laws and their bounds. Control: without laws the fit is
+    another.
+    """
+    profile, plain = (load_profile(f"skylake-2021{more}") for more in ("-two-sockets", ""))
+    machine = the_machine()
+    assert profile.machine is not None
+    assert machine is not None
+    same = {"private_cache": 0, "note": ""}
+    assert profile.machine.model_copy(update=same) == machine.model_copy(update=same)
+    page = (ROOT / "docs/evidence/machine.md").read_text().split("## Unit costs with all laws")[1]
+    factors = {
+        cells[1].strip(): float(cells[3])
+        for cells in (line.split("|") for line in page.splitlines())
+        if len(cells) == 5 and cells[1].strip() in COSTS
+    }
+    assert set(FREE) < set(factors)
+    means = {name: cost.distribution().mean() for name, cost in profile.costs.items()}
+    for name, cost in plain.costs.items():
+        if name in factors:
+            by = means[name] / cost.distribution().mean()
+            assert by == pytest.approx(factors[name], rel=2e-3), name
+            assert profile.costs[name].provenance == "derived"
+        elif name in MACHINE_COSTS:
+            assert profile.costs[name].plausible == default_cost(name).plausible is not None
+        else:
+            assert profile.costs[name] == cost, name
+    assert not profile.defaulted
+    unloaded = load_profile("skylake-2021-fitted").costs["c_fault_fast"].distribution().mean()
+    assert unloaded != pytest.approx(means["c_fault_fast"], rel=0.1), "control"
 
 
 @pytest.mark.parametrize(
