@@ -79,7 +79,7 @@ def least_left_ns(answers: Sequence[Answer], status: str) -> float | None:
     return min(left, default=None)
 
 
-def limit_at_start(facts: Mapping[str, Any]) -> dict[str, float]:
+def limit_at_start(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the limit that an answer of QEMU states as its expected downtime, in ns, if it does.
 
     Until a sync has found a dirty rate, expected-downtime is the limit itself. The rate is 0 until

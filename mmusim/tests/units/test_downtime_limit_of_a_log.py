@@ -143,7 +143,12 @@ def test_qemu_states_the_limit_before_it_knows_a_dirty_rate(tmp_path: Path) -> N
     ],
 )
 def test_a_long_downtime_raises_the_limit(facts: dict[str, Any], limit: str) -> None:
-    known = {"status": "completed", "memory_bytes": GIB, "bytes_per_s": RATE, "total_ns": 30e9}
+    known: dict[str, Any] = {
+        "status": "completed",
+        "memory_bytes": GIB,
+        "bytes_per_s": RATE,
+        "total_ns": 30e9,
+    }
     found, why = experiment(MigrationLog(tool="a test", **(known | facts)))
     assert found == limit
     assert ("stood still for 2.5 s" in why) == (limit == "2500ms")
