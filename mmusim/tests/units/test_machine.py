@@ -267,8 +267,9 @@ def test_a_range_that_misses_its_value_is_told(
 
 def test_the_ends_of_a_range_are_in_it() -> None:
     """A factor times a value may be off by a last digit; such a machine would not read back."""
-    bounds = {"cores": [47, 64], "smt_gain": [0.007, 0.3]}
-    made = the_setting(described({"cores": 56, "smt_gain": 0.11, "plausible": bounds}))
+    bounds: dict[str, list[float]] = {"cores": [47, 64], "smt_gain": [0.007, 0.3]}
+    facts: dict[str, Any] = {"cores": 56, "smt_gain": 0.11, "plausible": bounds}
+    made = the_setting(described(facts))
     for end in range(2):
         by = {name: found[end] for name, found in machine_factors(made).items()}
         machine = with_factors(made, by).machine
