@@ -146,7 +146,16 @@ def _check(rules: Rules) -> None:
 def contests(
     directory: RunDirectory, among: str, setting: str, policy: str
 ) -> list[tuple[str, list[Competitor]]]:
-    """Return the competitors of each contest, by its title.
+    """Return the title and the competitors of each contest.
+
+    Parameters
+    ----------
+    directory : RunDirectory
+        Run directory of the experiment.
+    among : {"policies", "settings", "all", ""}
+        What competes; empty: policies, or settings if there is one policy.
+    setting, policy : str
+        The only setting or policy that takes part; empty: all.
 
     Raises
     ------
