@@ -60,7 +60,13 @@ RENAMED = {
 
 def select(
     experiment: ExperimentFile,
-    metric: Annotated[str, typer.Option(help="The metric that decides.")] = "phase_time",
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="The metric that decides [the one that answers the question].",
+            show_default=False,
+        ),
+    ] = "",
     delta: Annotated[str, typer.Option(help="Smallest difference worth detecting.")] = "2%",
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="Probability of correct selection.")
@@ -92,14 +98,14 @@ def select(
     as_json: AsJson = False,
 ) -> None:
     """Run seeds until the best policy or setting is known; exit status 1 if it is not."""
+    file = load_file(experiment)
     rules = Rules(
-        metric=metric,
+        metric=metric or file.experiment.answer_by,
         delta=share("--delta", delta),
         confidence=confidence,
         first=min_seeds,
         limit=max_seeds,
     )
-    file = load_file(experiment)
     out = out or default_folder(file)
     notice(engine)
     try:
