@@ -230,8 +230,8 @@ def _over(of: _Quantity, hosts: HostRuns, holds: Callable[[float], bool]) -> Ove
     host scales them.
 
     A statement does not hold on a host where a policy lacks the metric although it has it on the
-    profile's host: a migration that does not converge has no downtime that could be short. A host without a value for
-    another reason is left out and counted: a run failed, or a ratio does not exist.
+    profile's host: a migration that does not converge has no short downtime. A host without a value
+    for another reason is left out and counted: a run failed, or a ratio does not exist.
     """
     there = [of.point({p: runs[k] for p, runs in hosts.there.items()}) for k in _numbers(hosts)]
     here = [of.point({p: runs[k] for p, runs in hosts.here.items()}) for k in _numbers(hosts)]
