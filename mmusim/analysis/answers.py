@@ -155,7 +155,8 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
     of :class:`~mmusim.comparison.compare.Comparison`; an interval is three columns (``ratio``,
     ``ratio_low``, ``ratio_high``). Means, medians and ``difference`` are in the unit that
     ``unit`` names. ``adjusted_p`` and ``answer`` (better, worse, equivalent, unknown; with
-    ``is_small`` and ``seeds_needed``) are those of a ``family`` of so many comparisons. ``pairing``
+    ``is_small``, ``seeds_needed``, and ``why`` where it is unknown for another reason than the
+    number of seeds) are those of a ``family`` of so many comparisons. ``pairing``
     is the variance of the comparison over that of an unpaired one. ``seeds`` is the number
     of pairs, ``confidence`` that of each interval by itself. ``holds`` with ``holds_low`` and
     ``holds_high`` is the share of ``hosts`` on which the answer is the same; no number where no
@@ -212,6 +213,7 @@ def flat(record: Any) -> Row:
                 field.name: value.outcome,
                 "is_small": value.small,
                 "seeds_needed": value.needed,
+                "why": value.why,
             }
         elif not is_dataclass(value) and not isinstance(value, (tuple, list, dict)):
             row[field.name] = value

@@ -98,6 +98,7 @@ def test_every_place_of_a_verdict_has_its_share_of_hosts_with_the_interval(
     assert comparisons(alone, "p99_latency")["holds"].isna().all()
     fresh = comparisons(outcome, "max_latency").iloc[0]  # a metric that is not evaluated otherwise
     assert fresh["hosts"] == (8 if fresh["answer"] != "unknown" else 0)
+    assert row["why"] == c.answer.why
     judged = verdicts(outcome).iloc[0]
     assert (judged["hosts"], judged["holds_high"]) == (8, 1)
     said = render(outcome, [])
