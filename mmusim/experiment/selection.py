@@ -12,7 +12,7 @@ import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.config.setting import Setting, setting_named
-from mmusim.config.settings import LoadedFile
+from mmusim.config.settings import LoadedFile, load_file
 from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
@@ -85,6 +85,8 @@ def select(
         If the rules are contradictory, there is no such metric, setting or policy, only one
         competes, or the metric's mean is zero.
     """
+    file = load_file(file)
+    rules = replace(rules, metric=rules.metric or file.experiment.answer_by)
     _check(rules)
     with worker_pool(workers, None, scheduler) as pool, opened(file, out, engine) as directory:
         groups = contests(directory, among, setting, policy)
