@@ -171,8 +171,8 @@ class Vcpu:
         ended = time.perf_counter_ns()
         if not timed:
             count = 0
-        cycles, begun = self._cycles[:count].copy(), self._starts[:count].copy()
-        return Timed(cycles, begun, ended - began, tuple(fulls), ((began, ended),))
+        latencies, begun = self._cycles[:count].copy(), self._starts[:count].copy()
+        return Timed(latencies, begun, ended - began, tuple(fulls), ((began, ended),))
 
     def _access_now(self) -> int:
         """Return the number of the access that the guest is at: rcx."""

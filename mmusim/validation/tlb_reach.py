@@ -15,6 +15,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from mmusim.base.errors import ConfigError, MmusimError
@@ -163,8 +164,8 @@ def check_sizes(memory: int, parts: Sequence[float]) -> None:
     for part in parts:
         if not 0 < part <= 1 or not pages_of(memory, part):
             raise ConfigError.of(
-                "tlb-reach", "--part", f"{100 * part:.4g}%", "is no page of the memory or more than all",
-                "give e.g. 20%",
+                "tlb-reach", "--part", f"{100 * part:.4g}%",
+                "is no page of the memory or more than all", "give e.g. 20%",
             )  # fmt: skip
 
 
@@ -217,7 +218,7 @@ def predict(
 ) -> Predicted:  # fmt: skip
     """Simulate a run with `walk_ns` for a page of the walk and `access_ns` for an access."""
     of_walk = "c_tdp_wclear" if mmu is Mmu.TDP else "c_wclear"
-    costs = {name: "0ns" for name in FREE} | {
+    costs = dict.fromkeys(FREE, "0ns") | {
         of_walk: exact_ns(walk_ns),
         "t_hit_2M": exact_ns(access_ns),
     }
@@ -253,5 +254,5 @@ def _plan(
             "hot_reads": "100%", "hot_writes": "100%", "writes": "50%",
         }},
     }  # fmt: skip
-    (setting,) = settings_of(data, "tlb-reach", ".")
+    (setting,) = settings_of(data, "tlb-reach", Path())
     return make_plan(setting, policy, 1)

@@ -53,8 +53,8 @@ def tlb_reach(
     if not as_json:
         typer.echo(
             f"{machine.processor}, Linux {machine.kernel}, {machine.mmu.value} MMU, {memory}. "
-            "Measured: median, smallest and largest share, and the same of faults. Simulated: share "
-            "and faults."
+            "Measured: median, smallest and largest share, and the same of faults. "
+            "Simulated: share and faults."
         )
         if load.warning():
             typer.echo(f"Warning: {load.warning()}", err=True)
