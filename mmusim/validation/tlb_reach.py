@@ -39,8 +39,8 @@ ACCESSES: Final = 4
 TRIES: Final = 6
 """Runs for each one that is asked for; many find the vCPU before or behind its lap."""
 FIRST_SLEEP_NS: Final = 60_000_000
-SMALLEST: Final = 16 << 20
-MOST: Final = 4 << 30
+LEAST_MEMORY: Final = 16 << 20
+MOST_MEMORY: Final = 4 << 30
 FREE: Final = ("c_head", "c_srcu", "c_tdp_visit", "t_walk_4K", "t_write")
 """Costs that are a part of the two measured times."""
 
@@ -155,11 +155,11 @@ def policy_of(machine: Machine) -> str:
 def check_sizes(memory: int, parts: Sequence[float]) -> None:
     """Refuse sizes that cannot be measured."""
     region = PAGES_PER_REGION * PAGE
-    if memory % region or not SMALLEST <= memory <= MOST:
+    if memory % region or not LEAST_MEMORY <= memory <= MOST_MEMORY:
         raise ConfigError.of(
             "tlb-reach", "--memory", show_bytes(memory),
-            f"is not a whole number of 2 MiB regions from {show_bytes(SMALLEST)} to "
-            f"{show_bytes(MOST)}", "give e.g. 512MiB",
+            f"is not a whole number of 2 MiB regions from {show_bytes(LEAST_MEMORY)} to "
+            f"{show_bytes(MOST_MEMORY)}", "give e.g. 512MiB",
         )  # fmt: skip
     for part in parts:
         if not 0 < part <= 1 or not pages_of(memory, part):
