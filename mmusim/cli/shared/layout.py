@@ -2,8 +2,10 @@
 
 When the width is short, remarks are left out first, the least important before the others, unless
 narrower names of rows save them. Results are left out only where their longest words do not fit
-side by side. What stays is wrapped between words, a policy's name also before a "+". The columns
-with the longest cells get the most of the room, so that rows are low.
+side by side. What stays is wrapped between words, a policy's name also before a "+". The last
+resort, before a result is left out, is to break names at their joints: write_fault_to_shadow may
+go on in the next line with _to_shadow. The columns with the longest cells get the most of the room,
+so that rows are low.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ LEFT_OUT_FIRST: Final = (
     "note", "where_the_time_went", "remark", "origin", "correlation", "pairing", "r", "d",
     "better", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates",
     "KS", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
-    "commit", "date", "measurements",
+    "commit", "date", "measurements", "scope", "formula",
 )  # fmt: skip
 """Names of the columns that are remarks: they are left out first, in this order."""
 READABLE: Final = 24
@@ -27,6 +29,10 @@ NARROW: Final = 12
 """The same for the columns that name a row: they wrap well."""
 PIECE: Final = re.compile(r"\+?[^+]+|\+")
 """What a name is not broken within: linux-6.2, +split-on-fault."""
+LONG: Final = 40
+"""No word has so many letters and digits; a string that has is broken after them."""
+JOINT: Final = re.compile(rf"(?<=[^\W_])(?=[-_/.:=+][^\W\d_])|(?<=[^\W_]{{{LONG}}})(?=.)")
+"""Where a name may be broken: before a joint with a letter behind it, so not in 1e-9 or 6.2."""
 EDGE: Final = 1
 BETWEEN: Final = 3
 """Characters of the frame: at the left, and for each column its padding and its right border."""
@@ -48,7 +54,8 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
     columns : mapping
         The texts of each column, its title first, by key; the most important first.
     width : int
-        Characters that the whole table may have. A word that is longer makes the table wider.
+        Characters that the whole table may have. What cannot be broken and is longer makes the
+        table wider.
     """
     longest = {key: max(map(_longest_line, texts)) for key, texts in columns.items()}
     word = {key: max(map(_longest_word, texts)) for key, texts in columns.items()}
@@ -60,7 +67,7 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
     shown = list(columns)
     left_out: list[str] = []
     narrow = least | {
-        name: min(least[name], max(_longest_piece(columns[name]), NARROW))
+        name: min(least[name], max(_longest_piece(columns[name], LONG), NARROW))
         for name in _names_of_rows(columns)
     }
     remarks = {*LEFT_OUT_FIRST, *_empty(columns)}
@@ -71,8 +78,10 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
             least = narrow
             break
         tight = {k: min(word[k], narrow[k]) for k in shown}
-        if key not in remarks and _total(list(tight.values())) <= width:
-            least = tight
+        jointed = {k: min(tight[k], max(_longest_piece(columns[k], 0), NARROW)) for k in shown}
+        named = tight | {name: jointed[name] for name in _names_of_rows(columns) if name in shown}
+        if key not in remarks and (fitting := _first_that_fits([tight, named, jointed], width)):
+            least = fitting
             break
         shown.remove(key)
         left_out.append(key)
@@ -85,6 +94,10 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         spare -= more
     missing = tuple(key for key in columns if key in left_out)
     return Layout(widths, missing, full)
+
+
+def _first_that_fits(widths: Sequence[dict[str, int]], width: int) -> dict[str, int] | None:
+    return next((some for some in widths if _total(list(some.values())) <= width), None)
 
 
 def _of_least_height(
@@ -134,17 +147,27 @@ def _filled(texts: Sequence[str]) -> list[str]:
 
 
 def folded(text: str, width: int) -> str:
-    """Return a text in which names longer than `width` are broken before a "+"."""
+    """Return a text in which names longer than `width` are broken before a "+", else at joints."""
 
     def broken(word: re.Match[str]) -> str:
         lines = [""]
-        for piece in PIECE.findall(word[0]):
+        for piece in _parts(word[0], width):
             if lines[-1] and cell_len(lines[-1] + piece) > width:
                 lines.append("")
             lines[-1] += piece
         return "\n".join(lines)
 
     return re.sub(r"\S+", broken, text)
+
+
+def _parts(name: str, width: int) -> list[str]:
+    """Return the pieces of a name; a piece that is longer than `width`, in parts between joints."""
+    pieces = PIECE.findall(name)
+    return [
+        part
+        for piece in pieces
+        for part in (JOINT.split(piece) if cell_len(piece) > width else [piece])
+    ]
 
 
 def _longest_line(text: str) -> int:
@@ -155,9 +178,15 @@ def _longest_word(text: str) -> int:
     return max(map(cell_len, text.split()), default=0)
 
 
-def _longest_piece(texts: Sequence[str]) -> int:
-    pieces = (piece for text in texts for word in text.split() for piece in PIECE.findall(word))
-    return max(map(cell_len, pieces), default=0)
+def _longest_piece(texts: Sequence[str], longer: int) -> int:
+    """Return the longest piece, where pieces `longer` than this are broken at joints.
+
+    The title, the first text, has words and is not broken.
+    """
+    pieces = (
+        piece for text in texts[1:] for word in text.split() for piece in _parts(word, longer)
+    )
+    return max([_longest_word(texts[0]), *map(cell_len, pieces)])
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -177,3 +177,40 @@ def test_the_longest_cells_get_the_most_of_the_room() -> None:
     lines = {key: -(-len(texts[1]) // widths[key]) for key, texts in columns.items()}
     assert max(lines.values()) <= 3
     assert widths["ratio"] < len(columns["ratio"][1])
+
+
+def test_names_break_at_joints_before_a_result_is_left_out() -> None:
+    """Not earlier, never within a word or a number; control: a word of that length has no joint."""
+    name = "fix 3: write_fault_to_shadow_pgtable (3.9)"
+    texts = {
+        "setting": ["setting", name, "as posted"], "measured": ["measured", "1e-9 of 6.2-rc1", "1"],
+        "verdict": ["verdict", "inconclusive", "supported"],
+    }  # fmt: skip
+    chosen = layout(texts, 46)
+    assert chosen.left_out == ()
+    lines = folded(name, chosen.widths["setting"]).splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("_") for line in lines[1:])
+    assert "".join(lines) == name
+    assert folded(name, layout(texts, 64).widths["setting"]) == name
+    assert folded("1e-9 of 6.2-rc1-5.x 2026-11-30", 1) == "1e-9 of 6.2\n-rc1-5\n.x 2026-11-30"
+    texts["verdict"][1] = "internal-error"
+    assert layout(texts, 46).widths["verdict"] == 14, "names of rows are broken before results"
+    texts["setting"][1] = name.replace("_", "i")
+    assert layout(texts, 52).left_out == ("measured",)
+
+
+@pytest.mark.parametrize("name", ["x" * 84, "-".join(["joint"] * 14)])
+def test_a_name_that_no_table_has_room_for_hides_no_other_column(name: str) -> None:
+    """Control: so long a word of letters is broken only where it does not fit."""
+    texts = {
+        "host": ["host", name, "b"], "note": ["note", "a remark of some words", ""],
+        "provenance": ["provenance", "measured", "assumed"],
+    }  # fmt: skip
+    chosen = layout(texts, 100)
+    assert chosen.left_out == ()
+    assert 1 + sum(width + 3 for width in chosen.widths.values()) <= 100
+    lines = folded(name, chosen.widths["host"]).splitlines()
+    assert max(map(cell_len, lines)) <= chosen.widths["host"]
+    assert "".join(lines) == name
+    assert folded(name, layout(texts, 150).widths["host"]) == name
