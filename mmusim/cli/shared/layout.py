@@ -1,11 +1,11 @@
 """The columns of a table that fit a width, and their widths: words are never cut.
 
-When the width is short, remarks are left out first, the least important before the others, unless
-narrower names of rows save them. Results are left out only where their longest words do not fit
-side by side. What stays is wrapped between words, a policy's name also before a "+". The last
-resort, before a result is left out, is to break names at their joints: write_fault_to_shadow may
-go on in the next line with _to_shadow. The columns with the longest cells get the most of the room,
-so that rows are low.
+When the width is short, columns without any text are left out, then remarks, the least important
+before the others, unless narrower names of rows save them. Results are left out only where their
+longest words do not fit side by side. What stays is wrapped between words, a policy's name also
+before a "+". The last resort, before a result is left out, is to break names at their joints:
+write_fault_to_shadow may go on in the next line with _to_shadow. The columns with the longest cells
+get the most of the room, so that rows are low.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ READABLE: Final = 24
 """Least number of characters in a line of a cell of several words."""
 NARROW: Final = 12
 """The same for the columns that name a row: they wrap well."""
+WORD: Final = re.compile(
+    r"[-+]?\d[\d.,]*\*?(?: (?:[num]?s|%|[KMGT]i?B(?:/s)?)[*,;]?)?(?: \.\.)?(?!\S)|\S+"
+)
+"""What stays in one line: a word, a number with its unit, the beginning of an interval."""
 PIECE: Final = re.compile(r"\+?[^+]+|\+")
 """What a name is not broken within: linux-6.2, +split-on-fault."""
 LONG: Final = 40
@@ -39,11 +43,14 @@ BETWEEN: Final = 3
 
 
 class Layout(NamedTuple):
-    """Columns that are shown, with their widths in characters; those that are not; all widths."""
+    """Columns that are shown, with their widths in characters; those that are not; all widths.
+
+    `full` is the width of a table that leaves nothing out but empty columns.
+    """
 
     widths: dict[str, int]
     left_out: tuple[str, ...]
-    full: int  # width of a table that leaves nothing out
+    full: int
 
 
 def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
@@ -63,15 +70,16 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         key: max(map(_longest_line, texts[1:]), default=0) for key, texts in columns.items()
     }  # the title may be wrapped
     least = {key: max(word[key], min(cell[key], READABLE)) for key in columns}
-    full = _total(list(least.values()))
-    shown = list(columns)
-    left_out: list[str] = []
+    empty = _empty(columns)
+    full = _total([least[key] for key in columns if key not in empty])
+    needs_room = _total(list(longest.values())) > width and len(empty) < len(columns)
+    left_out = list(empty) if needs_room else []
+    shown = [key for key in columns if key not in left_out]
     narrow = least | {
         name: min(least[name], max(_longest_piece(columns[name], LONG), NARROW))
         for name in _names_of_rows(columns)
     }
-    remarks = {*LEFT_OUT_FIRST, *_empty(columns)}
-    for key in _by_importance(columns):
+    for key in _by_importance({key: columns[key] for key in shown}):
         if _total([least[k] for k in shown]) <= width or len(shown) == 1:
             break
         if _total([narrow[k] for k in shown]) <= width:
@@ -80,7 +88,9 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
         tight = {k: min(word[k], narrow[k]) for k in shown}
         jointed = {k: min(tight[k], max(_longest_piece(columns[k], 0), NARROW)) for k in shown}
         named = tight | {name: jointed[name] for name in _names_of_rows(columns) if name in shown}
-        if key not in remarks and (fitting := _first_that_fits([tight, named, jointed], width)):
+        if key not in LEFT_OUT_FIRST and (
+            fitting := _first_that_fits([tight, named, jointed], width)
+        ):
             least = fitting
             break
         shown.remove(key)
@@ -112,15 +122,15 @@ def _of_least_height(
 
 
 def _by_importance(columns: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return columns, the least important first: empty ones, LEFT_OUT_FIRST, then from the end.
+    """Return columns, the least important first: LEFT_OUT_FIRST, then from the end.
 
     The last column has the result, so it stays longer than others. The columns that tell rows apart
     stay longest.
     """
-    keys, names, empty = list(columns), _names_of_rows(columns), _empty(columns)
+    keys, names = list(columns), _names_of_rows(columns)
     listed = [key for key in LEFT_OUT_FIRST if key in keys and key not in names]
     others = [key for key in [*keys[:-1][::-1], keys[-1]] if key not in names]
-    return list(dict.fromkeys([*empty, *listed, *others, *names[:0:-1]]))
+    return list(dict.fromkeys([*listed, *others, *names[:0:-1]]))
 
 
 def _empty(columns: Mapping[str, Sequence[str]]) -> list[str]:
@@ -147,17 +157,26 @@ def _filled(texts: Sequence[str]) -> list[str]:
 
 
 def folded(text: str, width: int) -> str:
-    """Return a text in which names longer than `width` are broken before a "+", else at joints."""
+    """Return a text in lines of at most `width`.
 
-    def broken(word: re.Match[str]) -> str:
-        lines = [""]
-        for piece in _parts(word[0], width):
-            if lines[-1] and cell_len(lines[-1] + piece) > width:
+    They end between words. Names that are longer are broken before a "+", else at joints.
+    """
+    return "\n".join(part for line in text.splitlines() for part in _filled_lines(line, width))
+
+
+def _filled_lines(line: str, width: int) -> list[str]:
+    if cell_len(line) <= width:
+        return [line]
+    lines = [""]
+    for word in WORD.findall(line):
+        between = " " if lines[-1] else ""
+        for piece in _parts(word, width) if cell_len(word) > width else [word]:
+            if lines[-1] and cell_len(lines[-1] + between + piece) > width:
                 lines.append("")
-            lines[-1] += piece
-        return "\n".join(lines)
-
-    return re.sub(r"\S+", broken, text)
+                between = ""
+            lines[-1] += between + piece
+            between = ""
+    return lines
 
 
 def _parts(name: str, width: int) -> list[str]:
@@ -175,7 +194,7 @@ def _longest_line(text: str) -> int:
 
 
 def _longest_word(text: str) -> int:
-    return max(map(cell_len, text.split()), default=0)
+    return max(map(cell_len, WORD.findall(text)), default=0)
 
 
 def _longest_piece(texts: Sequence[str], longer: int) -> int:
@@ -184,7 +203,7 @@ def _longest_piece(texts: Sequence[str], longer: int) -> int:
     The title, the first text, has words and is not broken.
     """
     pieces = (
-        piece for text in texts[1:] for word in text.split() for piece in _parts(word, longer)
+        piece for text in texts[1:] for word in WORD.findall(text) for piece in _parts(word, longer)
     )
     return max([_longest_word(texts[0]), *map(cell_len, pieces)])
 
