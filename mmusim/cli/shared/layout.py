@@ -33,9 +33,9 @@ WORD: Final = re.compile(
 """What stays in one line: a word, a number with its unit, the beginning of an interval."""
 PIECE: Final = re.compile(r"\+?[^+]+|\+")
 """What a name is not broken within: linux-6.2, +split-on-fault."""
-LONG: Final = 40
+LONGEST_WORD: Final = 40
 """No word has so many letters and digits; a string that has is broken after them."""
-JOINT: Final = re.compile(rf"(?<=[^\W_])(?=[-_/.:=+][^\W\d_])|(?<=[^\W_]{{{LONG}}})(?=.)")
+JOINT: Final = re.compile(rf"(?<=[^\W_])(?=[-_/.:=+][^\W\d_])|(?<=[^\W_]{{{LONGEST_WORD}}})(?=.)")
 """Where a name may be broken: before a joint with a letter behind it, so not in 1e-9 or 6.2."""
 EDGE: Final = 1
 BETWEEN: Final = 3
@@ -76,7 +76,7 @@ def layout(columns: Mapping[str, Sequence[str]], width: int) -> Layout:
     left_out = list(empty) if needs_room else []
     shown = [key for key in columns if key not in left_out]
     narrow = least | {
-        name: min(least[name], max(_longest_piece(columns[name], LONG), NARROW))
+        name: min(least[name], max(_longest_piece(columns[name], LONGEST_WORD), NARROW))
         for name in _names_of_rows(columns)
     }
     for key in _by_importance({key: columns[key] for key in shown}):
