@@ -145,7 +145,7 @@ def _rows(found: Sensitivity) -> list[dict[str, Any]]:
         {
             "cost": one.cost,
             "provenance": one.provenance,
-            "mean_ns": one.mean_ns,
+            "mean": f"{show_number(one.mean)} {one.unit}",
             "range": f"x {one.low:.3g} .. {one.high:.3g}",
             "first_order": _index(one.first),
             "total": _index(one.total),
