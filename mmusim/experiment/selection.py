@@ -23,6 +23,7 @@ from mmusim.experiment.contest import Competitor as Competitor
 from mmusim.experiment.contest import Contest as Contest
 from mmusim.experiment.contest import Rules as Rules
 from mmusim.experiment.contest import best_over_hosts, jobs_on_hosts
+from mmusim.experiment.failed_hosts import failed_on_hosts
 from mmusim.experiment.opening import opened
 from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
 from mmusim.experiment.scheduler import RunDirectory, in_rounds
@@ -113,6 +114,7 @@ def select(
             )
             for title, group in groups
         ]  # fmt: skip
+        failures = directory.lines_of(directory.failures)
         count = directory.experiment.replications.costs if costs is None else costs
         if count:
             with opened(
@@ -125,7 +127,10 @@ def select(
                     replace(contest, holds=best_over_hosts(elsewhere, contest, group, count, rules))
                     for contest, (_, group) in zip(made, groups, strict=True)
                 ]
-        return made, directory.lines_of(directory.failures)
+                failures += failed_on_hosts(
+                    elsewhere, directory.settings, count, jobs, rules.first
+                )  # fmt: skip
+        return made, failures
 
 
 def _check(rules: Rules) -> None:
