@@ -62,10 +62,7 @@ def select(
     experiment: ExperimentFile,
     metric: Annotated[
         str,
-        typer.Option(
-            help="The metric that decides [the one that answers the question].",
-            show_default=False,
-        ),
+        typer.Option(help="The metric that decides [the file's answer_by].", show_default=False),
     ] = "",
     delta: Annotated[str, typer.Option(help="Smallest difference worth detecting.")] = "2%",
     confidence: Annotated[
@@ -98,14 +95,14 @@ def select(
     as_json: AsJson = False,
 ) -> None:
     """Run seeds until the best policy or setting is known; exit status 1 if it is not."""
-    file = load_file(experiment)
     rules = Rules(
-        metric=metric or file.experiment.answer_by,
+        metric=metric,
         delta=share("--delta", delta),
         confidence=confidence,
         first=min_seeds,
         limit=max_seeds,
     )
+    file = load_file(experiment)
     out = out or default_folder(file)
     notice(engine)
     try:
@@ -125,7 +122,7 @@ def select(
         table("", rows, True, contests=data, says=says, failures=failures)
     else:
         shown = [row for contest in made for row in _shown(contest)]
-        table(f"Selection by {rules.metric}", shown, False, at_most=100)
+        table(f"Selection by {metric or file.experiment.answer_by}", shown, False, at_most=100)
         few = dict.fromkeys(f"{FEW}: {c.caveat}." for c in made if c.caveat)
         for line in [*(f"failed: {one}" for one in failures), *few, *(f"{s}." for s in says)]:
             say(line)

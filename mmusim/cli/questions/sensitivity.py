@@ -65,8 +65,7 @@ RENAMED = {
 def sensitivity(
     experiment: ExperimentFile,
     metric: Annotated[
-        str,
-        typer.Option(help="The metric [the one that answers the question].", show_default=False),
+        str, typer.Option(help="The metric [the file's answer_by].", show_default=False)
     ] = "",
     policy: Annotated[
         str, typer.Option(help='A policy, or a ratio "A / B" [the baseline].', show_default=False)
@@ -96,9 +95,8 @@ def sensitivity(
     as_json: AsJson = False,
 ) -> None:
     """Rank the host's costs by their effect on a metric, and say which are worth measuring."""
-    file = load_file(experiment)
-    metric = metric or file.experiment.answer_by
     asked = study(metric, policy, setting, samples, seeds, ranges or [])
+    file = load_file(experiment)
     if out is None:
         folder = default_folder(file)
         out = folder.with_name(f"{folder.name}-sensitivity")
