@@ -155,14 +155,8 @@ def contests(
 ) -> list[tuple[str, list[Competitor]]]:
     """Return the title and the competitors of each contest.
 
-    Parameters
-    ----------
-    directory : RunDirectory
-        Run directory of the experiment.
-    among : {"policies", "settings", "all", ""}
-        What competes; empty: policies, or settings if there is one policy.
-    setting, policy : str
-        The only setting or policy that takes part; empty: all.
+    `among` is "policies", "settings" or "all"; empty: policies, or settings if there is one policy.
+    `setting` and `policy` name the only one that takes part; empty: all take part.
 
     Raises
     ------
