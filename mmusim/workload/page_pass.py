@@ -33,7 +33,7 @@ class PagePass:
         """Return the pass over the pages from `base_gfn`."""
         count = self.length(pages)
         if self.order == "sequential" and self.writes in (0, 1):
-            known = _in_a_row if count <= _SHORT else _in_a_row.__wrapped__
+            known = _in_a_row if count <= _SHORT_PASS else _in_a_row.__wrapped__
             return known(base_gfn, count, self.writes == 1)
         if self.order == "sequential":
             order = np.arange(count)
@@ -48,7 +48,7 @@ class PagePass:
         return Accesses(base_gfn + order, write)
 
 
-_SHORT: Final = 1 << 16
+_SHORT_PASS: Final = 1 << 16
 """Accesses of a pass that is remembered: of so many, their arrays take 0.6 MB."""
 
 
