@@ -14,6 +14,8 @@ from typing import Final
 PAGE: Final = 4096
 PAGES_PER_REGION: Final = 512  # a region is what one 2 MiB spte maps
 REGION: Final = PAGE * PAGES_PER_REGION
+MOST_SEEDS: Final = 100_000
+"""Largest number of seeds of a setting."""
 MOST_BYTES: Final = 1 << 62
 """Upper bound of sizes and rates. The sum of two fits 63 bits."""
 

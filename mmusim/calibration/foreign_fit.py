@@ -160,7 +160,11 @@ def _ks_of_bins(edges: Floats, counts: Floats, distribution: Distribution) -> fl
 
 
 def foreign_profile(chosen: Mapping[str, Fitted], name: str, base: str) -> dict[str, Any]:
-    """Return a profile with these costs, and all others from the base."""
+    """Return a profile with these costs, and all others from the base.
+
+    The base's machine stays. What was measured of its interference, hits and levels does not: it
+    belongs to the base's own faults, and foreign times contain their host's interruptions.
+    """
     fallback: HostProfile = load_profile(base)
     costs: dict[str, Any] = {}
     for cost in COSTS:
@@ -170,7 +174,10 @@ def foreign_profile(chosen: Mapping[str, Fitted], name: str, base: str) -> dict[
             costs[cost] = fallback.costs[cost].model_dump(mode="json", exclude_none=True)
             if costs[cost]["provenance"] == "measured":
                 costs[cost]["note"] = f"of {base}: {costs[cost]['note']}"
-    data = {
+    kept = fallback.model_dump(
+        mode="json", include={"machine"}, exclude_none=True, exclude_defaults=True
+    )
+    data = kept | {
         "name": name, "describes": f"{base} with {', '.join(chosen)} fitted to other data",
         "source": "mmusim fit", "costs": costs,
     }  # fmt: skip

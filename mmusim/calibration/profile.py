@@ -20,7 +20,7 @@ from mmusim.calibration.log_costs import log_costs
 from mmusim.calibration.samples import Samples, load_samples
 from mmusim.calibration.side_by_side import together
 from mmusim.calibration.tables import as_cost, median_certainty
-from mmusim.config.host import HostProfile, load_profile
+from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check
 from mmusim.costs.distributions import Constant, Distribution, Empirical
 from mmusim.vocabulary import COSTS
@@ -80,10 +80,7 @@ def profile_data(
         if cost in findings:
             costs[cost] = _written(findings[cost])
         else:
-            old = fallback.costs[cost]
-            value = old.model_dump(mode="json", exclude_none=True)["value"]
-            note = f"not measured on this host; {base} has: {old.note}"
-            costs[cost] = {"value": value, "provenance": "assumed", "note": note}
+            costs[cost] = _assumed(fallback.costs[cost], base)
     data: dict[str, Any] = {
         "name": name,
         "describes": _describes(samples.facts),
@@ -100,6 +97,13 @@ def profile_data(
     if samples.facts.get("topology"):
         data["machine"] = samples.facts["topology"] | NO_LAWS
     return data
+
+
+def _assumed(old: Cost, base: str) -> dict[str, Any]:
+    """Return a cost that was not measured: the value of the base, and its bounds if it has some."""
+    written = old.model_dump(mode="json", include={"value", "plausible"}, exclude_none=True)
+    note = f"not measured on this host; {base} has: {old.note}"
+    return written | {"provenance": "assumed", "note": note}
 
 
 NO_LAWS: Final = {

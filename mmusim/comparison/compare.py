@@ -82,18 +82,19 @@ def compare(
 ) -> Comparison:
     """Compare two policies on one metric.
 
-    The comparison is a family of its own; where there are more, pass all to :func:`corrected`.
+    The comparison is a family of one. To correct several comparisons, pass all to
+    :func:`corrected`.
 
     Parameters
     ----------
     baseline, candidate : sequence of Metrics, length seeds
         Runs of one setting on equal seeds.
     metric : str
-        By name.
+        Name of the metric.
     alpha : float
-        Error of the intervals. Of a look at growing data it is the look's own
-        (:mod:`mmusim.experiment.stopping`), and the adjusted p-value is scaled by 0.05 / `alpha`,
-        so that here too up to 0.05 is significant.
+        Error of the intervals. At an interim analysis it is that of the look
+        (:mod:`mmusim.experiment.stopping`). The adjusted p-value is then scaled by 0.05 / `alpha`,
+        so values up to 0.05 are significant in this case too.
     matters : float
         The smallest difference of interest, as a share of the baseline.
 
@@ -139,11 +140,23 @@ def compare(
 
 
 def corrected(family: Sequence[Comparison], windows: Sequence[str] = ()) -> list[Comparison]:
-    """Correct a family of fresh comparisons for their number (Holm).
+    """Correct a family of comparisons for their number (Holm).
 
-    The adjusted p-value and the answer change. Where two comparisons or more of a metric, a policy
-    and a window show a rare mode, the others are marked too; everything else stays. `windows` has
-    the window of each comparison; without it all are of one.
+    The adjusted p-value and the answer change. If two comparisons or more of a metric, a policy and
+    a window show a rare mode, the others of that metric, policy and window are marked too.
+    Everything else stays.
+
+    Parameters
+    ----------
+    family : sequence of Comparison
+        Comparisons as :func:`compare` returns them.
+    windows : sequence of str
+        The window of each comparison; empty: all are of one window.
+
+    Returns
+    -------
+    list of Comparison
+        In the same order.
     """
     adjusted = holm([made.adjusted_p for made in family])
     alike = [
@@ -193,7 +206,7 @@ def shift(baseline: Sequence[Metrics], candidate: Sequence[Metrics], of: str = "
     baseline, candidate : sequence of Metrics, length seeds
         Runs of one setting on equal seeds.
     of : {"latency", "request"}
-        Of single accesses, or of requests.
+        Whether the latencies are those of single accesses or of requests, in ns.
 
     Raises
     ------

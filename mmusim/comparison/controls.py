@@ -1,9 +1,10 @@
 """Control variates: values that a run drew from a known distribution are replaced by their mean.
 
-A grace period of SRCU takes 60 us or 2 ms, and one or two of them are in each run's `protect_time`:
-at 30 seeds an interval of a ratio of these covers 89 times of 100. Its mean is known from the
-profile and it adds to the metric as it is, so the value with the mean in its place has the same
-expectation and a fraction of the variance (Law, "Simulation Modeling and Analysis", 11.4).
+A grace period of SRCU takes 60 us in the median and 2 ms at the 99th percentile. One or two of them
+are in the `protect_time` of each run, so with 30 seeds an interval of a ratio covers 89 times of
+100. The profile has the mean of a grace period, and the metric contains the period as a summand. So
+the metric with the mean in its place has the same expectation and a fraction of the variance
+(Law, "Simulation Modeling and Analysis", 11.4).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def controlled(setting: Setting, runs: Sequence[Metrics]) -> list[Metrics]:
     Parameters
     ----------
     setting : Setting
-        Whose host the runs had.
+        The setting of the runs.
     runs : sequence of Metrics
-        Of one policy.
+        Runs of one policy.
     """
     mean = setting.costs["c_srcu"].mean()
     return [_controlled(run, mean) for run in runs]

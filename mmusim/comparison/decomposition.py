@@ -1,8 +1,9 @@
 """Work that moves between host and guest, and work that vanishes: a difference by cause and payer.
 
-The host pays in log operations, the guest in its own time. The same work can be done by either: a
-large spte is dropped when logging begins, or in the first fault. What one side pays less and the
-other more of one kind of work has moved; what remains has vanished, or is new.
+The host pays in log operations, the guest in its own time. Either side can do the same work: the
+host drops a large spte when logging begins, or the guest drops it in the first fault. If one side
+pays less for a kind of work and the other side pays more, work has moved. The rest of the
+difference has vanished, or is new.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Part(NamedTuple):
 
     @property
     def net_ns(self) -> float:
-        """Time that vanished if negative, that is new if positive."""
+        """Sum of both sides: negative if time vanished, positive if time is new."""
         return self.host_ns + self.guest_ns
 
 
@@ -115,9 +116,17 @@ class Decomposition:
 def decompose(baseline: Metrics, candidate: Metrics, window: str = "") -> Decomposition:
     """Decompose the difference of two runs of one seed, exactly.
 
-    The guest's parts sum to the difference of its time in the measured phase, to the nanosecond;
-    the host's to the difference of what its log operations took over the run. With a window both
-    are of this window; an operation is of the window in which it ended.
+    The parts of the guest sum to the difference of its time in the measured phase, to the
+    nanosecond. The parts of the host sum to the difference of the time of its log operations over
+    the run. With a window, both are of this window. An operation belongs to the window in which it
+    ended.
+
+    Parameters
+    ----------
+    baseline, candidate : Metrics
+        Runs of two policies with one seed.
+    window : str
+        Name of a window; empty: the measured phase and the whole run.
 
     Raises
     ------
@@ -144,12 +153,21 @@ def decompose(baseline: Metrics, candidate: Metrics, window: str = "") -> Decomp
 def mean_decomposition(
     baseline: Sequence[Metrics], candidate: Sequence[Metrics], window: str = ""
 ) -> Decomposition:
-    """Return the mean over paired seeds, of a window or of what is measured.
+    """Return the mean of :func:`decompose` over paired seeds.
+
+    Parameters
+    ----------
+    baseline, candidate : sequence of Metrics, length seeds
+        Runs of one setting on equal seeds.
+    window : str
+        Name of a window; empty: the measured phase and the whole run.
 
     Raises
     ------
     UnlikeRunsError
         If the seeds differ.
+    KeyError
+        If the runs have no such window.
     """
     paired(baseline, candidate)
     each = [decompose(*pair, window) for pair in zip(baseline, candidate, strict=True)]

@@ -11,9 +11,9 @@ from mmusim.metrics.exposure import Exposure
 from mmusim.metrics.measure import Metrics
 
 APART: Final = 0.10
-"""Exposures that differ by more are reported."""
+"""Share of the smaller value. Exposures that differ by more are reported."""
 SATURATED: Final = 0.70
-"""From this share of its capacity on, waits for mmu_lock hide what policies differ in."""
+"""Share of the time. If mmu_lock is busy for more, waits hide the differences of policies."""
 RAN: Final = 0.99
 """A guest that ran for a smaller share of a window left it early."""
 
@@ -53,13 +53,13 @@ def objections(runs: Runs, baseline: str, window: str = "") -> tuple[Objection, 
     baseline : str
         The policy with which the others are compared.
     window : str
-        The window they are compared in; by default what the experiment measures.
+        Name of a window; empty: what the experiment measures.
 
     Returns
     -------
     tuple of Objection
-        First what forbids a verdict. Exposures are means over seeds; runs that were stored without
-        exposures have none.
+        Objections that forbid a verdict come first. Exposures are means over seeds. Runs that were
+        stored without exposures have no objections.
     """
     met = {policy: _of(rows, window) for policy, rows in runs.items()}
     met = {policy: rows for policy, rows in met.items() if rows}
@@ -72,7 +72,17 @@ def objections(runs: Runs, baseline: str, window: str = "") -> tuple[Objection, 
 
 
 def no_verdict(runs: Runs, *policies: str, window: str = "") -> str:
-    """Say why there can be no verdict on these policies (all by default); empty: there can."""
+    """Say why there can be no verdict on policies; the text is empty if there can be one.
+
+    Parameters
+    ----------
+    runs : mapping
+        Runs by policy.
+    *policies : str
+        Names of policies; without any, all of `runs`.
+    window : str
+        Name of a window; empty: what the experiment measures.
+    """
     met = {name: _of(runs[name], window) for name in policies or runs}
     return "; ".join(o.text for o in _missed({name: rows for name, rows in met.items() if rows}))
 
@@ -169,7 +179,17 @@ class Difference(NamedTuple):
 
 
 def differences(runs: Runs, policy: str, baseline: str, window: str = "") -> list[Difference]:
-    """Return in what the exposure of a policy in a window differs from that of the baseline."""
+    """Return the quantities in which the exposure of a policy differs from that of the baseline.
+
+    Parameters
+    ----------
+    runs : mapping
+        Runs by policy.
+    policy, baseline : str
+        Names of the policies.
+    window : str
+        Name of a window; empty: what the experiment measures.
+    """
     met = [_of(runs.get(name, ()), window) for name in (policy, baseline)]
     return list(_unequal(*met)) if all(met) else []
 
@@ -177,9 +197,9 @@ def differences(runs: Runs, policy: str, baseline: str, window: str = "") -> lis
 def _unequal(rows: list[Exposure], base: list[Exposure]) -> Iterator[Difference]:
     """Yield what differs.
 
-    Where the work is fixed, so that every policy makes the same accesses, how long that takes is
-    the answer and no exposure. Then the share of that time in which logging was on is compared.
-    A policy that logs nothing is compared in nothing.
+    If every policy makes the same accesses, the time that they take is the answer and no exposure.
+    The function then compares the share of that time in which logging was on. It compares nothing
+    for a policy that does not log.
     """
     if not rows[0].logs or not base[0].logs:
         return

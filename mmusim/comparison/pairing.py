@@ -22,12 +22,19 @@ class UnlikeRunsError(MmusimError):
 
 
 def values_of(runs: Sequence[Metrics], metric: str) -> list[float]:
-    """Return a metric of each run.
+    """Return a metric of each run, in its unit.
+
+    Parameters
+    ----------
+    runs : sequence of Metrics
+        Runs of one policy.
+    metric : str
+        Name of the metric.
 
     Raises
     ------
     UnlikeRunsError
-        If some run does not have it.
+        If a run does not have the metric.
     """
     for run in runs:
         if metric not in run.values:
@@ -39,7 +46,12 @@ def values_of(runs: Sequence[Metrics], metric: str) -> list[float]:
 
 
 def paired(baseline: Sequence[Metrics], candidate: Sequence[Metrics]) -> None:
-    """Refuse runs that are not on equal seeds.
+    """Check that two policies ran on equal seeds, in the same order.
+
+    Parameters
+    ----------
+    baseline, candidate : sequence of Metrics
+        Runs of two policies.
 
     Raises
     ------
@@ -56,6 +68,6 @@ def paired(baseline: Sequence[Metrics], candidate: Sequence[Metrics]) -> None:
 
 
 def on_shared_seeds(runs: Runs) -> dict[str, list[Metrics]]:
-    """Return the runs on the seeds that every policy has a run of."""
+    """Return the runs whose seeds every policy has."""
     shared = set.intersection(*({run.seed for run in rows} for rows in runs.values()))
     return {name: [run for run in rows if run.seed in shared] for name, rows in runs.items()}

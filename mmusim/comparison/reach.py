@@ -11,18 +11,18 @@ from mmusim.stats.intervals import LEAST_SEEDS, RESOLUTION
 from mmusim.vocabulary import METRICS
 
 MOST_SEEDS_TRIED: Final = 1_000
-"""Seeds up to which a number that would do is looked for."""
+"""The search for a sufficient number of seeds ends here."""
 
 
 def out_of_reach(claims: Sequence[Claim], seeds: int) -> Iterator[str]:
-    """Yield a sentence for each claim that so many seeds cannot support, with what would do.
+    """Yield a sentence for each claim that so many seeds cannot support, with the remedy.
 
     Parameters
     ----------
     claims : sequence of Claim
-        Of an experiment.
+        Claims of an experiment.
     seeds : int
-        Of each setting; below five nothing can be supported, which is said elsewhere.
+        Seeds of each setting. Below five no claim can be supported, and another message says so.
     """
     for claim in claims:
         if claim.expect is None or seeds < LEAST_SEEDS:

@@ -17,11 +17,11 @@ def undecided(claim: Claim, setting: Setting, reason: str, seeds: int) -> Verdic
     Parameters
     ----------
     claim, setting
-        What is claimed, and where.
+        The claim, and the setting that it is about.
     reason : str
-        Why the runs do not say, as a sentence without its full stop.
+        Why the runs do not decide the claim, as a sentence without its full stop.
     seeds : int
-        How many seeds there are.
+        Number of seeds.
     """
     nothing = Interval(
         estimate=math.nan, low=math.nan, high=math.nan, confidence=1 - ALPHA, seeds=seeds

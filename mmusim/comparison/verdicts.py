@@ -51,14 +51,15 @@ def judge(
 ) -> Verdict:
     """Judge a claim in one setting.
 
-    Supported: the whole interval lies in the expected range. Refuted: the two do not meet.
-    Inconclusive: neither of the two. A theory is refuted if its value does not lie in the interval.
-    It is supported if it does and the interval is no wider than the value.
+    A claim is supported if the whole interval lies in the expected range. It is refuted if interval
+    and range do not meet. Otherwise it is inconclusive. A theory is refuted if its value does not
+    lie in the interval. It is supported if the value lies in the interval and the interval is no
+    wider than the value.
 
-    A claim about several settings is refuted if it is in one of them, so there the interval has the
-    confidence 1 - 0.05 / settings (Bonferroni): a true claim is refuted anywhere 5 times of 100 at
-    most. It is supported if it is in all, which needs no correction. Where fewer than five seeds or
-    a mark on the interval leave its coverage open, the claim is inconclusive.
+    One setting can refute a claim about several settings. So there the interval has the confidence
+    1 - 0.05 / settings (Bonferroni), and a true claim is refuted 5 times of 100 at most. The claim
+    is supported if all settings support it, which needs no correction. With fewer than five seeds,
+    or with a mark on the interval, the claim is inconclusive.
 
     The ratio of two policies decides an order, or their difference where a value is zero. The best
     of k policies is compared with each other policy by an interval of confidence 1 - 0.05 / (k - 1)
@@ -70,8 +71,8 @@ def judge(
     claim, setting, runs
         The claim, the setting, and its runs.
     family : int
-        How many settings the claim is about. Of a theory the confidence is 1 - 0.05 / family, so
-        that a true one passes in all of them 95 times of 100.
+        Number of settings that the claim is about. For a theory the confidence is
+        1 - 0.05 / family, so that a true theory passes in all settings 95 times of 100.
     alpha : float
         Error of the intervals, in place of 0.05: that of an interim analysis
         (:mod:`mmusim.experiment.stopping`).
@@ -135,16 +136,17 @@ def point_of(claim: Claim, what: str, runs: Mapping[str, Metrics]) -> float | No
     Parameters
     ----------
     claim : Claim
-        What is claimed.
+        The claim.
     what : str
-        Of what the verdict is, as :class:`Verdict` has it: a ratio, a difference or a policy.
+        The quantity, as in :attr:`Verdict.what`: a ratio, a difference or a policy.
     runs : mapping
-        A run by policy.
+        One run of each policy, by its name.
 
     Returns
     -------
     float or None
-        None where a run does not have the metric, or there is no ratio.
+        The value in the metric's unit; a ratio has none. None if a run does not have the metric, or
+        there is no ratio.
     """
     for separator in (" / ", " - "):
         top, found, bottom = what.partition(separator)

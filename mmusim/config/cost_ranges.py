@@ -20,6 +20,9 @@ FACTORS: Final = {"measured": 1.1, "published": 1.25, "derived": 1.5, "assumed":
 with an interval has that as its range. A cost that the experiment sets is assumed.
 """
 
+UNITS: Final = {"cores": "cores", "smt_gain": "of a core"}
+"""Units of the numbers of a machine that may be assumed."""
+
 _SPEC: TypeAdapter[Any] = TypeAdapter(CostSpec)
 
 
@@ -30,7 +33,7 @@ def factors(
 
     Parameters
     ----------
-    setting : Cell
+    setting : Setting
         Whose host it is.
     wide : mapping
         Factor by provenance.
@@ -61,8 +64,29 @@ def machine_factors(setting: Setting) -> dict[str, tuple[float, float]]:
     }
 
 
+def uncertain(
+    setting: Setting, wide: Mapping[str, float] = FACTORS
+) -> dict[str, tuple[float, float]]:
+    """Return the ranges of all that is uncertain of a host: costs, and numbers of its machine.
+
+    `wide`, the factors by provenance, does not concern the machine, whose numbers have bounds.
+    """
+    return factors(setting, wide) | machine_factors(setting)
+
+
+def value_of(setting: Setting, name: str) -> tuple[float, str]:
+    """Return the mean of a cost in ns, or a number of the machine, with its unit."""
+    if name in COSTS:
+        return setting.costs[name].mean(), "ns"
+    return float(getattr(setting.machine, name)), UNITS[name]
+
+
 def provenance_of(setting: Setting, name: str) -> str:
-    """Return the provenance of a cost. A cost that the experiment sets is assumed."""
+    """Return the provenance of a cost. A cost that the experiment sets is assumed, and so is a
+    number of the machine that has a range.
+    """
+    if name not in COSTS:
+        return "assumed"
     is_own = name in setting.experiment.host.costs
     return "assumed" if is_own else setting.profile.costs[name].provenance
 

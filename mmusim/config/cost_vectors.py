@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.config.cost_ranges import factors, machine_factors, provenance_of
+from mmusim.config.cost_ranges import machine_factors, provenance_of, uncertain
 from mmusim.config.settings import Setting
 
 TOGETHER: Final = 0.5
@@ -21,9 +21,9 @@ WITHIN: Final = 1.959964
 def cost_vectors(setting: Setting, count: int, seed: int = 0) -> list[dict[str, float]]:
     """Draw hosts for a setting: factors of all its costs and its machine's numbers, `count` times.
 
-    The shape follows what is known (:func:`mmusim.config.cost_ranges.factors`): an assumed cost is
-    log-uniform in its range; a published or derived one lognormal, with 95 % of it in the range; a
-    measured one lognormal too, with 95 % in its measured interval. Measured costs vary on their
+    The shape follows what is known (:func:`mmusim.config.cost_ranges.uncertain`): an assumed cost
+    is log-uniform in its range; a published or derived one lognormal, with 95 % of it in the range;
+    a measured one lognormal too, with 95 % in its measured interval. Measured costs vary on their
     own, the logarithms of the others are correlated (:data:`TOGETHER`). The assumed numbers of a
     machine are log-uniform and vary on their own. Points are a Latin
     hypercube, so that few of them fill the ranges evenly.
@@ -40,13 +40,13 @@ def cost_vectors(setting: Setting, count: int, seed: int = 0) -> list[dict[str, 
     from scipy.stats import norm, qmc
 
     numbers = machine_factors(setting)
-    ranges = factors(setting) | numbers
+    ranges = uncertain(setting)
     points = qmc.LatinHypercube(len(ranges) + 1, rng=np.random.default_rng(seed)).random(count)
     scores = np.asarray(norm.ppf(np.clip(points, 1e-9, 1 - 1e-9)))
     common, own = scores[:, :1], scores[:, 1:]
     columns: dict[str, NDArray[np.float64]] = {}
     for number, (name, (low, high)) in enumerate(ranges.items()):
-        provenance = "assumed" if name in numbers else provenance_of(setting, name)
+        provenance = provenance_of(setting, name)
         weight = 0.0 if provenance == "measured" or name in numbers else TOGETHER
         z = math.sqrt(weight) * common[:, 0] + math.sqrt(1 - weight) * own[:, number]
         middle, half = math.log(low * high) / 2, math.log(high / low) / 2

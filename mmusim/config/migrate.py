@@ -154,7 +154,7 @@ class Migration(Strict):
         Annotated[Slowing, Field()] | None, shown({"rule": "cloud-hypervisor", "step": "20%"})
     ] = None
     """How the guest is slowed down, by `rule`: `auto-converge`, `background-sync`, `responsive`,
-    `dirty-limit`, `cloud-hypervisor`, or one of an installed package. `auto-converge` and
+    `dirty-limit`, `cloud-hypervisor`, `fixed-sleep` or a package's. `auto-converge` and
     `vcpu-dirty-limit` are QEMU's own keys for two of them. Without one of the three, nobody is.
     """
 

@@ -66,11 +66,21 @@ class Machine(Strict):
 
     @model_validator(mode="after")
     def _holds_the_values(self) -> Self:
-        for name, (low, high) in self.ranges().items():
-            if not low <= getattr(self, name) <= high or low == high:
+        for name, bounds in self.plausible:
+            if bounds and not (bounds[0] <= getattr(self, name) <= bounds[1] > bounds[0]):
                 raise ValueError(
                     f"plausible.{name} must ascend and hold {name}; correct its bounds"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _each_node_has_a_core(self) -> Self:
+        least = (self.plausible.cores or [self.cores])[0]
+        if self.nodes > least:
+            raise ValueError(
+                f"there are {self.nodes} nodes and as few as {least} cores; count nodes that have "
+                "cores, and give each at least one"
+            )
         return self
 
     def ranges(self) -> dict[str, tuple[float, float]]:
@@ -79,15 +89,20 @@ class Machine(Strict):
         if self.plausible.cores and not {"memory", "threads", "remote"}.isdisjoint(self.laws):
             low, high = self.plausible.cores
             found["cores"] = low, high
-        if self.smt_gain > 0 and "threads" in self.laws:
+        if self.smt_gain > 0 and self.threads_per_core > 1 and "threads" in self.laws:
             around = [self.smt_gain / 3, min(1.0, self.smt_gain * 3)]
             least, most = self.plausible.smt_gain or around
             found["smt_gain"] = least, most
         return found
 
     def with_factors(self, by: Mapping[str, float]) -> Machine:
-        """Return a machine whose numbers are multiplied by factors; cores stay whole."""
-        numbers = {name: getattr(self, name) * factor for name, factor in by.items()}
+        """Return a machine whose numbers are multiplied by factors, within their bounds; cores
+        stay whole.
+        """
+        bounds, numbers = self.ranges(), {}
+        for name, factor in by.items():
+            low, high = bounds[name]
+            numbers[name] = min(high, max(low, getattr(self, name) * factor))
         if "cores" in numbers:
             numbers["cores"] = max(1, round(numbers["cores"]))
         return self.model_copy(update=numbers)
@@ -110,8 +125,9 @@ class Machine(Strict):
 
     def law_of(self, vcpus: int) -> str | None:
         """Return the rule that so many vCPUs break on this machine; None if there is none."""
-        least = self.ranges().get("cores", (self.cores, self.cores))[0]
-        worst = self.with_factors({"cores": least / self.cores})
+        worst = self.with_factors(
+            {n: low / getattr(self, n) for n, (low, _) in self.ranges().items()}
+        )
         if worst.model().slowdown(vcpus) <= MOST_SLOWDOWN * machine.ONE:
             return None
         return f"share {worst.cores} cores, which makes them more than {MOST_SLOWDOWN} times slower"

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from mmusim.base.errors import ConfigError, MisfitError
 from mmusim.base.quantities import Share, Size, Strict, Time, known_name, shown
 from mmusim.base.units import BYTES, PAGE, REGION, show_bytes
+from mmusim.base.units import MOST_SEEDS as MOST_SEEDS
 from mmusim.config.actors import MOST_ACTORS, ActorTable
 from mmusim.config.claims import MetricName
 from mmusim.config.cost import CostSpec
@@ -224,7 +225,7 @@ class Policies(Strict):
 
 
 MOST_SEED: Final = 1 << 53
-MOST_SEEDS: Final = 100_000
+
 MOST_HOSTS: Final = 1000
 Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)]
 """Runs of a policy in a setting."""

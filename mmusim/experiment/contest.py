@@ -84,7 +84,7 @@ class Contest:
 class Rules:
     """The rules of a selection."""
 
-    metric: str
+    metric: str = ""  # that decides; by default the file's `answer_by`
     delta: float  # smallest difference worth detecting, as a share of the best first mean
     confidence: float = 0.95
     first: int = FIRST

@@ -18,6 +18,7 @@ from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
+from mmusim.experiment.failed_hosts import failed_on_hosts
 from mmusim.experiment.judging import verdicts_of
 from mmusim.experiment.opening import opened as opened
 from mmusim.experiment.outcome import Lacking as Lacking
@@ -115,7 +116,7 @@ def run_experiment(
         with opened(file, folder_of(out), engine, settings=on_hosts) as elsewhere:
             jobs = jobs_of_hosts(elsewhere, count, _seeds(outcome, own))
             in_rounds(elsewhere, lambda _: jobs, pool, progress, retry_failed=retry_failed)
-            return over_hosts(outcome, own, elsewhere, count)
+            return over_hosts(outcome, own, elsewhere, count, seeds)
 
 
 def _seeds(outcome: Outcome, settings: Sequence[Setting]) -> dict[int, list[int]]:
@@ -128,9 +129,15 @@ def _seeds(outcome: Outcome, settings: Sequence[Setting]) -> dict[int, list[int]
 
 
 def over_hosts(
-    outcome: Outcome, settings: Sequence[Setting], elsewhere: RunDirectory, hosts: int
+    outcome: Outcome,
+    settings: Sequence[Setting],
+    elsewhere: RunDirectory,
+    hosts: int,
+    seeds: int | None = None,
 ) -> Outcome:
     """Return an outcome whose comparisons and verdicts say on how many hosts they hold.
+
+    Runs that failed there are among its failures.
 
     Parameters
     ----------
@@ -142,7 +149,11 @@ def over_hosts(
         Open on the runs with other costs.
     hosts : int
         How many each setting has.
+    seeds : int, optional
+        The number of seeds that was asked for in place of the file's.
     """
+    jobs = jobs_of_hosts(elsewhere, hosts, _seeds(outcome, settings))
+    failures = failed_on_hosts(elsewhere, settings, hosts, jobs, seeds)
     numbers = {id(setting): number for number, setting in enumerate(settings)}
     runs = {numbers[id(result.setting)]: result.compared for result in outcome.settings}
     found = host_runs(elsewhere, settings, hosts, runs)
@@ -166,6 +177,7 @@ def over_hosts(
     return replace(
         outcome, settings=results, verdicts=verdicts, hosts=hosts,
         host_runs={name: runs for name, runs in by_name.items() if runs},
+        failures=[*outcome.failures, *failures],
     )  # fmt: skip
 
 

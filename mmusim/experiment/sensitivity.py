@@ -1,10 +1,10 @@
-"""Which host costs decide a metric: Sobol indices over the uncertainty of the costs."""
+"""Which costs and numbers of a host decide a metric: Sobol indices over their uncertainty."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from mmusim.base.errors import ConfigError, MmusimError, nearest
 from mmusim.comparison.pairing import values_of
-from mmusim.config.cost_ranges import FACTORS, factors, provenance_of, with_factors
+from mmusim.config.cost_ranges import FACTORS, provenance_of, uncertain, value_of, with_factors
 from mmusim.config.setting import Setting, setting_named
 from mmusim.config.settings import LoadedFile, load_file
 from mmusim.config.vm_and_host import MOST_SEEDS
@@ -34,14 +34,15 @@ MATTERS: Final = 0.05
 """A cost with a smaller share of the variance does not matter."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Influence:
-    """The influence of one cost on a metric."""
+    """The influence of one cost, or number of the machine, on a metric."""
 
     cost: str
     provenance: str
-    mean_ns: float
-    low: float  # bounds of the factor for its times
+    mean: float
+    unit: str  # of the mean: ns for costs
+    low: float  # bounds of the factor for it
     high: float
     first: Index
     total: Index
@@ -96,7 +97,7 @@ class Sensitivity:
 class Study:
     """The question: metric, policy, setting, samples, seeds."""
 
-    metric: str = "phase_time"
+    metric: str = ""  # by default the file's `answer_by`
     policy: str = ""  # or two, "lazy-drop / eager-drop"; by default the baseline
     setting: str = ""  # by default the only one
     samples: int = 64
@@ -116,11 +117,12 @@ def sensitivity(
 ) -> Sensitivity:
     """Rank the host's costs by their effect on a metric.
 
-    First each cost is moved alone to both ends of its range, from the middle and from the two
-    corners of all ranges; a cost that changes nothing anywhere is not paid by this experiment and
-    has index 0. Over the others the Sobol indices of the metric, a mean over the same seeds at
-    every point, are estimated (:func:`mmusim.stats.sobol.sobol`). Every cost is log-uniform within
-    its range (:func:`mmusim.config.cost_ranges.factors`), independent of the others.
+    First each cost, and each assumed number of the machine, is moved alone to both ends of its
+    range, from the middle and from the two corners of all ranges; what changes nothing anywhere is
+    not paid by this experiment and has index 0. Over the others the Sobol indices of the metric, a
+    mean over the same seeds at every point, are estimated (:func:`mmusim.stats.sobol.sobol`). Each
+    is log-uniform within its range (:func:`mmusim.config.cost_ranges.uncertain`), independent of
+    the others.
 
     Parameters
     ----------
@@ -142,8 +144,9 @@ def sensitivity(
     MmusimError
         If a run with other costs fails.
     """
-    sides = _check(study)
     file = load_file(file)
+    study = replace(study, metric=study.metric or file.experiment.answer_by)
+    sides = _check(study)
     with worker_pool(workers, None, scheduler) as pool:
         runs, few = 0, set[str]()
 
@@ -171,7 +174,7 @@ def sensitivity(
                 return _values(directory, len(made), names, study, few)
 
         setting = setting_named(file.settings, study.setting, "sensitivity")
-        ranges = factors(setting, FACTORS | dict(study.wide or {}))
+        ranges = uncertain(setting, FACTORS | dict(study.wide or {}))
         paid = _paid(ranges, lambda points: evaluate(setting, points))
         found = sobol(
             lambda x: evaluate(
@@ -183,8 +186,8 @@ def sensitivity(
         middle = evaluate(setting, [{}])[0]
     influences = [] if found is None else [
         Influence(
-            cost=name, provenance=provenance_of(setting, name), mean_ns=setting.costs[name].mean(),
-            low=ranges[name][0], high=ranges[name][1], first=first, total=total,
+            name, provenance_of(setting, name), *value_of(setting, name), *ranges[name], first,
+            total,
         )
         for name, first, total in zip(paid, found.first, found.total, strict=True)
     ]  # fmt: skip
@@ -193,7 +196,7 @@ def sensitivity(
         what=study.policy or setting.experiment.policies.baseline,
         setting=setting.name,
         influences=tuple(sorted(influences, key=lambda one: -one.total.estimate)),
-        unpaid=tuple(name for name in COSTS if name not in paid),
+        unpaid=tuple(name for name in dict.fromkeys((*COSTS, *ranges)) if name not in paid),
         mean=float(middle) if found is None else found.mean,
         spread=0.0 if found is None else found.spread,
         samples=study.samples,

@@ -23,7 +23,7 @@ def topology(system: Path = SYSTEM) -> dict[str, Any] | None:
     threads = max(map(_count, cores))
     caches = [size for cpu in processors if (size := _private_cache(cpu))]
     shown: dict[str, Any] = {
-        "nodes": max(1, len(list(system.glob("node/node[0-9]*")))),
+        "nodes": max(1, sum(map(_has_processors, system.glob("node/node[0-9]*")))),
         "cores": len(cores),
         "threads_per_core": threads,
     }
@@ -35,6 +35,11 @@ def _read(folder: Path, name: str) -> str:
         return (folder / name).read_text().strip()
     except OSError:
         return ""
+
+
+def _has_processors(node: Path) -> bool:
+    """Tell whether a node has processors. Some have only memory."""
+    return not (node / "cpulist").is_file() or bool(_read(node, "cpulist"))
 
 
 def _count(numbers: str) -> int:

@@ -59,10 +59,20 @@ def rate_of(dirty: float, set_pages: float, seconds: float) -> float:
     return -math.log1p(-dirty / set_pages) * set_pages / seconds
 
 
-def dirtying(log: MigrationLog, memory_pages: int) -> Dirtying | None:
+def dirtying(
+    log: MigrationLog, memory_pages: int, left_pages: float = 0.0
+) -> Dirtying | None:  # fmt: skip
     """Fit rate and set to a log; None if the log has no information about writes.
 
-    `memory_pages` bounds the set.
+    Parameters
+    ----------
+    log : MigrationLog
+        What the log says.
+    memory_pages : int
+        Bounds the set.
+    left_pages : float
+        Pages that were not sent when a sync came, because QEMU syncs as soon as what is left takes
+        less than the downtime limit. The writes to these are not seen as dirtying.
     """
     pairs = _pairs(log)
     if len(pairs) >= 2:
@@ -76,6 +86,7 @@ def dirtying(log: MigrationLog, memory_pages: int) -> Dirtying | None:
         return _from_one(
             dirty, dirty / log.dirty_pages_rate, memory_pages, "the dirty rate at the last sync",
             least=(log.remaining_bytes or 0) // log.page_size,
+            left=0.0 if log.status == "completed" else left_pages,
         )  # fmt: skip
     again, how = _sent_again(log), "the pages that were sent again"
     if not again and log.transferred_bytes and log.memory_bytes:
@@ -126,12 +137,18 @@ def _period_s(log: MigrationLog) -> float:
     return 1.0
 
 
-def _from_one(dirty: float, seconds: float, memory: int, how: str, least: int = 0) -> Dirtying:
+def _from_one(
+    dirty: float, seconds: float, memory: int, how: str, least: int = 0, left: float = 0.0
+) -> Dirtying:  # fmt: skip
     slowest = dirty / seconds
-    smallest = max(math.ceil(dirty / REWRITTEN), least, 1)
+    left = min(left, max(REWRITTEN * memory - dirty, 0.0))
+    smallest = max(math.ceil((left + dirty) / REWRITTEN), least, 1)
     smallest = min(smallest, memory)
-    likely = min(max(2 * math.ceil(dirty), smallest), memory)
+    likely = min(max(2 * math.ceil(left + dirty), smallest), memory)
     noise = 1.96 * math.sqrt(max(dirty, 1.0)) / seconds
+    if left:
+        dirty /= 1 - left / likely  # the left ones are written like the others
+        how = f"{how}, {left:,.0f} pages being left at each sync"
     share = min(dirty / likely, REWRITTEN)
     return Dirtying(
         writes_per_s=rate_of(share * likely, likely, seconds),

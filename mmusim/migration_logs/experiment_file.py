@@ -14,6 +14,7 @@ from mmusim.base.quantities import exact_ns
 from mmusim.base.units import NS, PAGE, parse_bytes, parse_rate, show_bytes
 from mmusim.config.vm_and_host import DEFAULT_PROFILE
 from mmusim.migration_logs.dirtying import Dirtying, dirtying
+from mmusim.migration_logs.downtime_limit import downtime_limit
 from mmusim.migration_logs.log import MigrationLog
 from mmusim.policies import DEFAULT_KERNEL, choose
 
@@ -48,6 +49,7 @@ class Made:
     text: str
     assumed: dict[str, str]  # key of the file -> why it has its value
     dirtying: Dirtying | None  # None: the guest writes nothing
+    not_used: tuple[str, ...] = ()  # what the log says and mmusim could not take
 
 
 def experiment_text(log: MigrationLog, source: str, name: str, given: Given | None = None) -> Made:
@@ -95,15 +97,15 @@ def experiment_text(log: MigrationLog, source: str, name: str, given: Given | No
         assumed["vm.vcpus"] = "no log has the number of vCPUs; say it with --vcpus"
     if given.kernel is None:
         assumed["vm.kernel"] = "no log has the kernel of the host; say it with --kernel"
-    limit = given.downtime_limit_ns or log.downtime_limit_ns
-    if limit is None:
-        limit = 300.0 * NS["ms"]
-        assumed["driver.migration.downtime-limit"] = "QEMU's default; say it with --downtime-limit"
+    limit, why = downtime_limit(log, given.downtime_limit_ns)
+    if why:
+        assumed["driver.migration.downtime-limit"] = why
     assumed["host.profile"] = "costs of a host of 2021, not of yours: probe measures them"
     writes = log
     if given.dirty_pages_rate is not None:
         writes = replace(log, dirty_pages_rate=given.dirty_pages_rate, each_round=())
-    found = dirtying(writes, whole // PAGE)
+    left = limit / NS["s"] * (log.bytes_per_s or bandwidth) / PAGE
+    found = dirtying(writes, whole // PAGE, left if (log.rounds or 0) > 1 else 0.0)
     if found is None:
         assumed["workloads"] = _no_rate(writes)
     else:
@@ -113,7 +115,8 @@ def experiment_text(log: MigrationLog, source: str, name: str, given: Given | No
             f"{found.set_pages:,} pages ({found.set_low:,} to {found.set_high:,})"
         )
     data = _experiment(log, source, name, whole, bandwidth, limit, vcpus, given, found, assumed)
-    return Made(text=_marked(tomli_w.dumps(data), assumed), assumed=assumed, dirtying=found)
+    text = _marked(tomli_w.dumps(data), assumed)
+    return Made(text=text, assumed=assumed, dirtying=found, not_used=log.notes)
 
 
 def _no_rate(log: MigrationLog) -> str:

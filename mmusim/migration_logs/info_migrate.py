@@ -13,7 +13,14 @@ from typing import Any, Final
 from mmusim.base.units import BYTES, NS
 from mmusim.migration_logs.log import MigrationLog
 from mmusim.migration_logs.qemu import MBIT
-from mmusim.migration_logs.series import Answer, answer_in, last_attempt, rounds_of
+from mmusim.migration_logs.series import (
+    Answer,
+    answer_in,
+    last_attempt,
+    least_left_ns,
+    limit_at_start,
+    rounds_of,
+)
 
 _HMP: Final = {
     "total time": ("total_ns", "time"), "expected downtime": ("expected_downtime_ns", "time"),
@@ -77,7 +84,7 @@ def read_info_migrate(text: str) -> MigrationLog:
         if key in ("migration status", "status"):
             if (answer := answer_in(facts)) is not None:
                 answers.append(answer)
-            log = log.updated(MigrationLog(tool=log.tool, **facts))
+            log = log.updated(MigrationLog(tool=log.tool, **facts, **limit_at_start(facts)))
             facts = _status(value)
         else:
             facts |= _capability(line)
@@ -86,8 +93,9 @@ def read_info_migrate(text: str) -> MigrationLog:
             facts |= more | ({"notes": notes + unread} if notes + unread else {})
     if not (log.has_facts or log.status):
         raise ValueError("has no line of info migrate")
-    rounds = rounds_of(last_attempt(answers), log.memory_bytes)
-    return log.updated(MigrationLog(tool=log.tool, each_round=rounds))
+    answers = last_attempt(answers)
+    rounds, left = rounds_of(answers, log.memory_bytes), least_left_ns(answers, log.status)
+    return log.updated(MigrationLog(tool=log.tool, each_round=rounds, least_left_ns=left))
 
 
 def _status(value: str) -> dict[str, Any]:

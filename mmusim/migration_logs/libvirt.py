@@ -20,7 +20,14 @@ from typing import Any, Final
 
 from mmusim.base.units import BYTES, NS
 from mmusim.migration_logs.log import MigrationLog
-from mmusim.migration_logs.series import Answer, answer_in, last_attempt, rounds_of
+from mmusim.migration_logs.series import (
+    Answer,
+    answer_in,
+    last_attempt,
+    least_left_ns,
+    limit_at_start,
+    rounds_of,
+)
 
 TRANSLATIONS: Final = Path(__file__).with_name("domjobinfo.toml")
 
@@ -130,7 +137,7 @@ def read_domjobinfo(text: str) -> MigrationLog:
                 answers.append(answer)
             if facts.get("status") == "active" and facts.get("downtime_ns") == 0:
                 del facts["downtime_ns"]  # it has not happened yet
-            log = log.updated(MigrationLog(tool=log.tool, **facts))
+            log = log.updated(MigrationLog(tool=log.tool, **facts, **limit_at_start(facts)))
             facts = {"status": _state(value)}
         elif label in (OPERATION, _RAW_OPERATION):
             _refuse_other_jobs(value)
@@ -144,8 +151,9 @@ def read_domjobinfo(text: str) -> MigrationLog:
         if any(_is_none(value) for label, value, _ in _lines(text) if label == TYPE):
             why = "says that no job was running; ask while the migration runs, or with --completed"
         raise ValueError(why)
-    rounds = rounds_of(last_attempt(answers), log.memory_bytes)
-    return log.updated(MigrationLog(tool=log.tool, each_round=rounds))
+    answers = last_attempt(answers)
+    rounds, left = rounds_of(answers, log.memory_bytes), least_left_ns(answers, log.status)
+    return log.updated(MigrationLog(tool=log.tool, each_round=rounds, least_left_ns=left))
 
 
 def _state(value: str) -> str:

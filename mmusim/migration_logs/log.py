@@ -35,6 +35,8 @@ class MigrationLog:
     downtime_ns: float | None = None
     expected_downtime_ns: float | None = None
     downtime_limit_ns: float | None = None
+    limit_at_start_ns: float | None = None  # QEMU's first expected downtime
+    least_left_ns: float | None = None  # time to send the least that was left while it went on
     transferred_bytes: int | None = None
     remaining_bytes: int | None = None
     rounds: int | None = None  # begun so far; QEMU's dirty-sync-count while it runs

@@ -29,6 +29,8 @@ class Answer(NamedTuple):
     remaining: int  # bytes of guest memory
     sent: int  # bytes on the wire
     syncs: int | None = None  # reads of the dirty log so far; None: the tool does not say
+    bytes_per_s: int | None = None
+    is_precopy: bool = False  # the state is active
 
 
 def answer_in(facts: Mapping[str, Any]) -> Answer | None:
@@ -38,7 +40,8 @@ def answer_in(facts: Mapping[str, Any]) -> Answer | None:
     )
     if ns is None or left is None or sent is None or facts.get("rounds") is None:
         return None
-    return Answer(ns, left, sent, facts["rounds"])
+    is_precopy = facts.get("status") == "active"
+    return Answer(ns, left, sent, facts["rounds"], facts.get("bytes_per_s"), is_precopy)
 
 
 class Sync(NamedTuple):
@@ -58,6 +61,35 @@ def last_attempt(answers: Sequence[Answer]) -> list[Answer]:
         if not found or one.ns > found[-1].ns:
             found.append(one)
     return found
+
+
+def least_left_ns(answers: Sequence[Answer], status: str) -> float | None:
+    """Return how long the least takes that was left while the migration went on, in ns, or None.
+
+    An answer about the first pass says nothing, because zero pages go faster than the network. Nor
+    does one without a later sync if the migration completed: the guest may have stood still.
+    """
+    precopy = [one for one in answers if one.is_precopy and (one.syncs or 0) > 1]
+    last = precopy[-1].syncs if precopy else None
+    left = [
+        one.remaining / one.bytes_per_s * NS["s"]
+        for one in precopy
+        if one.bytes_per_s and (status != "completed" or one.syncs != last)
+    ]
+    return min(left, default=None)
+
+
+def limit_at_start(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limit that an answer of QEMU states as its expected downtime, in ns, if it does.
+
+    Until a sync has found a dirty rate, expected-downtime is the limit itself. The rate is 0 until
+    the second sync, and later too if the guest is idle (migration_update_counters).
+    """
+    expected = facts.get("expected_downtime_ns")
+    knows_no_rate = facts.get("dirty_pages_rate") == 0 and facts.get("rounds") in (1, 2)
+    if not (expected and knows_no_rate and facts.get("status") == "active"):
+        return {}
+    return {"limit_at_start_ns": expected}
 
 
 def rounds_of(

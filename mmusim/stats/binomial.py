@@ -11,10 +11,10 @@ def clopper_pearson(count: float, of: int, confidence: float = 0.95) -> tuple[fl
     Parameters
     ----------
     count : float
-        How often it happened; between whole numbers (ties count one half) the interval is that of
+        Number of successes. Between whole numbers (ties count one half) the interval is that of
         the beta distribution.
     of : int, > 0
-        How often it could have.
+        Number of trials.
     confidence : float in (0, 1)
         Coverage of the interval.
     """
@@ -35,7 +35,7 @@ def share_of_seeds(count: float, seeds: int, confidence: float = 0.95) -> tuple[
     Parameters
     ----------
     count : float
-        Of how many seeds it is true.
+        Number of seeds of which it is true.
     seeds : int, > 0
         Number of seeds.
     confidence : float in (0, 1)

@@ -55,9 +55,9 @@ def covered(
     trials : int
         Samples.
     resamples : int
-        Of the bootstrap behind each interval.
+        Number of bootstrap samples behind each interval.
     seed : int
-        Of the samples.
+        Seed of the trials.
     """
     rng = np.random.default_rng(seed)
     made = [paired_ratio(*population.draw(rng, seeds), resamples=resamples) for _ in range(trials)]
@@ -73,7 +73,15 @@ def covered(
 
 
 def resampled(name: str, baseline: Floats, candidate: Floats) -> Population:
-    """Return runs as a population: their ratio is the truth, samples are drawn without repeats."""
+    """Return a population made of runs: their ratio is the truth, and no sample has a run twice.
+
+    Parameters
+    ----------
+    name : str
+        Name of the population.
+    baseline, candidate : array, shape (seeds,)
+        One value per seed in one unit; element i of both comes from seed i.
+    """
 
     def draw(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
         rows = rng.choice(len(baseline), n, replace=False)

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmusim.stats.binomial import clopper_pearson
-from mmusim.stats.intervals import Interval, pair
+from mmusim.stats.intervals import Interval
+from mmusim.stats.rows import pair
 
 
 def cohens_d(baseline: ArrayLike, candidate: ArrayLike) -> float | None:
     """Return Cohen's d_z of pairs: mean over standard deviation of candidate - baseline.
 
-    It is the effect that the paired design sees; None if the differences do not vary.
+    This is the effect size of the paired design. None if the differences do not vary.
 
     Parameters
     ----------
@@ -35,9 +36,9 @@ def cohens_d(baseline: ArrayLike, candidate: ArrayLike) -> float | None:
 def variance_ratio(baseline: ArrayLike, candidate: ArrayLike) -> float | None:
     """Return the variance of a paired comparison over that of an unpaired one.
 
-    Of y / mean(y) - x / mean(x), which a ratio of means rests on, over the sum of the variances of
-    both terms (of plain values where a mean is zero). Below 1 pairing helps: at 0.25 a quarter of
-    the seeds do; above 1 it harms. None if no value varies.
+    The variance of y / mean(y) - x / mean(x), which a ratio of means rests on, is divided by the
+    sum of the variances of both terms (if a mean is zero, of plain values). Below 1 pairing helps:
+    at 0.25 a quarter of the seeds is enough. Above 1 it harms. None if no value varies.
 
     Parameters
     ----------
@@ -65,9 +66,9 @@ def superiority(
 ) -> Interval:
     """Probability that the candidate beats the baseline on a seed; a tie counts one half.
 
-    With the interval of Clopper and Pearson (1934), which covers at least as often as it says.
-    With ties the number of wins is no whole number; the interval is then that of the beta
-    distribution between whole numbers, and ties only make it wider than need be.
+    The interval is that of Clopper and Pearson (1934), which covers at least as often as it says.
+    With ties the number of wins is no whole number. The interval is then that of the beta
+    distribution between whole numbers, and ties only make it wider than necessary.
 
     Parameters
     ----------

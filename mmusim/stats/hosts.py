@@ -44,6 +44,20 @@ class OverHosts:
         """How many hosts there were."""
         return self.holds.seeds + sum(self.left_out.values())
 
+    @property
+    def bounds(self) -> str:
+        """The interval of the share for people: ``63 .. 100 %``; empty if it is not known."""
+        low, high = 100 * self.holds.low, 100 * self.holds.high
+        return f"{low:.0f} .. {high:.0f} %" if self.is_known else ""
+
+    @property
+    def phrase(self) -> str:
+        """The share with its interval within a sentence: ``on 88 % of 8 hosts, ...``."""
+        if not self.is_known:
+            return "not known on how many hosts"
+        sure = f"{100 * self.holds.confidence:.4g} %"
+        return f"on {self} of {self.holds.seeds} hosts, {self.bounds} at {sure}"
+
     def __str__(self) -> str:
         """Write the share for people."""
         return f"{100 * self.holds.estimate:.0f} %" if self.is_known else "not known"
@@ -81,10 +95,10 @@ def share_that_holds(
 ) -> Interval:
     """Return the share of hosts on which a statement holds (Clopper and Pearson's interval).
 
-    Hosts are drawn by themselves, so the count is binomial. It is not smoothed: a sparse regression
-    over 32 hosts that took the place of the count had intervals that covered 10 times of 100, and a
-    count asks nothing of the response. Noise of the seed behind each host's value blurs the share
-    towards one half, never away from it.
+    Hosts are drawn independently, so the count is binomial. It is not smoothed, because a count
+    assumes nothing about the response: a sparse regression over 32 hosts in place of the count had
+    intervals that covered 10 times of 100. The noise of the seed behind each host's value moves the
+    share towards one half, never away from it.
 
     Parameters
     ----------
@@ -93,9 +107,10 @@ def share_that_holds(
     confidence : float in (0, 1)
         Coverage of the interval.
     left_out : int
-        Further hosts, without a value. What keeps a run from ending may be what decides the
-        statement, so the lower bound is that of hosts on which it does not hold, the upper one that
-        of hosts on which it does. The estimate is that of the others; of none it is no number.
+        Number of further hosts without a value. The cause that keeps a run from ending may also
+        decide the statement. So the lower bound assumes that it holds on none of these hosts, and
+        the upper bound that it holds on all. The estimate is that of the other hosts; without any
+        it is nan.
 
     Raises
     ------

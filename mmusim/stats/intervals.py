@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from mmusim.stats.binomial import share_of_seeds
 from mmusim.stats.marks import Mark, mark_of, unseen_share
+from mmusim.stats.rows import pair, row
 from mmusim.stats.studentized import (
     RESAMPLES,
     Estimate,
@@ -29,7 +30,7 @@ Paired runs show smaller differences, but costs known to a few per cent do not b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """An estimate and how sure we are of it."""
+    """An estimate with its interval, in the unit of the estimate."""
 
     estimate: float
     low: float
@@ -45,11 +46,11 @@ class Interval:
 
     @property
     def drawn(self) -> tuple[float, float]:
-        """The bounds for a picture: where there are none, the estimate itself."""
+        """The bounds for a picture; without bounds, the estimate itself."""
         return (self.low, self.high) if self.exists else (self.estimate, self.estimate)
 
     def span(self, show: Callable[[float], str], apart: str = " .. ") -> str:
-        """Write the bounds, each by `show`; `none` where there are too few seeds."""
+        """Write the bounds, each by `show`, with `apart` between them; `none` of too few seeds."""
         if not self.exists:
             return f"none of {self.seeds} seeds"
         return f"{show(self.low)}{apart}{show(self.high)}{'*' if self.mark else ''}"
@@ -80,7 +81,8 @@ def mean_interval(
 ) -> Interval:
     """Mean over seeds with its interval (:mod:`mmusim.stats.studentized`).
 
-    Of positive values it is that of the logarithm. A value that no seed changes is its own bounds.
+    For positive values the interval is that of the logarithm. If no seed changes the value, both
+    bounds are the value.
 
     Parameters
     ----------
@@ -94,7 +96,7 @@ def mean_interval(
     resolution : float
         Least half width, as a share of the mean, where seeds differ.
     seed, resamples : int
-        Of the bootstrap.
+        Seed and number of samples of the bootstrap.
 
     Raises
     ------
@@ -165,9 +167,9 @@ def paired_ratio(
     """Ratio of means, candidate / baseline, with its interval over seeds.
 
     The interval is that of the logarithm (:func:`~mmusim.stats.studentized.log_ratio_estimate`).
-    Below :data:`LEAST_SEEDS` seeds it has no bounds (minus and plus infinity). Where all pairs are
-    identical, or have one ratio over seeds that differ, the rule of three stands in: a share
-    1 - (1 - confidence)^(1/n) of seeds may differ unseen, and by as much as the two most different
+    Below :data:`LEAST_SEEDS` seeds it has no bounds (minus and plus infinity). If all pairs are
+    identical, or have one ratio over seeds that differ, the rule of three gives the bounds: a share
+    1 - (1 - confidence)^(1/n) of seeds may differ unseen, by as much as the two most different
     seeds of one policy (by the mean, if all are alike).
 
     Parameters
@@ -177,7 +179,7 @@ def paired_ratio(
     confidence : float in (0, 1)
         Coverage of the interval.
     seed, resamples : int
-        Of the bootstrap, so that a published interval can be recomputed.
+        Seed and number of samples of the bootstrap. The same values give the same interval.
 
     Raises
     ------
@@ -204,8 +206,15 @@ def paired_p_value(
 ) -> float:
     """Return the two-sided p-value of equal means, from the source of the intervals.
 
-    It is at most 1 - confidence where the interval of the ratio (where a value is not positive,
-    of the difference) leaves 1 (0) out, so that the two never contradict each other.
+    The p-value is at most 1 - confidence if the interval of the ratio excludes 1 (if a value is not
+    positive: if the interval of the difference excludes 0). So the two never contradict each other.
+
+    Parameters
+    ----------
+    baseline, candidate : array_like, shape (seeds,)
+        One value per seed in one unit; element i of both comes from seed i.
+    seed, resamples : int
+        Seed and number of samples of the bootstrap.
 
     Raises
     ------
@@ -232,40 +241,21 @@ def are_identical(baseline: Floats, candidate: Floats) -> bool:
 
 
 def correlation(baseline: ArrayLike, candidate: ArrayLike) -> float | None:
-    """Pearson correlation over seeds: what pairing achieved; None if a row does not vary."""
+    """Return Pearson's correlation over seeds, which pairing makes high; None if a row is constant.
+
+    Parameters
+    ----------
+    baseline, candidate : array_like, shape (seeds,)
+        Element i of both comes from seed i.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are fewer than two seeds.
+    """
     a, b = pair(baseline, candidate)
     varies = np.ptp(a) > 0 and np.ptp(b) > 0
     return float(np.corrcoef(a, b)[0, 1]) if varies else None
-
-
-def row(values: ArrayLike) -> Floats:
-    """Return one value per seed as an array.
-
-    Raises
-    ------
-    ValueError
-        If it is no row of at least two numbers that are finite.
-    """
-    x = np.asarray(values, float)
-    if x.ndim != 1 or len(x) < 2:
-        raise ValueError(f"need a row of at least 2 seeds, got shape {x.shape}; run more seeds")
-    if not np.isfinite(x).all():
-        raise ValueError(f"a value over seeds is {x[~np.isfinite(x)][0]}; leave such seeds out")
-    return x
-
-
-def pair(baseline: ArrayLike, candidate: ArrayLike) -> tuple[Floats, Floats]:
-    """Return two rows whose elements i come from one seed.
-
-    Raises
-    ------
-    ValueError
-        If they are not rows of equal length.
-    """
-    a, b = row(baseline), row(candidate)
-    if a.shape != b.shape:
-        raise ValueError(f"pairs need rows of equal length, got {len(a)} and {len(b)} seeds")
-    return a, b
 
 
 def _interval(of: Estimate, bounds: tuple[float, float], confidence: float, mark: Mark) -> Interval:

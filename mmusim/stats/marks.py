@@ -12,14 +12,14 @@ Floats = NDArray[np.float64]
 Mark = Literal[
     "", "few seeds", "identical", "few seeds differ", "seeds set apart", "seeds set apart elsewhere"
 ]
-"""Why an interval does not promise to cover; empty: it does.
+"""Why the coverage of an interval is not known; empty: it is known.
 
-`few seeds`: fewer than five, so there is none. `identical`: what is estimated is the same in every
-seed; the bounds are those of the rule of three, and of what no seed changes the value itself.
-`few seeds differ`: fewer than five pairs differ, and these carry the whole difference. `seeds set
-apart`: up to four seeds lie far from all others, as one sees of a rare mode: nobody knows from so
-few how rare it is. `seeds set apart elsewhere`: none here, but in two or more other settings, so
-the mode belongs to the metric and these seeds may have missed it.
+`few seeds`: there are fewer than five seeds, so there is no interval. `identical`: the estimate is
+the same in every seed; the bounds are those of the rule of three, or the value itself if no seed
+changes anything. `few seeds differ`: fewer than five pairs differ and carry the whole difference.
+`seeds set apart`: up to four seeds lie far from all others. This is a sign of a rare mode, and so
+few seeds do not tell how rare it is. `seeds set apart elsewhere`: no seed lies apart here, but some
+do in two or more other settings, so these seeds may have missed the mode.
 """
 
 EXPLAINED: Final[dict[str, str]] = {
@@ -35,20 +35,27 @@ EXPLAINED: Final[dict[str, str]] = {
 CARRIERS: Final = 5
 """With fewer seeds than this a difference or a mode is not known well enough for an interval."""
 GAP: Final = 8.0
-"""Seeds are set apart by so many standard deviations of the others: not so of lognormal values
-(sigma 1) in 19 of 20 samples, so of a mode of 10 such deviations and more."""
+"""Standard deviations of the other seeds by which seeds are set apart. In 19 of 20 samples of
+lognormal values (sigma 1) no seed is; a mode that is 10 such deviations away is."""
 
 
 def unseen_share(seeds: int, confidence: float = 0.95) -> float:
     """Return the largest share of seeds that may behave in a way that none of these shows.
 
     1 - (1 - confidence)^(1/n), about 3/n: the rule of three (Hanley and Lippman-Hand, 1983).
+
+    Parameters
+    ----------
+    seeds : int > 0
+        Number of seeds, n.
+    confidence : float in (0, 1)
+        Probability that at least one of n seeds would show a larger share.
     """
     return float(1.0 - (1.0 - confidence) ** (1.0 / seeds))
 
 
 def mark_of(influence: Floats, differences: Floats | None = None, least: float = 0.0) -> Mark:
-    """Return the mark of an interval whose estimate the seeds move by these amounts.
+    """Return the mark of an interval from the amounts that the seeds add to its estimate.
 
     Parameters
     ----------
@@ -57,8 +64,8 @@ def mark_of(influence: Floats, differences: Floats | None = None, least: float =
     differences : array, shape (seeds,), optional
         Candidate - baseline, if there are pairs whose ties count.
     least : float
-        The least half width of the interval, in the unit of `influence`. All seeds within that are
-        one mode: however rare the others are, they cannot move the mean out of the interval.
+        The least half width of the interval, in the unit of `influence`. If all seeds lie within
+        it, there is no mark: no seed can move the mean out of the interval.
     """
     if np.ptp(influence) <= least:
         return ""

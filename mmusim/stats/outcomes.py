@@ -6,16 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from mmusim.base.units import MOST_SEEDS
 from mmusim.stats.intervals import LEAST_SEEDS, Interval
 from mmusim.stats.marks import EXPLAINED, unseen_share
-from mmusim.stats.significance import ALPHA, MOST_SEEDS, seeds_to_find
+from mmusim.stats.significance import ALPHA, seeds_to_find
 
 MATTERS: Final = 0.05
 """A difference smaller than this share of the baseline does not matter, unless told otherwise."""
 RARE: Final = 0.1
-"""Equivalence is said only where a difference carried by so many of the seeds would be seen."""
+"""Share of seeds. mmusim calls policies equivalent only if it would see a difference of so many."""
 LEAST_EQUIVALENT: Final = math.ceil(math.log(ALPHA) / math.log(1 - RARE))
-"""Seeds of which one at least shows, with 95 % probability, what a share `RARE` of seeds do: 29."""
+"""The number of seeds, 29, of which at least one shows a mode of share `RARE` with 95 %
+probability."""
 
 Outcome = Literal["better", "worse", "equivalent", "unknown"]
 
@@ -59,28 +61,29 @@ def answer(
 ) -> Answer:
     """Say which of two policies is better, or that they are equivalent, or that this is unknown.
 
-    * better, worse: the adjusted p-value is at most `alpha` and the interval leaves equality out;
-      `small`, if it lies within the margin: the difference is real, but below what matters.
-    * equivalent: the interval lies within the margin, and a difference that one seed of ten carries
-      would have been seen (:data:`LEAST_EQUIVALENT` seeds).
-    * unknown: anything else, and where the interval is marked.
+    * better, worse: the adjusted p-value is at most `alpha` and the interval excludes equality. The
+      answer is also `small` if the interval lies within the margin: the difference is real, but
+      below what matters.
+    * equivalent: the interval lies within the margin, and the seeds would show a difference that
+      one seed of ten carries (:data:`LEAST_EQUIVALENT` seeds).
+    * unknown: all other cases, and every marked interval.
 
     Parameters
     ----------
     interval : Interval
-        Of the ratio of means, or of the mean difference.
+        Interval of the ratio of means, or of the mean difference.
     baseline : float
-        Mean of the baseline.
+        Mean of the baseline, in the metric's unit.
     p : float
         Two-sided p-value of equal means, adjusted for the family.
     is_ratio : bool
-        What the interval is of.
+        Whether the interval is that of the ratio; else it is that of the difference.
     spread : float
         Standard deviation over seeds of candidate - baseline.
     more_is_better : bool
         The larger value is the better one.
     family : int
-        How many comparisons are in it.
+        Number of comparisons in the family.
     matters : float
         The margin: the smallest difference of interest, as a share of the baseline.
     alpha : float

@@ -1,8 +1,11 @@
 """What outcomes promise, measured: level, power, families, looks, marks and shares of hosts.
 
-Beside :mod:`mmusim.stats.coverage`, which has the intervals of ratios by themselves. Figures are
-of the functions that answer in tables and claims. ``mmusim coverage`` prints them; the page
+:mod:`mmusim.stats.coverage` measures the intervals of ratios by themselves. This module measures
+the functions that answer in tables and claims. ``mmusim coverage`` prints the shares, and the page
 ``docs/evidence/coverage.md`` has them.
+
+Every function below that yields promises takes `trials`, the number of samples of each entry, and
+`seed`, that of the samples; equal seeds give equal shares.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ LOOKS: Final = (5, 60)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """How often something happened that should happen seldom, or often."""
+    """The share of trials in which something happened, beside what is promised."""
 
     of: str  # coverage, level, power, ...
     case: str
@@ -43,14 +46,14 @@ class Promise:
 
 
 def answered(baseline: Floats, candidate: Floats, resamples: int = RESAMPLES) -> Answer:
-    """Return the outcome of a comparison by itself, as tables have it.
+    """Return the outcome of one comparison without a family, as in tables.
 
     Parameters
     ----------
     baseline, candidate : array, shape (seeds,)
         Element i of both comes from seed i.
     resamples : int
-        Of the bootstrap.
+        Number of bootstrap samples.
     """
     is_ratio = bool(min(baseline.min(), candidate.min()) > 0)
     shown = (paired_ratio if is_ratio else paired_difference)(
@@ -124,7 +127,7 @@ def _carried(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
 
 
 def powers(trials: int, seed: int = 0) -> Iterator[Promise]:
-    """Yield how often differences are found, and how often equal policies are called so."""
+    """Yield how often differences are found, and how often equal policies are called equivalent."""
     for effect in (0.02, 0.05, 0.1, 0.2):
         for n in SEEDS:
             rng, draw = np.random.default_rng([seed, n]), _apart(effect)
@@ -147,10 +150,10 @@ def powers(trials: int, seed: int = 0) -> Iterator[Promise]:
 
 
 def families(trials: int, seed: int = 0) -> Iterator[Promise]:
-    """Yield how often an order that is no difference is refuted in any of twelve settings.
+    """Yield how often an order is refuted in any of twelve settings without a difference.
 
-    By the interval at 1 - 0.05 / 12, as :func:`mmusim.comparison.verdicts.judge` takes it, and by
-    that at 0.95.
+    The interval has the confidence 1 - 0.05 / 12, as in :func:`mmusim.comparison.verdicts.judge`;
+    for comparison also 0.95.
     """
     for n in (10, 30):
         rng, draw = np.random.default_rng([seed, n]), _apart(0.0)
@@ -178,9 +181,9 @@ def _is_below(interval: Interval) -> bool:
 
 
 def looks(trials: int, seed: int = 0) -> Iterator[Promise]:
-    """Yield how often the interval covers at which seeds are no longer added.
+    """Yield how often the interval of the last look covers the truth.
 
-    And that of a procedure that takes each look for the only one.
+    For comparison also: how often it does if each look is treated as the only one.
     """
     first, last = LOOKS
     shapes: dict[str, Callable[[np.random.Generator], Floats]] = {
@@ -211,7 +214,7 @@ def looks(trials: int, seed: int = 0) -> Iterator[Promise]:
 
 
 def marks(trials: int, seed: int = 0) -> Iterator[Promise]:
-    """Yield how often a rare mode that is seen marks the interval, and how often others do."""
+    """Yield how often an interval is marked: with a rare mode in the sample, and without one."""
     for population in POPULATIONS:
         for n in SEEDS[1:]:
             rng, seen, marked = np.random.default_rng([seed, n]), 0, 0

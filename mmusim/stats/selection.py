@@ -1,8 +1,8 @@
 """Select the best of several: a fully sequential procedure with an indifference zone.
 
 Kim and Nelson, "A fully sequential procedure for indifference-zone selection in simulation", ACM
-TOMACS 11 (2001). Its variances are those of paired differences, so common random numbers are
-allowed, and make it faster.
+TOMACS 11 (2001). The procedure uses the variances of paired differences. So common random numbers
+are allowed, and they make it faster.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ def select_best(
 ) -> Selection:
     """Drop competitors that are not the best, seed after seed, until one is left.
 
-    The probability that the one selected is the best is at least `confidence`, whenever the best
-    is better than the second by `delta` or more: exactly for values that are jointly normal over
-    seeds, whatever their variances and correlations; about so for others, whose means over
-    `first` seeds are nearly normal. If several lie within `delta` of the best, one of them is
-    selected, most likely; nothing is promised about which.
+    If the best is better than the second by `delta` or more, the procedure selects the best with a
+    probability of at least `confidence`. This holds exactly for values that are jointly normal over
+    seeds, whatever their variances and correlations. It holds approximately for other values, if
+    their means over `first` seeds are nearly normal. If several lie within `delta` of the best, the
+    procedure most likely selects one of them; it does not promise which.
 
     Competitor i is dropped at seed r if for some l that is alive
     mean_i - mean_l > W, W = max(0, (delta / 2r) (h2 S2 / delta^2 - r)), where S2 is the variance
@@ -63,10 +63,10 @@ def select_best(
     Parameters
     ----------
     values : array_like, shape (seeds, competitors)
-        Row r comes from seed r. What was not run is nan: the selection stands at the last row in
-        which nobody who is alive is missing.
+        Row r comes from seed r, in any one unit. A missing run is nan: the selection uses the rows
+        up to the last in which no competitor that is alive is missing.
     delta : float > 0
-        In the unit of the values.
+        Smallest difference worth detecting, in the unit of the values.
     confidence : float in (1 / competitors, 1)
         Probability of correct selection.
     first : int, >= 2
@@ -126,7 +126,15 @@ def select_best(
 
 
 def boundary(competitors: int, first: int, confidence: float) -> float:
-    """Return h2, which the width of the zone is proportional to."""
+    """Return h2 of :func:`select_best`. The width of the zone is proportional to it.
+
+    Parameters
+    ----------
+    competitors, first : int, both >= 2
+        Number of competitors, and of seeds from which variances are estimated.
+    confidence : float in (1 / competitors, 1)
+        Probability of correct selection.
+    """
     alpha = 1 - confidence
     eta = ((2 * alpha / (competitors - 1)) ** (-2 / (first - 1)) - 1) / 2
     return float(2 * eta * (first - 1))

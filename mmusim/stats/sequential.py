@@ -1,8 +1,9 @@
-"""Looks at data that grows, and what each may err, so that all together err no more than said.
+"""Interim analyses (looks) of growing data: sizes, the error of each look, and when to stop.
 
-Who adds seeds until an interval is narrow looks at the data again and again, and stops at the look
-that flatters. Here each look has an error of its own, spent from one purse: whatever the rule by
-which one stops, the interval at the last look covers the truth with the confidence of the whole.
+A procedure that adds seeds until an interval is narrow analyses the data several times. Without a
+correction it stops at a look that is narrow by chance. Here each look has a share of one error
+(alpha spending). So the interval of the last look covers the truth with the promised confidence,
+whatever the stopping rule.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ GROWTH: Final = 1.5
 
 
 def analysis_sizes(first: int, limit: int) -> tuple[int, ...]:
-    """Return the numbers of seeds at which the data is looked at, from `first` to `limit`.
+    """Return the number of seeds at each look, from `first` to `limit`.
+
+    Parameters
+    ----------
+    first, limit : int, 2 <= first <= limit
+        Seeds at the first look and at the last.
 
     Raises
     ------
@@ -36,20 +42,27 @@ def analysis_sizes(first: int, limit: int) -> tuple[int, ...]:
 
 
 def spent(share: float, alpha: float = 0.05) -> float:
-    """Return the error that may be spent when a share of all seeds is there.
+    """Return the error that may be spent after a share of all seeds.
 
     alpha ln(1 + (e - 1) share): the spending function of Lan and DeMets (1983) that is like
     Pocock's boundary. It rises steeply at first, so early stopping is cheap.
+
+    Parameters
+    ----------
+    share : float in [0, 1]
+        Seeds so far, divided by the largest number of seeds.
+    alpha : float in (0, 1)
+        Error of all looks together.
     """
     return alpha * math.log(1 + (math.e - 1) * share)
 
 
 def levels(at: tuple[int, ...], alpha: float = 0.05) -> tuple[float, ...]:
-    """Return the error of each look: what may be spent by then, less what was spent before.
+    """Return the error of each look: the error that may be spent by then, less that spent before.
 
-    They sum to `alpha`. By Boole's inequality the intervals of all looks cover the truth at once
-    with confidence 1 - alpha, whatever depends on what; boundaries that use the correlation of the
-    looks would be a little narrower, and need normal data.
+    The errors sum to `alpha`. By Boole's inequality the intervals of all looks together cover the
+    truth with confidence 1 - alpha, whatever the dependence of the looks. Boundaries that use the
+    correlation of the looks would be a little narrower, but they need normal data.
 
     Parameters
     ----------
@@ -63,7 +76,7 @@ def levels(at: tuple[int, ...], alpha: float = 0.05) -> tuple[float, ...]:
 
 
 def is_narrow(interval: Interval, precision: float) -> bool:
-    """Tell whether half the width of an interval is at most a share of the estimate."""
+    """Tell whether half the width of an interval is at most a share `precision` of the estimate."""
     return (interval.high - interval.low) / 2 <= precision * abs(interval.estimate)
 
 
@@ -86,11 +99,10 @@ def stop_when_precise(
     *,
     resamples: int = RESAMPLES,
 ) -> Stop:
-    """Return the first look at which all ratios to the baseline are precise, or the last one, or
-    the first for which seeds are missing.
+    """Return the look at which sampling stops, or the first look whose seeds are missing.
 
-    A ratio that does not exist, because a value is not positive, cannot get more precise and asks
-    for no more.
+    Sampling stops at the first look at which all ratios to the baseline are precise, or at the last
+    look. If a value is not positive there is no ratio, and its policy asks for no more seeds.
 
     Parameters
     ----------
@@ -101,7 +113,12 @@ def stop_when_precise(
     first, limit : int
         Seeds at the first look and at most.
     resamples : int
-        Of the bootstrap behind the intervals.
+        Number of bootstrap samples behind the intervals.
+
+    Raises
+    ------
+    ValueError
+        If `first` is below 2 or `limit` is below `first`.
     """
     at = analysis_sizes(first, limit)
     there = min(len(row) for row in (baseline, *candidates))

@@ -52,11 +52,11 @@ def shift_function(
     baseline, candidate : sequence of Histogram, length seeds
         Element i of both comes from seed i.
     quantiles : sequence of float in [0, 1]
-        Where to look; the tail ones need as many accesses a run.
+        The quantiles. A quantile q needs 10 / (1 - q) accesses in each run to be known well.
     confidence : float in (0, 1)
-        That the whole true curve lies in the band.
+        Probability that the whole true curve lies in the band.
     resamples, seed : int
-        Of the bootstrap.
+        Number of samples and seed of the bootstrap.
 
     Raises
     ------
@@ -83,12 +83,21 @@ def shift_function(
 
 
 def critical_value(d: Floats, confidence: float, resamples: int, seed: int) -> float:
-    """Bootstrap the largest |t| over the columns of `d`, shape (seeds, quantiles).
+    """Return the bootstrap's quantile of the largest |t| over the columns of `d`.
 
-    The error of each column is that of the sample, because values from a histogram have ties,
-    and a resample may not vary at all. The few seeds behind it are allowed for by taking Student's
-    quantile in the place of the normal one, at the tail that the bootstrap finds. A column that
-    does not vary is left out: its half width is zero whatever the value.
+    The standard error of each column is that of the sample, because values from a histogram have
+    ties, and a resample may not vary at all. To allow for few seeds, the function takes Student's
+    quantile in place of the normal one, at the tail that the bootstrap finds. It leaves out a
+    column that does not vary, because its half width is zero in any case.
+
+    Parameters
+    ----------
+    d : array, shape (seeds, quantiles)
+        Differences in any unit; at least one column varies.
+    confidence : float in (0, 1)
+        Of the whole band.
+    resamples, seed : int
+        Number of samples and seed of the bootstrap.
     """
     from scipy.stats import norm, t
 

@@ -10,19 +10,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmusim.stats.intervals import LEAST_SEEDS, row
+from mmusim.base.units import MOST_SEEDS
+from mmusim.stats.intervals import LEAST_SEEDS
+from mmusim.stats.rows import row
 from mmusim.stats.studentized import RESAMPLES, SPENT
 
 ALPHA: Final = 0.05
 """A family of comparisons calls something significant by chance this often at most."""
 POWER: Final = 0.8
 """How often a difference that matters is found with the number of seeds that is recommended."""
-MOST_SEEDS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PValue:
-    """How often values that are symmetric about zero have a mean as far from it."""
+    """The p-value of a sign-flip test: how often symmetric values have a mean as far from zero."""
 
     p: float
     exact: bool  # over all sign flips; else over a random sample of them
@@ -36,21 +37,21 @@ class PValue:
 def sign_flip(differences: ArrayLike, *, flips: int = RESAMPLES, seed: int = 0) -> PValue:
     """Test whether paired differences are symmetric about zero (Fisher 1935, Pitman 1937).
 
-    It is no test of a mean of zero: skewed differences with that mean are not symmetric, and it
-    says so. Outcomes rest on :func:`mmusim.stats.intervals.paired_p_value`.
+    This is no test of a mean of zero: it also rejects skewed differences whose mean is zero.
+    Outcomes rest on :func:`mmusim.stats.intervals.paired_p_value`.
 
-    Two-sided. Exact where all differences have one sign, p = 2^(1 - n), and where there are no more
-    than `flips` assignments of signs; else by a random sample of so many, which is valid too
-    (:func:`scipy.stats.permutation_test`).
+    The test is two-sided. It is exact if all differences have one sign, p = 2^(1 - n), or if there
+    are at most `flips` assignments of signs. Otherwise it uses a random sample of `flips`
+    assignments, which is valid too (:func:`scipy.stats.permutation_test`).
 
     Parameters
     ----------
     differences : array_like, shape (seeds,)
         Candidate - baseline. A zero says nothing either way.
     flips : int
-        Most assignments of signs that are looked at.
+        Largest number of assignments of signs.
     seed : int
-        Of the sample, so that a published p-value can be recomputed.
+        Seed of the random sample. The same seed gives the same p-value.
 
     Raises
     ------
@@ -74,11 +75,22 @@ def sign_flip(differences: ArrayLike, *, flips: int = RESAMPLES, seed: int = 0) 
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjust the p-values of a family: calling those up to alpha significant errs in at most a
-    share alpha of families, whatever depends on what (Holm 1979).
+    """Adjust the p-values of a family (Holm 1979).
 
-    It is not statsmodels' `multipletests`, which collects the garbage of the whole process in each
-    call: half a second where many runs are loaded.
+    If adjusted values up to alpha are called significant, at most a share alpha of families has an
+    error, whatever the dependence of the values. The function does not use statsmodels'
+    `multipletests`, because each call collects the garbage of the whole process: half a second if
+    many runs are loaded.
+
+    Parameters
+    ----------
+    p : sequence of float in [0, 1]
+        The p-values of the family.
+
+    Returns
+    -------
+    list of float
+        The adjusted values, in the same order.
     """
     order = np.argsort(p, kind="stable")
     raised = np.maximum.accumulate(np.asarray(p, float)[order] * np.arange(len(p), 0, -1))
@@ -103,7 +115,7 @@ def seeds_needed(
     effect : float > 0
         In the unit of the differences.
     alpha, power : float in (0, 1)
-        Level of the test, and the wanted chance of finding it.
+        Level of the test, and the wanted probability of finding the effect.
 
     Raises
     ------
@@ -117,7 +129,22 @@ def seeds_needed(
 def seeds_to_find(
     effect: float, spread: float, *, alpha: float = ALPHA, power: float = POWER
 ) -> int:
-    """Return the same of differences with a standard deviation of `spread` over seeds.
+    """Return how many seeds find a mean difference, given the standard deviation over seeds.
+
+    :func:`seeds_needed` is the same function of the differences themselves.
+
+    Parameters
+    ----------
+    effect, spread : float > 0, float >= 0
+        The mean difference, and the standard deviation over seeds, in one unit.
+    alpha, power : float in (0, 1)
+        Level of the test, and the wanted probability of finding the effect.
+
+    Returns
+    -------
+    int
+        From :data:`~mmusim.stats.intervals.LEAST_SEEDS` to
+        :data:`~mmusim.base.units.MOST_SEEDS`, which stands for that number or more.
 
     Raises
     ------
@@ -137,12 +164,11 @@ def seeds_to_find(
     def enough(seeds: int) -> bool:  # the union of two intervals is wider by about 1 / seeds
         return bool(chance(size / (1 + 1 / seeds), seeds, alpha) >= power)
 
-    high = least
+    low = high = least
     while not enough(high):
-        high *= 2
         if high >= MOST_SEEDS:
             return MOST_SEEDS
-    low = max(least, high // 2)
+        low, high = high, min(2 * high, MOST_SEEDS)
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle + 1, high)
@@ -155,5 +181,13 @@ def smallest_p_value(resamples: int = RESAMPLES) -> float:
 
 
 def largest_family(alpha: float = ALPHA, resamples: int = RESAMPLES) -> int:
-    """Return how many comparisons a family may have, so that one of them can be significant."""
+    """Return how many comparisons a family may have, so that one of them can be significant.
+
+    Parameters
+    ----------
+    alpha : float in (0, 1)
+        Level of the family.
+    resamples : int
+        Number of bootstrap samples behind each p-value.
+    """
     return int(alpha / smallest_p_value(resamples))

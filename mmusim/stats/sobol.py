@@ -24,7 +24,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indices:
-    """The indices of each input, in the order of the inputs."""
+    """The Sobol indices of each input, in the order of the inputs."""
 
     first: tuple[Index, ...]  # share of the variance that goes if this one alone is known
     total: tuple[Index, ...]  # share that is left if all others are known: interactions included
@@ -57,7 +57,7 @@ def sobol(
     confidence : float in (0, 1)
         Coverage of each interval.
     seed : int
-        Of the scrambled Sobol sequence and of the bootstrap.
+        Seed of the scrambled Sobol sequence and of the bootstrap.
 
     Raises
     ------

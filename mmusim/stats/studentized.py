@@ -53,7 +53,7 @@ class Estimate:
     def p_value(self, null: float = 0.0) -> float:
         """Return the smallest error whose interval leaves `null` out: two-sided.
 
-        Of seeds that do not differ it is that of a sign test, 2^(1 - n).
+        If the seeds do not differ, it is that of a sign test, 2^(1 - n).
         """
         from scipy.stats import t
 
@@ -76,7 +76,7 @@ def mean_estimate(values: Floats, seed: int = 0, resamples: int = RESAMPLES) -> 
     values : array, shape (seeds,)
         One value per seed.
     seed, resamples : int
-        Of the bootstrap, so that a published interval can be recomputed.
+        Seed and number of samples of the bootstrap. The same values give the same interval.
     """
     centre = float(values.mean())
     d = values - centre
@@ -97,7 +97,7 @@ def log_ratio_estimate(
     baseline, candidate : array, shape (seeds,), > 0
         Element i of both comes from seed i.
     seed, resamples : int
-        Of the bootstrap.
+        Seed and number of samples of the bootstrap.
     """
     n = len(baseline)
     u = baseline / baseline.mean() - 1

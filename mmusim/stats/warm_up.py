@@ -37,7 +37,12 @@ def mser5(series: ArrayLike) -> SteadyState:
     Parameters
     ----------
     series : array_like, shape (values,)
-        In the order of time, in any unit. An incomplete batch at the end is left out.
+        Values in the order of time, in any unit. An incomplete batch at the end is left out.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 50 values, or the best warm-up is longer than half of the series.
     """
     x = np.asarray(series, float)
     if x.ndim != 1 or len(x) < BATCH * LEAST_BATCHES:

@@ -76,6 +76,8 @@ def import_(
     _check(made.text, str(target))
     with whole(target) as unfinished:
         unfinished.write_text(made.text, encoding="utf-8")
+    for note in made.not_used:
+        typer.echo(f"the log: {note}")
     for key, why in made.assumed.items():
         typer.echo(f"assumed {key}: {why}")
     typer.echo(f"written: {target}; `mmusim run {target}` prints reported beside simulated")

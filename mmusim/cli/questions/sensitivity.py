@@ -64,7 +64,9 @@ RENAMED = {
 
 def sensitivity(
     experiment: ExperimentFile,
-    metric: Annotated[str, typer.Option(help="The metric.")] = "phase_time",
+    metric: Annotated[
+        str, typer.Option(help="The metric [the file's answer_by].", show_default=False)
+    ] = "",
     policy: Annotated[
         str, typer.Option(help='A policy, or a ratio "A / B" [the baseline].', show_default=False)
     ] = "",
@@ -145,7 +147,7 @@ def _rows(found: Sensitivity) -> list[dict[str, Any]]:
         {
             "cost": one.cost,
             "provenance": one.provenance,
-            "mean_ns": one.mean_ns,
+            "mean": f"{show_number(one.mean)} {one.unit}",
             "range": f"x {one.low:.3g} .. {one.high:.3g}",
             "first_order": _index(one.first),
             "total": _index(one.total),

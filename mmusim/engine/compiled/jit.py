@@ -35,13 +35,14 @@ def entry(signature: str) -> Callable[[F], F]:
     """Compile a function that Python calls; what it gives is cached on disk."""
 
     def decorate(function: F) -> F:
-        use_cache()
+        is_kept = use_cache()
         with all_in_one(function.__name__):
             compiled: F = numba.njit(
                 signature, _nrt=False, error_model="numpy", boundscheck=BOUNDS, nogil=True,
-                cache=True, no_cfunc_wrapper=True,
+                cache=is_kept, no_cfunc_wrapper=True,
             )(function)  # fmt: skip
-        seal()
+        if is_kept:
+            seal()
         return compiled
 
     return decorate

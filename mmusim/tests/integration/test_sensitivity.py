@@ -116,11 +116,54 @@ def test_an_assumed_cost_that_dominates_is_worth_measuring(
     assert str(alike) == "no cost changes phase_time of lazy-drop / eager-drop"
 
 
+def test_the_metric_that_answers_the_file_is_studied(
+    reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of hits decides how long a phase takes, and no cost decides how often it faults."""
+    monkeypatch.setattr("mmusim.config.cost_ranges.COSTS", {"t_hit_2M": COSTS["t_hit_2M"]})
+    reads.write_text(reads.read_text().replace("schema = 1", 'schema = 1\nanswer_by = "faults"'))
+    found = sensitivity(reads, tmp_path / "out", Study(samples=8), workers=1)
+    assert (found.metric, found.influences) == ("faults", ())
+    other = Study(metric="phase_time", samples=8)
+    (influence,) = sensitivity(reads, tmp_path / "out", other, workers=1).influences
+    assert influence.cost == "t_hit_2M"
+
+
+def test_cores_that_are_assumed_can_decide_and_known_ones_cannot(
+    reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight vCPUs on two to eighteen cores: reads are stretched by up to four, and not by the gain
+    of second threads, which are not there. What a hit takes is known within 1.5, and adds little.
+    """
+    few = {name: COSTS[name] for name in ("t_hit_2M", "c_emulate")}  # for speed
+    monkeypatch.setattr("mmusim.config.cost_ranges.COSTS", few)
+    crowd = "cores = 6, threads_per_core = 1, laws = ['threads']"
+    text = reads.read_text().replace('memory = "2MiB"', 'memory = "16MiB"\nvcpus = 8')
+    found = {}
+    for name, more in (("assumed", ", plausible = { cores = [2, 18] }"), ("known", "")):
+        reads.write_text(text.replace("[policies]", f"machine = {{ {crowd}{more} }}\n[policies]"))
+        found[name] = sensitivity(reads, tmp_path / name, Study(samples=8), workers=1)
+    top = found["assumed"].influences[0]
+    assert (top.cost, top.provenance, top.mean, top.unit) == ("cores", "assumed", 6, "cores")
+    assert (top.low, top.high) == (1 / 3, 3)
+    assert top.advice == "measure it"
+    assert top.total.estimate > 0.5
+    assert {one.cost for one in found["assumed"].influences} == {"cores", "t_hit_2M"}
+    assert [one.cost for one in found["known"].influences] == ["t_hit_2M"], "control"
+
+
 def test_advice_depends_on_what_the_interval_leaves_open() -> None:
     def advice(low: float, high: float, provenance: str = "assumed") -> str:
         index = Index(estimate=(low + high) / 2, low=low, high=high)
         return Influence(
-            cost="c", provenance=provenance, mean_ns=1, low=0.5, high=2, first=index, total=index
+            cost="c",
+            provenance=provenance,
+            mean=1,
+            unit="ns",
+            low=0.5,
+            high=2,
+            first=index,
+            total=index,
         ).advice
 
     assert advice(0.06, 0.3) == "measure it"

@@ -33,7 +33,7 @@ from mmusim.calibration.tables import (
     table,
 )
 from mmusim.cli import app
-from mmusim.config.host import HostProfile, load_profile, shipped_profiles
+from mmusim.config.host import HostProfile, default_cost, load_profile, shipped_profiles
 from mmusim.config.load import check
 from mmusim.config.settings import settings_of
 from mmusim.costs.distributions import Empirical, Gamma, Lognormal, Shifted
@@ -355,6 +355,22 @@ def test_a_shipped_profile_is_what_its_samples_give(host: str) -> None:
         assert one == pytest.approx(two, rel=1e-3, abs=0.2), name
     assert again.measurement == shipped.measurement
     assert len(shipped.measurement.hits) == 6  # type: ignore[union-attr]
+    if host.endswith("-2"):  # the first is older than the laws of a machine
+        keeps_bounds_of_what_was_not_measured(again, shipped)
+
+
+def keeps_bounds_of_what_was_not_measured(again: HostProfile, shipped: HostProfile) -> None:
+    """A default of the model has the bounds of its source, and a profile of a probe says them.
+
+    Control: a default without bounds has none.
+    """
+    for profile in (again, shipped):
+        for name, cost in profile.costs.items():
+            if "not measured on this host" not in cost.note:
+                continue
+            assert cost.provenance == "assumed", name
+            assert cost.plausible == default_cost(name).plausible, name
+            assert (cost.plausible is None) == (COSTS[name].plausible is None), name
 
 
 def test_the_shipped_profile_says_how_sure_it_is() -> None:

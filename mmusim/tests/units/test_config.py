@@ -320,7 +320,8 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
          "is neither a shipped profile nor a .toml file; did you mean 'skylake-2021'?"),
         ("host.profile", "xyzzy", "", "is neither a shipped profile nor a .toml file; "
          "known: emerald-rapids-pvm, emerald-rapids-pvm-2, server-2012, skylake-2021, "
-         "skylake-2021-fitted, xiao-2012-r1, xiao-2012-r2, xiao-2012-r3"),
+         "skylake-2021-fitted, skylake-2021-two-sockets, xiao-2012-r1, xiao-2012-r2, "
+         "xiao-2012-r3"),
         ("host.variance", "non", "", "is not one of the choices; did you mean 'none'?"),
         ("policies.baseline", "eager", "", "is not a policy; did you mean 'eager-drop'?"),
         ("policies.compare", ["lazy"], "policies.compare[1]",

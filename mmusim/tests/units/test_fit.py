@@ -20,6 +20,7 @@ from mmusim.calibration.tables import as_cost, table
 from mmusim.cli import app
 from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check
+from mmusim.vocabulary import COSTS
 
 TIMES = "7.5,0,1.4,901\n7.6,1,1.5,902\n7.7,2,1.6,903\n"
 
@@ -180,6 +181,27 @@ def test_every_shape_is_written_and_read_again() -> None:
         profile = foreign_profile({"c_fault_slow": one}, "t", "skylake-2021")
         again = check(tomllib.loads(tomli_w.dumps(profile)), HostProfile, "t")
         assert again.costs["c_fault_slow"].distribution() == one.distribution
+
+
+def test_the_machine_and_the_bounds_of_the_base_stay(tmp_path: Path) -> None:
+    """Fitting a fault says nothing of processors: the laws of the base, and what is known of their
+    costs, are those of the new profile too. Control: the default base has no machine.
+    """
+    (tmp_path / "base.toml").write_text(
+        'name = "base"\ndescribes = "a host"\nsource = "me"\n'
+        "[machine]\ncores = 56\nnodes = 2\nplausible = { cores = [48, 64] }\n"
+        "[costs]\nt_line = { value = '0.7ns', provenance = 'assumed', note = 'x', "
+        "plausible = ['0.6ns', '0.9ns'] }\n"
+    )
+    (one, *_) = fits("c_fault_slow", histogram([(1e3, 2e3), (2e3, 4e3)], [4100, 640]))
+    base = load_profile(str(tmp_path / "base.toml"))
+    made = foreign_profile({"c_fault_slow": one}, "t", str(tmp_path / "base.toml"))
+    again = check(tomllib.loads(tomli_w.dumps(made)), HostProfile, "t")
+    assert again.machine == base.machine
+    same = [name for name in COSTS if again.costs[name] == base.costs[name]]
+    assert set(COSTS) - set(same) == {"c_fault_slow"}
+    assert again.costs["t_line"].plausible == [0.6, 0.9]
+    assert "machine" not in foreign_profile({"c_fault_slow": one}, "t", "skylake-2021")
 
 
 def test_an_empty_bin_has_no_probability() -> None:

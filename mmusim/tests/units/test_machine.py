@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from mmusim.base.errors import ConfigError, MmusimError
 from mmusim.config.cost_ranges import factors, machine_factors, with_factors
 from mmusim.config.cost_vectors import cost_vectors
-from mmusim.config.host import load_profile
+from mmusim.config.host import default_cost, load_profile
 from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, settings_of
 from mmusim.costs.machine import LAWS, ONE, Machine
@@ -24,8 +24,11 @@ from mmusim.engine.state.machine_load import EPOCH_NS
 from mmusim.kvm.topology import topology
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.any_run import runs
+from mmusim.tests.support.places import ROOT
 from mmusim.tests.support.settings import setting
 from mmusim.trace.records import Trace
+from mmusim.validation.fit import FREE
+from mmusim.validation.predict import the_machine
 from mmusim.vocabulary import COSTS
 from mmusim.vocabulary.machine_costs import MACHINE_COSTS
 
@@ -250,10 +253,36 @@ def test_a_verdict_varies_with_the_cores_that_are_assumed() -> None:
     assert len(passes[1]) > 2
 
 
-@pytest.mark.parametrize("cores", [[64, 48], [57, 64], [56, 56]])
-def test_a_range_that_misses_its_value_is_told(cores: list[int]) -> None:
-    with pytest.raises(ConfigError, match="must ascend and hold cores"):
-        the_setting(described({"cores": 56, "plausible": {"cores": cores}}))
+@pytest.mark.parametrize("laws", [["threads"], []])
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [("cores", [64, 48]), ("cores", [57, 64]), ("cores", [56, 56]), ("smt_gain", [0.2, 0.3])],
+)
+def test_a_range_that_misses_its_value_is_told(
+    name: str, bounds: list[float], laws: list[str]
+) -> None:
+    with pytest.raises(ConfigError, match=f"must ascend and hold {name}"):
+        the_setting(described({"cores": 56, "plausible": {name: bounds}, "laws": laws}))
+
+
+def test_the_ends_of_a_range_are_in_it() -> None:
+    """A factor times a value may be off by a last digit; such a machine would not read back."""
+    bounds: dict[str, list[float]] = {"cores": [47, 64], "smt_gain": [0.007, 0.3]}
+    facts: dict[str, Any] = {"cores": 56, "smt_gain": 0.11, "plausible": bounds}
+    made = the_setting(described(facts))
+    for end in range(2):
+        by = {name: found[end] for name, found in machine_factors(made).items()}
+        machine = with_factors(made, by).machine
+        assert machine is not None
+        assert machine.cores == bounds["cores"][end]
+        assert machine.smt_gain == pytest.approx(bounds["smt_gain"][end])
+        assert type(machine).model_validate(machine.model_dump(mode="json")) == machine
+
+
+def test_a_second_thread_that_is_not_there_is_not_uncertain() -> None:
+    for threads, expected in ((1, set()), (2, {"smt_gain"})):
+        made = the_setting(described({"cores": 56, "threads_per_core": threads}))
+        assert set(machine_factors(made)) == expected
 
 
 def test_a_resolved_setting_says_its_machine_and_no_costs_that_nobody_pays() -> None:
@@ -280,6 +309,39 @@ def test_a_profile_may_describe_its_machine(tmp_path: Path) -> None:
     assert the_setting(data).machine == profile.machine
 
 
+def test_the_profile_with_two_sockets_is_what_published_times_give_with_all_laws() -> None:
+    """Its unit costs are those of the page that `mmusim validate --ablation` writes; all others are
+    those of skylake-2021, with the costs of laws and their bounds. Control: without laws the fit is
+    another.
+    """
+    profile, plain = (load_profile(f"skylake-2021{more}") for more in ("-two-sockets", ""))
+    machine = the_machine()
+    assert profile.machine is not None
+    assert machine is not None
+    same = {"private_cache": 0, "note": ""}
+    assert profile.machine.model_copy(update=same) == machine.model_copy(update=same)
+    page = (ROOT / "docs/evidence/machine.md").read_text().split("## Unit costs with all laws")[1]
+    factors = {
+        cells[1].strip(): float(cells[3])
+        for cells in (line.split("|") for line in page.splitlines())
+        if len(cells) == 5 and cells[1].strip() in COSTS
+    }
+    assert set(FREE) < set(factors)
+    means = {name: cost.distribution().mean() for name, cost in profile.costs.items()}
+    for name, cost in plain.costs.items():
+        if name in factors:
+            by = means[name] / cost.distribution().mean()
+            assert by == pytest.approx(factors[name], rel=2e-3), name
+            assert profile.costs[name].provenance == "derived"
+        elif name in MACHINE_COSTS:
+            assert profile.costs[name].plausible == default_cost(name).plausible is not None
+        else:
+            assert profile.costs[name] == cost, name
+    assert not profile.defaulted
+    unloaded = load_profile("skylake-2021-fitted").costs["c_fault_fast"].distribution().mean()
+    assert unloaded != pytest.approx(means["c_fault_fast"], rel=0.1), "control"
+
+
 @pytest.mark.parametrize(
     ("machine", "options", "key", "rule"),
     [
@@ -287,6 +349,20 @@ def test_a_profile_may_describe_its_machine(tmp_path: Path) -> None:
         ({}, {}, "host.machine.cores", "required"),
         ({"cores": 1, "laws": ["memory", "memory"]}, {}, "host.machine", "twice"),
         ({"cores": 1, "laws": ["gravity"]}, {}, "host.machine.laws[1]", "not one of the choices"),
+        ({"cores": -4}, {}, "host.machine.cores", "must be at least 1"),
+        ({"cores": 1.5}, {}, "host.machine.cores", "whole number"),
+        ({"cores": float("nan")}, {}, "host.machine.cores", "whole number"),
+        ({"cores": 56, "nodes": 0}, {}, "host.machine.nodes", "must be at least 1"),
+        ({"cores": 56, "threads_per_core": 0}, {}, "threads_per_core", "must be at least 1"),
+        ({"cores": 56, "threads": 28}, {}, "host.machine.threads", "threads_per_core"),
+        ({"cores": 56, "smt_gain": float("nan")}, {}, "host.machine.smt_gain", "number"),
+        ({"cores": 56, "smt_gain": -0.1}, {}, "host.machine.smt_gain", "at least 0"),
+        ({"cores": 56, "private_cache": "-1MiB"}, {}, "host.machine.private_cache", "negative"),
+        ({"cores": 2, "nodes": 4}, {}, "host.machine", "4 nodes and as few as 2 cores"),
+        ({"cores": 8, "nodes": 4, "plausible": {"cores": [2, 16]}}, {}, "host.machine",
+         "4 nodes and as few as 2 cores"),
+        ({"cores": 56}, {"c_clear_memory": "-39us"}, "host.costs.c_clear_memory", "negative"),
+        ({"cores": 56}, {"t_line": "nan"}, "host.costs.t_line", "a number and a unit"),
         ({"cores": 1, "threads_per_core": 1}, {"vcpus": 65, "memory": "130MiB"}, "vm.vcpus",
          "more than 64 times slower"),
     ],
@@ -439,6 +515,9 @@ def test_a_host_shows_nodes_cores_threads_and_caches(tmp_path: Path) -> None:
             (cache / "size").write_text(f"{size}K\n")
     for node in range(2):
         (tmp_path / f"node/node{node}").mkdir(parents=True)
+        (tmp_path / f"node/node{node}/cpulist").write_text("0-1,4-5\n")
+    (tmp_path / "node/node2").mkdir()
+    (tmp_path / "node/node2/cpulist").write_text("\n")  # memory alone
     shown = {"nodes": 2, "cores": 4, "threads_per_core": 2, "private_cache": "1280KiB"}
     assert topology(tmp_path) == shown
 

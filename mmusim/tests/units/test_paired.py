@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binomtest, norm, permutation_test
 
 from mmusim.base.histogram import Histogram
+from mmusim.base.units import MOST_SEEDS
 from mmusim.comparison.compare import UnlikeRunsError, compare, corrected, shift
 from mmusim.metrics.measure import from_record, to_record
 from mmusim.stats import (
@@ -20,7 +21,9 @@ from mmusim.stats import (
     superiority,
     variance_ratio,
 )
+from mmusim.stats.outcomes import Answer
 from mmusim.stats.shift import critical_value, shift_function
+from mmusim.stats.significance import seeds_to_find
 from mmusim.stats.studentized import mean_estimate
 from mmusim.tests.support.made_up_runs import run, runs
 
@@ -159,7 +162,7 @@ def test_the_recommended_seeds_have_the_power_they_promise() -> None:
     few = found(trials[:, : n // 3])
     assert binomtest(few, 400, 0.8, alternative="less").pvalue < 1e-6, "negative control"
     assert seeds_needed([1.0, 1.0], 1.0) == 5, "fewer give no interval"
-    assert seeds_needed([-1.0, 1.0], 1e-9) == 1_000_000
+    assert seeds_needed([-1.0, 1.0], 1e-9) == MOST_SEEDS == 100_000
 
 
 def said(a: np.ndarray, b: np.ndarray, metric: str = "phase_time") -> str:
@@ -328,3 +331,15 @@ def test_a_record_keeps_the_latencies_of_requests_and_one_without_them_is_read()
     assert from_record("a", 1, record) == made
     del record["requests"]
     assert from_record("a", 1, record).requests is None
+
+
+def test_an_answer_asks_for_no_more_seeds_than_a_setting_may_have() -> None:
+    """Negative control: a difference that a setting can find names its number of seeds."""
+    out_of_reach = seeds_to_find(1e-6, 1.0)
+    assert out_of_reach == MOST_SEEDS
+    assert str(Answer(outcome="unknown", needed=out_of_reach)) == (
+        "unknown (over 100,000 seeds needed)"
+    )
+    within = seeds_to_find(0.01, 1.0)
+    assert 80_000 < within < MOST_SEEDS, "not the next power of two"
+    assert str(Answer(outcome="unknown", needed=within)) == f"unknown ({within:,} seeds needed)"

@@ -84,6 +84,15 @@ def test_cloud_hypervisor_goes_up_whatever_the_guest_dirties() -> None:
     assert rule("auto-converge").cycle(0.5) == (10_000_000, 20_000_000)
 
 
+def test_the_first_auto_converge_sleeps_30_ms_of_41_from_the_sixth_bad_sync_on() -> None:
+    bad = [0.6] * 5
+    assert slowed([*bad, 0.1, 0.6, 0.1, 0.1], "fixed-sleep") == [6], "good syncs are not counted"
+    assert slowed([*bad, 0.5], "fixed-sleep") == [], "control: at the threshold, not above"
+    one = rule("fixed-sleep")
+    assert shares(one, [0.6] * 20)[5:] == [30 / 41] * 15, "one step, not turned off"
+    assert one.cycle(30 / 41) == (30_000_000, 41_000_000)
+
+
 def test_every_throttle_says_what_it_is_and_a_name_is_taken_once() -> None:
     assert len(throttles()) >= 5
     assert all(one.summary() for one in throttles().values())
