@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache, partial
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Final
 
@@ -61,7 +61,7 @@ def load_group(group: str, base: type, registered: MutableMapping[str, type[Any]
 
 
 @lru_cache(maxsize=1)
-def _installed(path: tuple[str, ...]) -> EntryPoints:
+def _installed(path: tuple[str, ...]) -> Any:
     """Return the entry points of all packages on a path, which six groups ask for at the start."""
     del path
     return entry_points()

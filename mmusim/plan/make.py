@@ -120,7 +120,7 @@ class Plan:
         Beside a VMM that works, and where a phase repeats, this is one lap. The number of laps is
         unknown beforehand, so their accesses have numbers far away from those of other phases.
         """
-        pattern = self.patterns[phase]
+        pattern: Any = self.patterns[phase]
         assert pattern is not None, f"vCPUs do nothing in phase {phase}"
         spec = self.driver.phases[phase]
         assert isinstance(spec, (Pass, Run, Touch, BusyPhase))

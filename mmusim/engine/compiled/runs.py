@@ -7,7 +7,9 @@ from typing import Any
 from mmusim.engine.compiled.cost_draws import cost, drawn, hit_ns, of_shape, walk_ns
 from mmusim.engine.compiled.fields import T_THINK
 from mmusim.engine.compiled.jit import jit
-from mmusim.engine.compiled.long_runs import GFN, WRITE_BIT, plan_long
+from mmusim.engine.compiled.long_runs import GFN as GFN
+from mmusim.engine.compiled.long_runs import WRITE_BIT as WRITE_BIT
+from mmusim.engine.compiled.long_runs import plan_long
 from mmusim.engine.compiled.machine_load import hit as on_machine
 from mmusim.engine.compiled.machine_load import left, work
 from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty

@@ -26,24 +26,28 @@ def compiled() -> Any:
     """Return functions (memory, shape, key, first, count) and (memory, count) of compiled code."""
     import numba
 
+    def compile_as(signature: str) -> Any:
+        return numba.njit(signature, _nrt=False, error_model="numpy")
+
+    from mmusim.engine.compiled import memory as memory_of_runs
     from mmusim.engine.compiled.cost_draws import draw_many, of_shape
-    from mmusim.engine.compiled.memory import as_state
     from mmusim.engine.compiled.recording import bin_of
 
-    @numba.njit("void(int64, int64, uint64, int64, int64)", _nrt=False, error_model="numpy")
+    as_state: Any = memory_of_runs.as_state
+
     def draw(address: int, shape: int, key: int, first: int, count: int) -> None:
         s = as_state(address)
         draw_many(s, s.hits[0], 1, count, shape, key, first)
         for i in range(count):
             s.walks[0, 1 + i] = of_shape(s, shape, key, first + i)
 
-    @numba.njit("void(int64, int64)", _nrt=False, error_model="numpy")
     def bins(address: int, count: int) -> None:
         s = as_state(address)
         for i in range(count):
             s.ends[0, i] = bin_of(s.hits[0, i])
 
-    return draw, bins
+    draws = compile_as("void(int64, int64, uint64, int64, int64)")(draw)
+    return draws, compile_as("void(int64, int64)")(bins)
 
 
 @pytest.fixture(scope="module")
