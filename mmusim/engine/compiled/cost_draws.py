@@ -1,4 +1,4 @@
-"""Costs of a vCPU by index: what :mod:`mmusim.costs.random_streams` does, one number at a time."""
+"""Costs of a vCPU by index: the numbers of :mod:`mmusim.costs.random_streams`, one at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs of vCPUs, as they are put into the run's memory."""
+"""Programs of vCPUs in the run's memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Python and compiled code share of a vCPU, of mmu_lock and of the trajectory."""
+"""State of a vCPU, of mmu_lock and of the trajectory that Python and compiled code share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vCPU in the run's memory, as the host's Python processes see it."""
+"""A vCPU in the run's memory, as an object for the host's Python processes."""
 
 from __future__ import annotations
 
