@@ -23,6 +23,8 @@ from mmusim.trace.records import HOST, Fingerprint
 def histogram(memory: Memory, number: int) -> Histogram:
     """Return one of the run's histograms."""
     made = Histogram()
+    if memory["exact"][number, 0] == 0:
+        return made
     made.counts = memory["bins"][number].copy()
     _, made.total_ns, made.minimum, made.maximum = memory["exact"][number].tolist()
     return made
