@@ -13,6 +13,7 @@ from mmusim.base.histogram import Histogram
 from mmusim.base.units import show_ns
 from mmusim.trace.checkpoints import CheckpointsTrace
 from mmusim.trace.snapshot import SnapshotTrace
+from mmusim.trace.waits import told_waits
 
 HOST: Final = -1
 """The actor number of the host thread."""
@@ -97,7 +98,7 @@ class MigrationTrace:
         ]
         end = f"{self.outcome} after {show_ns(self.end_ns - self.start_ns)}"
         downtime = f", downtime {show_ns(self.downtime_ns)}" if self.downtime_ns else ""
-        return (*lines, end + downtime)
+        return (*lines, *told_waits(self.waits_for_log, self.blocked), end + downtime)
 
     def _told_together(self, first: int, last: int) -> str:
         """Tell what happened in rounds `first` + 1 to `last`."""

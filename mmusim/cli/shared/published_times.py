@@ -17,6 +17,7 @@ import typer
 from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
 from mmusim.base.units import show_ns
+from mmusim.cli.shared.figures import write_figure
 from mmusim.cli.shared.output import table
 from mmusim.config.host import load_profile
 from mmusim.config.topology import Machine
@@ -126,8 +127,8 @@ def write(
         unfinished.write_text(document(values, fitted, result, machine), encoding="utf-8")
     with whole(out / f"{NAME}.csv") as unfinished:
         unfinished.write_text(as_csv(result.rows), encoding="utf-8")
-    with plots.style(), whole(out / f"{NAME}.svg") as unfinished:
-        plots.published_times(result.points).savefig(unfinished, format="svg")
+    with plots.style():
+        write_figure(plots.published_times(result.points), out / f"{NAME}.svg")
     typer.echo(f"written: {NAME}.md, .csv and .svg in {out}", err=True)
 
 

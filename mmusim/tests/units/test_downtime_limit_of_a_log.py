@@ -133,6 +133,25 @@ def test_qemu_states_the_limit_before_it_knows_a_dirty_rate(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("expected_ms", "rate", "limit"),
+    [
+        (200, 20_000.0, "200ms"),
+        (655, 20_000.0, "210ms"),  # of the rate, as before 3.0: says nothing
+        (200, 6_104.0, "210ms"),  # the same
+        (20, 20_000.0, "210ms"),  # more is left than the sync is said to have found
+    ],
+)
+def test_what_the_last_sync_found_bounds_the_limit(
+    tmp_path: Path, expected_ms: int, rate: float, limit: str
+) -> None:
+    one = answer("active", 9e9, 20_000_000, 4e9, 40)  # 160 ms and 50 ms
+    one["return"] |= {"expected-downtime": expected_ms}
+    one["return"]["ram"] |= {"dirty-pages-rate": rate}
+    found, _ = experiment(log_of(tmp_path, one))
+    assert found == limit, "210 ms are what is left, and 50 ms"
+
+
+@pytest.mark.parametrize(
     ("facts", "limit"),
     [
         ({"downtime_ns": 2.5e9}, "2500ms"),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
+
+from mmusim.base.histogram import Histogram
 from mmusim.trace.checkpoints import CheckpointsTrace, CheckpointTrace
 from mmusim.trace.records import MigrationTrace, Round
 
@@ -42,13 +47,17 @@ def test_many_checkpoints_are_told_together_with_the_extremes() -> None:
     assert len(story) == 4
 
 
-def migration(rounds: int) -> tuple[str, ...]:
+def trace(rounds: int) -> MigrationTrace:
     made = tuple(Round(MS * n, MS * (n + 1), 100 + n, 0, 0, 10 * n, 1e9, n) for n in range(rounds))
     return MigrationTrace(
         outcome="completed", start_ns=0, end_ns=MS * rounds, downtime_ns=MS, rounds=made,
         sent_pages=0, zero_pages=0, distinct_pages=0, sent_bytes=0, spent={}, throttle=(),
         dirty_limit=(),
-    ).story()  # fmt: skip
+    )  # fmt: skip
+
+
+def migration(rounds: int) -> tuple[str, ...]:
+    return trace(rounds).story()
 
 
 def test_the_middle_rounds_of_many_are_told_together() -> None:
@@ -59,3 +68,18 @@ def test_the_middle_rounds_of_many_are_told_together() -> None:
     sent, vain = sum(100 + n for n in range(8, 52)), sum(range(8, 52))
     assert story[8] == f"rounds 9 to 52: 44 ms, {sent:,} pages sent, {vain:,} in vain"
     assert story[9].startswith("round 53: ")
+
+
+def test_who_held_the_lock_and_how_long_faults_waited_is_told() -> None:
+    blocked = Histogram()
+    blocked.add(np.array([300, 70_000, 130_000, 130_500, 600_000]))
+    waits = {"enable-logging": 0, "get-dirty-log": 3 * MS, "clear-dirty-log": 20_000}
+    story = dataclasses.replace(trace(1), waits_for_log=waits, blocked=blocked).story()
+    assert story[1:] == (
+        "vCPUs waited for mmu_lock while an operation of the log held it: get-dirty-log 3 ms, "
+        "clear-dirty-log 20 us",
+        "faults that waited for a page of the source: 1 from 1 us, 1 from 64 us, 2 from 128 us, "
+        "1 from 512 us",
+        "completed after 1 ms, downtime 1 ms",
+    )
+    assert len(migration(1)) == 2, "control: nobody waited"
