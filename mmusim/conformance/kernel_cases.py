@@ -49,12 +49,11 @@ class Case:
     @property
     def setting(self) -> str:
         """MMU and slot in a few words."""
-        log = (
-            f"ring {self.dirty_ring_bytes}B" if self.dirty_ring_bytes else str(self.manual_protect)
-        )
+        ring = f"dirty ring of {self.dirty_ring_bytes:,} bytes"
+        log = ring if self.dirty_ring_bytes else f"manual protect {self.manual_protect}"
         split = ", eager split" if self.eager_page_split else ""
         memory = f"{self.memory_mib} MiB of {self.backing}"
-        return f"{self.mmu.value}{split}, {memory}, manual protect {log}"
+        return f"{self.mmu.value}{split}, {memory}, {log}"
 
     @property
     def release(self) -> Kernel:

@@ -124,7 +124,8 @@ def _show(results: Sequence[Result], as_json: bool) -> int:
     table("Kernels", by_kernel(results), False)
     typer.echo(
         f"{totals['match']} cases match, {totals['differs']} differ, "
-        f"{totals['unsupported']} unsupported; {integers - differing} of {integers} integers equal"
+        f"{totals['unsupported']} unsupported; "
+        f"{integers - differing:,} of {integers:,} integers equal"
     )
     if stale:
         typer.echo(

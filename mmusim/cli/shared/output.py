@@ -45,7 +45,10 @@ def table(
     for key, characters in chosen.widths.items():
         number = all(isinstance(row[key], (int, float)) for row in rows)
         drawn.add_column(
-            texts[key][0], justify="right" if number else "left", width=characters, no_wrap=False
+            folded(texts[key][0], characters),
+            justify="right" if number else "left",
+            width=characters,
+            no_wrap=False,
         )
     shown = [
         [folded(t, characters) for t in texts[key][1:]] for key, characters in chosen.widths.items()
@@ -54,8 +57,8 @@ def table(
         drawn.add_row(*cells)
     needed = EDGE + sum(characters + BETWEEN for characters in chosen.widths.values())
     Console(highlight=False, markup=False, width=max(wide, needed)).print(drawn)
-    if chosen.left_out:
-        names = ", ".join(key.replace("_", " ") for key in chosen.left_out)
+    if left_out := [key for key in chosen.left_out if any(texts[key][1:])]:
+        names = ", ".join(key.replace("_", " ") for key in left_out)
         say(f"Not shown in {wide} columns: {names}. COLUMNS={chosen.full} shows all.")
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from mmusim.cli.shared.layout import LEFT_OUT_FIRST, folded, layout
-from mmusim.cli.shared.output import say
+from mmusim.cli.shared.output import say, table
 from mmusim.tests.support.command_line import mmusim_here
 
 WORDS = st.text(st.characters(categories=("L", "N", "P"), exclude_characters="│"), max_size=9)
@@ -37,6 +37,8 @@ def test_what_is_shown_fits_and_no_word_is_cut(rows: list[dict[str, Any]], colum
     for key, width in chosen.widths.items():
         words = [word for text in texts[key] for word in text.split()]
         assert all(cell_len(word) <= width for word in words)
+        for text in texts[key][1:]:
+            assert max(map(cell_len, folded(text, width).splitlines()), default=0) <= width
     if chosen.full <= columns:
         assert not chosen.left_out, "nothing is left out that fits"
 
@@ -177,3 +179,78 @@ def test_the_longest_cells_get_the_most_of_the_room() -> None:
     lines = {key: -(-len(texts[1]) // widths[key]) for key, texts in columns.items()}
     assert max(lines.values()) <= 3
     assert widths["ratio"] < len(columns["ratio"][1])
+
+
+def test_names_break_at_joints_before_a_result_is_left_out() -> None:
+    """Not earlier, never within a word or a number; control: a word of that length has no joint."""
+    name = "fix 3: write_fault_to_shadow_pgtable (3.9)"
+    texts = {
+        "setting": ["setting", name, "as posted"], "measured": ["measured", "1e-9 of 6.2-rc1", "1"],
+        "verdict": ["verdict", "inconclusive", "supported"],
+    }  # fmt: skip
+    chosen = layout(texts, 46)
+    assert chosen.left_out == ()
+    lines = folded(name, chosen.widths["setting"]).splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("_") for line in lines[1:])
+    assert "".join(lines) == name
+    assert folded(name, layout(texts, 64).widths["setting"]).split() == name.split()
+    assert folded("1e-9 6.2-rc1-5.x 2026-11-30", 1).split() == [
+        "1e-9",
+        "6.2",
+        "-rc1-5",
+        ".x",
+        "2026-11-30",
+    ]
+    texts["verdict"][1] = "internal-error"
+    assert layout(texts, 46).widths["verdict"] == 14, "names of rows are broken before results"
+    texts["setting"][1] = name.replace("_", "i")
+    assert layout(texts, 52).left_out == ("measured",)
+
+
+@pytest.mark.parametrize("name", ["x" * 84, "-".join(["joint"] * 14)])
+def test_a_name_that_no_table_has_room_for_hides_no_other_column(name: str) -> None:
+    """Control: so long a word of letters is broken only where it does not fit."""
+    texts = {
+        "host": ["host", name, "b"], "note": ["note", "a remark of some words", ""],
+        "provenance": ["provenance", "measured", "assumed"],
+    }  # fmt: skip
+    chosen = layout(texts, 100)
+    assert chosen.left_out == ()
+    assert 1 + sum(width + 3 for width in chosen.widths.values()) <= 100
+    lines = folded(name, chosen.widths["host"]).splitlines()
+    assert max(map(cell_len, lines)) <= chosen.widths["host"]
+    assert "".join(lines) == name
+    assert folded(name, layout(texts, 150).widths["host"]) == name
+
+
+@given(CELLS.map(str), st.integers(1, 40))
+def test_a_cell_in_lines_has_all_its_characters(text: str, width: int) -> None:
+    assert "".join(folded(text, width).split()) == "".join(text.split())
+    assert folded(text, max(1, cell_len(text))) == text
+
+
+def test_a_number_stays_with_its_unit_and_an_interval_begins_a_line() -> None:
+    """And control: what only looks like a number with a unit is broken as words are."""
+    assert folded("22.15 ms .. 24.48 ms*", 13).splitlines() == ["22.15 ms ..", "24.48 ms*"]
+    assert folded("measured, 95 %", 12).splitlines() == ["measured,", "95 %"]
+    assert folded("a sample of 5 words", 13).splitlines() == ["a sample of 5", "words"]
+    assert folded("in 2022; not merged", 8).splitlines() == ["in 2022;", "not", "merged"]
+    texts = {"x": ["x", "y" * 40], "measured": ["measured", "0.489154 .. 0.489154*"]}
+    assert layout(texts, 58).widths["measured"] == len("0.489154 ..")
+    assert layout(texts, 57).left_out == ("measured",)
+
+
+def test_a_column_without_any_text_gives_its_room_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not told as left out; control: where there is room it stays, and others are told."""
+    rows = [{"case": 1, "status": "match " * 3, "remark": ""}]
+    monkeypatch.setenv("COLUMNS", "80")
+    table("Cases", rows, as_json=False)
+    assert "remark" in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "30")
+    table("Cases", rows, as_json=False)
+    assert "remark" not in capsys.readouterr().out
+    table("Cases", [rows[0] | {"remark": "late"}], as_json=False)
+    assert "Not shown in 30 columns: remark." in " ".join(capsys.readouterr().out.split())
