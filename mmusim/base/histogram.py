@@ -27,7 +27,7 @@ def bin_start(bins: ArrayLike) -> NDArray[np.float64]:
 
 
 _NOTHING: Final = np.zeros(BINS, np.int64)
-_NOTHING.flags.writeable = False  # all empty histograms share it
+_NOTHING.flags.writeable = False
 
 
 class Histogram:
@@ -39,8 +39,8 @@ class Histogram:
     __slots__ = ("counts", "maximum", "minimum", "total_ns")
 
     def __init__(self) -> None:
-        """Start empty. A run has four for each phase, and most stay so: they take no memory."""
-        self.counts: Ints = _NOTHING
+        """Start empty."""
+        self.counts: Ints = _NOTHING  # all empty ones share it
         self.total_ns = 0
         self.minimum = 0
         self.maximum = 0
@@ -76,7 +76,11 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add everything another histogram holds."""
-        if not other.counts.any():
+        if other.counts is _NOTHING or not other.counts.any():
+            return
+        if self.counts is _NOTHING:
+            self.counts = other.counts.copy()
+            self.total_ns, self.minimum, self.maximum = other.total_ns, other.minimum, other.maximum
             return
         self.minimum = min(self.minimum, other.minimum) if self.counts.any() else other.minimum
         self.maximum = max(self.maximum, other.maximum)

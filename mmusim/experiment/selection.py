@@ -153,7 +153,10 @@ def _check(rules: Rules) -> None:
 def contests(
     directory: RunDirectory, among: str, setting: str, policy: str
 ) -> list[tuple[str, list[Competitor]]]:
-    """Return the competitors of each contest, by its title.
+    """Return the title and the competitors of each contest.
+
+    `among` is "policies", "settings" or "all"; empty: policies, or settings if there is one policy.
+    `setting` and `policy` name the only one that takes part; empty: all take part.
 
     Raises
     ------

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmusim.calibration.fault_costs import clock_ns
 from mmusim.calibration.first_touches import first_touches
-from mmusim.calibration.samples import Samples
+from mmusim.calibration.samples import Samples, load_samples
+from mmusim.config.host import shipped_profiles
 from mmusim.config.measured import Curve
 from mmusim.costs.distributions import Constant, Shifted
 from mmusim.costs.hits import HitCurve, Measured
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.plan.make import Plan, make_plan
+from mmusim.tests.support.places import ROOT
 from mmusim.tests.support.settings import setting
 from mmusim.trace.records import Trace
 from mmusim.vocabulary import COSTS
@@ -156,6 +159,29 @@ def test_where_large_mappings_were_not_measured_beside_exits_caches_hold_nothing
     slow.arrays["hit/2M/random/384/alone/read"] = [np.full(400, 270.0)]
     (beside,) = curve_of(slow).with_exits
     assert beside.large[-1].mean() == pytest.approx(250, abs=0.2), "exits do not shorten a hit"
+
+
+def test_a_machine_tells_what_large_mappings_take_beside_exits() -> None:
+    """Six virtual machines of another host of the same processor and kernel, on which 1.8 other
+    processors were busy. The profile that was measured without these passes assumes half as much.
+    Tables without exits stay: the control.
+    """
+    known = load_samples(shipped_profiles()["emerald-rapids-pvm-2"].with_suffix(".samples.npz"))
+    other = load_samples(ROOT / "mmusim/tests/data/large_hits_beside_exits.npz")
+    before, clocks = curve_of(known), clock_ns(known) - clock_ns(other)
+    for mib in (24, 96, 384):
+        name = f"hit/2M/random/{mib}/beside/read"
+        assert name not in known.arrays
+        known.arrays[name] = [ns + clocks for ns in other.arrays[name]]
+        assert len(known.arrays[name]) == 6
+        assert all(np.median(ns) - clock_ns(other) > 200 for ns in other.arrays[name])
+    after = curve_of(known)
+    assert after.large == before.large
+    medians = [
+        [round(float(d.quantile(np.array(0.5)))) for d in curve.with_exits[0].large]
+        for curve in (before, after)
+    ]
+    assert medians == [[138, 138, 143], [235, 256, 279]]
 
 
 def test_without_the_passes_there_are_no_tables() -> None:
