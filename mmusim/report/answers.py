@@ -115,7 +115,7 @@ def _summary(mine: Sequence[Found]) -> str:
     known = [one for one in held if one.is_known]
     if known:
         lowest = min(known, key=lambda one: one.holds.estimate)
-        text += f"; where this is known, the same {lowest.phrase}, or more"
+        text += f"; each is the same {lowest.phrase}, or on more"
     if not ratios:
         return text
     low = min(ratios, key=lambda r: r[1].estimate)
