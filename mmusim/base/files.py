@@ -5,10 +5,34 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.machine_errors import FULL, reason
+
+LEAST_ROOM: Final = 64 << 10
+"""Bytes that :func:`check_place` writes: less than any figure or page takes."""
+
+
+class _TriedError(Exception):
+    """A place was tried and holds what is written."""
+
+
+def check_place(path: Path, room: int = LEAST_ROOM) -> None:
+    """Refuse a place that cannot be written, before long work is done for it.
+
+    `room` bytes are written beside it and taken away again. What stands at `path` stays as it is.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`whole` does.
+    """
+    with suppress(_TriedError), whole(path) as unfinished:
+        unfinished.write_bytes(bytes(room))
+        raise _TriedError
 
 
 @contextmanager
@@ -40,8 +64,9 @@ def whole(path: Path) -> Iterator[Path]:
         os.replace(unfinished, path)  # noqa: PTH105
     except OSError as error:
         raise ConfigError.of(
-            str(path), "file", None, f"cannot be written ({error.strerror})",
-            "choose another place",
+            str(path), "file", None, f"cannot be written ({reason(error)})",
+            "free space, or choose another place" if error.errno in FULL
+            else "choose another place",
         ) from None  # fmt: skip
     finally:
         if unfinished is not None:

@@ -13,12 +13,12 @@ from mmusim.base.errors import named
 MACHINE_ERRORS: Final = (MemoryError, OSError, ImportError)
 """Errors that the machine causes: no memory, no disk, a missing or damaged library."""
 
-_FULL: Final = "free space, or write to another place"
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors that say that a file has no room."""
+_FREE: Final = "free space, or write to another place"
 _DESCRIPTORS: Final = "allow more file descriptors, e.g. `ulimit -n 1024`, and run again"
 _REMEDIES: Final = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EFBIG: _FULL,
+    **dict.fromkeys(FULL, _FREE),
     errno.EMFILE: _DESCRIPTORS,
     errno.ENFILE: _DESCRIPTORS,
     errno.ENOMEM: "free memory, or use fewer --workers",

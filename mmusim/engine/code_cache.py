@@ -1,10 +1,10 @@
 """The folder for compiled code, with a checksum of every file.
 
-Numba's own cache looks at the file of a function and not at those of the functions that it calls.
-So the cache of each state of the model's code is a folder of its own: it never goes stale. Numba
-also looks at where that file stands, when it was written, and at the processor. So each of these
-has a folder of its own too: what is in the folder is what Numba takes, and one process compiles for
-all.
+The key of Numba's own cache contains the file of a function but not the files of the functions that
+it calls. So each state of the model's code has its own cache folder, and the cache is never stale.
+Numba's key also contains the place and the time of the file, and the processor. So each combination
+of these has its own folder too. Numba accepts everything in the folder, and one process compiles
+for all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.files import whole
+from mmusim.base.files import check_place, whole
 from mmusim.base.source_hash import code_hash
 
 BOUNDS: Final = bool(os.environ.get("MMUSIM_BOUNDSCHECK"))
@@ -32,6 +32,8 @@ SUMS: Final = "checksums.json"
 """In a cache: name of each file -> its BLAKE2 checksum, written when all is compiled."""
 TEXT: Final = ".txt"
 """How names of files end that :func:`kept_text` keeps."""
+ROOM: Final = 4 << 20
+"""Bytes that there must be for compiled code, before it is compiled."""
 _KEPT: Final = 4  # caches of as many states of the code
 ENTRY: Final = Path(__file__).parent / "compiled" / "loop.py"
 """The file of the functions that Python calls: Numba's cache is theirs."""
@@ -102,13 +104,15 @@ def _sum(data: bytes) -> str:
     return hashlib.blake2b(data).hexdigest()
 
 
-def use_cache() -> None:
+def use_cache() -> bool:
     """Keep compiled code in its folder, and delete the code of old sources.
 
-    Damaged or unfinished code is compiled again.
+    Damaged or unfinished code is compiled again. Returns whether it can be kept: where the folder
+    cannot be written, or has no room, each process compiles for itself.
     """
     folder = cache_folder()
-    if not is_cached():
+    known = is_cached()
+    if not known:
         damaged = (folder / SUMS).exists()
         _log.warning(
             "%s: about a minute",
@@ -128,11 +132,18 @@ def use_cache() -> None:
         )
         for forgotten in old[:-_KEPT]:
             shutil.rmtree(forgotten, ignore_errors=True)
-    except OSError:
-        return  # no cache to be had: compiled anew in each process
+        if not known:
+            check_place(folder / SUMS, ROOM)
+    except (OSError, ConfigError) as error:
+        _log.warning(
+            "compiled code cannot be kept (%s), so each process compiles anew; set "
+            "MMUSIM_CACHE_DIR to a folder with %d MiB of room", error, ROOM >> 20,
+        )  # fmt: skip
+        return False
     import numba
 
     numba.config.CACHE_DIR = str(folder)
+    return True
 
 
 def seal() -> None:

@@ -18,6 +18,7 @@ from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
 from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
+from mmusim.experiment.failed_hosts import failed_on_hosts
 from mmusim.experiment.judging import verdicts_of
 from mmusim.experiment.opening import opened as opened
 from mmusim.experiment.outcome import Lacking as Lacking
@@ -115,7 +116,7 @@ def run_experiment(
         with opened(file, folder_of(out), engine, settings=on_hosts) as elsewhere:
             jobs = jobs_of_hosts(elsewhere, count, _seeds(outcome, own))
             in_rounds(elsewhere, lambda _: jobs, pool, progress, retry_failed=retry_failed)
-            return over_hosts(outcome, own, elsewhere, count)
+            return over_hosts(outcome, own, elsewhere, count, seeds)
 
 
 def _seeds(outcome: Outcome, settings: Sequence[Setting]) -> dict[int, list[int]]:
@@ -128,21 +129,31 @@ def _seeds(outcome: Outcome, settings: Sequence[Setting]) -> dict[int, list[int]
 
 
 def over_hosts(
-    outcome: Outcome, settings: Sequence[Setting], elsewhere: RunDirectory, hosts: int
+    outcome: Outcome,
+    settings: Sequence[Setting],
+    elsewhere: RunDirectory,
+    hosts: int,
+    seeds: int | None = None,
 ) -> Outcome:
     """Return an outcome whose comparisons and verdicts say on how many hosts they hold.
+
+    Runs that failed there are among its failures.
 
     Parameters
     ----------
     outcome : Outcome
-        Of the profile's own costs.
+        The outcome with the profile's own costs.
     settings : sequence of Setting
         All settings of the file.
     elsewhere : RunDirectory
-        Open on the runs with other costs.
+        Open run directory of the runs with other costs.
     hosts : int
-        How many each setting has.
+        Number of hosts of each setting.
+    seeds : int, optional
+        Number of seeds that replaces that of the file.
     """
+    jobs = jobs_of_hosts(elsewhere, hosts, _seeds(outcome, settings))
+    failures = failed_on_hosts(elsewhere, settings, hosts, jobs, seeds)
     numbers = {id(setting): number for number, setting in enumerate(settings)}
     runs = {numbers[id(result.setting)]: result.compared for result in outcome.settings}
     found = host_runs(elsewhere, settings, hosts, runs)
@@ -166,6 +177,7 @@ def over_hosts(
     return replace(
         outcome, settings=results, verdicts=verdicts, hosts=hosts,
         host_runs={name: runs for name, runs in by_name.items() if runs},
+        failures=[*outcome.failures, *failures],
     )  # fmt: skip
 
 
@@ -181,13 +193,26 @@ def evaluate(
 ) -> Outcome:
     """Compare stored runs setting by setting and judge the claims.
 
-    `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
-    number in its place. `engine` is the engine that made them; by default the one that is stored.
-    The comparisons of a metric in all settings are one family.
+    The comparisons of a metric in all settings are one family. A failed run is a result too: the
+    outcome lists it, and policies are compared on the seeds that they share. A claim about a
+    setting with fewer than two shared seeds is inconclusive.
 
-    A run that failed is a result: it is listed, with `failures` that this process knows of, and
-    policies are compared on the seeds that they share. A claim about a setting that has fewer than
-    two of them is inconclusive.
+    Parameters
+    ----------
+    experiment : Experiment
+        The file.
+    settings : sequence of Setting
+        Its settings.
+    store : Store
+        The stored runs.
+    jobs : iterable of Job, optional
+        The runs that count; by default those that the file asks for.
+    seeds : int, optional
+        Number of seeds that replaces that of the file.
+    failures : mapping, optional
+        Errors of failed runs that only this process knows.
+    engine : str, optional
+        The engine of the runs; by default the stored one.
     """
     directory = RunDirectory(
         experiment=experiment, settings=settings, store=store, engine=engine,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from mmusim.base.files import whole
 from mmusim.config.defaults import defaults_taken
 from mmusim.experiment.run import Outcome
 from mmusim.report import tables
 from mmusim.report.answers import answers, stories, verdict_counts
+from mmusim.report.claim_cells import left_out_lines
 from mmusim.report.figures import MOST_PANELS, figures
+from mmusim.report.outcome_table import notes
 from mmusim.report.service import blocktime_table, service_table
 from mmusim.report.stall_ledger import stall_ledger
 from mmusim.store import Store
@@ -26,16 +28,16 @@ def write_report(outcome: Outcome, store_folder: Path) -> Path:
 
     Raises
     ------
-    OSError
+    ConfigError
         If the file cannot be written.
     """
     path = store_folder / "report.html"
-    unfinished = store_folder / ".report.html.new"
     store = Store.open(store_folder)
     configs = [{"name": name or "all", "toml": toml} for name, toml in store.settings().values()]
     store.close()
-    unfinished.write_text(render(outcome, configs), encoding="utf-8")
-    os.replace(unfinished, path)  # noqa: PTH105
+    text = render(outcome, configs)
+    with whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
     return path
 
 
@@ -54,6 +56,7 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
     return environment().get_template("report.html.jinja").render(
         e=outcome.experiment,
         answers=said,
+        rests_on=[*notes(outcome), *left_out_lines(outcome)],
         verdicts=verdict_counts(outcome),
         claims=tables.claims(outcome),
         comparisons=tables.comparisons(outcome),

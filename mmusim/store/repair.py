@@ -104,6 +104,7 @@ def _begun_anew(ledger: Path, known: Mapping[str, str], error: Exception) -> str
 def _aside(ledger: Path, why: str) -> Path:
     """Keep a copy of the ledger beside it, and take away the files that belong to it."""
     aside = ledger.with_name(f"{ledger.name}.{why}")
+    aside.unlink(missing_ok=True)  # a link there would be followed
     shutil.copy2(ledger, aside)
     for rest in ("-wal", "-shm"):  # they belong to the file that goes
         ledger.with_name(ledger.name + rest).unlink(missing_ok=True)

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Final
 import jinja2
 import typer
 
-from mmusim.base.files import whole
+from mmusim.base.files import check_place, whole
 from mmusim.base.units import show_ns
 from mmusim.cli.shared.arms import rows as arm_rows
 from mmusim.cli.shared.arms import sentences as arm_sentences
+from mmusim.cli.shared.figures import write_figure
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.live_validation import measured_profile, miss_rows, row, sentences
 from mmusim.cli.shared.options import Grid, Scheduler, Workers
@@ -74,6 +75,7 @@ def evidence(
         refuse_ignored("evidence", "without --arms-recorded", {"--arms": arms})
     profile = measured_profile("evidence", host)
     to.mkdir(parents=True, exist_ok=True)
+    check_place(to / f"{NAME}.md")
     facts: dict[str, Any] = {"counts": counted(cases or [])}
     facts |= published(to, workers, scheduler)
     settings = read_grid(grid)
@@ -96,8 +98,7 @@ def evidence(
     }
     with plots.style():
         for name, figure in figures.items():
-            with whole(to / name) as unfinished:
-                figure.savefig(unfinished, format="svg")
+            write_figure(figure, to / name)
     facts |= {
         "machine": about, "profile": profile, "live": sentences(scores, about),
         "passes": markdown([row(s) for s in scores]), "misses": markdown(miss_rows(scores)),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.files import whole
+from mmusim.base.files import check_place, whole
 from mmusim.cli.shared.options import ExperimentFile, From, Policy, Seed, SettingName, Until
 from mmusim.cli.shared.single_run import Selection, recorded, summary
 from mmusim.config.settings import load_settings
@@ -55,6 +55,7 @@ def trace(
             "--to", str(to), None, "must end in .json or .json.gz",
             "choose one of the two; `mmusim plot timeline` draws a figure, --until ends at a time",
         )  # fmt: skip
+    check_place(to)
     timeline = recorded(experiment, chosen, max_records or MAX_SLICES)
     about = {
         "experiment": config.id,

@@ -9,6 +9,7 @@ import typer
 
 from mmusim.base.files import whole
 from mmusim.base.units import show_ns
+from mmusim.cli.shared.figures import write_figure
 from mmusim.cli.shared.published_times import markdown
 from mmusim.metrics.defined import FEW, too_few_beyond
 from mmusim.validation.live_arms import Arm
@@ -68,8 +69,8 @@ def write(
     from mmusim.plots import live as live_plots
 
     out.mkdir(parents=True, exist_ok=True)
-    with plots.style(), whole(out / "live.svg") as unfinished:
-        live_plots.arms(found).savefig(unfinished, format="svg")
+    with plots.style():
+        write_figure(live_plots.arms(found), out / "live.svg")
     text = "\n".join(
         [
             f"# {question}", "",

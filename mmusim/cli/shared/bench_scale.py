@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from mmusim.base.files import whole
+from mmusim.cli.shared.figures import write_figure
 from mmusim.cli.shared.output import table
 from mmusim.config.settings import settings_of
 from mmusim.engine.choice import prepare
@@ -122,6 +122,5 @@ def scale(to: Path | None, engine: str, largest: int, as_json: bool) -> None:
     if to is not None:
         from mmusim import plots
 
-        with plots.style(), whole(to) as unfinished:
-            figure = plots.growth([c._asdict() for c in costs], steep)
-            figure.savefig(unfinished, format=to.suffix.removeprefix("."))
+        with plots.style():
+            write_figure(plots.growth([c._asdict() for c in costs], steep), to)

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.files import check_place
 from mmusim.cli.shared.figures import save_figure
 from mmusim.cli.shared.single_run import Selection, recorded, summary, time_of
 from mmusim.timeline.record import MAX_SLICES
@@ -23,6 +24,7 @@ def plot_run(
     from mmusim import plots
 
     length = time_of("--window", window)
+    check_place(to)
     timeline = recorded(
         experiment, chosen, PICTURE_MAX_SLICES if figure == "timeline" else MAX_SLICES
     )

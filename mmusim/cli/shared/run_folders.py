@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmusim.base.machine_errors import reason
+from mmusim.base.errors import ConfigError
 from mmusim.config.settings import LoadedFile, load_file
 from mmusim.experiment.run import Outcome
 from mmusim.store import StoreError
@@ -27,8 +27,5 @@ def written_report(outcome: Outcome, out: Path) -> Path:
 
     try:
         return write_report(outcome, out)
-    except OSError as error:
-        raise StoreError(
-            f"{out}: the report cannot be written: {reason(error)}; free space, then "
-            "run `mmusim report`: the runs are stored"
-        ) from None
+    except ConfigError as error:
+        raise StoreError(f"{error}; the runs are stored: then run `mmusim report`") from None

@@ -23,17 +23,26 @@ def jit(function: F) -> F:
     return compiled
 
 
+def inlined(function: F) -> F:
+    """Compile a function as a part of each that calls it: so LLVM can make vectors of a loop."""
+    compiled: F = numba.njit(
+        _nrt=False, error_model="numpy", boundscheck=BOUNDS, inline="always"
+    )(function)  # fmt: skip
+    return compiled
+
+
 def entry(signature: str) -> Callable[[F], F]:
     """Compile a function that Python calls; what it gives is cached on disk."""
 
     def decorate(function: F) -> F:
-        use_cache()
+        is_kept = use_cache()
         with all_in_one(function.__name__):
             compiled: F = numba.njit(
                 signature, _nrt=False, error_model="numpy", boundscheck=BOUNDS, nogil=True,
-                cache=True, no_cfunc_wrapper=True,
+                cache=is_kept, no_cfunc_wrapper=True,
             )(function)  # fmt: skip
-        seal()
+        if is_kept:
+            seal()
         return compiled
 
     return decorate

@@ -10,10 +10,12 @@ import matplotlib.pyplot as plt
 import pytest
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.files import whole
+from mmusim.base.files import LEAST_ROOM, check_place, whole
 from mmusim.cli.results.export import _no_formula
+from mmusim.cli.shared.figures import write_figure
 from mmusim.plots.style import STYLE
 from mmusim.report.index import summary
+from mmusim.tests.support.little_room import in_little_room
 
 
 def test_no_link_is_followed_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -45,6 +47,35 @@ def test_files_have_the_rights_that_new_files_have(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_one_complaint(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written"), whole(tmp_path / "no" / "a"):
         raise AssertionError("nothing is written")
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
+def test_a_figure_for_which_there_is_no_room_is_one_complaint(kind: str, tmp_path: Path) -> None:
+    """Matplotlib's writer of PDF files raises AttributeError where a file cannot grow."""
+    figure, axes = plt.subplots()
+    axes.plot([1, 2])
+    to = tmp_path / f"a.{kind}"
+    said = in_little_room(lambda: write_figure(figure, to), 2_000)
+    assert said.startswith("ConfigError: ")
+    assert "cannot be written (File too large); free space, or choose another place" in said
+    assert list(tmp_path.iterdir()) == []
+    assert in_little_room(lambda: write_figure(figure, to), 1 << 20) == "", "negative control"
+    assert to.stat().st_size > 2_000
+    plt.close(figure)
+
+
+def test_a_place_is_tried_before_the_work_and_stays_as_it_is(tmp_path: Path) -> None:
+    to = tmp_path / "a.svg"
+    for content in (None, "old"):
+        if content is not None:
+            to.write_text(content)
+        check_place(to)
+        assert "free space" in in_little_room(lambda: check_place(to), LEAST_ROOM - 1)
+        assert [path.read_text() for path in tmp_path.iterdir()] == [content] * (
+            content is not None
+        )
+    with pytest.raises(ConfigError, match="choose another place"):
+        check_place(tmp_path / "no" / "a.svg")
 
 
 def test_cells_do_not_become_formulas() -> None:

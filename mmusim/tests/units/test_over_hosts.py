@@ -179,7 +179,12 @@ def test_hosts_whose_runs_failed_are_counted_and_too_few_are_no_share(
     path.write_text(SMALL.replace("seeds = 5", "seeds = 5\ncosts = 12"))
     monkeypatch.setattr(workers, "make_plan", OnSomeHosts(fail))
     command = ["run", str(path), "--out", str(out), "--workers", "1", "--engine", "simpy"]
-    said = CliRunner().invoke(app, command).output
+    done = CliRunner().invoke(app, command)
+    said, again = done.output, f"mmusim run {path} --out {out} --costs 12 --retry-failed"
+    assert done.exit_code == (fail > 0), "a failed run is told by the exit status, wherever it was"
+    assert (f"failed: on {fail} of 12 hosts with drawn costs" in said) == (fail > 0)
+    assert (again in said) == (fail > 0)
+    assert CliRunner().invoke(app, ["report", *command[1:4]]).exit_code == (fail > 0)
     found = load(path, out)
     hosts = [
         found.settings[0].comparisons["phase_time"][0].over_hosts,
@@ -198,6 +203,9 @@ def test_hosts_whose_runs_failed_are_counted_and_too_few_are_no_share(
     assert hosts[0].holds.low == whole.low if not fail else hosts[0].holds.low < whole.low
     written = (out / "report.html").read_text()
     assert (f"{fail} of 12 left out" in written) == (fail > 0)
+    monkeypatch.undo()
+    done = CliRunner().invoke(app, [*again.split()[1:], "--workers", "1", "--engine", "simpy"])
+    assert (done.exit_code, "failed:" in done.output) == (0, False), "the remedy works"
 
 
 def test_hosts_left_out_may_lie_on_either_side() -> None:
