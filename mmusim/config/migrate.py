@@ -27,6 +27,9 @@ WINDOW = "100 ms"  # BUFFER_DELAY
 LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each window
 
 
+LEAST_IO_NS = 1_000.0  # the device is emulated in user space: two changes of mode and a system call
+
+
 class Migrate(BusyPhase):
     """Pre-copy migration, from the request until the destination runs or the migration ends
     otherwise.
@@ -61,6 +64,15 @@ def _carries_pages(rate: int) -> int:
             f'write at least "{LEAST_RATE}B/s"'
         )
     return rate
+
+
+def _can_be_served(mean: float) -> float:
+    if 0 < mean < LEAST_IO_NS:
+        raise ValueError(
+            "is less than 1us, and no exit to user space is served in less; write 1us or more, or "
+            "0ns for none"
+        )
+    return mean
 
 
 Rule: Any = Annotated[Union[tuple(switch_overs().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
@@ -191,9 +203,9 @@ class Migration(Strict):
     """Time after which the migration counts as not converging. Without it, only `max_rounds` ends
     it.
     """
-    io_interval: Annotated[Time, shown("10ms")] = 0.0
-    """Mean time from one port I/O exit of a vCPU to the next, exponential. Such an exit needs the
-    big lock of QEMU. 0ns means none.
+    io_interval: Annotated[Time, AfterValidator(_can_be_served), shown("10ms")] = 0.0
+    """Mean time from one port I/O exit of a vCPU to the next, exponential; 1us or more. Such an
+    exit needs the big lock of QEMU. 0ns means none.
     """
 
     @property
