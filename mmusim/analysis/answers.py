@@ -10,11 +10,12 @@ from mmusim.analysis.labels import Row, every_run, frame, setting
 from mmusim.base.errors import ConfigError
 from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.config.settings import load_settings
-from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
+from mmusim.experiment.over_hosts import compared_over_hosts, folder_of, settings_of_hosts
 from mmusim.experiment.run import Outcome, evaluate, over_hosts
 from mmusim.experiment.scheduler import RunDirectory
 from mmusim.metrics.defined import all_few_beyond, few_beyond
 from mmusim.stats import Answer, Interval, PValue
+from mmusim.stats.hosts import OverHosts
 from mmusim.store import Store
 from mmusim.store.run_table import metric_columns
 from mmusim.vocabulary import METRICS
@@ -140,7 +141,10 @@ def compared(outcome: Outcome, metric: str) -> dict[str, list[Comparison]]:
             ]
     after = corrected([made for _, made in fresh])
     for (r, _), comparison in zip(fresh, after, strict=True):
-        found[r.setting.name].append(comparison)
+        hosts = outcome.host_runs.get(r.setting.name)
+        found[r.setting.name].append(
+            compared_over_hosts(comparison, hosts) if hosts else comparison
+        )
     return found
 
 
@@ -151,10 +155,13 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
     of :class:`~mmusim.comparison.compare.Comparison`; an interval is three columns (``ratio``,
     ``ratio_low``, ``ratio_high``). Means, medians and ``difference`` are in the unit that
     ``unit`` names. ``adjusted_p`` and ``answer`` (better, worse, equivalent, unknown; with
-    ``is_small`` and ``seeds_needed``) are those of a ``family`` of so many comparisons. ``pairing``
+    ``is_small``, ``seeds_needed``, and ``why`` where it is unknown for another reason than the
+    number of seeds) are those of a ``family`` of so many comparisons. ``pairing``
     is the variance of the comparison over that of an unpaired one. ``seeds`` is the number
-    of pairs, ``confidence`` that of each interval by itself. Without names, the metrics that the
-    experiment is evaluated by.
+    of pairs, ``confidence`` that of each interval by itself. ``holds`` with ``holds_low`` and
+    ``holds_high`` is the share of ``hosts`` on which the answer is the same; no number where no
+    host was tried, fewer than eight have a value, or the answer is unknown. Without names, the
+    metrics that the experiment is evaluated by.
 
     Raises
     ------
@@ -168,10 +175,24 @@ def comparisons(outcome: Outcome, *names: str) -> pd.DataFrame:
         for result in outcome.settings:
             for c in found[result.setting.name]:
                 row = setting(result) | {"metric": name, "unit": METRICS[name].unit}
-                rows.append(row | {k: v for k, v in flat(c).items() if k != "metric"} | {
+                own = {k: v for k, v in flat(c).items() if k not in ("metric", "over_hosts")}
+                over = c.over_hosts if c.answer.outcome != "unknown" else None
+                rows.append(row | own | {
                     "seeds": c.baseline_mean.seeds, "confidence": c.baseline_mean.confidence,
-                })  # fmt: skip
+                } | _over_hosts(over))  # fmt: skip
     return frame(rows, ["setting", "metric", "unit", "baseline", "candidate", "ratio", "seeds"])
+
+
+def _over_hosts(found: OverHosts | None) -> Row:
+    """Return a share of hosts as columns."""
+    share = found.holds if found is not None and found.is_known else None
+    none = float("nan")
+    return {
+        "hosts": 0 if found is None else found.holds.seeds,
+        "holds": none if share is None else share.estimate,
+        "holds_low": none if share is None else share.low,
+        "holds_high": none if share is None else share.high,
+    }
 
 
 def flat(record: Any) -> Row:
@@ -192,6 +213,7 @@ def flat(record: Any) -> Row:
                 field.name: value.outcome,
                 "is_small": value.small,
                 "seeds_needed": value.needed,
+                "why": value.why,
             }
         elif not is_dataclass(value) and not isinstance(value, (tuple, list, dict)):
             row[field.name] = value
@@ -204,7 +226,8 @@ def verdicts(outcome: Outcome) -> pd.DataFrame:
     Columns: ``claim``, ``setting``, ``metric``, ``unit`` (empty for a ratio), ``policies``,
     ``measured``, ``measured_low``, ``measured_high``, ``confidence``, ``seeds``, ``expected_low``,
     ``expected_high`` (infinite where there is no bound), ``verdict``: supported, refuted or
-    inconclusive, and ``origin`` and ``source`` of the claim.
+    inconclusive, ``origin`` and ``source`` of the claim, and on what share of ``hosts`` it holds
+    (``holds``, ``holds_low``, ``holds_high``).
     """
     rows: list[Row] = [
         {
@@ -224,6 +247,7 @@ def verdicts(outcome: Outcome) -> pd.DataFrame:
             "origin": v.origin,
             "source": v.source,
         }
+        | _over_hosts(v.over_hosts)
         for v in outcome.verdicts
     ]
     return frame(rows, ["claim", "setting", "metric", "unit", "measured", "verdict"])

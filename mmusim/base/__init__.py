@@ -1,4 +1,4 @@
-"""Ground floor: units, quantities, messages, files, the histogram, the hash of the model's code.
+"""The lowest layer: units, quantities, messages, files, histogram, the hash of the model's code.
 
 Imports nothing of mmusim.
 """

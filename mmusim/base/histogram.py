@@ -26,6 +26,10 @@ def bin_start(bins: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.ldexp((1 << BITS) + part.astype(float), octave) - (1 << BITS))
 
 
+_NOTHING: Final = np.zeros(BINS, np.int64)
+_NOTHING.flags.writeable = False
+
+
 class Histogram:
     """Counts of times in nanoseconds, with exact count, sum, minimum and maximum.
 
@@ -36,7 +40,7 @@ class Histogram:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.counts: Ints = np.zeros(BINS, np.int64)
+        self.counts: Ints = _NOTHING  # all empty ones share it
         self.total_ns = 0
         self.minimum = 0
         self.maximum = 0
@@ -58,6 +62,8 @@ class Histogram:
         self.maximum = max(self.maximum, high)
         self.total_ns += int(ns.sum())
         first, last = bin_of(np.array([low, high])).tolist()
+        if self.counts is _NOTHING:
+            self.counts = np.zeros(BINS, np.int64)
         self.counts[first : last + 1] += np.bincount(bin_of(ns) - first, minlength=last - first + 1)
 
     def __eq__(self, other: object) -> bool:
@@ -70,7 +76,11 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add everything another histogram holds."""
-        if not other.counts.any():
+        if other.counts is _NOTHING or not other.counts.any():
+            return
+        if self.counts is _NOTHING:
+            self.counts = other.counts.copy()
+            self.total_ns, self.minimum, self.maximum = other.total_ns, other.minimum, other.maximum
             return
         self.minimum = min(self.minimum, other.minimum) if self.counts.any() else other.minimum
         self.maximum = max(self.maximum, other.maximum)
@@ -108,6 +118,7 @@ class Histogram:
     def from_sparse(cls, data: dict[str, list[int]]) -> Histogram:
         """Rebuild what :meth:`sparse` wrote."""
         made = cls()
+        made.counts = np.zeros(BINS, np.int64)
         made.counts[data["bins"]] = data["counts"]
         made.total_ns, made.minimum, made.maximum = data["exact"]
         return made

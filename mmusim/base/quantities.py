@@ -27,10 +27,7 @@ class Strict(BaseModel):
     The docstring below a field is its description in the JSON schema.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )  # fmt: skip
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def shown(example: Any, unit: str = "") -> Any:

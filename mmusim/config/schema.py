@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from mmusim.config.experiment import Experiment
+from mmusim.config.field_docstrings import field_docstrings
 
 SCALARS: Final = {"boolean": "true or false", "string": "text", "object": "table"}
 
@@ -35,8 +36,11 @@ class _AsInFiles(GenerateJsonSchema):
         spelled = model.model_construct().model_dump(
             mode="json", by_alias=True, exclude_none=True, warnings=False
         )
+        told = field_docstrings(model)
         for name, field in model.model_fields.items():
             key = field.alias or name
+            if name in told:
+                found["properties"][key].setdefault("description", told[name])
             if not field.is_required():
                 found["properties"][key].pop("default", None)
                 if field.default_factory is not None:

@@ -55,7 +55,7 @@ class WorkloadFile(BaseModel):
     Keys beside `file` override those of the file.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="allow")
     file: Annotated[str, shown("../../workloads/zipf.toml")]
     """Path of the workload file, relative to the experiment file. Other keys of this table override
     those of the file.

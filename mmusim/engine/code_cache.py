@@ -1,10 +1,10 @@
 """The folder for compiled code, with a checksum of every file.
 
-Numba's own cache looks at the file of a function and not at those of the functions that it calls.
-So the cache of each state of the model's code is a folder of its own: it never goes stale. Numba
-also looks at where that file stands, when it was written, and at the processor. So each of these
-has a folder of its own too: what is in the folder is what Numba takes, and one process compiles for
-all.
+The key of Numba's own cache contains the file of a function but not the files of the functions that
+it calls. So each state of the model's code has its own cache folder, and the cache is never stale.
+Numba's key also contains the place and the time of the file, and the processor. So each combination
+of these has its own folder too. Numba accepts everything in the folder, and one process compiles
+for all.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from mmusim.config.phase import BusyPhase, GuestPhase
 from mmusim.config.schedule import Scheduled
 from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.state.vm import Vm
-from mmusim.workload.rates import RatedPattern
+from mmusim.workload.rates import is_rated
 
 HEARTBEAT_S: Final = 1.0
 """Seconds between two progress reports of a run."""
@@ -69,7 +69,7 @@ def part_of(vm: Vm, number: int, phase: Phase) -> Callable[[], float]:
     if isinstance(phase, Sleep):
         return lambda: (vm.now - began_ns) / max(1.0, phase.time)
     counted = isinstance(phase, GuestPhase) and not isinstance(phase, (BusyPhase, WritePageTable))
-    if counted and not isinstance(vm.plan.patterns[number], RatedPattern):
+    if counted and not is_rated(vm.plan.patterns[number]):
         cpus = range(vm.plan.vcpus)
         first, end = (
             sum(vm.plan.accesses_before(n, cpu) for cpu in cpus) for n in (number, number + 1)

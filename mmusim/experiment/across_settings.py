@@ -1,8 +1,8 @@
 """Settings compared with settings under one policy: strategies of a migration, hosts, sizes.
 
-A metric that some run does not have is censored, not unknown: a migration that did not converge has
-no downtime, and counts as worse than any that has one. So means and ratios are given only where
-every run has the metric, and medians and the probability of the better value always.
+If a run does not have the metric, its value is censored, not unknown: a migration that did not
+converge has no downtime, and counts as worse than any that has one. So medians and the probability
+of the better value are always given. Means and ratios are given only if every run has the metric.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def setting_contrasts(
     Parameters
     ----------
     outcome : Outcome
-        With the runs.
+        The evaluated runs.
     metric : str
-        By name.
+        Name of the metric.
     baseline : str
         Name of the setting that the others are compared with; by default the first.
     policy : str
-        Of the policies only this one.
+        Name of the only policy to compare; by default all.
 
     Raises
     ------
@@ -127,7 +127,15 @@ def _named(result: SettingResult, policy: str, name: str) -> list[Metrics]:
 
 
 def values(runs: Sequence[Metrics], metric: str) -> list[float]:
-    """Return a metric of each run; the worst possible value where a run lacks it."""
+    """Return a metric of each run, in its unit; infinity, as the worst, if a run lacks it.
+
+    Parameters
+    ----------
+    runs : sequence of Metrics
+        Runs of one policy.
+    metric : str
+        Name of the metric. The worst value is minus infinity if larger values are better.
+    """
     worst = -math.inf if METRICS[metric].higher_is_better else math.inf
     return [run.values.get(metric, worst) for run in runs]
 

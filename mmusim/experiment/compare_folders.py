@@ -49,10 +49,19 @@ def compare_folders(
 ) -> FolderComparison:
     """Compare the runs that two run directories or datasets have in common.
 
-    Names match the settings. Without `across`, everything that decides a result must be equal
-    (experiment, model version, engine, host profile, every key of the configuration). The runs must
-    then be equal too; the result names those that are not. With `across`, exactly that key must
-    differ, and policies are compared across it on equal seeds, B against A.
+    The function matches settings by their names. Without `across`, everything that decides a result
+    must be equal (experiment, model version, engine, host profile, every key of the configuration).
+    Then the runs must be equal too; the result names those that are not. With `across`, exactly
+    that key must differ, and policies are compared across it on equal seeds, B against A.
+
+    Parameters
+    ----------
+    a, b : Path
+        Run directories or datasets.
+    across : str, optional
+        The one key that may differ.
+    metric : str, optional
+        With `across`: the only metric to compare; by default the usual ones.
 
     Raises
     ------

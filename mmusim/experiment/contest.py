@@ -29,7 +29,7 @@ class Competitor(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """Competitors, and which of them is the best."""
+    """A contest: its competitors, and the state of the selection of the best."""
 
     title: str  # the setting in which policies compete, or the policy whose settings do
     names: tuple[str, ...]
@@ -84,7 +84,7 @@ class Contest:
 class Rules:
     """The rules of a selection."""
 
-    metric: str
+    metric: str = ""  # that decides; by default the file's `answer_by`
     delta: float  # smallest difference worth detecting, as a share of the best first mean
     confidence: float = 0.95
     first: int = FIRST
@@ -95,7 +95,19 @@ Groups = Sequence[tuple[str, list[Competitor]]]
 
 
 def jobs_on_hosts(directory: RunDirectory, groups: Groups, hosts: int, rules: Rules) -> list[Job]:
-    """Return a run of every competitor on each host; host k has one of the first seeds."""
+    """Return the jobs that run every competitor on each host; host k has one of the first seeds.
+
+    Parameters
+    ----------
+    directory : RunDirectory
+        Run directory of the settings of all hosts.
+    groups : sequence of (str, list of Competitor)
+        Titles and competitors of the contests.
+    hosts : int
+        Number of hosts.
+    rules : Rules
+        Rules of the selection; `first` is the number of different seeds.
+    """
     first = directory.experiment.replications.first_seed
     return [
         Job(one.setting * hosts + k, one.policy, first + k % rules.first)
@@ -108,9 +120,22 @@ def jobs_on_hosts(directory: RunDirectory, groups: Groups, hosts: int, rules: Ru
 def best_over_hosts(
     directory: RunDirectory, contest: Contest, group: Sequence[Competitor], hosts: int, rules: Rules
 ) -> OverHosts | None:
-    """Return on how many hosts the selected one is the best; None if none is selected.
+    """Return on how many hosts the selected competitor is the best; None if none is selected.
 
     A run without the metric is worse than all that have it, as on the profile's host.
+
+    Parameters
+    ----------
+    directory : RunDirectory
+        Run directory of the settings of all hosts, with their runs.
+    contest : Contest
+        The contest on the profile's host.
+    group : sequence of Competitor
+        Its competitors.
+    hosts : int
+        Number of hosts.
+    rules : Rules
+        Rules of the selection.
     """
     found = contest.selection
     if found is None or not found.selected or len(found.alive) > 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.compare import Comparison, compare, corrected
+from mmusim.experiment.over_hosts import compared_over_hosts
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.vocabulary import METRICS
 
@@ -38,7 +39,8 @@ def contrasts(
     Returns
     -------
     list of Contrast
-        Their p-values are adjusted over all of them together (Holm).
+        Their p-values are adjusted over all of them together (Holm). Where other hosts were tried,
+        each says on how many it holds.
 
     Raises
     ------
@@ -77,7 +79,13 @@ def contrasts(
         if name != base
     ]
     family = corrected([comparison for _, comparison in made])
+    hosts = outcome.host_runs
     return [
-        Contrast(setting=result, comparison=comparison)
+        Contrast(
+            setting=result,
+            comparison=compared_over_hosts(comparison, hosts[name])
+            if (name := result.setting.name) in hosts
+            else comparison,
+        )
         for (result, _), comparison in zip(made, family, strict=True)
     ]

@@ -20,7 +20,14 @@ LONG_NS: Final = 1_000_000
 
 
 def in_window(outcome: Outcome, window: str) -> Outcome:
-    """Return an outcome whose runs have the metrics of another window than the measured one.
+    """Return an outcome whose runs have the metrics of a given window.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        The evaluated runs.
+    window : str
+        Name of a window of the driver.
 
     Only the guest's values are those of the window; values of the whole run stay.
 
@@ -51,7 +58,15 @@ def in_window(outcome: Outcome, window: str) -> Outcome:
 
 
 def refusal(result: SettingResult, candidate: str) -> str:
-    """Say why there can be no verdict on a policy against the baseline; empty: there can."""
+    """Say why there can be no verdict on a policy against the baseline; empty if there can be one.
+
+    Parameters
+    ----------
+    result : SettingResult
+        The runs of one setting.
+    candidate : str
+        Name of the policy.
+    """
     baseline = result.setting.experiment.policies.baseline
     return no_verdict(result.runs, baseline, candidate)
 

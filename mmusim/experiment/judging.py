@@ -22,7 +22,17 @@ from mmusim.vocabulary.metrics import Scope
 def verdicts_of(
     experiment: Experiment, results: Sequence[SettingResult], lacking: Sequence[Lacking]
 ) -> list[Verdict]:
-    """Return the verdict on each claim in each setting that it is about, in the file's order."""
+    """Return the verdict on each claim in each setting that it is about, in the file's order.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The file with the claims.
+    results : sequence of SettingResult
+        Settings with runs.
+    lacking : sequence of Lacking
+        Settings with too few runs; claims about them are inconclusive.
+    """
     verdicts = []
     for claim in experiment.claims:
         about = [result for result in results if claim.concerns(result.setting.labels)]

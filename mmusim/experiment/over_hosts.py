@@ -62,7 +62,7 @@ def _within(runs: Mapping[str, Sequence[Metrics]], window: str) -> dict[str, Seq
 
 
 def settings_of_hosts(settings: Sequence[Setting], hosts: int) -> list[Setting]:
-    """Return every setting with the costs of each host; those of one setting in a row."""
+    """Return every setting on each host: setting n on host k is element n x `hosts` + k."""
     return [
         with_factors(setting, vector)
         for setting in settings
@@ -73,9 +73,14 @@ def settings_of_hosts(settings: Sequence[Setting], hosts: int) -> list[Setting]:
 def jobs_of_hosts(
     directory: RunDirectory, hosts: int, seeds: Mapping[int, Sequence[int]]
 ) -> list[Job]:
-    """Return a run of every policy on each host, host k with the k-th seed of its setting.
+    """Return the jobs that run every policy on each host, host k with the k-th seed of its setting.
 
-    `seeds` are those that each setting has runs of, by its number; others are left out.
+    Parameters
+    ----------
+    directory, hosts
+        Run directory of the settings of all hosts (:func:`settings_of_hosts`), and their number.
+    seeds : mapping
+        Number of a setting -> the seeds of its runs. Other settings get no jobs.
     """
     return [
         Job(number * hosts + k, policy, there[k % len(there)])
@@ -93,14 +98,14 @@ def host_runs(
 ) -> dict[int, HostRuns]:
     """Return the stored runs of each setting on all hosts, by the setting's number.
 
-    A host of which a policy's run failed is left out, counted by the error.
+    If the run of a policy failed on a host, the host is left out and counted by the error.
 
     Parameters
     ----------
     directory : RunDirectory
-        Of the settings of all hosts (:func:`settings_of_hosts`).
+        Run directory of the settings of all hosts (:func:`settings_of_hosts`).
     settings, hosts
-        The settings of the experiment, and how many hosts each has.
+        The settings of the experiment, and the number of hosts of each.
     runs : mapping
         The runs with the profile's costs: number of the setting -> policy -> runs.
     """
@@ -136,10 +141,17 @@ def host_runs(
 
 
 def compared_over_hosts(made: Comparison, hosts: HostRuns) -> Comparison:
-    """Return a comparison with its share of hosts; it is not known where too few have values.
+    """Return a comparison with the share of hosts on which it holds.
 
-    It holds on a host if the policy differs there in the same direction (of equivalence: lies
-    within the margin).
+    A comparison holds on a host if the policy differs there in the same direction. Equivalence
+    holds if the value lies within the margin. The share is not known if too few hosts have a value.
+
+    Parameters
+    ----------
+    made : Comparison
+        The comparison on the profile's host.
+    hosts : HostRuns
+        Runs of its setting on several hosts.
     """
     equal, margin = (1.0 if made.ratio else 0.0), made.answer.matters
     shown = made.ratio or made.difference
@@ -172,10 +184,19 @@ def compared_over_hosts(made: Comparison, hosts: HostRuns) -> Comparison:
 
 
 def judged_over_hosts(verdict: Verdict, claim: Claim, hosts: HostRuns) -> Verdict:
-    """Return a verdict with the share of hosts whose value lies where the claim expects it.
+    """Return a verdict with the share of hosts whose value lies in the expected range.
 
-    The ends of an order do not belong to it: a tie holds nowhere. The best of several must be so
-    against every rival of a host, and not only against that of the verdict.
+    For an order the ends do not belong to the range, so a tie does not count. The best of several
+    must be better than every rival on the host, and not only than the rival of the verdict.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        The verdict on the profile's host.
+    claim : Claim
+        Its claim.
+    hosts : HostRuns
+        Runs of its setting on several hosts.
     """
     if claim.theory or verdict.reason:
         return verdict
@@ -205,11 +226,12 @@ def judged_over_hosts(verdict: Verdict, claim: Claim, hosts: HostRuns) -> Verdic
 def _over(of: _Quantity, hosts: HostRuns, holds: Callable[[float], bool]) -> OverHosts | None:
     """Evaluate a value on every host, less the effect of the seed on the profile's host.
 
-    Of ratios, and of positive values of one policy, the logarithms count: a host scales them.
+    The function evaluates the logarithm of ratios, and of positive values of one policy, because a
+    host scales them.
 
-    Nothing holds on a host where a policy lacks the metric and has it on the profile's: a migration
-    that does not converge there has no downtime that could be short. A host without a value for
-    another reason is left out and counted: a run failed, or a ratio does not exist.
+    A statement does not hold on a host where a policy lacks the metric although it has it on the
+    profile's host: a migration that does not converge has no short downtime. A host without a value
+    for another reason is left out and counted: a run failed, or a ratio does not exist.
     """
     there = [of.point({p: runs[k] for p, runs in hosts.there.items()}) for k in _numbers(hosts)]
     here = [of.point({p: runs[k] for p, runs in hosts.here.items()}) for k in _numbers(hosts)]

@@ -142,15 +142,15 @@ def over_hosts(
     Parameters
     ----------
     outcome : Outcome
-        Of the profile's own costs.
+        The outcome with the profile's own costs.
     settings : sequence of Setting
         All settings of the file.
     elsewhere : RunDirectory
-        Open on the runs with other costs.
+        Open run directory of the runs with other costs.
     hosts : int
-        How many each setting has.
+        Number of hosts of each setting.
     seeds : int, optional
-        The number of seeds that was asked for in place of the file's.
+        Number of seeds that replaces that of the file.
     """
     jobs = jobs_of_hosts(elsewhere, hosts, _seeds(outcome, settings))
     failures = failed_on_hosts(elsewhere, settings, hosts, jobs, seeds)
@@ -193,13 +193,26 @@ def evaluate(
 ) -> Outcome:
     """Compare stored runs setting by setting and judge the claims.
 
-    `jobs` are the runs that count; by default those that the file asks for, or with `seeds` that
-    number in its place. `engine` is the engine that made them; by default the one that is stored.
-    The comparisons of a metric in all settings are one family.
+    The comparisons of a metric in all settings are one family. A failed run is a result too: the
+    outcome lists it, and policies are compared on the seeds that they share. A claim about a
+    setting with fewer than two shared seeds is inconclusive.
 
-    A run that failed is a result: it is listed, with `failures` that this process knows of, and
-    policies are compared on the seeds that they share. A claim about a setting that has fewer than
-    two of them is inconclusive.
+    Parameters
+    ----------
+    experiment : Experiment
+        The file.
+    settings : sequence of Setting
+        Its settings.
+    store : Store
+        The stored runs.
+    jobs : iterable of Job, optional
+        The runs that count; by default those that the file asks for.
+    seeds : int, optional
+        Number of seeds that replaces that of the file.
+    failures : mapping, optional
+        Errors of failed runs that only this process knows.
+    engine : str, optional
+        The engine of the runs; by default the stored one.
     """
     directory = RunDirectory(
         experiment=experiment, settings=settings, store=store, engine=engine,

@@ -63,10 +63,10 @@ class RunDirectory:
         return self._setting_keys
 
     def missing(self, wanted: Iterable[Job]) -> dict[Job, Key]:
-        """Return the jobs that are not stored, the largest VMs first, so that no core idles at the
-        end.
+        """Return the jobs that are not stored, the largest VMs first.
 
-        Jobs of settings that differ only in their names are one run.
+        This order keeps all processors busy until the end. Jobs of settings that differ only in
+        their names are one run.
         """
         done = self.store.done(model_version(), self.engine)
         jobs = sorted(
@@ -88,7 +88,7 @@ class RunDirectory:
         }
 
     def failed(self, jobs: Iterable[Job]) -> dict[Job, str]:
-        """Return which of these runs failed, now or when they were tried before, and how."""
+        """Return the errors of those runs that failed, now or in an earlier attempt."""
         stored = {key[:3]: error for key, error in self.store.failed()}
         settings = self.setting_keys()
         found = dict(self.failures)
@@ -115,7 +115,22 @@ class RunDirectory:
         ]
 
     def carry_out(self, jobs: dict[Job, Key], pool: WorkerPool, watch: Watch) -> None:
-        """Run jobs and store each run when it ends. Other processes may take some of the jobs."""
+        """Run jobs and store each run when it ends. Other processes may take some of the jobs.
+
+        Parameters
+        ----------
+        jobs : dict
+            Jobs with the keys of their runs.
+        pool : WorkerPool
+            Where the runs are made.
+        watch : Watch
+            Gets the progress of the runs.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C. Runs that have ended are stored.
+        """
         self.store.queue(jobs.values())
         prepare(self.engine or AUTO)
         pool.begin(len(jobs), watch.beat)
@@ -142,7 +157,7 @@ class _Work:
         watch: Watch,
         token: str,
     ) -> None:
-        self._directory, self._keys, self._crew, self._watch = directory, jobs, pool, watch
+        self._directory, self._keys, self._pool, self._watch = directory, jobs, pool, watch
         self._token = token
         self._waiting = deque(jobs)
         self._elsewhere: list[Job] = []
@@ -157,7 +172,7 @@ class _Work:
     def hand_in(self) -> None:
         """Claim as many jobs as there is room for."""
         # A job that was in progress when a worker died runs alone: the next death has one cause.
-        room = (1 if self._deaths else self._crew.room) - len(self._here)
+        room = (1 if self._deaths else self._pool.room) - len(self._here)
         while (short := room - len(self._claimed)) > 0 and self._waiting:
             self._claim([self._waiting.popleft() for _ in range(min(short, len(self._waiting)))])
         if not (self._waiting or self._claimed or self._here) and self._elsewhere:
@@ -165,7 +180,7 @@ class _Work:
             jobs, self._elsewhere = self._elsewhere, []
             self._claim(jobs)
         for _ in range(min(room, len(self._claimed))):
-            future = self._crew.submit(self._task(self._claimed[0]))
+            future = self._pool.submit(self._task(self._claimed[0]))
             self._here[future] = self._claimed.popleft()
 
     def unclaim(self) -> None:
@@ -173,7 +188,7 @@ class _Work:
         ended, _ = wait(self._here, timeout=HEARTBEAT_S, return_when=FIRST_COMPLETED)
         broken = False
         for future in ended:
-            found = self._crew.result(future)
+            found = self._pool.result(future)
             if found is None:
                 broken = True
             else:
@@ -215,7 +230,7 @@ class _Work:
     def _a_worker_died(self) -> None:
         """Try the jobs in progress again. A job that was alone with a dead worker has failed."""
         jobs, self._here = list(self._here.values()), {}
-        self._crew.close()
+        self._pool.close()
         if len(jobs) == 1 and self._deaths[jobs[0]]:
             error = "the process that ran it died twice (killed, or out of memory)"
             self._store(jobs[0], RunEnd(0.0, None, error, {}, machine=True))
@@ -257,7 +272,14 @@ def in_rounds(
 
 
 def seeds_of(setting: Setting, seeds: int | None = None) -> range:
-    """Return the seeds of a setting; `seeds` replaces their number.
+    """Return the seeds of a setting.
+
+    Parameters
+    ----------
+    setting : Setting
+        The setting.
+    seeds : int, optional
+        Number of seeds that replaces that of the file.
 
     Raises
     ------

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmusim.base.errors import ConfigError, nearest
 from mmusim.config.setting import Setting, setting_named
-from mmusim.config.settings import LoadedFile
+from mmusim.config.settings import LoadedFile, load_file
 from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO
 from mmusim.execution.dask import worker_pool
@@ -86,6 +86,8 @@ def select(
         If the rules are contradictory, there is no such metric, setting or policy, only one
         competes, or the metric's mean is zero.
     """
+    file = load_file(file)
+    rules = replace(rules, metric=rules.metric or file.experiment.answer_by)
     _check(rules)
     with worker_pool(workers, None, scheduler) as pool, opened(file, out, engine) as directory:
         groups = contests(directory, among, setting, policy)
@@ -151,7 +153,10 @@ def _check(rules: Rules) -> None:
 def contests(
     directory: RunDirectory, among: str, setting: str, policy: str
 ) -> list[tuple[str, list[Competitor]]]:
-    """Return the competitors of each contest, by its title.
+    """Return the title and the competitors of each contest.
+
+    `among` is "policies", "settings" or "all"; empty: policies, or settings if there is one policy.
+    `setting` and `policy` name the only one that takes part; empty: all take part.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -97,7 +97,7 @@ class Sensitivity:
 class Study:
     """The question: metric, policy, setting, samples, seeds."""
 
-    metric: str = "phase_time"
+    metric: str = ""  # by default the file's `answer_by`
     policy: str = ""  # or two, "lazy-drop / eager-drop"; by default the baseline
     setting: str = ""  # by default the only one
     samples: int = 64
@@ -144,8 +144,9 @@ def sensitivity(
     MmusimError
         If a run with other costs fails.
     """
-    sides = _check(study)
     file = load_file(file)
+    study = replace(study, metric=study.metric or file.experiment.answer_by)
+    sides = _check(study)
     with worker_pool(workers, None, scheduler) as pool:
         runs, few = 0, set[str]()
 

@@ -26,16 +26,23 @@ class InterimAnalysis:
 
 
 def fixed(setting: Setting, seeds: int | None = None) -> InterimAnalysis:
-    """Return the only analysis of a setting whose number of seeds is given."""
+    """Return the only analysis of a setting with a fixed number of seeds, by default the file's."""
     return InterimAnalysis(seeds=seeds_of(setting, seeds), alpha=ALPHA, number=1, precise=None)
 
 
 def current_analysis(setting: Setting, runs: Mapping[str, Sequence[Metrics]]) -> InterimAnalysis:
-    """Return the current analysis of a setting: the first with precise ratios, the last, or the
-    first with missing runs.
+    """Return the current analysis of a setting.
 
-    It is a function of the runs alone, so stored runs give the same analysis. A ratio that does not
-    exist, because a value is zero, cannot become more precise and asks for no more seeds.
+    This is the first analysis with precise ratios, or the last one, or the first with missing runs.
+    It depends on the runs alone, so stored runs give the same analysis. If a value is zero there is
+    no ratio, and its policy asks for no more seeds.
+
+    Parameters
+    ----------
+    setting : Setting
+        The setting, whose `[replications]` has precision and largest number of seeds.
+    runs : mapping
+        Stored runs by policy, each sorted by seed.
     """
     wanted = setting.experiment.replications
     if wanted.precision is None or wanted.max_seeds is None:

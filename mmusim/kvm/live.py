@@ -84,9 +84,9 @@ def run_live(plan: Plan, *, pin: bool = True) -> LiveTrace:
         for number, phase in enumerate(plan.driver.phases):
             record = LivePhase(phase.do, phase.name)
             records.append(record)
-            began = time.perf_counter_ns()
+            record.began = time.perf_counter_ns()
             session.do(number, phase, record)
-            record.ns = record.ns or time.perf_counter_ns() - began
+            record.ns = record.ns or time.perf_counter_ns() - record.began
             record.counters = session.changes()
         session.join()
         session.close()

@@ -16,6 +16,7 @@ class LivePhase:
 
     do: str
     name: str
+    began: int = 0  # by the host's clock (`time.perf_counter_ns`), as the laps of vCPUs
     ns: int = 0  # duration of the host thread's work
     dirty: int | None = None  # what a get or a harvest reported
     clears: tuple[int, ...] = ()  # each KVM_CLEAR_DIRTY_LOG of a clear or sync
@@ -53,4 +54,5 @@ def joined(laps: Sequence[Timed]) -> Timed:
         np.concatenate([lap.starts for lap in laps]),
         sum(lap.wall_ns for lap in laps),
         tuple(fulls),
+        tuple(span for lap in laps for span in lap.laps),
     )

@@ -35,6 +35,7 @@ class Timed(NamedTuple):
     starts: NDArray[np.uint64]  # time-stamp counter before each
     wall_ns: int  # from before the first KVM_RUN to after the last
     fulls: tuple[int, ...]  # accesses before whose completion the dirty ring was full
+    laps: tuple[tuple[int, int], ...]  # of each: begin and end of `wall_ns` by the host's clock
 
     @property
     def span(self) -> int:
@@ -167,10 +168,11 @@ class Vcpu:
                 )
             fulls.append(self._access_now())
             when_full()
-        wall = time.perf_counter_ns() - began
+        ended = time.perf_counter_ns()
         if not timed:
             count = 0
-        return Timed(self._cycles[:count].copy(), self._starts[:count].copy(), wall, tuple(fulls))
+        latencies, begun = self._cycles[:count].copy(), self._starts[:count].copy()
+        return Timed(latencies, begun, ended - began, tuple(fulls), ((began, ended),))
 
     def _access_now(self) -> int:
         """Return the number of the access that the guest is at: rcx."""

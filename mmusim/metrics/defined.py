@@ -36,8 +36,8 @@ def why_undefined(metric: str) -> str:
 def few_beyond(values: Mapping[str, float], metric: str) -> str:
     """Return how many times lie beyond a quantile, as text, if they are fewer than ten; else "".
 
-    Of n times n (1 - q) lie beyond quantile q. With fewer than ten the value is one of the largest
-    few times, which other seeds need not have.
+    Among n times, n (1 - q) lie beyond quantile q. With fewer than ten the value is one of the
+    few largest times of the run, and other seeds may differ.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How an open-loop service fares before, during and after a migration."""
+"""The metrics of an open-loop service before, during and after a migration."""
 
 from __future__ import annotations
 

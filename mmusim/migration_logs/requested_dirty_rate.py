@@ -12,7 +12,7 @@ from mmusim.config.settings import Setting
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.measure import Metrics
 from mmusim.workload.dirty_rate import DirtyRate
-from mmusim.workload.rates import RatedPattern
+from mmusim.workload.rates import is_rated
 
 Row = dict[str, Any]
 
@@ -53,7 +53,7 @@ def migrated_workload(setting: Setting) -> Any:
     for phase in driver.phases if isinstance(driver, Driver) else ():
         if isinstance(phase, Migrate):
             workload = setting.experiment.workloads.get(phase.workload)
-            return workload if isinstance(workload, RatedPattern) else None
+            return workload if is_rated(workload) else None
     return None
 
 

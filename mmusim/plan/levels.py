@@ -1,4 +1,4 @@
-"""The level of a run: what faults take on its virtual machine, by the median one of the host.
+"""The level of a run: the time of faults on its virtual machine, relative to the median machine.
 
 A virtual machine of one vCPU has one of `measurement.levels`. The vCPUs of a larger one run side by
 side, and each has a level of its own for the whole run: the profile's `measurement.together` has

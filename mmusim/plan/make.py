@@ -29,7 +29,7 @@ from mmusim.vmm import NEWEST_QEMU, Qemu
 from mmusim.workload.base import Accesses, Pattern
 from mmusim.workload.page_pass import PagePass
 from mmusim.workload.points import NEVER
-from mmusim.workload.rates import Points, RatedPattern
+from mmusim.workload.rates import Points, RatedPattern, is_rated
 
 LAPS: Final = 1 << 40
 """Start of the numbers of accesses in laps, for each phase that has laps."""
@@ -120,7 +120,7 @@ class Plan:
         Beside a VMM that works, and where a phase repeats, this is one lap. The number of laps is
         unknown beforehand, so their accesses have numbers far away from those of other phases.
         """
-        pattern = self.patterns[phase]
+        pattern: Any = self.patterns[phase]
         assert pattern is not None, f"vCPUs do nothing in phase {phase}"
         spec = self.driver.phases[phase]
         assert isinstance(spec, (Pass, Run, Touch, BusyPhase))
@@ -130,7 +130,7 @@ class Plan:
         else:
             name, first = f"{phase}", self.accesses_before(phase, cpu)
         numbers = self.draws.numbers(name, cpu)
-        if isinstance(pattern, RatedPattern):
+        if is_rated(pattern):
             rates = pattern.rates(pages, self.slot.npages, numbers)
             if isinstance(spec, BusyPhase):
                 rates = rates._replace(lasts_ns=NEVER)  # until the VMM has finished
@@ -141,7 +141,7 @@ class Plan:
         common = self._common(phase)
         if common:  # the first pages are those of all; a vCPU's own lie behind them
             own = np.where(accesses.gfn - base_gfn < common, 0, cpu * (pages - common))
-            accesses = accesses._replace(gfn=accesses.gfn + own)
+            accesses = accesses._replace(gfn=accesses.gfn + own, in_a_row=False)
         return Program(
             accesses, first,
             None if think == Constant(0.0) else self.draws.stream("t_think", cpu, think),
@@ -179,7 +179,7 @@ class Plan:
     @property
     def has_rates(self) -> bool:
         """Whether the guest is given by rates in some phase."""
-        return any(isinstance(pattern, RatedPattern) for pattern in self.patterns)
+        return any(is_rated(pattern) for pattern in self.patterns)
 
     def accesses(self) -> int | None:
         """Return the number of accesses of all vCPUs; None if it is unknown."""
@@ -257,7 +257,7 @@ def _pattern(setting: Setting, phase: Phase, share: int) -> Pattern | RatedPatte
         workload = setting.experiment.workloads[phase.workload]
         assert not isinstance(workload, WorkloadFile), "settings have no references to files"
         pattern: Pattern | RatedPattern = workload
-        if isinstance(pattern, RatedPattern):
+        if is_rated(pattern):
             _check_rates(setting, phase, pattern)
     elif isinstance(phase, Pass):
         pattern = PagePass(writes=phase.do == "write", pages=phase.pages, order=phase.order)

@@ -1,4 +1,4 @@
-"""What a running Linux tells of the memory of a process.
+"""The memory of a process, as a running Linux reports it.
 
 May import ``workload`` and what is below.
 """

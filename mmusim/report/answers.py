@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import isinf
 from typing import Any, Final
 
 from mmusim.analysis.answers import compared
@@ -77,9 +78,9 @@ def _sentence(name: str, c: Comparison) -> str:
         spread = spread if d.exists else "no interval"
         return (
             f"{where}{c.metric} of {c.candidate} differs from that of {c.baseline} by "
-            f"{amount(c.metric, d.estimate)} ({spread}; {c.answer}, {seeds})"
+            f"{amount(c.metric, d.estimate)} ({spread}; {c.answer}, {seeds}{_on_hosts(c)})"
         )
-    change = f"{(c.ratio.estimate - 1) * 100:+.1f} %, {c.answer}, {seeds}"
+    change = f"{(c.ratio.estimate - 1) * 100:+.1f} %, {c.answer}, {seeds}{_on_hosts(c)}"
     if c.metric == "phase_time":
         verb = f"{c.candidate} takes {_span(c.ratio)} times as long as {c.baseline}"
         return f"{where}{verb} ({change})"
@@ -87,6 +88,23 @@ def _sentence(name: str, c: Comparison) -> str:
         f"{where}{c.metric} of {c.candidate} is {_span(c.ratio)} times that of {c.baseline} "
         f"({change})"
     )
+
+
+def _on_hosts(c: Comparison) -> str:
+    """Say on how many hosts the outcome is the same, and how far hosts lie apart.
+
+    Empty: none was tried, or the outcome is unknown.
+    """
+    found = c.over_hosts
+    if found is None or c.answer.outcome == "unknown":
+        return ""
+    text = f"; the same {found.phrase}"
+    if not found.is_known or isinf(found.low):
+        return text
+    low, high = (
+        f"{bound:.4g}" if c.ratio else amount(c.metric, bound) for bound in (found.low, found.high)
+    )
+    return f"{text}; 95 of 100 hosts have {low} to {high}"
 
 
 def _span(ratio: Interval) -> str:
@@ -104,6 +122,11 @@ def _summary(mine: Sequence[Found]) -> str:
     parts = ", ".join(f"{word} in {count}" for word, count in counts.items())
     text = f"Against {first.baseline}, {first.metric} of {first.candidate} is {parts} of "
     text += f"{len(mine)} settings"
+    held = [c.over_hosts for _, c in mine if c.over_hosts and c.answer.outcome != "unknown"]
+    known = [one for one in held if one.is_known]
+    if known:
+        lowest = min(known, key=lambda one: one.holds.estimate)
+        text += f"; each is the same {lowest.phrase}, or on more"
     if not ratios:
         return text
     low = min(ratios, key=lambda r: r[1].estimate)

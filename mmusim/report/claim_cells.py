@@ -11,7 +11,7 @@ from mmusim.base.units import show_number
 from mmusim.comparison.verdicts import Verdict
 from mmusim.experiment.outcome import Outcome
 from mmusim.report.across_settings import amount
-from mmusim.stats.hosts import about_left_out
+from mmusim.stats.hosts import OverHosts, about_left_out
 from mmusim.stats.marks import EXPLAINED
 
 FIXED_COSTS: Final = (
@@ -58,18 +58,37 @@ def expected_text(verdict: Verdict) -> str:
 
 
 def holds_text(verdicts: Sequence[Verdict]) -> str:
-    """Write on what share of hosts a claim holds: the lowest of its settings; empty: not tried.
+    """Write on what share of hosts a claim holds: the lowest of its settings, and its interval.
 
-    Where fewer than eight hosts have a value it is not known.
+    Empty if no host was tried. Where fewer than eight hosts have a value it is not known.
     """
     found = [v.over_hosts for v in verdicts if v.over_hosts]
     known = [one for one in found if one.is_known]
     if len(known) == len(found):
-        return str(min(known, key=lambda one: one.holds.estimate)) if known else ""
+        return share_text(min(known, key=_estimate)) if known else ""
     if not known:
         return str(found[0])
-    lowest = min(known, key=lambda one: one.holds.estimate)
-    return f"{lowest}, not known in {len(found) - len(known)}"
+    return f"{share_text(min(known, key=_estimate))}\nnot known in {len(found) - len(known)}"
+
+
+def share_text(of: OverHosts) -> str:
+    """Write a share of hosts and its interval, a line each."""
+    return f"{of}\n{of.bounds}".rstrip()
+
+
+def _estimate(one: OverHosts) -> float:
+    return one.holds.estimate
+
+
+def about_holds(outcome: Outcome) -> str:
+    """Say what the share of hosts behind a claim is, or that no other host was tried."""
+    if not outcome.hosts:
+        return FIXED_COSTS
+    return (
+        f"Holds: share of {outcome.hosts} hosts, with costs drawn from what is known about them, "
+        "on which the value lies where it is expected, and its 95 % interval; of several settings "
+        "the lowest."
+    )
 
 
 def left_out_lines(outcome: Outcome) -> list[str]:

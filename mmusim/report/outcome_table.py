@@ -20,7 +20,7 @@ from mmusim.report.across_settings import (
     setting_data,
     setting_rows,
 )
-from mmusim.report.claim_cells import FIXED_COSTS
+from mmusim.report.claim_cells import FIXED_COSTS, share_text
 from mmusim.report.extremes import extreme
 from mmusim.stats.marks import EXPLAINED, unseen_share
 from mmusim.stats.outcomes import Answer
@@ -205,9 +205,7 @@ def _bounds(c: Comparison) -> str:
 
 def _holds(c: Comparison) -> str:
     """Write on what share of hosts the outcome is the same; what is unknown cannot hold."""
-    if c.over_hosts is None or c.answer.outcome == "unknown":
-        return ""
-    return str(c.over_hosts)
+    return share_text(c.over_hosts) if c.over_hosts and c.answer.outcome != "unknown" else ""
 
 
 def _about_hosts(comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -15,7 +15,9 @@ from mmusim.config.defaults import defaults_taken
 from mmusim.experiment.run import Outcome
 from mmusim.report import tables
 from mmusim.report.answers import answers, stories, verdict_counts
+from mmusim.report.claim_cells import left_out_lines
 from mmusim.report.figures import MOST_PANELS, figures
+from mmusim.report.outcome_table import notes
 from mmusim.report.service import blocktime_table, service_table
 from mmusim.report.stall_ledger import stall_ledger
 from mmusim.store import Store
@@ -54,6 +56,7 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
     return environment().get_template("report.html.jinja").render(
         e=outcome.experiment,
         answers=said,
+        rests_on=[*notes(outcome), *left_out_lines(outcome)],
         verdicts=verdict_counts(outcome),
         claims=tables.claims(outcome),
         comparisons=tables.comparisons(outcome),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmusim.analysis.answers import compared
 from mmusim.base.units import show_ns, show_number
 from mmusim.comparison.compare import Comparison
-from mmusim.comparison.verdicts import Verdict
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.report.claim_cells import expected_text, interval_text, measured_text, verdict_text
+from mmusim.report.extremes import extreme, hidden_by
 from mmusim.stats import Interval
-from mmusim.stats.hosts import why_left_out
+from mmusim.stats.hosts import OverHosts, why_left_out
 from mmusim.stats.marks import EXPLAINED
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.causes import CAUSES
@@ -68,17 +68,18 @@ def claims(outcome: Outcome) -> Table:
         said = Cell(f"{text} ({because})" if because else text, kind=v.outcome)
         rows.append(
             [
-                Cell(v.says), said, Cell(v.setting or "all"),
+                Cell(v.says), said, _holds(v.over_hosts), Cell(v.setting or "all"),
                 Cell(f"{v.metric} of {v.what}" + (f", {v.window}" if v.window else "")),
                 Cell(measured_text(v), v.measured.estimate),
                 Cell(interval_text(v), v.measured.low),
-                Cell(expected_text(v), v.expected[0]), _holds(v), Cell(v.origin),
+                Cell(expected_text(v), v.expected[0]), Cell(hidden_by(v, outcome)),
+                Cell(v.origin),
             ]
         )  # fmt: skip
     columns = [
-        ("claim", False), ("verdict", False), ("setting", False), ("of what", False),
-        ("measured", True), ("interval", True), ("expected", True), ("holds", True),
-        ("origin", False),
+        ("claim", False), ("verdict", False), ("holds", True), ("setting", False),
+        ("of what", False), ("measured", True), ("interval", True), ("expected", True),
+        ("worst", False), ("origin", False),
     ]  # fmt: skip
     return Table(
         id="claims-table", caption="Claims and verdicts", columns=columns, rows=rows,
@@ -89,23 +90,24 @@ def claims(outcome: Outcome) -> Table:
         "Holds: share of the tested hosts, with costs drawn from what is known about them, on "
         "which the value lies in the expected range, with its interval, which counts hosts without "
         "a value either way; not known, if fewer than eight hosts have one. "
+        "Worst: the largest time that a mean or a quantile hides, and bad ends. "
         "Origin: published, published and fitted by costs (calibrated), a closed form (theory), "
         "what the model does (mechanism), our hypothesis before the runs, or observed in runs and "
         "pinned.",
     )  # fmt: skip
 
 
-def _holds(v: Verdict) -> Cell:
-    if v.over_hosts is None:
+def _holds(found: OverHosts | None) -> Cell:
+    if found is None:
         return NOTHING
-    share = v.over_hosts.holds
-    if not v.over_hosts.is_known:
-        text, value = str(v.over_hosts), NOTHING.value
+    share = found.holds
+    if not found.is_known:
+        text, value = str(found), NOTHING.value
     else:
         text, value = f"{share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}]", share.estimate
-    if v.over_hosts.left_out:
-        why = why_left_out(v.over_hosts.left_out)
-        text += f" ({v.over_hosts.tried - share.seeds} of {v.over_hosts.tried} left out: {why})"
+    if found.left_out:
+        why = why_left_out(found.left_out)
+        text += f" ({found.tried - share.seeds} of {found.tried} left out: {why})"
     return Cell(text, value)
 
 
@@ -113,14 +115,17 @@ def comparisons(outcome: Outcome) -> Table:
     """Return every comparison of the metrics that the experiment is evaluated by."""
     evaluated = dict.fromkeys(name for r in outcome.settings for name in r.comparisons)
     first = outcome.experiment.answer_by
+    runs_of = {result.setting.name: result.runs for result in outcome.settings}
     rows = []
     for metric in dict.fromkeys([first, *evaluated]):
         for setting, found in compared(outcome, metric).items():
-            rows += [list(_comparison(setting, c)) for c in found]
+            runs = runs_of[setting]
+            rows += [list(_comparison(setting, c, runs)) for c in found]
     columns = [
-        ("setting", False), ("metric", False), ("policy", False), ("baseline’s mean", True),
-        ("policy’s mean", True), ("ratio", True), ("difference", True), ("adjusted p", True),
-        ("answer", False), ("better on a seed", True), ("effect", True), ("pairing", True),
+        ("setting", False), ("metric", False), ("policy", False), ("answer", False),
+        ("holds", True), ("ratio", True), ("policy’s mean", True), ("baseline’s mean", True),
+        ("worst", False), ("difference", True), ("adjusted p", True), ("better on a seed", True),
+        ("effect", True), ("pairing", True),
     ]  # fmt: skip
     baseline = outcome.experiment.policies.baseline
     return Table(
@@ -129,23 +134,31 @@ def comparisons(outcome: Outcome) -> Table:
         "adjusted for the number of comparisons of its metric (Holm). Better on a seed: "
         "probability that the policy beats the baseline. Effect: mean over standard deviation "
         "of the differences (Cohen’s d_z). Pairing: variance of the paired comparison over that of "
-        "an unpaired one; above 1 common random numbers do harm. *: the interval may not cover, "
+        "an unpaired one; above 1 common random numbers do harm. Holds: share of the tested hosts "
+        "on which the answer is the same, with its interval. Worst: the largest request, access or "
+        "stall of all seeds of the policy, or its worst seed, and runs that did not end well; "
+        "behind it those of the baseline. *: the interval may not cover, "
         f"because {_marks()}. –: a value is zero, or nothing "
         f"varies. {FEW}: fewer than {MIN_BEYOND} times lie beyond this quantile in some run, so it "
         "says little, and no claim rests on it.",
     )  # fmt: skip
 
 
-def _comparison(setting: str, c: Comparison) -> Iterator[Cell]:
+def _comparison(
+    setting: str, c: Comparison, runs: Mapping[str, Sequence[Metrics]]
+) -> Iterator[Cell]:
     yield Cell(setting or "all")
     yield Cell(f"{c.metric} {FEW}" if c.caveat else c.metric)
     yield Cell(c.candidate)
-    yield interval(c.baseline_mean, c.metric)
-    yield interval(c.candidate_mean, c.metric)
+    yield Cell(str(c.answer))
+    yield _holds(c.over_hosts if c.answer.outcome != "unknown" else None)
     yield interval(c.ratio)
+    yield interval(c.candidate_mean, c.metric)
+    yield interval(c.baseline_mean, c.metric)
+    mine, base = (extreme(c.metric, runs[policy]) for policy in (c.candidate, c.baseline))
+    yield Cell(f"{mine} (baseline {base})")
     yield interval(c.difference, c.metric)
     yield number(c.adjusted_p, f"{c.adjusted_p:.3g}")
-    yield Cell(str(c.answer))
     yield interval(c.superiority)
     yield number(c.effect, "" if c.effect is None else f"{c.effect:.3g}")
     yield number(c.pairing, "" if c.pairing is None else f"{c.pairing:.2f}")

@@ -44,6 +44,22 @@ class OverHosts:
         """How many hosts there were."""
         return self.holds.seeds + sum(self.left_out.values())
 
+    @property
+    def bounds(self) -> str:
+        """The interval of the share for people: ``63 .. 100 %``; empty if it is not known."""
+        return self._bounds(" .. ") if self.is_known else ""
+
+    @property
+    def phrase(self) -> str:
+        """The share with its interval within a sentence: ``on 88 % of 8 hosts, ...``."""
+        if not self.is_known:
+            return "not known on how many hosts"
+        sure = f"{100 * self.holds.confidence:.4g} %"
+        return f"on {self} of {self.holds.seeds} hosts, at {sure} on {self._bounds(' to ')}"
+
+    def _bounds(self, apart: str) -> str:
+        return f"{100 * self.holds.low:.0f}{apart}{100 * self.holds.high:.0f} %"
+
     def __str__(self) -> str:
         """Write the share for people."""
         return f"{100 * self.holds.estimate:.0f} %" if self.is_known else "not known"

@@ -1,6 +1,6 @@
 """The names of the model: every cause, counter, cost and metric once, with what it means.
 
-May import only from :mod:`mmusim.base`, so that every other room may use it. A new name is one
+May import only from :mod:`mmusim.base`, so that every other package may use it. A new name is one
 entry here; tables, claims, columns, reference pages and defaults of host profiles follow from it.
 """
 

@@ -121,7 +121,7 @@ PAUSED: Final = _cause(
     "A.11, F.1",
 )  # fmt: skip
 POSTCOPY_WAIT: Final = _cause(
-    "postcopy_wait", Kind.LOST, "waiting for a page that has not reached the destination", "F.5"
+    "postcopy_wait", Kind.LOST, "waiting for a page that has not reached the destination", "F.9"
 )
 MMAP_WAIT: Final = _cause(
     "mmap_wait", Kind.LOST,

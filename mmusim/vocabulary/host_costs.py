@@ -173,7 +173,7 @@ C_CHECKPOINT: Final = cost(
 C_POSTCOPY_FAULT: Final = vcpu_cost(
     "c_postcopy_fault", "fault",
     "fault on a missing page: userfaultfd, request, network, wake-up",
-    lognormal("400us", "1ms"), "F.5: 0.2-1 ms, the time of the page on the network apart",
+    lognormal("400us", "1ms"), "F.9: 0.2-1 ms, the time of the page on the network apart",
 )  # fmt: skip
 C_POPULATE_PAGE: Final = cost(
     "c_populate_page", "page", "read a byte of a page before a snapshot, so that the host maps it",

@@ -86,21 +86,21 @@ metric(
 )  # fmt: skip
 metric(
     "postcopy_blocktime", "ns", _LOWER, _MIGRATION,
-    "time in which all vCPUs waited for pages of the source", "QEMU's `postcopy-blocktime`", "F.5",
+    "time in which all vCPUs waited for pages of the source", "QEMU's `postcopy-blocktime`", "F.9",
 )  # fmt: skip
 metric(
     "postcopy_vcpu_blocktime", "ns", _LOWER, _MIGRATION,
     "mean over vCPUs of the time in which one waited for pages of the source",
-    "QEMU's `postcopy-vcpu-blocktime`", "F.5",
+    "QEMU's `postcopy-vcpu-blocktime`", "F.9",
 )  # fmt: skip
 metric(
     "postcopy_faults", "", _LOWER, _MIGRATION, "faults that waited for a page of the source",
-    "how often the guest has to wait in post-copy", "F.5",
+    "how often the guest has to wait in post-copy", "F.9",
 )  # fmt: skip
 metric(
     " ".join(POSTCOPY_FAULTS), "ns", _LOWER, _MIGRATION,
     "mean, quantile and maximum of how long a fault waited for its page of the source",
-    "what post-copy costs an access; the mean is QEMU's `postcopy-latency`", "F.5",
+    "what post-copy costs an access; the mean is QEMU's `postcopy-latency`", "F.9",
 )  # fmt: skip
 metric(
     "served_before served_during served_after", "", _HIGHER, _MIGRATION,

@@ -27,6 +27,7 @@ class Accesses(NamedTuple):
     write: NDArray[np.bool_]  # (accesses,)
     think: NDArray[np.int64] | None = None  # (accesses,) guest work before each, ns
     requests: Requests | None = None
+    in_a_row: bool = False  # each page follows the one before, and all are reads or all writes
 
 
 class Pattern(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ class PagePass:
     def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
         """Return the pass over the pages from `base_gfn`."""
         count = self.length(pages)
+        if self.order == "sequential" and self.writes in (0, 1):
+            known = _in_a_row if count <= _SHORT_PASS else _in_a_row.__wrapped__
+            return known(base_gfn, count, self.writes == 1)
         if self.order == "sequential":
             order = np.arange(count)
         elif self.order == "permuted":
@@ -43,6 +46,18 @@ class PagePass:
         else:
             write = uniforms("write", 0, count) < self.writes
         return Accesses(base_gfn + order, write)
+
+
+_SHORT_PASS: Final = 1 << 16
+"""Accesses of a pass that is remembered: of so many, their arrays take 0.6 MB."""
+
+
+@lru_cache(maxsize=16)
+def _in_a_row(base_gfn: int, count: int, write: bool) -> Accesses:
+    """Return a pass in which each page follows the one before; nobody may change its arrays."""
+    gfn, writes = np.arange(base_gfn, base_gfn + count), np.full(count, write)
+    gfn.flags.writeable = writes.flags.writeable = False
+    return Accesses(gfn, writes, in_a_row=count > 0)
 
 
 @lru_cache(maxsize=4)

@@ -1,1 +1,1 @@
-"""List what there is to use"""
+"""List what you can use"""

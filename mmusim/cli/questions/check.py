@@ -19,7 +19,7 @@ from mmusim.engine.choice import AUTO
 from mmusim.experiment.claims import Checked, Judged, experiment_files
 from mmusim.experiment.claims import check as check_claims
 from mmusim.report.claim_cells import (
-    FIXED_COSTS,
+    about_holds,
     expected_text,
     holds_text,
     left_out_lines,
@@ -87,7 +87,7 @@ def check(
         table("", rows, True, failures=failures, problems=problems)
     else:
         for one in checked:
-            table(f"Claims of {one.path.parent.name}", _rows(one, every_setting), False)
+            table(f"Claims of {one.name}", _rows(one, every_setting), False)
             for line in _notes(one, every_setting):
                 typer.echo(line)
         for kind, lines in (("failed", failures), ("not judged", problems)):
@@ -137,9 +137,8 @@ def _notes(one: Checked, every_setting: bool) -> list[str]:
     if one.outcome is None:
         return []
     shown = one.outcome.verdicts if every_setting else [j.decisive for j in one.judged]
-    fixed = [] if one.outcome.hosts else [FIXED_COSTS]
     marks = marks_of([verdict for verdict in shown if verdict is not None])
-    return [*marks, *left_out_lines(one.outcome), *fixed]
+    return [*marks, *left_out_lines(one.outcome), about_holds(one.outcome)]
 
 
 def _settings(judged: Judged) -> str:
@@ -173,7 +172,7 @@ def _sentence(claims: Sequence[Judged]) -> str:
 def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
     claim = judged.claim
     return {
-        "experiment": one.path.parent.name,
+        "experiment": one.name,
         "file": str(one.path),
         "claim": claim.says,
         "origin": claim.origin,

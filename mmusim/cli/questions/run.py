@@ -69,7 +69,7 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.migration_logs.requested_dirty_rate import dirtied
     from mmusim.report import mean_ledger
     from mmusim.report.answers import answers
-    from mmusim.report.claim_cells import left_out_lines, verdict_data
+    from mmusim.report.claim_cells import about_holds, left_out_lines, verdict_data
     from mmusim.report.outcome_table import answer_data, answer_rows, notes
 
     ends, reported, warned = _ends(outcome), beside(outcome), warnings(outcome)
@@ -99,6 +99,8 @@ def _print(outcome: Outcome, as_json: bool, written: str) -> None:
         say(note)
     table("How it ended", ends, False, at_most=100)
     table("Claims", _claim_rows(outcome), False, at_most=100)
+    if outcome.verdicts and outcome.hosts:
+        say(about_holds(outcome))
     table("Dirty rate of the guest", dirtied(outcome), False)
     table("Reported beside simulated", reported, False)
     for assumed in assumptions(outcome):

@@ -60,7 +60,10 @@ RENAMED = {
 
 def select(
     experiment: ExperimentFile,
-    metric: Annotated[str, typer.Option(help="The metric that decides.")] = "phase_time",
+    metric: Annotated[
+        str,
+        typer.Option(help="The metric that decides [the file's answer_by].", show_default=False),
+    ] = "",
     delta: Annotated[str, typer.Option(help="Smallest difference worth detecting.")] = "2%",
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="Probability of correct selection.")
@@ -119,7 +122,7 @@ def select(
         table("", rows, True, contests=data, says=says, failures=failures)
     else:
         shown = [row for contest in made for row in _shown(contest)]
-        table(f"Selection by {rules.metric}", shown, False, at_most=100)
+        table(f"Selection by {metric or file.experiment.answer_by}", shown, False, at_most=100)
         few = dict.fromkeys(f"{FEW}: {c.caveat}." for c in made if c.caveat)
         for line in [*(f"failed: {one}" for one in failures), *few, *(f"{s}." for s in says)]:
             say(line)

@@ -64,7 +64,9 @@ RENAMED = {
 
 def sensitivity(
     experiment: ExperimentFile,
-    metric: Annotated[str, typer.Option(help="The metric.")] = "phase_time",
+    metric: Annotated[
+        str, typer.Option(help="The metric [the file's answer_by].", show_default=False)
+    ] = "",
     policy: Annotated[
         str, typer.Option(help='A policy, or a ratio "A / B" [the baseline].', show_default=False)
     ] = "",

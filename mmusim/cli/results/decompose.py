@@ -23,7 +23,7 @@ def decompose(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell work that moved between host and guest from work that vanished, by cause and payer."""
+    """Show how much work moved between host and guest and how much vanished, by cause and payer."""
     from mmusim.analysis.answers import load
     from mmusim.cli.shared.output import say, table
     from mmusim.comparison.decomposition import mean_decomposition

@@ -20,6 +20,7 @@ from mmusim.experiment.contrasts import Contrast, contrasts
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.defined import FEW, FEW_SAID, too_few_beyond
 from mmusim.report.across_settings import amount
+from mmusim.report.claim_cells import FIXED_COSTS
 from mmusim.stats import Interval
 from mmusim.stats.shift import LEAST_SEEDS
 from mmusim.vocabulary import METRICS
@@ -73,6 +74,8 @@ def statistics(
         )
     for caveat in dict.fromkeys(one.comparison.caveat for one in found if one.comparison.caveat):
         say(f"{FEW}: {caveat}.")
+    if found and all(one.comparison.over_hosts is None for one in found):
+        say(FIXED_COSTS)
 
 
 def _row(one: Contrast) -> dict[str, Any]:
@@ -87,7 +90,12 @@ def _row(one: Contrast) -> dict[str, Any]:
         "d": "" if c.effect is None else f"{c.effect:.2f}",
         "better": f"{c.superiority.estimate:.2f}",
         "pairing": "" if c.pairing is None else f"{c.pairing:.2f}",
-        "answer": str(c.answer),
+        "answer": str(c.answer)
+        + (
+            f"; the same {c.over_hosts.phrase}"
+            if c.over_hosts and c.answer.outcome != "unknown"
+            else ""
+        ),
     }
 
 

@@ -13,7 +13,7 @@ from mmusim.base.units import NS, PAGE, parse_bytes, show_ns
 from mmusim.config.workloads import PATTERNS, load_workload, workload_of
 from mmusim.costs.random_streams import Draws, uniforms
 from mmusim.workload.base import Pattern
-from mmusim.workload.rates import RatedPattern
+from mmusim.workload.rates import RatedPattern, is_rated
 from mmusim.workload.replay import Replay
 from mmusim.workload.trace_file import PageTrace, read_trace
 from mmusim.workload.working_set import Ints, mean_working_set
@@ -66,7 +66,7 @@ def rated_of(name: str) -> Any:
         workload = workload_of({"pattern": name}, Path(), name)
     elif name.endswith(".toml"):
         workload = load_workload(Path(name))
-    return workload if isinstance(workload, RatedPattern) else None
+    return workload if is_rated(workload) else None
 
 
 def dirty_rates(workload: RatedPattern, memory: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How numbers become whole, as Python does it."""
+"""Rounding and division of numbers with the results that Python gives."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Arrays of a run, as compiled code sees them: ``s.page[gfn]``, ``s.ends[v]``, ``s.ends[v, i]``.
 
-An index is never negative, so nothing is computed from the end; with bounds checks, one that is
-outside raises IndexError. A last dimension that is always the same is part of the type. What an
-access may share memory with is said to LLVM: only elements of the same kind. Elements that do not
-change while compiled code runs are `fixed`: LLVM may keep what it has loaded.
+An index is never negative, so no element is counted from the end. With bounds checks, an index
+outside of the array raises IndexError. A last dimension of constant size is part of the type. LLVM
+is told that an access shares memory only with elements of the same kind. Elements that do not
+change while compiled code runs are `fixed`: LLVM may keep a loaded value.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A field of all vCPUs, as compiled code sees it: ``s.in_guest[v]``.
 
-An index is the number of a vCPU and never negative, so an element is at one address and nothing is
-computed from the end. With bounds checks, an index that is none raises IndexError.
+An index is the number of a vCPU and never negative, so no element is counted from the end. With
+bounds checks, another index raises IndexError.
 """
 
 from __future__ import annotations

@@ -73,57 +73,92 @@ def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
 @jit
 def _commit_accesses(s: Any, v: int, done: int, start_ns: int, recorder: int) -> int:
     """Charge and mark the accesses; return the time spent in them."""
-    k, hits, walks, page = s.k[v], s.hits[v], s.walks[v], s.page
-    code_at, sequential, writes = s.code[v], s.sequential[v], s.writes[v] << WRITE_BIT
-    read_bins = s.bins[histogram_of(recorder, READS)]
-    write_bins = s.bins[histogram_of(recorder, WRITES)]
-    marked = s.marked[v]
-    marks = len(s.touched) > 0 and s.recorder[v] == s.measured_recorder
-    logs = s.logs[v]
-    first, elsewhere = hits[0] + walks[0] + max(logs[0], 0), 0
+    hits, walks, logs = s.hits[v], s.walks[v], s.logs[v]
+    first = hits[0] + walks[0] + max(logs[0], 0)
+    tried = recorder
     if s.began[v] >= 0:
         first = start_ns + s.ends[v, 0] - s.began[v]
         tried = recorder_at(s, v, s.began[v])
-        if tried != recorder:
-            elsewhere = 1
-            write = code_of(s, v, k) >> WRITE_BIT
-            tally(s, histogram_of(tried, WRITES if write else READS), first)
         s.began[v] = -1
-    hit_sum = walk_sum = log_sum = reads = read_sum = write_sum = read_most = write_most = 0
-    read_least = write_least = NEVER_NS
-    for i in range(done):
-        code = read_word(code_at, k + i) if code_at else (sequential + k + i) | writes
-        gfn, hit, walk = code & GFN, hits[i], walks[i]
-        hit_sum += hit
-        walk_sum += walk
-        latency = hit + walk if i else first
-        if code >> WRITE_BIT:
+    write = code_of(s, v, s.k[v]) >> WRITE_BIT
+    tally(s, histogram_of(tried, WRITES if write else READS), first)
+    hit_sum, walk_sum, log_sum, logged = hits[0], walks[0], max(logs[0], 0), logs[0] >= 0
+    if done > 1:
+        _tally_latencies(s, v, done, recorder)
+        for i in range(1, done):
+            hit_sum += hits[i]
+            walk_sum += walks[i]
+            log_sum += max(logs[i], 0)
+            logged |= logs[i] >= 0
+    if logged:
+        for i in range(s.marked[v], done):
             if logs[i] >= 0:
-                log_sum += logs[i]
-                latency += logs[i] if i else 0
-                if i >= marked:
-                    log_write(s, v, gfn)
-            if i >= marked:
-                page[gfn] |= STALE
-            if i >= elsewhere:
-                write_bins[bin_of(latency)] += 1
-                write_sum += latency
-                write_least, write_most = min(write_least, latency), max(write_most, latency)
-        elif i >= elsewhere:
-            reads += 1
-            read_bins[bin_of(latency)] += 1
-            read_sum += latency
-            read_least, read_most = min(read_least, latency), max(read_most, latency)
-        if marks and i >= marked:
-            s.touched[gfn] = 1
-    sum_up(s, histogram_of(recorder, READS), reads, read_sum, read_least, read_most)
-    writes_n = done - elsewhere - reads
-    sum_up(s, histogram_of(recorder, WRITES), writes_n, write_sum, write_least, write_most)
+                log_write(s, v, code_of(s, v, s.k[v] + i) & GFN)
+    _mark(s, v, s.marked[v], done)
     ledger = s.ledger[recorder]
     ledger[HITS] += hit_sum
     ledger[WALK_4K] += walk_sum
     ledger[PML_LOG] += log_sum
     return hit_sum + walk_sum + log_sum
+
+
+@jit
+def _tally_latencies(s: Any, v: int, done: int, recorder: int) -> None:
+    """Add the latencies of all accesses but the first, which no fault precedes."""
+    hits, walks, logs, code_at = s.hits[v], s.walks[v], s.logs[v], s.code[v]
+    of_reads = histogram_of(recorder, READS)
+    if code_at == 0:
+        number = of_reads + s.writes[v]
+        bins, total, least, most = s.bins[number], 0, NEVER_NS, 0
+        for i in range(1, done):
+            latency = hits[i] + walks[i] + max(logs[i], 0)
+            total += latency
+            least, most = min(least, latency), max(most, latency)
+        for i in range(1, done):
+            bins[bin_of(hits[i] + walks[i] + max(logs[i], 0))] += 1
+        sum_up(s, number, done - 1, total, least, most)
+        return
+    k = s.k[v]
+    writes = read_sum = write_sum = read_most = write_most = 0
+    read_least = write_least = NEVER_NS
+    for i in range(1, done):
+        latency, write = (
+            hits[i] + walks[i] + max(logs[i], 0),
+            read_word(code_at, k + i) >> WRITE_BIT,
+        )
+        writes += write
+        of_write = latency if write else 0
+        read_sum += latency - of_write
+        write_sum += of_write
+        read_most, write_most = max(read_most, latency - of_write), max(write_most, of_write)
+        read_least = min(read_least, NEVER_NS if write else latency)
+        write_least = min(write_least, latency if write else NEVER_NS)
+    for i in range(1, done):
+        latency, write = (
+            hits[i] + walks[i] + max(logs[i], 0),
+            read_word(code_at, k + i) >> WRITE_BIT,
+        )
+        s.bins[of_reads + write, bin_of(latency)] += 1
+    sum_up(s, of_reads, done - 1 - writes, read_sum, read_least, read_most)
+    sum_up(s, of_reads + WRITES - READS, writes, write_sum, write_least, write_most)
+
+
+@jit
+def _mark(s: Any, v: int, first: int, done: int) -> None:
+    """Mark what is written, and touched where that is measured, from access `first` of the run."""
+    code_at, page, k = s.code[v], s.page, s.k[v]
+    sequential = s.sequential[v] + k
+    if code_at:
+        for i in range(first, done):
+            code = read_word(code_at, k + i)
+            if code >> WRITE_BIT:
+                page[code & GFN] |= STALE
+    elif s.writes[v]:
+        for gfn in range(sequential + first, sequential + done):
+            page[gfn] |= STALE
+    if len(s.touched) > 0 and s.recorder[v] == s.measured_recorder:
+        for i in range(first, done):
+            s.touched[code_of(s, v, k + i) & GFN] = 1
 
 
 @jit

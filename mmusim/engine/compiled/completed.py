@@ -1,4 +1,4 @@
-"""How far a vCPU is in a run of hits that goes on."""
+"""The number of accesses that a vCPU has completed in its current run of hits."""
 
 from __future__ import annotations
 

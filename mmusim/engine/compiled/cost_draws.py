@@ -1,4 +1,4 @@
-"""Costs of a vCPU by index: what :mod:`mmusim.costs.random_streams` does, one number at a time."""
+"""Costs of a vCPU by index: the numbers of :mod:`mmusim.costs.random_streams`, one at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmusim.costs.distributions import CELLS, OCTAVES
 from mmusim.costs.machine import OWN_WORK
 from mmusim.costs.random_streams import GOLDEN, is_counted
 from mmusim.engine.compiled.fields import T_THINK
-from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.jit import inlined, jit
 from mmusim.engine.compiled.machine_load import hit as on_machine
 from mmusim.engine.compiled.machine_load import work
 from mmusim.engine.compiled.recent_exits import look_up
@@ -31,6 +31,38 @@ _FIRST_CELL: Final = np.int64((1023 + 63 - OCTAVES) << 7)
 _LAST_CELL: Final = np.int64(OCTAVES * CELLS - 1)
 
 
+@inlined
+def _step(index: int) -> Any:
+    """Return where draw `index` of any stream is, from the stream's key on."""
+    return (np.uint64(index) + _ONE) * _GOLDEN
+
+
+@inlined
+def _rounded(value: float, step: Any) -> int:
+    """Round a time up or down, as the step says."""
+    dither = np.float64(np.int64(step >> _S11)) * 2.0**-53
+    return np.int64(value + dither)  # no time is negative: the same as rounding down
+
+
+@inlined
+def _quantile(quantiles: Any, z: Any) -> float:
+    """Return the time of a distribution at a place of its stream; without a branch."""
+    z = (z ^ (z >> _S30)) * _A
+    z = (z ^ (z >> _S27)) * _B
+    z = z ^ (z >> _S31)
+    tail = np.float64(np.int64(z & _LOW63)) + 1.0
+    bits = np.float64(tail).view(np.int64)
+    cell = (bits >> 45) - _FIRST_CELL
+    part = np.float64(bits & _LOW45) * 2.0**-45
+    part = 0.0 if cell < 0 else part
+    part = 1.0 if cell > _LAST_CELL else part
+    cell = min(max(cell, np.int64(0)), _LAST_CELL)
+    upper = np.int64(z >> _S63)
+    start = quantiles[upper, cell]
+    found: float = start + part * (quantiles[upper, cell + 1] - start)
+    return found
+
+
 @jit
 def drawn(quantiles: Any, constant: float, key: int, index: int) -> int:
     """Return cost `index` of the stream with this key, in ns.
@@ -38,26 +70,25 @@ def drawn(quantiles: Any, constant: float, key: int, index: int) -> int:
     `quantiles` are the nodes of its distribution, shape (tails, nodes), unless `constant` is a
     number.
     """
-    step = (np.uint64(index) + _ONE) * _GOLDEN
-    dither = np.float64(np.int64(step >> _S11)) * 2.0**-53
+    step = _step(index)
     value = constant
     if math.isnan(constant):
-        z = np.uint64(key) + step
-        z = (z ^ (z >> _S30)) * _A
-        z = (z ^ (z >> _S27)) * _B
-        z = z ^ (z >> _S31)
-        tail = np.float64(np.int64(z & _LOW63)) + 1.0
-        bits = np.float64(tail).view(np.int64)
-        cell = (bits >> 45) - _FIRST_CELL
-        part = np.float64(bits & _LOW45) * 2.0**-45
-        if cell < 0:
-            cell, part = np.int64(0), 0.0
-        elif cell > _LAST_CELL:
-            cell, part = _LAST_CELL, 1.0
-        upper = np.int64(z >> _S63)
-        start = quantiles[upper, cell]
-        value = start + part * (quantiles[upper, cell + 1] - start)
-    return np.int64(value + dither)  # no time is negative: the same as rounding down
+        value = _quantile(quantiles, np.uint64(key) + step)
+    return _rounded(value, step)
+
+
+@jit
+def draw_many(s: Any, out: Any, at: int, n: int, shape: int, key: int, first: int) -> None:
+    """Write costs `first` to ``first + n`` of a stream into `out`, from element `at` on."""
+    constant = s.constants[shape]
+    if math.isnan(constant):
+        quantiles = s.quantiles[shape]
+        for i in range(n):
+            step = _step(first + i)
+            out[at + i] = _rounded(_quantile(quantiles, np.uint64(key) + step), step)
+    else:
+        for i in range(n):
+            out[at + i] = _rounded(constant, _step(first + i))
 
 
 @jit

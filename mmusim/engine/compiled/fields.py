@@ -1,4 +1,4 @@
-"""What a run's memory holds, by name: scalars, fields of a vCPU, arrays."""
+"""The names and types of everything in a run's memory: scalars, fields of a vCPU, arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the processes of :mod:`mmusim.engine.processes.guest_mode` do to the state of a vCPU."""
+"""Changes of a vCPU's state by the processes of :mod:`mmusim.engine.processes.guest_mode`."""
 
 from __future__ import annotations
 

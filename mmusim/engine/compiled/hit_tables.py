@@ -1,4 +1,4 @@
-"""What hits of a program take, written down for compiled code."""
+"""The times of hits of a program, as tables for compiled code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interfering sources: their rows, and what their process does to them.
+"""Sources of interference: their rows, and the changes that their process makes.
 
 The process is :mod:`mmusim.engine.processes.interference`, woven.
 """

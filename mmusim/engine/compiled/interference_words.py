@@ -1,7 +1,7 @@
-"""What the words of the process of interference mean in compiled code.
+"""The vocabulary of the process of interference: its words in compiled code.
 
-An interfering source has a row of its own: it may still sleep when the program that it interferes
-with is over and the next one has begun.
+A source of interference has its own row, because it may still sleep when its program is over and
+the next one has begun.
 """
 
 from __future__ import annotations

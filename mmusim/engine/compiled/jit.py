@@ -23,6 +23,14 @@ def jit(function: F) -> F:
     return compiled
 
 
+def inlined(function: F) -> F:
+    """Compile a function as a part of each that calls it: so LLVM can make vectors of a loop."""
+    compiled: F = numba.njit(
+        _nrt=False, error_model="numpy", boundscheck=BOUNDS, inline="always"
+    )(function)  # fmt: skip
+    return compiled
+
+
 def entry(signature: str) -> Callable[[F], F]:
     """Compile a function that Python calls; what it gives is cached on disk."""
 

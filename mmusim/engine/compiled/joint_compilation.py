@@ -1,8 +1,8 @@
-"""Compiling many functions into one: LLVM optimises what Python calls, once, and nothing else.
+"""Joint compilation: LLVM optimises one function, once, together with all functions that it calls.
 
-Numba makes machine code of each function, with all that it calls optimised anew. The engine has one
-function that Python calls; all others are only ever parts of it. So they stay text until that one
-is optimised with all of them.
+By default Numba makes machine code of each function, and optimises all functions that it calls
+again. Python calls only one function of the engine, and all others are parts of it. So the others
+stay text until LLVM optimises that one function together with them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The event loop: what Python calls."""
+"""The event loop, which Python calls."""
 
 from __future__ import annotations
 

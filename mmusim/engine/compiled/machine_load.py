@@ -1,8 +1,9 @@
 """Load, epochs and prices of :mod:`mmusim.engine.state.machine_load`, for compiled vCPUs.
 
-On a host without a machine `loads` is 0, no epoch ends, and nothing here changes a number. With
-one, the event loop closes epochs as soon as the clock has passed their end. That is what closing
-them before the next look at a price comes to: in between, no vCPU begins or ceases to run.
+On a host without a machine `loads` is 0, no epoch ends, and this module changes no number. With a
+machine, the event loop closes an epoch as soon as the clock has passed its end. The SimPy engine
+closes it at the next request for a price. Both give the same prices, because no vCPU begins or
+ceases to run in between.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the processes of :mod:`mmusim.engine.processes.page_fault` do to page tables."""
+"""Changes of page tables that the processes of :mod:`mmusim.engine.processes.page_fault` make."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Compiled functions take a single machine word, the address of a table of addresses. Its Numba type,
 :class:`StateType`, resolves ``s.now`` to a number, ``s.in_guest[v]`` to a field of a vCPU and
-``s.page[gfn]`` to an array. So functions of :mod:`mmusim.mmu` that take a table ``t`` and look at
-``t.page`` are compiled as they are, and a call costs one register however much state there is.
+``s.page[gfn]`` to an array. So Numba compiles functions of :mod:`mmusim.mmu` that take a table
+``t`` and read ``t.page`` without a change, and a call needs one register for all state.
 """
 
 from __future__ import annotations

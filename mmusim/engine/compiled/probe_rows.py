@@ -1,6 +1,6 @@
-"""What a probe is told of compiled vCPUs and of mmu_lock: rows that Python passes on later.
+"""Reports of compiled vCPUs and of mmu_lock to a probe: rows that Python passes on later.
 
-Nothing is written where the run has no probe, or outside of the time that it asks for.
+A run without a probe writes no rows. A probe gets no rows outside of the time that it asks for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The VM of a compiled run that tells a probe what happens."""
+"""The VM of a compiled run with a probe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs of vCPUs, as they are put into the run's memory."""
+"""Programs of vCPUs in the run's memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mmusim.engine.compiled.fields import FIELD
 from mmusim.engine.compiled.loop import LOOK_AT_ALL, call
 from mmusim.engine.compiled.runs import GFN, WRITE_BIT
 from mmusim.plan.make import Program
+from mmusim.workload.base import Accesses
 from mmusim.workload.points import NEVER
 from mmusim.workload.rates import Points
 
@@ -40,15 +41,16 @@ def load_points(v: Any, program: Program, points: Points) -> None:
     call(v.of.memory.address, LOOK_AT_ALL, v.number, 0, 0)
 
 
-def load_accesses(v: Any, gfn: Any, write: Any) -> Any:
+def load_accesses(v: Any, accesses: Accesses) -> Any:
     """Put pages and kinds into the memory of a vCPU; return the array that must outlive them.
 
     An array of shape (accesses,) that compiled code reads by its address; None for pages that
     follow each other.
     """
+    gfn, write = accesses.gfn, accesses.write
     facts = {"repeats": 0, "private": 1, "set_at": -1, "code": 0}
     code: Any = None
-    if counts_up(gfn) and (write.all() or not write.any()):
+    if accesses.in_a_row or (counts_up(gfn) and (write.all() or not write.any())):
         facts |= {"sequential": int(gfn[0]), "writes": int(write[0])}
     else:
         code = gfn.astype(np.uint32)

@@ -1,4 +1,4 @@
-"""What compiled code wants of Python: things that are rare, or that the host's processes do."""
+"""Requests of compiled code to Python: rare events, and work of the host's processes."""
 
 from __future__ import annotations
 

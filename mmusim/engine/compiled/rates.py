@@ -1,7 +1,7 @@
 """A vCPU that is given by rates, as :mod:`mmusim.engine.state.rate_run` defines it.
 
-The access at hand stands in the fields of a sequential program, so that what asks for access k
-finds it there.
+The current access is in the fields of a sequential program, so functions that read access k find
+it there.
 """
 
 from __future__ import annotations

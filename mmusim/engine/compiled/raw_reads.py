@@ -1,4 +1,4 @@
-"""Reading a vCPU's program where it lies: arrays of which only the address is known."""
+"""Reads of a vCPU's program in place: arrays of which only the address is known."""
 
 from __future__ import annotations
 

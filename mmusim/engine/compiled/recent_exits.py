@@ -1,7 +1,8 @@
 """Recent exits and tables of hits of :mod:`mmusim.engine.state.recent_exits`, for compiled vCPUs.
 
-Without a curve of hits `has_curve` is 0, and every vCPU has one table for good. With one, a vCPU
-keeps the table of its block, `table_block`: exits within a block do not count for it.
+Without a curve of hits `has_curve` is 0, and every vCPU has one table for the whole run. With a
+curve, a vCPU keeps the table of its block, `table_block`. Exits within a block count only for later
+blocks.
 """
 
 from __future__ import annotations

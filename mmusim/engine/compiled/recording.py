@@ -1,4 +1,4 @@
-"""What a run writes down: the ledger, histograms, stalls and their worst windows, the trajectory.
+"""The records of a run: the ledger, histograms, stalls and their worst windows, the trajectory.
 
 The sums are those of :mod:`mmusim.base.histogram` and :mod:`mmusim.trace.stall_windows`, one
 number at a time.

@@ -1,6 +1,6 @@
-"""What compiled code wants of Python when it returns.
+"""Return codes of compiled code: its requests to Python.
 
--1 is `events.WAITS`; what woven processes want has numbers from `weave.ENDS` downwards.
+-1 is `events.WAITS`. Requests of woven processes have numbers from `weave.ENDS` downwards.
 """
 
 from __future__ import annotations

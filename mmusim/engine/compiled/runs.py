@@ -7,19 +7,20 @@ from typing import Any
 from mmusim.engine.compiled.cost_draws import cost, drawn, hit_ns, of_shape, walk_ns
 from mmusim.engine.compiled.fields import T_THINK
 from mmusim.engine.compiled.jit import jit
+from mmusim.engine.compiled.long_runs import GFN as GFN
+from mmusim.engine.compiled.long_runs import WRITE_BIT as WRITE_BIT
+from mmusim.engine.compiled.long_runs import plan_long
 from mmusim.engine.compiled.machine_load import hit as on_machine
 from mmusim.engine.compiled.machine_load import left, work
 from mmusim.engine.compiled.mechanism import hit_level, permits, set_dirty
 from mmusim.engine.compiled.rates import plan_by_rate
 from mmusim.engine.compiled.raw_reads import read_long, read_word
 from mmusim.engine.compiled.recent_exits import begins_block, look_up, table_at
+from mmusim.engine.state.planned_run import FEW
 from mmusim.mmu.dirty_ring import PML_ENTRIES
 from mmusim.mmu.spte import STALE
 from mmusim.vocabulary.guest_costs import T_HIT_2M, T_WALK_4K, T_WRITE
 from mmusim.vocabulary.host_costs import C_PML_LOG
-
-WRITE_BIT = 31
-GFN = (1 << WRITE_BIT) - 1
 
 
 @jit
@@ -97,7 +98,8 @@ def plan(s: Any, v: int) -> bool:
     room = PML_ENTRIES - s.pml_n[v]
     until = left(s)  # then accesses have another price
     now, i = 0, k
-    while i < last and now < until:
+    few = min(last, k + FEW)
+    while i < few and now < until:
         code = read_word(code_at, i) if code_at else (sequential + i) | writes
         write = code >> WRITE_BIT
         level = hit_level(s, code & GFN, write, unflushed)
@@ -125,6 +127,8 @@ def plan(s: Any, v: int) -> bool:
         ends[i - k], hits[i - k], walks[i - k], logs[i - k] = now, hit, walk, log
         i += 1
     s.count[v], s.total_ns[v] = i - k, now
+    if few == i < last and now < until:
+        plan_long(s, v, i, last, now, until, room)
     return i > k
 
 

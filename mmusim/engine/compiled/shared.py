@@ -1,4 +1,4 @@
-"""What Python and compiled code share of a vCPU, of mmu_lock and of the trajectory."""
+"""State of a vCPU, of mmu_lock and of the trajectory that Python and compiled code share."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from mmusim.trace.records import HOST, Fingerprint
 def histogram(memory: Memory, number: int) -> Histogram:
     """Return one of the run's histograms."""
     made = Histogram()
+    if memory["exact"][number, 0] == 0:
+        return made
     made.counts = memory["bins"][number].copy()
     _, made.total_ns, made.minimum, made.maximum = memory["exact"][number].tolist()
     return made

@@ -1,7 +1,7 @@
-"""What a TLB holds while rights wait for a flush, as in :mod:`mmusim.engine.state.tlb_contents`.
+"""Contents of a TLB while rights wait for a flush, as in :mod:`mmusim.engine.state.tlb_contents`.
 
-A level's translations are a list in the order of use, and all lie in a hash table. A planned use
-changes them at once and notes what it changed; uses that do not happen are undone, last first.
+The translations of a level are a list in the order of use, and a hash table has all of them. A
+planned use changes them at once. Uses that do not happen are undone, the last one first.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the process of :mod:`mmusim.engine.processes.vcpu` does to the state of a vCPU."""
+"""Changes of a vCPU's state that the process of :mod:`mmusim.engine.processes.vcpu` makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vCPU in the run's memory, as the host's Python processes see it."""
+"""A vCPU in the run's memory, as an object for the host's Python processes."""
 
 from __future__ import annotations
 
@@ -142,11 +142,11 @@ class CompiledVcpu(Vcpu):
             load_points(self, program, program.points)
             return
         accesses = program.accesses
-        gfn, write = accesses.gfn, accesses.write
+        gfn = accesses.gfn
         self.keep_last_program()
         self.length = len(gfn)
         self._set("leaves", 0)
-        code = load_accesses(self, gfn, write)
+        code = load_accesses(self, accesses)
         extra = due = last = None
         if accesses.think is not None:
             extra = np.ascontiguousarray(accesses.think, np.int64)

@@ -63,6 +63,7 @@ class CompiledVm(Vm):
         """Build an empty VM; `run_limit` bounds how many accesses are one event."""
         self.memory = Memory(plan.vcpus)
         self._recorders: list[PhaseRecorder] = []
+        self._number_of: dict[int, int] = {}  # by their identity; none goes before the run ends
         self.shapes = Shapes(self.memory)
         self.laws = Laws(self.memory)
         self._allocate(plan)
@@ -258,13 +259,14 @@ class CompiledVm(Vm):
         """Return the number of a phase's recorder in memory; 0 is that of no phase."""
         if recorder.npages == 0:
             return 0
-        if not any(recorder is known for known in self._recorders):
+        number = self._number_of.setdefault(id(recorder), 1 + len(self._recorders))
+        if number > len(self._recorders):
             self._recorders.append(recorder)
             self.memory["since"][len(self._recorders)] = recorder.since_ns
             if recorder.touched is not None:
                 self.memory.put("touched", recorder.touched)
                 self.memory.set("measured_recorder", len(self._recorders))
-        return 1 + next(n for n, known in enumerate(self._recorders) if known is recorder)
+        return number
 
     def look_at(self, ranges: NDArray[np.int64]) -> None:
         """Tell guests that are given by rates where accesses may matter now: ranges of gfns."""

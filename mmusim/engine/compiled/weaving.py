@@ -1,7 +1,7 @@
-"""The control flow of the compiled engine, woven from the processes that SimPy runs: its text.
+"""The text of the compiled engine's control flow, woven from the processes that SimPy runs.
 
-It lies beside the compiled code, in the folder of this state of the source, so that only the first
-start weaves.
+The text is stored beside the compiled code, in the folder of this state of the source. So only the
+first start weaves.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the words of the processes mean in compiled code: the vocabulary of the weaver.
+"""The vocabulary of the weaver: the words of the processes, and their meaning in compiled code.
 
-On the left of a rule stands what a process says, on the right what compiled code does; see
-:mod:`mmusim.engine.weave.vocabulary`. Who waits, and what comes after what, is in the processes
-alone. Functions on the right that compute on data are in this package.
+The left side of a rule is the text of a process, the right side that of compiled code; see
+:mod:`mmusim.engine.weave.vocabulary`. Only the processes say who waits and in which order things
+happen. Functions on the right side that compute on data are in this package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The mappings to walk again after a flush: :mod:`mmusim.engine.state.tlb`, compiled."""
+"""The mappings that a vCPU walks again after a flush: :mod:`mmusim.engine.state.tlb`, compiled."""
 
 from __future__ import annotations
 

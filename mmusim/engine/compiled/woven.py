@@ -1,9 +1,9 @@
-"""Woven processes as functions that Numba compiles, and what their text names.
+"""Woven processes as functions that Numba compiles, and the names in their text.
 
-:func:`go_on` takes the run's memory, the vCPU and the place to go on at; it returns when the vCPU
-waits (`events.WAITS`), or wants something of Python. :func:`go_on_interrupted` takes the cause in
-the place of a place, and returns where to go on. :func:`interferer_goes_on` takes the row of an
-interfering source in the place of the vCPU.
+:func:`go_on` takes the run's memory, the vCPU and the place at which it continues. It returns when
+the vCPU waits (`events.WAITS`) or has a request to Python. :func:`go_on_interrupted` takes the
+cause of the interrupt instead of a place, and returns the next place. :func:`interferer_goes_on`
+takes the row of a source of interference instead of the vCPU.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ kernel without full preemption does not notice waiting vCPUs: its walk ends firs
 wants the processor for another task. The kernel asks at each rmap head, spte or split; the model at
 each 2 MiB, or at each GiB where the backing is that large. Gets and clears never ask.
 
-A walk that asks nobody is one step, unless TLBs let translations go: what a vCPU walks for again
-meets the entry as it is by then, so such a walk goes on in pieces, and takes the same time. Gets
-and clears go over their range like that too.
+A walk without such tests is one step, unless TLBs have a reach. A TLB with a reach drops
+translations, and a vCPU that walks again meets the entry as it is then. So such a walk goes on in
+pieces, and takes the same time. Gets and clears process their range in the same way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is measured of a run: a guest phase or a window, from its beginning to its end."""
+"""The measured part of a run: a guest phase or a window, from its beginning to its end."""
 
 from __future__ import annotations
 

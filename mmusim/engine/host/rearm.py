@@ -1,4 +1,4 @@
-"""Taking bits of the dirty log and re-arming their pages, under mmu_lock: what gets and clears do.
+"""The work of gets and clears under mmu_lock: take bits of the dirty log and re-arm their pages.
 
 Sources: ``kvm_get_dirty_log_protect``, ``kvm_clear_dirty_log_protect``,
 ``kvm_arch_mmu_enable_log_dirty_pt_masked``; times by :mod:`mmusim.costs.log_operations`.

@@ -1,7 +1,7 @@
 """Post-copy: the guest runs at the destination and waits for missing pages.
 
 Sources: QEMU ``postcopy_start``, ``ram_postcopy_send_discard_bitmap``, ``ram_save_queue_pages``,
-``get_queued_page``; userfaultfd; ``domain`` F.5.
+``get_queued_page``; userfaultfd; ``domain`` F.9.
 """
 
 from __future__ import annotations

@@ -2,14 +2,15 @@
 
 Time is cut into epochs, from the start of each guest phase on. The number of vCPUs that run in an
 epoch, on average and rounded, decides the prices of the next one; the first one counts all vCPUs of
-the phase. So a fluctuating load enters as its mean, and no event is needed: who asks for a price
+the phase. So a fluctuating load counts as its mean, and no event is needed: a request for a price
 first closes the epochs that are over. A run of hits is planned up to the last access that begins in
-its epoch, so each access has the price of the epoch in which it begins, however many are one event.
+its epoch, so each access has the price of the epoch in which it begins, however many accesses are
+one event.
 
 A vCPU runs from the start of its program to its end, except while it waits for a lock, a flush, a
-page or the VMM. One that polls for a request runs. Prices and times are whole numbers, so that both
-engines agree: the functions on them are compiled as they are
-(:mod:`mmusim.engine.compiled.machine_load`), where `s` is the memory of the run.
+page or the VMM. A vCPU that polls for a request runs. Prices and times are whole numbers, so that
+both engines agree. Numba compiles the functions on them without a change
+(:mod:`mmusim.engine.compiled.machine_load`); there `s` is the memory of the run.
 """
 
 from __future__ import annotations

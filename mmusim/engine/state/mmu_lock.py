@@ -1,9 +1,9 @@
 """kvm->mmu_lock as a spinlock or a fair rwlock, and slots_lock: first come, first served.
 
-One law of contention with two constants. Passing a lock on takes `handoff` x log2(1 + waiters): the
-next holder must fetch the lock word and the data it protects from the last one's cache, through an
-interconnect on which the other waiters poll. And every reader entering or leaving a rwlock owns the
-cache line of its reader count for `count`; those who want it meanwhile queue.
+The law of contention has two constants. A hand-over takes `handoff` x log2(1 + waiters): the next
+holder must fetch the lock word and the protected data from the last holder's cache, through an
+interconnect on which the other waiters poll. Every reader that enters or leaves a rwlock owns the
+cache line of the reader count for `count`; other readers queue for it meanwhile.
 """
 
 from __future__ import annotations

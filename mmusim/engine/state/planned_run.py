@@ -1,13 +1,13 @@
 """Runs of hits: consecutive accesses that neither fault nor wait are one event.
 
 A run is planned up to the next access that would fault and committed when its time has passed.
-Something that kicks the vCPU cuts it: the access in flight completes, what lies behind it did not
-happen. Nothing another actor does can change a planned run without a kick: what is taken back
-stays usable through the TLB until the flush, and what is granted only concerns accesses that
-faulted, at which every run ends. A large spte that a fault splits without a flush is the exception:
-then the runs of the others are cut where they are, which costs nothing, and planned again.
+A kick of the vCPU cuts the run: the access in flight completes, and later accesses do not happen.
+Without a kick no other actor can change a planned run: the TLB keeps a revoked right until the
+flush, and a granted right only concerns accesses that faulted, at which every run ends. The
+exception is a large spte that a fault splits without a flush. Then the runs of the other vCPUs are
+cut where they are, which costs nothing, and planned again.
 
-A write that sets D of an spte armed for PML is a run of its own, because it leaves a log entry.
+A write that sets D of an spte armed for PML is a run by itself, because it leaves a log entry.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A processor that the host thread and a vCPU have in turns, and who has it."""
+"""A processor that the host thread and a vCPU share in turns, and its current owner."""
 
 from __future__ import annotations
 

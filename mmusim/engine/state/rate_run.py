@@ -1,12 +1,12 @@
 """A vCPU whose accesses are given by rates: from one access that changes something to the next.
 
-Between such accesses guest time passes, and nothing else happens: an access that finds its page
-good leaves no trace, so it is not even looked for. Other actors cannot change that without a
-flush: what is taken back stays usable until then, and at the flush, at which every vCPU is kicked,
-:meth:`RateRun.look_at` looks for the accesses that matter from then on. A copy of pages to the
-destination asks for the same, because the next write to each of them sets its STALE bit.
+Between such accesses guest time passes, and nothing else happens. An access that finds its page
+good changes nothing, so the engine does not search for it. Other actors cannot change that without
+a flush, because a revoked right stays usable until the flush. At the flush every vCPU is kicked,
+and :meth:`RateRun.look_at` searches for the accesses that matter from then on. A copy of pages to
+the destination needs such a search too, because the next write to each page sets its STALE bit.
 
-An access takes no time. One that sets D of an spte armed for PML takes what logging takes.
+An access takes no time. An access that sets D of an spte armed for PML takes the time of logging.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often a vCPU has left the guest lately, which decides what its hits take.
+"""The share of a vCPU's recent accesses that exited. It decides the time of hits.
 
 See :mod:`mmusim.costs.hits`. Accesses count from the start of the run.
 :mod:`mmusim.engine.compiled.recent_exits` compiles the functions on counts of exits as they are.

@@ -1,12 +1,12 @@
 """The contents of a vCPU's TLB while revoked rights wait for their flush.
 
-Only then does it matter: a translation that the TLB still holds from before keeps the rights that
-it had; one that fell out is walked again and meets the entry as it is by then. So nothing is
-tracked at other times. What the TLB holds when the first right is taken back follows from the
-accesses since its last flush: the translations used last. From there on each use is followed.
+The contents matter only in this time. A translation that the TLB still holds keeps its old rights.
+If the translation fell out, the vCPU walks again and meets the entry as it is then. So the engine
+does not track the contents at other times. When the first right is revoked, the contents are the
+translations used last since the last flush. From then on the engine tracks each use.
 
-Time is told in epochs: each taking back begins one. A translation has the rights from before if it
-was filled in an epoch before the one in which its entry was taken back.
+Time is divided into epochs: each revocation begins one. A translation has its old rights if it
+was filled in an earlier epoch than the one in which its entry was revoked.
 """
 
 from __future__ import annotations

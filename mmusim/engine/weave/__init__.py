@@ -1,8 +1,8 @@
 """The weaver: a small compiler from generator processes to a state machine.
 
-It reads the text of the processes that SimPy runs and writes functions that do the same with an
-actor's row of whole numbers: each ``yield`` is a place at which the actor goes on. It knows
-nothing of page tables: what the words of a process mean is a vocabulary.
+The weaver reads the text of the processes that SimPy runs. It writes functions that do the same
+with an actor's row of whole numbers: each ``yield`` is a place at which the actor continues. It
+knows nothing of page tables: a vocabulary gives the meaning of a process's words.
 
 May import :mod:`mmusim.base.errors` only.
 """

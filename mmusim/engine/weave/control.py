@@ -1,4 +1,4 @@
-"""If, loops, and what catches interrupts and exceptions, where somebody waits inside."""
+"""Branches, loops and handlers of interrupts and exceptions that contain a wait."""
 
 from __future__ import annotations
 

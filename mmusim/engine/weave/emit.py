@@ -1,4 +1,4 @@
-"""From blocks to the text of a module: one function a head, and one that goes on at a number."""
+"""From blocks to the text of a module: a function for each head, and one that goes on by number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes as blocks: what is done without waiting, and how each block ends."""
+"""Processes as blocks: statements without a wait, and the end of each block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compound statements that neither wait nor leave: they stay as they are."""
+"""Compound statements without a wait or a jump out of them: they stay as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the names of one procedure stand for while it is woven."""
+"""The meaning of names in one procedure while it is woven."""
 
 from __future__ import annotations
 

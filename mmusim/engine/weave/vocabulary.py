@@ -1,10 +1,10 @@
-"""What the words of a process mean in compiled code: patterns, and what stands for them.
+"""The meaning of a process's words in compiled code: patterns and templates.
 
 A rule is one line, ``pattern -> template``. Both are Python expressions. In a pattern a single
 capital letter stands for any expression, and a name of `objects` for any expression of that kind
-(``vm.now``: the attribute of whatever is a VM). The template is the expression that compiled code
-evaluates; what the pattern's names stood for is put in. ``me`` is the number of the actor whose
-process it is, ``s`` the state of the run.
+(``vm.now``: the attribute of any VM). The template is the expression that compiled code evaluates,
+with the matched expressions in place of the pattern's names. ``me`` is the number of the actor of
+the process, ``s`` the state of the run.
 """
 
 from __future__ import annotations

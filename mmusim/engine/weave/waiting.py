@@ -1,4 +1,4 @@
-"""Waiting, going through other procedures, and asking Python."""
+"""Waits, calls of other procedures, and requests to Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is woven as a text, so that a later start reads it and does not weave."""
+"""The woven text as a file, so that a later start reads it and does not weave."""
 
 from __future__ import annotations
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from mmusim.analysis import comparisons, verdicts
 from mmusim.cli import app
 from mmusim.cli.shared.output import table
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.report.across_settings import amount
+from mmusim.report.answers import answers
+from mmusim.report.claim_cells import FIXED_COSTS
 from mmusim.report.outcome_table import answer_data, answer_rows, before_running, notes
+from mmusim.report.page import render
+from mmusim.report.tables import comparisons as report_comparisons
 from mmusim.tests.support.experiment_files import SMALL
 
 
@@ -73,6 +79,62 @@ def test_what_the_figures_rest_on_is_said_below(outcome: Outcome) -> None:
     assert "What is not known of the host is behind" in said
 
 
+def test_every_place_of_a_verdict_has_its_share_of_hosts_with_the_interval(
+    outcome: Outcome,
+) -> None:
+    """Sentence, table, report and frames; without hosts they say that, or nothing."""
+    (c,) = outcome.settings[0].comparisons["p99_latency"]
+    assert c.over_hosts is not None
+    assert c.answer.outcome != "unknown"
+    share = c.over_hosts.holds
+    bounds = f"{100 * share.low:.0f} .. {100 * share.high:.0f} %"
+    alone = without_hosts(outcome)
+    apart = bounds.replace("..", "to")
+    assert f"the same on {c.over_hosts} of 8 hosts, at 95 % on {apart}" in answers(outcome)[0]
+    assert f"95 of 100 hosts have {c.over_hosts.low:.4g} to " in answers(outcome)[0]
+    assert "hosts" not in answers(alone)[0]
+    assert answer_rows(outcome)[1]["holds"].splitlines() == [str(c.over_hosts), bounds]
+    assert "holds" not in answer_rows(alone)[1]
+    row = comparisons(outcome, "p99_latency").iloc[0]
+    assert (row["hosts"], row["holds"], row["holds_low"]) == (8, share.estimate, share.low)
+    assert comparisons(alone, "p99_latency")["holds"].isna().all()
+    fresh = comparisons(outcome, "max_latency").iloc[0]  # a metric that is not evaluated otherwise
+    assert fresh["hosts"] == (8 if fresh["answer"] != "unknown" else 0)
+    assert row["why"] == c.answer.why
+    judged = verdicts(outcome).iloc[0]
+    assert (judged["hosts"], judged["holds_high"]) == (8, 1)
+    said = render(outcome, [])
+    assert f"{share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}]" in said
+    assert FIXED_COSTS not in unescape(said)
+    assert FIXED_COSTS in unescape(render(alone, []))
+
+
+def without_hosts(outcome: Outcome) -> Outcome:
+    """Return the outcome as it is if no host was tried."""
+    settings = [
+        replace(
+            one,
+            comparisons={
+                metric: [replace(c, over_hosts=None) for c in made]
+                for metric, made in one.comparisons.items()
+            },
+        )
+        for one in outcome.settings
+    ]
+    judged = [replace(v, over_hosts=None) for v in outcome.verdicts]
+    return replace(outcome, settings=settings, verdicts=judged, hosts=0, host_runs={})
+
+
+def test_a_report_has_the_largest_time_beside_a_quantile(outcome: Outcome) -> None:
+    table_ = report_comparisons(outcome)
+    worst = [name for name, _ in table_.columns].index("worst")
+    rows = {row[1].text: row[worst].text for row in table_.rows}
+    runs = outcome.settings[0].runs
+    for policy in ("lazy-drop", "eager-drop"):
+        largest = max(r.values["max_latency"] for r in runs[policy])
+        assert amount("max_latency", largest) in rows["p99_latency"]
+
+
 def test_what_cannot_come_out_is_said_before_running() -> None:
     assert "smoke test" in next(before_running(12, 3, 3))
     assert "equivalent takes 29 seeds" in next(before_running(12, 3, 20))
@@ -93,6 +155,7 @@ def test_check_and_select_hide_no_result(
     largest = max(r.values["max_latency"] for r in outcome.settings[0].runs["lazy-drop"])
     for part in ("p99_latency", "0 .. 0.9", "100 %", "supported", "worst", "expected", "holds"):
         assert part in checked, part
+    assert "63 .. 100 %" in checked, "eight of eight hosts are not all hosts"
     assert amount("max_latency", largest) in checked, "what a quantile hides"
     assert "Not shown" not in checked or "columns: origin." in checked
     chosen = ["select", "--metric", "p99_latency", "--min-seeds", "5", *common]

@@ -138,11 +138,13 @@ def test_settings_and_compare_mark_it(file: Path) -> None:
     assert FEW not in unmarked
 
 
-def test_select_and_sensitivity_mark_it(file: Path, tmp_path: Path) -> None:
+def test_select_and_sensitivity_take_the_metric_of_the_file_and_mark_it(
+    file: Path, tmp_path: Path
+) -> None:
     def said(requests: int, *verb: str) -> str:
         own = tmp_path / f"{requests}.toml"
         own.write_text(FILE.partition("[sweep]")[0].replace("= 999", f"= {requests}"))
-        options = ("--metric", "p99_request", "--out", str(tmp_path / f"{verb[0]}{requests}"))
+        options = ("--out", str(tmp_path / f"{verb[0]}{requests}"))
         return mmusim(verb[0], str(own), *options, *verb[1:], "--engine", "simpy").stdout
 
     select = ("select", "--max-seeds", "3", "--min-seeds", "3", "--workers", "1")

@@ -290,7 +290,7 @@ def test_live_needs_kvm_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     monkeypatch.setattr(device.open_kvm, "__defaults__", (tmp_path / "kvm", ()))
     for command in (
-        ["probe", "--to", str(tmp_path / "x.toml")], ["conform", "--live"],
+        ["probe", "--to", str(tmp_path / "x.toml")], ["conform", "--live"], ["tlb-reach"],
         ["validate", "--live", "--host", HOST], ["live", str(ARMS), "--host", HOST],
     ):  # fmt: skip
         with pytest.raises(ConfigError, match="no KVM module is loaded"):

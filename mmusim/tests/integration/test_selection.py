@@ -111,6 +111,22 @@ def test_wrong_rules_are_refused(
     assert message in err
 
 
+def test_the_metric_that_answers_the_file_decides(
+    reads: Path, tmp_path: Path, mmusim: Callable[..., tuple[int, str, str]]
+) -> None:
+    """A file that asks about faults is not answered by the time of a phase; an option still is."""
+    reads.write_text(reads.read_text().replace("schema = 1", 'schema = 1\nanswer_by = "faults"'))
+    common = (reads, "--out", tmp_path / "out", "--workers", 1, "--min-seeds", 3, "--costs", 0)
+    status, text, _ = mmusim("select", *common, "--json")
+    found = json.loads(text)["contests"][0]
+    assert status == 0
+    assert found["metric"] == "faults"
+    assert found["selection"]["means"] == [1024.0, 0.0], "eager-drop faults on each page"
+    assert "Selection by faults" in mmusim("select", *common)[1]
+    _, text, _ = mmusim("select", *common, "--json", "--metric", "phase_time")
+    assert json.loads(text)["contests"][0]["metric"] == "phase_time"
+
+
 def test_a_metric_that_is_zero_has_no_best(reads: Path, tmp_path: Path) -> None:
     rules = Rules(metric="false_dirty", delta=0.02, first=3)
     with pytest.raises(ConfigError, match="is zero in every run"):

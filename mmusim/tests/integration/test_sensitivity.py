@@ -116,6 +116,19 @@ def test_an_assumed_cost_that_dominates_is_worth_measuring(
     assert str(alike) == "no cost changes phase_time of lazy-drop / eager-drop"
 
 
+def test_the_metric_that_answers_the_file_is_studied(
+    reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of hits decides how long a phase takes, and no cost decides how often it faults."""
+    monkeypatch.setattr("mmusim.config.cost_ranges.COSTS", {"t_hit_2M": COSTS["t_hit_2M"]})
+    reads.write_text(reads.read_text().replace("schema = 1", 'schema = 1\nanswer_by = "faults"'))
+    found = sensitivity(reads, tmp_path / "out", Study(samples=8), workers=1)
+    assert (found.metric, found.influences) == ("faults", ())
+    other = Study(metric="phase_time", samples=8)
+    (influence,) = sensitivity(reads, tmp_path / "out", other, workers=1).influences
+    assert influence.cost == "t_hit_2M"
+
+
 def test_cores_that_are_assumed_can_decide_and_known_ones_cannot(
     reads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from mmusim.engine import simulate
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.settings import setting
 from mmusim.workload.base import Accesses
+from mmusim.workload.page_pass import PagePass
 from mmusim.workload.working_set import mean_working_set
 from mmusim.workload.zipf import ranks
 
@@ -285,3 +286,16 @@ def test_every_shipped_workload_file_is_valid(path: Path) -> None:
     workload = load_workload(path)
     assert workload.model_dump()["pattern"] in PATTERNS
     assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("order", ["sequential", "permuted", "random"])
+@pytest.mark.parametrize("writes", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("pages", [7, 1 << 17])
+def test_a_pass_that_is_said_to_be_in_a_row_is(order: Any, writes: float, pages: int) -> None:
+    made = PagePass(writes=writes, order=order).accesses(
+        300, pages, lambda purpose, first, count: uniforms(3, first, count)
+    )
+    follows = bool((np.diff(made.gfn) == 1).all()) and bool((made.write == made.write[0]).all())
+    assert made.in_a_row == (order == "sequential" and writes in (0, 1))
+    assert follows or not made.in_a_row
+    assert made.gfn[0] == 300 or not made.in_a_row
