@@ -73,7 +73,7 @@ def _fit_ticks(axis: Axis, room: float) -> None:
     where, made = axis.get_major_locator(), axis.get_major_formatter()
     if not isinstance(where, FixedLocator) or not isinstance(made, FuncFormatter):
         return
-    places = list(where.locs)
+    places = list(where())
     names = [made(place, number) for number, place in enumerate(places)]
     font = axis.get_major_ticks(1)[0].label1.get_fontproperties()
     fitted = [shortened(name, font, room) for name in names]
