@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
-from mmusim.config.phase import BusyPhase
+from mmusim.config.phase import BusyPhase, can_be_served
 from mmusim.vmm import Qemu
 from mmusim.vmm.postcopy import Plain, Postcopy, Preempt, postcopies
 from mmusim.vmm.switch_over import QemuEstimate, switch_overs
@@ -25,9 +25,6 @@ from mmusim.vmm.throttle import (
 
 WINDOW = "100 ms"  # BUFFER_DELAY
 LEAST_RATE = 10 * (4096 + 8)  # bytes per second: a page and its header in each window
-
-
-LEAST_IO_NS = 1_000.0  # the device is emulated in user space: two changes of mode and a system call
 
 
 class Migrate(BusyPhase):
@@ -64,15 +61,6 @@ def _carries_pages(rate: int) -> int:
             f'write at least "{LEAST_RATE}B/s"'
         )
     return rate
-
-
-def _can_be_served(mean: float) -> float:
-    if 0 < mean < LEAST_IO_NS:
-        raise ValueError(
-            "is less than 1us, and no exit to user space is served in less; write 1us or more, or "
-            "0ns for none"
-        )
-    return mean
 
 
 Rule: Any = Annotated[Union[tuple(switch_overs().values())], Field(discriminator="rule")]  # noqa: UP007 - not known before
@@ -203,7 +191,7 @@ class Migration(Strict):
     """Time after which the migration counts as not converging. Without it, only `max_rounds` ends
     it.
     """
-    io_interval: Annotated[Time, AfterValidator(_can_be_served), shown("10ms")] = 0.0
+    io_interval: Annotated[Time, AfterValidator(can_be_served), shown("10ms")] = 0.0
     """Mean time from one port I/O exit of a vCPU to the next, exponential; 1us or more. Such an
     exit needs the big lock of QEMU. 0ns means none.
     """

@@ -755,6 +755,6 @@ def test_a_folder_in_the_place_of_an_experiment_has_the_right_remedy(tmp_path: P
 def test_port_io_is_as_rare_as_it_can_be_served() -> None:
     told = only(changed("driver.migration.io_interval", "999ns"))
     assert (told.key, told.value) == ("driver.migration.io_interval", "999ns")
-    assert "served in less" in told.rule
+    assert "no exit to user space is served in less" in told.rule
     for value in ("1us", "0ns"):  # negative control
         the_setting(changed("driver.migration.io_interval", value))
