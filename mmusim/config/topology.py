@@ -130,7 +130,8 @@ class Machine(Strict):
         )
         if worst.model().slowdown(vcpus) <= MOST_SLOWDOWN * machine.ONE:
             return None
-        return f"share {worst.cores} cores, which makes them more than {MOST_SLOWDOWN} times slower"
+        cores = "1 core" if worst.cores == 1 else f"{worst.cores} cores"
+        return f"share {cores}, which makes them more than {MOST_SLOWDOWN} times slower"
 
     def model(self) -> machine.Machine:
         """Return the machine as runs see it."""

@@ -61,6 +61,13 @@ class Checked:
     judged: tuple[Judged, ...]
     problem: str = ""  # why not
 
+    @property
+    def name(self) -> str:
+        """The name of the experiment: of the folder of an `experiment.toml`, else of the file."""
+        if self.path.name == "experiment.toml":
+            return self.path.resolve().parent.name
+        return self.path.stem
+
 
 def experiment_files(places: Sequence[Path]) -> list[Path]:
     """Return the experiment files in folders, and files as they are, each once.

@@ -23,8 +23,8 @@ APART: Final = (
 )  # fmt: skip
 PAGE: Final = """# Exposure of the shipped experiments
 
-What each policy met in each window: operations on the log that began and ended in it, pages armed,
-requests that arrived. Values are means over seeds, as a range over the settings of a file.
+The exposure of each policy in each window: operations on the log that began and ended in it, pages
+armed, requests that arrived. Values are means over seeds, as a range over the settings of a file.
 {size} Made by
 
     {command}
@@ -33,19 +33,20 @@ requests that arrived. Values are means over seeds, as a range over the settings
 
 ## What differs by more than 10 %
 
-Against the baseline of each file; a policy without logging is compared in nothing, and pages that
-differ by less than one in a run do not count. How long a phase lasts is no exposure where every
-policy makes the same accesses.
+Policies are compared with the baseline of their file. Policies without logging are left out, and
+differences of less than one page in a run do not count. The length of a phase is no exposure if
+every policy makes the same accesses.
 
 {different}
 
-* Migrations and checkpoints: how often the log is read follows from how long a round takes, and
-  that is the question.
+* Migrations and checkpoints: the number of reads of the log follows from the length of a round,
+  and the experiments ask about this length.
 * `jitter-protect-vs-fault`, `eager-split-or-not`: the windows have one length and one schedule for
-  all policies. In the window `enabling` splitting all has not ended, and how the guest fares
-  meanwhile is asked. What was dropped and not touched again is not mapped, so a report arms less
-  of it; what a read fault maps writable is falsely dirty. These experiments ask about that.
-* `ring-or-bitmap`: a full ring is harvested by its own vCPU, so less is left for the report to arm.
+  all policies. In the window `enabling` the eager split has not ended, and the experiment asks how
+  the guest runs during the split. Pages that were dropped and not touched again are not mapped, so
+  a report arms fewer pages. Pages that a read fault maps writable are falsely dirty. These
+  experiments ask about both effects.
+* `ring-or-bitmap`: a vCPU harvests its own full ring, so the report arms fewer pages.
 """
 
 

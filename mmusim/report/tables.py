@@ -11,7 +11,7 @@ from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.measure import Metrics
 from mmusim.report.claim_cells import expected_text, interval_text, measured_text, verdict_text
-from mmusim.report.extremes import extreme
+from mmusim.report.extremes import extreme, hidden_by
 from mmusim.stats import Interval
 from mmusim.stats.hosts import OverHosts, why_left_out
 from mmusim.stats.marks import EXPLAINED
@@ -68,17 +68,18 @@ def claims(outcome: Outcome) -> Table:
         said = Cell(f"{text} ({because})" if because else text, kind=v.outcome)
         rows.append(
             [
-                Cell(v.says), said, Cell(v.setting or "all"),
+                Cell(v.says), said, _holds(v.over_hosts), Cell(v.setting or "all"),
                 Cell(f"{v.metric} of {v.what}" + (f", {v.window}" if v.window else "")),
                 Cell(measured_text(v), v.measured.estimate),
                 Cell(interval_text(v), v.measured.low),
-                Cell(expected_text(v), v.expected[0]), _holds(v.over_hosts), Cell(v.origin),
+                Cell(expected_text(v), v.expected[0]), Cell(hidden_by(v, outcome)),
+                Cell(v.origin),
             ]
         )  # fmt: skip
     columns = [
-        ("claim", False), ("verdict", False), ("setting", False), ("of what", False),
-        ("measured", True), ("interval", True), ("expected", True), ("holds", True),
-        ("origin", False),
+        ("claim", False), ("verdict", False), ("holds", True), ("setting", False),
+        ("of what", False), ("measured", True), ("interval", True), ("expected", True),
+        ("worst", False), ("origin", False),
     ]  # fmt: skip
     return Table(
         id="claims-table", caption="Claims and verdicts", columns=columns, rows=rows,
@@ -89,6 +90,7 @@ def claims(outcome: Outcome) -> Table:
         "Holds: share of the tested hosts, with costs drawn from what is known about them, on "
         "which the value lies in the expected range, with its interval, which counts hosts without "
         "a value either way; not known, if fewer than eight hosts have one. "
+        "Worst: the largest time that a mean or a quantile hides, and bad ends. "
         "Origin: published, published and fitted by costs (calibrated), a closed form (theory), "
         "what the model does (mechanism), our hypothesis before the runs, or observed in runs and "
         "pinned.",
@@ -118,12 +120,12 @@ def comparisons(outcome: Outcome) -> Table:
     for metric in dict.fromkeys([first, *evaluated]):
         for setting, found in compared(outcome, metric).items():
             runs = runs_of[setting]
-            rows += [[*_comparison(setting, c), *_hidden(c, runs)] for c in found]
+            rows += [list(_comparison(setting, c, runs)) for c in found]
     columns = [
-        ("setting", False), ("metric", False), ("policy", False), ("baseline’s mean", True),
-        ("policy’s mean", True), ("ratio", True), ("difference", True), ("adjusted p", True),
-        ("answer", False), ("better on a seed", True), ("effect", True), ("pairing", True),
-        ("holds", True), ("worst", False),
+        ("setting", False), ("metric", False), ("policy", False), ("answer", False),
+        ("holds", True), ("ratio", True), ("policy’s mean", True), ("baseline’s mean", True),
+        ("worst", False), ("difference", True), ("adjusted p", True), ("better on a seed", True),
+        ("effect", True), ("pairing", True),
     ]  # fmt: skip
     baseline = outcome.experiment.policies.baseline
     return Table(
@@ -142,26 +144,24 @@ def comparisons(outcome: Outcome) -> Table:
     )  # fmt: skip
 
 
-def _comparison(setting: str, c: Comparison) -> Iterator[Cell]:
+def _comparison(
+    setting: str, c: Comparison, runs: Mapping[str, Sequence[Metrics]]
+) -> Iterator[Cell]:
     yield Cell(setting or "all")
     yield Cell(f"{c.metric} {FEW}" if c.caveat else c.metric)
     yield Cell(c.candidate)
-    yield interval(c.baseline_mean, c.metric)
-    yield interval(c.candidate_mean, c.metric)
+    yield Cell(str(c.answer))
+    yield _holds(c.over_hosts if c.answer.outcome != "unknown" else None)
     yield interval(c.ratio)
+    yield interval(c.candidate_mean, c.metric)
+    yield interval(c.baseline_mean, c.metric)
+    mine, base = (extreme(c.metric, runs[policy]) for policy in (c.candidate, c.baseline))
+    yield Cell(f"{mine} (baseline {base})")
     yield interval(c.difference, c.metric)
     yield number(c.adjusted_p, f"{c.adjusted_p:.3g}")
-    yield Cell(str(c.answer))
     yield interval(c.superiority)
     yield number(c.effect, "" if c.effect is None else f"{c.effect:.3g}")
     yield number(c.pairing, "" if c.pairing is None else f"{c.pairing:.2f}")
-
-
-def _hidden(c: Comparison, runs: Mapping[str, Sequence[Metrics]]) -> Iterator[Cell]:
-    """Yield what a mean of seeds on one host hides: other hosts, and the worst."""
-    yield _holds(c.over_hosts if c.answer.outcome != "unknown" else None)
-    mine, base = (extreme(c.metric, runs[policy]) for policy in (c.candidate, c.baseline))
-    yield Cell(f"{mine} (baseline {base})")
 
 
 def _marks() -> str:

@@ -47,8 +47,7 @@ class OverHosts:
     @property
     def bounds(self) -> str:
         """The interval of the share for people: ``63 .. 100 %``; empty if it is not known."""
-        low, high = 100 * self.holds.low, 100 * self.holds.high
-        return f"{low:.0f} .. {high:.0f} %" if self.is_known else ""
+        return self._bounds(" .. ") if self.is_known else ""
 
     @property
     def phrase(self) -> str:
@@ -56,7 +55,10 @@ class OverHosts:
         if not self.is_known:
             return "not known on how many hosts"
         sure = f"{100 * self.holds.confidence:.4g} %"
-        return f"on {self} of {self.holds.seeds} hosts, {self.bounds} at {sure}"
+        return f"on {self} of {self.holds.seeds} hosts, at {sure} on {self._bounds(' to ')}"
+
+    def _bounds(self, apart: str) -> str:
+        return f"{100 * self.holds.low:.0f}{apart}{100 * self.holds.high:.0f} %"
 
     def __str__(self) -> str:
         """Write the share for people."""

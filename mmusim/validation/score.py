@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from mmusim.validation.fit import is_for_fitting
@@ -70,14 +70,18 @@ class Knee(NamedTuple):
     where_they_part: PublishedValue  # of the first of the two; else the last of the series
 
 
-def score(values: Iterable[PublishedValue], predicted: Mapping[Run, Mapping[str, Times]]) -> Score:
-    """Compare every value that was not fitted with its prediction."""
+def score(
+    values: Iterable[PublishedValue],
+    predicted: Mapping[Run, Mapping[str, Times]],
+    fitted: Callable[[PublishedValue], bool] = is_for_fitting,
+) -> Score:
+    """Compare every value that was not fitted with its prediction; `fitted` tells which were."""
     everything = [
         Row(value, predicted[value.run][value.phase].ns / 1e9)
         for value in values
         if value.run is not None
     ]
-    rows = [row for row in everything if not is_for_fitting(row.published)]
+    rows = [row for row in everything if not fitted(row.published)]
     off = [abs(math.log(max(row.ratio, 1e-9))) for row in rows]
     limit = repeatability(everything)
     pairs = list(_pairs(everything, limit))
@@ -95,7 +99,7 @@ def score(values: Iterable[PublishedValue], predicted: Mapping[Run, Mapping[str,
         knees=list(_knees(everything)),
         points={
             name: [
-                Point(vcpus, row.published.seconds, row.predicted, is_for_fitting(row.published))
+                Point(vcpus, row.published.seconds, row.predicted, fitted(row.published))
                 for vcpus, row in points
             ]
             for name, points in series(everything).items()

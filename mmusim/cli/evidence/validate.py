@@ -54,6 +54,14 @@ def validate(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Score each law of load alone, and without it.")
     ] = False,
+    left_out: Annotated[
+        str | None,
+        typer.Option(
+            "--leave-out",
+            help="Sources, with commas: fit without, predict them.",
+            show_default=False,
+        ),
+    ] = None,
     repeats: Annotated[
         int | None,
         typer.Option(min=2, max=1000, help="Runs of each setting [10].", show_default=False),
@@ -62,9 +70,9 @@ def validate(
     scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict published times from few of them; with --live, this machine's latencies."""
+    """Predict published times from a few of them; with --live, this machine's latencies."""
     of_machines = {"--host": host, "--record": record, "--grid": grid, "--repeats": repeats}
-    of_laws = {"--laws": laws, "--ablation": ablation}
+    of_laws = {"--laws": laws, "--ablation": ablation, "--leave-out": left_out}
     if migrations:
         given: dict[str, object] = {"PUBLISHED": published, "--live": live, "--recorded": recorded}
         given |= {"--full-size": full_size, "--scheduler": scheduler} | of_laws
@@ -95,7 +103,11 @@ def validate(
         raise typer.Exit(live_validation.validate_live(options))
     refuse_ignored("validate", "without --live or --recorded", of_machines)
     if ablation:
-        refuse_ignored("validate", "with --ablation", {"--laws": laws})
+        refuse_ignored("validate", "with --ablation", {"--laws": laws, "--leave-out": left_out})
         ablations.validate_ablation(published, to, workers, scheduler, as_json)
+        return
+    if left_out is not None:
+        refuse_ignored("validate", "with --leave-out", {"--laws": laws, "--to": to})
+        published_times.validate_left_out(published, left_out, workers, scheduler, as_json)
         return
     published_times.validate(published, to, workers, scheduler, as_json, laws)

@@ -87,7 +87,7 @@ def check(
         table("", rows, True, failures=failures, problems=problems)
     else:
         for one in checked:
-            table(f"Claims of {one.path.parent.name}", _rows(one, every_setting), False)
+            table(f"Claims of {one.name}", _rows(one, every_setting), False)
             for line in _notes(one, every_setting):
                 typer.echo(line)
         for kind, lines in (("failed", failures), ("not judged", problems)):
@@ -172,7 +172,7 @@ def _sentence(claims: Sequence[Judged]) -> str:
 def _as_data(one: Checked, judged: Judged) -> dict[str, Any]:
     claim = judged.claim
     return {
-        "experiment": one.path.parent.name,
+        "experiment": one.name,
         "file": str(one.path),
         "claim": claim.says,
         "origin": claim.origin,

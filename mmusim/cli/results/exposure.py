@@ -88,7 +88,7 @@ def write_page(
         ):  # fmt: skip
             if one.outcome is None:
                 raise ConfigError.of(str(one.path), "runs", None, one.problem, "correct that first")
-            outcomes.append((one.path.parent.name, one.outcome))
+            outcomes.append((one.name, one.outcome))
     command = f"mmusim exposure {place}{' --reduced' * reduced}"
     command += (f" --seeds {seeds}" if seeds else "") + f" --to {to}"
     size = "Each experiment has the settings of its `[reduced]`" if reduced else "All settings"

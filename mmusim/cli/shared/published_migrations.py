@@ -17,10 +17,11 @@ NAME: Final = "migrations.md"
 INTRODUCTION: Final = """\
 # Published migrations
 
-Written by `mmusim validate --migrations --to docs/evidence`. Whole migrations, and log operations
-of whole guests, that somebody posted, beside what mmusim predicts. Nothing is fitted to them but
-one cost, which P24 names, and no parameter is set by row: what a posting does not say is assumed
-once for all of its rows. Where a posting leaves open what decides, there is a row for each case.
+Written by `mmusim validate --migrations --to docs/evidence`. This page
+shows published migrations, and published log operations of whole guests, beside predictions of
+mmusim. One cost was fitted to them, and P24 names it. No parameter is set by row: a value that a
+posting does not state is assumed once for all of its rows. If a posting does not state something
+that decides the result, there is a row for each case.
 Times count as predicted within a factor of {close}.
 """
 

@@ -22,9 +22,10 @@ from mmusim.cli.shared.output import table
 from mmusim.config.host import load_profile
 from mmusim.config.topology import Machine
 from mmusim.validation.fit import Fit, fit, is_for_fitting
+from mmusim.validation.left_out import leave_out
 from mmusim.validation.misses import cause
-from mmusim.validation.predict import PROFILE, predict, the_machine
-from mmusim.validation.published import TABLE, PublishedValue, read
+from mmusim.validation.predict import PROFILE, Times, predict, the_machine
+from mmusim.validation.published import TABLE, PublishedValue, Run, read
 from mmusim.validation.score import CLOSE, Row, Score, score
 
 NAME: Final = "published-times"
@@ -44,10 +45,40 @@ def validate(
     """
     machine = the_machine(None if laws is None else names_of(laws))
     values, fitted = fitted_to(path, workers, scheduler, machine)
+    result = score(values, predictions(values, fitted, workers, scheduler, machine))
+    say(fitted, result, as_json)
+    if out is not None:
+        write(out, values, fitted, result, machine)
+
+
+def validate_left_out(
+    path: Path | None, sources: str, workers: int | None, scheduler: str | None, as_json: bool
+) -> None:
+    """Fit costs without some sources, and predict all values of these; `sources` with commas."""
+    names = [name.strip() for name in sources.split(",") if name.strip()]
+    others, own = leave_out(read(path or TABLE), names)
+    machine = the_machine()
+    typer.echo(f"fitting unit costs without {', '.join(names)}", err=True)
+    fitted = fit(others, load_profile(PROFILE), workers, scheduler, machine)
+    predicted = predictions(own, fitted, workers, scheduler, machine)
+    say(fitted, score(own, predicted, fitted=lambda value: False), as_json)
+
+
+def predictions(
+    values: Sequence[PublishedValue],
+    fitted: Fit,
+    workers: int | None,
+    scheduler: str | None,
+    machine: Machine | None,
+) -> dict[Run, dict[str, Times]]:
+    """Predict the times of all runs that values describe."""
     runs = {value.run for value in values if value.run is not None}
     typer.echo(f"simulating {len(runs)} settings, each at two sizes", err=True)
-    predicted = predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
-    result = score(values, predicted)
+    return predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
+
+
+def say(fitted: Fit, result: Score, as_json: bool) -> None:
+    """Print costs, fitted values, predictions, and what they come to."""
     if as_json:
         typer.echo(json.dumps(as_data(fitted, result), indent=1))
     else:
@@ -55,8 +86,6 @@ def validate(
         table("values they were fitted to", [shown(*row) for row in fitted.rows], as_json=False)
         table("predictions", [shown(*row) for row in result.rows], as_json=False)
         typer.echo("\n".join(summary(result)))
-    if out is not None:
-        write(out, values, fitted, result, machine)
 
 
 def names_of(laws: str) -> list[str]:

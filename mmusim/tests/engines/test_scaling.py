@@ -18,6 +18,7 @@ from mmusim.cli.shared import lock_model
 from mmusim.cli.shared.bench_extras import EXTRAS
 from mmusim.cli.shared.bench_history import read
 from mmusim.cli.shared.bench_scale import Cost, slopes
+from mmusim.costs.distributions import Constant
 from mmusim.costs.machine import LAWS
 from mmusim.engine import simulate
 from mmusim.engine.state.mmu_lock import SpinLock
@@ -172,13 +173,15 @@ def test_bench_compares_runs_with_what_is_named_and_runs_without() -> None:
         (bench._contended("simpy", 16, extra.without), bench._contended("simpy", 16, extra.with_it))
         for extra in EXTRAS
     ]
-    machines, one, four, reach, curve = found
+    machines, one, four, reach, drawn, curve = found
     assert machines[0].machine is None
     assert all(machines[1].machine.follows(law) for law in LAWS)
     assert machines[1].machine.line_extra(16, 0.65) > 0
     assert [len(plan.driver.windows) for plan in (*one, *four)] == [0, 1, 1, 4]
     assert [plan.tlb for plan in reach] == [None, (1536, 64, 1)]
-    assert [plan.curve is not None for plan in curve] == [False, True]
+    assert [plan.curve is not None for plan in (*drawn, *curve)] == [False, False, False, True]
+    plain = [isinstance(plan.costs["t_walk_4K"], Constant) for plan in (*drawn, *curve)]
+    assert plain == [True, False, False, False], "a constant needs no draw"
     for without, with_it in found:
         assert without.accesses() == with_it.accesses()
 

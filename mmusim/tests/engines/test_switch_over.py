@@ -165,6 +165,7 @@ def test_a_guest_that_does_not_converge_ends_by_the_rule(
         ({"rule": "when-i-like"}, "fixed-limit"),
         ({"rule": "after-rounds"}, "write one of the two"),
         ({"rule": "fixed-limit"}, "left"),
+        ({"rule": "downtime-ramp", "least": "2s"}, "less than least = 2 s"),
         ({"rule": "stall-detection", "margin": "100%"}, "less than 1"),
     ],
 )

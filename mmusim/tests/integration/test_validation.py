@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from mmusim.base.errors import ConfigError
+from mmusim.cli import app
 from mmusim.cli.shared.published_times import disordered, knee_rows
 from mmusim.config.cost import rescaled
 from mmusim.config.host import load_profile
@@ -16,7 +18,9 @@ from mmusim.policies import choose
 from mmusim.tests.support.command_line import mmusim_here
 from mmusim.validation import fit as fitting
 from mmusim.validation.ablation import concern, sets_of_laws
+from mmusim.validation.fit import is_for_fitting
 from mmusim.validation.full_size import Speed, phase_seconds
+from mmusim.validation.left_out import leave_out
 from mmusim.validation.misses import CAUSES, cause
 from mmusim.validation.predict import (
     POPULATE,
@@ -408,6 +412,44 @@ def test_a_law_that_does_not_concern_a_phase_changes_nothing(phase: str, laws: s
     assert every == some
     none = times(run, {}, 16)[phase]
     assert (none == some) == (phase == "iteration 2 clear dirty log"), "negative control"
+
+
+def test_a_source_that_is_left_out_is_predicted_whole_and_not_fitted() -> None:
+    """Its values for fitting become predictions. Control: with all sources they are none."""
+    others, own = leave_out(VALUES, ["A3"])
+    assert {value.id for value in own} == {"A3"}
+    assert "A3" not in {value.id for value in others}
+    to_fit = [value for value in own if is_for_fitting(value)]
+    assert len(to_fit) == 6
+    right = {v.run: dict.fromkeys([v.phase], Times(v.seconds * 1e9, {})) for v in own if v.run}
+    found = score(own, right, fitted=lambda value: False)
+    assert [row.published for row in found.rows] == own
+    assert (found.median, found.close) == (1.0, 1.0)
+    usual = score(own, right)
+    assert not set(to_fit) & {row.published for row in usual.rows}, "control"
+    assert len(usual.rows) == len(own) - len(to_fit)
+
+
+@pytest.mark.parametrize(
+    ("sources", "says"),
+    [
+        (["A9"], "'A9': is no source with values to predict"),
+        (["E3a"], "is no source with values to predict"),  # an Arm host
+        ([], "leaves no values to fit costs to"),
+        (["A3", "B1", "B4", "E1", "C2"], "leaves no values to fit costs to"),
+    ],
+)
+def test_sources_that_cannot_be_left_out_are_told(sources: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        leave_out(VALUES, sources)
+
+
+def test_leaving_out_goes_with_the_shipped_laws_and_writes_no_page() -> None:
+    for more in (["--laws", "memory"], ["--to", "x"], ["--ablation"]):
+        with pytest.raises(ConfigError, match="makes no difference with"):
+            CliRunner().invoke(
+                app, ["validate", "--leave-out", "A3", *more], catch_exceptions=False
+            )
 
 
 def test_a_law_that_does_not_exist_is_refused() -> None:

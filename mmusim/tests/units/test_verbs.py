@@ -15,6 +15,7 @@ import mmusim.cli
 from mmusim.cli import GROUPS, Program, app
 from mmusim.cli.inputs.vocabulary import vocabulary
 from mmusim.cli.verbs import help_text, verbs_in
+from mmusim.experiment.claims import Checked
 from mmusim.tests.support.command_line import mmusim as mmusim_process
 from mmusim.tests.support.command_line import mmusim_here
 from mmusim.tests.support.experiment_files import SMALL
@@ -276,3 +277,17 @@ def test_the_help_of_plot_names_every_figure() -> None:
     assert of_runs == "timeline, utilisation."
     guide = (ROOT / "docs/how-to/analysis.md").read_text()
     assert [name for name in named if f"`{name}`" not in guide] == []
+
+
+def test_a_table_of_claims_names_the_experiment_wherever_its_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the tutorial's `elsewhere.toml` the title was "Claims of" and nothing."""
+    monkeypatch.chdir(tmp_path)
+
+    def named(path: str) -> str:
+        return Checked(path=Path(path), outcome=None, judged=()).name
+
+    assert named("elsewhere.toml") == "elsewhere"
+    assert named("experiments/ring-or-bitmap/experiment.toml") == "ring-or-bitmap"
+    assert named("experiment.toml") == tmp_path.name

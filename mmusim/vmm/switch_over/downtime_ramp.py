@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Time, shown
-from mmusim.base.units import NS
+from mmusim.base.units import NS, show_ns
 from mmusim.vmm.switch_over.base import Seen, SwitchOver
 
 
@@ -40,6 +41,15 @@ class DowntimeRamp(SwitchOver, name="downtime-ramp"):
     """Time from one step to the next."""
     after: Annotated[int, Field(ge=0, le=100_000), shown(0, "rounds")] = 2
     """Number of rounds that must be over before the first step."""
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.most < self.least:
+            raise MisfitError(
+                "most", show_ns(self.most), f"is less than least = {show_ns(self.least)}",
+                "raise it, or lower least",
+            )  # fmt: skip
+        return self
 
     def limit(self, seen: Seen) -> float:
         """Return the downtime limit of now in ns."""
