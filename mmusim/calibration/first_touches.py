@@ -1,12 +1,12 @@
 """Hits that are the first to their page: from passes that touch each page once.
 
 Before each of these passes the guest went once through all of its memory. The pass then made no
-exits, or 30 % of its accesses exited. Law and meaning: :mod:`mmusim.costs.hits`.
+exits, or 2 % or 30 % of its accesses exited. Law and meaning: :mod:`mmusim.costs.hits`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from mmusim.calibration.fault_costs import clock_ns
 from mmusim.calibration.hit_curve import ONCE, Floats, entry, monotone, quantiles
 from mmusim.calibration.samples import Samples
 
+FEW: Final = 0.02
+"""Share of the accesses that exit in passes with few exits; older samples have none."""
 Rows = dict[int, Floats]
 """Quantiles by MiB."""
 
@@ -22,14 +24,15 @@ def first_touches(samples: Samples) -> list[dict[str, Any]]:
     """Return the tables of first touches of a profile's curve as TOML data."""
     found = []
     for order in ("random", "sequential"):
+        few = [_rows(samples, size, order, "few") for size in ("2M", "4K")]
         alone = [_rows(samples, size, order, "alone") for size in ("2M", "4K")]
         beside = [_rows(samples, size, order, "beside") for size in ("2M", "4K")]
         beside[0] = beside[0] or _displaced(alone[0], beside[1])
-        sizes = [sorted(large.keys() & small.keys()) for large, small in (alone, beside)]
-        if min(map(len, sizes)) < 2:
+        known = [(one, sorted(one[0].keys() & one[1].keys())) for one in (alone, few, beside)]
+        if any(len(mibs) < 2 for one, mibs in known if one is not few):
             continue
-        for (large, small), mibs, exits in zip((alone, beside), sizes, (0.0, ONCE), strict=True):
-            for mib in mibs:
+        for ((large, small), mibs), exits in zip(known, (0.0, FEW, ONCE), strict=True):
+            for mib in mibs if len(mibs) > 1 else ():
                 table = entry(order, mib, large[mib], small[mib]) | {"first": True}
                 share = f"{exits:.0%}"
                 found.append(table | ({"writes": share, "exits": share} if exits else {}))

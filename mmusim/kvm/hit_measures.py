@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmusim.base.units import PAGES_PER_REGION
-from mmusim.kvm.bench import Ints, Rng, Sink, bench, firsts
+from mmusim.kvm.bench import Bench, Ints, Rng, Sink, bench, firsts
 
 
 def hits(rng: Rng, sink: Sink, mib: int) -> None:
@@ -38,10 +38,11 @@ def hits(rng: Rng, sink: Sink, mib: int) -> None:
             b.quietly(gfns, True)
         for order in rng.permutation(["sequential", "random"]).tolist():
             gfns = near[order]
-            b.get()
-            write = rng.random(len(gfns)) < 0.3
-            ns = b.touch(gfns, write)
-            sink.add(f"hit/4K/{order}/{mib}/beside/read", thin(ns[~write]))
+            for state in rng.permutation(list(SHARES)).tolist():
+                b.get()
+                write = rng.random(len(gfns)) < SHARES[state]
+                ns = b.touch(gfns, write)
+                sink.add(f"hit/4K/{order}/{mib}/{state}/read", thin(ns[~write]))
             sink.add(f"hit/4K/{order}/{mib}/alone/read", thin(b.touch(gfns, False)))
         vm.log(False)
         b.quietly(everything, True)
@@ -52,6 +53,24 @@ def hits(rng: Rng, sink: Sink, mib: int) -> None:
         ns = b.touch(gfns, False)
         hit = ~np.isin(gfns // PAGES_PER_REGION, lost // PAGES_PER_REGION)
         sink.add(f"hit/2M/random/{mib}/beside/read", thin(ns[hit]))
+        few_exits(rng, sink, b, mib)
+
+
+def few_exits(rng: Rng, sink: Sink, b: Bench, mib: int) -> None:
+    """Reads through 2 MiB mappings, of which FEW fault: pages of one region that has lost its."""
+    pages, vm = b.vm.pages, b.vm
+    vm.log(False)
+    b.quietly(np.arange(pages), True)
+    vm.log(True)
+    lost = int(rng.choice(firsts(pages)))
+    b.quietly(np.array([lost]), True)
+    inside = lost + 1 + rng.permutation(PAGES_PER_REGION - 1)
+    outside = rng.permutation(pages)
+    outside = outside[outside // PAGES_PER_REGION != lost // PAGES_PER_REGION][:6000]
+    gfns = rng.permutation(np.concatenate([inside[: round(FEW * len(outside))], outside]))
+    ns = b.touch(gfns, False)
+    hit = gfns // PAGES_PER_REGION != lost // PAGES_PER_REGION
+    sink.add(f"hit/2M/random/{mib}/few/read", thin(ns[hit]))
 
 
 def curve(rng: Rng, sink: Sink, mib: int) -> None:
@@ -94,6 +113,10 @@ def curve(rng: Rng, sink: Sink, mib: int) -> None:
 
 LOST: Final = 0.3
 """Of the regions have lost their large mapping where hits through large ones are read."""
+FEW: Final = 0.02
+"""Of accesses fault where hits are read beside few exits."""
+SHARES: Final = {"beside": 0.3, "few": FEW}
+"""Of accesses write, and fault, where hits are read through 4 KiB mappings."""
 DRAWS: Final = 20_000
 PERCENTS: Final = (1, 5, 20)
 """Of accesses that write: each first write to a page after a get faults."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmusim.calibration.samples import Samples, load_samples
 from mmusim.config.host import shipped_profiles
 from mmusim.config.measured import Curve
 from mmusim.costs.distributions import Constant, Shifted
-from mmusim.costs.hits import HitCurve, Measured
+from mmusim.costs.hits import NO_EXITS, HitCurve, Measured
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.plan.make import Plan, make_plan
@@ -114,7 +115,7 @@ def test_a_curve_changes_and_is_told_with_its_first_touches() -> None:
     assert curve().facts() != curve(first=False).facts()
 
 
-def probed(*, large_beside: bool) -> Samples:
+def probed(*, large_beside: bool, few: bool = False) -> Samples:
     """Passes over 24, 96 and 384 MiB: 10 ns more for each size, in both orders."""
     samples = Samples()
     samples.add("clock", np.full(8, 20.0))
@@ -128,6 +129,9 @@ def probed(*, large_beside: bool) -> Samples:
             add(f"hit/2M/{order}/{mib}/alone/read", 30 + more)
             add(f"hit/4K/{order}/{mib}/alone/read", 60 + more)
             add(f"hit/4K/{order}/{mib}/beside/read", 100 + 10 * more)
+            if few:
+                add(f"hit/4K/{order}/{mib}/few/read", 90 + 5 * more)
+                add(f"hit/2M/random/{mib}/few/read", 70 + more)
             if large_beside:
                 add(f"hit/2M/{order}/{mib}/beside/read", 90 + more)
     return samples
@@ -152,6 +156,19 @@ def test_tables_of_first_touches_come_from_passes_that_touch_each_page_once() ->
     assert [d.mean() for d in beside.large] == pytest.approx([90, 100, 110], abs=0.2)
 
 
+def test_passes_with_few_exits_have_tables_of_their_own() -> None:
+    """They were not interpolated. Control: what was measured with more exits stays."""
+    without, known = (curve_of(probed(large_beside=True, few=few)) for few in (False, True))
+    few, more = known.with_exits
+    assert (few.shares, more.shares) == ((0.02,) * 3, (0.3,) * 3)
+    assert [d.mean() for d in few.large] == pytest.approx([70, 80, 90], abs=0.2)
+    assert [d.mean() for d in few.walk] == pytest.approx([20, 60, 100], abs=1)
+    assert (more,) == without.with_exits
+    tables = first_touches(probed(large_beside=True, few=True))
+    small = [t for t in tables if t["order"] == "sequential" and t.get("exits") == "2%"]
+    assert not small, "through 2 MiB mappings, only random reads are measured so"
+
+
 def test_where_large_mappings_were_not_measured_beside_exits_caches_hold_nothing() -> None:
     (beside,) = curve_of(probed(large_beside=False)).with_exits
     assert [d.mean() for d in beside.large] == pytest.approx([100, 100, 100], abs=0.2)
@@ -159,6 +176,25 @@ def test_where_large_mappings_were_not_measured_beside_exits_caches_hold_nothing
     slow.arrays["hit/2M/random/384/alone/read"] = [np.full(400, 270.0)]
     (beside,) = curve_of(slow).with_exits
     assert beside.large[-1].mean() == pytest.approx(250, abs=0.2), "exits do not shorten a hit"
+
+
+def test_a_machine_tells_what_reads_take_beside_few_exits() -> None:
+    """Five virtual machines. Hits at 2 % of exits lie between those at none and at 30 %; the model
+    interpolated them well through 2 MiB mappings, and not through small ones over few pages.
+    """
+    known = curve_of(load_samples(ROOT / "mmusim/tests/data/hits_beside_few_exits.npz"))
+    few, more = known.with_exits
+    for none, some, many in zip(known.large, few.large, more.large, strict=True):
+        assert none.mean() < some.mean() < many.mean() + 10
+    part = math.log(0.02 / NO_EXITS) / math.log(0.3 / NO_EXITS)
+    off = []
+    for number in range(3):
+        ends = [[one.large[number].mean(), one.walk[number].mean()] for one in (known, more)]
+        guess = [low + part * (high - low) for low, high in zip(*ends, strict=True)]
+        found = few.large[number].mean(), few.walk[number].mean()
+        off.append((guess[0] / found[0], sum(guess) / sum(found)))
+    assert [ratio for ratio, _ in off] == pytest.approx([1] * 3, abs=0.1)
+    assert off[0][1] > 1.3
 
 
 def test_a_machine_tells_what_large_mappings_take_beside_exits() -> None:
