@@ -16,11 +16,12 @@ lint: $(READY) ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# With worksteal a worker keeps the tests of a module together, so that what they share is made once.
 test: $(READY) ## lint and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m mmusim.engine.compiled & $(BIN)/mypy && wait $$!
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 # A warning fails it. It needs no network.
 docs: $(READY) ## build the site in docs/_build/html
@@ -32,7 +33,7 @@ docs: $(READY) ## build the site in docs/_build/html
 # the tracer would write. `make test` runs them all. If a test fails, the table comes all the same.
 # Code that Numba compiles is not seen: coverage of engine/compiled is that of its Python parts.
 coverage: $(READY) ## lines and branches that the tests reach: a table, coverage.md and htmlcov/
-	$(BIN)/pytest -n auto -m "not slow and not untraced" --parameter-sets 1 --cov --cov-report= \
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not untraced" --parameter-sets 1 --cov --cov-report= \
 	  --ignore=mmusim/tests/theorems/test_mutations.py; status=$$?; \
 	$(BIN)/coverage html --quiet; \
 	$(BIN)/coverage report --format=markdown --skip-covered > coverage.md; \

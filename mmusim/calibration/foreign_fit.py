@@ -143,12 +143,12 @@ def _fitted(cost: str, shape: str, value: Any, data: Foreign) -> Fitted:
     distribution = check(written, Cost, f"fit {cost}").distribution()
     p = np.array([0.5, 0.9, 0.99])
     if data.kind == "samples":
-        ks, truth = ks_distance(data.samples, distribution), np.quantile(data.samples, p)
+        ks, measured = ks_distance(data.samples, distribution), np.quantile(data.samples, p)
     else:
-        ks, truth = _ks_of_bins(data.edges, data.counts, distribution), from_bins(
+        ks, measured = _ks_of_bins(data.edges, data.counts, distribution), from_bins(
             data.edges, data.counts
         ).quantile(p)  # fmt: skip
-    error = np.max(np.abs(distribution.quantile(p) - truth) / np.maximum(truth, 1.0))
+    error = np.max(np.abs(distribution.quantile(p) - measured) / np.maximum(measured, 1.0))
     return Fitted(cost, shape, distribution, value, ks, float(error), data.count, about=data.note)
 
 

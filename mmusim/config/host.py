@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,9 +11,11 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.inputs import read_text
+from mmusim.base.parsing import MOST_TOML, parse_toml
 from mmusim.base.quantities import Strict, Time
 from mmusim.config.cost import CostSpec, distribution
-from mmusim.config.load import load
+from mmusim.config.load import check
 from mmusim.config.measured import Certainty, Interference, Measurement, hits_for
 from mmusim.config.topology import Machine, Provenance
 from mmusim.costs.distributions import Constant, Distribution
@@ -176,9 +178,15 @@ def load_profile(name: str, folder: Path = Path(), source: str = "host") -> Host
             nearest(name, shipped),
         )  # fmt: skip
     path = shipped.get(name) or folder / name
-    profile = load(path, HostProfile)
+    profile = _profile(read_text(path, MOST_TOML), str(path))
     _note_defaults(str(path), profile.defaulted)
     return profile
+
+
+@lru_cache(maxsize=16)
+def _profile(text: str, source: str) -> HostProfile:
+    """Return the profile that a text is; `source` names it in messages. It is frozen, so shared."""
+    return check(parse_toml(text, source), HostProfile, source)
 
 
 @cache

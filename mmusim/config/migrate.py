@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from mmusim.base.errors import MisfitError
 from mmusim.base.quantities import Count, Rate, Share, Size, Strict, Time, shown
 from mmusim.base.units import PAGE, parse_bytes, parse_ns, parse_rate
-from mmusim.config.phase import BusyPhase
+from mmusim.config.phase import BusyPhase, can_be_served
 from mmusim.vmm import Qemu
 from mmusim.vmm.postcopy import Plain, Postcopy, Preempt, postcopies
 from mmusim.vmm.switch_over import QemuEstimate, switch_overs
@@ -191,9 +191,9 @@ class Migration(Strict):
     """Time after which the migration counts as not converging. Without it, only `max_rounds` ends
     it.
     """
-    io_interval: Annotated[Time, shown("10ms")] = 0.0
-    """Mean time from one port I/O exit of a vCPU to the next, exponential. Such an exit needs the
-    big lock of QEMU. 0ns means none.
+    io_interval: Annotated[Time, AfterValidator(can_be_served), shown("10ms")] = 0.0
+    """Mean time from one port I/O exit of a vCPU to the next, exponential; 1us or more. Such an
+    exit needs the big lock of QEMU. 0ns means none.
     """
 
     @property

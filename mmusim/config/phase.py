@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import model_validator
 
 from mmusim.base.quantities import Share, Strict, shown
 from mmusim.config.cost import CostSpec
+
+LEAST_IO_NS: Final = (
+    1_000.0  # the device is emulated in user space: two changes of mode and a system call
+)
 
 
 class Named(Strict):
@@ -56,3 +60,16 @@ class BusyPhase(GuestPhase):
                 "this phase anyway"
             )
         return self
+
+
+def can_be_served(mean: float) -> float:
+    """Return a mean time between exits of a vCPU for port I/O, in ns, if it can be.
+
+    Raises
+    ------
+    ValueError
+        If it is shorter than such an exit takes.
+    """
+    if 0 < mean < LEAST_IO_NS:
+        raise ValueError("no exit to user space is served in less than 1us; write that, or 0ns")
+    return mean

@@ -18,11 +18,11 @@ def benchmarks(measured: Sequence[Mapping[str, str]]) -> Figure:
     """
     dates = list(dict.fromkeys(row["date"] for row in measured))
     makers = list(dict.fromkeys(row["by"] for row in measured))
-    looks = line_styles(dict.fromkeys(row["work"] for row in measured))
+    styles = line_styles(dict.fromkeys(row["work"] for row in measured))
     commits = {row["date"]: row["commit"] for row in measured}
     figure, axes = panels(len(makers), height=2.8)
     for ax, by in zip(axes, makers, strict=True):
-        for work, look in looks.items():
+        for work, style in styles.items():
             points = [
                 (dates.index(row["date"]), float(row["ratio"]))
                 for row in measured
@@ -30,7 +30,9 @@ def benchmarks(measured: Sequence[Mapping[str, str]]) -> Figure:
             ]
             if points:
                 x, y = zip(*points, strict=True)
-                ax.plot(x, y, linestyle=look.line, marker=look.mark, color=look.colour, label=work)
+                ax.plot(
+                    x, y, linestyle=style.line, marker=style.mark, color=style.colour, label=work
+                )
         ax.set(yscale="log", title=by, ylabel="speed relative to SimPy")
         ax.set_xticks(range(len(dates)), [commits[date][:8] for date in dates], rotation=45)
     figure.legend(

@@ -25,6 +25,7 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from mmusim.plots.names import fit_names
 from mmusim.vocabulary.metrics import MIN_BEYOND
 
 INK: Final = "#1b1f24"
@@ -88,6 +89,7 @@ def in_style(draw: Callable[P, R]) -> Callable[P, R]:
             drawn = draw(*args, **kwargs)
             if isinstance(drawn, Figure):
                 label_powers(drawn)
+                fit_names(drawn)
             return drawn
 
     return styled
@@ -172,10 +174,10 @@ def rows_of(
 
 
 def headed(ax: Axes, headings: Sequence[tuple[float, str]]) -> None:
-    """Write headings into an axes, each at its row."""
+    """Write headings into an axes, each at its row; what does not fit into the axes is cut off."""
     for y, text in headings:
         ax.text(0.006, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize="small",
-                fontweight="bold", zorder=5)  # fmt: skip
+                fontweight="bold", zorder=5, clip_on=True, in_layout=False)  # fmt: skip
 
 
 def two_lines(name: str, most: int = 24) -> str:

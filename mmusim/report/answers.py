@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import isinf
 from typing import Any, Final
 
 from mmusim.analysis.answers import compared
@@ -90,10 +91,20 @@ def _sentence(name: str, c: Comparison) -> str:
 
 
 def _on_hosts(c: Comparison) -> str:
-    """Say on how many hosts the outcome is the same; empty: none was tried, or it is unknown."""
-    if c.over_hosts is None or c.answer.outcome == "unknown":
+    """Say on how many hosts the outcome is the same, and how far hosts lie apart.
+
+    Empty: none was tried, or the outcome is unknown.
+    """
+    found = c.over_hosts
+    if found is None or c.answer.outcome == "unknown":
         return ""
-    return f"; the same {c.over_hosts.phrase}"
+    text = f"; the same {found.phrase}"
+    if not found.is_known or isinf(found.low):
+        return text
+    low, high = (
+        f"{bound:.4g}" if c.ratio else amount(c.metric, bound) for bound in (found.low, found.high)
+    )
+    return f"{text}; 95 of 100 hosts have {low} to {high}"
 
 
 def _span(ratio: Interval) -> str:

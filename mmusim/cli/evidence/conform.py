@@ -45,7 +45,7 @@ def conform(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay scripts that a real kernel counted; exit status 1 if any integer differs."""
+    """Replay scripts that ran on a real kernel; exit status 1 if a counter differs."""
     if live:
         raise typer.Exit(_conform_live(cases, record, random, 1 if seed is None else seed, as_json))
     refuse_ignored(

@@ -49,7 +49,7 @@ def coverage(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how often intervals, outcomes and marks keep what they promise."""
+    """Measure how often intervals, outcomes and marks keep their promises."""
     known = (INTERVALS, *PROMISES)
     for name in only or ():
         if name not in known:

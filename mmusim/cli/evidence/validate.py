@@ -70,7 +70,7 @@ def validate(
     scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict published times from few of them; with --live, this machine's latencies."""
+    """Predict published times from a few of them; with --live, this machine's latencies."""
     of_machines = {"--host": host, "--record": record, "--grid": grid, "--repeats": repeats}
     of_laws = {"--laws": laws, "--ablation": ablation, "--leave-out": left_out}
     if migrations:

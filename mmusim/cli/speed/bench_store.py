@@ -46,7 +46,7 @@ LONG_RUNS: Final = {"memory": "8MiB", "pages": "100%", "seeds": 20}
 
 
 def bench_store(as_json: AsJson = False) -> None:
-    """Measure what a sweep adds to its runs, and how fast results load."""
+    """Measure the overhead of a sweep, and how fast results load."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [
             *_sweeps(Path(folder), TINY_RUNS, 1, "tiny runs, in this process"),

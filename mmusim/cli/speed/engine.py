@@ -18,7 +18,7 @@ def engine(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the compiled engine is woven from: the processes, line by line, or its source."""
+    """List the places of the SimPy processes in the compiled engine, or print its woven source."""
     from mmusim.engine.compiled.weaving import ACTORS
 
     if source:

@@ -9,6 +9,8 @@ import pytest
 
 from mmusim.base.errors import ConfigError
 from mmusim.engine import simulate
+from mmusim.engine.choice import AUTO
+from mmusim.engine.state.vm import Vm
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.settings import CONSTANT, only, setting
 from mmusim.trace.records import Trace
@@ -22,11 +24,13 @@ def run(
     policy: str,
     phases: Sequence[dict[str, Any]],
     more_vm: dict[str, Any] | None = None,
+    engine: str = AUTO,
     **more: Any,
 ) -> Trace:
     more = {"memory": "8MiB", "costs": CONSTANT} | more
     vm = {"kernel": policy.partition("+")[0]} | (more_vm or {})
-    return simulate(make_plan(setting(phases, vm=vm, policies=only(policy), **more), policy, 1))
+    plan = make_plan(setting(phases, vm=vm, policies=only(policy), **more), policy, 1)
+    return simulate(plan, engine=engine)
 
 
 def flushes(trace: Trace, number: int) -> int:
@@ -183,6 +187,39 @@ def test_faults_on_a_frozen_entry_retry_until_its_flush_is_over(kernel: str, los
     retried = counters["pf_taken"] - counters["pf_fixed"] - counters["pf_spurious"]
     assert (retried > 0) == lost, counters
     assert (counters["remote_tlb_flush"] >= 8) == lost
+
+
+def test_what_was_below_a_frozen_entry_is_processed_after_its_flush_since_6_10(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """L23: an entry is frozen for less time, by what processing the leaves of its table takes."""
+    reads = {"do": "read", "background": True, "order": "random", "think": "10us"}
+    phases: list[dict[str, Any]] = [WRITE, ENABLE, WRITE, reads, {"do": "sleep", "time": "5us"},
+                                    DISABLE, {"do": "wait"}]  # fmt: skip
+
+    def spans(kernel: str) -> list[int]:
+        began: dict[tuple[int, int], int] = {}
+        found = []
+
+        def freeze(vm: Vm, level: int, index: int, *, on: bool) -> None:
+            if on:
+                began[level, index] = vm.now
+            else:
+                found.append(vm.now - began.pop((level, index)))
+            unchanged(vm, level, index, on=on)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Vm, "freeze", freeze)
+            run(kernel, phases, engine="simpy")
+        assert not began, "every entry is thawed"
+        return found
+
+    unchanged = Vm.freeze
+    old, new = spans("linux-6.9"), spans("linux-6.10")
+    flush = 200  # c_flush_init and one target
+    assert new
+    assert set(new) == {flush}
+    assert min(old) >= flush + 512 * 100, "the leaves of a table, at 100 ns each"
 
 
 def test_split_on_fault_under_pml_faults_in_the_first_round_only() -> None:

@@ -91,6 +91,7 @@ def test_every_place_of_a_verdict_has_its_share_of_hosts_with_the_interval(
     alone = without_hosts(outcome)
     apart = bounds.replace("..", "to")
     assert f"the same on {c.over_hosts} of 8 hosts, at 95 % on {apart}" in answers(outcome)[0]
+    assert f"95 of 100 hosts have {c.over_hosts.low:.4g} to " in answers(outcome)[0]
     assert "hosts" not in answers(alone)[0]
     assert answer_rows(outcome)[1]["holds"].splitlines() == [str(c.over_hosts), bounds]
     assert "holds" not in answer_rows(alone)[1]

@@ -750,3 +750,11 @@ def test_a_folder_in_the_place_of_an_experiment_has_the_right_remedy(tmp_path: P
     """Who gives the folder of the runs is not told to name a file in it: that is the ledger."""
     with pytest.raises(ConfigError, match=r"is a folder and no experiment file; give the \.toml"):
         load_settings(tmp_path)
+
+
+def test_port_io_is_as_rare_as_it_can_be_served() -> None:
+    told = only(changed("driver.migration.io_interval", "999ns"))
+    assert (told.key, told.value) == ("driver.migration.io_interval", "999ns")
+    assert "no exit to user space is served in less" in told.rule
+    for value in ("1us", "0ns"):  # negative control
+        the_setting(changed("driver.migration.io_interval", value))

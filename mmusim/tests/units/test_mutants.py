@@ -187,13 +187,19 @@ def bytes_changed(data: bytes, rng: random.Random) -> bytes:
 def toml(path: Path, rng: random.Random) -> bytes:
     if rng.random() < 0.25:
         return bytes_changed(path.read_bytes(), rng)
-    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    data = parsed(path)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         data = changed(data, rng)
     try:
         return tomli_w.dumps(without_none(data)).encode("utf-8", "surrogatepass")
     except (TypeError, ValueError, AttributeError):  # no TOML can say it
         return bytes_changed(path.read_bytes(), rng)
+
+
+@cache
+def parsed(path: Path) -> Any:
+    """The data of a file; `changed` changes a copy."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def without_none(data: Any) -> Any:
