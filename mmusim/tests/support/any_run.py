@@ -160,7 +160,8 @@ def machines(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         return {}
     cores = {"cores": draw(one_of(1, 2, 64)), "threads_per_core": draw(one_of(1, 2))}
-    nodes = {"nodes": draw(one_of(1, 2)), "private_cache": draw(one_of("0B", "64KiB"))}
+    count = draw(one_of(*range(1, 1 + min(2, cores["cores"]))))  # each node has a core
+    nodes = {"nodes": count, "private_cache": draw(one_of("0B", "64KiB"))}
     return {"machine": cores | nodes | {"smt_gain": draw(one_of(0.0, 0.3))}}
 
 
