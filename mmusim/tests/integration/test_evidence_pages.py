@@ -143,7 +143,7 @@ EXAMPLE: Final = ("law", "source", "variant", "predicted_s", "without_the_law_s"
 
 def untrue(machine: str, published: str) -> list[str]:
     """Name what the page of the laws says otherwise than its template, and than the other page."""
-    (values,) = re.findall(r"^(\d+) published values that no cost", machine, re.MULTILINE)
+    (values,) = re.findall(r"^(\d+) published values are predicted; no cost", machine, re.MULTILINE)
     told = {
         name: markdown(rows_with(machine, *columns))
         for name, columns in (("ablation", SETS), ("examples", EXAMPLE), ("costs", COSTS))
