@@ -66,7 +66,7 @@ def ratios(
         _interval(ax, y, c, look.get(name, look[only]), name if name in look else "")
     _claimed(ax, outcome, metric)
     ax.axvline(1, color=INK, linewidth=1)
-    _ratio_axis(ax, [v for _, c in lines if c.ratio for v in c.ratio.drawn])
+    _ratio_axis(ax, [c.ratio for _, c in lines if c.ratio])
     ax.set_yticks(places, [name for name, _ in lines])
     ax.set_ylim(max(places, default=0) + 0.6, -0.6)
     headed(ax, headings)
@@ -118,17 +118,22 @@ def _claimed(ax: Axes, outcome: Outcome, metric: str) -> None:
             return
 
 
-def _ratio_axis(ax: Axes, values: Sequence[float], which: str = "x") -> None:
-    """Scale an axis of ratios: logarithmic if they lie far apart, and 1 always on it."""
-    if not values:
+def _ratio_axis(ax: Axes, ratios: Sequence[Interval], which: str = "x") -> None:
+    """Scale an axis of ratios: logarithmic if they lie far apart, and 1 always on it.
+
+    An interval may reach down to 0. On a logarithmic axis it then ends at the border.
+    """
+    if not ratios:
         return
+    values = [value for ratio in ratios for value in (ratio.estimate, *ratio.drawn)]
     low, high = min(*values, 1.0), max(*values, 1.0)
+    positive = min([1.0, *(value for value in values if value > 0)])
     axis = ax.xaxis if which == "x" else ax.yaxis
     scale, limit = (ax.set_xscale, ax.set_xlim) if which == "x" else (ax.set_yscale, ax.set_ylim)
-    if high / low > SPREAD:
+    if high / positive > SPREAD:
         scale("log")
-        limit(low / 1.15, high * 1.15)
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 200 else (1,)))
+        limit(positive / 1.15, high * 1.15)
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / positive < 200 else (1,)))
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         axis.set_minor_locator(NullLocator())
     else:
@@ -161,7 +166,7 @@ def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
         low, high = zip(*(r.drawn for _, r in points), strict=True)
         ax.fill_between(x, low, high, alpha=0.2, color=own.colour, linewidth=0)
     ax.axhline(1, color=INK, linewidth=1)
-    _ratio_axis(ax, [v for ps in lines.values() for _, r in ps for v in r.drawn], "y")
+    _ratio_axis(ax, [ratio for points in lines.values() for _, ratio in points], "y")
     places = {number(r.setting.labels[axis]): str(r.setting.labels[axis]) for r in outcome.settings}
     if min(places) > 0 and max(places) / min(places) > 20:
         ax.set_xscale("log")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +15,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from mmusim import analysis, plots
+from mmusim.analysis.answers import compared
 from mmusim.base.errors import ConfigError
 from mmusim.cli.results.plot import plot
-from mmusim.comparison.compare import shift
+from mmusim.comparison.compare import Comparison, shift
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.plan.make import make_plan
 from mmusim.plots.catalogue import FIGURES
 from mmusim.plots.latencies import longer_than
 from mmusim.plots.shift import nines
 from mmusim.plots.style import LINES, MARKS, PAPER, SERIES, line_styles, plain_power, rows_of
+from mmusim.stats.intervals import Interval
 from mmusim.tests.support.experiment_files import SMALL
 from mmusim.tests.support.reports import run_in
 from mmusim.tests.support.settings import busy_setting
@@ -126,6 +131,34 @@ def test_what_is_not_significant_is_hollow(folder: Path, tmp_path: Path) -> None
     assert all(t.get_text().endswith("[none of 3 seeds] unknown") for t in ax.texts)
     with pytest.raises(ValueError, match="at least 4 seeds"):
         plots.shift(few)
+
+
+@pytest.mark.parametrize(("high", "scale"), [(1e-3, "log"), (1.2, "linear")])
+def test_an_interval_that_reaches_down_to_0_is_drawn(
+    high: float, scale: str, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ratio of 0.0002 has it, since no interval is narrower than 0.001. The estimate is seen."""
+
+    def down_to_0(*args: Any) -> dict[str, list[Comparison]]:
+        return {
+            setting: [replace(c, ratio=_with_bounds(c.ratio, 0.0, high)) for c in comparisons]
+            for setting, comparisons in compared(*args).items()
+        }
+
+    monkeypatch.setattr(sys.modules["mmusim.plots.ratios"], "compared", down_to_0)
+    for draw, which in ((plots.ratios, "x"), (plots.swept, "y")):
+        ask = ("host.costs.c_fault_slow",) if draw is plots.swept else ()
+        figure = draw(outcome, *ask)
+        ax = figure.axes[0]
+        assert getattr(ax, f"get_{which}scale")() == scale
+        low, top = getattr(ax, f"get_{which}lim")()
+        assert low < high / 2 < 1 < top
+        assert (low > 0) == (scale == "log")
+        figure.savefig(io.BytesIO())
+
+
+def _with_bounds(ratio: Interval | None, low: float, high: float) -> Interval | None:
+    return ratio and replace(ratio, estimate=high / 2, low=low, high=high)
 
 
 def test_bands_hold_every_seed_and_the_pooled_curve(outcome: Outcome) -> None:
