@@ -132,6 +132,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         small.parent.mkdir(parents=True)
         small.write_text(tomli_w.dumps(data), encoding="utf-8")
     (folder / "workloads").symlink_to(ROOT / "workloads")
+    (folder / "mmusim" / "tests").mkdir(parents=True)
+    (folder / "mmusim" / "tests" / "data").symlink_to(ROOT / "mmusim" / "tests" / "data")
     shutil.copy(next(Path(profiles).parent.glob("*.samples.npz")), folder / "myhost.samples.npz")
     return folder
 
