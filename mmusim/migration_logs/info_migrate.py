@@ -13,14 +13,7 @@ from typing import Any, Final
 from mmusim.base.units import BYTES, NS
 from mmusim.migration_logs.log import MigrationLog
 from mmusim.migration_logs.qemu import MBIT
-from mmusim.migration_logs.series import (
-    Answer,
-    answer_in,
-    last_attempt,
-    least_left_ns,
-    limit_at_start,
-    rounds_of,
-)
+from mmusim.migration_logs.series import Answer, answer_in, limit_at_start, with_series
 
 _HMP: Final = {
     "total time": ("total_ns", "time"), "expected downtime": ("expected_downtime_ns", "time"),
@@ -93,9 +86,7 @@ def read_info_migrate(text: str) -> MigrationLog:
             facts |= more | ({"notes": notes + unread} if notes + unread else {})
     if not (log.has_facts or log.status):
         raise ValueError("has no line of info migrate")
-    answers = last_attempt(answers)
-    rounds, left = rounds_of(answers, log.memory_bytes), least_left_ns(answers, log.status)
-    return log.updated(MigrationLog(tool=log.tool, each_round=rounds, least_left_ns=left))
+    return with_series(log, answers)
 
 
 def _status(value: str) -> dict[str, Any]:

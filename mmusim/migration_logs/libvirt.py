@@ -20,14 +20,7 @@ from typing import Any, Final
 
 from mmusim.base.units import BYTES, NS
 from mmusim.migration_logs.log import MigrationLog
-from mmusim.migration_logs.series import (
-    Answer,
-    answer_in,
-    last_attempt,
-    least_left_ns,
-    limit_at_start,
-    rounds_of,
-)
+from mmusim.migration_logs.series import Answer, answer_in, limit_at_start, with_series
 
 TRANSLATIONS: Final = Path(__file__).with_name("domjobinfo.toml")
 
@@ -151,9 +144,7 @@ def read_domjobinfo(text: str) -> MigrationLog:
         if any(_is_none(value) for label, value, _ in _lines(text) if label == TYPE):
             why = "says that no job was running; ask while the migration runs, or with --completed"
         raise ValueError(why)
-    answers = last_attempt(answers)
-    rounds, left = rounds_of(answers, log.memory_bytes), least_left_ns(answers, log.status)
-    return log.updated(MigrationLog(tool=log.tool, each_round=rounds, least_left_ns=left))
+    return with_series(log, answers)
 
 
 def _state(value: str) -> str:

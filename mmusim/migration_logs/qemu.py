@@ -16,14 +16,7 @@ from typing import Any, Final
 from mmusim.base.units import NS
 from mmusim.migration_logs.cut_json import mended_json
 from mmusim.migration_logs.log import MigrationLog
-from mmusim.migration_logs.series import (
-    Answer,
-    answer_in,
-    last_attempt,
-    least_left_ns,
-    limit_at_start,
-    rounds_of,
-)
+from mmusim.migration_logs.series import Answer, answer_in, limit_at_start, with_series
 
 MBIT: Final = 10**6 / 8
 """QEMU's mbps are 10^6 bits per second."""
@@ -84,11 +77,7 @@ def read_qmp(text: str) -> MigrationLog:
         raise ValueError(why)
     starts = {number: ns - passes[0] for number, ns in passes.items()} if 0 in passes else {}
     notes = (f"{cut} objects were cut off",) if cut else ()
-    answers = last_attempt(answers)
-    rounds, left = rounds_of(answers, log.memory_bytes, starts), least_left_ns(answers, log.status)
-    return log.updated(
-        MigrationLog(tool=log.tool, notes=notes, each_round=rounds, least_left_ns=left)
-    )
+    return with_series(log.updated(MigrationLog(tool=log.tool, notes=notes)), answers, starts)
 
 
 def _objects(text: str) -> Iterator[tuple[dict[str, Any], bool]]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.units import NS
-from mmusim.migration_logs.log import LogRound
+from mmusim.migration_logs.log import LogRound, MigrationLog
 
 RESOLVED: Final = 2
 """A round must last for so many intervals between answers; otherwise its time is not known."""
@@ -77,6 +77,26 @@ def least_left_ns(answers: Sequence[Answer], status: str) -> float | None:
         if one.bytes_per_s and (status != "completed" or one.syncs != last)
     ]
     return min(left, default=None)
+
+
+def with_series(
+    log: MigrationLog, answers: Sequence[Answer], begins_ns: Mapping[int, float] | None = None
+) -> MigrationLog:
+    """Return a log with what its answers say together: rounds, and the least that was left.
+
+    Parameters
+    ----------
+    log : MigrationLog
+        What the answers say each by itself.
+    answers : sequence
+        In the order of time; only those about the last attempt count.
+    begins_ns : mapping
+        As :func:`rounds_of` takes it.
+    """
+    answers = last_attempt(answers)
+    rounds = rounds_of(answers, log.memory_bytes, begins_ns)
+    left = least_left_ns(answers, log.status)
+    return log.updated(MigrationLog(tool=log.tool, each_round=rounds, least_left_ns=left))
 
 
 def limit_at_start(facts: Mapping[str, Any]) -> dict[str, Any]:
