@@ -36,7 +36,8 @@ def exposure(
 ) -> None:
     """Print the exposure of each window of stored runs: operations, pages, requests, locks.
 
-    With --to: make the runs that are missing, and write exposure.md into a folder.
+    With --to: make the runs that are missing, and write a page into a folder: exposure.md with
+    --reduced, else exposure-full-size.md.
     """
     if to is not None:
         refuse_ignored("exposure", "with --to", {"--apart": apart, "--json": as_json})
@@ -78,7 +79,8 @@ def write_page(
     """
     from mmusim.cli.shared.progress import show_progress
     from mmusim.experiment.claims import check, experiment_files
-    from mmusim.experiment.exposure_page import NAME, page
+    from mmusim.experiment.exposure_page import NAMES, page
+    from mmusim.store.provenance import commit
 
     outcomes = []
     with show_progress() as progress:
@@ -94,9 +96,10 @@ def write_page(
     size = "Each experiment has the settings of its `[reduced]`" if reduced else "All settings"
     size += f" and {seeds} seeds." if seeds else " and its own number of seeds."
     to.mkdir(parents=True, exist_ok=True)
-    with whole(to / NAME) as unfinished:
-        unfinished.write_text(page(outcomes, command, size), encoding="utf-8")
-    typer.echo(f"written: {NAME} in {to}", err=True)
+    name, made_at = NAMES[reduced], "" if reduced else commit()
+    with whole(to / name) as unfinished:
+        unfinished.write_text(page(outcomes, command, size, made_at), encoding="utf-8")
+    typer.echo(f"written: {name} in {to}", err=True)
 
 
 def readable(rows: list[dict[str, Any]]) -> list[dict[str, str]]:

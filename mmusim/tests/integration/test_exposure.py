@@ -23,6 +23,7 @@ from mmusim.metrics.exposure import Exposure
 from mmusim.metrics.measure import Metrics, measure
 from mmusim.plan.make import make_plan
 from mmusim.report.answers import answers
+from mmusim.store.provenance import commit
 from mmusim.tests.support.settings import only, setting
 
 FAR = {"at": "100us"}
@@ -345,7 +346,8 @@ def test_a_command_writes_the_page_of_evidence(tmp_path: Path) -> None:
          "--seeds", "2", "--workers", "1"],
     )  # fmt: skip
     assert told.exit_code == 0, told.output
-    page = (tmp_path / "page" / "exposure.md").read_text()
+    page = (tmp_path / "page" / "exposure-full-size.md").read_text()
+    assert f"at commit {commit()} by" in page, "runs of another commit are other runs"
     made = run_experiment(path, tmp_path / "out" / "exposed", seeds=2, workers=1)
     for row in rows(made):
         begun = f"{row['operations_begun']:g}"
@@ -353,5 +355,13 @@ def test_a_command_writes_the_page_of_evidence(tmp_path: Path) -> None:
     for row in apart(made):
         assert f"| `asked` | {row['window']} | {row['differs_in']} |" in page
     assert "All settings and 2 seeds." in page
+    path.write_text(path.read_text() + "\n[reduced]\nseeds = 2\n")
+    small = CliRunner().invoke(
+        app,
+        ["exposure", str(tmp_path), "--to", str(tmp_path / "page"), "--out", str(tmp_path / "out"),
+         "--reduced", "--seeds", "2", "--workers", "1"],
+    )  # fmt: skip
+    assert small.exit_code == 0, small.output
+    assert "at commit" not in (tmp_path / "page" / "exposure.md").read_text(), "made anew by a test"
     refused = CliRunner().invoke(app, ["exposure", str(path), "--reduced"])
     assert refused.exit_code != 0, "the control: without --to nothing is run"

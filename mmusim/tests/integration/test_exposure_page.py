@@ -67,8 +67,9 @@ def test_a_page_of_another_model_is_found(made: str) -> None:
     assert stale(page.replace(lost, ""), made, CHEAP) == [lost]
 
 
-def test_the_page_has_every_shipped_experiment() -> None:
-    page = PAGE.read_text()
+@pytest.mark.parametrize("name", ["exposure.md", "exposure-full-size.md"])
+def test_the_page_has_every_shipped_experiment(name: str) -> None:
+    page = PAGE.with_name(name).read_text()
     for file in experiment_files([ROOT / "experiments"]):
         assert rows_of(page, file.parent.name), file.parent.name
     assert not rows_of(page, Path("no-such-experiment").name), "control"
