@@ -40,6 +40,8 @@ _PACKED: Final = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
 )  # fmt: skip
 
+_UNPACK: Final = {"zip": "unpack it first; save a spreadsheet (.xlsx, .ods) as CSV"}
+
 
 def unreadable(path: str | Path, rule: str, remedy: str) -> ConfigError:
     """Return the complaint about a file as a whole."""
@@ -95,7 +97,9 @@ def read_text(path: str | Path, most: int = MOST_TEXT) -> str:
     data = read_bytes(path, most)
     for mark, packer in _PACKED:
         if data.startswith(mark):
-            raise unreadable(path, f"is packed with {packer}", "unpack it first")
+            raise unreadable(
+                path, f"is packed with {packer}", _UNPACK.get(packer, "unpack it first")
+            )
     for mark, name in _ENCODINGS:
         if data.startswith(mark):
             raise unreadable(path, f"is {name} and not UTF-8", "save it as UTF-8")

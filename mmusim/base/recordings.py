@@ -40,6 +40,15 @@ BPFTRACE: Final = _kind(
     r"^\s*[\[(]-?\d+[KMGTPE]?(?:, \d+[KMGTPE]?[)\]])?\]?\s+\d+\s*\|", "bpftrace's hist()",
     "mmusim fit COST=FILE:MAP",
 )  # fmt: skip
+BPFTRACE_JSON: Final = _kind(
+    r'^\s*\{\s*"type"\s*:\s*"(?:hist|lhist)"', "bpftrace -f json", "mmusim fit COST=FILE:MAP"
+)
+BCC: Final = _kind(r"^\s*\w+\s*: count\s+distribution", "a tool of bcc", "mmusim fit COST=FILE")
+PERF_FTRACE: Final = _kind(
+    r"^\W*DURATION\s*\|\s*COUNT\s*\|", "perf ftrace latency", "mmusim fit COST=FILE"
+)
+HISTOGRAMS: Final = (BPFTRACE, BPFTRACE_JSON, BCC, PERF_FTRACE)
+"""Outputs that hold counts of times in bins."""
 PERF_TRACE: Final = _kind(
     r"\(\s*[0-9.]+\s*ms\s*\)\s*:\s.*\w+\(", "perf trace", "mmusim fit COST=FILE:CALL"
 )
@@ -69,8 +78,18 @@ RECORDINGS: Final = (
         "dirty_log_perf_test, whose phases are many costs together",
         "compare them with mmusim dirty-log-perf-test --measured FILE",
     ),
-    BPFTRACE,
+    *HISTOGRAMS,
     PERF_TRACE,
+    _kind(
+        r"^@\S*: count \d+, average \d+",
+        "bpftrace's stats(), which has a mean and no distribution",
+        "write hist() in its place",
+    ),
+    _kind(
+        r"\)\s+= .*<\d+\.\d+>$|^% time\s+seconds\s+usecs/call",
+        "strace, whose own stops are most of a short call's time",
+        "record with perf trace, and mmusim fit COST=FILE:CALL",
+    ),
     _kind(r"^I  [0-9a-f]{2,16},\d+$", "valgrind's lackey", "mmusim workload import FILE"),
 )  # fmt: skip
 """In the order in which they are tried: the most particular first."""

@@ -26,22 +26,27 @@ BYTES: Final = {
 }  # fmt: skip
 """Units as tools print them. `kbytes` are those of QEMU, of 1,024 bytes."""
 _BITS: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SECOND: Final = ("s", "sec", "second")
 RATES: Final[dict[str, int | Fraction]] = {
-    **{f"{unit}/s": size for unit, size in BYTES.items()},
+    **{f"{unit}/{second}": size for second in _SECOND for unit, size in BYTES.items()},
     **{
         f"{size}{bits}": Fraction(factor, 8)
         for size, factor in _BITS.items()
-        for bits in ("bit/s", "b/s", "bps")
+        for bits in (
+            *(f"{bits}/{second}" for second in _SECOND for bits in ("bit", "bits", "b")), "bps",
+        )
     },
     "mbps": Fraction(10**6, 8),
-}
-"""Units of networks. `Gbit/s`, `Gb/s` and `Gbps` are the same; QEMU prints `mbps` for Mbit/s."""
-
-_OTHER_SPELLINGS: Final = {
-    "bytes", "kbytes", "bytes/s", "kbytes/s", "bit/s", "b/s", "bps", "kbit/s", "kb/s", "kbps",
-    "Mb/s", "Mbps", "Gb/s", "Gbps", "Tbit/s", "Tb/s", "Tbps", "mbps",
 }  # fmt: skip
-"""Units that the parser accepts and messages do not list."""
+"""Units of networks. `Gbit/s`, `Gbits/sec` (iperf), `Gb/s` and `Gbps` are the same; QEMU prints
+`mbps` for Mbit/s and `bytes/second`.
+"""
+
+_LISTED: Final = frozenset([
+    *NS, *(unit for unit in BYTES if not unit.endswith("bytes")),
+    *(f"{unit}/s" for unit in BYTES if not unit.endswith("bytes")), "Mbit/s", "Gbit/s", "%",
+])  # fmt: skip
+"""Units that messages list. The parser accepts more spellings."""
 
 _QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)\s*([A-Za-zµ%/]+)\s*")
 
@@ -51,7 +56,7 @@ def _quantity(text: str, units: Mapping[str, int | Fraction], example: str) -> F
     if match is None or match[2] not in units or len(match[1]) > 4000:
         if text.strip().startswith("-") and _QUANTITY.fullmatch(text.strip()[1:]):
             raise ValueError(f"must not be negative; write e.g. {example}")
-        names = [unit for unit in units if unit not in _OTHER_SPELLINGS]
+        names = [unit for unit in units if unit in _LISTED]
         raise ValueError(f"must be a number and a unit of {', '.join(names)}; write e.g. {example}")
     return Fraction(match[1].replace("_", "")) * units[match[2]]
 

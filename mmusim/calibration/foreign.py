@@ -1,4 +1,4 @@
-"""Measurements that others made: CSV, bpftrace, perf trace, ftrace of KVM, perf kvm stat.
+"""Measurements that others made: CSV, bpftrace, bcc, perf ftrace, perf trace, exits of KVM.
 
 A file may hold several series: the columns of a table, the maps of a bpftrace script, the system
 calls of a trace, the reasons of exits. One of them is a cost, and mmusim never guesses which. If
@@ -31,9 +31,10 @@ def read_foreign(path: Path, unit: str = "", choice: str = "", cost: str = "") -
     Parameters
     ----------
     path : Path
-        CSV with a column of times or with columns low, high and count; what bpftrace prints for
-        ``hist()`` and ``lhist()``; lines of ``perf trace``, which have durations; KVM's events in
-        the text of ftrace, trace-cmd or perf script; the table of ``perf kvm stat report``.
+        CSV with a column of times or with columns low, high and count; histograms that
+        bpftrace, bcc and perf ftrace latency print; lines of ``perf trace``, which have
+        durations; KVM's events in the text of ftrace, trace-cmd or perf script; the table of
+        ``perf kvm stat report``.
     unit : str
         Of the times, where the file does not say it.
     choice : str
@@ -68,6 +69,12 @@ def read_foreign(path: Path, unit: str = "", choice: str = "", cost: str = "") -
 
 
 def _chosen(path: Path, found: Sequence[Series], choice: str, cost: str) -> Series:
+    stamps = [one.name for one in found if one.moments]
+    if stamps and not choice and not any(one.likely for one in found):
+        raise ConfigError.of(
+            str(path), "file", None, f"has no times: {_listed(stamps)} tells when, not how long",
+            f"give a column of times; if it is one, write COST=FILE:{stamps[0]}",
+        )  # fmt: skip
     meant = [one for one in found if choice in (one.name, one.name.removeprefix("@"))]
     likely = [one for one in found if cost in one.costs] or [one for one in found if one.likely]
     names = [one.name for one in (found if choice else likely or found)]

@@ -22,6 +22,8 @@ _UNITS: Final = {
 }  # fmt: skip
 _UNIT_OF_NAME = re.compile(rf"(?:^|[\s_.\-(\[@])({'|'.join(_UNITS)})[)\]]?$", re.IGNORECASE)
 
+_RATE = re.compile(r"(?:^|[\s_.\-(\[/])(?:per|[kmgt]i?b|bytes|bits?|pages|ops)$", re.IGNORECASE)
+
 
 class Summary(NamedTuple):
     """What a tool says of times that it does not keep: nothing of their shape."""
@@ -90,6 +92,7 @@ class Series:
     data: Foreign
     likely: bool = True  # False: used only on request by name
     costs: tuple[str, ...] = ()  # for which it needs no request by name, whatever else there is
+    moments: bool = False  # its numbers say when, not how long
 
 
 def samples(values: Sequence[float], note: str = "") -> Foreign:
@@ -103,16 +106,23 @@ def summarised(summary: Summary, note: str) -> Foreign:
     return Foreign("summary", np.zeros(0), np.zeros((0, 2)), np.zeros(0), summary, note)
 
 
-def histogram(edges: Sequence[tuple[float, float]], counts: Sequence[float]) -> Foreign:
+def histogram(
+    edges: Sequence[tuple[float, float]], counts: Sequence[float], note: str = ""
+) -> Foreign:
     """Return counts of half-open bins."""
     made = np.array(edges, np.float64).reshape(-1, 2)
-    return Foreign("histogram", np.zeros(0), made, np.array(counts, np.float64))
+    return Foreign("histogram", np.zeros(0), made, np.array(counts, np.float64), note=note)
 
 
 def unit_of(name: str) -> str:
-    """Return the unit that a name ends with: ``delay_us``, ``Latency (ms)``; empty if none."""
+    """Return the unit that a name ends with: ``delay_us``, ``Latency (ms)``; empty if none.
+
+    A rate ends with a unit too (``faults_per_s``, ``dirty_MB_s``) and is no time.
+    """
     found = _UNIT_OF_NAME.search(name.strip())
-    return _UNITS[found[1].lower()] if found else ""
+    if found is None or _RATE.search(name.strip()[: found.start()]):
+        return ""
+    return _UNITS[found[1].lower()]
 
 
 def from_bins(edges: Floats, counts: Floats) -> Empirical:

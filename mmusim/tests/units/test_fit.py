@@ -136,7 +136,7 @@ def test_implausible_times_need_an_option(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"median of 1.736e\+09 s, and plausible is .* to 548.8 us"
     ):
-        fits_of(f"c_fault_slow={stamps}")
+        fits_of(f"c_fault_slow={stamps}:timestamp_s")
     slow = written(tmp_path, "fault_us\n180\n190\n200\n", "slow.csv")
     assert fits_of(f"c_fault_slow={slow}")
     thousandfold = written(tmp_path, "fault_ms\n1.4\n1.5\n1.6\n", "off.csv")
