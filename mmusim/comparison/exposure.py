@@ -166,7 +166,7 @@ class Difference(NamedTuple):
     other: float
 
     def shown(self) -> tuple[str, str]:
-        """Return both as people read them."""
+        """Return both values as text with units: of the policy, and of the baseline."""
         if self.what == LOGGED:
             return f"{self.mine:.0%}", f"{self.other:.0%}"
         show = show_ns if self.what in TIMES else show_number
@@ -222,10 +222,12 @@ def _logged_share(e: Exposure) -> float:
 
 
 def mean(rows: Sequence[Exposure], count: Callable[[Exposure], float]) -> float:
-    """Return the mean of a count over runs."""
+    """Return the mean of a count over runs, of which there must be one at least."""
     return sum(map(count, rows)) / len(rows)
 
 
 def differ(one: float, other: float) -> bool:
-    """Tell whether two exposures differ by more than a tenth of the smaller."""
+    """Tell whether two numbers of one unit, at least 0, differ by more than a tenth of the
+    smaller.
+    """
     return abs(one - other) > APART * min(one, other)

@@ -68,6 +68,9 @@ def paired(baseline: Sequence[Metrics], candidate: Sequence[Metrics]) -> None:
 
 
 def on_shared_seeds(runs: Runs) -> dict[str, list[Metrics]]:
-    """Return the runs whose seeds every policy has."""
+    """Return of each policy the runs whose seeds every policy has, in their order.
+
+    There must be one policy at least.
+    """
     shared = set.intersection(*({run.seed for run in rows} for rows in runs.values()))
     return {name: [run for run in rows if run.seed in shared] for name, rows in runs.items()}

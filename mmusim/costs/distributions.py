@@ -26,18 +26,18 @@ So a hundred thousand costs in a row fit the 64 bits of the simulated clock.
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A non-negative random time in nanoseconds."""
+    """A non-negative random time in ns. A kind has what raises NotImplementedError here."""
 
     def quantile(self, p: ArrayLike) -> Floats:
-        """Inverse of the cumulative distribution; `p` in [0, 1), of any shape."""
+        """Return the inverse of :meth:`cdf` in ns; shape of `p`, in [0, 1)."""
         raise NotImplementedError(f"{type(self).__name__} has no quantile function")
 
     def cdf(self, x: ArrayLike) -> Floats:
-        """Probability of a time of at most `x` nanoseconds; `x` of any shape."""
+        """Return the probability of a time of at most `x` ns; shape of `x`."""
         raise NotImplementedError(f"{type(self).__name__} has no cumulative distribution")
 
     def mean(self) -> float:
-        """Expected value in nanoseconds."""
+        """Return the expected value in ns."""
         raise NotImplementedError(f"{type(self).__name__} has no mean")
 
 
@@ -69,7 +69,9 @@ class Lognormal(Distribution):
 
     @classmethod
     def from_quantile(cls, median: float, p: float, value: float) -> Lognormal:
-        """Fit to the median and the quantile `value` at probability `p` > 0.5."""
+        """Fit to the median and to the quantile `value` at probability `p` > 0.5; both in ns, above
+        0.
+        """
         from scipy.special import ndtri
 
         return cls(median, math.log(value / median) / float(ndtri(p)))
@@ -146,7 +148,7 @@ class Gamma(Distribution):
         return np.asarray(gammainc(shape, np.maximum(x, 0) * shape / self.average))
 
     def mean(self) -> float:
-        """Return the mean it was made with."""
+        """Return `average`."""
         return self.average
 
 
@@ -225,12 +227,12 @@ class Empirical(Distribution):
 
 
 def uniform(low: float, high: float) -> Empirical:
-    """Uniform distribution between two bounds."""
+    """Return the uniform distribution between two bounds in ns, `low` <= `high`."""
     return Empirical((0.0, 1.0), (low, high))
 
 
 def mixture(parts: Sequence[tuple[float, Distribution]]) -> Mixture:
-    """Mix distributions by relative weight.
+    """Mix distributions by relative weight: `parts` are pairs of weight and distribution.
 
     Raises
     ------
@@ -251,6 +253,8 @@ def scaled(distribution: Distribution, factor: float) -> Distribution:
     ------
     ValueError
         If the factor is not positive.
+    NotImplementedError
+        If the kind of distribution cannot be scaled.
     """
     if not factor > 0:
         raise ValueError(f"a factor of {factor} makes no time; give one above 0")

@@ -124,7 +124,9 @@ class HitCurve:
         return self.tables(pages, spread, fresh, before)
 
     def each(self, change: Callable[[Distribution], Distribution], *, walks: bool) -> HitCurve:
-        """Return the curve with its distributions changed; those of walks only if `walks`."""
+        """Return the curve with `change` applied to each distribution; to those of walks only if
+        `walks`.
+        """
 
         def all_of(some: tuple[Distribution, ...]) -> tuple[Distribution, ...]:
             return tuple(map(change, some))
@@ -143,7 +145,7 @@ class HitCurve:
         return self.each(lambda d: Constant(d.mean()), walks=True)
 
     def facts(self) -> dict[str, Any]:
-        """Return what decides a run's result."""
+        """Return what decides a run's result, as plain data: equal facts are equal curves."""
         facts: dict[str, Any] = {
             "pages": list(self.pages), "large": repr(self.large), "walk": repr(self.walk),
             "displaces": self.displaces,
@@ -156,7 +158,10 @@ class HitCurve:
 
 
 def pages_and_spread(gfns: NDArray[np.int64]) -> tuple[int, int]:
-    """Return how many pages are touched, and eight for each cache line of entries that they use."""
+    """Return how many pages an array of gfns names, and 8 for each cache line of their entries.
+
+    `gfns` has shape (accesses,). Of no access: one page in one line.
+    """
     if not len(gfns):
         return 1, LINE
     first = int(gfns.min()) // LINE * LINE
@@ -167,7 +172,9 @@ def pages_and_spread(gfns: NDArray[np.int64]) -> tuple[int, int]:
 
 
 def half_octave(pages: float) -> int:
-    """Return the step of a number of pages on a grid of half octaves."""
+    """Return the step of a number of pages, at least 1, on a grid of half octaves: round(2 log2
+    pages).
+    """
     return round(2 * math.log2(pages))
 
 
@@ -247,7 +254,9 @@ def _with_exits(curve: HitCurve, step: int, exits: int) -> Pair:
 
 
 def between(low: Distribution, high: Distribution, part: float) -> Distribution:
-    """Return the distribution whose quantiles lie a part of the way from one to the other."""
+    """Return the distribution whose quantiles lie `part`, 0 to 1, of the way from `low` to
+    `high`.
+    """
     if isinstance(low, Constant) and isinstance(high, Constant):
         return Constant(low.ns + part * (high.ns - low.ns))
     nodes = {0.0, 1.0}

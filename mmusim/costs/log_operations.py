@@ -3,6 +3,10 @@
 Each function returns counts: cost -> number of payments. Engines multiply a count by the mean of
 the cost and round once per cost. Drawn costs (grace period, floor of an ioctl, flush) and waits
 come on top; engines add them to the times of the phase.
+
+Words that all functions share: `c` are the policy's choices; `pages` is the number of 4 KiB pages
+of the slot or of the range; `walk` has the counts of a walk over it; `kernel` is the release, which
+decides how the kernel works. No function checks that numbers are not negative.
 """
 
 from __future__ import annotations
@@ -25,17 +29,19 @@ WORD: Final = 64  # bits in a word of the bitmap
 
 
 def bitmap_mib(pages: int) -> float:
-    """Size in MiB of the bitmap of `pages` pages."""
+    """Return the size in MiB of the bitmap of `pages` pages, one bit a page."""
     return pages / 8 / BYTES["MiB"]
 
 
 def arm_cost(c: Choices) -> str:
-    """Name the cost of clearing W (D under PML) of one leaf when logging is switched on."""
+    """Return the name of the cost of clearing W (D under PML) of one leaf when logging is switched
+    on.
+    """
     return "c_tdp_wclear" if c.mmu is Mmu.TDP else "c_wclear"
 
 
 def rearm_cost(kernel: Kernel, c: Choices) -> str:
-    """Name the cost of the same for one small leaf in a get, a clear or a ring reset."""
+    """Return the name of the same cost for one small leaf in a get, a clear or a ring reset."""
     if c.mmu is Mmu.NESTED and kernel.takes_w_of_nested_by_bit():
         return "c_nested_wclear"
     if c.mmu is Mmu.TDP and kernel.clears_by_one_and():
@@ -44,18 +50,20 @@ def rearm_cost(kernel: Kernel, c: Choices) -> str:
 
 
 def walk_cost(kernel: Kernel, c: Choices) -> str:
-    """Name the cost of the same for one small leaf whose lines are in the cache."""
+    """Return the name of the same cost for one small leaf whose lines are in the cache."""
     by_bit = c.mmu is Mmu.NESTED and kernel.takes_w_of_nested_by_bit()
     return "c_nested_arm" if by_bit else "c_dclear"
 
 
 def split_cost(c: Choices) -> str:
-    """Name the cost of splitting 2 MiB: with 512 rmap entries, or without."""
+    """Return the name of the cost of splitting 2 MiB: with 512 rmap entries, or without."""
     return "c_tdp_split_2M" if c.mmu is Mmu.TDP else "c_split_2M"
 
 
 def shadow_pages(pages: int, walk: Walk) -> int:
-    """Number of shadow pages of a slot: the last level and the two or three levels above."""
+    """Return the number of shadow pages of a slot: the last level and the two or three levels
+    above.
+    """
     return walk.tables + -(-pages // PAGES_PER_REGION**2) + 2
 
 
@@ -97,12 +105,14 @@ def enable(
 
 
 def rmap_heads(pages: int) -> int:
-    """Heads of the three levels: N + N2 + N1G."""
+    """Return the number of rmap heads of a slot at its three levels: N + N2 + N1G."""
     return pages + -(-pages // PAGES_PER_REGION) + -(-pages // PAGES_PER_REGION**2)
 
 
 def protect_range(c: Choices, pages: int, walk: Walk) -> Counts:
-    """Counts of clearing W of every leaf in a range, under mmu_lock, by another thread."""
+    """Counts of clearing W of every leaf in a range, under mmu_lock, by another thread of the
+    host.
+    """
     visits = {"c_head": rmap_heads(pages)}
     if c.mmu is Mmu.TDP:
         visits = {"c_tdp_visit": walk.leaves + walk.tables}
@@ -110,7 +120,7 @@ def protect_range(c: Choices, pages: int, walk: Walk) -> Counts:
 
 
 def age(kernel: Kernel, c: Choices, pages: int, leaves: int) -> Counts:
-    """Counts of clearing A of the leaves that map so many pages: kvm_age_gfn."""
+    """Counts of clearing A of the `leaves` leaves that map `pages` pages (kvm_age_gfn)."""
     if c.mmu is Mmu.TDP:
         return paid({"c_tdp_visit": leaves, rearm_cost(kernel, c): leaves})
     return paid({"c_head": rmap_heads(pages), "c_wclear": leaves})
@@ -204,22 +214,24 @@ def dirty_words(gfns: NDArray[np.int64]) -> int:
 
 
 def copy(pages: int) -> Counts:
-    """Counts of copying the bitmap of a range between kernel and user space."""
+    """Counts of copying the bitmap of a range between kernel and user space, one way."""
     return {"c_copy": bitmap_mib(pages)}
 
 
 def kick(in_guest: int) -> Counts:
-    """Kick vCPUs out of the guest so that their PML buffers drain."""
+    """Counts of kicking `in_guest` vCPUs out of the guest, so that their PML buffers drain."""
     return {"c_kick": in_guest}
 
 
 def harvest(entries: int) -> Counts:
-    """Counts of reading entries of the dirty rings in user space."""
+    """Counts of reading so many entries of the dirty rings in user space."""
     return {"c_ring_harvest": entries}
 
 
 def reset_mask(kernel: Kernel, c: Choices, entries: int) -> Counts:
-    """Counts of re-arming one mask of a ring reset, which holds mmu_lock for itself."""
+    """Counts of re-arming one mask of up to 64 entries of a ring reset, a hold of mmu_lock of its
+    own.
+    """
     return {"c_ring_mask": 1, rearm_cost(kernel, c): entries}
 
 
@@ -255,5 +267,5 @@ def zap_all(c: Choices, walk: Walk) -> Counts:
 
 
 def paid(counts: Mapping[str, float]) -> Counts:
-    """Leave out costs that are not paid."""
+    """Return the counts without costs that are not paid."""
     return {cost: times for cost, times in counts.items() if times}

@@ -81,45 +81,55 @@ class Machine:
         return law in self.laws
 
     def slowdown(self, running: int) -> int:
-        """Return the time of 1 ns of work, in ns / 4096, while so many vCPUs run."""
+        """Return the time of 1 ns of work while `running` vCPUs run, in ns / 4096; 4096 without the
+        law.
+        """
         if not self.follows("threads") or running <= self.cores:
             return ONE
         second = min(running, self.threads) - self.cores
         return round(ONE * running / (self.cores + self.smt_gain * second))
 
     def line_extra(self, running: int, line_ns: float) -> int:
-        """Return the extra time of a line from memory while so many vCPUs run, in ns / 4096."""
+        """Return the extra time of a line from memory while `running` vCPUs run, in ns / 4096.
+
+        `line_ns` is the cost ``t_line``, for each other vCPU that has a thread.
+        """
         turns = max(1.0, running / self.threads) if self.follows("threads") else 1.0
         return round(ONE * line_ns * max(0, min(running, self.threads) - 1) * turns)
 
     def misses(self, pages: int) -> bool:
-        """Tell whether a vCPU that touches so many pages misses its private cache."""
+        """Tell whether a vCPU that touches `pages` pages, a line of 64 bytes each, misses its
+        private cache.
+        """
         return pages * LINE > self.private_cache
 
     def is_remote(self, vcpus: int) -> bool:
-        """Tell whether KVM's metadata of a VM lie on more than one node."""
+        """Tell whether KVM's metadata of a VM with so many vCPUs lie on more than one node."""
         return self.follows("remote") and vcpus * self.nodes > self.threads
 
 
 def remote_lines(counts: Mapping[str, float]) -> float:
-    """Return how many lines of the rmap these operations read."""
+    """Return how many lines of the rmap operations read; `counts`: cost -> number of payments."""
     return sum(LINES_OF[cost] * times for cost, times in counts.items() if cost in LINES_OF)
 
 
 def rmap_entry_ns(split_ns: float, tdp_split_ns: float) -> float:
-    """Return what adding a leaf to the rmap takes.
+    """Return what adding a leaf to the rmap takes, in ns, from two costs of splitting 2 MiB in ns.
 
-    A split of 2 MiB through the rmap adds 512 leaves to it; one in the TDP MMU, which has no rmap,
-    does all else (shadow_mmu_split_huge_page, tdp_mmu_split_huge_page).
+    A split through the rmap adds 512 leaves to it; one in the TDP MMU, which has no rmap, does all
+    else (shadow_mmu_split_huge_page, tdp_mmu_split_huge_page).
     """
     return max(0.0, split_ns - tdp_split_ns) / PAGES_PER_REGION
 
 
 def bytes_of(level: int) -> int:
-    """Return the size of a mapping of a level, 1 to 3."""
+    """Return the size of a mapping of level 1, 2 or 3, in bytes."""
     return PAGE << 9 * (level - 1)
 
 
 def clear_ns(level: int, mib_ns: float) -> int:
-    """Return how long clearing the host memory of a mapping keeps the memory busy."""
+    """Return how long clearing the host memory of a mapping keeps the memory busy, in ns.
+
+    `level` is 1 to 3, `mib_ns` the time of a MiB in ns.
+    """
     return round(bytes_of(level) / BYTES["MiB"] * mib_ns)

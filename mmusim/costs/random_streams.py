@@ -40,13 +40,19 @@ class Pairing(Enum):
 
 
 def stream_key(*parts: object) -> int:
-    """Hash a name such as (seed, purpose, actor) to 64 bits, the same on every machine."""
+    """Return a name such as (seed, purpose, actor) hashed to 64 bits, the same on every machine.
+
+    Parts are hashed by their ``repr`` (BLAKE2b).
+    """
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 
 def words(key: int, first: int, count: int) -> Words:
-    """Return random words `first` to ``first + count`` of a stream (SplitMix64, Steele 2014)."""
+    """Return random words `first` to before ``first + count`` of a stream, shape (count,), uint64.
+
+    Source: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), by index instead of by call.
+    """
     index = np.arange(first + 1, first + count + 1, dtype=np.uint64)
     z = np.uint64(key) + index * np.uint64(GOLDEN)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -55,7 +61,10 @@ def words(key: int, first: int, count: int) -> Words:
 
 
 def uniforms(key: int, first: int, count: int) -> NDArray[np.float64]:
-    """Return numbers in (0, 1), for choices that are not costs."""
+    """Return numbers in (0, 1), shape (count,), of 52 bits each, for choices that are not costs.
+
+    They belong to indices `first` to before ``first + count``.
+    """
     return ((words(key, first, count) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
@@ -77,10 +86,11 @@ def _quantiles(distribution: Distribution, z: Words) -> NDArray[np.float64]:
 
 
 def costs(distribution: Distribution, key: int, first: int, count: int) -> Ints:
-    """Draw times `first` to ``first + count`` of a stream in whole nanoseconds, all >= 0.
+    """Return times `first` to before ``first + count`` of a stream, shape (count,), in whole ns >=
+    0.
 
-    Fractions are rounded up or down by a golden-ratio sequence of the index, so that sums over
-    many draws keep the mean: a constant 43.5 ns alternates between 43 and 44.
+    Fractions are rounded up or down by a golden-ratio sequence of the index, so that sums over many
+    draws keep the mean: a constant 43.5 ns alternates between 43 and 44.
     """
     index = np.arange(first + 1, first + count + 1, dtype=np.uint64)
     dither = ((index * np.uint64(GOLDEN)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -104,7 +114,7 @@ class Stream:
         self._block: list[int] = []
 
     def at(self, index: int) -> int:
-        """Return the cost with this index in nanoseconds."""
+        """Return the cost with this index, from 0, in ns."""
         i = index - self._base
         if not 0 <= i < len(self._block):
             near = 0 <= i < 2 * BLOCK or index < BLOCK
@@ -115,7 +125,9 @@ class Stream:
         return self._block[i]
 
     def slice(self, first: int, count: int) -> Ints:
-        """Return the costs with indices `first` to ``first + count`` in nanoseconds."""
+        """Return the costs with indices `first` to before ``first + count`` in ns, shape
+        (count,).
+        """
         return costs(self.distribution, self.key, first, count)
 
 
@@ -130,14 +142,16 @@ class ByOccurrence(Stream):
         self._asked = 0
 
     def at(self, index: int) -> int:
-        """Return the next cost in nanoseconds."""
+        """Return the next cost in ns; `index` is ignored."""
         del index
         self._asked += 1
         return super().at(self._asked - 1)
 
 
 def is_counted(purpose: str) -> bool:
-    """Tell whether by-occurrence pairing counts the payments of a purpose; hits are too many."""
+    """Tell whether by-occurrence pairing counts the payments of a purpose; hits (``t_...``) are too
+    many.
+    """
     return not purpose.startswith("t_")
 
 
@@ -157,19 +171,24 @@ class Draws:
         return self._pairing
 
     def restart(self) -> None:
-        """Restart the counts of payments for a new run."""
+        """Let by-occurrence pairing count payments from 0 again, for a new run."""
         self._shared.clear()
 
     def share(self, purpose: str, stream: ByOccurrence) -> None:
-        """Let all actors of a purpose draw from this stream, which counts in its own way."""
+        """Let all actors draw the costs of a purpose from this stream, which counts in its
+        own way.
+        """
         self._shared[purpose] = stream
 
     def key(self, purpose: str, actor: int) -> int:
-        """Return the key of a stream of random words."""
+        """Return the 64-bit key of the stream of random words of a purpose and an actor."""
         return stream_key(*self._root, purpose, actor)
 
     def numbers(self, name: str, actor: int) -> Callable[[str, int, int], NDArray[np.float64]]:
-        """Return the uniform numbers of what an actor does in a phase or lap of that name."""
+        """Return the uniform numbers of what an actor does in the phase or lap `name`.
+
+        The result is called with a purpose, a first index and a count, as :func:`uniforms` is.
+        """
 
         def numbers(purpose: str, first: int, count: int) -> NDArray[np.float64]:
             return uniforms(self.key(f"{purpose}{name}", actor), first, count)

@@ -39,7 +39,10 @@ class BusyGuest:
 
 
 def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Steps:
-    """Let every vCPU run its workload lap after lap beside the migration thread."""
+    """Let every vCPU run its workload, lap after lap, beside the migration thread.
+
+    `number` is that of the phase. The trace of the migration goes into the phase's record.
+    """
     yield from wait_for_guest(vm, host)
     span, recorder = begin_guest(vm, host, number, phase)
     guest = BusyGuest(vm, number, phase)
@@ -69,7 +72,10 @@ def migrate(vm: Vm, host: Host, kind: Kind, number: int, phase: Migrate) -> Step
 
 
 def checkpoint(vm: Vm, host: Host, kind: Kind, number: int, phase: Checkpoint) -> Steps:
-    """Copy all memory, then let every vCPU run its workload beside the checkpoints."""
+    """Copy all memory, then let every vCPU run its workload beside the checkpoints.
+
+    `number` is that of the phase. The trace of the checkpoints goes into the phase's record.
+    """
     yield from wait_for_guest(vm, host)
     guest = BusyGuest(vm, number, phase)
     guest.work = checkpoints = Checkpoints(vm, host, number, phase)
@@ -85,7 +91,10 @@ def checkpoint(vm: Vm, host: Host, kind: Kind, number: int, phase: Checkpoint) -
 
 
 def snapshot(vm: Vm, host: Host, kind: Kind, number: int, phase: SnapshotPhase) -> Steps:
-    """Let every vCPU run its workload lap after lap beside the thread that takes the snapshot."""
+    """Let every vCPU run its workload, lap after lap, beside the thread that takes the snapshot.
+
+    `number` is that of the phase. The trace of the snapshot goes into the phase's record.
+    """
     yield from wait_for_guest(vm, host)
     span, recorder = begin_guest(vm, host, number, phase)
     guest = BusyGuest(vm, number, phase)
@@ -106,7 +115,9 @@ def snapshot(vm: Vm, host: Host, kind: Kind, number: int, phase: SnapshotPhase) 
 def begin_guest(
     vm: Vm, host: Host, number: int, phase: BusyPhase
 ) -> tuple[MeasuredSpan, PhaseRecorder]:
-    """The guest part of a phase in which the VMM works begins now."""
+    """Begin the guest part of a phase in which the VMM works; return what is measured and its
+    recorder.
+    """
     host.clock_ns = vm.now
     host.windows.happens("start", titles(phase))
     recorder = host.recorder[number] = PhaseRecorder(vm.plan.slot.npages)
@@ -130,7 +141,7 @@ def launch_guest(
 
 
 def service_of(vm: Vm, guest: BusyGuest, phase: Migrate) -> ServiceMeter:
-    """Begin to follow the service of a phase that has a lead or a tail; another is not followed."""
+    """Return the meter of the service; it reads only in a phase that has a lead or a tail."""
     follows = bool(phase.lead or phase.tail)
     service = ServiceMeter(vm, guest.vcpus, guest.number, follows)
     if service.on:
@@ -139,7 +150,7 @@ def service_of(vm: Vm, guest: BusyGuest, phase: Migrate) -> ServiceMeter:
 
 
 def end_guest(vm: Vm, host: Host, work: BusyGuest, span: MeasuredSpan) -> Steps:
-    """The VMM has finished: join the vCPUs, after this lap."""
+    """Join the vCPUs, each after its present lap, because the VMM has finished."""
     for v in work.vcpus:
         if vm.by_rates and v.process is not None and v.process.is_alive:
             v.stop(vm.now)  # a guest that is given by rates has no end of its own
@@ -153,7 +164,7 @@ def end_guest(vm: Vm, host: Host, work: BusyGuest, span: MeasuredSpan) -> Steps:
 
 
 def start_port_io(vm: Vm, guest: BusyGuest) -> None:
-    """Let the vCPUs exit for port I/O at exponential intervals while the VMM works."""
+    """Let the vCPUs exit for port I/O at exponential intervals, in ns, while the VMM works."""
     mean = vm.plan.driver.migration.io_interval
     for v in guest.vcpus if mean else ():
         gaps = vm.plan.draws.stream("t_io", v.number, Gamma(mean, 1.0))

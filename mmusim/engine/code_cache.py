@@ -68,7 +68,9 @@ def taken_for(entry: Path) -> tuple[object, ...]:
 
 
 def is_cached() -> bool:
-    """Tell whether the compiled code of this source exists and is undamaged."""
+    """Tell whether the compiled code of this source exists and has the checksums that were
+    written.
+    """
     folder = cache_folder()
     try:
         noted = json.loads((folder / SUMS).read_text(encoding="utf-8"))
@@ -107,8 +109,8 @@ def _sum(data: bytes) -> str:
 def use_cache() -> bool:
     """Keep compiled code in its folder, and delete the code of old sources.
 
-    Damaged or unfinished code is compiled again. Returns whether it can be kept: where the folder
-    cannot be written, or has no room, each process compiles for itself.
+    Damaged or unfinished code is compiled again. Return whether code can be kept: where the folder
+    cannot be written, or has no room, each process compiles for itself, and a warning says so.
     """
     folder = cache_folder()
     known = is_cached()
@@ -147,7 +149,9 @@ def use_cache() -> bool:
 
 
 def seal() -> None:
-    """Note the checksums of what was compiled, for :func:`is_cached`."""
+    """Write the checksums of what was compiled, for :func:`is_cached`; do nothing where that
+    fails.
+    """
     folder = cache_folder()
     if is_cached():
         return

@@ -35,7 +35,15 @@ BUSY: Final = ("migrate", "checkpoint", "snapshot")
 
 
 def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
-    """Run the phases, one after the other."""
+    """Run the phases of the driver, one after the other.
+
+    Raises
+    ------
+    LostWriteError, InvariantError
+        If the policy loses a write or leaves a page writable and unlogged.
+    WindowError
+        If a window does not begin, or does not end.
+    """
     lossy = invariants.may_lose(vm)  # then each phase is looked at, to name the one that loses
     for number, phase in enumerate(vm.plan.driver.phases):
         late = 0
@@ -80,7 +88,7 @@ def host_thread(vm: Vm, host: Host, kind: Kind) -> Steps:
 
 
 def until_due(vm: Vm, host: Host, phase: Scheduled) -> Outcome:
-    """Wait until an operation is due; return how late it begins."""
+    """Wait until an operation is due; return how late it begins, in ns."""
     if not phase.turn:
         host.series_ns = vm.now
         if phase.at is not None:
@@ -94,7 +102,7 @@ def until_due(vm: Vm, host: Host, phase: Scheduled) -> Outcome:
 
 
 def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) -> Steps:
-    """Let every vCPU run its program of this phase. Wait for them, except in the background."""
+    """Let every vCPU run its program of phase `number`. Wait for them, except in the background."""
     yield from wait_for_guest(vm, host)  # a vCPU runs one program at a time
     host.clock_ns = vm.now
     host.windows.happens("start", titles(phase))
@@ -119,26 +127,26 @@ def start_guest(vm: Vm, host: Host, kind: Kind, number: int, phase: GuestPhase) 
 
 
 def goes_on(host: Host, phase: GuestPhase) -> bool:
-    """Tell whether a vCPU that has finished its program begins another lap."""
+    """Tell whether a vCPU that has finished its program begins another lap of the phase."""
     windows = phase.background and isinstance(phase, Run) and host.windows.pending()
     return not host.joining and (phase.repeat or windows)
 
 
 def wait(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Join the vCPUs that run in the background."""
+    """Wait until the vCPUs that run in the background have finished."""
     del phase, record
     yield from wait_for_guest(vm, host)
 
 
 def sleep(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Let time pass."""
+    """Let ``phase.time`` ns pass."""
     del host, record
     assert isinstance(phase, Sleep)
     yield vm.spend(round(phase.time))
 
 
 def phase_traces(vm: Vm, host: Host) -> tuple[PhaseTrace, ...]:
-    """Return the traces of the phases."""
+    """Return the traces of the phases, in the order of the driver; call it once, after the run."""
     after = [record["before"] for record in host.phases[1:]] + [vm.counters()]
     traces = []
     for number, (record, end) in enumerate(zip(host.phases, after, strict=True)):
@@ -158,7 +166,7 @@ Operation = Callable[[Vm, Host, Any, dict[str, Any]], Steps]
 
 
 def ioctl(operation: Operation) -> Operation:
-    """Carry out a log ioctl under slots_lock."""
+    """Return the operation as a log ioctl, with slots_lock held."""
 
     def locked(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
         yield from hold_slots_lock(vm, HOST, host.spent)

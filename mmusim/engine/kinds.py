@@ -25,13 +25,15 @@ class Kind(Protocol):
     """The operations in which engines differ; everything else is common to them."""
 
     def make_vm(self, plan: Plan, run_limit: int, probe: Probe | None) -> Vm:
-        """Return an empty VM; `run_limit` bounds how many accesses are one event."""
+        """Return an empty VM; `run_limit` bounds how many accesses are one event, `probe` is told
+        of events.
+        """
 
     def launch(self, vm: Any, v: Any, program: Program, laps: Iterable[Program]) -> Any:
-        """Let a vCPU run a program, then those that `laps` yields; return its process."""
+        """Let a vCPU run a program, then those that `laps` yields; return its SimPy process."""
 
     def interfere(self, vm: Any, v: Any, source: int) -> None:
-        """Let a source of interference act on the program that a vCPU runs now."""
+        """Let interference `source`, by number, act on the program that a vCPU runs now."""
 
     def events(self, vm: Any) -> int:
         """Return how many events there were, or 0 if the engine does not count them."""

@@ -41,7 +41,11 @@ class Shares:
             self._ended.append(self._ended[-1] + lasts(phase))
 
     def share(self, host: Host | None, over: bool) -> float | None:
-        """Return the share that is done, from 0 to 1; it never falls."""
+        """Return the share that is done, from 0 to 1, or None if it cannot be known; it never
+        falls.
+
+        `host` is None before the run begins, `over` true after it.
+        """
         if self._accesses:
             return accessed(self._vm) / self._accesses
         if not self._ended[-1]:
@@ -64,7 +68,9 @@ def lasts(phase: Phase) -> bool:
 
 
 def part_of(vm: Vm, number: int, phase: Phase) -> Callable[[], float]:
-    """Return a function that tells how much is done of a phase that begins now."""
+    """Return a function that tells how much is done, 0 to 1, of phase `number`, which begins
+    now.
+    """
     began_ns, before = vm.now, accessed(vm)
     if isinstance(phase, Sleep):
         return lambda: (vm.now - began_ns) / max(1.0, phase.time)
@@ -79,13 +85,15 @@ def part_of(vm: Vm, number: int, phase: Phase) -> Callable[[], float]:
 
 
 def accessed(vm: Vm) -> int:
-    """Return how many accesses all vCPUs have made."""
+    """Return how many accesses all vCPUs have made since the start of the run."""
     return sum(v.accesses for v in vm.vcpus)
 
 
 @contextmanager
 def watched(look: Callable[[], None]) -> Iterator[None]:
-    """Call `look` from another thread from time to time. What it looks at does not notice."""
+    """Call `look` from another thread every `HEARTBEAT_S` seconds. What it looks at does not
+    notice.
+    """
     over = threading.Event()
 
     def often() -> None:

@@ -17,7 +17,9 @@ class SimpyKind:
     """Runs every process as SimPy does."""
 
     def make_vm(self, plan: Plan, run_limit: int, probe: Probe | None) -> Vm:
-        """Return an empty VM; `run_limit` bounds how many accesses are one event."""
+        """Return an empty VM; `run_limit` bounds how many accesses are one event, `probe` is told
+        of events.
+        """
         return Vm(plan, run_limit, probe)
 
     def launch(self, vm: Vm, v: Vcpu, program: Program, laps: Iterable[Program]) -> simpy.Process:
@@ -25,11 +27,11 @@ class SimpyKind:
         return vm.env.process(vcpu(vm, v, program, iter(laps)))
 
     def interfere(self, vm: Vm, v: Vcpu, source: int) -> None:
-        """Let a source of interference act on the program that a vCPU runs now."""
+        """Let interference `source`, by number, act on the program that a vCPU runs now."""
         vm.interferers += 1
         vm.env.process(interfere(vm, v, source))
 
     def events(self, vm: Vm) -> int:
-        """SimPy does not count events."""
+        """Return 0, because SimPy does not count events."""
         del vm
         return 0

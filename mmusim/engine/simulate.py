@@ -57,6 +57,8 @@ def simulate(
         If a vCPU faults on one access again and again.
     DeadlockError
         If nothing can happen any more; names who waits for what.
+    WindowError
+        If a window of the driver does not begin, or does not end.
     ClockError
         If the run takes longer than 146 years of simulated time.
     """
@@ -102,7 +104,15 @@ class Simulation:
         return [end - begin for begin, end in pairwise(began)]
 
     def run(self) -> Trace:
-        """Simulate to the end. Call it once."""
+        """Simulate to the end and return the trace. Call it once.
+
+        Raises
+        ------
+        DeadlockError, LostWriteError, InvariantError, LivelockError, ClockError
+            As :func:`simulate` does.
+        WindowError
+            If a window of the driver does not begin, or does not end.
+        """
         plan, vm = self._vm.plan, self._vm
         host = self._host = Host(vm)
         thread = vm.env.process(host_thread(vm, host, self._kind))
@@ -144,7 +154,7 @@ class Simulation:
 
 
 def in_fingerprint(ledger: Mapping[str, int]) -> list[int]:
-    """Return the times of a ledger for the fingerprint.
+    """Return the times of a ledger, ns by cause, that belong to the fingerprint.
 
     Causes that only a described machine, a guest that halts, a snapshot or a shared processor has
     are left out while they are 0, so other runs keep their old fingerprints.
@@ -155,7 +165,7 @@ def in_fingerprint(ledger: Mapping[str, int]) -> list[int]:
 
 
 def deadlock(vm: Vm, host: Host) -> str:
-    """Describe a deadlock: who waits for what, and who holds mmu_lock."""
+    """Return the text of a deadlock: who waits for what, and who holds mmu_lock."""
     waiting = [f"vCPU {v.number} waits for {v.waits_for}" for v in vm.vcpus if v.waits_for]
     waiting.append(f"the host thread waits for {host.waits_for}")
     holders = " and ".join(_name(vm, who) for who in vm.lock.holders) or "nobody"

@@ -16,7 +16,7 @@ from mmusim.plan.make import Program
 def run_on(
     vm: Vm, host: Host, kind: Kind, v: Vcpu, process: simpy.Process, span: MeasuredSpan
 ) -> None:
-    """Note the process of a vCPU, and let the host interfere with it."""
+    """Note the process of a vCPU in a phase, and let the host interfere with it."""
     v.process = process
     if vm.processor is not None and v.shares_processor:
         vm.processor.take(v.number)
@@ -27,7 +27,9 @@ def run_on(
 
 
 def laps(vm: Vm, v: Vcpu, number: int, go_on: Callable[[], bool]) -> Iterator[Program]:
-    """Yield the program of each lap of a vCPU after the first, as long as laps go on."""
+    """Yield the program of each lap of a vCPU in phase `number` after the first, while `go_on` says
+    so.
+    """
     lap = 1
     while go_on():
         yield vm.plan.program(number, v.number, lap)
@@ -35,7 +37,7 @@ def laps(vm: Vm, v: Vcpu, number: int, go_on: Callable[[], bool]) -> Iterator[Pr
 
 
 def wait_for_guest(vm: Vm, host: Host) -> Steps:
-    """Join a guest in the background: it ends when all open windows have ended."""
+    """Wait for a guest in the background: it ends when all open windows have ended."""
     if host.windows.guests:
         yield from host.windows.through()
     if host.goes_on and host.windows.parted:
@@ -46,7 +48,7 @@ def wait_for_guest(vm: Vm, host: Host) -> Steps:
 
 
 def join(vm: Vm, host: Host) -> Steps:
-    """Wait until no vCPU runs a program; a vCPU that repeats its program ends after this lap."""
+    """Wait until no vCPU runs a program; one that repeats its program ends after this lap."""
     host.joining = True
     yield from host.running
     host.joining = False

@@ -28,7 +28,8 @@ from mmusim.execution.processes import (
     end_workers,
     unaware_of_ctrl_c,
 )
-from mmusim.metrics.measure import measure, to_record
+from mmusim.metrics.measure import measure
+from mmusim.metrics.stored import to_record
 from mmusim.plan.make import make_plan
 from mmusim.store.provenance import model_version, provenance
 

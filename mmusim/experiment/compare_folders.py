@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from mmusim.base.errors import ConfigError
 from mmusim.comparison.compare import Comparison, UnlikeRunsError, compare
-from mmusim.metrics.measure import Metrics, from_record
+from mmusim.metrics.measure import Metrics
+from mmusim.metrics.stored import from_record
 from mmusim.store import Store
 from mmusim.store.reading import Reader
 from mmusim.vocabulary import METRICS

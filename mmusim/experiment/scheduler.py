@@ -19,7 +19,8 @@ from mmusim.engine.reached import HEARTBEAT_S
 from mmusim.execution.processes import interrupts
 from mmusim.execution.progress import Progress, Watch
 from mmusim.execution.workers import Job, RunEnd, Task, WorkerPool
-from mmusim.metrics.measure import Metrics, from_record
+from mmusim.metrics.measure import Metrics
+from mmusim.metrics.stored import from_record
 from mmusim.store import Key, Store
 from mmusim.store.provenance import model_version
 

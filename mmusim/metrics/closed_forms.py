@@ -21,7 +21,7 @@ def expected_fault_free_pages(workload: ReadsBesideWrites) -> float:
 
 
 def theory(metric: str, setting: Setting) -> float:
-    """Return the closed form of a metric for a setting.
+    """Return the closed form of a metric for a setting, in the unit of the metric.
 
     Raises
     ------

@@ -24,7 +24,10 @@ _LOGGED: Final = ("enable_time", "get_time", "clear_time", "disable_time")
 
 
 def why_undefined(metric: str) -> str:
-    """Return why a run may lack a metric, as the end of a sentence that begins with "a run has"."""
+    """Return why a run may lack a metric, as the end of a sentence that begins with "a run has".
+
+    Any text is accepted as the name of a metric.
+    """
     if metric in _LOGGED:
         return "no such log operation"
     for part, reason in _LACKS.items():
@@ -66,14 +69,19 @@ FEW_SAID: Final = f"{FEW}: fewer than {MIN_BEYOND} times of some run lie beyond 
 
 
 def too_few_beyond(times: int, q: float) -> bool:
-    """Tell whether fewer than ten of so many times lie beyond quantile `q`, if it is in the upper
-    half.
+    """Tell whether fewer than ten of `times` times lie beyond quantile `q` in (0, 1).
+
+    A quantile of the lower half is never marked.
     """
     return q > 0.5 and times * (1 - q) < MIN_BEYOND - 1e-9
 
 
 def all_few_beyond(values: Mapping[str, float]) -> list[str]:
-    """Return every metric of a run that is a quantile with fewer than ten times beyond it."""
+    """Return the metrics of a run that are quantiles with fewer than ten times beyond, in its
+    order.
+
+    `values` has the values of the run by name.
+    """
     return [metric for metric in values if few_beyond(values, metric)]
 
 
@@ -92,7 +100,7 @@ def _counts(values: Mapping[str, float]) -> dict[str, int]:
 
 
 def least_known(runs: list[Metrics] | tuple[Metrics, ...], metric: str) -> str:
-    """Return :func:`few_beyond` of the run that has fewest times, or nothing."""
+    """Return :func:`few_beyond` of the run that has fewest times; "" if no run is marked."""
     said = [(text, run.values) for run in runs if (text := few_beyond(run.values, metric))]
     if not said:
         return ""

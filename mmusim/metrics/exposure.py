@@ -57,7 +57,11 @@ def exposures(trace: Trace) -> dict[str, Exposure]:
 
 
 def exposure(trace: Trace, window: PhaseTrace) -> Exposure:
-    """Return the exposure of a window or a guest phase of a run."""
+    """Return the exposure of a window or a guest phase of a run.
+
+    It lasts from its start to its end, or to the end of the guest if that is later. An operation
+    has begun in it if it started in it and took time, and ended in it if its end lies in it.
+    """
     start, end = window.start_ns, max(window.end_ns, window.guest_end_ns)
     ran = window.vcpu_ns / max(1, trace.vcpus) if window.do == "window" else end - start
     begun = [o for o in trace.operations if start <= o.start_ns < end and o.end_ns > start]
@@ -88,7 +92,10 @@ def exposure(trace: Trace, window: PhaseTrace) -> Exposure:
 
 
 def logged(trace: Trace) -> list[tuple[int, int]]:
-    """Return the intervals in which logging was on, each from the start of enabling."""
+    """Return the intervals in which logging was on, as (start, end) in ns, in order.
+
+    Each begins with the start of enabling. It ends with the end of disabling, or of the run.
+    """
     return list(_spans(trace.operations, trace.end_ns))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from mmusim.base.histogram import Histogram
 from mmusim.metrics import jitter
 from mmusim.metrics.checkpoints import of_checkpoints
-from mmusim.metrics.exposure import Exposure, exposures, to_plain
+from mmusim.metrics.exposure import Exposure, exposures
 from mmusim.metrics.service import of_service, since_request
 from mmusim.metrics.snapshot import of_snapshot
 from mmusim.trace.records import MigrationTrace, PhaseTrace, Round, Served, Trace
@@ -235,56 +235,3 @@ def _operation_times(trace: Trace) -> dict[str, dict[str, int]]:
         if phase.spent:
             operation_times.setdefault(phase.do, Counter()).update(phase.spent)
     return {operation: dict(spent) for operation, spent in operation_times.items()}
-
-
-def to_record(metrics: Metrics) -> dict[str, Any]:
-    """Return plain data for storage."""
-    return {
-        "values": dict(metrics.values),
-        "ledger": dict(metrics.ledger),
-        "bills": {operation: dict(spent) for operation, spent in metrics.operation_times.items()},
-        "latency": metrics.latency.sparse(),
-        "fingerprint": metrics.fingerprint,
-        "outcome": metrics.outcome,
-        "story": metrics.story,
-        "rounds": metrics.rounds,
-        "windows": {name: dict(values) for name, values in metrics.windows.items()},
-        "exposures": {name: to_plain(one) for name, one in metrics.exposures.items()},
-        "window_costs": {
-            name: [dict(side) for side in one] for name, one in metrics.window_costs.items()
-        },
-    } | _where_there(metrics)
-
-
-def _where_there(metrics: Metrics) -> dict[str, Any]:
-    """Return the data that only some runs have."""
-    found: dict[str, Any] = {}
-    for name in ("requests", "blocked"):
-        histogram = getattr(metrics, name)
-        if histogram is not None:
-            found[name] = histogram.sparse()
-    return found | ({"service": metrics.service} if metrics.service else {})
-
-
-def from_record(policy: str, seed: int, record: Mapping[str, Any]) -> Metrics:
-    """Rebuild what :func:`to_record` wrote."""
-    return Metrics(
-        policy=policy,
-        seed=seed,
-        values=record["values"],
-        ledger=record["ledger"],
-        operation_times=record["bills"],
-        latency=Histogram.from_sparse(record["latency"]),
-        fingerprint=record["fingerprint"],
-        outcome=record["outcome"],
-        story=tuple(record["story"]),
-        rounds=tuple(Round(*row) for row in record["rounds"]),
-        requests=Histogram.from_sparse(record["requests"]) if "requests" in record else None,
-        service=tuple(Served(*row) for row in record.get("service", ())),
-        blocked=Histogram.from_sparse(record["blocked"]) if "blocked" in record else None,
-        windows=record.get("windows", {}),
-        exposures={name: Exposure(**one) for name, one in record.get("exposures", {}).items()},
-        window_costs={
-            name: WindowCosts(*sides) for name, sides in record.get("window_costs", {}).items()
-        },
-    )

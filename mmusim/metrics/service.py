@@ -32,17 +32,32 @@ def of_service(m: MigrationTrace) -> dict[str, float]:
 
 
 def waiting(one: Served) -> int:
-    """Return how many requests have arrived and are not served."""
+    """Return how many requests have arrived and are not served at a reading."""
     return one.arrived - one.served
 
 
 def recovered(points: Sequence[Served], ended: Served, usual: int) -> int | None:
-    """Return when, after `ended`, no more requests wait than usual; None: not in these points."""
+    """Return when, after `ended`, no more requests wait than usual.
+
+    Parameters
+    ----------
+    points : sequence of Served
+        Readings in the order of their times.
+    ended : Served
+        The reading at the end of the migration.
+    usual : int
+        The most requests that waited before the migration.
+
+    Returns
+    -------
+    int or None
+        Time of the first such reading, in ns; None if there is none.
+    """
     after = (one.at_ns for one in points if one.at_ns >= ended.at_ns and waiting(one) <= usual)
     return next(after, None)
 
 
 def since_request(m: MigrationTrace) -> tuple[Served, ...]:
-    """Return the readings in their order, with times from the request of the migration."""
+    """Return the readings in their order, with times in ns from the request of the migration."""
     points = sorted({*m.service, *m.service_marks})
     return tuple(one._replace(at_ns=one.at_ns - m.start_ns) for one in points)

@@ -8,7 +8,16 @@ from mmusim.vocabulary.metrics import SNAPSHOT_WAITS
 
 
 def of_snapshot(trace: SnapshotTrace) -> dict[str, float]:
-    """Return the metrics of a phase that took a snapshot."""
+    """Return the metrics of a phase that took a snapshot, by name.
+
+    * ``snapshot_pause``: time in which the guest stood, in ns; ``snapshot_time``: from the request
+      to the last page, in ns; ``snapshot_bytes``: bytes sent.
+    * ``copied_on_fault``, ``copied_in_order``: pages copied because a vCPU waited for them, and all
+      others.
+    * ``snapshot_waits``: writes that waited for a copy; ``mean_snapshot_wait`` to
+      ``max_snapshot_wait``: for how long, in ns, 0 where none waited.
+    * ``snapshot_flushes``: TLB flushes by unmapping.
+    """
     waits = jitter.latencies(trace.waits, "snapshot_wait")
     return {
         "snapshot_pause": trace.pause_ns,

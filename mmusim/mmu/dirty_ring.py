@@ -22,7 +22,7 @@ class DirtyRing:
     __slots__ = ("entries", "pushed", "size", "soft_limit")
 
     def __init__(self, size: int, pml: bool) -> None:
-        """Start empty; `size` in entries. Under PML the reserve is one buffer larger."""
+        """Start empty; `size` in entries. Under PML (`pml`) the reserve is one buffer larger."""
         self.entries: list[int] = []
         self.pushed = 0  # ever
         self.size = size
@@ -42,17 +42,23 @@ class DirtyRing:
         self.pushed += 1
 
     def soft_full(self) -> bool:
-        """Tell whether the vCPU must not enter the guest (kvm_dirty_ring_soft_full)."""
+        """Tell whether the vCPU must not enter the guest: only the reserve is free
+        (kvm_dirty_ring_soft_full).
+        """
         return len(self.entries) >= self.soft_limit
 
     def harvest(self) -> list[int]:
-        """Remove and return all entries, as user space does between two exits."""
+        """Remove all entries, as user space does between two exits; return their gfns, the oldest
+        first.
+        """
         taken, self.entries = self.entries, []
         return taken
 
 
 def reserve(pml: bool) -> int:
-    """Entries that stay free for what one exit may add (kvm_dirty_ring_get_rsvd_entries)."""
+    """Return how many entries stay free for what one exit may add
+    (kvm_dirty_ring_get_rsvd_entries).
+    """
     return RESERVED + (PML_ENTRIES if pml else 0)
 
 

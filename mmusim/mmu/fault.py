@@ -46,14 +46,20 @@ def fix_lockless(t: PageTable, gfn: int, level: int, tracked: bool) -> None:
 
 
 def large_entry(t: PageTable, gfn: int, level: int) -> tuple[Any, int, int]:
-    """Return the array and index of the large entry over `gfn`, and the counter of its leaves."""
+    """Return the array and index of the large entry over `gfn`, and the counter of its leaves.
+
+    `level` is 2 or 3. The counter is an index into ``PageTable.stat``.
+    """
     if level == LEVEL_1G:
         return t.giant, gfn >> 18, PAGES_1G
     return t.region, gfn >> 9, PAGES_2M
 
 
 def drop_large(t: PageTable, gfn: int, level: int) -> None:
-    """Zap the large spte that blocks a lower level (drop_large_spte). The caller flushes."""
+    """Zap the large spte of `level` 2 or 3 that blocks a lower level (drop_large_spte).
+
+    A TLB may keep the translation until the caller flushes.
+    """
     entries, index, counter = large_entry(t, gfn, level)
     entry = entries[index]
     stale = TLB_READ | TLB_WRITE if entry & WRITABLE else TLB_READ
@@ -131,7 +137,11 @@ def map_large(t: PageTable, gfn: int, level: int, keep_child: bool, bits: int = 
 
 
 def free_table(t: PageTable, index: int, level: int) -> None:
-    """Zap the 512 entries of a table that is freed, and everything below (handle_removed_pt)."""
+    """Zap the 512 entries of a table that is freed, and everything below (handle_removed_pt).
+
+    `index` and `level`, 2 or 3, are those of the entry that pointed to the table. TLBs may keep the
+    translations until the caller flushes.
+    """
     if level == LEVEL_1G:
         for child in range(index << 9, (index + 1) << 9):
             entry = t.region[child]

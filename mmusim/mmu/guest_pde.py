@@ -24,7 +24,26 @@ READ_ONLY = LEAF ^ WRITABLE
 def walk_guest(
     t: PageTable, dirty: Any, orphans: Any, shift: int, gfn: int, write: bool
 ) -> tuple[int, bool]:  # fmt: skip
-    """Do the same as :meth:`GuestPdes.walk`, on its arrays."""
+    """Do the same as :meth:`GuestPdes.walk`, on its arrays; compiled code calls this.
+
+    Parameters
+    ----------
+    t : PageTable
+        Changed where a table is unlinked.
+    dirty : array, shape (guest entries,), bool
+        D bits of the guest's large entries; changed.
+    orphans : array, shape (regions,), int64
+        Number of present sptes in unlinked tables; changed.
+    shift : int
+        9 for guest entries of 2 MiB, 18 for 1 GiB: from a gfn to its entry.
+    gfn, write : int, bool
+        The access that faulted.
+
+    Returns
+    -------
+    tuple of (int, bool)
+        Permission bits of the spte to install, and whether a linked table was unlinked.
+    """
     entry = gfn >> shift
     if dirty[entry]:
         return LEAF, False
@@ -41,7 +60,10 @@ def walk_guest(
 
 
 def unlink(t: PageTable, orphans: Any, region: int) -> bool:
-    """Take out the table of a region, whose sptes are orphans; tell whether it was linked."""
+    """Unlink the table of a region, by index; its present sptes become orphans.
+
+    Return whether it was linked: then TLBs may use it and the caller flushes.
+    """
     entry = t.region[region]
     if not entry & CHILD:
         return False
@@ -78,7 +100,10 @@ class GuestPdes:
         return walk_guest(t, self.dirty, self.orphans, self.shift, gfn, write)
 
     def zap(self, t: PageTable, where: slice, chosen: Which | bool = True) -> None:
-        """Zap the sptes of unreachable tables in the regions `where`, or in the chosen ones."""
+        """Zap the sptes of unlinked tables in the regions `where`.
+
+        `chosen` says in which of them, shape (regions in `where`,); True means all.
+        """
         orphans = self.orphans[where]
         gone = np.where(chosen, orphans, 0)
         orphans -= gone

@@ -38,7 +38,10 @@ class PageTable(NamedTuple):
 
     @classmethod
     def empty(cls, pages: int, level: int = 2) -> PageTable:
-        """Map nothing in a memory of `pages` pages; `level` is the largest possible level."""
+        """Return tables that map nothing, for a memory of `pages` pages of 4 KiB.
+
+        `level` is the largest possible level of a leaf, 2 or 3.
+        """
         regions = -(-pages // PAGES_PER_REGION)
         giants = -(-regions // PAGES_PER_REGION)
         table = cls(
@@ -56,7 +59,9 @@ class PageTable(NamedTuple):
         return table
 
     def views(self) -> PageTable:
-        """The same memory as memoryviews: scalar reads give plain ints, four times as fast."""
+        """Return the same memory as memoryviews: scalar reads give plain ints, four times as
+        fast.
+        """
         return PageTable(*(memoryview(array) for array in self))
 
 
@@ -90,7 +95,10 @@ def hit_level(t: PageTable, gfn: int, write: bool, unflushed: bool) -> int:
 def hit_levels(
     t: PageTable, gfn: NDArray[np.int64], write: NDArray[np.bool_], unflushed: bool
 ) -> NDArray[np.int8]:
-    """Return :func:`hit_level` of many accesses at once, shape (accesses,)."""
+    """Return :func:`hit_level` of many accesses at once, shape (accesses,), values 0 to 3.
+
+    `gfn` and `write` have that shape too.
+    """
     giant, entry, byte = t.giant[gfn >> 18], t.region[gfn >> 9], t.page[gfn]
     need = np.where(write, TO_WRITE, TO_READ).astype(np.uint8)
     linked = (giant & TABLE) != 0
@@ -106,7 +114,9 @@ def hit_levels(
 
 
 def leaf(t: PageTable, gfn: int) -> tuple[int, int]:
-    """Return level and byte of the leaf at the end of a walk for `gfn`; (1, 0) if there is none."""
+    """Return level (1 to 3) and byte of the leaf at the end of a walk for `gfn`; (1, 0) if none is
+    there.
+    """
     giant, entry = t.giant[gfn >> 18], t.region[gfn >> 9]
     if giant & PRESENT:
         return LEVEL_1G, giant
@@ -137,7 +147,7 @@ def target_level(t: PageTable, gfn: int, tracked: bool, backing: int) -> int:
 
 
 def lacks_tables(t: PageTable, gfn: int, level: int) -> int:
-    """Return the number of tables that mapping `gfn` at `level` must allocate."""
+    """Return the number of tables, 0 to 2, that mapping `gfn` at `level` must allocate."""
     missing = 0
     if level < LEVEL_1G and not t.giant[gfn >> 18] & (TABLE | CHILD):
         missing += 1

@@ -72,16 +72,22 @@ class MemSlot(NamedTuple):
         return self.base_gfn + first * unit, (units + (number < larger)) * unit
 
     def within(self, part: MemSlot) -> slice:
-        """Return the places of a part of the slot in an array over the slot's pages."""
+        """Return the places of a part of the slot in an array over the slot's pages, shape
+        (npages,).
+        """
         first = part.base_gfn - self.base_gfn
         return slice(first, first + part.npages)
 
     def offsets(self, gfns: Gfns) -> Gfns:
-        """Return the places of pages in the slot, without a copy where none is necessary."""
+        """Return the places of pages (gfns) in the slot, from 0; the same array where the slot
+        begins at 0.
+        """
         return gfns - self.base_gfn if self.base_gfn else gfns
 
     def gfns(self, offsets: Gfns) -> Gfns:
-        """Return the gfns of pages of the slot; may be the same array."""
+        """Return the gfns of places in the slot, from 0; the same array where the slot begins
+        at 0.
+        """
         return offsets + self.base_gfn if self.base_gfn else offsets
 
     def __contains__(self, gfn: object) -> bool:
@@ -89,20 +95,22 @@ class MemSlot(NamedTuple):
 
 
 def parts_of(whole: MemSlot, size: int = AT_ONCE) -> list[MemSlot]:
-    """Return a range in parts that end at multiples of `size` pages."""
+    """Divide a range into parts, in ascending order, that end at multiples of `size` pages."""
     first, end = whole.base_gfn, whole.base_gfn + whole.npages
     cuts = [first, *range((first // size + 1) * size, end, size), end]
     return [MemSlot(a, b - a) for a, b in pairwise(cuts)]
 
 
 def slices(count: int) -> Iterator[slice]:
-    """Yield the parts of an array of `count` entries that are looked through in one step."""
+    """Yield the parts of an array of `count` entries that are processed in one step: up to
+    `AT_ONCE`.
+    """
     for first in range(0, count, AT_ONCE):
         yield slice(first, min(first + AT_ONCE, count))
 
 
 def leaves_over(t: PageTable, slot: MemSlot) -> int:
-    """Count the leaves of every level that map a page of the range."""
+    """Return the number of present leaves, of every level, that map a page of the range."""
     levels = (t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants])
     return sum(int(np.count_nonzero(entries & PRESENT)) for entries in levels)
 
@@ -138,12 +146,18 @@ def _clear(entries: Bytes, bit: int, need: int, reachable: Which | None) -> int:
 
 
 def stale(entries: Bytes) -> Bytes:
-    """Record what TLBs may hold of revoked leaves."""
+    """Return the bits for what TLBs may hold of revoked leaves, shape of `entries`: a read, or a
+    write too.
+    """
     return np.where(entries & WRITABLE, np.uint8(TLB), np.uint8(TLB_READ))
 
 
 def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
-    """Make the chosen leaves non-present; return their number."""
+    """Make the leaves `where` non-present, in place; return their number.
+
+    `entries`, `where` and `reachable` have one shape. TLBs may still hold what was `reachable`
+    (None: everything).
+    """
     for part in slices(len(entries)):
         some = where[part]
         old = entries[part][some]
@@ -153,7 +167,7 @@ def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
 
 
 def reachable_pages(t: PageTable, slot: MemSlot) -> Which | None:
-    """Tell which pages of the slot lie in linked tables, shape (pages,); None if all do."""
+    """Tell which pages of the slot lie in linked tables, shape (npages,); None if all do."""
     region = t.region[slot.regions]
     if not ((region & (TABLE | CHILD)) == CHILD).any():
         return None
@@ -161,7 +175,7 @@ def reachable_pages(t: PageTable, slot: MemSlot) -> Which | None:
 
 
 def set_log(t: PageTable, slot: MemSlot, ones: bool) -> None:
-    """Give the slot a fresh bitmap, all zeros or all ones."""
+    """Give the slot a new dirty bitmap: all ones (initially-all-set), or all zeros."""
     page = t.page[slot.pages]
     if ones:
         page |= np.uint8(LOGGED)
@@ -170,17 +184,21 @@ def set_log(t: PageTable, slot: MemSlot, ones: bool) -> None:
 
 
 def log_of(t: PageTable, slot: MemSlot) -> Which:
-    """Return a copy of the slot's bits, shape (pages,)."""
+    """Return a copy of the slot's dirty bitmap, shape (npages,)."""
     return np.asarray((t.page[slot.pages] & LOGGED) != 0)
 
 
 def fetch_dirty(t: PageTable, slot: MemSlot) -> Gfns:
-    """Return the gfns whose bit is set, in ascending order. The bits stay."""
+    """Return the gfns whose dirty bit is set, ascending, shape (dirty pages,). The bits stay
+    set.
+    """
     return np.concatenate([p.gfns(np.flatnonzero(log_of(t, p))) for p in parts_of(slot)])
 
 
 def clear_dirty(t: PageTable, gfns: Gfns) -> None:
-    """Clear the bits of the snapshot (xchg or andnot on the bitmap's words)."""
+    """Clear the dirty bits of `gfns`, shape (pages,): xchg or andnot on the bitmap's words in the
+    kernel.
+    """
     t.page[gfns] &= ~np.uint8(LOGGED)
 
 
@@ -215,19 +233,25 @@ def protect_large_over(t: PageTable, gfns: Gfns, keep_mmu_writable: bool) -> int
 
 
 def copied(t: PageTable, gfns: slice | Gfns) -> None:
-    """Record that the destination received the pages in their present state."""
+    """Record that the destination received the pages in their present state: clear STALE of
+    gfns.
+    """
     t.page[gfns] &= ~np.uint8(STALE)
 
 
 def flushed(t: PageTable, pages: slice | Gfns, regions: slice) -> None:
-    """Record that TLBs hold no more of these entries than the tables allow."""
+    """Record that TLBs hold no more than the tables allow of these pages and regions, and of any
+    GiB.
+    """
     t.page[pages] &= ~np.uint8(TLB)
     t.region[regions] &= ~np.uint8(TLB)
     t.giant[:] &= ~np.uint8(TLB)
 
 
 def lost_writes(t: PageTable, slot: MemSlot) -> Gfns:
-    """Return the pages whose newest content will not be sent: stale there, and not logged."""
+    """Return the gfns whose newest content will not be sent, ascending: stale there, and not
+    logged.
+    """
     lost = [
         part.gfns(np.flatnonzero((t.page[part.pages] & (STALE | LOGGED)) == STALE))
         for part in parts_of(slot)

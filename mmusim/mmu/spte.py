@@ -58,7 +58,7 @@ class Spte(NamedTuple):
 
     @classmethod
     def from_bits(cls, level: int, bits: int) -> Spte:
-        """Decode the byte of a page, of a region or of a 1 GiB range."""
+        """Decode the byte of a page (`level` 1), of a region (2) or of a 1 GiB range (3)."""
         return cls(
             Level.SMALL if level == 1 else Level.LARGE,
             bool(bits & PRESENT),

@@ -27,7 +27,9 @@ class UpperLevels(NamedTuple):
 
     @classmethod
     def empty(cls, pages: int) -> UpperLevels:
-        """Nothing is protected."""
+        """Return the state of a VM with `pages` pages of 4 KiB in which no upper entry is
+        protected.
+        """
         regions = -(-pages // PAGES_PER_REGION)
         giants = -(-regions // PAGES_PER_REGION)
         return cls(
@@ -40,13 +42,17 @@ class UpperLevels(NamedTuple):
 
 
 def forget(u: UpperLevels) -> None:
-    """Protect nothing any more: other tables are in use."""
+    """Note that no upper entry is protected any more, because other tables are in use."""
     for array in u:
         array[:] = 0
 
 
 def arm(u: UpperLevels, t: PageTable, slot: MemSlot) -> None:
-    """Clear W of the root's entries (Xiao, 2017), before the leaves are write-protected."""
+    """Clear W of all entries of the root (Xiao, 2017), before the leaves of the slot are
+    write-protected.
+
+    It counts the writable small sptes of each region, for the cost of :func:`push_down`.
+    """
     small = (t.page[slot.pages] & (PRESENT | WRITABLE)) == PRESENT | WRITABLE
     firsts = np.arange(0, slot.npages, PAGES_PER_REGION)
     u.writable[slot.regions] += np.add.reduceat(small, firsts, dtype=np.int64)
@@ -54,7 +60,7 @@ def arm(u: UpperLevels, t: PageTable, slot: MemSlot) -> None:
 
 
 def armed(u: UpperLevels, gfn: int) -> bool:
-    """Tell whether an entry above the leaf of `gfn` lacks W."""
+    """Tell whether an entry above the leaf of `gfn` lacks W, so that a write faults."""
     return bool(u.root[gfn >> 27] or u.giant[gfn >> 18] or u.region[gfn >> 9])
 
 

@@ -17,7 +17,6 @@ from mmusim.mmu.slot import (
     Bytes,
     Gfns,
     MemSlot,
-    Which,
     clear_d,
     parts_of,
     reachable_pages,
@@ -62,11 +61,25 @@ class Walk(NamedTuple):
 
 
 def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool, tdp: bool = False) -> Walk:
-    """Arm a slot: clear W, or D under PML, of small leaves; apply `large` to large ones.
+    """Arm a slot: clear W, or D under PML, of small leaves; treat large leaves as `large` says.
 
-    kvm_mmu_slot_remove_write_access, kvm_mmu_slot_leaf_clear_dirty. The walk visits unlinked tables
-    too, because they are on the list of active shadow pages and in the rmap. Under PML the TDP MMU
-    clears D of leaves of every level (clear_dirty_gfn_range), so what they are split into is armed.
+    Sources: kvm_mmu_slot_remove_write_access, kvm_mmu_slot_leaf_clear_dirty. The walk visits
+    unlinked tables too, because they are on the list of active shadow pages and in the rmap. Under
+    PML the TDP MMU clears D of leaves of every level (clear_dirty_gfn_range), so what they are
+    split into is armed.
+
+    Parameters
+    ----------
+    t : PageTable
+        Changed in place. TLBs may keep the old rights until the caller flushes.
+    slot : MemSlot
+        The range; whole 2 MiB regions but for its end.
+    large : Edit
+        What becomes of large leaves: split, made read-only, zapped, or kept.
+    pml : bool
+        Whether the processor logs writes, so that D is cleared instead of W.
+    tdp : bool
+        Whether the MMU is the TDP MMU.
     """
     page, region, giant = t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants]
     protected = zapped = split_1g = split_2m = cleared = 0
@@ -95,7 +108,10 @@ def protect_slot(t: PageTable, slot: MemSlot, large: Edit, pml: bool, tdp: bool 
 
 
 def protect_large(t: PageTable, slot: MemSlot) -> Walk:
-    """Clear W of the large leaves of a slot (kvm_mmu_slot_largepage_remove_write_access)."""
+    """Clear W of the large leaves of a slot (kvm_mmu_slot_largepage_remove_write_access).
+
+    Return the counts. TLBs may keep the right to write until the caller flushes.
+    """
     region, giant = t.region[slot.regions], t.giant[slot.giants]
     return Walk(
         tables=int(np.count_nonzero(region & CHILD)),
@@ -105,12 +121,12 @@ def protect_large(t: PageTable, slot: MemSlot) -> Walk:
 
 
 def present(entries: Bytes) -> int:
-    """Count the leaves that are there."""
+    """Return the number of present leaves in an array of entries."""
     return int(np.count_nonzero(entries & PRESENT))
 
 
 def mapped_pages(t: PageTable, slot: MemSlot) -> int:
-    """Count the pages of the slot that a leaf of any size maps."""
+    """Return how many of the slot's pages of 4 KiB a leaf of any size maps."""
     page, reach = t.page[slot.pages] & PRESENT, reachable_pages(t, slot)
     small = int(np.count_nonzero(page if reach is None else page[reach]))
     large = present(t.region[slot.regions]) * PAGES_PER_REGION
@@ -139,8 +155,9 @@ def split_slot(t: PageTable, slot: MemSlot, gfns: Gfns | None = None) -> tuple[i
 def split(t: PageTable, where: Gfns, level: int) -> None:
     """Replace large leaves by 512 entries of the level below with their permissions.
 
-    The walk finds an unlinked child table again and keeps what it maps
-    (shadow_mmu_split_huge_page). It works in blocks, so that it takes little memory.
+    `where` has their indices, ascending, and `level` is 2 or 3. The walk finds an unlinked child
+    table again and keeps what it maps (shadow_mmu_split_huge_page). It works in blocks, so that it
+    takes little memory.
     """
     for first in range(0, len(where), BLOCK):
         _split(t, where[first : first + BLOCK], level)
@@ -167,7 +184,7 @@ def _split(t: PageTable, where: Gfns, level: int) -> None:
 
 
 def zap_large(t: PageTable, slot: MemSlot) -> int:
-    """Zap the large leaves of the slot; return their number."""
+    """Zap the large leaves of the slot, of both sizes; return their number. The caller flushes."""
     zapped = 0
     for entries, counter in ((t.region[slot.regions], PAGES_2M), (t.giant[slot.giants], PAGES_1G)):
         count = zap(entries, (entries & PRESENT) != 0)
@@ -176,107 +193,11 @@ def zap_large(t: PageTable, slot: MemSlot) -> int:
     return zapped
 
 
-def zap_collapsible(t: PageTable, slot: MemSlot, backing: int) -> Walk:
-    """Zap leaves where a larger one would be allowed (kvm_mmu_zap_collapsible_sptes, 4.1).
-
-    The empty tables stay linked, as in the kernel. The next fault replaces them.
-    """
-    page, region = t.page[slot.pages], t.region[slot.regions]
-    tables = int(np.count_nonzero(region & CHILD))
-    if backing == 1:
-        return Walk(tables, leaves=present(page))
-    allowed = np.repeat(may_be_large(t, slot, backing), PAGES_PER_REGION)
-    small = zap(page, ((page & PRESENT) != 0) & allowed, reachable_pages(t, slot))
-    t.stat[PAGES_4K] -= small
-    large = 0
-    if backing == LEVEL_1G:
-        large = zap(region, ((region & PRESENT) != 0) & may_be_giant(t, slot))
-        t.stat[PAGES_2M] -= large
-    leaves = present(page) + present(region) + present(t.giant[slot.giants])
-    return Walk(tables, leaves, zapped_4k=small, zapped_large=large)
-
-
-def may_be_giant(t: PageTable, slot: MemSlot) -> Which:
-    """Whether each region may lie in a 1 GiB leaf; shape (regions of the slot,)."""
-    allowed = np.repeat(t.disallow_1g[slot.giants] == 0, PAGES_PER_REGION)
-    regions: Which = allowed[: slot.npages // PAGES_PER_REGION]
-    return regions
-
-
-def may_be_large(t: PageTable, slot: MemSlot, backing: int) -> Which:
-    """Whether each region may be mapped by a leaf above 4 KiB; shape (regions of the slot,)."""
-    allowed: Which = t.disallow_lpage[slot.regions] == 0
-    return allowed | may_be_giant(t, slot) if backing == LEVEL_1G else allowed
-
-
-def zap_tables(t: PageTable, slot: MemSlot, backing: int) -> Walk:
-    """Zap whole tables where a large leaf would be allowed (zap_collapsible_spte_range, 5.19)."""
-    return _replace_tables(t, slot, backing, by=0)
-
-
-def recover_large(t: PageTable, slot: MemSlot, backing: int) -> Walk:
-    """Replace tables by large leaves in place (recover_huge_pages_range, 6.13).
-
-    A table is replaced if anything below it is mapped. Empty tables stay. The large leaf takes the
-    permissions and D of the first leaf below it (tdp_mmu_make_huge_spte). So the large leaf is
-    read-only where that leaf is armed.
-    """
-    return _replace_tables(t, slot, backing, by=LEAF)
-
-
-def _first_leaves(page: Bytes, region: Bytes) -> Bytes:
-    """Return permissions and D of the first leaf below each region, shape (regions,); 0: none.
-
-    A region that is a leaf itself stands for itself.
-    """
-    below = (page & PRESENT).reshape(-1, PAGES_PER_REGION) != 0
-    first = page.reshape(-1, PAGES_PER_REGION)[np.arange(len(region)), below.argmax(axis=1)]
-    found = np.where(below.any(axis=1) & ((region & TABLE) != 0), first & LEAF, 0)
-    return np.where((region & PRESENT) != 0, region & LEAF, found).astype(np.uint8)
-
-
-def _replace_tables(t: PageTable, slot: MemSlot, backing: int, by: int) -> Walk:
-    page, region, giant = t.page[slot.pages], t.region[slot.regions], t.giant[slot.giants]
-    if backing == 1:
-        return Walk(int(np.count_nonzero(region & TABLE)))
-    linked = (region & TABLE) != 0
-    mapped = ((page & PRESENT) != 0).reshape(-1, PAGES_PER_REGION).any(axis=1) & linked
-    whole = np.zeros(len(giant), np.bool_)  # tables of a GiB that are replaced with all below
-    if backing == LEVEL_1G:
-        whole = ((giant & TABLE) != 0) & (t.disallow_1g[slot.giants] == 0)
-        if by:
-            firsts = np.arange(0, len(region), PAGES_PER_REGION)
-            whole &= np.logical_or.reduceat(mapped | ((region & PRESENT) != 0), firsts)
-    covered = np.repeat(whole, PAGES_PER_REGION)[: len(region)]
-    chosen = (mapped if by else linked) & (t.disallow_lpage[slot.regions] == 0) & ~covered
-    gone = chosen | covered
-    tables = int(np.count_nonzero(linked & ~covered)) + int(np.count_nonzero(giant & TABLE))
-    giants, larges = int(np.count_nonzero(whole)), int(np.count_nonzero(chosen))
-
-    leaves = _first_leaves(page, region) if by else np.zeros(len(region), np.uint8)
-    small = zap(page, ((page & PRESENT) != 0) & np.repeat(gone & linked, PAGES_PER_REGION))
-    large = zap(region, ((region & PRESENT) != 0) & covered)
-    region[gone] &= np.uint8(0xFF ^ (TABLE | CHILD))
-    region[chosen] |= leaves[chosen]
-    if whole.any():  # where the backing is 1 GiB: slots begin at multiples of that
-        giant[whole] = giant[whole] & np.uint8(0xFF ^ (TABLE | CHILD)) | _first_of(leaves)[whole]
-    t.stat[TABLES] -= int(np.count_nonzero(gone & linked)) + giants
-    t.stat[PAGES_4K] -= small
-    t.stat[PAGES_2M] += (larges if by else 0) - large
-    t.stat[PAGES_1G] += giants if by else 0
-    return Walk(tables, zapped_4k=small, zapped_large=large, zapped_tables=giants + larges)
-
-
-def _first_of(leaves: Bytes) -> Bytes:
-    """Return the first leaf of each GiB from those of its regions, shape (GiB,)."""
-    padded = np.zeros(-(-len(leaves) // PAGES_PER_REGION) * PAGES_PER_REGION, np.uint8)
-    padded[: len(leaves)] = leaves
-    rows = padded.reshape(-1, PAGES_PER_REGION)
-    return np.asarray(rows[np.arange(len(rows)), (rows != 0).argmax(axis=1)])
-
-
 def zap_all(t: PageTable, backing: int) -> Walk:
-    """Zap every table of the VM (kvm_mmu_zap_all_fast: a slot was deleted)."""
+    """Zap every table of the VM (kvm_mmu_zap_all_fast: a slot was deleted); return the counts.
+
+    `backing` is the level of the host's mapping: at 3 the tables of 2 MiB entries go too.
+    """
     tables = int(np.count_nonzero(t.region & CHILD))
     small = 0
     for part in parts_of(MemSlot(0, len(t.page))):

@@ -33,7 +33,7 @@ _MEND: Final = "correct the actor, or leave it out"
 
 
 def start_actors(vm: Vm) -> None:
-    """Start every actor of the plan."""
+    """Start the process of every actor of the plan."""
     for number, actor in enumerate(vm.plan.actors):
         vm.env.process(act(actor, SimulatedHost(vm, actor, FIRST_ACTOR - number)))
 
@@ -89,7 +89,7 @@ class SimulatedHost:
         self.holds = False  # mmu_lock
 
     def wrong(self, rule: str, remedy: str, key: str = "process", value: object = None) -> Any:
-        """Return the complaint about what the actor does."""
+        """Return the error that names the actor, the key, its value, the rule and the remedy."""
         return ConfigError.of(f"host.actors.{self._actor.kind}", key, value, rule, remedy)
 
     @property
@@ -113,13 +113,13 @@ class SimulatedHost:
         return self._vm.plan.vcpus
 
     def sleep(self, ns: float) -> Steps:
-        """Let time pass. If no other process can ever act, sleep for ever, so that the deadlock is
+        """Let `ns` pass. If no other process can ever act, sleep for ever, so that the deadlock is
         reported.
 
         Raises
         ------
         ConfigError
-            If `ns` is not a time.
+            If `ns` is not a time from 1 ns to 146 years.
         """
         if not 1 <= ns <= LAST_NS:
             raise self.wrong(
@@ -134,7 +134,7 @@ class SimulatedHost:
             yield vm.env.event()
 
     def spend(self, costs: Mapping[str, float]) -> Steps:
-        """Spend the time of operations.
+        """Spend the time of operations; `costs`: name of a cost -> number of payments.
 
         Raises
         ------
@@ -176,7 +176,9 @@ class SimulatedHost:
         self._vm.lock.release(self._who)
 
     def write_protect(self, first_gfn: int, pages: int) -> Generator[Any, Any, bool]:
-        """Clear W of every leaf in a range and spend the time; tell whether a flush is owed.
+        """Clear W of every leaf in a range and spend the time; return whether a flush is owed.
+
+        The range has `pages` pages of 4 KiB from `first_gfn` on, whole 2 MiB regions.
 
         Raises
         ------
@@ -199,14 +201,15 @@ class SimulatedHost:
         return whole.changed
 
     def age(self, first_gfn: int, pages: int, *, flush: bool) -> Generator[Any, Any, bool]:
-        """Clear A of the leaves over one page of the host; tell whether there were any.
+        """Clear A of the leaves over one page of the host; return whether there were any.
 
-        Up to 6.14 this takes mmu_lock. With `flush` the TLBs are flushed where the kernel does so.
+        The page has `pages` pages of 4 KiB from `first_gfn` on. Up to 6.14 this takes mmu_lock.
+        With `flush` the TLBs are flushed where the kernel does so.
 
         Raises
         ------
         ConfigError
-            If the range is none, or if the actor holds mmu_lock.
+            If the range is not in the guest's memory, or if the actor holds mmu_lock.
         """
         vm, kernel = self._vm, self._vm.plan.kernel
         if pages < 1 or first_gfn < 0 or first_gfn + pages > self.pages:
@@ -234,11 +237,14 @@ class SimulatedHost:
         return MemSlot(int(first_gfn), int(pages))
 
     def flush(self) -> Steps:
-        """Flush the TLBs of all vCPUs and wait for those in the guest."""
+        """Flush the TLBs of all vCPUs and wait for those in guest mode."""
         yield from flush_remote(self._vm, self._vm.vcpus[0], recorder=False)
 
     def times(self, name: str, mean_ns: float, cv: float) -> Iterator[int]:
-        """Return random times of at least 1 ns without end, in nanoseconds.
+        """Yield random times of at least 1 ns without end, in ns: gamma by mean and coefficient of
+        variation.
+
+        `name` distinguishes the streams of one actor.
 
         Raises
         ------

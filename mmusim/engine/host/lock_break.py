@@ -47,11 +47,26 @@ def walk_slot(
     freezes: bool = False,
     flushes_first: bool = True,
 ) -> Generator[simpy.Event, Any, bool]:
-    """Walk over a slot with mmu_lock held, part by part; tell whether a flush is still owed.
+    """Walk over a slot with mmu_lock held, part by part; return whether a flush is still owed.
 
-    `spent` collects the time. Each part is processed in one step when the walk reaches it. With
-    `freezes` every entry that points to a table no longer is frozen for its flush. With
-    `flushes_first` what is owed is flushed before the lock is dropped.
+    Parameters
+    ----------
+    vm : Vm
+        The VM; its kernel decides whether the walk may give the lock up.
+    slot : MemSlot
+        The range.
+    spent : dict
+        Collects the time, ns by cost or wait.
+    work : callable
+        Does the work on a part in one step, and returns its counts.
+    price : callable
+        From the pages and counts of a part to its costs and its flushes under mmu_lock.
+    shared : bool
+        Whether the lock is held for read.
+    freezes : bool
+        Whether each entry that no longer points to a table is frozen for its flush.
+    flushes_first : bool
+        Whether what is owed is flushed before the lock is given up.
     """
     owed = False
     vm.scheduled_ns = vm.now
@@ -74,7 +89,10 @@ def walk_slot(
 def walk_on(
     vm: Vm, slot: MemSlot, spent: dict[str, int], work: Callable[[MemSlot], Walk], price: Price
 ) -> Generator[simpy.Event, Any, bool]:
-    """Walk over the slot without giving way, in one piece or in several at the same price."""
+    """Walk over the slot without giving way, in one piece or in several at the same price.
+
+    Return whether a flush is still owed.
+    """
     whole, pages, flushed = Walk(), 0, 0
     payment = PiecewisePayment(vm, spent)
     for piece in pieces_of(vm, slot):
@@ -107,7 +125,7 @@ Counted = TypeVar("Counted", Walk, Rearmed)
 
 
 def added(one: Counted, other: Counted) -> Counted:
-    """Return the counts of two parts together."""
+    """Return the sum of the counts of two parts."""
     return type(one)(*map(add, one, other))
 
 
@@ -130,7 +148,9 @@ class PiecewisePayment:
 
 
 def pieces_of(vm: Vm, part: MemSlot) -> list[MemSlot]:
-    """Return the pieces in which a walk goes over a range: one, if nobody can meet half of it."""
+    """Return the pieces in which a walk goes over a range: one, if nobody can observe half of
+    it.
+    """
     runs = any(v.process is not None for v in vm.vcpus)
     if vm.plan.tlb is None or vm.upper is not None or not runs:
         return [part]
@@ -140,7 +160,7 @@ def pieces_of(vm: Vm, part: MemSlot) -> list[MemSlot]:
 
 
 def linked_tables(vm: Vm, part: MemSlot) -> set[tuple[int, int]]:
-    """Return level and index of the entries of a part that point to tables."""
+    """Return level (2 or 3) and index of each entry of a part that points to a table."""
     found: set[tuple[int, int]] = set()
     levels = (2, vm.table.region, part.regions), (LEVEL_1G, vm.table.giant, part.giants)
     for level, entries, where in levels:
@@ -155,11 +175,12 @@ def spend_and_flush(
     flushes: int,
     replaced: Sequence[tuple[int, int]] = (),
 ) -> Steps:
-    """Spend the time of a part, evenly between the flushes that it needs.
+    """Spend the `ns` of a part, evenly between the flushes that it needs.
 
-    If no vCPU is in the guest, flushes are only requested, and their time is paid together. An
-    entry that is replaced is frozen until its flush is over; the entries below it are processed
-    before the flush, or since 6.10 after it (tdp_mmu_zap_spte_atomic).
+    If no vCPU is in guest mode, flushes are only requested, and their time is paid together.
+    `replaced` has level and index of entries that are replaced, one for each flush. Such an entry
+    is frozen until its flush is over; the entries below it are processed before the flush, or since
+    6.10 after it (tdp_mmu_zap_spte_atomic).
     """
     if not any(awaited(vm, v) for v in vm.vcpus):
         vm.table.stat[REMOTE_TLB_FLUSH_REQUESTS] += flushes
@@ -185,7 +206,9 @@ def spend_and_flush(
 
 
 def should_yield(vm: Vm) -> bool:
-    """Tell whether the host thread gives way at this point of its walk."""
+    """Tell whether the host thread gives mmu_lock up at this point of its walk
+    (rwlock_needbreak).
+    """
     return need_resched(vm) or (vm.plan.preemptible and vm.lock.waiters > 0)
 
 
@@ -201,7 +224,10 @@ def task_waits(vm: Vm) -> bool:
 
 
 def give_way(vm: Vm, spent: dict[str, int], owed: bool, shared: bool) -> Steps:
-    """Flush what is owed, drop mmu_lock, let the other task run, and queue again at the tail."""
+    """Give mmu_lock up and queue for it again at the tail.
+
+    What is `owed` is flushed before. Meanwhile another task runs, if one waits for the processor.
+    """
     if owed:
         started = vm.now
         yield from flush_remote(vm, vm.vcpus[0], recorder=False)

@@ -15,18 +15,19 @@ import numpy as np
 from mmusim.config.driver import Phase
 from mmusim.costs import log_operations
 from mmusim.costs.machine import Law
-from mmusim.costs.random_streams import Ints, Stream
+from mmusim.costs.random_streams import Stream
+from mmusim.engine.host.destination import send_slot
 from mmusim.engine.host.lock_break import walk_slot
 from mmusim.engine.host.measured_span import MeasuredSpan
 from mmusim.engine.host.windows import Windows
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
 from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.processes.shared_processor import host_runs, host_sleeps
-from mmusim.engine.state import invariants, rearmed
+from mmusim.engine.state import invariants
 from mmusim.engine.state.phase_recorder import PhaseRecorder
 from mmusim.engine.state.vm import Steps, Vm
+from mmusim.mmu import collapse, upper_levels
 from mmusim.mmu import slot as mmu
-from mmusim.mmu import upper_levels
 from mmusim.mmu import walk as walks
 from mmusim.mmu.page_table import PageTable
 from mmusim.mmu.slot import MemSlot
@@ -40,9 +41,9 @@ MANUAL: Final = (Reporting.MANUAL_CLEAR, Reporting.ALL_SET)
 """Interfaces under which a get only reads the log, and a request of its own clears it."""
 
 COLLAPSE: dict[Disable, Callable[[PageTable, MemSlot, int], Walk]] = {
-    Disable.ZAP_SMALL: walks.zap_collapsible,
-    Disable.ZAP_TABLES: walks.zap_tables,
-    Disable.RECOVER: walks.recover_large,
+    Disable.ZAP_SMALL: collapse.zap_collapsible,
+    Disable.ZAP_TABLES: collapse.zap_tables,
+    Disable.RECOVER: collapse.recover_large,
 }
 
 
@@ -76,11 +77,11 @@ class Host:
         self._paid: dict[str, int] = {}
 
     def tells(self, part: Callable[[], float]) -> None:
-        """Let `part` tell how much is done of the phase under way."""
+        """Let `part` tell how much is done of the phase under way, from 0 to 1."""
         self.under_way = self.under_way[0], part
 
     def once(self, cost: str) -> int:
-        """Draw the time of one operation in nanoseconds."""
+        """Draw the time of one operation, in ns, and add it to what is spent."""
         if cost not in self._streams:
             self._streams[cost] = self.vm.plan.draws.stream(cost, HOST, self.vm.plan.costs[cost])
             self._paid[cost] = 0
@@ -90,16 +91,20 @@ class Host:
         return ns
 
     def follows(self, law: Law) -> bool:
-        """Tell whether the host is a described machine that follows a law."""
+        """Tell whether the host is a described machine that follows a law
+        (:mod:`mmusim.costs.machine`).
+        """
         return self.vm.plan.machine is not None and self.vm.plan.machine.follows(law)
 
     def pay(self, owed: log_operations.Counts) -> int:
-        """Return the time of many operations in a row."""
+        """Return the time in ns of many operations in a row, and add it to what is spent."""
         return pay(self.vm, owed, self.spent)
 
 
 def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """KVM_MEM_LOG_DIRTY_PAGES for one slot after the other, from the lowest on."""
+    """Switch logging on for one slot after the other, from the lowest on
+    (KVM_MEM_LOG_DIRTY_PAGES).
+    """
     del phase, record
     if vm.tracked or not vm.plan.policy.tracks:
         return
@@ -110,7 +115,7 @@ def enable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
 
 def start_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
-    """Give a slot a fresh bitmap, then arm every entry of it."""
+    """Give a slot a fresh bitmap, then arm every entry of it, as the policy and the kernel do."""
     plan = vm.plan
     all_set = plan.choices.reporting is Reporting.ALL_SET
     mmu.set_log(vm.table, slot, ones=all_set)
@@ -148,7 +153,10 @@ def start_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
 
 
 def arm_large(vm: Vm, slot: MemSlot) -> Walk:
-    """Arm the large entries of a part of the slot; the small ones are in the log already."""
+    """Arm the large entries of a part of the slot; the small ones are in the log already.
+
+    Return the counts. What TLBs may still hold waits for a flush.
+    """
     walk = walks.protect_large(vm.table, slot)
     if walk.changed:
         vm.revoke(slot.pages, slot.regions)
@@ -156,7 +164,11 @@ def arm_large(vm: Vm, slot: MemSlot) -> Walk:
 
 
 def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
-    """Arm every entry of a part of the slot by the policy; note what TLBs may still hold."""
+    """Arm every entry of a part of the slot by the policy; return the counts.
+
+    `enabling`: logging is being switched on; else a get does it. What TLBs may still hold waits for
+    a flush.
+    """
     policy = vm.plan.policy
     if vm.upper is not None and policy.protects_root:
         upper_levels.arm(vm.upper, vm.table, slot)
@@ -172,7 +184,13 @@ def arm(vm: Vm, slot: MemSlot, enabling: bool) -> Walk:
 
 
 def disable_logging(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Switch logging off for one slot after the other, from the lowest on."""
+    """Switch logging off for one slot after the other, from the lowest on.
+
+    Raises
+    ------
+    LostWriteError, InvariantError
+        If the policy has lost a write or leaves a page writable and unlogged.
+    """
     del phase, record
     if not vm.tracked:
         return
@@ -197,10 +215,10 @@ def stop_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
     def price(pages: int, walk: Walk) -> tuple[log_operations.Counts, int]:
         return log_operations.disable(plan.kernel, plan.choices, pages, walk)
 
-    def collapse(part: MemSlot) -> Walk:
+    def collapse_part(part: MemSlot) -> Walk:
         walk = COLLAPSE[way](vm.table, part, plan.backing)
         if vm.guest is not None and plan.backing > 1:
-            allowed = walks.may_be_large(vm.table, part, plan.backing)
+            allowed = collapse.may_be_large(vm.table, part, plan.backing)
             vm.guest.zap(vm.table, part.regions, allowed)
         if walk.changed:
             vm.revoke(part.pages, part.regions)
@@ -211,7 +229,7 @@ def stop_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
     shared = plan.kernel.walks_log_shared(plan.choices.mmu)
     yield from hold_mmu_lock(vm, HOST, host.spent, shared)
     owed = yield from walk_slot(
-        vm, slot, host.spent, collapse, price, shared=shared, freezes=freezes
+        vm, slot, host.spent, collapse_part, price, shared=shared, freezes=freezes
     )
     yield from unlock_and_flush(vm, host, owed)
 
@@ -219,8 +237,7 @@ def stop_log(vm: Vm, host: Host, slot: MemSlot) -> Steps:
 def synchronize_srcu(vm: Vm, host: Host, ns: int, before_ns: int = 0) -> Steps:
     """Wait until every vCPU that is handling a fault has finished: it uses the old memslot.
 
-    `before_ns` goes before it: work, while the wait for the grace period, which takes `ns` at
-    least, is a sleep.
+    The host works for `before_ns` first. Then it sleeps for a grace period of `ns` at least.
     """
     yield from grace_period(vm, ns, before_ns)
     started = vm.now
@@ -243,39 +260,8 @@ def grace_period(vm: Vm, ns: int, before_ns: int = 0) -> Steps:
     yield vm.spend(ns + before_ns)
 
 
-def send(vm: Vm, gfns: Ints) -> None:
-    """Send dirty pages now. In a migration only note them: its thread sends them after a merge."""
-    if vm.unsent is not None:
-        vm.unsent[1, vm.plan.slot.offsets(gfns)] = True
-        return
-    copy_to_destination(vm, gfns)
-
-
-def send_slot(vm: Vm) -> None:
-    """Send all of the slot, as :func:`send` does."""
-    if vm.unsent is not None:
-        vm.unsent[0] = True
-        return
-    slot = vm.plan.slot
-    vm.settle()
-    mmu.copied(vm.table, slot.pages)
-    if vm.by_rates:
-        vm.look_at(rearmed.EVERYTHING)
-    if vm.probe is not None:
-        vm.probe.copied(list(range(slot.base_gfn, slot.base_gfn + slot.npages)))
-
-
-def copy_to_destination(vm: Vm, gfns: Ints) -> None:
-    """Copy the present state of pages to the destination."""
-    vm.settle()
-    mmu.copied(vm.table, gfns)
-    rearmed.copied(vm, gfns)
-    if vm.probe is not None:
-        vm.probe.copied(gfns.tolist())
-
-
 def unlock_and_flush(vm: Vm, host: Host, needed: bool) -> Steps:
-    """Flush if rights were revoked, before or after the unlock as the kernel does it."""
+    """Release mmu_lock; flush, if `needed`, before or after that as the kernel does it."""
     inside = vm.plan.kernel.flushes_under_lock()
     if not needed or not inside:
         vm.lock.release(HOST)

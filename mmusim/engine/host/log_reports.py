@@ -16,7 +16,8 @@ from mmusim.base.units import PAGE
 from mmusim.config.driver import Clear, Phase, Sync
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
-from mmusim.engine.host.log_ioctls import Host, send
+from mmusim.engine.host.destination import send
+from mmusim.engine.host.log_ioctls import Host
 from mmusim.engine.host.rearm import (
     among,
     clear_and_rearm,
@@ -41,7 +42,10 @@ from mmusim.trace.records import HOST
 
 
 def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Read the dirty pages, re-arm and send them, by the interface that the policy uses."""
+    """Read the dirty pages, re-arm and send them, by the interface that the policy uses.
+
+    Where user space clears separately, it does so in requests of ``phase.chunk`` bytes.
+    """
     assert isinstance(phase, Sync)
     if vm.plan.choices.reporting is Reporting.DIRTY_RING:
         yield from harvest_ring(vm, host, phase, record)
@@ -54,7 +58,10 @@ def sync_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> 
 
 
 def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """KVM_GET_DIRTY_LOG of one slot after the other, from the lowest on."""
+    """Read the log of one slot after the other, from the lowest on (KVM_GET_DIRTY_LOG).
+
+    Adds ``dirty`` and ``false_dirty``, in pages, to `record`.
+    """
     del phase
     if not vm.tracked:
         return
@@ -69,6 +76,8 @@ def get_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> S
 def get_log_of(vm: Vm, host: Host, slot: MemSlot, record: dict[str, Any], read: Which) -> Steps:
     """Report a slot. Put its bits into `read` where user space clears them separately; else clear
     and re-arm the pages.
+
+    `read` has shape (pages of the VM's memory that is logged,).
     """
     clears, gfns = vm.plan.choices.reporting is Reporting.GET_CLEARS, None
 
@@ -99,7 +108,7 @@ def report(
 ) -> None:
     """Record the pages that are reported dirty, and those of them that are not (false dirty).
 
-    They are those of `pages` whose bit is set in `bits`, or all.
+    They are those of `pages`, gfns or a slice of them, whose bit is set in `bits`, or all.
     """
     vm.settle()
     clean = (vm.table.page[pages] & STALE) == 0
@@ -123,14 +132,17 @@ def drain_buffers(vm: Vm, host: Host) -> Steps:
 
 
 def clear_dirty_log(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """KVM_CLEAR_DIRTY_LOG with the bitmap of the last get, one request a chunk."""
+    """Clear what the last get reported, one request a chunk (KVM_CLEAR_DIRTY_LOG)."""
     del record
     assert isinstance(phase, Clear)
     yield from clear_in_chunks(vm, host, phase.chunk)
 
 
 def clear_in_chunks(vm: Vm, host: Host, chunk_bytes: int | None) -> Steps:
-    """Clear what the last get reported, chunk by chunk; each is sent once it is armed again."""
+    """Clear what the last get reported, chunk by chunk; each is sent once it is armed again.
+
+    `chunk_bytes` is the guest memory of one request; None: the whole slot.
+    """
     if not vm.tracked:
         return
     slot = vm.plan.slot
@@ -140,9 +152,9 @@ def clear_in_chunks(vm: Vm, host: Host, chunk_bytes: int | None) -> Steps:
 
 
 def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.Event, Any, Ints]:
-    """Clear pages of a range that the last get reported; return those that are re-armed.
+    """Clear pages of a range that the last get reported; return the gfns that are re-armed.
 
-    Each slot that the range meets is cleared for itself.
+    The range has `pages` pages from gfn `first` on. Each slot that it meets is cleared for itself.
     """
     armed = []
     for part in meeting(vm.plan.log_slots, first, pages):
@@ -151,7 +163,7 @@ def clear_chunk(vm: Vm, host: Host, first: int, pages: int) -> Generator[simpy.E
 
 
 def meeting(slots: Iterable[MemSlot], first: int, pages: int) -> Iterator[MemSlot]:
-    """Yield the parts of slots that lie in a range of pages."""
+    """Yield the parts of slots that lie in the range of `pages` pages from gfn `first` on."""
     for slot in slots:
         begin, end = max(first, slot.base_gfn), min(first + pages, slot.base_gfn + slot.npages)
         if begin < end:
@@ -159,7 +171,7 @@ def meeting(slots: Iterable[MemSlot], first: int, pages: int) -> Iterator[MemSlo
 
 
 def clear_part(vm: Vm, host: Host, part: MemSlot) -> Generator[simpy.Event, Any, Ints]:
-    """KVM_CLEAR_DIRTY_LOG for a range of a slot; return the pages that are re-armed."""
+    """Clear a range of a slot (KVM_CLEAR_DIRTY_LOG); return the gfns that are re-armed."""
     asked = part.base_gfn + np.flatnonzero(host.bitmap[vm.plan.slot.within(part)])
     yield vm.spend(host.once("c_get_floor") + host.pay(log_operations.copy(part.npages)))
     yield from drain_buffers(vm, host)
@@ -179,7 +191,10 @@ def clear_part(vm: Vm, host: Host, part: MemSlot) -> Generator[simpy.Event, Any,
 def harvest_ring(
     vm: Vm, host: Host, phase: Phase, record: dict[str, Any], who: int = HOST
 ) -> Steps:
-    """Harvest and reset all dirty rings; send their pages and those of ring-full exits."""
+    """Harvest and reset all dirty rings; send their pages and those of ring-full exits.
+
+    `who` is the thread that does it. Adds ``dirty`` and ``false_dirty`` to `record`.
+    """
     del phase
     if who == HOST:
         yield from host_runs(vm, host.spent)

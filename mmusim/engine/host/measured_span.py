@@ -25,7 +25,9 @@ class MeasuredSpan:
     parts: list[PhaseRecorder] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
-        """Return the fields of a trace that do not depend on recorders."""
+        """Return the fields of a :class:`~mmusim.trace.records.PhaseTrace` that need no
+        recorder.
+        """
         faults = self.after[PF_TAKEN] if self.first_operation is None else self.first_operation
         return {
             "lock_busy_ns": self.lock_after_ns - self.lock_ns,

@@ -46,9 +46,10 @@ def among(gfns: Ints, part: MemSlot) -> Ints:
 def take_and_rearm(
     vm: Vm, host: Host, slot: MemSlot, take: Take
 ) -> Generator[simpy.Event, Any, Ints]:
-    """With mmu_lock held: what a get does that clears; return the pages that it reports.
+    """With mmu_lock held: do what a get does that clears; return the gfns that it reports.
 
-    Old kernels exchanged the bitmap first and answered with a walk over the whole slot.
+    `take` takes the bits of a range. Old kernels exchanged the bitmap first and answered with a
+    walk over the whole slot.
     """
     plan = vm.plan
     walk = plan.policy.get_walk or plan.kernel.get_walk()
@@ -77,7 +78,7 @@ def clear_and_rearm(
 ) -> Generator[simpy.Event, Any, Ints]:
     """With mmu_lock held: clear the bits of a range, re-arm its pages, unlock and flush.
 
-    Return the pages. The kernel takes each word of the bitmap when it comes to it.
+    Return the gfns. The kernel takes each word of the bitmap when it comes to it.
     """
     gfns, changed = yield from rearm_range(vm, host, part, take)
     needed = len(gfns) > 0 if vm.plan.kernel.flushes_by_bits() else changed
@@ -88,7 +89,7 @@ def clear_and_rearm(
 def rearm_range(
     vm: Vm, host: Host, part: MemSlot, take: Take
 ) -> Generator[simpy.Event, Any, tuple[Ints, bool]]:
-    """Clear bits and re-arm piece by piece; return the pages, and whether sptes changed.
+    """Clear bits and re-arm piece by piece; return the gfns, and whether sptes changed.
 
     Each piece is processed in one step when the walk comes to it.
     """
@@ -144,7 +145,9 @@ def clear_split_by_split(
 
 
 def rearm_some(vm: Vm, host: Host, gfns: Ints) -> Rearmed:
-    """Clear bits and re-arm their pages."""
+    """Clear the bits of `gfns`, ascending, and re-arm their pages in one step; return the
+    counts.
+    """
     mmu.clear_dirty(vm.table, gfns)
     in_cache = not vm.tdp and host.follows("fresh-leaves")
     to_split = gfns[is_large(vm, gfns)] if in_cache else gfns[:0]
@@ -157,13 +160,16 @@ def rearm_some(vm: Vm, host: Host, gfns: Ints) -> Rearmed:
 
 
 def is_large(vm: Vm, gfns: Ints) -> NDArray[np.bool_]:
-    """Return for each page whether a large leaf maps it."""
+    """Tell for each page whether a large leaf maps it, shape of `gfns`."""
     large = (vm.table.region[gfns >> 9] & PRESENT) | (vm.table.giant[gfns >> 18] & PRESENT)
     return np.asarray(large != 0)
 
 
 def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:
-    """Arm the large sptes that the first clear of an all-set bitmap meets: protected, or split."""
+    """Arm the large sptes that the first clear of an all-set bitmap meets.
+
+    Return how many were made read-only, and how many of 1 GiB and of 2 MiB were split.
+    """
     plan = vm.plan
     split_1g = split_2m = 0
     if plan.choices.reporting is not Reporting.ALL_SET or plan.choices.large is Large.READ_ONLY:
@@ -175,7 +181,7 @@ def arm_large_over(vm: Vm, gfns: Ints) -> tuple[int, int, int]:
 
 
 def rearm_everything(vm: Vm, host: Host, slot: MemSlot, counts: log_operations.Counts) -> Steps:
-    """Clear W of every spte of a slot, as a get did up to 3.3."""
+    """Clear W of every spte of a slot, as a get did up to 3.3, and spend `counts` on it."""
     if vm.plan.policy.protects_root:
         counts = log_operations.enable(
             vm.plan.policy, vm.plan.kernel, vm.plan.choices, slot.npages, walks.Walk()

@@ -11,12 +11,12 @@ from typing import Any, Final
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations
+from mmusim.engine.host.destination import send_slot
 from mmusim.engine.host.lock_break import give_way, should_yield
 from mmusim.engine.host.log_ioctls import (
     EVERYTHING,
     Host,
     grace_period,
-    send_slot,
     unlock_and_flush,
 )
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock
@@ -33,7 +33,13 @@ BATCH_TABLES: Final = 10
 
 
 def recreate_slot(vm: Vm, host: Host, phase: Phase, record: dict[str, Any]) -> Steps:
-    """Delete each slot and create it again, logging or not."""
+    """Delete each slot and create it again, logging if ``phase.logging`` says so.
+
+    Raises
+    ------
+    LostWriteError, InvariantError
+        If the policy has lost a write or leaves a page writable and unlogged.
+    """
     del record
     assert isinstance(phase, Recreate)
     if vm.tracked:
@@ -74,7 +80,8 @@ def zap_slot(vm: Vm, host: Host) -> Steps:
 def zap_in_batches(vm: Vm, host: Host, owed: log_operations.Counts, leaves: int) -> Steps:
     """Pay for zapping shadow pages under mmu_lock; give the lock up after every ten.
 
-    kvm_zap_obsolete_pages, BATCH_ZAP_PAGES. Kernels that never break a walk do not yield here.
+    Sources: kvm_zap_obsolete_pages, BATCH_ZAP_PAGES. `leaves` is the number of small leaves that
+    were zapped. Kernels that never break a walk do not yield here.
     """
     batches = -(-leaves // (BATCH_TABLES * PAGES_PER_REGION)) if vm.breaks_locks else 1
     vm.scheduled_ns = vm.now

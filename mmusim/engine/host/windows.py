@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final, Protocol
 
-from mmusim.base.errors import WindowError
-from mmusim.base.units import show_ns
 from mmusim.config.events import SYNC, Event, last_chance, most_syncs, titles, within
 from mmusim.config.windows import Window
 from mmusim.engine.host.measured_span import PF_TAKEN, MeasuredSpan
+from mmusim.engine.host.window_errors import ends_too_early, never_begins, never_ends
 from mmusim.engine.state.phase_recorder import PhaseRecorder, together
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.trace.records import Operation, PhaseTrace
@@ -67,7 +66,10 @@ class Windows:
     def operation(
         self, do: str, steps: Steps, *, name: str = "", late_ns: int = 0, also: str = ""
     ) -> Steps:
-        """Run an operation of the host, as an event with these titles."""
+        """Run an operation of the host, as an event with these titles.
+
+        `do` is its kind, `name` that of its phase, `also` a further title; it began `late_ns` late.
+        """
         vm, host, began = self._vm, self._host, self._vm.now
         before, waited = (host.armed, host.reported, host.false), vm.lock.for_host_ns
         titles, spent = {do, name, also} - {""}, dict(host.spent)
@@ -93,7 +95,15 @@ class Windows:
         self.happens("end", titles)
 
     def happens(self, edge: str, what: set[str]) -> None:
-        """Handle an event: close the windows that it ends, then open those that it begins."""
+        """Handle an event: close the windows that it ends, then open those that it begins.
+
+        `edge` is ``start`` or ``end``, `what` has the titles of what starts or ends now.
+
+        Raises
+        ------
+        WindowError
+            If a window would end while the time before its beginning still runs.
+        """
         if not self._to_come and not self._to_begin and not self._to_end:
             return
         for title in what:
@@ -101,11 +111,7 @@ class Windows:
         now = {Event(edge, title, self._counts[edge, title]) for title in what}
         for waiting, end in self._to_begin:
             if end in now:
-                raise WindowError(
-                    f"window {waiting.name!r} ends before it begins: in this run {end} came less "
-                    f"than {show_ns(waiting.after)} after {waiting.from_}; write a shorter after, "
-                    'or end it by time, e.g. lasts = "100ms"'
-                )
+                raise ends_too_early(waiting, end)
         for one in [one for one in self._to_end if one[1] in now]:
             self._to_end.remove(one)
             self._close(one[0].name)
@@ -184,7 +190,7 @@ class Windows:
         return self.guests > 0 or self._rested_ns < self._ran_ns
 
     def end(self, span: MeasuredSpan) -> None:
-        """A guest phase or a window has ended."""
+        """Note that a guest phase or a window ends now."""
         vm = self._vm
         span.end_ns, span.after = vm.now, vm.counters()
         span.lock_after_ns = vm.lock.busy_ns()
@@ -201,7 +207,7 @@ class Windows:
         return phase
 
     def runs(self, process: Any, phase: MeasuredSpan) -> None:
-        """Note that a vCPU runs a program of a phase; the phase ends with the last program."""
+        """Note that a vCPU's process runs in a phase; the phase ends with the last process."""
         self.guests += 1
 
         def ended(event: Any) -> None:
@@ -234,10 +240,10 @@ class Windows:
             If a window has not.
         """
         for window, begins, _ in self._to_come:
-            raise _never_begins(window, begins)
+            raise never_begins(window, begins)
         for window, ends in (*self._to_begin, *self._to_end):
             assert ends is not None, "what ends by time has been waited for"
-            raise _never_ends(window, ends)
+            raise never_ends(window, ends)
 
     def over(self, number: int) -> None:
         """Check, at the end of a phase, that what windows wait for can still happen.
@@ -251,10 +257,10 @@ class Windows:
             return
         for window, begins, _ in self._to_come:
             if self._is_past(begins, number):
-                raise _never_begins(window, begins)
+                raise never_begins(window, begins)
         for window, ends in self._to_end:
             if self._is_past(ends, number):
-                raise _never_ends(window, ends)
+                raise never_ends(window, ends)
 
     def _is_past(self, event: Event, number: int) -> bool:
         """Tell whether an event cannot happen behind a phase; a guest under way may still end."""
@@ -262,7 +268,7 @@ class Windows:
         return self._last[event.what] <= number and not running
 
     def traces(self) -> tuple[PhaseTrace, ...]:
-        """Return what the windows were, in the order of the driver."""
+        """Return the records of the windows, in the order of the driver."""
         return tuple(
             self._trace(window.name, self.made[window.name])
             for window in self._vm.plan.driver.windows
@@ -283,17 +289,3 @@ class Windows:
             **facts | {"guest_end_ns": min(facts["guest_end_ns"], span.end_ns)},
             **span.facts(),
         )
-
-
-def _never_begins(window: Window, begins: Event) -> WindowError:
-    return WindowError(
-        f"window {window.name!r} never begins: in this run there was no {begins}; begin it with "
-        "something that happens under every policy and seed"
-    )
-
-
-def _never_ends(window: Window, ends: Event) -> WindowError:
-    return WindowError(
-        f"window {window.name!r} never ends: in this run there was no {ends} after it began; end "
-        'it by time, e.g. lasts = "100ms"'
-    )

@@ -46,7 +46,7 @@ class Noise:
         self._x: list[float] = []
 
     def at(self, window: int) -> float:
-        """Return the factor in a window."""
+        """Return the factor of the rate in a window, by its number from 0; mean 1, without unit."""
         if not self._cv:
             return 1.0
         from scipy.special import ndtri
@@ -103,13 +103,15 @@ class Channel:
         self.measured = 0.0  # bytes per second in the last window
 
     def room(self) -> float:
-        """Return the number of bytes that may still be sent in this window."""
+        """Return the number of bytes that may still be sent in this window; infinite without a
+        limit.
+        """
         if not self._limit:
             return math.inf
         return self._window_from[1] + self._limit - self.sent_bytes
 
     def window_end(self) -> int:
-        """Return the end of the window of the limit."""
+        """Return the end of the window of the limit, in ns."""
         return self._window_from[0] + WINDOW_NS
 
     def update_counters(self) -> bool:
@@ -126,11 +128,13 @@ class Channel:
         return True
 
     def rate_changes(self) -> int:
-        """Return when the rate of the network changes next."""
+        """Return when the rate of the network changes next, in ns."""
         return self._vm.now - (self._vm.now - self._opened_ns) % WINDOW_NS + WINDOW_NS
 
     def page_ns(self) -> NDArray[np.float64]:
-        """Return the time of a page and of a zero page now, in ns: network or processor."""
+        """Return the time in ns of a page and of a zero page now, shape (2,): network or
+        processor.
+        """
         window = (self._vm.now - self._opened_ns) // WINDOW_NS
         rate = self._bandwidth * self._noise.at(window) / NS["s"]
         network = np.array([HEADER + PAGE, ZERO_PAGE_BYTES], np.float64) / rate
@@ -142,17 +146,27 @@ class Channel:
         return round(count * NS["s"] / (self._bandwidth * self._noise.at(window)))
 
     def most(self, until_ns: int) -> int:
-        """Return a bound of the pages, zero pages apart, that can begin before `until_ns`."""
+        """Return an upper bound of the pages, zero pages apart, that can begin before
+        `until_ns`.
+        """
         horizon = min(until_ns, self.rate_changes()) - self._vm.now
         return int(max(0, horizon) / self.page_ns()[0]) + 2
 
     def ends(
         self, zero: NDArray[np.bool_], until_ns: int, room: float = math.inf
     ) -> NDArray[np.float64]:
-        """Return when each of the next pages has arrived, in ns from now.
+        """Return when each of the next pages has arrived, in ns from now, shape (pages that
+        begin,).
 
-        The pages are those that begin before `until_ns`, before the rate changes, and while fewer
-        than `room` bytes are sent; at least one.
+        Parameters
+        ----------
+        zero : ndarray, shape (pages,), bool
+            Whether each page is all zeros, in the order of sending; at least one page.
+        until_ns : int
+            No page begins at or after this time, nor after the rate changes.
+        room : float
+            Bytes that may be sent; no page begins when they are used up. The first page always
+            begins.
         """
         ends = self._rest + np.cumsum(self.page_ns()[zero.astype(np.int64)])
         horizon = min(until_ns, self.rate_changes()) - self._vm.now
@@ -163,7 +177,11 @@ class Channel:
         return ends[:count]
 
     def count_sent(self, zero: NDArray[np.bool_], ends: NDArray[np.float64]) -> None:
-        """Count pages that were sent, and keep the fraction of a nanosecond for the next."""
+        """Add pages that were sent to the counts, and keep the fraction of a nanosecond for the
+        next.
+
+        `zero` and `ends` are those of the pages, as in :meth:`ends`, shape (pages,).
+        """
         zeros = int(np.count_nonzero(zero))
         self.sent_pages += len(zero)
         self.zero_pages += zeros

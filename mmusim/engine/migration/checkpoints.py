@@ -47,7 +47,13 @@ class Checkpoints:
         self._stops = vm.plan.draws.stream("c_checkpoint", HOST, cost)
 
     def first_copy(self) -> Steps:
-        """Switch logging on and copy all memory; no vCPU runs."""
+        """Switch logging on and copy all memory to the destination; no vCPU runs.
+
+        Raises
+        ------
+        LostWriteError
+            If a page did not arrive in its newest state.
+        """
         yield from self.times.timed("bql_wait", hold_bql(self.vm, None))
         enable = self.log.ioctl(enable_logging, {})
         yield from self.times.timed("enable", self.windows.operation("enable-logging", enable))
@@ -60,7 +66,7 @@ class Checkpoints:
         self.times.spent.clear()
 
     def thread(self) -> Steps:
-        """Make one checkpoint after the other, then stop logging; the guest runs on."""
+        """Make one checkpoint after the other, as often as the phase says, then stop logging."""
         self.began_ns = arrived = began = self.vm.now
         for _ in range(self.phase.times):
             due = self.phase.due_ns(self.began_ns, began, arrived)
@@ -76,7 +82,13 @@ class Checkpoints:
         self.ended_ns = self.vm.now
 
     def checkpoint(self, due_ns: int) -> Steps:
-        """Make one, which was to begin at `due_ns`."""
+        """Make one checkpoint, which was to begin at `due_ns`: pause, copy or send, resume.
+
+        Raises
+        ------
+        LostWriteError, InvariantError
+            If the policy has lost a write or leaves a page writable and unlogged.
+        """
         began, sent, bytes_sent = self.vm.now, self.channel.sent_pages, self.channel.sent_bytes
         sending = self.times.spent["send"]
         yield from self.windows.operation(PAUSE, self._pause())
@@ -108,7 +120,7 @@ class Checkpoints:
         self.vmm.resume()
 
     def trace(self) -> CheckpointsTrace:
-        """Return what happened."""
+        """Return the trace of all checkpoints."""
         return CheckpointsTrace(
             began_ns=self.began_ns, end_ns=self.ended_ns, made=tuple(self.made),
             spent=dict(self.times.spent),

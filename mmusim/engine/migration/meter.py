@@ -29,14 +29,14 @@ class GuestMeter:
         return self._vm.stalled_ns + open_ns
 
     def run(self) -> Steps:
-        """Read once a second until stopped."""
+        """Read once a second of simulated time until stopped."""
         while self.on:
             yield self._vm.spend(PERIOD_NS)
             if self.on:
                 self._read()
 
     def stop(self) -> None:
-        """Read the last second, which is incomplete."""
+        """Read the last second, which is incomplete, and stop."""
         if self.on and self._vm.now > self._at_ns:
             self._read()
         self.on = False

@@ -84,7 +84,9 @@ class Migration:
         return not self.outcome
 
     def thread(self) -> Steps:
-        """migration_thread."""
+        """Run the migration to its end (migration_thread): set-up, then rounds until an outcome is
+        known.
+        """
         start_timers(self)
         self.vm.env.process(self.meter.run())
         yield from self.setup()
@@ -97,7 +99,7 @@ class Migration:
     # --- set-up and the rounds ---------------------------------------------------------------
 
     def setup(self) -> Steps:
-        """ram_save_setup: switch logging on and read the log, all under the big lock."""
+        """Switch logging on and read the log, all under the big lock (ram_save_setup)."""
         yield from self.times.timed("bql_wait", hold_bql(self.vm, None))
         enable = self.log.ioctl(enable_logging, {})
         yield from self.times.timed("enable", self.windows.operation("enable-logging", enable))
@@ -114,7 +116,7 @@ class Migration:
         self.vmm.bql.release(HOST)
 
     def iteration_run(self) -> Steps:
-        """migration_iteration_run: continue to send, or switch over if little enough is left."""
+        """Continue to send, or switch over if little enough is left (migration_iteration_run)."""
         if self.vm.now >= self.ends_by:
             yield from self.give_up(self.then)
             return
@@ -150,7 +152,9 @@ class Migration:
         return not left or left < may or at_limit
 
     def seen(self) -> Seen:
-        """Return the facts that a rule of switch-over may use."""
+        """Return the facts that a rule of switch-over may use: bytes, bytes per second, ns from the
+        request.
+        """
         return Seen(
             now_ns=self.vm.now - self.began_ns,
             left=self.ram.dirty * PAGE,
@@ -162,7 +166,7 @@ class Migration:
         )
 
     def save_iterate(self) -> Steps:
-        """ram_save_iterate: send until the window is full, nothing is left, or for 50 ms."""
+        """Send until the window is full, nothing is left, or for 50 ms (ram_save_iterate)."""
         yield from hold(self.log.mutex, HOST)
         until = min(self.vm.now + ITERATION_NS, self.ends_by)
         while self.ram.dirty and self.channel.room() > 0 and self.vm.now < until:
@@ -170,7 +174,10 @@ class Migration:
         self.log.mutex.release(HOST)
 
     def clear_at_source(self, chunk: int) -> Steps:
-        """Clear in post-copy: it only takes time, because the guest no longer writes here."""
+        """Clear the log of a chunk, by number, in post-copy.
+
+        It only takes time, because the guest no longer writes here.
+        """
         first, pages = chunk * self.ram.chunk, self.ram.chunk
         dirty = int(np.count_nonzero(self.ram.unsent[first : first + pages]))
         owed = log_operations.rearm(self.vm.plan.kernel, self.vm.plan.choices, pages, dirty)
@@ -182,7 +189,7 @@ class Migration:
         yield from self.times.timed("clear", pause(self.vm, ns))
 
     def rate_limit(self) -> Steps:
-        """migration_rate_limit: measure the bandwidth; sleep if the window is full."""
+        """Measure the bandwidth; sleep if the window is full (migration_rate_limit)."""
         if self.channel.update_counters():
             self.bandwidth = self.spec.avail_switchover_bandwidth or self.channel.measured
         if self.channel.room() <= 0:
@@ -192,14 +199,20 @@ class Migration:
                 yield from self.give_up(self.then)
 
     def once(self, cost: str) -> int:
-        """Return the time of an operation that happens once in a migration, in ns."""
+        """Return the time of an operation that happens once in a migration, in ns, by its cost."""
         distribution = self.vm.plan.costs[cost]
         return self.vm.plan.draws.stream(cost, HOST, distribution).at(self.number)
 
     # --- how it ends -------------------------------------------------------------------------
 
     def stop_guest(self) -> Steps:
-        """Stop the vCPUs and read the log for the last time; ends with the big lock held."""
+        """Stop the vCPUs and read the log for the last time; ends with the big lock held.
+
+        Raises
+        ------
+        LostWriteError, InvariantError
+            If the policy has lost a write or leaves a page writable and unlogged.
+        """
         yield from self.times.timed("bql_wait", hold_bql(self.vm, None))
         self.windows.happens("start", {"switch-over"})
         self.stopped, self.stopped_ns = True, self.vm.now
@@ -212,7 +225,13 @@ class Migration:
             self.ram.uncleared[:] = False
 
     def completion(self) -> Steps:
-        """migration_completion: stop the guest, send the rest without a limit, switch over."""
+        """Stop the guest, send the rest without a limit, switch over (migration_completion).
+
+        Raises
+        ------
+        LostWriteError
+            If a page did not arrive in its newest state.
+        """
         yield from self.stop_guest()
         while self.ram.dirty:
             yield from self.sender.send_some(self.vm.now + ITERATION_NS)
@@ -223,7 +242,13 @@ class Migration:
         self.ended_ns = self.vm.now
 
     def start_postcopy(self) -> Steps:
-        """postcopy_start: the destination runs with the pages that it has and requests others."""
+        """Let the destination run with the pages that it has and request others (postcopy_start).
+
+        Raises
+        ------
+        LostWriteError
+            If a page is old there and the destination does not know it.
+        """
         yield from self.stop_guest()
         discards = send_discards(self.vm, self.ram, self.channel, self.spec, self.stopped_ns)
         yield from self.times.timed("discard", discards)
@@ -241,7 +266,10 @@ class Migration:
         self.ended_ns = self.vm.now
 
     def switched_over(self, outcome: str) -> None:
-        """The destination runs; the throttles end here."""
+        """Note that the destination runs from now on; the throttles end here.
+
+        `outcome` is that of the migration; "" while post-copy goes on.
+        """
         self.meter.stop()
         self.outcome = outcome
         self.trigger.stop()
@@ -252,7 +280,10 @@ class Migration:
         self.vmm.resumed.succeed()
 
     def give_up(self, outcome: str) -> Steps:
-        """migration_iteration_finish after a cancel: stop logging; the guest runs on here."""
+        """Stop logging; the guest runs on here (migration_iteration_finish after a cancel).
+
+        `outcome` is ``cancelled`` or ``did-not-converge``.
+        """
         self.meter.stop()
         self.outcome = outcome
         self.trigger.stop()

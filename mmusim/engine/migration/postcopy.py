@@ -30,7 +30,7 @@ RANGES_A_COMMAND: Final = 12
 def send_discards(
     vm: Vm, ram: RamBlock, channel: Channel, spec: Migration, stopped_ns: int
 ) -> Steps:
-    """ram_postcopy_send_discard_bitmap: name the pages that the destination must not use.
+    """Name the pages that the destination must not use (ram_postcopy_send_discard_bitmap).
 
     The device state follows on the same channel. Both wait for the data that the socket still
     holds: it is full when the guest stops at `stopped_ns`, unless a limit keeps it empty.
@@ -74,8 +74,10 @@ class Postcopy:
         vm.user_faults = self
 
     def send_the_rest(self) -> Steps:
-        """ram_save_iterate in post-copy: requested pages first, then the rest in order
-        behind them.
+        """Send all pages that are missing: requested ones first, then the others in order behind
+        them.
+
+        Source: ram_save_iterate in post-copy.
         """
         while self._ram.dirty:
             if self._transfer.asked:
@@ -116,7 +118,11 @@ class Postcopy:
         return bool(self._ram.unsent[page])
 
     def fault(self, v: Vcpu, gfn: int, write: bool, index: int) -> Steps:
-        """Get a missing page from the source: half the way, the queue, half the way."""
+        """Get a missing page from the source: half the way, the queue, half the way.
+
+        `v` waits for page `gfn`; `index` is that of its access, by which the way there and back is
+        drawn.
+        """
         del write
         page = gfn - self._vm.plan.slot.base_gfn
         if not self._absent(page):
@@ -138,7 +144,9 @@ class Postcopy:
         self._vm.charge(v, POSTCOPY_WAIT, began, self._vm.now)
 
     def facts(self) -> dict[str, Any]:
-        """Return the fields of a trace that belong to post-copy."""
+        """Return the fields of a :class:`~mmusim.trace.records.MigrationTrace` that belong to
+        post-copy.
+        """
         return {
             "blocked": self.blocked,
             "vcpu_blocktime": tuple(self.vcpu_blocktime),

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mmusim.base.units import PAGE
 from mmusim.costs.random_streams import Ints, uniforms
-from mmusim.engine.host.log_ioctls import MANUAL, copy_to_destination
+from mmusim.engine.host.destination import copy_to_destination
+from mmusim.engine.host.log_ioctls import MANUAL
 from mmusim.engine.state.vm import Vm
 from mmusim.mmu.slot import slices
 from mmusim.mmu.spte import STALE
@@ -40,20 +41,25 @@ class Unsent:
         self.cursor = 0
 
     def share(self) -> float:
-        """Return the share of the memory that was at the destination in its present state."""
+        """Return the share of the memory, 0 to 1, that was at the destination in its present state.
+
+        It is the largest share so far.
+        """
         return self.arrived / len(self.unsent)
 
     def is_zero(self, pages: Ints) -> NDArray[np.bool_]:
-        """Tell which pages are zero and go as a header only; shape of `pages`."""
+        """Tell which pages are all zeros and go as a header only; shape of `pages`."""
         return np.asarray((self._facts[pages] & IS_ZERO) != 0)
 
     def first(self) -> int:
-        """Return the next page to send, wrapping at the end. There must be one."""
+        """Return the next page to send, going on at 0 behind the end. There must be one."""
         found = self._search(self.cursor, len(self.unsent), 1)
         return int((found if len(found) else self._search(0, self.cursor, 1))[0])
 
     def following(self, first: int, most: int) -> Ints:
-        """Return `first` and the pages to send after it, at most `most` pages, up to the end."""
+        """Return `first` and the pages to send after it, ascending, at most `most`, up to the
+        end.
+        """
         return self._search(first, len(self.unsent), most)
 
     def _search(self, start: int, stop: int, most: int) -> Ints:
@@ -66,7 +72,9 @@ class Unsent:
             span *= 4
 
     def sent(self, pages: Ints) -> None:
-        """Record that pages were sent. The next page lies behind them."""
+        """Record that `pages`, ascending and at least one, were sent. The next one lies behind
+        them.
+        """
         self.unsent[pages] = False
         self._facts[pages] = IS_SENT | IN_THIS_ROUND
         self.dirty -= len(pages)
@@ -92,8 +100,8 @@ class RamBlock(Unsent):
     def synced(self, more: NDArray[np.bool_] | None = None) -> int:
         """Merge what the log reported, and `more`, into the pages to send; return how many it adds.
 
-        The caller holds bitmap_mutex, so nobody sends meanwhile. With manual protect the log is
-        cleared later, a chunk before its first page is sent.
+        `more` has shape (pages,). The caller holds bitmap_mutex, so nobody sends meanwhile. With
+        manual protect the log is cleared later, a chunk before its first page is sent.
         """
         before, self.dirty = self.dirty, 0
         for part in slices(len(self.unsent)):

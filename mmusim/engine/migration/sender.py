@@ -36,7 +36,11 @@ class Sender:
         self._buffer: list[NDArray[np.bool_]] = []  # of each page in it, whether it is zero
 
     def send_some(self, until_ns: int, room: float = math.inf) -> Steps:
-        """Send the next pages; clear the log of their chunk first, if that has not been done."""
+        """Send the next pages; clear the log of their chunk first, if that has not been done.
+
+        No page begins at or after `until_ns`, nor when `room` bytes are used up, but one always
+        does.
+        """
         first = self._ram.first()
         yield from self._clear_first(first)
         most = self._channel.most(until_ns)
@@ -59,14 +63,17 @@ class Sender:
             yield from self._times.timed("clear", clear)
 
     def clear(self, chunk: int) -> Steps:
-        """migration_clear_memory_region_dirty_bitmap: re-arm the pages that are sent next."""
+        """Re-arm the pages of a chunk, by number, which are sent next.
+
+        Source: migration_clear_memory_region_dirty_bitmap.
+        """
         first = self._vm.plan.slot.base_gfn + chunk * self._ram.chunk
         yield from hold_slots_lock(self._vm, HOST, self._host.spent)
         yield from clear_chunk(self._vm, self._host, first, self._ram.chunk)
         release_slots_lock(self._vm, HOST)
 
     def buffer_some(self) -> Steps:
-        """Copy the next pages to the buffer, at the speed of the processor."""
+        """Copy the next pages, at most `AT_ONCE`, to the buffer, at the speed of the processor."""
         first = self._ram.first()
         yield from self._clear_first(first)
         pages = self._ram.following(first, AT_ONCE)
@@ -79,7 +86,7 @@ class Sender:
         yield from self._times.timed("copy", pause(self._vm, ns))
 
     def send_buffer(self) -> Steps:
-        """Send what is in the buffer."""
+        """Send all that is in the buffer, and empty it."""
         left = np.concatenate([*self._buffer, np.zeros(0, np.bool_)])
         self._buffer.clear()
         while len(left):

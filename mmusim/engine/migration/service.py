@@ -33,7 +33,7 @@ class ServiceMeter:
         self._readings: list[tuple[int, int]] = []
 
     def run(self) -> Steps:
-        """Read once a period until stopped."""
+        """Read once a period of simulated time until stopped."""
         while self.on:
             yield self._vm.spend(self._period)
             if self.on:
@@ -43,7 +43,7 @@ class ServiceMeter:
                     self._period *= 2
 
     def mark(self) -> None:
-        """Read now, at one of the moments that part the phase."""
+        """Read now: at the start, at the request, at the end of the migration, or of the tail."""
         if self.on:
             self._marks.append(self._read())
 
@@ -53,13 +53,11 @@ class ServiceMeter:
         return now, sum(accesses // self._touches for accesses in done)
 
     def marks(self) -> tuple[Served, ...]:
-        """Return what was read at the marks: at the start, at the request, at the end of the
-        migration, at the end of the tail.
-        """
+        """Return the readings of :meth:`mark`, in order; none where the service is not followed."""
         return self._with_arrivals(self._marks)
 
     def readings(self) -> tuple[Served, ...]:
-        """Return what was read once a period."""
+        """Return the readings of :meth:`run`, in order, at most `MOST_READINGS`."""
         return self._with_arrivals(self._readings)
 
     def _with_arrivals(self, read: list[tuple[int, int]]) -> tuple[Served, ...]:

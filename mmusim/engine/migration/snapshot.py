@@ -79,7 +79,13 @@ class Snapshot:
         self._waits = Histogram()
 
     def thread(self) -> Steps:
-        """bg_migration_thread."""
+        """Take the snapshot (bg_migration_thread).
+
+        Raises
+        ------
+        InvariantError
+            If somebody wrote to a page before it was copied.
+        """
         yield from self._times.timed("populate", self._populate())
         if self._way.runs:
             yield from self._host.windows.operation(PAUSE, self._pause(self._protect()))
@@ -243,7 +249,10 @@ class Snapshot:
     # --- the guest ----------------------------------------------------------------------------
 
     def fault(self, v: Vcpu, gfn: int, write: bool, index: int) -> Steps:
-        """handle_userfault: a write to a protected page waits until the page has been copied."""
+        """Let a write to a protected page wait until the page has been copied (handle_userfault).
+
+        `v` accesses page `gfn`; `index` is that of its access. A read only maps the page read-only.
+        """
         vm = self._vm
         self._transfer.settle()
         if not self._held[gfn]:
@@ -275,7 +284,7 @@ class Snapshot:
             self._transfer.interrupt()
 
     def trace(self) -> SnapshotTrace:
-        """Return what happened."""
+        """Return the trace of the snapshot."""
         channel = self._channel
         return SnapshotTrace(
             start_ns=self._began_ns, stopped_ns=self._stopped_ns, resumed_ns=self._resumed_ns,

@@ -12,7 +12,10 @@ EVERYTHING = slice(None)
 
 
 def go_to_destination(vm: Vm) -> None:
-    """Reset the state: at the destination nothing is mapped, TLBs are empty, and no slot logs."""
+    """Reset the state of the VM, because the guest runs at the destination from now on.
+
+    Nothing is mapped there, TLBs are empty, and no slot logs.
+    """
     walks.zap_all(vm.table, vm.plan.backing)
     if vm.guest is not None:
         vm.guest.zap(vm.table, EVERYTHING)

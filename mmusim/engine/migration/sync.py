@@ -34,10 +34,11 @@ class ThreadTimes:
         self.spent: Counter[str] = Counter()
 
     def timed(self, what: str, steps: Steps, who: int = HOST) -> Steps:
-        """Do an activity and count its time under its name; waits for the big lock have their own
-        name.
+        """Do an activity and count its time under the name `what`; waits for the big lock have
+        their own.
 
-        The time of another thread is not the migration thread's, and is not counted.
+        The time of another thread than the host's is not the migration thread's, and is not
+        counted.
         """
         if who != HOST:
             yield from steps
@@ -50,7 +51,7 @@ class ThreadTimes:
 
 
 def pause(vm: Vm, ns: int) -> Steps:
-    """Let time pass."""
+    """Let `ns` pass; nothing happens if they are 0 or fewer."""
     if ns > 0:
         yield vm.spend(ns)
 
@@ -78,13 +79,17 @@ class LogSync:
         self._merge_ns = round(vm.plan.costs["c_sync_word"].mean() * words)
 
     def ioctl(self, operation: Any, record: dict[str, Any], who: int = HOST) -> Steps:
-        """Do a log ioctl under slots_lock."""
+        """Do a log ioctl under slots_lock, as the thread `who`; `operation` is one of the
+        host's.
+        """
         yield from hold_slots_lock(self._vm, who, self._host.spent)
         yield from operation(self._vm, self._host, self._phase, record)
         release_slots_lock(self._vm, who)
 
     def read(self, who: int = HOST) -> Steps:
-        """migration_bitmap_sync, with the big lock held: dirty pages are to be sent again."""
+        """Read the log with the big lock held: dirty pages are to be sent again
+        (migration_bitmap_sync).
+        """
         yield from self._host.windows.operation("sync-dirty-log", self._read(who))
 
     def _read(self, who: int) -> Steps:
@@ -113,7 +118,7 @@ class LogSync:
         self.mutex.release(who)
 
     def next_round(self) -> None:
-        """Begin the next round after a sync."""
+        """End the round, and begin the next, after a sync."""
         channel, (began, pages, zeros, sent, reported, false) = self._channel, self._round
         self.rounds.append(
             Round(

@@ -40,7 +40,10 @@ class Sleeps:
         self.history: list[tuple[int, float]] = []
 
     def take(self, share: float) -> None:
-        """cpu_throttle_set: take another share of the time; 0 lets sleeping vCPUs finish."""
+        """Let each vCPU sleep for another `share` of the time, 0 to 1 (cpu_throttle_set).
+
+        0 lets sleeping vCPUs finish.
+        """
         if share == self.share:
             return
         self.share = share
@@ -87,7 +90,10 @@ class DirtyLimit:
         self.history: list[tuple[int, int, int]] = []
 
     def limit(self, quota: int) -> None:
-        """migration_dirty_limit_guest: limit each vCPU from now on; 0 ends the limit."""
+        """Limit each vCPU to `quota` bytes per second from now on; 0 ends the limit.
+
+        Source: migration_dirty_limit_guest.
+        """
         assert self._vm.vmm is not None
         self._quota = quota
         self._vm.vmm.limits_dirtying = bool(quota)
@@ -151,7 +157,10 @@ class Trigger:
         self._periods: list[Period] = []
 
     def synced(self, new_dirty_pages: int, sent_bytes: int) -> None:
-        """Take note of a sync."""
+        """Take note of a sync: pages that became dirty, and all bytes sent since the beginning.
+
+        If a period of the rule is over, the rule is asked again.
+        """
         self._dirty_pages += new_dirty_pages
         rule, now = self._rule, self._vm.now
         if rule is None or now <= self._began_ns + rule.least_period_ns:
@@ -166,7 +175,7 @@ class Trigger:
         self._began_ns, self._sent_before, self._dirty_pages = now, sent_bytes, 0
 
     def stop(self) -> None:
-        """The migration is over: the guest runs at full speed again."""
+        """Let the guest run at full speed again, because the migration is over."""
         if self._rule is not None:
             self.sleeps.take(0.0)
             if self._rule.needs_rings:

@@ -55,7 +55,7 @@ def goes_on(migration: Migration) -> bool:
 
 
 def sync_timer(migration: Migration, every_ns: int) -> Steps:
-    """Every so often read the log, if no sync came in between; not in the first pass over memory.
+    """Every `every_ns` read the log, if no sync came in between; not in the first pass over memory.
 
     The main loop holds the big lock all the time, also while it waits for bitmap_mutex.
     """
@@ -73,7 +73,10 @@ def sync_timer(migration: Migration, every_ns: int) -> Steps:
 
 
 def reaper(migration: Migration) -> Steps:
-    """Every second harvest all rings, without a kick; not while a dirty limit is in force."""
+    """Harvest all rings every second, without a kick; not while a dirty limit is in force.
+
+    Source: kvm_dirty_ring_reaper_thread.
+    """
     vm = migration.vm
     while True:
         yield vm.spend(REAP_EVERY_NS)

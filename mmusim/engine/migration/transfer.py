@@ -62,7 +62,7 @@ class Transfer:
         self._flight: tuple[Ints, NDArray[np.int64]] = NO_PAGES, NO_PAGES  # pages, when they arrive
 
     def wait_for(self, page: int) -> simpy.Event:
-        """Ask for a page; return the event of its arrival."""
+        """Request a page, unless that was done already; return the event of its arrival."""
         if page not in self._waiting:
             self._waiting[page] = self._vm.env.event()
             self.asked.append(page)
@@ -75,7 +75,7 @@ class Transfer:
             self._interrupted.succeed()
 
     def arrived(self, pages: Ints) -> None:
-        """Wake who waits for one of these pages."""
+        """Wake those that wait for one of these pages."""
         for page in set(self._waiting).intersection(pages.tolist()):
             self._waiting.pop(page).succeed()
 
@@ -85,7 +85,10 @@ class Transfer:
         return self._flight[0]
 
     def send(self, pages: Ints, *, urgent: bool) -> Steps:
-        """Send pages. A request stops unrequested pages behind the page in transit."""
+        """Send pages, ascending; a request stops unrequested ones behind the page in transit.
+
+        `urgent` pages are requested ones: nothing stops them.
+        """
         zero = self._ram.is_zero(pages)
         ends = self._channel.ends(zero, self._channel.rate_changes())
         at = self._vm.now + ends.astype(np.int64)

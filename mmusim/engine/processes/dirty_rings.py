@@ -32,10 +32,11 @@ NO_REGIONS = slice(0, 0)
 def reap(
     vm: Vm, who: int, payer: Vcpu, spent: dict[str, int], only: Vcpu | None = None
 ) -> Generator[simpy.Event, Any, int]:
-    """Harvest every ring, or one, and reset them (KVM_RESET_DIRTY_RINGS); return how many entries.
+    """Harvest every ring, or `only` one, and reset them; return the number of entries.
 
-    Entries are re-armed by masks of up to 64 neighbouring pages, each under its own hold of
-    mmu_lock, and one flush follows. `payer` gives the streams, `spent` takes what is spent.
+    Source: KVM_RESET_DIRTY_RINGS. Entries are re-armed by masks of up to 64 neighbouring pages,
+    each under its own hold of mmu_lock, and one flush follows. Costs of the flush are drawn from
+    `payer`.
     """
     yield from hold_slots_lock(vm, who, spent)
     whose = vm.vcpus if only is None else [only]
@@ -54,7 +55,7 @@ def reap(
 
 
 def reset(vm: Vm, who: int, masks: list[list[int]], spent: dict[str, int]) -> Steps:
-    """Re-arm entries mask by mask, each under its own hold of mmu_lock.
+    """Re-arm entries mask by mask (lists of gfns), each under its own hold of mmu_lock.
 
     Of QEMU's threads one is in an ioctl at a time, so all of them hold it as the host. Masks during
     which nothing else happens are one event: nobody can tell them apart.
@@ -88,10 +89,11 @@ def reset(vm: Vm, who: int, masks: list[list[int]], spent: dict[str, int]) -> St
 
 
 def undisturbed_ns(vm: Vm) -> float:
-    """Return for how long nothing happens but what the caller does, who can have mmu_lock.
+    """Return for how many ns only the caller acts among those who can have mmu_lock; may be
+    infinite.
 
-    It is 0 where somebody could tell several holds from a long one: a probe, those who wait for
-    the lock or for the processor, and writes under way that PML logs.
+    It is 0 where somebody could tell several holds from a long one: a probe, those who wait for the
+    lock or for the processor, and writes under way that PML logs.
     """
     if vm.probe is not None or vm.processor is not None or vm.pml or vm.lock.held_n:
         return 0
@@ -99,7 +101,11 @@ def undisturbed_ns(vm: Vm) -> float:
 
 
 def pay(vm: Vm, owed: log_operations.Counts, spent: dict[str, int]) -> int:
-    """Return the time of many operations in a row, each cost its mean times the count, rounded."""
+    """Return the time in ns of many operations in a row: of each cost its mean times the count,
+    rounded.
+
+    `owed` has the counts (:mod:`mmusim.costs.log_operations`).
+    """
     total = 0
     if vm.remote:
         owed = {**owed, "t_line_remote": remote_lines(owed)}
@@ -111,13 +117,13 @@ def pay(vm: Vm, owed: log_operations.Counts, spent: dict[str, int]) -> int:
 
 
 def note(spent: dict[str, int], what: str, ns: int) -> None:
-    """Add to what is spent on something."""
+    """Add `ns` to what is spent on a cost or wait."""
     if ns:
         spent[what] = spent.get(what, 0) + ns
 
 
 def hold_slots_lock(vm: Vm, who: int, spent: dict[str, int]) -> Steps:
-    """Take slots_lock, the mutex of all log ioctls."""
+    """Take slots_lock, the mutex of all log ioctls. Who waits for it sleeps."""
     if who == HOST:
         yield from host_runs(vm, spent)
     asked = vm.now
@@ -146,7 +152,7 @@ def release_slots_lock(vm: Vm, who: int) -> None:
 
 
 def hold_mmu_lock(vm: Vm, who: int, spent: dict[str, int], shared: bool = False) -> Steps:
-    """Take mmu_lock, for write unless `shared`."""
+    """Take mmu_lock as the actor `who`: for write, or for read if it is a rwlock and `shared`."""
     if who == HOST:
         yield from host_gives_way(vm, spent)
     asked = vm.now

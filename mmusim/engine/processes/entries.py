@@ -10,26 +10,28 @@ NO_ENTRIES = slice(0, 0)
 
 
 def under(vm: Vm, gfn: int, level: int) -> slice:
-    """The pages below the large entry over `gfn`."""
+    """Return the pages below the large entry of `level` 2 or 3 over `gfn`, as a slice of gfns."""
     size = PAGES_PER_REGION ** (level - 1)
     first = gfn & -size
     return slice(first, min(first + size, vm.plan.pages))
 
 
 def regions_under(vm: Vm, gfn: int, level: int) -> slice:
-    """The regions of 2 MiB below the large entry over `gfn`."""
+    """Return the regions of 2 MiB below the large entry of `level` 2 or 3 over `gfn`, as a
+    slice.
+    """
     pages = under(vm, gfn, level)
     return slice(pages.start >> 9, pages.stop >> 9)
 
 
 def make_resident(vm: Vm, gfn: int) -> None:
-    """The host has memory for a page now, and for what it backs with it."""
+    """Note that the host has memory for a page now, and for all that its own page there backs."""
     pages = under(vm, gfn, vm.plan.backing)
     vm.resident[pages] = bytes([1]) * (pages.stop - pages.start)
 
 
 def frozen(vm: Vm, gfn: int) -> bool:
-    """Tell whether another vCPU is replacing an entry over `gfn` (REMOVED_SPTE, FROZEN_SPTE)."""
+    """Tell whether another thread is replacing an entry over `gfn` (REMOVED_SPTE, FROZEN_SPTE)."""
     return (2, gfn >> 9) in vm.frozen or (LEVEL_1G, gfn >> 18) in vm.frozen
 
 
@@ -41,7 +43,9 @@ def blocking_level(vm: Vm, gfn: int, level: int) -> int:
 
 
 def count_reads_before_drop(vm: Vm, v: Vcpu, gfn: int, level: int) -> None:
-    """Note how many pages were touched through a large spte before its drop, if one counts them."""
+    """Record how many pages were touched through a large spte before its drop, where that is
+    counted.
+    """
     if v.recorder.touched is not None:
         vm.settle()
         touched = v.recorder.touched[under(vm, gfn, level)]

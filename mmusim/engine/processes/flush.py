@@ -57,12 +57,12 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
 
 
 def awaited(vm: Vm, v: Vcpu) -> bool:
-    """Tell whether a flush would kick a vCPU and wait for it."""
+    """Tell whether a flush would kick a vCPU, or wait for it."""
     return v.in_guest or v.entering_ns <= vm.now or v.leaving_ns > vm.now
 
 
 def forget_taken(vm: Vm) -> None:
-    """No TLB holds any more of what was taken back than the tables allow."""
+    """Note that no TLB holds more than the tables allow any more: the flush has been requested."""
     flush_ends(vm, vm.taken_back)
     for pages, regions in vm.taken_back:
         flushed(vm.table, pages, regions)
@@ -100,7 +100,7 @@ def kick_all(vm: Vm) -> int:
 
 
 def replan(vm: Vm, by: Vcpu) -> None:
-    """Let other vCPUs in the guest look again at what they will meet; costs them nothing."""
+    """Let all vCPUs but `by` that are in the guest plan their runs of hits again, at no cost."""
     for v in vm.vcpus:
         if v is not by:
             v.look_again()

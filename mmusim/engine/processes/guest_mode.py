@@ -28,7 +28,11 @@ from mmusim.vocabulary.counters import RING_FULLS
 
 
 def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps:
-    """Serve what was requested, then enter; time of the entry is charged under `cause`."""
+    """Do what was requested of the vCPU, then enter the guest.
+
+    The entry takes `entry_ns`, charged under `cause`. A request that comes during the entry is
+    served before the guest runs.
+    """
     while True:
         if v.ring is not None and v.ring.soft_full():
             yield from ring_full(vm, v)
@@ -64,7 +68,10 @@ def enter_guest(vm: Vm, v: Vcpu, entry_ns: int, cause: int, index: int) -> Steps
 
 
 def walk_again(vm: Vm, v: Vcpu, index: int) -> int:
-    """Return what it takes to walk again for the mappings in use; paid at once, at the entry."""
+    """Return what it takes, in ns, to walk again for the mappings in use after a flush of the TLB.
+
+    It is paid at once, at the entry.
+    """
     if v.working_set is None or not vm.refills:
         return 0
     lost = refill(vm.table, v.working_set.at(index - v.first))
@@ -96,7 +103,7 @@ def ring_full(vm: Vm, v: Vcpu) -> Steps:
 
 
 def limited(vm: Vm) -> bool:
-    """Tell whether a dirty limit is in force (dirtylimit_in_service)."""
+    """Tell whether a dirty limit of the VMM is in force (dirtylimit_in_service)."""
     return vm.vmm is not None and vm.vmm.limits_dirtying
 
 
@@ -108,7 +115,7 @@ def drain_pml(vm: Vm, v: Vcpu, index: int) -> Steps:
 
 
 def log_drained(vm: Vm, v: Vcpu) -> None:
-    """Set the bits of what the PML buffer holds, and forget that."""
+    """Set the dirty bits of the gfns in the PML buffer, and empty it."""
     drained, v.pml = v.pml, []
     for gfn in drained:
         if vm.tracks(gfn):
@@ -117,7 +124,9 @@ def log_drained(vm: Vm, v: Vcpu) -> None:
 
 
 def answer_kick(vm: Vm, v: Vcpu, index: int) -> Steps:
-    """Leave the guest, acknowledge, serve what was requested and enter again."""
+    """Leave the guest because of a kick, acknowledge it, serve what was requested and enter
+    again.
+    """
     vm.left_guest(v)
     yield from leave_kicked(vm, v, index)
     if v.pml:
@@ -138,7 +147,9 @@ def leave_kicked(vm: Vm, v: Vcpu, index: int) -> Steps:
 
 
 def pml_full(vm: Vm, v: Vcpu, index: int) -> Steps:
-    """Exit because the PML buffer has no room for the write that comes next."""
+    """Exit because the PML buffer of 512 entries has no room for the next write; drain it and
+    enter.
+    """
     vm.left_guest(v)
     v.count_exit()
     yield vm.spend_on(v, PML_DRAIN, v.c_exit.at(index))

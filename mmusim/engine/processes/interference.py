@@ -33,17 +33,17 @@ def interfere(vm: Vm, v: Vcpu, number: int) -> Steps:
 
 
 def gaps_of(vm: Vm, v: Vcpu, number: int) -> Stream:
-    """Return the times between what a source takes of a vCPU."""
+    """Return the stream of times, in ns, between two interruptions of a vCPU by source `number`."""
     every = vm.plan.interference[number].every
     return vm.plan.draws.stream(f"interference_gap_{number}", v.number, every)
 
 
 def lengths_of(vm: Vm, v: Vcpu, number: int) -> Stream:
-    """Return the times that a source takes of a vCPU."""
+    """Return the stream of times, in ns, that source `number` takes of a vCPU."""
     lasts = vm.plan.interference[number].lasts
     return vm.plan.draws.stream(f"interference_{number}", v.number, lasts)
 
 
 def only_interference_is_left(vm: Vm) -> bool:
-    """Tell whether nobody else will ever do anything: a deadlock, which must come to light."""
+    """Tell whether nobody else will ever act: a deadlock, which :func:`simulate` reports."""
     return len(vm.env._queue) < vm.interferers

@@ -9,7 +9,7 @@ from mmusim.vocabulary.causes import MMU_LOCK_WAIT
 
 
 def in_queue(vm: Vm, v: Vcpu | None, granted: simpy.Event) -> Steps:
-    """Wait for the grant of mmu_lock and charge the time; `v` is None for whoever does not."""
+    """Wait for the event of the grant of mmu_lock, and charge the time to `v`; None: to nobody."""
     asked = vm.now
     if v is not None:
         v.waits_for = "mmu_lock"

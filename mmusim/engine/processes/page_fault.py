@@ -46,7 +46,10 @@ FAST, SLOW, SPURIOUS, LOST_RACE, NOT_FAST = range(5)  # outcomes of a fault, or 
 
 
 def page_fault(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Outcome:
-    """tdp_page_fault, kvm_tdp_page_fault: returning means that the guest retries the access."""
+    """Handle a page fault; when it returns, the guest tries the access again.
+
+    Sources: tdp_page_fault, kvm_tdp_page_fault. Return one of FAST, SLOW, SPURIOUS, LOST_RACE.
+    """
     (gfn, write), index = run.access, run.index
     seen_level, seen = leaf(vm.view, gfn)
     seen_present = seen & PRESENT  # the error code of the fault
@@ -115,7 +118,7 @@ def count_reader(vm: Vm, v: Vcpu) -> Steps:
 
 
 def get_memory(vm: Vm, v: Vcpu) -> Steps:
-    """Let the host find and clear memory for a page (hva_to_pfn, handle_mm_fault)."""
+    """Wait until the host has found and cleared memory for a page (hva_to_pfn, handle_mm_fault)."""
     assert vm.first_touch is not None
     count, clear = vm.first_touch.waits(vm.now)
     if count + clear:
@@ -127,7 +130,10 @@ def get_memory(vm: Vm, v: Vcpu) -> Steps:
 
 
 def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, began: int) -> Outcome:
-    """Restore W by compare-exchange, without mmu_lock, where allowed; the exit was at `began`."""
+    """Restore W by compare-exchange, without mmu_lock, where allowed; the exit was at `began`.
+
+    Return FAST, SPURIOUS or LOST_RACE, or NOT_FAST if nothing was done.
+    """
     level, entry = leaf(vm.view, gfn)
     tracked = vm.tracks(gfn)
     allowed = entry & (PRESENT | WRITABLE) == PRESENT | WRITABLE
@@ -162,7 +168,9 @@ def fast_page_fault(vm: Vm, v: Vcpu, gfn: int, index: int, began: int) -> Outcom
 
 
 def unchanged(vm: Vm, gfn: int, level: int, entry: int) -> bool:
-    """Tell whether the spte is what it was; whether it is logged or sent is not part of it."""
+    """Tell whether the spte over `gfn` is what it was; whether it is logged or sent is no part of
+    it.
+    """
     level_now, entry_now = leaf(vm.view, gfn)
     return level_now == level and entry_now & LEAF == entry & LEAF
 
@@ -254,7 +262,9 @@ def make_room(
 
 
 def drop_large_spte(vm: Vm, v: Vcpu, gfn: int, level: int, index: int) -> Steps:
-    """Zap the large spte over the faulting page and flush at once, under mmu_lock."""
+    """Zap the large spte of `level` 2 or 3 over the faulting page and flush at once, under
+    mmu_lock.
+    """
     zap_ns = v.c_zap_large.at(index)
     yield vm.spend_on(v, DROP_LARGE, zap_ns)
     count_reads_before_drop(vm, v, gfn, level)

@@ -16,7 +16,9 @@ from mmusim.vocabulary.causes import STEAL
 
 
 def reschedule(vm: Vm, v: Vcpu) -> Steps:
-    """On its way into the guest, a vCPU gives its processor to the host thread (schedule)."""
+    """Give the processor to the host thread on the way into the guest (schedule); wait for a
+    turn.
+    """
     assert vm.processor is not None
     v.need_resched = False
     granted = vm.processor.asked_by_vcpu(woke=False)
@@ -31,7 +33,7 @@ def leave_processor(vm: Vm, v: Vcpu) -> None:
 
 
 def on_processor(vm: Vm, v: Vcpu) -> Steps:
-    """The thread of a vCPU wakes up: get its processor, and charge the wait for it."""
+    """Get the processor for a vCPU whose thread wakes up, and charge the wait for it."""
     assert vm.processor is not None
     if vm.processor.holder == HOST:
         yield from _stolen(vm, v, vm.processor.asked_by_vcpu(woke=True))

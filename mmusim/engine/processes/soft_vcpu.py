@@ -37,7 +37,11 @@ OUTCOMES: Final = {
 def soft_vcpu(
     vm: Vm, v: Vcpu, number: int, phase: WritePageTable, record: dict[str, Any]
 ) -> Steps:  # fmt: skip
-    """Run one vCPU through a write-page-table phase: vCPU 0 writes, the others are bystanders."""
+    """Run one vCPU through a write-page-table phase: vCPU 0 writes, the others are bystanders.
+
+    `number` is that of the phase. The writer puts ``outcome``, ``story`` and ``soft_counters`` into
+    `record`, the fields of the phase's trace.
+    """
     v.begin(vm.now)
     vm.runs(v)
     if v.number == 0:
@@ -88,7 +92,9 @@ class Writer:
         self._exits = self._kicks = 0
 
     def run(self, record: dict[str, Any]) -> Steps:
-        """Set the scene (steps 1 to 3 of the posting), then store, and write down the story."""
+        """Set the scene (steps 1 to 3 of the posting), then store; put outcome and story into
+        `record`.
+        """
         yield from enter_guest(self.vm, self.v, 0, PASS, 0)
         laps: list[list[happened.Event]] = []
         before: list[happened.Event] = []
@@ -105,7 +111,11 @@ class Writer:
         count(self.vm, self.mmu)
 
     def access(self, access: Access, laps: list[list[happened.Event]]) -> Any:
-        """Try an access until it succeeds, KVM gives up, or patience is at an end."""
+        """Try an access until it succeeds, KVM gives up, or it faulted PATIENCE times; return the
+        outcome.
+
+        `laps` gets the events of each attempt.
+        """
         vm, v = self.vm, self.v
         think = self.cost("t_think", self._think)
         yield from self.work(THINK, think)
@@ -123,7 +133,11 @@ class Writer:
         return outcome
 
     def cost(self, name: str, of: Any = None) -> int:
-        """Draw a cost; streams are per phase and counted by payments."""
+        """Return the next draw of a cost in ns; `of` is its distribution, else that of the host
+        profile.
+
+        Streams are per phase and counted by payments.
+        """
         if name not in self._streams:
             drawn = self.vm.plan.costs_of(self.v.number)[name] if of is None else of
             purpose = f"{name} of phase {self.number}"
@@ -133,12 +147,12 @@ class Writer:
         return int(self._streams[name].at(self._paid[name] - 1))
 
     def spend(self, cause: int, ns: int) -> Steps:
-        """Let time pass and charge it."""
+        """Let `ns` pass in the host and charge them."""
         if ns:
             yield self.vm.spend_on(self.v, cause, ns)
 
     def work(self, cause: int, ns: int, *, whole: bool = False) -> Steps:
-        """Let time pass in the guest and charge it; a kick is answered, then the rest follows.
+        """Let `ns` pass in the guest and charge them; a kick is answered, then the rest follows.
 
         What is done as a `whole` is one access: it completes before the guest is left.
         """
@@ -162,7 +176,7 @@ class Writer:
                 return
 
     def take(self, event: happened.Event) -> Steps:
-        """Let an event take its time."""
+        """Let an event of the mechanism take its time."""
         vm, v = self.vm, self.v
         match event:
             case happened.Faulted():
@@ -226,7 +240,9 @@ class Writer:
 
 
 def count(vm: Vm, mmu: SoftMmu) -> None:
-    """Add the faults to the counters of the VM; flushes are counted where they are made."""
+    """Add the faults of the soft MMU to the counters of the VM; flushes are counted where they are
+    made.
+    """
     vm.view.stat[PF_TAKEN] += mmu.stat["pf_taken"]
     vm.view.stat[PF_FIXED] += mmu.stat["pf_fixed"]
     vm.view.stat[PF_SPURIOUS] += mmu.stat["pf_spurious"]

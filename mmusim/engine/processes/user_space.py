@@ -22,7 +22,7 @@ from mmusim.vocabulary.causes import BQL_WAIT, PAUSED, THROTTLE, USER_EXIT
 
 
 def hold_bql(vm: Vm, v: Vcpu | None) -> Steps:
-    """Take the big lock, as a vCPU or as the migration thread."""
+    """Take the big lock, as a vCPU, or as the migration thread if `v` is None."""
     assert vm.vmm is not None
     asked = vm.now
     granted = vm.vmm.bql.acquire(HOST if v is None else v.number)
@@ -49,14 +49,14 @@ def sleeps(vm: Vm, v: Vcpu) -> None:
 
 
 def hold(lock: SpinLock, who: int) -> Steps:
-    """Take a lock of the VMM as one of its own threads."""
+    """Take a lock of the VMM as one of its own threads, by number."""
     granted = lock.acquire(who)
     if granted is not None:
         yield granted
 
 
 def run_on_cpu(vm: Vm, v: Vcpu, work_item: WorkItem) -> None:
-    """Request work on a vCPU's thread before it enters the guest again."""
+    """Request work on a vCPU's thread before it enters the guest again (async_run_on_cpu)."""
     v.queued_work.append(work_item)
     if v.in_guest:
         kick(vm, v)
@@ -77,9 +77,7 @@ def to_user_space(vm: Vm, v: Vcpu) -> Steps:
 
 
 def asleep(vm: Vm, v: Vcpu, ns: int, wakes: bool) -> Steps:
-    """Sleep without the big lock until the time is over; if it `wakes`, or until the VM is
-    stopped.
-    """
+    """Sleep for `ns` without the big lock; if it `wakes`, only until the VM is stopped."""
     assert vm.vmm is not None
     began = vm.now
     v.waits_for = "the end of its sleep"
@@ -155,7 +153,10 @@ def _come_out(came: simpy.Event) -> WorkItem:
 
 
 def port_io(vm: Vm, v: Vcpu, gaps: Stream, goes_on: Callable[[], bool]) -> Steps:
-    """Let a vCPU exit for port I/O from time to time. The device is emulated under the big lock."""
+    """Let a vCPU exit for port I/O from time to time, while `goes_on` says so.
+
+    `gaps` has the times between two exits, in ns. The device is emulated under the big lock.
+    """
     done = vm.env.event()
 
     def emulate(vm: Vm, v: Vcpu) -> Steps:

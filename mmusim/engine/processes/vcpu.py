@@ -38,7 +38,13 @@ PATIENCE: Final = 16
 
 
 def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterator[Program]) -> Steps:
-    """Run a program from the first access to the last, then each that `laps` goes on with."""
+    """Run a program from the first access to the last, then each that `laps` yields.
+
+    Raises
+    ------
+    LivelockError
+        If one access faults PATIENCE times in a row, lost races apart.
+    """
     v.begin(vm.now)
     vm.runs(v)
     v.run = way_through(vm, v, program, vm.now)
@@ -65,14 +71,18 @@ def vcpu(vm: Vm, v: Vcpu, program: Program, laps: Iterator[Program]) -> Steps:
 
 
 def way_through(vm: Vm, v: Vcpu, program: Program, began_ns: int) -> GuestRun | RateRun:
-    """Return a vCPU's way through a program: access by access, or by rates."""
+    """Return a vCPU's progress through a program that begins at `began_ns`: by accesses, or by
+    rates.
+    """
     if program.points is not None:
         return RateRun(vm, v, program)
     return GuestRun(vm, v, program, began_ns)
 
 
 def begin_lap(vm: Vm, v: Vcpu, laps: Iterator[Program]) -> bool:
-    """Begin the program that comes next, if there is one, when the one before is over."""
+    """Begin the next program, if there is one, when the one before is over; return whether there
+    was.
+    """
     program = next(laps, None)
     if program is not None:
         v.run = way_through(vm, v, program, v.run.over_ns)
@@ -80,20 +90,26 @@ def begin_lap(vm: Vm, v: Vcpu, laps: Iterator[Program]) -> bool:
 
 
 def leave_program(v: Vcpu) -> Any:
-    """Return the way through the program that is over; the vCPU is in none."""
+    """Return the progress through the program that is over; from now on the vCPU is in none."""
     run, v.run = v.run, None
     return run
 
 
 def end_program(vm: Vm, v: Vcpu, length: int) -> None:
-    """Write down how a vCPU has ended, after so many accesses of its last program."""
+    """Record how a vCPU has ended, after `length` accesses of its last program."""
     v.stalls.add(v.left_ns, vm.now)
     v.recorder.end(v.stalls, v.started_ns, vm.now)
     vm.fingerprint.add(vm.now, v.number, length)
 
 
 def go_through(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
-    """Make every access of a program; a fault is handled and the access tried again."""
+    """Make every access of a program; a fault is handled and the access tried again.
+
+    Raises
+    ------
+    LivelockError
+        If one access faults PATIENCE times in a row, lost races apart.
+    """
     stuck_at, faults = -1, 0
     while run.k < run.length:
         if run.halts_until:
@@ -116,7 +132,7 @@ def go_through(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
 
 
 def touch(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
-    """Spend a planned run of hits in the guest, unless a kick cuts it short."""
+    """Spend a planned run of hits in the guest, unless a kick ends it early."""
     start = run.begin()
     while True:
         try:
@@ -136,7 +152,10 @@ def touch(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
 
 
 def logged_write(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
-    """Write to a page that is armed for PML: no fault, but an entry in the buffer."""
+    """Write to a page that is armed for PML: no fault, but an entry in the buffer.
+
+    If the buffer is full, the vCPU exits first and tries the write again.
+    """
     if len(v.pml) == PML_ENTRIES:
         run.faulted(vm.now)
         yield from pml_full(vm, v, run.index)
@@ -147,7 +166,7 @@ def logged_write(vm: Vm, v: Vcpu, run: GuestRun | RateRun) -> Steps:
 
 
 def no_progress(vm: Vm, v: Vcpu, gfn: int, write: bool) -> LivelockError:
-    """Build the error that names the access, the entry and the policy."""
+    """Return the error that names the access, the entry and the policy."""
     kind = "write" if write else "read"
     spte = Spte.from_bits(*leaf(vm.view, gfn))
     above = ""

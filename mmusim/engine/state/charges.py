@@ -13,15 +13,15 @@ from mmusim.vocabulary.causes import HITS, PML_LOG, WALK_4K
 
 
 def ledger_of(s: Any, recorder: Any) -> Any:
-    """Return a recorder's ledger, time by cause; the one thing in which the engines differ."""
+    """Return a recorder's ledger, ns by cause; the one thing in which the engines differ."""
     del s
     return recorder.ledger
 
 
 def pay_owed(s: Any, owed: Any, n: int, own: Any, cause: int, ns: int) -> int:
-    """Give earlier recorders their part of time that was charged to `own` under one cause.
+    """Give earlier recorders their part of `ns` that was charged to `own` under one cause.
 
-    `owed` has `n` rows, the earliest first. Returns how many are left, at the beginning.
+    `owed` has `n` rows, the earliest first. Return how many are left, at the beginning of `owed`.
     """
     paid = 0
     while paid < n and ns:

@@ -39,7 +39,8 @@ class FaultShares:
 
 
 def added_leaf_ns(plan: Plan) -> float:
-    """Return what a fault does for a leaf that was not there: ``!was_rmapped`` of mmu_set_spte.
+    """Return what a fault does for a leaf that was not there, in ns: ``!was_rmapped`` of
+    mmu_set_spte.
 
     It adds the leaf to the rmap. Since 5.15 it changes a count of the VM, whose cache line another
     vCPU has changed last.

@@ -15,23 +15,25 @@ from typing import Any
 
 
 def row_of(s: Any, who: int) -> Any:
-    """Return the row of an actor in `holder_rows`."""
+    """Return the row of an actor in `holder_rows`: holds it (0 or 1), asked at, got it at, in
+    ns.
+    """
     return s.holder_rows[who]
 
 
 def hold_ends(s: Any, who: int, row: Any) -> None:
-    """Count a hold that ends now; `row` is the actor's."""
+    """Record a hold of an actor that ends now; `row` is the actor's."""
     s.hold_ends(who, row)
 
 
 def goes_on(s: Any, who: int, wakes: Any, delay: int) -> None:
-    """Let a waiter go on in `delay` ns."""
+    """Let the waiter `who` go on in `delay` ns; `wakes` is what it gave to :func:`acquire`."""
     del who
     s.goes_on(wakes, delay)
 
 
 def account(s: Any) -> None:
-    """Add the waiting since the queue changed last."""
+    """Add the waiting, waiters x ns, since the queue changed last."""
     passed = s.now - s.changed_ns
     s.queue_exclusive_ns += s.waiting_exclusive * passed
     s.queue_shared_ns += s.waiting_shared * passed
@@ -39,7 +41,10 @@ def account(s: Any) -> None:
 
 
 def hold(s: Any, who: int, asked_ns: int, got_ns: int, shared: int) -> None:
-    """Make an actor a holder, who asked then and has the lock from `got_ns` on."""
+    """Make an actor a holder, who asked at `asked_ns` and has the lock from `got_ns` on.
+
+    `shared` says whether it holds the lock for read.
+    """
     if shared and (s.held_n == 0 or got_ns < s.read_since_ns):
         s.read_since_ns = got_ns  # before others, if it joined during their hand-off
     row = row_of(s, who)
@@ -49,9 +54,10 @@ def hold(s: Any, who: int, asked_ns: int, got_ns: int, shared: int) -> None:
 
 
 def acquire(s: Any, who: int, shared: int, wakes: Any) -> bool:
-    """Take the lock if that is possible and return True; else queue.
+    """Take the lock if that is possible and return True; else queue and return False.
 
-    There must be room in the queue. `wakes` is what :func:`goes_on` gets when the lock is granted.
+    `shared` asks for it for read; a spinlock is exclusive all the same. There must be room in the
+    queue. `wakes` is what :func:`goes_on` gets when the lock is granted.
     """
     shared = shared and s.shareable
     if s.held_n == 0 or (shared and s.read and s.queue_n == 0):
@@ -72,7 +78,7 @@ def acquire(s: Any, who: int, shared: int, wakes: Any) -> bool:
 
 
 def grant(s: Any, delay: int) -> None:
-    """Make the first waiter a holder; it goes on when the lock has reached it."""
+    """Make the first waiter a holder; it goes on in `delay` ns, when the lock has reached it."""
     first = s.queue_first
     waiter = s.queue[first]
     who, asked, shared, wakes = waiter[0], waiter[1], waiter[2], waiter[3]
@@ -108,7 +114,7 @@ def release(s: Any, who: int) -> None:
 
 
 def count_readers(s: Any) -> int:
-    """Change the reader count; return for how long its cache line makes the caller wait."""
+    """Change the reader count; return for how many ns its cache line makes the caller wait."""
     if s.count_ns == 0:
         return 0
     waits: int = max(0, s.line_free_ns - s.now)

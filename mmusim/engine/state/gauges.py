@@ -14,7 +14,7 @@ from mmusim.vocabulary.counters import PAGES_1G, PAGES_2M, PAGES_4K
 
 
 def gauges(table: PageTable, slot: MemSlot, vcpus: Iterable[Vcpu]) -> dict[str, int]:
-    """Count the present sptes by size, and the pages in the dirty log."""
+    """Count the present sptes by size, the pages in the dirty log, and those in PML buffers."""
     small, large, giant = table.stat[[PAGES_4K, PAGES_2M, PAGES_1G]].tolist()
     logged = int(np.count_nonzero(table.page[slot.pages] & LOGGED))
     waiting = sum(len(v.pml) for v in vcpus)

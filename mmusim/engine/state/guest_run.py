@@ -19,7 +19,9 @@ class GuestRun(PlannedRun):
     __slots__ = ()
 
     def stop(self, now: int) -> None:
-        """End the program after the run under way and the requests that have arrived by `now`."""
+        """End the program after the run under way and the requests that have arrived by `now`, in
+        ns.
+        """
         under_way = self._marked >= 0
         done = self.cut(now - self.start_ns)[0] if under_way else int(self._began >= 0)
         arrived = 0 if self._lead is None else self._lead.arrived(now)
@@ -28,13 +30,17 @@ class GuestRun(PlannedRun):
             self._v.working_set.end = self.length
 
     def completed(self, now: int) -> int:
-        """Return how many accesses of the run under way are complete by `now`."""
+        """Return how many accesses of the run under way are complete by `now`, in ns; 0 if
+        none is.
+        """
         if self._marked < 0:
             return 0
         return int(np.searchsorted(self._ends[: self.count], now - self.start_ns, side="right"))
 
     def settle(self) -> None:
-        """Mark the pages that the run under way has touched by now; another actor reads them."""
+        """Mark the pages that the run under way has touched by now, because another actor reads
+        them.
+        """
         if self._marked >= 0:
             passed = self._vm.now - self.start_ns
             self._mark(int(np.searchsorted(self._ends[: self.count], passed)))
@@ -49,7 +55,11 @@ class GuestRun(PlannedRun):
                 self._v.recorder.touched[gfn] = 1
 
     def commit(self, done: int, spent_ns: int) -> None:
-        """Commit the first `done` accesses of the run, `spent_ns` after it began."""
+        """Commit the first `done` accesses of the run, `spent_ns` after it began.
+
+        It charges their time, counts their latencies, marks their pages, and goes on to the next
+        access.
+        """
         start_ns, marked, self._marked = self.start_ns, self._marked, -1
         ends = self._ends[:done]
         recorder = self._v.recorder.at(start_ns)
@@ -122,5 +132,7 @@ class GuestRun(PlannedRun):
         return log
 
     def faulted(self, began_ns: int) -> None:
-        """Note that access k faulted; its latency counts from its first attempt."""
+        """Note that access k faulted; its latency counts from its first attempt, the earliest
+        `began_ns`.
+        """
         self._began = began_ns if self._began < 0 else self._began

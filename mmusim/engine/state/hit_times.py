@@ -25,7 +25,11 @@ def hit_ns(v: Vcpu, index: int, write: bool, ahead: int = 0) -> int:
 
 
 def walks_ns(v: Vcpu, first: int, level: NDArray[np.int8]) -> Ints:
-    """Return the extra time of accesses from `first` on through 4 KiB; shape of `level`."""
+    """Return the extra time in ns of accesses from `first` on through 4 KiB mappings; shape of
+    `level`.
+
+    `level` has 1 where the mapping is of 4 KiB; others have 0 extra time.
+    """
     walks = np.zeros(len(level), np.int64)
     small = level == 1
     if small.any():
@@ -42,7 +46,10 @@ def _slices(v: Vcpu, count: int) -> Iterator[tuple[int, int, Stream, Stream]]:
 
 
 def hits_ns(v: Vcpu, first: int, write: NDArray[np.bool_]) -> Ints:
-    """Return the same of many accesses from `first` on; shape of `write`."""
+    """Return the time in ns of accesses from `first` on through 2 MiB mappings, each at least 1 ns.
+
+    `write` says which of them write; the result has its shape.
+    """
     drawn = [hit.slice(first + begin, n) for begin, n, hit, _ in _slices(v, len(write))]
     hits = np.maximum(np.concatenate(drawn), 1)
     if v.t_write is not None and write.any():

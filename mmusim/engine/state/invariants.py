@@ -22,7 +22,7 @@ def may_lose(vm: Vm) -> bool:
 
 
 def culprit(vm: Vm) -> str:
-    """Name the policy's tables that let a write through."""
+    """Return the part of a message that names the policy's tables that let a write through."""
     if vm.policy.protect_large == Edit.KEEP:
         return "its table protect let them through: it leaves large sptes writable"
     if may_lose(vm):
@@ -41,6 +41,15 @@ def check(vm: Vm, phase: str = "") -> None:
 
     A write counter per page at the source and at the destination would differ exactly where the
     page's STALE bit is set: each write sets it, and a copy of the page clears it.
+
+    Raises
+    ------
+    LostWriteError
+        If the newest content of a page is neither at the destination, nor in the dirty log, in a
+        PML buffer or among the pages that a migration still sends.
+    InvariantError
+        If the guest can write a page of a slot that logs without the log noticing (rule A.4 of the
+        domain reference).
     """
     policy = vm.plan.policy.name
     buffered = [
@@ -65,9 +74,14 @@ def check(vm: Vm, phase: str = "") -> None:
 
 
 def check_snapshot(vm: Vm, gfns: NDArray[np.int64]) -> None:
-    """Check that nobody has written to pages since the snapshot began, before they are copied.
+    """Check that nobody has written to `gfns` since the snapshot began, before they are copied.
 
     Each write sets a page's STALE bit, and the beginning of a snapshot clears all of them.
+
+    Raises
+    ------
+    InvariantError
+        If somebody has.
     """
     written = gfns[(vm.table.page[gfns] & STALE) != 0]
     if len(written):
@@ -82,6 +96,11 @@ def check_arrival(vm: Vm, missing: NDArray[np.bool_] | None = None) -> None:
 
     Every page's write counter there equals the source's, apart from `missing` pages; shape (pages
     of the slot,).
+
+    Raises
+    ------
+    LostWriteError
+        If a page is old there.
     """
     lost, first, slot = 0, -1, vm.plan.slot
     for part in parts_of(slot):

@@ -53,26 +53,35 @@ def close_epochs(s: Any) -> None:
 
 
 def count_running(s: Any, change: int) -> None:
-    """Add so many running vCPUs from now on."""
+    """Add `change`, 1 or -1, to the number of running vCPUs, from now on."""
     s.running_sum += s.running * (s.now - s.summed_ns)
     s.summed_ns = s.now
     s.running += change
 
 
 def work(s: Any, ns: Any) -> Any:
-    """Return the time of work at the prices of the epoch, of one amount or of an array."""
+    """Return the time in ns of work at the prices of the epoch, of one amount or of an array of
+    `ns`.
+    """
     if s.slowdown == ONE:
         return ns
     return (ns * s.slowdown + HALF) >> BITS
 
 
 def access_ns(s: Any, ns: Any, lines: Any) -> Any:
-    """Return the time of an access that fetches so many lines from memory, or of an array."""
+    """Return the time in ns of an access that fetches so many lines from memory, or of an array.
+
+    `ns` is what it takes on an idle machine.
+    """
     return (ns * s.slowdown + lines * s.line + HALF) >> BITS
 
 
 def memory_waits(s: Any, now: int) -> tuple[int, int]:
-    """Return how long a fault that arrives now waits for mmap_lock's count, and then for memory."""
+    """Return how long a fault that arrives at `now` waits for mmap_lock's count, and then for
+    memory.
+
+    Both are in ns. Memory serves one fault at a time.
+    """
     count = max(0, s.mmap_free_ns - now)
     s.mmap_free_ns = now + count + s.mmap_ns
     clear = max(0, s.clear_free_ns - now - count)
@@ -95,34 +104,36 @@ class MachineLoad:
         self.epoch_ends = EPOCH_NS  # this epoch
 
     def begin(self, now: int, vcpus: int) -> None:
-        """Begin a phase in which so many vCPUs have a program."""
+        """Begin a phase at `now`, in ns, in which so many vCPUs have a program."""
         self.summed_ns, self.running_sum, self.epoch_ends = now, 0, now + EPOCH_NS
         self.slowdown, self.line = self.slowdowns[vcpus], self.lines[vcpus]
 
     def count(self, now: int, change: int) -> None:
-        """Add so many running vCPUs from now on."""
+        """Add `change`, 1 or -1, to the number of running vCPUs from `now` on."""
         self.left(now)
         count_running(self, change)
 
     def left(self, now: int) -> int:
-        """Close the epochs that are over; return the rest of this one in ns."""
+        """Close the epochs that are over at `now`; return the rest of this one in ns."""
         self.now = now
         if now >= self.epoch_ends:
             close_epochs(self)
         return self.epoch_ends - now
 
     def work(self, ns: Any) -> Any:
-        """Return the time of work at present prices, of one amount or of an array."""
+        """Return the time in ns of work at present prices, of one amount or of an array of `ns`."""
         self.left(int(self._env.now))
         return work(self, ns)
 
     def hit(self, ns: Any, lines: Any) -> Any:
-        """Return the time of an access that fetches so many lines from memory, or of an array."""
+        """Return the time in ns of an access that fetches `lines` lines from memory, or of an
+        array.
+        """
         self.left(int(self._env.now))
         return access_ns(self, ns, lines)
 
     def misses(self, pages: int) -> bool:
-        """Tell whether accesses to so many pages miss the cache of a processor."""
+        """Tell whether accesses to so many pages of 4 KiB miss the cache of a processor."""
         return self._machine.misses(pages)
 
 
@@ -136,16 +147,22 @@ class Work:
         self._of, self._load = of, load
 
     def at(self, index: int) -> int:
-        """Return the cost with this index in nanoseconds."""
+        """Return the cost with this index in ns, at present prices."""
         return int(self._load.work(self._of.at(index)))
 
     def slice(self, first: int, count: int) -> Ints:
-        """Return the costs with indices `first` to ``first + count`` in nanoseconds."""
+        """Return the costs with indices `first` to before ``first + count`` in ns, shape
+        (count,).
+        """
         return np.asarray(self._load.work(self._of.slice(first, count)))
 
 
 def at_price(load: MachineLoad | None, cost: str, stream: Any) -> Any:
-    """Return a stream of a vCPU at the prices of a host with this load."""
+    """Return a stream of a vCPU at the prices of a host with this load.
+
+    It is the same stream without a described machine (`load` is None) and for costs that load does
+    not change.
+    """
     return Work(stream, load) if load is not None and cost in OWN_WORK else stream
 
 
@@ -171,5 +188,7 @@ class FirstTouch:
         self.mmap_free_ns = self.clear_free_ns = 0  # when each is free
 
     def waits(self, now: int) -> tuple[int, int]:
-        """Return how long a fault that arrives now waits for the count, and then for memory."""
+        """Return how long a fault that arrives at `now` waits for the count, and then for memory,
+        in ns.
+        """
         return memory_waits(self, now)

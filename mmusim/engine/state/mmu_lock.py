@@ -21,7 +21,10 @@ _HOLDS_AT_ONCE = 1 << 14  # holds that wait to be counted together
 
 
 def handoff_times(handoff_ns: float, waiters: int) -> list[int]:
-    """Return what passing a lock on takes in ns, by the number of waiters, 0 to `waiters`."""
+    """Return what passing a lock on takes, in ns, by the number of waiters: 0 to `waiters`.
+
+    `handoff_ns` is the constant of the law above.
+    """
     return [round(handoff_ns * math.log2(1 + n)) for n in range(waiters + 1)]
 
 
@@ -57,7 +60,7 @@ class SpinLock:
         self.begins(count_ns)
 
     def begins(self, count_ns: float) -> None:
-        """Nobody holds it, and nobody waits."""
+        """Begin free, with nobody waiting; `count_ns` is the constant of the reader count."""
         self.now = 0
         self.count_ns = round(count_ns)
         self.line_free_ns = 0  # when the cache line of the reader count is next free
@@ -89,6 +92,8 @@ class SpinLock:
     def acquire(self, who: int, shared: bool = False) -> simpy.Event | None:
         """Take the lock if that is possible and return None; else return the event of its grant.
 
+        `shared` asks for it for read. The value of the event is whether it is shared.
+
         Raises
         ------
         RuntimeError
@@ -115,7 +120,7 @@ class SpinLock:
         self.handoff = handoff_times(self._handoff_ns, len(self.queue))
 
     def goes_on(self, granted: simpy.Event, delay: int) -> None:
-        """Let who waits for `granted` go on in `delay` ns."""
+        """Let the actor that waits for `granted` go on in `delay` ns."""
         self._env.schedule(granted, delay=delay)
 
     def release(self, who: int) -> None:
@@ -135,7 +140,9 @@ class SpinLock:
         fifo_lock.release(self, who)
 
     def hold_ends(self, who: int, row: list[int]) -> None:
-        """Count a hold that ends now."""
+        """Record the length of a hold that ends now; `row` is the actor's
+        (:func:`fifo_lock.row_of`).
+        """
         held = self._held_ns[self.read]
         held.append(self.now - row[2])
         if len(held) >= _HOLDS_AT_ONCE:
@@ -144,7 +151,7 @@ class SpinLock:
             self._probe.locked(who, row[1], row[2], self.now, self.read)
 
     def was_held(self, times_ns: list[int]) -> None:
-        """Count exclusive holds for which nobody waited, each of its own length."""
+        """Record exclusive holds for which nobody waited, each of its own length in ns."""
         self._held_ns[False].extend(times_ns)
         if len(self._held_ns[False]) >= _HOLDS_AT_ONCE:
             self._tally(False)
@@ -155,7 +162,9 @@ class SpinLock:
         return RuntimeError(f"actor {who} {does} {self.name}, which {by}")
 
     def area_ns(self) -> int:
-        """Return the area under the number of waiters by now: the sum of all waits so far."""
+        """Return the area under the number of waiters by now, in ns: the sum of all waits so
+        far.
+        """
         waiting = self.waiting_exclusive + self.waiting_shared
         done = self.queue_exclusive_ns + self.queue_shared_ns
         return done + waiting * (int(self._env.now) - self.changed_ns)
@@ -170,18 +179,18 @@ class SpinLock:
             self.for_host_ns += self.area_ns() - self._area_at_got
 
     def count_readers(self) -> int:
-        """Change the reader count; return for how long its cache line makes the caller wait."""
+        """Change the reader count; return for how many ns its cache line makes the caller wait."""
         self.now = int(self._env.now)
         return fifo_lock.count_readers(self)
 
     def holds(self) -> tuple[Histogram, Histogram]:
-        """Return the lengths of the holds that have ended, exclusive and shared."""
+        """Return the lengths in ns of the holds that have ended, exclusive and shared."""
         for mode in (False, True):
             self._tally(mode)
         return self._holds
 
     def busy_ns(self) -> int:
-        """Return how long, up to now, the lock was held exclusively or handed over."""
+        """Return for how many ns, up to now, the lock was held exclusively or handed over."""
         held = self.holds()[0].total_ns + self.passed_ns
         if self.held_n and not self.read:
             got = int(fifo_lock.row_of(self, self.holders[0])[2])

@@ -36,14 +36,14 @@ class PhaseRecorder:
         self.npages = npages
 
     def at(self, ns: int) -> PhaseRecorder:
-        """Return the recorder that was in use at `ns`: this or an earlier one."""
+        """Return the recorder that was in use at `ns` of simulated time: this or an earlier one."""
         recorder = self
         while ns < recorder.since_ns and recorder.earlier is not None:
             recorder = recorder.earlier
         return recorder
 
     def next(self, now: int) -> PhaseRecorder:
-        """Return a new recorder for events from `now` on."""
+        """Return a new recorder for events from `now` on, in ns; this one is its earlier one."""
         recorder = PhaseRecorder(self.npages, now, self)
         recorder.touched = self.touched
         return recorder
@@ -65,18 +65,25 @@ class PhaseRecorder:
             waiting.clear()
 
     def end(self, stalls: Stalls, started_ns: int, now: int) -> None:
-        """Note that a vCPU has reached the end of its program."""
+        """Note that a vCPU has reached the end of its program at `now`; it began at
+        `started_ns`.
+        """
         self.close_vcpu(stalls.close(now), started_ns, now)
         self.close()
 
     def close_vcpu(self, worst: Mapping[int, int], started_ns: int, now: int) -> None:
-        """Charge the time of a vCPU that has ended, and its worst windows."""
+        """Add the time of a vCPU from `started_ns` to `now`, and its worst windows.
+
+        `worst`: length of a window in ns -> the most time lost in one, in ns.
+        """
         self.vcpu_ns += now - started_ns
         self.guest_end_ns = now
         self.worst_loss = worst_of([self.worst_loss, worst])
 
     def merge(self, part: PhaseRecorder) -> None:
-        """Add another part."""
+        """Add the records of another part to these; worst windows are left out
+        (:func:`together`).
+        """
         part.close()
         self.vcpu_ns += part.vcpu_ns
         self.guest_end_ns = max(self.guest_end_ns, part.guest_end_ns)

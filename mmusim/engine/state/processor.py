@@ -36,7 +36,7 @@ class Processor:
         v.shares_processor = True
 
     def take(self, who: int) -> None:
-        """Give the processor, which is free, to a thread."""
+        """Give the processor, which must be free, to the thread `who` from now on."""
         self.holder, self.since_ns = who, int(self._env.now)
 
     def asked_by_host(self) -> simpy.Event:
@@ -45,13 +45,16 @@ class Processor:
         return self.host_waits
 
     def asked_by_vcpu(self, woke: bool) -> simpy.Event:
-        """The vCPU wants the processor; return the event of its getting it."""
+        """The vCPU wants the processor; return the event of its getting it.
+
+        `woke` says whether it has just woken up; else it was put off.
+        """
         self._vcpu_woke = woke
         self.vcpu_waits = self._env.event()
         return self.vcpu_waits
 
     def leave(self, who: int) -> None:
-        """If this thread has the processor, give it to the other if that waits, or free it."""
+        """If the thread `who` has the processor, give it to the other if that waits, or free it."""
         if self.holder != who:
             return
         self.holder = NOBODY
@@ -66,7 +69,7 @@ class Processor:
             waiting.succeed()
 
     def slice_ends_ns(self) -> int:
-        """Return when the slice of the thread that has the processor is over."""
+        """Return when the slice of the thread that has the processor is over, in ns."""
         passed = int(self._env.now) - self.since_ns
         return self.since_ns + (passed // self.slice_ns + 1) * self.slice_ns
 

@@ -139,7 +139,9 @@ class RateRun:
     # --- what vcpu.py asks for ------------------------------------------------------------------
 
     def plan(self) -> bool:
-        """Let time pass up to the next access that matters; False if it faults or is logged."""
+        """Let time pass up to the next access that matters; return False if it faults or is
+        logged.
+        """
         vm = self._vm
         self.count, self.logs = 0, False
         while self.k < self.length:
@@ -165,7 +167,7 @@ class RateRun:
         self.total_ns = self._v.c_pml_log.at(self._index) if logs else 0
 
     def begin(self) -> int:
-        """Begin the planned part; return its start."""
+        """Begin the planned part; return its start in ns."""
         self._under_way, self.start_ns = True, self._vm.now
         return self.start_ns
 
@@ -184,7 +186,7 @@ class RateRun:
         self.count, self.total_ns = self.cut(offset)
 
     def stop(self, now: int) -> None:
-        """End the program after the part under way."""
+        """End the program after the part under way; `now` is the time in ns."""
         done = self.cut(now - self.start_ns)[0] if self._under_way else int(self._began >= 0)
         self.length = min(self.length, self.k + done)
 
@@ -192,7 +194,7 @@ class RateRun:
         """Do nothing: every access that would mark a page is an event."""
 
     def faulted(self, began_ns: int) -> None:
-        """Note that the access at hand faulted; its latency counts from its first attempt."""
+        """Note that the access at hand faulted; its latency counts from the earliest `began_ns`."""
         if self._began < 0:
             self._began = began_ns
 

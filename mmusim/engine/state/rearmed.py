@@ -23,7 +23,11 @@ EVERYTHING: Final[Ranges] = np.array([(0, 1 << 40)])
 
 
 def flush_ends(vm: Vm, taken_back: Iterable[tuple[Any, slice]]) -> None:
-    """End a flush: accesses through the revoked entries matter from now on."""
+    """End a flush: accesses through the revoked entries matter from now on.
+
+    `taken_back` has pairs of pages (a slice or gfns) and a slice of regions (:meth:`Vm.revoke`).
+    Guests that are given by accesses need nothing.
+    """
     if vm.by_rates:
         for pages, regions in taken_back:
             for ranges in _held(vm, pages, regions):
@@ -31,7 +35,9 @@ def flush_ends(vm: Vm, taken_back: Iterable[tuple[Any, slice]]) -> None:
 
 
 def copied(vm: Vm, gfns: Ints) -> None:
-    """Note that pages were copied to the destination: the next write to each of them matters."""
+    """Note that `gfns`, ascending, were copied to the destination: the next write to each
+    matters.
+    """
     if vm.by_rates:
         for part in slices(len(gfns)):
             vm.look_at(_ranges_of(gfns[part] // BLOCK, BLOCK))

@@ -17,7 +17,9 @@ _PLACE: Final = KEPT - 1  # bits of a block's number that say where its exits ar
 
 
 def count_in(exits: Any, last: int, block: int) -> None:
-    """Count an exit in a block, at or behind the block of the last one, in `exits`, (KEPT,)."""
+    """Record an exit in a block, at or behind the block of the last one, in `exits`, shape
+    (KEPT,).
+    """
     for passed in range(max(last + 1, block - KEPT + 1), block + 1):
         exits[passed & _PLACE] = 0
     exits[block & _PLACE] += 1
@@ -53,7 +55,7 @@ class RecentExits:
         self._found: tuple[Any, Any] = (None, None)
 
     def take(self, tables: Tables, load: MachineLoad | None) -> None:
-        """Go by the tables of another program, at the prices of a host."""
+        """Change to the tables of another program, at the prices of a host (None: it has none)."""
         hit_key, walk_key = self._keys
         if tables.forgets:
             self._exits = [0] * KEPT
@@ -65,7 +67,7 @@ class RecentExits:
         self._block = NO_BLOCK
 
     def left(self, accesses: int) -> None:
-        """The vCPU leaves the guest, after so many accesses."""
+        """Note that the vCPU leaves the guest after so many accesses since the start of the run."""
         block = accesses >> BLOCK_BITS
         count_in(self._exits, self._last, block)
         self._last = block
@@ -73,7 +75,9 @@ class RecentExits:
             self._block = NO_BLOCK
 
     def streams_at(self, access: int) -> tuple[Any, Any]:
-        """Return hits and walks of an access, if no exit comes before its block."""
+        """Return the streams of hits and of walks for an access, if no exit comes before its
+        block.
+        """
         block = access >> BLOCK_BITS
         if block != self._block:
             self._found = self._streams[table_of(self._exits, self._last, self._least, block)]
@@ -81,7 +85,11 @@ class RecentExits:
         return self._found
 
     def slices(self, access: int, count: int) -> Iterator[tuple[int, int, Any, Any]]:
-        """Cut `count` accesses where their streams change: first, number, hits and walks."""
+        """Cut `count` accesses from `access` on where their streams change.
+
+        Yield of each slice: its first access, from 0; its number of accesses; streams of hits and
+        walks.
+        """
         first, streams = 0, self.streams_at(access)
         at = first
         while at < count:

@@ -66,7 +66,11 @@ def charge_few(
 def charge_many(
     recorder: PhaseRecorder, writes: NDArray[np.bool_], hits: Any, walks: Any, first: First
 ) -> int:
-    """Charge many accesses at once; return the time spent in them."""
+    """Charge many accesses at once; return the time spent in them in ns.
+
+    `writes`, `hits` and `walks` have shape (accesses,), as in :func:`charge_few`, times in ns.
+    Their pages are marked by the caller.
+    """
     hits, walks = np.asarray(hits), np.asarray(walks)
     hit_ns, walk_ns = int(hits.sum()), int(walks.sum())
     recorder.ledger[HITS] += hit_ns

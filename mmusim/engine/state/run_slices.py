@@ -51,9 +51,9 @@ def run_slices(
 def cut_at(offset: int, starts: Any, ends: Any) -> tuple[int, int]:
     """Return how many accesses of a run complete when a kick cuts it, and when the vCPU can leave.
 
-    `offset` is when the kick arrives, counted from the start of the run; `starts` and `ends` are
-    those of its accesses, empty if the run was think time only. An access in flight completes; one
-    that would begin at this instant does not.
+    All times are ns from the start of the run. `offset` is when the kick arrives; `starts` and
+    `ends` are those of its accesses, empty if the run was think time only. An access in flight
+    completes; one that would begin at this instant does not.
     """
     done = int(np.searchsorted(ends, offset))
     if done < len(ends) and offset > starts[done]:

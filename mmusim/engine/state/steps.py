@@ -19,7 +19,9 @@ class UnderWay(Protocol):
     """A vCPU's progress through its program."""
 
     def stop(self, now: int) -> None:
-        """End the program with what is under way, and the requests that have arrived by `now`."""
+        """End the program with what is under way, and the requests that have arrived by `now`
+        (ns).
+        """
 
     def settle(self) -> None:
         """Mark what the run of hits under way has touched by now."""

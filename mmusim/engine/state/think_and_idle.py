@@ -67,7 +67,16 @@ class ThinkAndIdle:
     ) -> ThinkAndIdle | None:
         """Return the times before the accesses of a program, or None if all are zero.
 
-        `tell` is told when each request that is completed was due, and when it was completed.
+        Parameters
+        ----------
+        program : Program
+            Its think time and its requests.
+        began_ns : int
+            Simulated time at which the phase began; requests count from there.
+        load : MachineLoad, optional
+            Stretches think time.
+        tell : callable, optional
+            Is told when each request that is completed was due, and when it was completed, in ns.
         """
         accesses = program.accesses
         if program.think is None and accesses.think is None and accesses.requests is None:
@@ -75,35 +84,42 @@ class ThinkAndIdle:
         return cls(program, began_ns, load, tell)
 
     def think(self, k: int) -> int:
-        """Return the guest work before access k."""
+        """Return the guest work before access k, in ns."""
         ns = 0 if self._stream is None else self._stream.at(self._first + k)
         ns += 0 if self._extra is None else int(self._extra[k])
         return ns if self._load is None else int(self._load.work(ns))
 
     def idle(self, k: int, now: int) -> int:
-        """Return how long a guest that has completed access k-1 `now` waits for the next."""
+        """Return how long a guest that has completed access k-1 at `now` waits for the next,
+        in ns.
+        """
         return 0 if self._due is None else max(0, self._due[k] - now)
 
     def halts_until(self, k: int, now: int) -> int:
-        """Return until when a guest halts that is to make access k; 0 if it does not."""
+        """Return until when, in ns, a guest halts that is to make access k; 0 if it does not
+        halt.
+        """
         return self._due[k] if self.halts and self._due[k] > now else 0
 
     def last_arrival(self, now: int) -> int:
-        """Return when the last request arrives, or arrived; `now` if there are none."""
+        """Return when the last request arrives, or arrived, in ns; `now` if there are none."""
         return now if self._due is None else int(self._due[-1])
 
     def arrived(self, now: int) -> int:
-        """Return how many accesses belong to requests that have arrived by `now`."""
+        """Return how many accesses belong to requests that have arrived by `now`, in ns."""
         if self._requests is None:
             return 0
         return int(np.searchsorted(self._requests.due, now, side="right"))
 
     def ends(self, k: int, spent: Ints, think_left: int, now: int) -> tuple[Ints, Ints]:
-        """Return the ends of accesses from k on that take `spent`, and the waits before each.
+        """Return the ends of accesses from k on that take `spent`, and the waits before each, in
+        ns.
 
         An access ends at e(i) = max(e(i-1), due(i)) + w(i), with w its guest work and its own time.
         With C the running sum of w that is C(i) + max over j <= i of (due(j) - C(j-1)), or C(i) if
-        that is more. The waits have one more entry, 0, for the time after the run.
+        that is more. Ends count from `now` and have the shape of `spent`, (accesses,). The waits
+        have one more entry, 0, for the time after the run. `think_left` is the guest work before
+        access k that is not done yet.
         """
         think = np.zeros(len(spent), np.int64)
         if self._stream is not None:
@@ -122,7 +138,12 @@ class ThinkAndIdle:
         return ends, waits
 
     def commit(self, recorder: PhaseRecorder, k: int, start_ns: int, ends: Any, waits: Any) -> int:
-        """Charge the requests that accesses from k on complete; return the time that was waited."""
+        """Record the requests that accesses from k on complete; return the time that was waited, in
+        ns.
+
+        `ends` has the ends of the completed accesses, in ns from `start_ns`, and `waits` the wait
+        before each.
+        """
         if self._requests is None:
             return 0
         done = len(ends)

@@ -36,7 +36,10 @@ class WorkingSet:
         self._pages: Ints = gfn[:0]
 
     def at(self, k: int) -> Ints:
-        """Return pages used both in the `REACH` accesses before access `k` and in those after."""
+        """Return the pages used both in the `REACH` accesses before access `k` and in those after.
+
+        It is found anew every `GRAIN` accesses. The gfns ascend, without repeats.
+        """
         at = k // GRAIN * GRAIN
         if at != self._at:
             gfn = self._gfn[: self.end]
@@ -53,7 +56,10 @@ class Refill(NamedTuple):
 
 
 def refill(t: PageTable, pages: Ints) -> Refill:
-    """Count the present mappings of `pages`; a large one counts once, however many pages use it."""
+    """Count the present mappings of `pages`, shape (pages,).
+
+    A large mapping counts once, however many of the pages use it.
+    """
     giant = (t.giant[pages >> 18] & PRESENT) != 0
     large = (t.region[pages >> 9] & PRESENT) != 0
     small = np.count_nonzero(((t.page[pages] & PRESENT) != 0) & ~large & ~giant)
@@ -62,13 +68,13 @@ def refill(t: PageTable, pages: Ints) -> Refill:
 
 
 def page_at(s: Any, v: int, k: int) -> int:
-    """Return the page of access k of a vCPU's program; compiled code has a function of its own."""
+    """Return the gfn of access k of a vCPU's program; compiled code has a function of its own."""
     page: int = s.pages_of[v][k]
     return page
 
 
 def place_of(table: Any, page: int) -> int:
-    """Return the place of a page in a hash table, or the place for it."""
+    """Return the place of `page` in a hash table of `SLOTS` entries, or the free place for it."""
     i = ((page * 0x9E3779B1) & 0xFFFFFFFF) >> (32 - 12)
     while table[i] >= 0 and table[i] != page:
         i = (i + 1) & (SLOTS - 1)
@@ -76,7 +82,10 @@ def place_of(table: Any, page: int) -> int:
 
 
 def find_again(s: Any, v: int, at: int) -> None:
-    """Find the pages used both in the `REACH` accesses before access `at` and in those after."""
+    """Find the pages used both in the `REACH` accesses before access `at` and in those after.
+
+    They stand in ``s.working[v]``, ``s.set_n[v]`` of them, each once.
+    """
     table = s.last_seen
     for i in range(SLOTS):
         table[i] = -1
@@ -95,7 +104,7 @@ def find_again(s: Any, v: int, at: int) -> None:
 
 
 def count_first(table: Any, entry: int) -> int:
-    """Note an entry; return 1 if it was not in the table, else 0."""
+    """Add an entry to a hash table; return 1 if it was not there, else 0."""
     i = place_of(table, entry)
     if table[i] == entry:
         return 0
@@ -104,7 +113,7 @@ def count_first(table: Any, entry: int) -> int:
 
 
 def refill_of(s: Any, v: int, k: int) -> tuple[int, int]:
-    """Count the small and the large mappings in use around access k that are there."""
+    """Count the small and the large present mappings that are in use around access k."""
     at = k // GRAIN * GRAIN
     if at != s.set_at[v]:
         find_again(s, v, at)

@@ -29,7 +29,7 @@ SHIFT: Final = (0, 0, 9, 18)  # by level, from a page to what maps it
 
 
 def key_of(gfn: int, level: int) -> int:
-    """Return the key of the translation of a page at a level."""
+    """Return the key of the translation of a page at `level` 1 to 3."""
     return gfn >> SHIFT[level] << 2 | level
 
 
@@ -46,14 +46,14 @@ class TlbContents:
         self.flushed_at = 0  # accesses of the vCPU when it flushed last
 
     def forget(self, accesses: int) -> None:
-        """Note a flush of the vCPU's TLB after so many accesses."""
+        """Note that the vCPU flushed its TLB after so many accesses since the start of the run."""
         self.live = False
         self.flushed_at = accesses
 
     def begin_plan(self, t: PageTable, made: tuple[Any, Any], accesses: int) -> None:
-        """Begin a plan at the vCPU's position, after so many accesses.
+        """Begin a plan at the vCPU's position, after so many accesses since the start of the run.
 
-        `made` are the pages of its accesses in this program, and of those in the one before.
+        `made` are the gfns of its accesses in this program, and of those in the one before.
         """
         if not self.live:
             self._rebuild(t, made, accesses - self.flushed_at)
@@ -72,9 +72,10 @@ class TlbContents:
         self._held = tuple(dict(reversed(keys.items())) for keys in found)
 
     def level(self, t: PageTable, revoked: Any, epoch: int, gfn: int, write: bool) -> int:
-        """Return the level of the translation that the next access uses at once, or 0.
+        """Return the level of the translation that the next access uses at once, 1 to 3, or 0.
 
-        `revoked` has the epoch in which entries of a region were taken back last, shape (regions,).
+        `revoked` has the epoch in which entries of a region were revoked last, shape (regions,);
+        `epoch` is the present one.
         """
         stale = TLB_WRITE if write else TLB_READ
         entries = (LEVEL_1G, t.giant[gfn >> 18]), (2, t.region[gfn >> 9]), (1, t.page[gfn])
@@ -90,7 +91,9 @@ class TlbContents:
         return level
 
     def use(self, key: int, epoch: int) -> None:
-        """Plan a use of a translation: with its rights (KEPT), or after a walk in an epoch."""
+        """Plan a use of the translation `key`: with its rights (KEPT), or after a walk in an
+        epoch.
+        """
         self._uses.append((key, epoch))
         self._touch(self._ahead[key & 3], key, epoch)
 
@@ -111,7 +114,9 @@ class TlbContents:
 
 
 def level_before(t: PageTable, gfn: int) -> int:
-    """Return the level at which a page was mapped before what waits for a flush, or is; or 0."""
+    """Return the level at which a page is mapped, or was before a flush that is still owed;
+    or 0.
+    """
     held = PRESENT | TLB_READ | TLB_WRITE
     if t.giant[gfn >> 18] & held:
         return LEVEL_1G

@@ -128,30 +128,34 @@ class Vcpu:
                 setattr(self, name, stream(name))
 
     def pay_at(self, load: MachineLoad | None) -> None:
-        """Let the vCPU's own work cost what a described machine says."""
+        """Stretch the costs of the vCPU's own work by the load of a described machine; None: by
+        nothing.
+        """
         self.prices = load
         for cost in OWN_WORK:
             name = ATTRIBUTES.get(cost, cost)
             setattr(self, name, at_price(load, cost, getattr(self, name)))
 
     def take(self, program: Program) -> None:
-        """Let hits take what they do in a program."""
+        """Set what hits take for the program that begins."""
         self.misses = self.prices is not None and self.prices.misses(program.pages)
         if self.recent is not None and program.tables is not None:
             self.recent.take(program.tables, self.prices)
 
     def count_exit(self) -> None:
-        """The vCPU leaves the guest."""
+        """Note that the vCPU leaves the guest: hits take longer after exits."""
         if self.recent is not None:
             self.recent.left(self.accesses)
 
     def expects_answer(self, answer: simpy.Event) -> simpy.Event:
-        """The vCPU is kicked; `answer` happens when it has acknowledged that. Return `answer`."""
+        """Note that the vCPU is kicked; `answer` happens when it has acknowledged that.
+        Return it.
+        """
         self.ack = answer
         return answer
 
     def begin(self, now: int) -> None:
-        """Begin a program, in the host."""
+        """Begin a program at `now`, in ns; the vCPU is in the host."""
         self.stalls = Stalls(now, self.recorder.stalls)
         self.left_ns = self.started_ns = self.charged_ns = now
         self.owed.clear()
@@ -162,7 +166,7 @@ class Vcpu:
         return self.run.access[0] if self.handling else -1
 
     def charge(self, cause: int, ns: int) -> None:
-        """Charge time to a cause. It follows the time charged before, and may lie ahead of now."""
+        """Charge `ns` to a cause. They follow the time charged before, and may lie ahead of now."""
         self.recorder.ledger[cause] += ns
         self.charged_ns += ns
         self.cause_before, self.last_cause, self.last_ns = self.last_cause, cause, ns
@@ -179,7 +183,7 @@ class Vcpu:
         self.owed.clear()
 
     def change_recorder(self, recorder: PhaseRecorder, now: int) -> None:
-        """Write into another recorder from now on: an edge of a window. The guest goes on.
+        """Write into another recorder from `now` on: an edge of a window. The guest goes on.
 
         Time is divided here: time charged ahead of now is moved to the new recorder, and time not
         charged yet is owed to the old one. A run of hits continues to the end of the access in
@@ -206,32 +210,38 @@ class Vcpu:
         return self.run is not None
 
     def ledger_of(self, recorder: PhaseRecorder) -> Any:
-        """Return the ledger into which time of a recorder is charged."""
+        """Return the ledger into which time of a recorder is charged, ns by cause."""
         return recorder.ledger
 
     def owe(self, recorder: PhaseRecorder, ns: int) -> None:
-        """Note that of what comes so much lies before an edge, with what is owed already."""
+        """Note that `ns` of the time that is charged next lie before an edge, less what is owed
+        already.
+        """
         self.owed.append([recorder, ns - sum(due for _, due in self.owed)])
 
     def cut_stalls(self, before: PhaseRecorder, now: int) -> Mapping[int, int]:
-        """Return the worst windows up to an edge, at which `before` is replaced; begin anew."""
+        """Return the worst windows up to an edge at `now`, and begin new ones; `before` is
+        replaced.
+
+        Worst windows: length in ns -> the most time lost in one, in ns.
+        """
         worst = self.stalls.cut(now, None if self.in_guest or self.halted else self.left_ns)
         self.stalls = Stalls(now, self.recorder.stalls, before.at(self.left_ns).stalls)
         return worst
 
     def stop(self, now: int) -> None:
-        """End the program: with what is under way, and the requests that have arrived."""
+        """End the program at `now`: with what is under way, and the requests that have arrived."""
         if self.run is not None:
             self.run.stop(now)
             self.look_again()
             self.wake()
 
     def completed(self, now: int) -> int:
-        """Return how many accesses it has completed by `now` since it was made."""
+        """Return how many accesses it has completed by `now`, in ns, since the start of the run."""
         return self.accesses + (0 if self.run is None else self.run.completed(now))
 
     def flushes_tlb(self) -> None:
-        """Forget all translations."""
+        """Forget all translations of its TLB."""
         if self.tlb is not None:
             self.tlb.forget(self.accesses)
 

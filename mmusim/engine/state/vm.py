@@ -120,7 +120,7 @@ class Vm:
         return MachineLoad(machine, plan, self.env)
 
     def work(self, ns: int) -> int:
-        """Return the time of a vCPU's own work at present prices."""
+        """Return the time of a vCPU's own work of `ns` at present prices, in ns."""
         return ns if self.load is None else int(self.load.work(ns))
 
     def runs(self, v: Vcpu, runs: bool = True) -> None:
@@ -134,7 +134,7 @@ class Vm:
         self.runs(v, False)
 
     def make_lock(self, plan: Plan, handoff_ns: float, count_ns: float) -> SpinLock:
-        """Return mmu_lock, with the times of its law of contention."""
+        """Return mmu_lock, with the two times in ns of its law of contention."""
         kind = LOCKS[plan.choices.lock]
         return kind(self.env, "mmu_lock", self.probe, handoff_ns=handoff_ns, count_ns=count_ns)
 
@@ -159,18 +159,18 @@ class Vm:
             )
 
     def spend(self, ns: int) -> simpy.Event:
-        """Let time pass in the host."""
+        """Let `ns` pass in the host; return the event of their end."""
         return self.env.timeout(ns)
 
     def spend_on(self, v: Vcpu, cause: int, ns: int) -> simpy.Event:
-        """Let time pass in the host and charge it for a vCPU."""
+        """Let `ns` pass in the host and charge them to a cause of a vCPU."""
         v.charge(cause, ns)
         if self.probe is not None and ns:
             self.probe.spent(v.number, self.now, self.now + ns, {_CAUSES[cause]: ns}, v.faulting)
         return self.env.timeout(ns)
 
     def charge(self, v: Vcpu, cause: int, start_ns: int, end_ns: int) -> None:
-        """Charge an interval of a vCPU's time that has passed already."""
+        """Charge an interval of a vCPU's time that has passed already, in ns."""
         v.charge(cause, end_ns - start_ns)
         if self.probe is not None and end_ns > start_ns:
             causes = {_CAUSES[cause]: end_ns - start_ns}
@@ -214,13 +214,13 @@ class Vm:
         return event
 
     def waited(self, shared: bool, ns: int) -> None:
-        """Somebody has waited for mmu_lock, held exclusively or shared."""
+        """Record that somebody has waited `ns` for mmu_lock, exclusively or `shared`."""
         self._waited[shared].append(ns)
         if len(self._waited[shared]) >= _WAITS_AT_ONCE:
             self.waits_for_lock()
 
     def waits_for_lock(self) -> tuple[Histogram, Histogram]:
-        """Return the times spent waiting for mmu_lock held exclusively and shared."""
+        """Return the times in ns spent waiting for mmu_lock held exclusively and shared."""
         for waits, new in zip(self.waits, self._waited, strict=True):
             waits.add(new)
             new.clear()
@@ -251,7 +251,7 @@ class Vm:
             v.look_again()
 
     def freeze(self, level: int, index: int, *, on: bool) -> None:
-        """Note that the host replaces an entry (REMOVED_SPTE, FROZEN_SPTE), or has done so."""
+        """Note that the host replaces an entry of `level` 2 or 3 (REMOVED_SPTE), or has done so."""
         if on:
             self.frozen.add((level, index))
         else:

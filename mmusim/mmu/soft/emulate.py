@@ -45,7 +45,10 @@ class Outcome(StrEnum):
 
 
 def attempt(mmu: SoftMmu, access: Access) -> Outcome:
-    """Let the CPU try an access once: it succeeds, or it exits and KVM does what it can."""
+    """Let the CPU try an access once; return how that ended.
+
+    The access succeeds, or it exits and KVM does what it can. What happens is in ``mmu.events``.
+    """
     gfn = translate(mmu, access.gva, access.write)
     if gfn is None:
         return kvm_mmu_page_fault(mmu, access)
@@ -69,7 +72,9 @@ def run(mmu: SoftMmu, access: Access, patience: int = 16) -> tuple[Outcome, int]
 
 
 def translate(mmu: SoftMmu, gva: int, write: bool) -> int | None:
-    """Translate through the shadow tables as the hardware does; None if the access faults."""
+    """Return the gfn that a guest address leads to through the shadow tables; None if the access
+    faults.
+    """
     if mmu.direct:
         walk = walk_addr(mmu.memory, mmu.cr3, gva)
         if walk is None or (write and not walk.writable):
@@ -86,13 +91,13 @@ def translate(mmu: SoftMmu, gva: int, write: bool) -> int | None:
 
 
 def store(mmu: SoftMmu, gfn: int, access: Access) -> None:
-    """Write the word and log the page."""
+    """Write the word of an access to page `gfn` and log the page."""
     mmu.memory.write(gfn, access.gva >> 3 & 511, access.value)
     mmu.mark_page_dirty(gfn)
 
 
 def kvm_mmu_page_fault(mmu: SoftMmu, access: Access) -> Outcome:
-    """Handle the exit of a page fault, up to the next entry."""
+    """Handle the exit of a page fault, up to the next entry; return how the attempt ended."""
     walk = walk_addr(mmu.memory, mmu.cr3, access.gva)
     forbidden = walk is None or (access.write and not walk.writable)
     if mmu.direct and forbidden:
@@ -125,7 +130,10 @@ def _handle(mmu: SoftMmu, access: Access, walk: GuestWalk | None) -> Outcome:
 
 
 def write_protect_fault(mmu: SoftMmu, access: Access) -> bool:
-    """Decide whether unprotect-and-retry is allowed (kvm_mmu_write_protect_fault, 6.13)."""
+    """Tell whether unprotect-and-retry is allowed (kvm_mmu_write_protect_fault, 6.13).
+
+    Before 6.13 it always is. From there on it is not for the instruction and address retried last.
+    """
     if mmu.options.retry is not Retry.WRITE_PROTECT_FAULT:
         return True
     if mmu.last_retry == (access.instruction.rip, access.gva):
@@ -135,7 +143,9 @@ def write_protect_fault(mmu: SoftMmu, access: Access) -> bool:
 
 
 def x86_emulate_instruction(mmu: SoftMmu, access: Access, gfn: int, may_retry: bool) -> Outcome:
-    """Emulate the store. If that fails, retry or give up."""
+    """Emulate the store to page `gfn`. If that fails, retry if `may_retry` allows it, or give
+    up.
+    """
     if not access.instruction.emulatable:
         mmu.log(EmulationFailed(access.instruction.rip))
         if reexecute_instruction(mmu, access, gfn, may_retry):
@@ -189,7 +199,7 @@ def reexecute_instruction(mmu: SoftMmu, access: Access, gfn: int, may_retry: boo
 
 
 def unprotect(mmu: SoftMmu, gfn: int) -> int:
-    """Unshadow a page under mmu_lock; return the number of zapped shadow pages."""
+    """Unshadow page `gfn` under mmu_lock; return the number of zapped shadow pages."""
     mmu.log(Locked())
     zapped = kvm_mmu_unprotect_page(mmu, gfn)
     mmu.log(Unlocked())
@@ -221,7 +231,10 @@ def kvm_mmu_pte_write(mmu: SoftMmu, gfn: int, index: int) -> None:
 
 
 def detect_write_flooding(sp: ShadowPage) -> bool:
-    """Count a store. Tables of level 1 are exempt, because they can go out of sync."""
+    """Count a store to a shadowed table; return True from the third in a row on.
+
+    Tables of level 1 are exempt, because they can go out of sync (detect_write_flooding).
+    """
     if sp.role.level == 1:
         return False
     sp.flooding += 1
@@ -229,7 +242,7 @@ def detect_write_flooding(sp: ShadowPage) -> bool:
 
 
 def mmu_page_zap_pte(mmu: SoftMmu, sp: ShadowPage, index: int) -> bool:
-    """Make one spte non-present; return whether it was present."""
+    """Make spte `index` non-present; return whether it was present. The caller flushes."""
     spte = sp.sptes.get(index)
     if isinstance(spte, Leaf):
         drop_spte(mmu, sp, index)

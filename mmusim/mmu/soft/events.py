@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 
 def pages(gfn: int, level: int) -> str:
-    """Name what a leaf maps."""
+    """Return the name of what a leaf of `level` 1 or 2 maps, for the story: a gfn, or a range of
+    512.
+    """
     return f"gfn {gfn}" if level == 1 else f"gfns {gfn}..{gfn + 511}"
 
 

@@ -34,7 +34,9 @@ class Fault(StrEnum):
 
 
 def mapping_level(mmu: SoftMmu, walk: GuestWalk) -> int:
-    """Choose the level of the leaf: 4 KiB if anything forbids a larger one."""
+    """Choose the level of the leaf, 1 or 2: 4 KiB if anything forbids a larger one
+    (mapping_level).
+    """
     level = 1
     if walk.level > 1 and mmu.huge and not mmu.tracked and not mmu.disallowed(walk.gfn):
         level = 2
@@ -45,7 +47,11 @@ def mapping_level(mmu: SoftMmu, walk: GuestWalk) -> int:
 
 
 def is_self_change_mapping(walk: GuestWalk) -> bool:
-    """Tell whether a table of the walk lies in the range that the guest's leaf maps."""
+    """Tell whether a table of the walk lies in the range that the guest's leaf maps.
+
+    Then a large writable spte would let the guest change that table unnoticed
+    (FNAME(is_self_change_mapping)).
+    """
     mapped = base_gfn(walk.gfn, walk.level)
     return walk.writable and mapped in (base_gfn(gfn, walk.level) for gfn in walk.tables.values())
 
@@ -74,7 +80,7 @@ def page_fault(mmu: SoftMmu, walk: GuestWalk, write: bool) -> Fault:
 
 
 def shadow_chain(mmu: SoftMmu, walk: GuestWalk) -> ShadowPage:
-    """Shadow every table that the walk read (the first loop of FNAME(fetch))."""
+    """Shadow every table that the walk read (the first loop of FNAME(fetch)); return the lowest."""
     sp = mmu_alloc_roots(mmu)
     for level in range(ROOT_LEVEL, walk.level, -1):
         sp.flooding = 0
@@ -91,7 +97,11 @@ def shadow_chain(mmu: SoftMmu, walk: GuestWalk) -> ShadowPage:
 
 
 def direct_chain(mmu: SoftMmu, walk: GuestWalk, sp: ShadowPage, level: int) -> ShadowPage:
-    """Go down to the leaf's level through direct tables (the second loop of FNAME(fetch))."""
+    """Go down from `sp` to `level` through direct tables (the second loop of FNAME(fetch)).
+
+    Return the table of that level. A direct table with other rights than the walk's is replaced,
+    with a flush (validate_direct_spte).
+    """
     while sp.role.level > level:
         sp.flooding = 0
         above, index = sp.role.level, index_of(walk.gva, sp.role.level)
@@ -111,7 +121,11 @@ def direct_chain(mmu: SoftMmu, walk: GuestWalk, sp: ShadowPage, level: int) -> S
 
 
 def mmu_set_spte(mmu: SoftMmu, sp: ShadowPage, walk: GuestWalk, write: bool) -> Fault:
-    """Install the leaf, writable unless something forbids it (mmu_set_spte, set_spte)."""
+    """Install the leaf of a walk in `sp`, writable unless something forbids it (mmu_set_spte,
+    set_spte).
+
+    EMULATE means that a `write` must be emulated, because its page has to stay read-only.
+    """
     level = sp.role.level
     index, gfn = index_of(walk.gva, level), base_gfn(walk.gfn, level)
     old = sp.sptes.get(index)

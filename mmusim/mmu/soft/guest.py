@@ -13,17 +13,17 @@ ENTRIES: Final = 512
 
 
 def gpte(gfn: int, *, writable: bool = True, large: bool = False) -> int:
-    """Return a present page-table entry as the CPU reads it."""
+    """Return a present page-table entry, 64 bits as the CPU reads them, that points to `gfn`."""
     return gfn << 12 | PRESENT | (WRITABLE if writable else 0) | (LARGE if large else 0)
 
 
 def index_of(gva: int, level: int) -> int:
-    """Return which entry of a table at `level` translates `gva`."""
+    """Return which entry, 0 to 511, of a table at `level` 1 to 4 translates `gva`."""
     return gva >> 12 + 9 * (level - 1) & ENTRIES - 1
 
 
 def base_gfn(gfn: int, level: int) -> int:
-    """Return the first gfn of the range that one leaf at `level` maps."""
+    """Return the first gfn of the range that one leaf at `level` maps: 512 ** (level - 1) pages."""
     return gfn >> 9 * (level - 1) << 9 * (level - 1)
 
 
@@ -35,11 +35,11 @@ class GuestMemory:
         self._words: dict[tuple[int, int], int] = {}
 
     def read(self, gfn: int, index: int) -> int:
-        """Return word `index` of a page."""
+        """Return word `index`, 0 to 511, of page `gfn`."""
         return self._words.get((gfn, index), 0)
 
     def write(self, gfn: int, index: int, value: int) -> None:
-        """Store word `index` of a page."""
+        """Store word `index`, 0 to 511, of page `gfn`."""
         self._words[gfn, index] = value
 
 
@@ -55,7 +55,11 @@ class GuestWalk(NamedTuple):
 
 
 def walk_addr(memory: GuestMemory, cr3: int, gva: int) -> GuestWalk | None:
-    """Walk the guest's tables as the CPU would (FNAME(walk_addr)); None is a #PF of the guest."""
+    """Walk the guest's tables as the CPU would (FNAME(walk_addr)).
+
+    `cr3` is the gfn of the root, `gva` a guest address in bytes. None is a #PF of the guest: an
+    entry on the way is not present.
+    """
     tables: dict[int, int] = {}
     inherited: dict[int, bool] = {}
     table, writable = cr3, True

@@ -43,12 +43,14 @@ def kvm_mmu_get_page(mmu: SoftMmu, gfn: int, role: Role) -> ShadowPage:
 
 
 def account_shadowed(mmu: SoftMmu, gfn: int) -> None:
-    """Record that a table of the guest is shadowed: no large spte over it (domain, A.7)."""
+    """Record that the guest's table at `gfn` is shadowed: no large spte over it (domain, A.7)."""
     mmu.disallow_lpage[gfn >> 9] += 1
 
 
 def unaccount_shadowed(mmu: SoftMmu, gfn: int) -> None:
-    """Take the reason back."""
+    """Record that one shadow page of the guest's table at `gfn` less forbids a large spte
+    over it.
+    """
     mmu.disallow_lpage[gfn >> 9] -= 1
     assert mmu.disallow_lpage[gfn >> 9] >= 0, f"disallow_lpage of gfn {gfn} fell below zero"
 
@@ -70,7 +72,10 @@ def mmu_need_write_protect(mmu: SoftMmu, gfn: int, can_unsync: bool) -> bool:
 
 
 def kvm_sync_page(mmu: SoftMmu, sp: ShadowPage) -> None:
-    """Read a level-1 guest table again and protect it (kvm_sync_page, FNAME(sync_page))."""
+    """Read a level-1 guest table again and protect it (kvm_sync_page, FNAME(sync_page)).
+
+    Sptes that the guest's entries no longer allow are dropped or lose W, with one flush.
+    """
     changed = rmap_write_protect(mmu, sp.gfn)
     sp.unsync = False
     for index, leaf in list(sp.sptes.items()):
@@ -93,7 +98,7 @@ def kvm_sync_page(mmu: SoftMmu, sp: ShadowPage) -> None:
 
 
 def mmu_sync_children(mmu: SoftMmu, sp: ShadowPage) -> None:
-    """Bring every table under a shadow page in sync."""
+    """Bring every table under a shadow page in sync, itself included (mmu_sync_children)."""
     if sp.unsync:
         kvm_sync_page(mmu, sp)
     for child in [c for c in sp.sptes.values() if isinstance(c, ShadowPage)]:
@@ -102,7 +107,7 @@ def mmu_sync_children(mmu: SoftMmu, sp: ShadowPage) -> None:
 
 
 def mmu_alloc_roots(mmu: SoftMmu) -> ShadowPage:
-    """Return the root; make it if a zap removed it (kvm_mmu_reload)."""
+    """Return the root table; make it if a zap removed it (kvm_mmu_reload)."""
     if mmu.root is None:
         gfn = 0 if mmu.direct else mmu.cr3
         mmu.root = kvm_mmu_get_page(mmu, gfn, Role(ROOT_LEVEL, mmu.direct, True))
@@ -110,13 +115,16 @@ def mmu_alloc_roots(mmu: SoftMmu) -> ShadowPage:
 
 
 def load_cr3(mmu: SoftMmu, cr3: int) -> None:
-    """The guest loads CR3: a sync point for every reachable table (kvm_mmu_sync_roots)."""
+    """Let the guest load CR3, the gfn of a root: a sync point for every reachable table.
+
+    Source: kvm_mmu_sync_roots.
+    """
     mmu.cr3, mmu.root = cr3, None
     mmu_sync_children(mmu, mmu_alloc_roots(mmu))
 
 
 def invlpg(mmu: SoftMmu, gva: int) -> None:
-    """The guest invalidates one address: a sync point for its level-1 entry (FNAME(invlpg))."""
+    """Let the guest invalidate one address: a sync point for its level-1 entry (FNAME(invlpg))."""
     sp = mmu_alloc_roots(mmu)
     while True:
         index = index_of(gva, sp.role.level)
@@ -163,7 +171,10 @@ def unsync_below(sp: ShadowPage) -> list[ShadowPage]:
 
 
 def zap_and_flush(mmu: SoftMmu, victims: list[ShadowPage], why: str) -> int:
-    """Zap shadow pages and flush once (kvm_mmu_commit_zap_page); return their number."""
+    """Zap shadow pages and flush once (kvm_mmu_commit_zap_page); return how many were asked for.
+
+    `why` goes into the story. Without victims there is no flush.
+    """
     for sp in victims:
         kvm_mmu_zap_page(mmu, sp, why)
     if victims:
@@ -183,12 +194,15 @@ def kvm_mmu_unprotect_page(mmu: SoftMmu, gfn: int) -> int:
 
 
 def kvm_mmu_zap_all(mmu: SoftMmu) -> None:
-    """Zap every shadow page."""
+    """Zap every shadow page, with one flush (kvm_mmu_zap_all)."""
     zap_and_flush(mmu, list(mmu.active), "all are zapped")
 
 
 def make_mmu_pages_available(mmu: SoftMmu) -> None:
-    """Recycle the oldest shadow pages if there are too many, but never the root."""
+    """Recycle the oldest shadow pages if there are more than ``options.max_shadow_pages``.
+
+    The root is never recycled (make_mmu_pages_available).
+    """
     excess = len(mmu.active) - mmu.options.max_shadow_pages
     oldest = [sp for sp in mmu.active if sp is not mmu.root][: max(0, excess)]
     mmu.stat["mmu_recycled"] += zap_and_flush(mmu, oldest, "there are too many")

@@ -22,7 +22,10 @@ def flush_remote_tlbs(mmu: SoftMmu) -> None:
 
 
 def rmap_add(mmu: SoftMmu, sp: ShadowPage, index: int, leaf: Leaf) -> None:
-    """Add a new leaf; recycle a chain that becomes too long (rmap_recycle)."""
+    """Add a new leaf; drop its chain as a whole if it becomes too long (rmap_recycle).
+
+    `sp` and `index` are the table and place of the leaf, here and below.
+    """
     key = sp.role.level, leaf.gfn
     chain = mmu.rmap.setdefault(key, [])
     chain.append((sp, index))
@@ -36,7 +39,9 @@ def rmap_add(mmu: SoftMmu, sp: ShadowPage, index: int, leaf: Leaf) -> None:
 
 
 def drop_spte(mmu: SoftMmu, sp: ShadowPage, index: int) -> None:
-    """Make a leaf non-present and remove it from its chain (drop_spte, rmap_remove)."""
+    """Make a leaf non-present and remove it from its chain (drop_spte, rmap_remove). The caller
+    flushes.
+    """
     leaf = sp.sptes.pop(index)
     assert isinstance(leaf, Leaf)
     key = sp.role.level, leaf.gfn
@@ -47,7 +52,7 @@ def drop_spte(mmu: SoftMmu, sp: ShadowPage, index: int) -> None:
 
 
 def drop_large_spte(mmu: SoftMmu, sp: ShadowPage, index: int) -> None:
-    """Zap a large leaf that blocks a table, and flush (drop_large_spte)."""
+    """Zap the large leaf that blocks a table, if there is one, and flush (drop_large_spte)."""
     leaf = sp.sptes.get(index)
     if sp.role.level > 1 and isinstance(leaf, Leaf):
         drop_spte(mmu, sp, index)
@@ -56,20 +61,26 @@ def drop_large_spte(mmu: SoftMmu, sp: ShadowPage, index: int) -> None:
 
 
 def link_child(parent: ShadowPage, index: int, child: ShadowPage) -> None:
-    """Make an spte point to a table (link_shadow_page)."""
+    """Make spte `index` of a table point to a lower table (link_shadow_page)."""
     parent.sptes[index] = child
     child.parents.append((parent, index))
 
 
 def drop_parent_pte(parent: ShadowPage, index: int) -> None:
-    """Make a non-leaf spte non-present; the child stays hashed."""
+    """Make spte `index`, which points to a table, non-present; that table stays hashed
+    (drop_parent_pte).
+    """
     child = parent.sptes.pop(index)
     assert isinstance(child, ShadowPage)
     child.parents.remove((parent, index))
 
 
 def spte_write_protect(mmu: SoftMmu, sp: ShadowPage, index: int) -> bool:
-    """Clear W of a leaf. A large one is zapped or stays read-only, as in the kernel."""
+    """Clear W of a leaf; return whether it had W (spte_write_protect).
+
+    A large leaf is zapped, or stays read-only, as ``options.large`` says for the kernel. The caller
+    flushes.
+    """
     leaf = sp.sptes[index]
     assert isinstance(leaf, Leaf)
     if not leaf.writable:
@@ -84,7 +95,7 @@ def spte_write_protect(mmu: SoftMmu, sp: ShadowPage, index: int) -> bool:
 
 
 def rmap_chain(mmu: SoftMmu, gfn: int) -> list[tuple[ShadowPage, int]]:
-    """Return every spte that maps a gfn, at all levels."""
+    """Return table and index of every spte that maps a gfn, at levels 1 and 2."""
     levels = ((level, base_gfn(gfn, level)) for level in (1, 2))
     return [entry for key in levels for entry in mmu.rmap.get(key, ())]
 
@@ -95,7 +106,10 @@ def rmap_length(mmu: SoftMmu, gfn: int) -> int:
 
 
 def rmap_write_protect(mmu: SoftMmu, gfn: int) -> bool:
-    """Clear W of every alias of a gfn at every level; return whether any had it."""
+    """Clear W of every spte that maps a gfn, at every level; return whether any had it.
+
+    Source: kvm_vcpu_write_protect_gfn. The caller flushes.
+    """
     changed = False
     for sp, index in rmap_chain(mmu, gfn):
         changed |= spte_write_protect(mmu, sp, index)
@@ -103,7 +117,9 @@ def rmap_write_protect(mmu: SoftMmu, gfn: int) -> bool:
 
 
 def protect_slot(mmu: SoftMmu) -> None:
-    """Start dirty logging (kvm_mmu_slot_remove_write_access): clear W of every leaf."""
+    """Start dirty logging: clear W of every leaf, with one flush
+    (kvm_mmu_slot_remove_write_access).
+    """
     mmu.tracked = True
     changed = False
     for chain in list(mmu.rmap.values()):

@@ -66,7 +66,9 @@ class PageTableWrite:
         return 2 if self.large_guest_page else 1
 
     def build(self) -> Parts:
-        """Build the guest's tables and an MMU that shadows none of them yet."""
+        """Build the guest's tables; return an MMU that shadows none of them yet, and the
+        accesses.
+        """
         memory = GuestMemory()
         tables = GuestTables(memory, ROOT, range(ROOT + 1, ROOT + 100))
         through = {self.table_level: X}

@@ -86,11 +86,11 @@ class SoftMmu:
         self.events: list[Event] = []
 
     def log(self, event: Event) -> None:
-        """Note what happens."""
+        """Note an event, for its cost and for the story."""
         self.events.append(event)
 
     def drain(self) -> list[Event]:
-        """Return what happened since the last call."""
+        """Return the events since the last call, in order."""
         events, self.events = self.events, []
         return events
 
@@ -99,11 +99,11 @@ class SoftMmu:
         return [sp for sp in self.hash.get(gfn, ()) if not sp.role.direct]
 
     def disallowed(self, gfn: int) -> int:
-        """Return how many reasons there are against a large spte over `gfn`."""
+        """Return how many reasons there are against a large spte over `gfn` (disallow_lpage)."""
         return self.disallow_lpage[gfn >> 9]
 
     def mark_page_dirty(self, gfn: int) -> None:
-        """Set the page's bit in the dirty log, if the slot has one."""
+        """Set the bit of `gfn` in the dirty log, if the slot has one (mark_page_dirty)."""
         if self.tracked:
             self.dirty.add(gfn)
 

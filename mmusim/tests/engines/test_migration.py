@@ -28,7 +28,8 @@ from mmusim.engine.migration.channel import (
 from mmusim.engine.migration.migration import Migration
 from mmusim.engine.processes.user_space import asleep
 from mmusim.engine.state import invariants
-from mmusim.metrics.measure import from_record, measure, to_record
+from mmusim.metrics.measure import measure
+from mmusim.metrics.stored import from_record, to_record
 from mmusim.plan.make import Plan, make_plan
 from mmusim.tests.support.migrations import FREE, migrating
 from mmusim.tests.support.settings import CONSTANT, SOUND, setting, with_program

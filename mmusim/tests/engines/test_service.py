@@ -10,8 +10,9 @@ import pytest
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.state.planned_run import RUN_LIMIT
-from mmusim.metrics.measure import from_record, measure, to_record
+from mmusim.metrics.measure import measure
 from mmusim.metrics.service import of_service, recovered, since_request, waiting
+from mmusim.metrics.stored import from_record, to_record
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.migrations import FREE
 from mmusim.tests.support.settings import setting

@@ -16,7 +16,8 @@ from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.host.windows import Windows
 from mmusim.engine.state.virtual_cpu import Vcpu
-from mmusim.metrics.measure import from_record, measure, to_record
+from mmusim.metrics.measure import measure
+from mmusim.metrics.stored import from_record, to_record
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.any_run import windowed_runs
 from mmusim.tests.support.settings import busy_setting, setting

@@ -15,7 +15,8 @@ from mmusim.config.claims import Claim
 from mmusim.config.load import check as validated
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.engine import simulate
-from mmusim.metrics.measure import from_record, measure, to_record
+from mmusim.metrics.measure import measure
+from mmusim.metrics.stored import from_record, to_record
 from mmusim.mmu.soft import (
     KERNELS,
     LargeLeaf,

@@ -14,7 +14,7 @@ from mmusim.base.errors import ConfigError, InvariantError
 from mmusim.conformance.kernel_cases import Case, as_line, read_cases
 from mmusim.conformance.replay import conform, counts, replay
 from mmusim.engine.processes import page_fault
-from mmusim.mmu import dirty_ring, fault, walk
+from mmusim.mmu import collapse, dirty_ring, fault, walk
 from mmusim.mmu.guest_pde import GuestPdes
 from mmusim.mmu.spte import LEAF
 from mmusim.policies import Kernel, Mmu
@@ -66,7 +66,7 @@ def test_recovered_large_sptes_of_7_3_would_differ_if_they_were_all_writable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Control: the bits of the first child (K.1 L10) are what these recordings are about."""
-    monkeypatch.setattr(walk, "_first_leaves", all_writable(walk._first_leaves))
+    monkeypatch.setattr(collapse, "_first_leaves", all_writable(collapse._first_leaves))
     some = [
         c for c in NEWER if c.release.release == (7, 3) and c.mmu is Mmu.TDP and "u" in c.script
     ]

@@ -16,7 +16,8 @@ from mmusim.comparison.decomposition import (
 )
 from mmusim.comparison.pairing import UnlikeRunsError
 from mmusim.engine import simulate
-from mmusim.metrics.measure import Metrics, from_record, measure, to_record
+from mmusim.metrics.measure import Metrics, measure
+from mmusim.metrics.stored import from_record, to_record
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.settings import setting
 from mmusim.vocabulary import CAUSES, COSTS

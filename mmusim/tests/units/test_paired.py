@@ -11,7 +11,7 @@ from scipy.stats import binomtest, norm, permutation_test
 from mmusim.base.histogram import Histogram
 from mmusim.base.units import MOST_SEEDS
 from mmusim.comparison.compare import UnlikeRunsError, compare, corrected, shift
-from mmusim.metrics.measure import from_record, to_record
+from mmusim.metrics.stored import from_record, to_record
 from mmusim.stats import (
     cohens_d,
     holm,

@@ -10,7 +10,8 @@ from mmusim.base.units import show_number
 from mmusim.comparison.compare import UnlikeRunsError, compare, judge
 from mmusim.config.claims import Claim
 from mmusim.engine import simulate
-from mmusim.metrics.measure import Metrics, from_record, measure, to_record
+from mmusim.metrics.measure import Metrics, measure
+from mmusim.metrics.stored import from_record, to_record
 from mmusim.plan.make import make_plan
 from mmusim.stats import (
     correlation,
