@@ -1,7 +1,8 @@
 """A published dataset: Parquet files and a manifest with their checksums, read like a ledger.
 
-``runs.parquet`` is the flat table for everybody; ``records.parquet`` and ``cells.parquet`` hold
-what mmusim needs to evaluate the runs again, histograms included.
+``runs.parquet`` is the flat table for everybody; ``records.parquet`` and ``settings.parquet`` hold
+what mmusim needs to evaluate the runs again, histograms included. Format 1 had other names: a
+setting was a cell, and the times of operations were bills. It is read too.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from typing import Any, Final
 from mmusim.base.errors import ConfigError
 from mmusim.base.inputs import read_text
 from mmusim.base.parsing import MOST_TOML, parse_json
-from mmusim.store.record import Ended, Key, checksum, seal
-from mmusim.store.schema import FORMAT, OF_A_CELL, OF_A_KEY, SCHEMA, StoreError, note
+from mmusim.store.record import Ended, Key, checksum, renamed, seal
+from mmusim.store.schema import FORMAT, OF_A_KEY, OF_A_SETTING, SCHEMA, StoreError, note
 
 MANIFEST: Final = "manifest.json"
-DATASET_FORMAT: Final = 1
-TABLES: Final = {"records": "runs", "cells": "cells", "provenance": "provenance"}
+DATASET_FORMAT: Final = 2
+OLD_FORMAT: Final = 1
+TABLES: Final = {"records": "runs", "settings": "settings", "provenance": "provenance"}
 """Parquet file -> table of the ledger, column for column."""
+OLD_TABLES: Final = {"records": "runs", "cells": "settings", "provenance": "provenance"}
+"""The same of format 1; its runs have the column cell."""
 RUNS: Final = "runs"
 EXPERIMENT: Final = "experiment.toml"
 
@@ -50,7 +54,7 @@ def manifest(folder: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path}: cannot be read ({reason}); publish the run directory again"
         ) from None
-    if found != DATASET_FORMAT:
+    if found not in (OLD_FORMAT, DATASET_FORMAT):
         raise ConfigError.of(
             str(path), "format", found, f"is not {DATASET_FORMAT}, the format of this mmusim",
             "read it with the mmusim it names, or publish the run directory again",
@@ -58,6 +62,11 @@ def manifest(folder: Path) -> dict[str, Any]:
     if not _is_whole(data):
         raise StoreError(f"{path}: is incomplete; publish the run directory again")
     return data
+
+
+def _tables(data: dict[str, Any]) -> dict[str, str]:
+    """Return the Parquet files of a dataset with their tables, by its manifest."""
+    return OLD_TABLES if data["format"] == OLD_FORMAT else TABLES
 
 
 def _is_whole(data: dict[str, Any]) -> bool:
@@ -68,7 +77,7 @@ def _is_whole(data: dict[str, Any]) -> bool:
         and isinstance(about, dict)
         and all(isinstance(value, str) for value in about.values())
         and isinstance(files, dict)
-        and {EXPERIMENT, *(f"{name}.parquet" for name in TABLES)} <= files.keys()
+        and {EXPERIMENT, *(f"{name}.parquet" for name in _tables(data))} <= files.keys()
         and all(Path(name).name == name for name in files)
         and all(isinstance(facts, dict) and "sha256" in facts for facts in files.values())
     )
@@ -93,8 +102,8 @@ def load(folder: Path) -> tuple[sqlite3.Connection, str]:
         facts = {**about["about"], "format": str(FORMAT)}
         facts["text"] = read_text(folder / EXPERIMENT, MOST_TOML)
         note(db, facts)
-        for name, table in TABLES.items():
-            _fill(db, table, folder / f"{name}.parquet")
+        for name, table in _tables(about).items():
+            _fill(db, table, folder / f"{name}.parquet", old=about["format"] == OLD_FORMAT)
     return db, about["model_version"]
 
 
@@ -146,14 +155,18 @@ def verify(path: Path, expected: str) -> None:
         )
 
 
-def _fill(db: sqlite3.Connection, table: str, path: Path) -> None:
+def _fill(db: sqlite3.Connection, table: str, path: Path, *, old: bool) -> None:
     columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
     stored = parquet().read_table(path).to_pydict()
     # Datasets of before have other checksums, or none. Their files have checksums, too.
-    if table == "cells":
+    if table == "settings":
         stored["checksum"] = [
-            seal(*row) for row in zip(*(stored[c] for c in OF_A_CELL), strict=True)
+            seal(*row) for row in zip(*(stored[c] for c in OF_A_SETTING), strict=True)
         ]
+    if table == "runs" and old:
+        stored["setting"] = stored.pop("cell")
+        ends = zip(*(stored[c] for c in Ended._fields), strict=True)
+        stored["result"] = [renamed(Ended(*how)).result for how in ends]
     if table == "runs":
         keys = zip(*(stored[c] for c in OF_A_KEY), strict=True)
         ends = zip(*(stored[c] for c in Ended._fields), strict=True)

@@ -40,7 +40,7 @@ from mmusim.store.schema import (
 ClaimState = Literal["mine", "done", "failed", "busy"]
 """The result of a claim: this process runs it, it has ended, or another process runs it."""
 
-_IS: Final = "cell = ? AND policy = ? AND seed = ? AND engine = ? AND version = ?"
+_IS: Final = "setting = ? AND policy = ? AND seed = ? AND engine = ? AND version = ?"
 
 
 class Store(Reader):
@@ -168,7 +168,7 @@ class Store(Reader):
         """
         with explained(self.folder), self._db:
             rows = ((*setting, seal(*setting)) for setting in settings)
-            self._db.executemany("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     # Runs, by one process or several.
 
@@ -180,7 +180,7 @@ class Store(Reader):
         """Record runs that are to be made. Existing runs stay unchanged."""
         with explained(self.folder), self._db:
             self._db.executemany(
-                "INSERT OR IGNORE INTO runs (cell, policy, seed, engine, version, state) "
+                "INSERT OR IGNORE INTO runs (setting, policy, seed, engine, version, state) "
                 "VALUES (?, ?, ?, ?, ?, 'queued')", keys,
             )  # fmt: skip
 
@@ -208,7 +208,7 @@ class Store(Reader):
                     found.append((ended, error or ""))
                     continue
                 db.execute(
-                    "INSERT OR REPLACE INTO runs (cell, policy, seed, engine, version, state, "
+                    "INSERT OR REPLACE INTO runs (setting, policy, seed, engine, version, state, "
                     "owner) VALUES (?, ?, ?, ?, ?, 'running', ?)", (*key, token),
                 )  # fmt: skip
                 found.append(("mine", ""))

@@ -24,9 +24,9 @@ def publish(folder: Path, to: Path) -> dict[str, Any]:
     """Write a run directory as a dataset, whole or not at all; return its manifest.
 
     ``runs.parquet`` has a row a run: the columns of :func:`mmusim.store.run_table.frame`, and
-    where the run
-    comes from. ``records.parquet``, ``cells.parquet`` and ``provenance.parquet`` let mmusim read
-    the dataset like the run directory. ``manifest.json`` names the files with their SHA-256.
+    where the run comes from. ``records.parquet``, ``settings.parquet`` and ``provenance.parquet``
+    let mmusim read the dataset like the run directory. ``manifest.json`` names the files with their
+    SHA-256.
 
     Parameters
     ----------
@@ -102,10 +102,9 @@ def _write(store: Reader, to: Path) -> dict[str, Any]:
 def with_origin(store: Reader, version: str) -> pd.DataFrame:
     """Return the flat table of runs and where each comes from.
 
-    Columns besides those of :func:`mmusim.store.run_table.frame`: ``cell``, ``engine``,
-    ``model_version``,
-    ``host_profile``, ``host_profile_hash``, and ``commit``, ``python``, ``platform`` of the process
-    that ran it.
+    Columns besides those of :func:`mmusim.store.run_table.frame`: ``setting_key``, ``engine``,
+    ``model_version``, ``host_profile``, ``host_profile_hash``, and ``commit``, ``python``,
+    ``platform`` of the process that ran it. The setting's key is the hash of its configuration.
     """
     import pandas as pd
 
@@ -113,7 +112,7 @@ def with_origin(store: Reader, version: str) -> pd.DataFrame:
     rows = {
         key[:3]: {
             "setting": names[key.setting][0], "policy": key.policy, "seed": key.seed,
-            "cell": key.setting, "engine": key.engine, "model_version": version,
+            "setting_key": key.setting, "engine": key.engine, "model_version": version,
             "host_profile": hosts[key.setting][0], "host_profile_hash": hosts[key.setting][1],
             **{name: facts.get(name, "") for name in ("commit", "python", "platform")},
         }

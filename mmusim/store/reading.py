@@ -106,7 +106,7 @@ class Reader:
     def done(self, version: str, engine: str | None = None) -> set[tuple[str, str, int]]:
         """Return (setting, policy, seed) of every run that succeeded under this version."""
         rows = self._db.execute(
-            "SELECT cell, policy, seed FROM runs WHERE state = 'done' AND version = ? "
+            "SELECT setting, policy, seed FROM runs WHERE state = 'done' AND version = ? "
             "AND engine = ifnull(?, engine)", (version, engine),
         )  # fmt: skip
         return {(setting, policy, seed) for setting, policy, seed in rows}
@@ -152,9 +152,10 @@ class Reader:
     ) -> Iterator[tuple[Key, Ended, bytes]]:
         with explained(self.folder):
             for *key, seconds, origin, packed, error, sum_ in self._db.execute(
-                "SELECT cell, policy, seed, engine, version, seconds, provenance, result, error, "
-                "checksum FROM runs WHERE state = ? AND version = ? AND engine = ifnull(?, engine) "
-                "ORDER BY seed, cell, policy, engine", (state, version, engine),
+                "SELECT setting, policy, seed, engine, version, seconds, provenance, result, "
+                "error, checksum FROM runs "
+                "WHERE state = ? AND version = ? AND engine = ifnull(?, engine) "
+                "ORDER BY seed, setting, policy, engine", (state, version, engine),
             ):  # fmt: skip
                 yield Key(*key), Ended(state, seconds, origin, packed, error), sum_
 
@@ -164,7 +165,7 @@ class Reader:
         Names are unique: a setting carries its key as well if another has its name by now, because
         the experiment was changed.
         """
-        rows = self._db.execute("SELECT key, name, config FROM cells ORDER BY rowid").fetchall()
+        rows = self._db.execute("SELECT key, name, config FROM settings ORDER BY rowid").fetchall()
         newest = {name: key for key, name, _ in rows}
         return {
             key: (name if newest[name] == key else f"{name} [{key[:8]}]".strip(), config)
@@ -192,15 +193,16 @@ class Reader:
 
     def hosts(self) -> dict[str, tuple[str, str]]:
         """Return name and hash of every setting's host profile by the setting's key."""
-        rows = self._db.execute("SELECT key, host, host_hash FROM cells")
+        rows = self._db.execute("SELECT key, host, host_hash FROM settings")
         return {key: (host, digest) for key, host, digest in rows}
 
     def made(self, version: str) -> list[tuple[Key, dict[str, str]]]:
         """Return every finished run of a version with the facts of where it ran."""
         rows = self._db.execute(
-            "SELECT cell, policy, seed, engine, version, facts FROM runs "
+            "SELECT setting, policy, seed, engine, version, facts FROM runs "
             "LEFT JOIN provenance ON runs.provenance = provenance.id "
-            "WHERE state = 'done' AND version = ? ORDER BY seed, cell, policy, engine", (version,),
+            "WHERE state = 'done' AND version = ? ORDER BY seed, setting, policy, engine",
+            (version,),
         )  # fmt: skip
         facts: dict[str, dict[str, str]] = {}
         found = []
@@ -246,8 +248,9 @@ class Reader:
         """
         row = self._db.execute(
             "SELECT config, policy, seed, engine, version, host, host_hash, facts FROM runs "
-            "JOIN cells ON cell = key LEFT JOIN provenance ON runs.provenance = provenance.id "
-            "WHERE state = 'done' AND cell = ? AND policy = ? AND seed = ? AND version = ? "
+            "JOIN settings ON setting = key "
+            "LEFT JOIN provenance ON runs.provenance = provenance.id "
+            "WHERE state = 'done' AND setting = ? AND policy = ? AND seed = ? AND version = ? "
             "ORDER BY engine", (setting, policy, seed, self.version()),
         ).fetchone()  # fmt: skip
         if row is None:

@@ -44,6 +44,10 @@ def unpack(packed: bytes, *, summary_only: bool = False) -> dict[str, Any]:
     return record if summary_only else record | json.loads(zlib.decompress(packed[end:]))
 
 
+RENAMED: Final = {"bills": "operation_times"}
+"""Part of a record by its name in ledgers of formats up to 5 and datasets of format 1 -> now."""
+
+
 class Ended(NamedTuple):
     """How a run ended, as a ledger has it."""
 
@@ -52,6 +56,18 @@ class Ended(NamedTuple):
     provenance: str | None
     result: bytes | None
     error: str | None
+
+
+def renamed(ended: Ended) -> Ended:
+    """Return a run of an old format with the names that its parts have now.
+
+    A result that cannot be read stays as it is, and reading it says so.
+    """
+    try:
+        record = unpack(ended.result or b"")
+    except (zlib.error, ValueError, RecursionError, TypeError):
+        return ended
+    return ended._replace(result=pack({RENAMED.get(n, n): part for n, part in record.items()}))
 
 
 def wrong(key: Key, ended: Ended, sum_: bytes) -> str:

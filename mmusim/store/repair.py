@@ -12,7 +12,15 @@ from typing import Any, Final
 
 from mmusim.store.guarded import UNREADABLE, is_damage
 from mmusim.store.owners import dead
-from mmusim.store.record import Ended, Key, checksum, checksum_of_format_4, pack, seal
+from mmusim.store.record import (
+    Ended,
+    Key,
+    checksum,
+    checksum_of_format_4,
+    pack,
+    renamed,
+    seal,
+)
 from mmusim.store.schema import (
     FORMAT,
     INSERT_RUN,
@@ -23,12 +31,13 @@ from mmusim.store.schema import (
     run_row,
 )
 
-OLD: Final = ("2", "3", "4")
+OLD: Final = ("2", "3", "4", "5")
 """Formats that are updated. 2: no engines, no checksums, results as plain text; 3: no checksums of
-settings; 4: no checksums of facts, and of runs those of results alone.
+settings; 4: no checksums of facts, and of runs those of results alone; 5: other names, a setting is
+a cell and the times of operations are bills.
 """
-OF_CELLS: Final = {"2": 3, "3": 5}
-"""Columns of a cell in old formats, where they are others."""
+OF_SETTINGS: Final = {"2": 3, "3": 5}
+"""Number of columns of a setting in old formats, where it is another."""
 LEAST_ROW: Final = 50  # bytes; bounds how many rows a file can have
 
 
@@ -54,7 +63,7 @@ def make_sound(ledger: Path, known: Mapping[str, str]) -> tuple[str, ...]:
     try:
         with closing(sqlite3.connect(ledger, timeout=30)) as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-            if tables and not tables & {"about", "cells", "runs"}:
+            if tables and not tables & {"about", "cells", "settings", "runs"}:
                 raise StoreError(
                     f"{ledger}: is a database of something else; choose another folder with --out"
                 )
@@ -116,12 +125,15 @@ def _is_text(value: object) -> bool:
 
 
 def _format(db: sqlite3.Connection) -> str:
-    """Return the format that a ledger says it has, sealed or not: a newer one is not touched."""
-    try:
+    """Return the format that a ledger says it has, sealed or not: a newer one is not touched.
+
+    One that does not say it any more is of the last format that had tables of these names.
+    """
+    with suppress(*UNREADABLE):
         row = db.execute("SELECT value FROM about WHERE key = 'format'").fetchone()
-    except UNREADABLE:
-        row = None
-    return str(row[0]) if row else str(FORMAT)
+        if row:
+            return str(row[0])
+    return "5" if list(db.execute("PRAGMA table_info(cells)")) else str(FORMAT)
 
 
 def _about(db: sqlite3.Connection) -> dict[str, str]:
@@ -138,8 +150,12 @@ def _is_sealed(row: tuple[Any, ...]) -> bool:
 
 def _is_of(old: str, db: sqlite3.Connection) -> bool:
     """Tell whether the tables are those of an old format, whatever the file says of itself."""
-    table = {"2": "runs", "3": "cells", "4": "about"}[old]
-    return "checksum" not in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    if list(db.execute("PRAGMA table_info(settings)")):
+        return False
+    table = {"2": "runs", "3": "cells", "4": "about"}.get(old)
+    return table is None or "checksum" not in {
+        row[1] for row in db.execute(f"PRAGMA table_info({table})")
+    }
 
 
 def _wrong(db: sqlite3.Connection) -> bool:
@@ -165,13 +181,13 @@ def _copy(
     facts = {key: value for key, value in about.items() if key != "format"}
     kept = lost = 0
     with closing(create(to, facts)) as new, new:
-        for row in _rows(db, "cells", OF_CELLS.get(old, 6)):
+        for row in _rows(db, "cells" if old else "settings", OF_SETTINGS.get(old, 6)):
             filled = (*row, "", "")[:5]
-            with suppress(sqlite3.Error, TypeError):  # a cell of another type
+            with suppress(sqlite3.Error, TypeError):  # a value of another type
                 if len(row) < 6 or _is_sealed(row):
                     marks = "?, ?, ?, ?, ?, ?"
                     sealed = (*filled, seal(*filled))
-                    new.execute(f"INSERT OR IGNORE INTO cells VALUES ({marks})", sealed)
+                    new.execute(f"INSERT OR IGNORE INTO settings VALUES ({marks})", sealed)
         if old != "2":
             for row in _rows(db, "provenance", 2):
                 with suppress(sqlite3.Error, TypeError):
@@ -179,26 +195,26 @@ def _copy(
                         new.execute("INSERT OR IGNORE INTO provenance VALUES (?, ?)", row)
         keys, origins = (
             {row[0] for row in new.execute(f"SELECT * FROM {table}")}
-            for table in ("cells", "provenance")
+            for table in ("settings", "provenance")
         )
         for row in _rows(db, "runs", 7 if old == "2" else 12):
             key, ended, sum_ = _from_format_2(row) if old == "2" else _run(row)
             if ended.state not in ("done", "failed"):
                 continue
             if (
-                (old != "2" and sum_ != (_old_sum(key, ended) if old else checksum(key, ended)))
+                (old != "2" and sum_ != _sum(key, ended, old))
                 or key.setting not in keys
                 or ended.provenance not in (None, *origins)
             ):
                 lost += 1
                 continue
             try:
-                new.execute(INSERT_RUN, run_row(key, ended))
-            except sqlite3.Error:  # a cell of another type
+                new.execute(INSERT_RUN, run_row(key, renamed(ended) if old else ended))
+            except sqlite3.Error:  # a value of another type
                 lost += 1
             else:
                 kept += ended.state == "done"
-        lost += _unreadable(db, "runs")
+        lost += _unreadable(db, "cell" if old else "setting")
     return kept, lost
 
 
@@ -208,16 +224,18 @@ def _run(row: tuple[Any, ...]) -> tuple[Key, Ended, Any]:
     return Key(*key), Ended(state, seconds, origin, packed, error), sum_
 
 
-def _old_sum(key: Key, ended: Ended) -> bytes | None:
-    """Return the checksum that formats 3 and 4 have: failed runs had none."""
+def _sum(key: Key, ended: Ended, old: str) -> bytes | None:
+    """Return the checksum that a run has in a format: in 3 and 4 failed runs had none."""
+    if old not in ("3", "4"):
+        return checksum(key, ended)
     if ended.state == "failed" or not isinstance(ended.result, bytes):
         return None
     return checksum_of_format_4(key, ended.result)
 
 
 def _from_format_2(row: tuple[Any, ...]) -> tuple[Key, Ended, None]:
-    cell, policy, seed, version, state, seconds, text = row
-    key, data = Key(cell, policy, seed, "simpy", version), json.loads(text)
+    setting, policy, seed, version, state, seconds, text = row
+    key, data = Key(setting, policy, seed, "simpy", version), json.loads(text)
     if state == "failed":
         return key, Ended(state, seconds, None, None, data["error"]), None
     return key, Ended(state, seconds, None, pack(data), None), None
@@ -245,16 +263,18 @@ def _numbers(db: sqlite3.Connection, table: str) -> range:
     return range(1, (last or 0) + 1)
 
 
-def _unreadable(db: sqlite3.Connection, table: str) -> int:
-    """Count the rows that the table's index knows and that cannot be read."""
+def _unreadable(db: sqlite3.Connection, first: str) -> int:
+    """Count the runs that their index knows, which begins with the column `first`, and that cannot
+    be read.
+    """
     count = 0
     try:
-        numbers = [row[0] for row in db.execute(f"SELECT rowid FROM {table} ORDER BY cell")]
+        numbers = [row[0] for row in db.execute(f"SELECT rowid FROM runs ORDER BY {first}")]
     except UNREADABLE:
         return 0
     for number in numbers:
         try:
-            db.execute(f"SELECT result FROM {table} WHERE rowid = ?", (number,)).fetchone()
+            db.execute("SELECT result FROM runs WHERE rowid = ?", (number,)).fetchone()
         except UNREADABLE:
             count += 1
     return count

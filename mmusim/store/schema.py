@@ -16,11 +16,11 @@ from mmusim.store.record import Ended, Key, checksum, seal
 
 __all__ = ["DamagedError", "StoreError", "explained"]
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 LEDGER: Final = "ledger.sqlite"
-OF_A_CELL: Final = ("key", "name", "config", "host", "host_hash")
-"""Columns of a cell that its checksum covers."""
-OF_A_KEY: Final = ("cell", "policy", "seed", "engine", "version")
+OF_A_SETTING: Final = ("key", "name", "config", "host", "host_hash")
+"""Columns of a setting that its checksum covers."""
+OF_A_KEY: Final = ("setting", "policy", "seed", "engine", "version")
 """Columns of a run that are its :class:`~mmusim.store.record.Key`."""
 UNFINISHED: Final = f".{LEDGER}.new"
 """Name of an unfinished ledger. A killed process leaves it behind, and it is made anew."""
@@ -29,7 +29,7 @@ SCHEMA = """
 CREATE TABLE about (
     key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL
 ) STRICT;
-CREATE TABLE cells (
+CREATE TABLE settings (
     key TEXT PRIMARY KEY, name TEXT NOT NULL, config TEXT NOT NULL,
     host TEXT NOT NULL, host_hash TEXT NOT NULL, checksum BLOB NOT NULL
 ) STRICT;
@@ -39,11 +39,11 @@ CREATE TABLE owners (
     beat REAL NOT NULL
 ) STRICT;
 CREATE TABLE runs (
-    cell TEXT NOT NULL, policy TEXT NOT NULL, seed INTEGER NOT NULL, engine TEXT NOT NULL,
+    setting TEXT NOT NULL, policy TEXT NOT NULL, seed INTEGER NOT NULL, engine TEXT NOT NULL,
     version TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed')),
     owner TEXT, seconds REAL, provenance TEXT, result BLOB, checksum BLOB, error TEXT,
-    UNIQUE (cell, policy, seed, engine, version)
+    UNIQUE (setting, policy, seed, engine, version)
 ) STRICT;
 """
 
@@ -167,15 +167,14 @@ def faults(db: sqlite3.Connection) -> str:
         expected.close()
     for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
         return f"{name} is not part of a ledger, and changes what is written"
-    for what, table, key in (("setting", "cells", "key"), ("provenance", "provenance", "id")):
-        column = "cell" if table == "cells" else table
+    for column, table, key in (("setting", "settings", "key"), ("provenance", "provenance", "id")):
         (lost,) = db.execute(
             f"SELECT count(*) FROM runs WHERE state IN ('done', 'failed') AND {column} IS NOT NULL "
             f"AND {column} NOT IN (SELECT {key} FROM {table})"
         ).fetchone()
         if lost:
-            return f"the {what} of {lost} runs is missing"
-    for key, *rest, sum_ in db.execute(f"SELECT {', '.join(OF_A_CELL)}, checksum FROM cells"):
+            return f"the {column} of {lost} runs is missing"
+    for key, *rest, sum_ in db.execute(f"SELECT {', '.join(OF_A_SETTING)}, checksum FROM settings"):
         if seal(key, *rest) != sum_:
             return f"the setting {rest[0] or key!r} is not as it was written"
     lacks = {"format", "experiment"}

@@ -21,8 +21,9 @@ from mmusim.experiment.compare_folders import compare_folders
 from mmusim.experiment.run import run_experiment
 from mmusim.store import Key, Store, StoreError
 from mmusim.store import publish as publication
-from mmusim.store.dataset import MANIFEST
+from mmusim.store.dataset import MANIFEST, sha256
 from mmusim.store.publish import publish
+from mmusim.store.record import pack, unpack
 from mmusim.store.run_table import frame
 from mmusim.tests.support.experiment_files import MINIMAL
 from mmusim.tests.support.places import ROOT
@@ -99,7 +100,7 @@ def test_every_row_says_where_it_comes_from(made: Path) -> None:
     assert set(data["model_version"]) == {manifest["model_version"]}
     assert set(data["host_profile"]) == {"skylake-2021"}
     assert data["host_profile_hash"].str.fullmatch(r"[0-9a-f]{16}").all()
-    assert data["cell"].nunique() == 2
+    assert data["setting_key"].nunique() == 2
     assert set(data["engine"]) == {"simpy"}
     assert not (data[["commit", "python", "platform"]] == "").any().any()
     files = {path.name for path in (made / "published").iterdir()} - {MANIFEST}
@@ -121,12 +122,40 @@ def test_a_file_that_changed_or_is_missing_is_named(name: str, made: Path, tmp_p
         frame(tmp_path / "d")
 
 
+def made_old(dataset: Path) -> None:
+    """Make a dataset one of format 1, in which settings were cells and operation times bills."""
+    records = pd.read_parquet(dataset / "records.parquet").rename(columns={"setting": "cell"})
+    records["result"] = [
+        pack({"bills" if name == "operation_times" else name: part for name, part in data.items()})
+        for data in map(unpack, records["result"])
+    ]
+    records.to_parquet(dataset / "records.parquet", index=False)
+    (dataset / "settings.parquet").rename(dataset / "cells.parquet")
+    facts = json.loads((dataset / MANIFEST).read_text())
+    names = {*facts["files"], "cells.parquet"} - {"settings.parquet"}
+    files = {name: {"sha256": sha256(dataset / name)} for name in names}
+    (dataset / MANIFEST).write_text(json.dumps(facts | {"format": 1, "files": files}))
+
+
+def test_a_dataset_of_format_1_reads_like_the_present_one(made: Path, tmp_path: Path) -> None:
+    publish(made / "out", tmp_path / "d")
+    made_old(tmp_path / "d")
+    now, old = Store.open(made / "published"), Store.open(tmp_path / "d")
+    assert list(old.results()) == list(now.results())
+    assert old.settings() == now.settings()
+    (tmp_path / "d" / "cells.parquet").rename(tmp_path / "d" / "settings.parquet")
+    with pytest.raises(StoreError, match=r"d/cells\.parquet: cannot be read"):
+        Store.open(tmp_path / "d")
+    now.close()
+    old.close()
+
+
 def test_another_format_and_a_broken_manifest_are_refused(made: Path, tmp_path: Path) -> None:
     publish(made / "out", tmp_path / "d")
     manifest = tmp_path / "d" / MANIFEST
     text = manifest.read_text()
-    manifest.write_text(text.replace('"format": 1', '"format": 9'))
-    with pytest.raises(ConfigError, match=r"format = 9: is not 1.*read it with the mmusim"):
+    manifest.write_text(text.replace('"format": 2', '"format": 9'))
+    with pytest.raises(ConfigError, match=r"format = 9: is not 2.*read it with the mmusim"):
         frame(tmp_path / "d")
     manifest.write_text(text[:40])
     with pytest.raises(StoreError, match=r"manifest\.json: cannot be read"):

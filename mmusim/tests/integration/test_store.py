@@ -19,7 +19,7 @@ from mmusim.experiment.run import run_experiment
 from mmusim.store import FORMAT, LEDGER, Key, Store, StoreError, owners
 from mmusim.store.guarded import DamagedError
 from mmusim.store.provenance import model_version
-from mmusim.store.record import Ended, checksum, checksum_of_format_4, pack, unpack
+from mmusim.store.record import Ended, checksum, checksum_of_format_4, pack, seal, unpack
 from mmusim.tests.support.command_line import mmusim_here as mmusim
 from mmusim.tests.support.experiment_files import MINIMAL
 
@@ -31,7 +31,11 @@ def key(seed: int, version: str = HERE, engine: str = "simpy") -> Key:
 
 
 def record(seed: int) -> dict[str, Any]:
-    return {"values": {"phase_time": seed}, "latency": {"bins": list(range(seed, seed + 300))}}
+    return {
+        "values": {"phase_time": seed},
+        "operation_times": {"get-dirty-log": {"c_copy": seed}},
+        "latency": {"bins": list(range(seed, seed + 300))},
+    }
 
 
 @pytest.fixture
@@ -252,22 +256,38 @@ def test_a_ledger_of_format_2_is_brought_up_to_date(tmp_path: Path) -> None:
 
 
 def made_old(ledger: Path, to: str) -> None:
-    """Make a ledger one of format 4, whose facts had no checksums, and whose runs had some of
-    results alone; or of format 3, whose settings had none either.
+    """Make a ledger one of format 5, which had other names; of format 4, whose facts had no
+    checksums, and whose runs had some of results alone; or of format 3, whose settings had none
+    either.
     """
     with closing(sqlite3.connect(ledger)) as db, db:
-        db.execute("ALTER TABLE about DROP COLUMN checksum")
+        db.execute("ALTER TABLE settings RENAME TO cells")
+        db.execute("ALTER TABLE runs RENAME COLUMN setting TO cell")
+        if to in ("3", "4"):
+            db.execute("ALTER TABLE about DROP COLUMN checksum")
         if to == "3":
             db.execute("ALTER TABLE cells DROP COLUMN checksum")
         db.execute("UPDATE about SET value = ? WHERE key = 'format'", (to,))
-        for *of, packed, row in db.execute(
-            "SELECT cell, policy, seed, engine, version, result, rowid FROM runs"
+        if to == "5":
+            db.execute("UPDATE about SET checksum = ? WHERE key = 'format'", (seal("format", to),))
+        for *row, number in db.execute(
+            "SELECT cell, policy, seed, engine, version, state, seconds, provenance, result, error,"
+            " rowid FROM runs"
         ).fetchall():
-            old = None if packed is None else checksum_of_format_4(Key(*of), packed)
-            db.execute("UPDATE runs SET checksum = ? WHERE rowid = ?", (old, row))
+            of, how = Key(*row[:5]), Ended(*row[5:])
+            if how.result is not None:
+                data = unpack(how.result)
+                how = how._replace(result=pack({"bills": data.pop("operation_times"), **data}))
+            old: bytes | None = checksum(of, how)
+            if to != "5":
+                old = None if how.result is None else checksum_of_format_4(of, how.result)
+            db.execute(
+                "UPDATE runs SET result = ?, checksum = ? WHERE rowid = ?",
+                (how.result, old, number),
+            )
 
 
-@pytest.mark.parametrize("old", ["3", "4"])
+@pytest.mark.parametrize("old", ["3", "4", "5"])
 def test_a_ledger_of_an_old_format_is_brought_up_to_date(old: str, store: Store) -> None:
     """Nothing is lost; a result that is damaged is not taken along."""
     for seed in (1, 2):
@@ -287,6 +307,20 @@ def test_a_ledger_of_an_old_format_is_brought_up_to_date(old: str, store: Store)
     assert anew.settings() == {"k": ("the cell", "[vm]\n")}
     after = anew.about(), anew.text(), anew.failed(), anew.durations(), anew.made(HERE)
     assert after == (*before[:3], before[3][:1], before[4][:1])
+    anew.close()
+
+
+def test_a_damaged_ledger_of_format_5_that_does_not_say_its_format_is_known_by_its_tables(
+    store: Store,
+) -> None:
+    store.end(key(1), 0.1, record(1))
+    store.close()
+    made_old(store.folder / LEDGER, "5")
+    with closing(sqlite3.connect(store.folder / LEDGER)) as db, db:
+        db.execute("DELETE FROM about WHERE key = 'format'")
+    anew = Store.open_for(store.folder, "one", {})
+    assert f"from format 5 to {FORMAT}; the old file is" in anew.mended()[0]
+    assert [row[3] for row in anew.results()] == [record(1)]
     anew.close()
 
 
@@ -335,9 +369,9 @@ def test_a_ledger_of_a_newer_format_is_not_touched(store: Store) -> None:
     store.close()
     with closing(sqlite3.connect(store.folder / LEDGER)) as db, db:
         db.execute("ALTER TABLE about ADD COLUMN more TEXT")
-        db.execute("UPDATE about SET value = '6' WHERE key = 'format'")
+        db.execute("UPDATE about SET value = '7' WHERE key = 'format'")
     before = (store.folder / LEDGER).read_bytes()
-    with pytest.raises(ConfigError, match="format = '6': is not 5, the format of this mmusim"):
+    with pytest.raises(ConfigError, match="format = '7': is not 6, the format of this mmusim"):
         Store.open_for(store.folder, "one", {})
     assert (store.folder / LEDGER).read_bytes() == before
 
@@ -355,9 +389,9 @@ def test_a_ledger_that_says_it_is_old_and_is_not_is_mended(store: Store) -> None
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE cells SET config = '[vm]' || char(10) || 'vcpus = 2'",
-        "UPDATE cells SET name = 'another'",
-        "UPDATE cells SET host = 'emerald-rapids'",
+        "UPDATE settings SET config = '[vm]' || char(10) || 'vcpus = 2'",
+        "UPDATE settings SET name = 'another'",
+        "UPDATE settings SET host = 'emerald-rapids'",
         "UPDATE provenance SET facts = '{}'",
     ],
 )
@@ -386,8 +420,8 @@ def test_runs_that_are_still_to_be_made_are_told(tmp_path: Path) -> None:
     whole = mmusim("export", out, "--to", to)
     assert (whole.returncode, "still to be made" in whole.stderr) == (0, False)
     store = Store.open_for(out, "minimal", {})
-    (cell, *_), *_ = store.results()
-    store.queue([Key(cell, "lazy-drop", seed, "simpy", HERE) for seed in (98, 99)])
+    (setting, *_), *_ = store.results()
+    store.queue([Key(setting, "lazy-drop", seed, "simpy", HERE) for seed in (98, 99)])
     store.close()
     half = mmusim("export", out, "--to", to)
     assert half.returncode == 1

@@ -51,12 +51,12 @@ def _sql(path: Path, *statements: str) -> None:
 
 def a_missing_table(path: Path, rng: Random) -> None:
     """A table is gone."""
-    _sql(path, f"DROP TABLE {rng.choice(['about', 'cells', 'provenance', 'owners', 'runs'])}")
+    _sql(path, f"DROP TABLE {rng.choice(['about', 'settings', 'provenance', 'owners', 'runs'])}")
 
 
 def a_stale_index(path: Path, rng: Random) -> None:
     """An index does not hold what its table holds: rows are there and are not found."""
-    table = rng.choice(["runs", "about", "cells"])
+    table = rng.choice(["runs", "about", "settings"])
     name = f"sqlite_autoindex_{table}_1"
     row = "SELECT rowid FROM runs ORDER BY random() LIMIT 1"
     _sql(
@@ -77,15 +77,15 @@ def a_stale_index(path: Path, rng: Random) -> None:
     path.write_bytes(data)
 
 
-def a_cell(path: Path, rng: Random) -> None:
+def a_value(path: Path, rng: Random) -> None:
     """A value is another, or of another type."""
     table, column = rng.choice(
         [
-            ("about", "value"), ("about", "key"), ("cells", "key"), ("cells", "config"),
-            ("cells", "host"), ("provenance", "facts"), ("provenance", "id"), ("runs", "cell"),
-            ("runs", "policy"), ("runs", "seed"), ("runs", "version"), ("runs", "state"),
-            ("runs", "result"), ("runs", "checksum"), ("runs", "provenance"), ("runs", "seconds"),
-            ("runs", "engine"), ("runs", "error"),
+            ("about", "value"), ("about", "key"), ("settings", "key"), ("settings", "config"),
+            ("settings", "host"), ("provenance", "facts"), ("provenance", "id"),
+            ("runs", "setting"), ("runs", "policy"), ("runs", "seed"), ("runs", "version"),
+            ("runs", "state"), ("runs", "result"), ("runs", "checksum"), ("runs", "provenance"),
+            ("runs", "seconds"), ("runs", "engine"), ("runs", "error"),
         ]
     )  # fmt: skip
     value = rng.choice(
@@ -106,12 +106,12 @@ def a_setting(path: Path, rng: Random) -> None:
         "config = replace(config, 'vcpus = 1', 'vcpus = 2')", "config = config || char(10)",
         "name = name || 'x'", "host = 'skylake-2021-fitted'", "host_hash = upper(host_hash) || '0'",
     )  # fmt: skip
-    _sql(path, f"UPDATE cells SET {change[rng.integers(len(change))]}")
+    _sql(path, f"UPDATE settings SET {change[rng.integers(len(change))]}")
 
 
 def rows_missing(path: Path, rng: Random) -> None:
     """Some rows are gone."""
-    table = rng.choice(["about", "cells", "provenance", "runs"])
+    table = rng.choice(["about", "settings", "provenance", "runs"])
     _sql(path, f"DELETE FROM {table} WHERE rowid % 3 = {rng.integers(3)}")
 
 
@@ -125,7 +125,7 @@ def a_schema_byte(path: Path, rng: Random) -> None:
 
 def a_trigger(path: Path, rng: Random) -> None:
     """A trigger refuses what is written."""
-    event, table = rng.choice(["INSERT", "UPDATE"]), rng.choice(["runs", "about", "cells"])
+    event, table = rng.choice(["INSERT", "UPDATE"]), rng.choice(["runs", "about", "settings"])
     _sql(
         path,
         f"CREATE TRIGGER refuses BEFORE {event} ON {table} BEGIN SELECT RAISE(ABORT, 'no'); END",
@@ -154,7 +154,7 @@ def a_fact(path: Path, rng: Random) -> None:
 
 
 DAMAGES: tuple[Callable[[Path, Random], None], ...] = (
-    a_bit, a_page, a_cut, a_foreign_file, a_missing_table, a_stale_index, a_cell, a_setting,
+    a_bit, a_page, a_cut, a_foreign_file, a_missing_table, a_stale_index, a_value, a_setting,
     rows_missing,
     a_schema_byte, a_trigger, a_sealed_result, a_fact,
 )  # fmt: skip

@@ -69,7 +69,7 @@ def finished(out: Path) -> set[str]:
     if not (out / LEDGER).exists():
         return set()
     db = sqlite3.connect(out / LEDGER)
-    rows = db.execute("SELECT cell, policy, seed FROM runs WHERE state = 'done'").fetchall()
+    rows = db.execute("SELECT setting, policy, seed FROM runs WHERE state = 'done'").fetchall()
     db.close()
     return {f"{setting} {policy} {seed}" for setting, policy, seed in rows}
 
