@@ -26,14 +26,14 @@ def undecided(claim: Claim, setting: Setting, reason: str, seeds: int) -> Verdic
     nothing = Interval(
         estimate=math.nan, low=math.nan, high=math.nan, confidence=1 - ALPHA, seeds=seeds
     )
-    low, high = claim.expect or (math.nan, math.nan)
+    what, expected = _asked(claim)
     return Verdict(
         says=claim.says,
         setting=setting.name,
         metric=claim.metric,
-        what=" / ".join(claim.sides),
+        what=what,
         measured=nothing,
-        expected=(low, high),
+        expected=expected,
         outcome="inconclusive",
         origin=claim.origin,
         source=claim.source,
@@ -41,3 +41,18 @@ def undecided(claim: Claim, setting: Setting, reason: str, seeds: int) -> Verdic
         reason=reason,
         window=claim.window,
     )
+
+
+def _asked(claim: Claim) -> tuple[str, tuple[float, float]]:
+    """Return the quantity of a claim and its expected range; nan where only runs give that."""
+    if claim.order is not None:
+        higher = ">" in claim.order
+        return " / ".join(claim.sides), (1.0, math.inf) if higher else (-math.inf, 1.0)
+    if claim.expect is not None:
+        between = " - " if claim.difference is not None else " / "
+        return between.join(claim.sides), (claim.expect[0], claim.expect[1])
+    expected = (math.nan, math.nan)
+    if claim.published is not None and claim.within is not None:
+        slack = claim.published * claim.within
+        expected = claim.published - slack, claim.published + slack
+    return claim.sides[0], expected

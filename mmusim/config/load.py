@@ -20,10 +20,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _FIXED = {  # pydantic's type of error -> rule, remedy
     "missing": ("is required", "add it"),
-    "string_type": ("must be text", "put it in quotes"),
-    "int_type": ("must be a whole number", "write it without quotes or point"),
-    "float_type": ("must be a number", "write it without quotes"),
-    "bool_type": ("must be true or false", "write it without quotes"),
+    "string_type": ("must be text", "write one text in quotes"),
+    "int_type": ("must be a whole number", "write a whole number without quotes, point or unit"),
+    "float_type": ("must be a number", "write a number without quotes or unit"),
+    "bool_type": ("must be true or false", "write one of them without quotes"),
     "list_type": ("must be a list", "put it in [ ]"),
     "dict_type": ("must be a table", "write it as { key = value }"),
     "model_attributes_type": ("must be a table", "write it as { key = value }"),

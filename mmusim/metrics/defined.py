@@ -85,15 +85,15 @@ def all_few_beyond(values: Mapping[str, float]) -> list[str]:
     return [metric for metric in values if few_beyond(values, metric)]
 
 
+COUNT_OF: Final = {
+    "read": "read_count", "write": "write_count", "stall": "stalls", "request": "request_count",
+    "postcopy_fault": "postcopy_faults", "snapshot_wait": "snapshot_waits",
+}  # fmt: skip
+"""What a quantile is of -> the metric that counts it. Latencies are reads and writes."""
+
+
 def _counts(values: Mapping[str, float]) -> dict[str, int]:
-    counts = {
-        of: int(values[name])
-        for of, name in (
-            ("read", "read_count"), ("write", "write_count"), ("stall", "stalls"),
-            ("request", "request_count"), ("postcopy_fault", "postcopy_faults"),
-        )
-        if name in values
-    }  # fmt: skip
+    counts = {of: int(values[name]) for of, name in COUNT_OF.items() if name in values}
     if "read" in counts and "write" in counts:
         counts["latency"] = counts["read"] + counts["write"]
     return counts

@@ -45,8 +45,13 @@ def marks_of(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def expected_text(verdict: Verdict) -> str:
-    """Write where the value is expected: ``0.9 .. 1.1``, ``below 1``, ``above 2 ms``."""
+    """Write where the value is expected: ``0.9 .. 1.1``, ``below 1``, ``above 2 ms``.
+
+    Empty where only runs give the range and there are too few.
+    """
     low, high = verdict.expected
+    if math.isnan(low) or math.isnan(high):
+        return ""
     show = _shown(verdict)
     if low == high:
         return show(low)

@@ -76,6 +76,7 @@ def answer_data(outcome: Outcome) -> list[dict[str, Any]]:
                 "unit": METRICS[metric].unit, "seeds": mean.seeds, "mean": mean.estimate,
                 "mean_low": mean.low, "mean_high": mean.high,
                 "median": of.baseline_median if c is None else of.candidate_median,
+                "caveat": least_known(result.runs[policy], metric),
             }  # fmt: skip
             if c is not None:
                 shown = c.ratio or c.difference

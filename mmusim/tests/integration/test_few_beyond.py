@@ -14,6 +14,7 @@ from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.metrics.defined import FEW
 from mmusim.plots.style import PAPER, hollow_note
 from mmusim.report.across_settings import amount
+from mmusim.report.claim_cells import expected_text
 from mmusim.report.outcome_table import answer_data, answer_rows, notes
 from mmusim.store.run_table import frame
 from mmusim.tests.support.command_line import mmusim
@@ -41,6 +42,19 @@ touches = 1
 seeds = 5
 [sweep]
 "workloads.requests.requests" = [999, 1000]
+[[claims]]
+says = "eager first"
+metric = "p99_request"
+order = "eager_page_split < lazy-drop"
+[[claims]]
+says = "eager is best"
+metric = "p99_request"
+best = "eager_page_split"
+[[claims]]
+says = "less by any time"
+metric = "p99_request"
+difference = "eager_page_split - lazy-drop"
+expect = [-inf, 0.0]
 """
 
 
@@ -63,7 +77,22 @@ def test_the_table_of_run_marks_it_in_its_row(outcome: Outcome) -> None:
     assert not any(FEW in row["p99_request, worst"] for row in enough), "1,000 requests are enough"
     (said,) = [line for line in notes(outcome) if line.startswith(FEW)]
     assert "quantile of 999 times" in said
-    assert [bool(row["caveat"]) for row in answer_data(outcome) if "caveat" in row] == [True, False]
+    marked = [bool(row["caveat"]) for row in answer_data(outcome)]
+    assert marked == [True, True, False, False], "the baseline's value too"
+
+
+def test_a_claim_that_rests_on_it_is_inconclusive_and_says_what_was_claimed(
+    outcome: Outcome,
+) -> None:
+    """Controls: with 1,000 requests each claim is judged."""
+    few, enough = outcome.verdicts[::2], outcome.verdicts[1::2]
+    assert {v.outcome for v in few} == {"inconclusive"}
+    assert {v.outcome for v in enough} == {"supported"}
+    assert [v.what for v in few] == [
+        "eager_page_split / lazy-drop", "eager_page_split", "eager_page_split - lazy-drop",
+    ]  # fmt: skip
+    assert [expected_text(v) for v in few] == ["below 1", "", "below 0 ns"]
+    assert [expected_text(v) for v in enough] == ["below 1", "below 1", "below 0 ns"]
 
 
 def test_statistics_and_export_mark_it(file: Path) -> None:

@@ -248,6 +248,7 @@ RATIO = {"says": "x", "ratio": "lazy-drop / eager-drop", "expect": [0.4, 0.6]}
 PUBLISHED = {"says": "x", "policy": "lazy-drop", "published": "11ms", "within": "5%"}
 THEORY = {"says": "x", "policy": "lazy-drop", "theory": True, "metric": "fault_free_pages"}
 UNKNOWN = "is not a known key; did you mean "
+WHOLE = "write a whole number without quotes, point or unit"
 EXAMPLE = {"size": '; write e.g. "4GiB"', "time": '; write e.g. "300ms"', "share": "; write e.g."}
 
 # fmt: off
@@ -278,11 +279,16 @@ WRONG: dict[str, Sequence[tuple[str, object, str, str]]] = {
          EXIT + ".mixture.parts[1].wieght", UNKNOWN + "'weight'?"),
     ],
     "a wrong type": [
-        ("question", 5, "", "must be text; put it in quotes"),
+        ("question", 5, "", "must be text; write one text in quotes"),
         ("vm", 3, "", "must be a table; write it as { key = value }"),
-        ("vm.vcpus", "2", "", "must be a whole number; write it without quotes or point"),
-        ("vm.vcpus", 2.0, "", "must be a whole number; write it without quotes or point"),
-        ("vm.cached_child_tables", 1, "", "must be true or false; write it without quotes"),
+        ("question", ["why"], "", "must be text; write one text in quotes"),
+        ("vm.vcpus", "2", "", "must be a whole number; " + WHOLE),
+        ("vm.vcpus", "2 of 4", "", "must be a whole number; " + WHOLE),
+        ("vm.vcpus", 2.0, "", "must be a whole number; " + WHOLE),
+        ("claims", [RATIO | {"expect": ["0ns", 1.0]}], "claims[1].expect[1]",
+         "must be a number; write a number without quotes or unit"),
+        ("vm.cached_child_tables", 1, "",
+         "must be true or false; write one of them without quotes"),
         ("host.costs", ["x"], "", "must be a table; write it as { key = value }"),
         ("policies.compare", "lazy-drop", "", "must be a list; put it in [ ]"),
         ("driver.phases", "read", "", "must be a list; put it in [ ]"),

@@ -7,11 +7,11 @@ import pytest
 from mmusim.comparison.compare import compare
 from mmusim.comparison.pairing import UnlikeRunsError, values_of
 from mmusim.engine import simulate
-from mmusim.metrics.defined import few_beyond, why_undefined
+from mmusim.metrics.defined import all_few_beyond, few_beyond, why_undefined
 from mmusim.metrics.measure import Metrics, measure
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.settings import busy_setting, setting
-from mmusim.vocabulary.metrics import METRICS, STALL_STATISTICS
+from mmusim.vocabulary.metrics import METRICS, QUANTILES, STALL_STATISTICS
 
 REQUESTS = {
     "pattern": "open-loop-requests", "requests": 100, "interarrival": "2us", "touches": 2,
@@ -107,3 +107,14 @@ def test_who_asks_for_what_a_run_does_not_have_is_told_why() -> None:
     assert all(why_undefined(metric) for metric in METRICS.names)
     assert why_undefined("p99999_read").startswith("fewer than 1,000,000")
     assert why_undefined("p99_request").startswith("no requests")
+
+
+def test_every_quantile_above_the_median_can_be_marked() -> None:
+    """Quantiles of waits for a snapshot had no count, so a p99 of three waits was not marked."""
+    counted = {
+        name: 3.0 for name, metric in METRICS.items() if metric.unit == "" and "p9" not in name
+    }
+    values = dict.fromkeys(METRICS, 1e6) | counted
+    deep = {name for name in METRICS if QUANTILES.get(name.partition("_")[0], 0) > 0.5}
+    assert set(all_few_beyond(values)) == deep
+    assert not all_few_beyond(dict.fromkeys(METRICS, 1e9)), "negative control"
