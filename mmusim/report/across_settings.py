@@ -34,6 +34,11 @@ def caveats(found: Sequence[SettingContrast]) -> list[str]:
     return [f"{FEW}: {caveat}." for caveat in dict.fromkeys(one.caveat for one in found) if caveat]
 
 
+def marked(text: str, caveat: str) -> str:
+    """Mark a metric or a value that rests on too few times."""
+    return f"{text} {FEW}" if caveat else text
+
+
 def setting_data(found: Sequence[SettingContrast]) -> list[dict[str, Any]]:
     """Return the same as plain data; a median that half of the runs do not have is None."""
     return [
@@ -63,21 +68,22 @@ def sentence(one: SettingContrast) -> str:
     under = f" under {one.policy}" if one.policy else ""
     ratio = one.comparison.ratio if one.comparison is not None else None
     seeds = f"{one.seeds} paired seeds"
+    metric = marked(one.metric, one.caveat)
     if ratio is not None:
         sure = f"{ratio.low:.4g} to {ratio.high:.4g} at {100 * ratio.confidence:.4g} %"
         spread = sure if ratio.exists else "no interval"
         return (
-            f"{one.candidate}: {one.metric}{under} is {ratio.estimate:.4g} times that of "
+            f"{one.candidate}: {metric}{under} is {ratio.estimate:.4g} times that of "
             f"{one.baseline} ({spread}, {seeds})"
         )
     if not one.baseline_known and not one.candidate_known:
         return (
-            f"{one.candidate}: there is no verdict on {one.metric}{under}, because no run has it, "
+            f"{one.candidate}: there is no verdict on {metric}{under}, because no run has it, "
             f"nor has one of {one.baseline} ({seeds})"
         )
     b = one.better
     return (
-        f"{one.candidate}: {one.metric}{under} is better than that of {one.baseline} with "
+        f"{one.candidate}: {metric}{under} is better than that of {one.baseline} with "
         f"probability {b.estimate:.2f} ({b.low:.2f} to {b.high:.2f}, {seeds}); "
         f"{one.candidate_known} of {one.seeds} runs have it, and {one.baseline_known} of those "
         f"of {one.baseline}"
@@ -89,8 +95,8 @@ def _row(one: SettingContrast) -> dict[str, Any]:
     return {
         "policy": one.policy,
         "setting": one.candidate,
-        "baseline_median": _amount(one.metric, one.baseline_median),
-        "median": _amount(one.metric, one.candidate_median) + (f" {FEW}" if one.caveat else ""),
+        "baseline_median": marked(_amount(one.metric, one.baseline_median), one.caveat),
+        "median": marked(_amount(one.metric, one.candidate_median), one.caveat),
         "have_it": f"{one.baseline_known} and {one.candidate_known} of {one.seeds}",
         "better": f"{one.better.estimate:.2f} [{one.better.low:.2f}, {one.better.high:.2f}]"
         if one.baseline_known or one.candidate_known

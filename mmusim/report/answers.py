@@ -11,7 +11,8 @@ from mmusim.analysis.answers import compared
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.exposure import refusal
 from mmusim.experiment.run import Outcome
-from mmusim.report.across_settings import CENSORED, contrasts_of, sentence
+from mmusim.metrics.defined import FEW
+from mmusim.report.across_settings import CENSORED, caveats, contrasts_of, marked, sentence
 from mmusim.report.across_settings import amount as amount
 from mmusim.stats import Interval
 
@@ -42,15 +43,16 @@ def answers(outcome: Outcome) -> list[str]:
     if refused:
         few = refused[:MOST_SENTENCES]
         more = [f"Nor in {len(refused) - len(few)} more comparisons"] if few != refused else []
-        return [*few, *more, *(_sentence(name, c) for name, c in found[:MOST_SENTENCES])]
+        said = found[:MOST_SENTENCES]
+        return [*few, *more, *(_sentence(name, c) for name, c in said), *_beware(said)]
     if not found:
         across = contrasts_of(outcome)
         if across:
             marks = [CENSORED] if any(one.censored for one in across) else []
+            marks += [f"Beware: {line.rstrip('.')}" for line in caveats(across)[:1]]
             return [*(sentence(one) for one in across[:MOST_SENTENCES]), *marks]
         return [f"No setting has runs that all have {metric}"] if outcome.settings else []
-    caveats = [c.caveat for _, c in found if c.caveat]
-    marks = [f"Beware: {caveats[0]}"] if caveats else []
+    marks = _beware(found)
     if len(found) == 1:
         return [_sentence(*found[0]), *marks]
     policies = outcome.experiment.policies.compare
@@ -59,6 +61,11 @@ def answers(outcome: Outcome) -> list[str]:
     if len(found) <= MOST_SENTENCES:
         return [*summaries[:1], *(_sentence(name, c) for name, c in found), *marks]
     return [*summaries, *marks]
+
+
+def _beware(found: Sequence[Found]) -> list[str]:
+    """Say what the mark of metrics in the sentences means, where one has it."""
+    return [f"Beware: {FEW}: {c.caveat}" for _, c in found if c.caveat][:1]
 
 
 def _refusal(outcome: Outcome, name: str, candidate: str) -> str:
@@ -77,16 +84,17 @@ def _sentence(name: str, c: Comparison) -> str:
         spread += f"{100 * d.confidence:.4g} %"
         spread = spread if d.exists else "no interval"
         return (
-            f"{where}{c.metric} of {c.candidate} differs from that of {c.baseline} by "
-            f"{amount(c.metric, d.estimate)} ({spread}; {c.answer}, {seeds}{_on_hosts(c)})"
+            f"{where}{marked(c.metric, c.caveat)} of {c.candidate} differs from that of "
+            f"{c.baseline} by {amount(c.metric, d.estimate)} "
+            f"({spread}; {c.answer}, {seeds}{_on_hosts(c)})"
         )
     change = f"{(c.ratio.estimate - 1) * 100:+.1f} %, {c.answer}, {seeds}{_on_hosts(c)}"
     if c.metric == "phase_time":
         verb = f"{c.candidate} takes {_span(c.ratio)} times as long as {c.baseline}"
         return f"{where}{verb} ({change})"
     return (
-        f"{where}{c.metric} of {c.candidate} is {_span(c.ratio)} times that of {c.baseline} "
-        f"({change})"
+        f"{where}{marked(c.metric, c.caveat)} of {c.candidate} is {_span(c.ratio)} times that of "
+        f"{c.baseline} ({change})"
     )
 
 
@@ -120,7 +128,8 @@ def _summary(mine: Sequence[Found]) -> str:
     counts: Counter[str] = Counter(_direction(c) for _, c in mine)
     ratios = [(name, c.ratio) for name, c in mine if c.ratio is not None]
     parts = ", ".join(f"{word} in {count}" for word, count in counts.items())
-    text = f"Against {first.baseline}, {first.metric} of {first.candidate} is {parts} of "
+    metric = marked(first.metric, next((c.caveat for _, c in mine if c.caveat), ""))
+    text = f"Against {first.baseline}, {metric} of {first.candidate} is {parts} of "
     text += f"{len(mine)} settings"
     held = [c.over_hosts for _, c in mine if c.over_hosts and c.answer.outcome != "unknown"]
     known = [one for one in held if one.is_known]

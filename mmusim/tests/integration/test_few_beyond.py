@@ -14,6 +14,7 @@ from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.metrics.defined import FEW
 from mmusim.plots.style import PAPER, hollow_note
 from mmusim.report.across_settings import amount
+from mmusim.report.answers import answers
 from mmusim.report.claim_cells import expected_text
 from mmusim.report.outcome_table import answer_data, answer_rows, notes
 from mmusim.store.run_table import frame
@@ -93,6 +94,15 @@ def test_a_claim_that_rests_on_it_is_inconclusive_and_says_what_was_claimed(
     ]  # fmt: skip
     assert [expected_text(v) for v in few] == ["below 1", "", "below 0 ns"]
     assert [expected_text(v) for v in enough] == ["below 1", "below 1", "below 0 ns"]
+
+
+def test_each_sentence_marks_it(outcome: Outcome) -> None:
+    """A sentence is copied alone. Control: that of the setting with 1,000 requests has no mark."""
+    summary, few, enough, meaning = answers(outcome)
+    assert "p99_request † of lazy-drop is" in few
+    assert FEW in summary, "one of its two settings"
+    assert FEW not in enough
+    assert meaning.startswith("Beware: †: p99_request is a quantile of 999 times")
 
 
 def test_statistics_and_export_mark_it(file: Path) -> None:
