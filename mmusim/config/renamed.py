@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from mmusim.base.units import PAGE, parse_bytes
+from mmusim.config.elsewhere import elsewhere
 from mmusim.mmu.dirty_ring import ENTRY_BYTES
 
 
@@ -52,27 +52,13 @@ RENAMED: Final[Mapping[str, Renamed]] = {
     ),
 }  # fmt: skip
 """Old dotted keys of experiment files, until version 0.1."""
-ELSEWHERE: Final[Mapping[str, tuple[str, str]]] = {
-    "driver.migration.dirty_rate": (
-        "is not a property of the channel but of the workload",
-        'write a workload with pattern = "dirty-rate" and dirty_rate, e.g. "800MB/s"',
-    ),
-    "driver.phases.checkpoint_every": (
-        "is not a property of a phase but a phase of its own",
-        'write { do = "checkpoint", every = "600ms" }',
-    ),
-}
-"""Dotted keys, without the numbers of list entries, whose meaning has another place; rule and
-remedy of each.
-"""
-_NUMBER: Final = re.compile(r"\[\d+\]")
 
 
 def renamed(key: str, value: Any) -> tuple[str, str] | None:
-    """Return rule and remedy for an old key, or one of :data:`ELSEWHERE`; None for another key."""
+    """Return rule and remedy for an old key, or for one of another tool; None for another key."""
     now = RENAMED.get(key)
     if now is None:
-        return ELSEWHERE.get(_NUMBER.sub("", key))
+        return elsewhere(key)
     try:
         example = f"{now.key} = {_written(now.value(value))}"
     except (ValueError, TypeError, AttributeError):

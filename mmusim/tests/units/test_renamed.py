@@ -37,24 +37,6 @@ def test_an_old_key_is_answered_with_the_new_one(key: str, value: Any, remedy: s
     assert c.rule.startswith(f"is called {RENAMED[key].key} now (QEMU's own name")
 
 
-@pytest.mark.parametrize(
-    ("changes", "key", "remedy"),
-    [
-        ({"driver.migration": {"dirty_rate": "8MB/s"}}, "driver.migration.dirty_rate",
-         'write a workload with pattern = "dirty-rate" and dirty_rate'),
-        ({"driver.phases": [{"do": "write"}, {"do": "write", "checkpoint_every": "1s"}]},
-         "driver.phases[2].checkpoint_every", 'write { do = "checkpoint", every ='),
-    ],
-)  # fmt: skip
-def test_a_key_whose_meaning_has_another_place_is_answered_with_it(
-    changes: dict[str, Any], key: str, remedy: str
-) -> None:
-    ((path, value),) = changes.items()
-    (found,) = (c for c in complaints(changed(path, value)) if c.key == key)
-    assert found.rule.startswith("is not a property of ")
-    assert found.remedy.startswith(remedy)
-
-
 def test_what_is_wrong_with_the_value_of_an_old_key_is_said_at_once() -> None:
     """Otherwise it comes up when the remedy has been followed."""
     wrong = {"channels": 4, "auto_converge": "yes", "max_bandwidth": "0", "downtime_limit": "1ms"}
