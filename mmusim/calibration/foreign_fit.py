@@ -14,7 +14,7 @@ from mmusim.base.quantities import exact_ns
 from mmusim.base.units import NS
 from mmusim.calibration.foreign import read_foreign
 from mmusim.calibration.foreign_series import Floats, Foreign, Summary, from_bins
-from mmusim.calibration.plausible import plausible
+from mmusim.calibration.plausible import check_plausible
 from mmusim.calibration.tables import Certainty, as_cost, ks_distance, table
 from mmusim.config.host import Cost, HostProfile, load_profile
 from mmusim.config.load import check
@@ -82,7 +82,7 @@ def fits(cost: str, data: Foreign, *, implausible: bool = False) -> list[Fitted]
     if data.count == 0:
         raise ConfigError.of("fit", cost, None, "has no observation", "give a file with some")
     if not implausible:
-        plausible(cost).check(cost, data)
+        check_plausible(cost, data)
     if data.summary is not None:
         return [_of_summary(cost, data.summary, data.note)]
     if data.kind == "samples":

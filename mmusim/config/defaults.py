@@ -1,10 +1,23 @@
-"""Defaults on which a result rests: they are said wherever it is."""
+"""What a result rests on and its file does not show: it is said wherever the result is."""
 
 from __future__ import annotations
 
 from mmusim.config.experiment import Experiment
+from mmusim.config.plausible import implausible
+from mmusim.config.setting import Setting
 from mmusim.config.vm_and_host import DEFAULT_PROFILE
 from mmusim.policies import ASSUMED, policy_named
+
+
+def rests_on(setting: Setting) -> list[str]:
+    """Say which defaults a setting takes, and what of its host is beyond what is plausible.
+
+    Returns
+    -------
+    list of str
+        A sentence for each, without its full stop.
+    """
+    return [*defaults_taken(setting.experiment), *implausible(setting)]
 
 
 def defaults_taken(experiment: Experiment) -> list[str]:

@@ -16,7 +16,7 @@ from mmusim.base.parsing import MOST_TOML, parse_toml
 from mmusim.base.units import PAGE
 from mmusim.config.answerable import unanswerable
 from mmusim.config.cost import distribution
-from mmusim.config.defaults import defaults_taken
+from mmusim.config.defaults import rests_on
 from mmusim.config.experiment import Experiment
 from mmusim.config.host import (
     HostProfile,
@@ -72,8 +72,8 @@ def load_file(file: str | Path | LoadedFile) -> LoadedFile:
     text = read_text(path, MOST_TOML)
     data = parse_toml(text, str(path))
     settings = settings_of(data, str(path), path.parent)
-    for default in dict.fromkeys(d for s in settings for d in defaults_taken(s.experiment)):
-        _note(str(path), default)
+    for said in dict.fromkeys(text for s in settings for text in rests_on(s)):
+        _note(str(path), said)
     return LoadedFile(path, text, check(data, Experiment, str(path)), settings)
 
 
@@ -90,9 +90,9 @@ def load_settings(path: str | Path) -> tuple[Experiment, list[Setting]]:
 
 
 @cache
-def _note(path: str, default: str) -> None:
-    """Say once that a result rests on a default. The command line prints it on stderr."""
-    _LOG.warning("%s: %s", path, default)
+def _note(path: str, said: str) -> None:
+    """Say once what a result rests on. The command line prints it on stderr."""
+    _LOG.warning("%s: %s", path, said)
 
 
 def settings_of(data: dict[str, Any], source: str, folder: Path) -> list[Setting]:

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from mmusim.base.files import whole
-from mmusim.config.defaults import defaults_taken
+from mmusim.config.defaults import rests_on
 from mmusim.experiment.run import Outcome
 from mmusim.report import tables
 from mmusim.report.answers import answers, stories, verdict_counts
@@ -71,7 +71,7 @@ def render(outcome: Outcome, configs: list[dict[str, str]]) -> str:
         left_out=max(0, len(outcome.settings) - MOST_PANELS),
         about=outcome.about,
         defaults=list(dict.fromkeys(
-            d for r in outcome.settings for d in defaults_taken(r.setting.experiment)
+            text for r in outcome.settings for text in rests_on(r.setting)
         )),
         seeds=_seeds(outcome),
         configs=configs,
