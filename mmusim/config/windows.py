@@ -51,7 +51,7 @@ Moment = Annotated[str, AfterValidator(_a_moment)]
 
 
 class Window(Strict):
-    """A stretch of a run that is measured by itself, the same for every policy.
+    """A part of a run that is measured by itself, the same for every policy.
 
     It begins with an event, or some time after it, and ends with another or after some time. The
     guest goes on across its edges: time is cut there, while an access, a request or a stall belongs

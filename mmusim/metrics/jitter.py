@@ -45,7 +45,7 @@ def lost(phase: PhaseTrace) -> Values:
     * ``lost_time``: sum of :data:`~mmusim.vocabulary.causes.LOST_CAUSES` in the ledger, in
       ns of all vCPUs. The same is measured by the clock, as the sum of all stalls.
     * ``stalls``: how often a vCPU was outside the guest; ``p50_stall`` ... ``max_stall``: for how
-      long at a stretch, 0 where there was none.
+      long at a time, 0 where there was none.
     * ``worst_utilisation_W`` for W of 100us, 1ms, 10ms, 100ms: min over vCPUs and over all windows
       [t, t + W] within the time of the vCPU of 1 - lost(t, W) / W, with lost(t, W) the time of
       stalls in the window. Idle time is not lost: the guest could have used it. A window that no

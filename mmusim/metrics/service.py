@@ -10,15 +10,15 @@ from mmusim.trace.records import MigrationTrace, Served
 def of_service(m: MigrationTrace) -> dict[str, float]:
     """Return the metrics of the service beside a migration; none if it was not followed.
 
-    Between two marks the share is requests served / requests that arrived. A stretch without an
+    Between two marks the share is requests served / requests that arrived. A period without an
     arrival has none. `service_recovery` is missing where the tail is too short to see it.
     """
     if not m.service_marks:
         return {}
     began, asked, ended, last = m.service_marks
     values: dict[str, float] = {}
-    stretches = {"before": (began, asked), "during": (asked, ended), "after": (ended, last)}
-    for name, (first, then) in stretches.items():
+    periods = {"before": (began, asked), "during": (asked, ended), "after": (ended, last)}
+    for name, (first, then) in periods.items():
         if then.arrived > first.arrived:
             share = (then.served - first.served) / (then.arrived - first.arrived)
             values[f"served_{name}"] = share

@@ -33,7 +33,7 @@ _STATES: Final = {"active": "still active", "postcopy-active": "in post-copy"}
 """States of logs in the words of outcomes."""
 
 
-def beside(outcome: Outcome) -> list[Row]:
+def reported_rows(outcome: Outcome) -> list[Row]:
     """Return a row for each quantity that was reported: reported, simulated, and their ratio.
 
     The first row is the outcome, where the log has it: how many runs ended in which way. Simulated

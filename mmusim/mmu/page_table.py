@@ -29,7 +29,7 @@ class PageTable(NamedTuple):
     VM without 1 GiB mappings the tables of 2 MiB entries exist from the start.
     """
 
-    page: Any  # (pages,) uint8: the 4 KiB spte and the page's dirty-log and truth bits
+    page: Any  # (pages,) uint8: the 4 KiB spte and the page's dirty bit and its STALE bit
     region: Any  # (regions,) uint8: the 2 MiB entry
     giant: Any  # (GiBs, rounded up) uint8: the 1 GiB entry
     disallow_lpage: Any  # (regions,) uint16: reasons against a large spte (lpage_info)

@@ -37,7 +37,7 @@ def across(outcome: Outcome, metric: str) -> Figure:
     ax: Axes = axes[0, 0]
     any_few = False
     offsets = np.linspace(-0.2, 0.2, len(names)) if len(names) > 1 else [0.0]
-    for (policy, look), offset in zip(line_styles(names).items(), offsets, strict=True):
+    for (policy, style), offset in zip(line_styles(names).items(), offsets, strict=True):
         points_of = {
             x: mean_interval(values_of(result.runs[policy], metric))
             for x, result in enumerate(outcome.settings)
@@ -47,7 +47,7 @@ def across(outcome: Outcome, metric: str) -> Figure:
         ax.errorbar(
             [x for x, _ in points], [mean.estimate for _, mean in points],
             yerr=np.abs(np.array([m.drawn for _, m in points]).T - [m.estimate for _, m in points]),
-            fmt=look.mark, capsize=3, color=look.colour, label=policy,
+            fmt=style.mark, capsize=3, color=style.colour, label=policy,
         )  # fmt: skip
         few = [
             (x + offset, points_of[x].estimate)
@@ -55,7 +55,7 @@ def across(outcome: Outcome, metric: str) -> Figure:
             if x in points_of and least_known(result.runs[policy], metric)
         ]
         ax.plot(
-            [x for x, _ in few], [y for _, y in few], look.mark, color=look.colour,
+            [x for x, _ in few], [y for _, y in few], style.mark, color=style.colour,
             markerfacecolor=PAPER, zorder=3,
         )  # fmt: skip
         any_few = any_few or bool(few)

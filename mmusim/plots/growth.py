@@ -20,9 +20,9 @@ def growth(costs: Sequence[Mapping[str, Any]], slopes: Mapping[str, tuple[float,
     """
     names = list(slopes)
     figure, axes = sheet(2.6 * -(-len(names) // 2), -(-len(names) // 2), 2)
-    look = line_styles(names)
+    styles = line_styles(names)
     for ax, name in zip(axes.flat, names, strict=False):
-        own = look[name]
+        own = styles[name]
         points = [(cost["size"], cost["seconds"]) for cost in costs if cost["sweep"] == name]
         ax.plot(*zip(*points, strict=True), linestyle=own.line, marker=own.mark, color=own.colour)
         slope, ns = slopes[name]

@@ -85,9 +85,9 @@ def latencies(
     figure, axes = panels(len(shown))
     for ax, result in zip(axes, shown, strict=True):
         floor = 1.0
-        for policy, curve, look in _curves(outcome, result, of):
+        for policy, curve, style in _curves(outcome, result, of):
             floor = min(floor, 0.5 / curve.total)
-            _draw(ax, curve.ns, curve.pooled, curve.low, curve.high, policy, look)
+            _draw(ax, curve.ns, curve.pooled, curve.low, curve.high, policy, style)
         ax.set(xscale="log", yscale="log", title=two_lines(title(result)), xlabel="latency (ns)")
         ax.set_ylim(floor, 1.5)
         ax.yaxis.set_minor_locator(NullLocator())
@@ -108,8 +108,8 @@ def ecdf(
     shown = outcome.settings if results is None else results
     figure, axes = panels(len(shown))
     for ax, result in zip(axes, shown, strict=True):
-        for policy, curve, look in _curves(outcome, result, of):
-            _draw(ax, curve.ns, 1 - curve.pooled, 1 - curve.high, 1 - curve.low, policy, look)
+        for policy, curve, style in _curves(outcome, result, of):
+            _draw(ax, curve.ns, 1 - curve.pooled, 1 - curve.high, 1 - curve.low, policy, style)
         ax.set(
             xscale="log",
             title=two_lines(title(result)),
@@ -123,16 +123,18 @@ def ecdf(
 
 
 def _curves(outcome: Outcome, result: SettingResult, of: str) -> list[tuple[str, Curve, LineStyle]]:
-    look = line_styles(outcome.experiment.policies.all)
+    styles = line_styles(outcome.experiment.policies.all)
     return [
-        (policy, longer_than(runs, of), look[policy])
+        (policy, longer_than(runs, of), styles[policy])
         for policy, runs in result.runs.items()
         if any(histogram(run, of).count for run in runs)
     ]
 
 
 def _draw(
-    ax: Axes, x: Floats, y: Floats, low: Floats, high: Floats, policy: str, look: LineStyle
+    ax: Axes, x: Floats, y: Floats, low: Floats, high: Floats, policy: str, style: LineStyle
 ) -> None:
-    ax.fill_between(x, low, high, step="post", color=look.colour, alpha=0.22, linewidth=0)
-    ax.step(x, y, where="post", color=look.colour, linestyle=look.line, linewidth=1.4, label=policy)
+    ax.fill_between(x, low, high, step="post", color=style.colour, alpha=0.22, linewidth=0)
+    ax.step(
+        x, y, where="post", color=style.colour, linestyle=style.line, linewidth=1.4, label=policy
+    )

@@ -63,11 +63,11 @@ def _by_round(
 ) -> Figure:
     """Draw a line for each run over time, a panel a setting; a cross ends what was given up."""
     shown = outcome.settings if results is None else results
-    look = line_styles(outcome.experiment.policies.all)
+    styles = line_styles(outcome.experiment.policies.all)
     figure, axes = panels(len(shown), 2.8, sharey=True)
     for ax, result in zip(axes, shown, strict=True):
         for policy, runs in result.runs.items():
-            own = look[policy]
+            own = styles[policy]
             for number, run in enumerate(runs):
                 x, y = points(result, run)
                 ax.plot(x, y, linestyle=own.line, marker=own.mark, markersize=3.5, linewidth=0.9,

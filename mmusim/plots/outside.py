@@ -16,13 +16,13 @@ from mmusim.plots.style import PAPER, in_style, line_styles, sheet
 def working_set(curves: Mapping[str, Mapping[int, float]], unit: str) -> Figure:
     """Draw the mean number of pages written within a window against its length, a line a name.
 
-    A slope of 1 is writing ever new pages, a level stretch a set that is written again and again.
+    A slope of 1 is writing ever new pages, a level part a set that is written again and again.
     """
     figure, axes = sheet(3.6)
     ax: Axes = axes[0, 0]
-    look = line_styles(curves)
+    styles = line_styles(curves)
     for name, curve in curves.items():
-        own = look[name]
+        own = styles[name]
         ax.plot(list(curve), list(curve.values()), linestyle=own.line, marker=own.mark,
                 markersize=4, label=name, color=own.colour)  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel=f"window ({unit})")
@@ -48,9 +48,9 @@ def published_times(series: Mapping[str, Sequence[Any]]) -> Figure:
     rows = max(1, -(-len(panels) // 2))
     figure, axes = sheet(2.7 * rows, rows, 2)
     for ax, (title, lines) in zip(axes.flat, panels.items(), strict=False):
-        look = line_styles(lines)
+        styles = line_styles(lines)
         for variant, points in lines.items():
-            own = look[variant]
+            own = styles[variant]
             x = [point.vcpus for point in points]
             ax.plot(x, [point.predicted for point in points], linestyle=own.line,
                     color=own.colour, label=variant)  # fmt: skip

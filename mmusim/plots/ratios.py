@@ -58,12 +58,12 @@ def ratios(
         groups = [("", [(name, c) for name, rows in groups for _, c in rows])]
     lines = [line for _, rows in groups for line in rows]
     places, headings = rows_of([(name, [p for p, _ in rows]) for name, rows in groups])
-    look = line_styles(outcome.experiment.policies.all)
+    styles = line_styles(outcome.experiment.policies.all)
     only = outcome.experiment.policies.all[-1]
     figure, axes = sheet(1.15 + 0.27 * max(1, len(lines) + len(headings)))
     ax: Axes = axes[0, 0]
     for y, (name, c) in zip(places, lines, strict=True):
-        _interval(ax, y, c, look.get(name, look[only]), name if name in look else "")
+        _interval(ax, y, c, styles.get(name, styles[only]), name if name in styles else "")
     _claimed(ax, outcome, metric)
     ax.axvline(1, color=INK, linewidth=1)
     _ratio_axis(ax, [c.ratio for _, c in lines if c.ratio])
@@ -94,14 +94,14 @@ def said(comparison: Comparison) -> str:
     return "small" if answer.small else ""
 
 
-def _interval(ax: Axes, y: float, c: Comparison, look: LineStyle, label: str) -> None:
+def _interval(ax: Axes, y: float, c: Comparison, style: LineStyle, label: str) -> None:
     r = c.ratio
     assert r is not None
     if label in ax.get_legend_handles_labels()[1]:
         label = ""
     ax.errorbar(
-        r.estimate, y, xerr=[[r.estimate - r.drawn[0]], [r.drawn[1] - r.estimate]], fmt=look.mark,
-        capsize=3, color=look.colour, markerfacecolor=PAPER if said(c) else look.colour,
+        r.estimate, y, xerr=[[r.estimate - r.drawn[0]], [r.drawn[1] - r.estimate]], fmt=style.mark,
+        capsize=3, color=style.colour, markerfacecolor=PAPER if said(c) else style.colour,
         label=label,
     )  # fmt: skip
     text = f"{r.estimate:.4g} [{r.span('{:.4g}'.format, ', ')}] {said(c)}".rstrip()
@@ -157,10 +157,10 @@ def swept(outcome: Outcome, axis: str, metric: str = "phase_time") -> Figure:
             if comparison.ratio is not None:
                 at = number(result.setting.labels[axis])
                 lines.setdefault(name, []).append((at, comparison.ratio))
-    look = line_styles([outcome.experiment.policies.baseline, *lines])  # as in other figures
+    styles = line_styles([outcome.experiment.policies.baseline, *lines])  # as in other figures
     for name, unsorted in lines.items():
         points = sorted(unsorted, key=lambda p: p[0])
-        x, own = [at for at, _ in points], look[name]
+        x, own = [at for at, _ in points], styles[name]
         ax.plot(x, [r.estimate for _, r in points], linestyle=own.line, marker=own.mark,
                 markersize=5, label=name, color=own.colour)  # fmt: skip
         low, high = zip(*(r.drawn for _, r in points), strict=True)

@@ -34,11 +34,11 @@ def service(outcome: Outcome, results: Sequence[SettingResult] | None = None) ->
         raise ValueError(
             "no migration has an open-loop service and a lead or a tail; add them to its phase"
         )
-    look = line_styles(outcome.experiment.policies.all)
+    styles = line_styles(outcome.experiment.policies.all)
     figure, axes = panels(len(shown), 2.8, sharey=True)
     for ax, result in zip(axes, shown, strict=True):
         for policy, runs in result.runs.items():
-            own = look[policy]
+            own = styles[policy]
             for number, run in enumerate(one for one in runs if one.service):
                 x, y = waiting_by_time(run)
                 ax.plot(x, y, linestyle=own.line, linewidth=0.9, color=own.colour,

@@ -50,13 +50,13 @@ def shift(
     """
     shown = outcome.settings if results is None else results
     policies = outcome.experiment.policies
-    look = line_styles(policies.all)
+    styles = line_styles(policies.all)
     figure, axes = panels(len(shown), 2.8)
     any_few = False
     for ax, result in zip(axes, shown, strict=True):
         for policy in policies.compare:
             found = quantile_differences(result.runs[policies.baseline], result.runs[policy], of)
-            own, x = look[policy], nines(found.p)
+            own, x = styles[policy], nines(found.p)
             ax.plot(x, found.difference_ns, linestyle=own.line, marker=own.mark, markersize=4,
                     color=own.colour, label=policy)  # fmt: skip
             few = [too_few_beyond(found.times, p) for p in found.p.tolist()]

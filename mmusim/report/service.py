@@ -38,7 +38,7 @@ def service_table(outcome: Outcome) -> Table:
         columns=[("setting", False), ("policy", False), *((head, True) for _, head, _ in columns)],
         rows=rows,
         note="Mean over the seeds that have the value. Served is the share of the requests that "
-        "arrived in that stretch: a backlog that is worked off makes it more than 100 %. Recovered "
+        "arrived in that period: a backlog that is worked off makes it more than 100 %. Recovered "
         "is counted from the end of the migration until no more requests wait than before it.",
     )  # fmt: skip
 

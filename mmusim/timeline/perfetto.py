@@ -163,7 +163,7 @@ def _rounds(timeline: Timeline) -> Iterator[Event]:
 
 
 def _windows(timeline: Timeline) -> Iterator[Event]:
-    """Yield the stretches that are measured."""
+    """Yield the periods that are measured."""
     for number, window in enumerate(timeline.windows):
         facts = {"accesses": window.reads.count + window.writes.count}
         yield _slice(

@@ -46,7 +46,7 @@ FREE: Final = ("c_head", "c_srcu", "c_tdp_visit", "t_walk_4K", "t_write")
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class MeasuredRun:
     """A run on the machine whose lap began before the enabling and ended behind it."""
 
     enabling_ns: int
@@ -76,7 +76,7 @@ class Reach:
     part: float
     pages: int
     tries: int
-    measured: tuple[Beside, ...]
+    measured: tuple[MeasuredRun, ...]
     predicted: tuple[Predicted, ...]
 
 
@@ -113,7 +113,7 @@ def measure_reach(
     """
     policy = policy_of(machine)
     check_sizes(memory, parts)
-    runs: dict[float, tuple[list[Beside], int]] = {}
+    runs: dict[float, tuple[list[MeasuredRun], int]] = {}
     for part in parts:
         runs[part] = found, tries = _measured(machine, policy, memory, part, repeats)
         if not found:
@@ -176,14 +176,14 @@ def pages_of(memory: int, part: float) -> int:
 
 def _measured(
     machine: Machine, policy: str, memory: int, part: float, repeats: int
-) -> tuple[list[Beside], int]:
+) -> tuple[list[MeasuredRun], int]:
     """Run until enough runs count; each begins to enable in what was the lap of the one before."""
-    found: list[Beside] = []
+    found: list[MeasuredRun] = []
     sleep = FIRST_SLEEP_NS
     for number in range(1, TRIES * repeats + 1):
         plan = _plan(policy, machine.mmu, memory, part, UNLIMITED, sleep, {})
         trace = run_live(plan)
-        run = beside(trace)
+        run = measured_run(trace)
         if run is not None:
             found.append(run)
         if len(found) == repeats:
@@ -194,7 +194,7 @@ def _measured(
     return found, TRIES * repeats
 
 
-def beside(trace: LiveTrace) -> Beside | None:
+def measured_run(trace: LiveTrace) -> MeasuredRun | None:
     """Return what a run tells; none if logging was not enabled within the vCPU's lap."""
     guest, enabling = trace.phases[GUEST].guest[0], trace.phases[ENABLE]
     ((began, ended),) = guest.laps
@@ -204,7 +204,7 @@ def beside(trace: LiveTrace) -> Beside | None:
     gaps = guest.starts[1:] - guest.starts[:-1]
     begins = began + (guest.starts - guest.starts[0]) / trace.ghz  # by the host's clock
     meanwhile = (begins < over) & (begins + guest.cycles / trace.ghz > enabling.began)
-    return Beside(
+    return MeasuredRun(
         enabling_ns=enabling.ns,
         longest_ns=float(guest.cycles[meanwhile].max(initial=0)) / trace.ghz,
         access_ns=statistics.median(gaps.tolist()) / trace.ghz,

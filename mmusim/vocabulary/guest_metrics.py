@@ -82,9 +82,9 @@ metric(
     "lost_share", "", _LOWER, _PHASE, "lost_time / time of the vCPUs",
     "share of the guest's time that is lost; replaces ratios of utilisations near 0",
 )  # fmt: skip
-metric("stalls", "", _LOWER, _PHASE, "stretches outside the guest", "how often the guest stalls")
+metric("stalls", "", _LOWER, _PHASE, "periods outside the guest", "how often the guest stalls")
 distribution(
-    "stall", "length of a stretch outside the guest", "how long a stall is", STALL_STATISTICS
+    "stall", "length of a period outside the guest", "how long a stall is", STALL_STATISTICS
 )
 metric("read_count", "", _NEITHER, _PHASE, "reads of all vCPUs", "how well reads are known")
 metric("write_count", "", _NEITHER, _PHASE, "writes of all vCPUs", "how well writes are known")

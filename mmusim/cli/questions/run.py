@@ -65,14 +65,14 @@ def run(
 
 def _print(outcome: Outcome, as_json: bool, written: str) -> None:
     from mmusim.experiment.exposure import warnings
-    from mmusim.migration_logs.reported_and_simulated import assumptions, beside
+    from mmusim.migration_logs.reported_and_simulated import assumptions, reported_rows
     from mmusim.migration_logs.requested_dirty_rate import dirtied
     from mmusim.report import mean_ledger
     from mmusim.report.answers import answers
     from mmusim.report.claim_cells import about_holds, left_out_lines, verdict_data
     from mmusim.report.outcome_table import answer_data, answer_rows, notes
 
-    ends, reported, warned = _ends(outcome), beside(outcome), warnings(outcome)
+    ends, reported, warned = _ends(outcome), reported_rows(outcome), warnings(outcome)
     if as_json:
         rows = answer_data(outcome)
         by_name = {result.setting.name: result for result in outcome.settings}

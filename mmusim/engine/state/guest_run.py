@@ -24,7 +24,7 @@ class GuestRun(PlannedRun):
         """
         under_way = self._marked >= 0
         done = self.cut(now - self.start_ns)[0] if under_way else int(self._began >= 0)
-        arrived = 0 if self._lead is None else self._lead.arrived(now)
+        arrived = 0 if self._think_idle is None else self._think_idle.arrived(now)
         self.length = min(self.length, max(self.k + done, arrived))
         if self._v.working_set is not None:
             self._v.working_set.end = self.length
@@ -68,7 +68,7 @@ class GuestRun(PlannedRun):
         if self._tlb is not None:
             self._tlb.commit(done)
         if self._vm.probe is not None:
-            idles = self._idles if self._lead is not None else ()
+            idles = self._idles if self._think_idle is not None else ()
             parts = run_slices(spent_ns, ends, self._hits, self._walks, idles, self.logs)
             for start, end, causes in parts:
                 self._vm.probe.spent(self._v.number, start_ns + start, start_ns + end, causes)
@@ -89,8 +89,8 @@ class GuestRun(PlannedRun):
         busy = self._charge(recorder, done, first, marked)
         if self.logs:
             busy += self._commit_log(recorder)
-        if self._lead is not None:
-            idle += self._lead.commit(self._v.recorder, self.k, start_ns, ends, self._idles)
+        if self._think_idle is not None:
+            idle += self._think_idle.commit(self._v.recorder, self.k, start_ns, ends, self._idles)
         ledger[IDLE] += idle
         ledger[THINK] += spent_ns - busy - idle
         if self._v.owed:
@@ -100,7 +100,7 @@ class GuestRun(PlannedRun):
             self._vm.probe.accessed(self._v.number, gfns, writes, start_ns + ended)
         self.k += done
         self._v.accesses += done
-        if self._lead is not None:
+        if self._think_idle is not None:
             self._think_left = self._think_before(self.k) - think_ns
 
     def _charge(self, recorder: PhaseRecorder, done: int, first: First, marked: int) -> int:

@@ -35,9 +35,9 @@ class PlannedRun:
     """A vCPU's place in its program, and the run of hits that it is about to make."""
 
     __slots__ = (
-        "_ahead", "_arrays", "_before", "_began", "_ends", "_hits", "_idles", "_lead", "_left",
-        "_load", "_marked", "_starts", "_think_left", "_tlb", "_v", "_vm", "_walks", "count", "gfn",
-        "k", "length", "logs", "program", "start_ns", "total_ns", "write",
+        "_ahead", "_arrays", "_before", "_began", "_ends", "_hits", "_idles", "_left", "_load",
+        "_marked", "_starts", "_think_idle", "_think_left", "_tlb", "_v", "_vm", "_walks",
+        "count", "gfn", "k", "length", "logs", "program", "start_ns", "total_ns", "write",
     )  # fmt: skip
 
     def __init__(self, vm: Vm, v: Vcpu, program: Program, began_ns: int) -> None:
@@ -55,7 +55,7 @@ class PlannedRun:
         v.past = self
         self._tlb: TlbContents | None = None  # the planned run depends on what it holds
         tell = None if vm.probe is None else partial(vm.probe.requested, v.number)
-        self._lead = ThinkAndIdle.of(program, began_ns, vm.load, tell)  # None: in a row
+        self._think_idle = ThinkAndIdle.of(program, began_ns, vm.load, tell)  # None: in a row
         self._think_left, self._ahead = self._think_before(0), FEW
         self._starts: Any = []  # of the planned accesses, in ns from the start of the run:
         self._ends: Any = []  # a list in a short run, an array in a long one
@@ -79,15 +79,19 @@ class PlannedRun:
     @property
     def over_ns(self) -> int:
         """Start of the next lap: now, or at the last arrival if the program has requests."""
-        return self._vm.now if self._lead is None else self._lead.last_arrival(self._vm.now)
+        return (
+            self._vm.now
+            if self._think_idle is None
+            else self._think_idle.last_arrival(self._vm.now)
+        )
 
     @property
     def halts_until(self) -> int:
         """When the guest, which halts now, goes on; 0: it does not halt."""
-        return 0 if self._lead is None else self._lead.halts_until(self.k, self._vm.now)
+        return 0 if self._think_idle is None else self._think_idle.halts_until(self.k, self._vm.now)
 
     def _think_before(self, k: int) -> int:
-        return 0 if self._lead is None or k >= self.length else self._lead.think(k)
+        return 0 if self._think_idle is None or k >= self.length else self._think_idle.think(k)
 
     def plan(self) -> bool:
         """Plan a run from access k on; return False if access k exits at once."""
@@ -98,7 +102,7 @@ class PlannedRun:
         self._tlb = self._v.tlb if self._vm.taken_back else None
         if self._tlb is not None:
             return self._plan_through(self._tlb)
-        idle = 0 if self._lead is None else self._lead.idle(k, self._vm.now)
+        idle = 0 if self._think_idle is None else self._think_idle.idle(k, self._vm.now)
         hit = hit_level(self._vm.view, self.gfn[k], self.write[k], bool(self._vm.taken_back))
         if not hit or idle + self._think_left >= self._left:
             self._idles = [idle]
@@ -116,7 +120,7 @@ class PlannedRun:
 
     def _end_where_it_halts(self) -> None:
         """End the planned run where the guest leaves guest mode to wait for a request."""
-        if self._lead is None or not self._lead.halts:
+        if self._think_idle is None or not self._think_idle.halts:
             return
         waits = np.flatnonzero(self._idles[1 : self.count])
         if len(waits):
@@ -154,7 +158,7 @@ class PlannedRun:
     def _plan_few(self, limit: int) -> None:
         v, vm, view, first, tlb = self._v, self._vm, self._vm.view, self.program.first, self._tlb
         gfn, write, unflushed = self.gfn, self.write, bool(vm.taken_back)
-        think_idle, began, now, lead = self._lead, vm.now, 0, 0
+        think_idle, began, now, before_ns = self._think_idle, vm.now, 0, 0
         lists: list[list[int]] = [[], [], [], [], []]
         starts, ends, hits, walks, idles = lists
         for i in range(self.k, self.k + limit):
@@ -167,10 +171,10 @@ class PlannedRun:
             if not level:
                 break
             if think_idle is not None:
-                lead = idles[-1] + (think_idle.think(i) if ends else self._think_left)
-            if now + lead >= self._left:
+                before_ns = idles[-1] + (think_idle.think(i) if ends else self._think_left)
+            if now + before_ns >= self._left:
                 break  # it has another price
-            now += lead
+            now += before_ns
             hit = hit_ns(v, first + i, write[i], i - self.k)
             walk = v.t_walk.at(first + i) if level == 1 else 0
             starts.append(now)
@@ -190,10 +194,10 @@ class PlannedRun:
         count = int(np.argmin(level)) if not level.all() else limit
         hits, walks = hits_ns(v, first, write[:count]), walks_ns(v, first, level[:count])
         spent = hits + walks
-        if self._lead is None:
+        if self._think_idle is None:
             ends = np.cumsum(spent)
         else:
-            ends, self._idles = self._lead.ends(k, spent, self._think_left, self._vm.now)
+            ends, self._idles = self._think_idle.ends(k, spent, self._think_left, self._vm.now)
         starts = ends - spent
         if starts[-1] >= self._left:  # the rest has another price
             count = int(np.searchsorted(starts, self._left))

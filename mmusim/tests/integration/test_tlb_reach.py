@@ -14,7 +14,7 @@ from mmusim.kvm.live_trace import LivePhase, LiveTrace
 from mmusim.kvm.machine import this_machine
 from mmusim.kvm.vcpu import Timed
 from mmusim.policies import Mmu
-from mmusim.validation.tlb_reach import ENABLE, beside, measure_reach, predict
+from mmusim.validation.tlb_reach import ENABLE, measure_reach, measured_run, predict
 
 MIB = 1 << 20
 WHY_NOT = why_unusable(needs=("binary statistics",))
@@ -36,12 +36,12 @@ def _trace(lap: tuple[int, int]) -> LiveTrace:
 
 
 def test_only_an_enabling_within_the_lap_tells_something() -> None:
-    run = beside(_trace((900, 16_000)))
+    run = measured_run(_trace((900, 16_000)))
     assert run is not None
     assert (run.longest_ns, run.share, run.faults) == (4000.0, 1.0, 7)
     assert run.access_ns == 100.0, "the median of 200, 200, 200 and 8600 cycles"
     for lap in ((1500, 16_000), (500, 4500), (0, 900), (5100, 9000)):
-        assert beside(_trace(lap)) is None, "the vCPU was before or behind its lap"
+        assert measured_run(_trace(lap)) is None, "the vCPU was before or behind its lap"
 
 
 @pytest.mark.parametrize(
