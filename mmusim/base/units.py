@@ -143,6 +143,13 @@ def show_number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.6g}"
 
 
+def show_mean(value: float) -> str:
+    """Write a mean count or a ratio for people: whole above 1000, else with four digits."""
+    if 1e3 <= abs(value) < 1e15:
+        return show_number(round(value))
+    return show_number(float(f"{value:.4g}"))
+
+
 def show_bytes(size: int) -> str:
     """Write a size exactly, in the largest binary unit that divides it."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):

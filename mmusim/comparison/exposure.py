@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from mmusim.base.units import show_ns, show_number
+from mmusim.base.units import show_mean, show_ns
 from mmusim.comparison.pairing import Runs
 from mmusim.metrics.exposure import Exposure
 from mmusim.metrics.measure import Metrics
@@ -126,7 +126,7 @@ def _alone(policy: str, rows: list[Exposure]) -> Iterator[Objection]:
         mean = sum(e.leftover_faults for e in rows) / len(rows)
         yield Objection(
             policy,
-            f"{policy}: the guest had not settled: {show_number(mean)} faults a run, in "
+            f"{policy}: the guest had not settled: {show_mean(mean)} faults a run, in "
             f"{some(left)}, are on pages as they were left long before the window",
             False,
         )
@@ -169,7 +169,7 @@ class Difference(NamedTuple):
         """Return both values as text with units: of the policy, and of the baseline."""
         if self.what == LOGGED:
             return f"{self.mine:.0%}", f"{self.other:.0%}"
-        show = show_ns if self.what in TIMES else show_number
+        show = show_ns if self.what in TIMES else show_mean
         return show(self.mine), show(self.other)
 
     def __str__(self) -> str:

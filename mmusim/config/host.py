@@ -157,7 +157,7 @@ def check_machine(machine: Machine | None, vcpus: int, source: str) -> None:
 def shipped_profiles() -> dict[str, Path]:
     """Return the profiles that come with mmusim, by name."""
     folder = Path(str(files("mmusim.costs") / "profiles"))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return dict(sorted((path.stem, path) for path in folder.glob("*.toml")))
 
 
 def load_profile(name: str, folder: Path = Path(), source: str = "host") -> HostProfile:

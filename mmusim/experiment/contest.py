@@ -18,6 +18,7 @@ from mmusim.metrics.measure import Metrics
 from mmusim.stats.hosts import OverHosts, share_that_holds, why_left_out
 from mmusim.stats.selection import FIRST, Selection
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.amount import amount
 
 
 class Competitor(NamedTuple):
@@ -63,7 +64,7 @@ class Contest:
         most = "highest" if METRICS[self.metric].higher_is_better else "lowest"
         if found is None:
             return f"{where}not selected, because runs failed"
-        zone = f"{found.delta:.4g} {METRICS[self.metric].unit}".strip()
+        zone = amount(self.metric, found.delta)
         left = ", ".join(self.names[i] for i in found.alive)
         if not found.selected:
             return (

@@ -7,11 +7,11 @@ from math import isinf
 from typing import Any, Final
 
 from mmusim.base.errors import ConfigError
-from mmusim.base.units import show_bytes, show_ns, show_number
+from mmusim.base.units import show_mean
 from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.defined import FEW
-from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.amount import amount
 
 CENSORED: Final = "Runs that do not have the metric count as worse than all that do"
 
@@ -97,24 +97,21 @@ def _row(one: SettingContrast) -> dict[str, Any]:
         "setting": one.candidate,
         "baseline_median": marked(_amount(one.metric, one.baseline_median), one.caveat),
         "median": marked(_amount(one.metric, one.candidate_median), one.caveat),
-        "have_it": f"{one.baseline_known} and {one.candidate_known} of {one.seeds}",
+        "runs_with_it": _known(one),
         "better": f"{one.better.estimate:.2f} [{one.better.low:.2f}, {one.better.high:.2f}]"
         if one.baseline_known or one.candidate_known
         else "unknown",
         "ratio": ""
         if ratio is None
-        else f"{show_number(ratio.estimate)} [{show_number(ratio.low)}, {show_number(ratio.high)}]",
+        else f"{show_mean(ratio.estimate)} [{show_mean(ratio.low)}, {show_mean(ratio.high)}]",
     }
 
 
-def amount(metric: str, value: float) -> str:
-    """Write a value of a metric for people, with its unit."""
-    unit = METRICS[metric].unit
-    if unit == "ns":
-        return show_ns(value)
-    if unit == "bytes":
-        return show_bytes(round(value))
-    return f"{show_number(float(f'{value:.4g}'))} {unit}".strip()
+def _known(one: SettingContrast) -> str:
+    """Return in how many runs of the baseline and of the candidate the metric is defined."""
+    if one.baseline_known == one.candidate_known == one.seeds:
+        return f"all {one.seeds}"
+    return f"{one.baseline_known} and {one.candidate_known} of {one.seeds}"
 
 
 def _amount(metric: str, value: float) -> str:

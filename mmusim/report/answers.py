@@ -13,8 +13,8 @@ from mmusim.experiment.exposure import refusal
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.defined import FEW
 from mmusim.report.across_settings import CENSORED, caveats, contrasts_of, marked, sentence
-from mmusim.report.across_settings import amount as amount
 from mmusim.stats import Interval
+from mmusim.vocabulary.amount import amount as amount
 
 MOST_SENTENCES: Final = 8
 """With more comparisons than this there is one summary per policy. The tables have every

@@ -10,9 +10,9 @@ from typing import Any, Final
 from mmusim.base.units import show_number
 from mmusim.comparison.verdicts import Verdict
 from mmusim.experiment.outcome import Outcome
-from mmusim.report.across_settings import amount
 from mmusim.stats.hosts import OverHosts, about_left_out
 from mmusim.stats.marks import EXPLAINED
+from mmusim.vocabulary.amount import amount
 
 FIXED_COSTS: Final = (
     "The costs of the host are fixed, so the result does not cover other hosts (--costs 32 tests "

@@ -9,8 +9,8 @@ from typing import Final
 from mmusim.comparison.verdicts import Verdict
 from mmusim.experiment.outcome import Outcome
 from mmusim.metrics.measure import Metrics
-from mmusim.report.across_settings import amount
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.amount import amount
 
 FAMILIES: Final = ("latency", "request", "read", "write", "stall")
 """Distributions of which a run has quantiles and a maximum."""

@@ -14,7 +14,6 @@ from mmusim.experiment.run import Outcome, SettingResult
 from mmusim.metrics.defined import FEW, least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.report.across_settings import (
-    amount,
     caveats,
     contrasts_of,
     setting_data,
@@ -25,6 +24,7 @@ from mmusim.report.extremes import extreme
 from mmusim.stats.marks import EXPLAINED, unseen_share
 from mmusim.stats.outcomes import Answer
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.amount import amount
 
 
 def answer_rows(outcome: Outcome) -> list[dict[str, str]]:

@@ -30,10 +30,10 @@ from mmusim.engine.choice import AUTO
 from mmusim.experiment.selection import Contest, Rules
 from mmusim.experiment.selection import select as select_best
 from mmusim.metrics.defined import FEW
-from mmusim.report.across_settings import amount
 from mmusim.report.claim_cells import FIXED_COSTS
 from mmusim.report.extremes import extreme
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.amount import amount
 
 
 def share(option: str, text: str) -> float:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from mmusim.base.errors import ConfigError, InterruptedRunError
-from mmusim.base.units import show_number
 from mmusim.cli.shared.options import (
     AsJson,
     Engine,
@@ -30,6 +29,7 @@ from mmusim.experiment.sensitivity import sensitivity as rank_costs
 from mmusim.metrics.defined import FEW
 from mmusim.stats.sobol import Index
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.amount import in_unit
 
 
 def study(
@@ -125,15 +125,17 @@ def sensitivity(
         return
     few = f" {FEW}" if found.caveat else ""
     table(f"What decides {found.metric}{few} of {found.what}", _rows(found), False)
-    unit = f" {_unit(found)}".rstrip()
-    of = f"{found.metric} of {found.what}"
+    mean, spread = (in_unit(value, _unit(found)) for value in (found.mean, found.spread))
     say(
-        f"{of}: {show_number(found.mean)}{unit} on average over the ranges, standard deviation "
-        f"{show_number(found.spread)}{unit}; {found.runs:,} runs."
+        f"{found.metric} of {found.what}: {mean} on average over the ranges, standard deviation "
+        f"{spread}; {found.runs:,} runs. First order and total are Sobol indices: the share of the "
+        "variance that a cost has alone, and with all that it interacts with, each with its "
+        "interval of 95 %."
     )
     if few:
         say(f"{FEW}: {found.caveat}.")
-    say(f"Not paid here: {', '.join(found.unpaid) or 'none'}.")
+    if found.unpaid:
+        say(f"{len(found.unpaid)} other costs are not paid here; --json names them.")
     say(f"{found}.")
 
 
@@ -147,8 +149,8 @@ def _rows(found: Sensitivity) -> list[dict[str, Any]]:
         {
             "cost": one.cost,
             "provenance": one.provenance,
-            "mean": f"{show_number(one.mean)} {one.unit}",
-            "range": f"x {one.low:.3g} .. {one.high:.3g}",
+            "mean": in_unit(one.mean, one.unit),
+            "factors": f"{one.low:.2g} .. {one.high:.2g}",
             "first_order": _index(one.first),
             "total": _index(one.total),
             "advice": one.advice,
@@ -158,4 +160,5 @@ def _rows(found: Sensitivity) -> list[dict[str, Any]]:
 
 
 def _index(index: Index) -> str:
-    return f"{index.estimate:.2f} [{index.low:.2f}, {index.high:.2f}]"
+    estimate, low, high = (f"{value:z.2f}" for value in (index.estimate, index.low, index.high))
+    return f"{estimate} [{low}, {high}]"

@@ -48,7 +48,9 @@ def decompose(
         return
     shown = [{k.removesuffix("_ns"): _shown(v) for k, v in row.items()} for row in rows]
     where = f" in {window}" if window else ""
-    table(f"Against the baseline{where}, means over seeds", shown, False)
+    table(
+        f"Against the baseline{where}, means over seeds", shown, False, once=("setting", "policy")
+    )
     for name, one in found:
         say(f"{name + ': ' if name else ''}{_sentence(one)}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,9 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson, Out, Scheduler, Seeds, ToFolder, Workers
+
+GROUPS: Final = ("setting", "window")
+"""Columns that say what is above only once."""
 
 
 def exposure(
@@ -60,9 +63,11 @@ def exposure(
         typer.echo("No exposure differs by more than 10 % from that of the baseline.")
     elif apart:
         baseline = outcome.experiment.policies.baseline
-        table(f"Exposures more than 10 % from those of {baseline}", readable(met), False)
+        table(
+            f"Exposures more than 10 % from those of {baseline}", readable(met), False, once=GROUPS
+        )
     else:
-        table("Exposure, means over seeds", [shown(row) for row in met], False)
+        table("Exposure, means over seeds", [shown(row) for row in met], False, once=GROUPS)
         for line in exposures.warnings(outcome):
             say(f"warning: {line}")
 
@@ -113,10 +118,10 @@ def readable(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 def shown(row: dict[str, Any]) -> dict[str, str]:
     """Return a row of exposures as people read it."""
-    from mmusim.base.units import show_ns, show_number
+    from mmusim.base.units import show_mean, show_ns
 
     def count(name: str) -> str:
-        return show_number(row[name])
+        return show_mean(row[name])
 
     return {
         "setting": row["setting"],
@@ -124,12 +129,13 @@ def shown(row: dict[str, Any]) -> dict[str, str]:
         "policy": row["policy"],
         "length": show_ns(row["length"]),
         "logging_on": show_ns(row["time_with_logging_on"]),
-        "operations": f"{count('operations_begun')} begun, {count('operations_ended')} ended",
-        "armed": count("pages_armed"),
-        "dirty": count("pages_reported_truly_dirty"),
-        "falsely": count("pages_reported_falsely_dirty"),
         "accesses": count("accesses"),
         "requests": count("requests"),
-        "mmu_lock": f"{row['lock_share']:.0%}",
-        "left_over": count("leftover_faults"),
+        "pages_armed": count("pages_armed"),
+        "dirty_pages": count("pages_reported_truly_dirty"),
+        "false_dirty_pages": count("pages_reported_falsely_dirty"),
+        "leftover_faults": count("leftover_faults"),
+        "mmu_lock_busy": f"{row['lock_share']:.0%}",
+        "operations_begun": count("operations_begun"),
+        "operations_ended": count("operations_ended"),
     }

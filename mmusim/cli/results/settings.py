@@ -36,7 +36,12 @@ def settings(
     if as_json:
         table("", [asdict(one) | {"censored": one.censored} for one in found], True)
         return
-    table(f"{found[0].metric} against {found[0].baseline}", setting_rows(found), False)
+    table(
+        f"{found[0].metric} against {found[0].baseline}",
+        setting_rows(found),
+        False,
+        once=("policy",),
+    )
     for line in caveats(found):
         say(line)
     if any(one.censored for one in found):

@@ -11,7 +11,7 @@ import typer
 
 from mmusim.analysis.answers import load
 from mmusim.base.errors import ConfigError
-from mmusim.base.units import show_ns, show_number
+from mmusim.base.units import show_mean, show_ns
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson, ExperimentFile, Out, SettingName
 from mmusim.cli.shared.output import say, table
@@ -19,11 +19,11 @@ from mmusim.comparison.compare import shift as shift_of
 from mmusim.experiment.contrasts import Contrast, contrasts
 from mmusim.experiment.run import Outcome
 from mmusim.metrics.defined import FEW, FEW_SAID, too_few_beyond
-from mmusim.report.across_settings import amount
 from mmusim.report.claim_cells import FIXED_COSTS
 from mmusim.stats import Interval
 from mmusim.stats.shift import LEAST_SEEDS
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.amount import amount
 from mmusim.vocabulary.metrics import USUAL
 
 RENAMED = {
@@ -64,7 +64,7 @@ def statistics(
     if as_json:
         table("", [_as_data(one) for one in found], True)
         return
-    table("Paired comparisons", [_row(one) for one in found], False)
+    table("Paired comparisons", [_row(one) for one in found], False, once=("setting", "metric"))
     if found:
         say(
             f"{len(found)} comparisons are one family: p is adjusted for their number (Holm). "
@@ -99,7 +99,7 @@ def _row(one: Contrast) -> dict[str, Any]:
     }
 
 
-def _interval(i: Interval, show: Callable[[float], str] = show_number) -> str:
+def _interval(i: Interval, show: Callable[[float], str] = show_mean) -> str:
     return f"{show(i.estimate)} [{i.span(show, ', ')}]"
 
 

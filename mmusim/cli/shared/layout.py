@@ -28,7 +28,7 @@ READABLE: Final = 24
 NARROW: Final = 12
 """The same for the columns that name a row: they wrap well."""
 WORD: Final = re.compile(
-    r"[-+]?\d[\d.,]*\*?(?: (?:[num]?s|%|[KMGT]i?B(?:/s)?)[*,;]?)?(?: \.\.)?(?!\S)|\S+"
+    r"[\[(]?[-+]?\d[\d.,]*\*?(?: (?:[num]?s|%|[KMGT]i?B(?:/s)?)[]*,;)]*)?(?: \.\.)?(?!\S)|\S+"
 )
 """What stays in one line: a word, a number with its unit, the beginning of an interval."""
 PIECE: Final = re.compile(r"\+?[^+]+|\+")

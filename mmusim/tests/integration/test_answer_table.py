@@ -14,13 +14,13 @@ from mmusim.analysis import comparisons, verdicts
 from mmusim.cli import app
 from mmusim.cli.shared.output import table
 from mmusim.experiment.run import Outcome, run_experiment
-from mmusim.report.across_settings import amount
 from mmusim.report.answers import answers
 from mmusim.report.claim_cells import FIXED_COSTS
 from mmusim.report.outcome_table import answer_data, answer_rows, before_running, notes
 from mmusim.report.page import render
 from mmusim.report.tables import comparisons as report_comparisons
 from mmusim.tests.support.experiment_files import SMALL
+from mmusim.vocabulary.amount import amount
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from mmusim.analysis import load, metrics, quantiles, runs
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.metrics.defined import FEW
 from mmusim.plots.style import PAPER, hollow_note
-from mmusim.report.across_settings import amount
 from mmusim.report.answers import answers
 from mmusim.report.claim_cells import expected_text
 from mmusim.report.outcome_table import answer_data, answer_rows, notes
 from mmusim.store.run_table import frame
 from mmusim.tests.support.command_line import mmusim
+from mmusim.vocabulary.amount import amount
 
 FILE = """
 schema = 1
