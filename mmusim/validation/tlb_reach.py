@@ -122,7 +122,7 @@ def measure_reach(
                 "enabled; try again when the machine is quiet, or with chrt -f 10"
             )
         if tell is not None:
-            tell(f"{part:.4g} of the memory in use: {len(found)} of {tries} runs count")
+            tell(f"{100 * part:.4g} % of the memory in use: {len(found)} of {tries} runs count")
     everything = [run for found, _ in runs.values() for run in found]
     walk_ns = min(run.enabling_ns for run in everything) * PAGE / memory
     made = []

@@ -15,7 +15,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson, Record
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.config.vm_and_host import MOST_SEED
 from mmusim.conformance.kernel_cases import Case, as_line, read_cases
 from mmusim.conformance.replay import Result, by_kernel, replay
@@ -122,13 +122,13 @@ def _show(results: Sequence[Result], as_json: bool) -> int:
         False,
     )
     table("Kernels", by_kernel(results), False)
-    typer.echo(
+    say(
         f"{totals['match']} cases match, {totals['differs']} differ, "
         f"{totals['unsupported']} unsupported; "
         f"{integers - differing:,} of {integers:,} integers equal"
     )
     if stale:
-        typer.echo(
+        say(
             f"{stale} spurious faults apart: a processor that held a read-only 2 MiB translation "
             "when it became writable"
         )

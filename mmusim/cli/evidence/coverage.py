@@ -11,7 +11,7 @@ import typer
 
 from mmusim.base.errors import ConfigError
 from mmusim.cli.shared.options import AsJson
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.stats.coverage import POPULATIONS, Covered, covered
 from mmusim.stats.promises import (
     Promise,
@@ -25,6 +25,7 @@ from mmusim.stats.promises import (
 
 SEEDS: Final = (5, 10, 20, 30)
 INTERVALS: Final = "intervals"
+HOSTS: Final = "hosts"
 PROMISES: Final[dict[str, tuple[str, Callable[[int], Iterator[Promise]]]]] = {
     "levels": (
         "Level: policies without a difference are called better or worse (promised: 0.05 at most)",
@@ -34,7 +35,7 @@ PROMISES: Final[dict[str, tuple[str, Callable[[int], Iterator[Promise]]]]] = {
     "families": ("Claims about an order in twelve settings without a difference", families),
     "looks": ("Coverage where seeds are added until a ratio is precise, for 95 %", looks),
     "marks": ("Marks: share of the intervals that are marked", marks),
-    "hosts": ("Coverage over hosts with a known response, for 95 %; columns are hosts", hosts),
+    HOSTS: ("Coverage over hosts with a known response, for 95 %", hosts),
 }
 """What else can be measured: its title, and how."""
 
@@ -70,12 +71,12 @@ def coverage(
         return
     if found:
         table(f"Coverage of 95 % intervals of a ratio, {trials:,} samples", _wide(found), False)
-        typer.echo(
+        say(
             "Share of samples whose interval covers the true ratio; behind it, where marks matter, "
             "the share without a mark and how often those cover."
         )
     for name, made in promises.items():
-        table(f"{PROMISES[name][0]}, {trials:,} samples", by_seeds(made), False)
+        table(f"{PROMISES[name][0]}, {trials:,} samples", by_seeds(name, made), False)
 
 
 def _row(one: Covered) -> dict[str, Any]:
@@ -98,11 +99,12 @@ def _wide(found: list[Covered]) -> list[dict[str, Any]]:
     return list(by_name.values())
 
 
-def by_seeds(made: list[Promise]) -> list[dict[str, str]]:
-    """Return a row for each case and a column for each number of seeds or hosts."""
-    columns = list(dict.fromkeys(str(one.seeds) for one in made))
+def by_seeds(name: str, made: list[Promise]) -> list[dict[str, str]]:
+    """Return a row for each case of a promise and a column for each number of seeds, or hosts."""
+    what = "hosts" if name == HOSTS else "seeds"
+    columns = list(dict.fromkeys(f"{one.seeds} {what}" for one in made))
     by_case: dict[str, dict[str, str]] = {}
     for one in made:
         row = by_case.setdefault(one.case, {"case": one.case, **dict.fromkeys(columns, "")})
-        row[str(one.seeds)] = "none" if isnan(one.share) else f"{one.share:.3f}"
+        row[f"{one.seeds} {what}"] = "none" if isnan(one.share) else f"{one.share:.3f}"
     return list(by_case.values())

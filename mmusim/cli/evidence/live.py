@@ -13,7 +13,7 @@ from mmusim.cli.shared.arms import rows, sentences, write
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.live_validation import measured_profile
 from mmusim.cli.shared.options import AsJson, Record, Recorded, Scheduler, ToFolder, Workers
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.validation.live_arms import arms_of, measure_arms, predict_arms, read_arms
 from mmusim.validation.live_runs import RunOf, load_runs, save_runs
 
@@ -62,7 +62,9 @@ def live(
         )  # fmt: skip
     table(file.question, rows(found), as_json, facts=facts, profile=profile.name)
     if not as_json:
-        typer.echo("\n".join(sentences(found, facts)))
+        say("Medians of total times, from the smallest to the largest run.")
+        say("Quantiles of latencies: measured / predicted.")
+        say("\n".join(sentences(found, facts)))
     if to is not None:
         write(to, file.question, found, facts, profile.name)
 

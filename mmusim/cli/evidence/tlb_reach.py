@@ -12,7 +12,7 @@ import typer
 from mmusim.base.errors import ConfigError
 from mmusim.base.units import parse_bytes, parse_fraction
 from mmusim.cli.shared.options import AsJson
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.validation.tlb_reach import PARTS, Reach, measure_reach
 
 Read = TypeVar("Read")
@@ -51,7 +51,7 @@ def tlb_reach(
     title = "Longest access as a share of the enabling of the log, and faults meanwhile"
     table(title, [_row(one) for one in found], as_json, facts=facts)
     if not as_json:
-        typer.echo(
+        say(
             f"{machine.processor}, Linux {machine.kernel}, {machine.mmu.value} MMU, {memory}. "
             "Measured: median, smallest and largest share, and the same of faults. "
             "Simulated: share and faults."

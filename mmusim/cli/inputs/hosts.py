@@ -43,7 +43,7 @@ def hosts(
     ]
     table(f"{name}: {profile.describes}", rows, as_json)
     if machine is not None and not as_json:
-        table("machine", [machine.row()], as_json)
+        table("Machine", [machine.row()], as_json)
 
 
 def _interval(cost: Cost) -> str:

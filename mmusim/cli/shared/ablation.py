@@ -40,7 +40,7 @@ def validate_ablation(
     if as_json:
         typer.echo(json.dumps([row(variant) for variant in found], indent=1))
     else:
-        table("laws of load", [row(variant) for variant in found], as_json=False)
+        table("Laws of load", [row(variant) for variant in found], as_json=False)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         with whole(out / f"{NAME}.md") as unfinished:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from mmusim.base.files import whole
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.cli.shared.published_times import markdown
 from mmusim.config.host import load_profile
 from mmusim.engine.choice import COMPILED, prepare
@@ -29,10 +29,10 @@ def validate_full_size(path: Path | None, out: Path | None, as_json: bool) -> in
     fitted = fit(read(TABLE), load_profile(PROFILE))
     speeds = full_size(values, fitted.costs, lambda words: typer.echo(words, err=True))
     rows = [shown(speed) for speed in speeds]
-    table("simulation and machine", rows, as_json)
+    table("Simulation and machine", rows, as_json)
     sentences = summary(speeds)
     if not as_json:
-        typer.echo("\n".join(sentences))
+        say("\n".join(sentences))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         with whole(out / NAME) as unfinished:

@@ -20,7 +20,7 @@ LEFT_OUT_FIRST: Final = (
     "note", "where_the_time_went", "remark", "origin", "correlation", "pairing", "r", "d",
     "better", "slowest", "fastest", "an_example", "median_ns", "samples", "replicates",
     "KS", "p99", "provenance", "source", "error of p50, p90, p99", "mmu", "engine",
-    "commit", "date", "measurements", "scope", "formula",
+    "commit", "date", "measurements", "scope", "formula", "likely_cause",
 )  # fmt: skip
 """Names of the columns that are remarks: they are left out first, in this order."""
 READABLE: Final = 24

@@ -11,7 +11,7 @@ import typer
 
 from mmusim.base.errors import ConfigError
 from mmusim.base.units import show_ns
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.config.host import HostProfile, load_profile
 from mmusim.metrics.defined import FEW, FEW_SAID
 from mmusim.validation.live_grid import GridSetting, read_grid
@@ -217,13 +217,13 @@ def show(
         return
     table(
         f"Measured, and simulated by measured ({profile.name}); ~ within the machine's own spread, "
-        "! a miss", [row(s) for s in scores], False,
+        "! a miss", [row(s) for s in scores], False, once=("setting",),
     )  # fmt: skip
-    table("Misses", miss_rows(scores), False)
+    table("Misses", miss_rows(scores), False, once=("setting", "pass"))
     different = [
         {"setting": s.setting, "pass": s.which, "difference": d}
         for s in scores
         for d in s.differences
     ]
     table("Counts that differ", different, False)
-    typer.echo("\n".join(sentences(scores, facts)))
+    say("\n".join(sentences(scores, facts)))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import typer
 
 from mmusim.base.files import whole
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.cli.shared.progress import show_progress
 from mmusim.validation import migrations as published
 
@@ -41,7 +41,7 @@ def validate(to: Path | None, seeds: int | None, workers: int | None, as_json: b
     else:
         table("Published migrations", rows, as_json=False)
         table("Not predicted", left_out, as_json=False)
-        typer.echo("\n".join(summary(lines, orders)))
+        say("\n".join(summary(lines, orders)))
     if to is not None:
         path = to / NAME
         with whole(path) as file:

@@ -18,7 +18,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.files import whole
 from mmusim.base.units import show_ns
 from mmusim.cli.shared.figures import write_figure
-from mmusim.cli.shared.output import table
+from mmusim.cli.shared.output import say, table
 from mmusim.config.host import load_profile
 from mmusim.config.topology import Machine
 from mmusim.validation.fit import Fit, fit, is_for_fitting
@@ -46,7 +46,7 @@ def validate(
     machine = the_machine(None if laws is None else names_of(laws))
     values, fitted = fitted_to(path, workers, scheduler, machine)
     result = score(values, predictions(values, fitted, workers, scheduler, machine))
-    say(fitted, result, as_json)
+    show(fitted, result, as_json)
     if out is not None:
         write(out, values, fitted, result, machine)
 
@@ -61,7 +61,7 @@ def validate_left_out(
     typer.echo(f"fitting unit costs without {', '.join(names)}", err=True)
     fitted = fit(others, load_profile(PROFILE), workers, scheduler, machine)
     predicted = predictions(own, fitted, workers, scheduler, machine)
-    say(fitted, score(own, predicted, fitted=lambda value: False), as_json)
+    show(fitted, score(own, predicted, fitted=lambda value: False), as_json)
 
 
 def predictions(
@@ -77,15 +77,15 @@ def predictions(
     return predict(runs, fitted.costs, machine=machine, workers=workers, scheduler=scheduler)
 
 
-def say(fitted: Fit, result: Score, as_json: bool) -> None:
+def show(fitted: Fit, result: Score, as_json: bool) -> None:
     """Print costs, fitted values, predictions, and what they come to."""
     if as_json:
         typer.echo(json.dumps(as_data(fitted, result), indent=1))
     else:
-        table("unit costs", cost_rows(fitted), as_json=False)
-        table("values they were fitted to", [shown(*row) for row in fitted.rows], as_json=False)
-        table("predictions", [shown(*row) for row in result.rows], as_json=False)
-        typer.echo("\n".join(summary(result)))
+        table("Unit costs", cost_rows(fitted), as_json=False)
+        table("Values they were fitted to", [shown(*row) for row in fitted.rows], as_json=False)
+        table("Predictions", [shown(*row) for row in result.rows], as_json=False)
+        say("\n".join(summary(result)))
 
 
 def names_of(laws: str) -> list[str]:

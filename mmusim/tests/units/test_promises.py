@@ -148,7 +148,7 @@ def test_the_page_has_a_table_of_each_promise() -> None:
     page = PAGE.read_text()
     for name, (title, _) in PROMISES.items():
         assert title.partition(":")[0].partition(" (")[0] in page, name
-    for row in by_seeds(list(hosts(600))):
+    for row in by_seeds("hosts", list(hosts(600))):
         assert "| " + " | ".join(row.values()) + " |" in page, row
 
 
