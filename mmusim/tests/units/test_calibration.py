@@ -316,7 +316,7 @@ def test_the_right_shape_fits_best(tmp_path: Path) -> None:
         ("latency_us\n-3\n", "must be finite and not negative"),
         ("low_us,high_us,count\n3,2,1\n", "must have 0 <= low < high"),
         ("latency\n1\n", "unit: is not said by 'latency'"),
-        ("\n", "is neither CSV, bpftrace, perf trace, ftrace nor perf kvm stat"),
+        ("\n", "is neither CSV nor a histogram of bpftrace"),
     ],
 )
 def test_foreign_data_that_are_none_are_refused(text: str, message: str, tmp_path: Path) -> None:
