@@ -1,7 +1,7 @@
 """Threads of the host beside a run: page aging, and those that other packages add.
 
 An installed package adds actors through the entry point group ``mmusim.actors``. They are SimPy
-processes in both engines.
+processes in both engines. May import ``base``.
 """
 
 from mmusim.actors import aging as aging

@@ -3,6 +3,8 @@
 Frames are tidy: each row is one observation, and units stand in the column names
 (``phase_time_ns``). seaborn takes them without a change. ``docs/how-to/analysis.md`` lists them
 with examples. :mod:`mmusim.plots` draws the figures that have a name.
+
+May import ``experiment`` and what is below.
 """
 
 from mmusim.analysis.answers import comparisons, load, metrics, runs, verdicts

@@ -13,7 +13,7 @@ from mmusim.config.settings import load_settings
 from mmusim.experiment.over_hosts import compared_over_hosts, folder_of, settings_of_hosts
 from mmusim.experiment.run import Outcome, evaluate, over_hosts
 from mmusim.experiment.scheduler import RunDirectory
-from mmusim.metrics.defined import all_few_beyond, few_beyond
+from mmusim.metrics.few_beyond import all_few_beyond, few_beyond
 from mmusim.stats import Answer, Interval, PValue
 from mmusim.stats.hosts import OverHosts
 from mmusim.store import Store

@@ -12,7 +12,7 @@ from mmusim.analysis.labels import Row, every_run, frame
 from mmusim.base.errors import ConfigError
 from mmusim.base.histogram import Histogram, bin_start
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.defined import too_few_beyond
+from mmusim.metrics.few_beyond import too_few_beyond
 from mmusim.metrics.measure import Metrics
 from mmusim.vocabulary.causes import CAUSES
 

@@ -1,4 +1,8 @@
-"""The command line. A verb is one file in the folder of its group; nothing lists it (`verbs`)."""
+"""The command line. A verb is one file in the folder of its group; nothing lists it (`verbs`).
+
+Each folder is a group of ``mmusim --help``. ``shared/`` is what several verbs use.
+May import every other package; none imports this one.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from mmusim.comparison.pairing import paired
 from mmusim.comparison.pairing import values_of as values_of
 from mmusim.comparison.verdicts import Verdict as Verdict
 from mmusim.comparison.verdicts import judge as judge
-from mmusim.metrics.defined import least_known
+from mmusim.metrics.few_beyond import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import (
     Answer,

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mmusim.base.errors import MmusimError
-from mmusim.metrics.defined import why_undefined
 from mmusim.metrics.measure import Metrics
+from mmusim.metrics.undefined import why_undefined
 
 Runs = Mapping[str, Sequence[Metrics]]
 """Runs of one setting by policy, each sorted by seed."""

@@ -1,4 +1,4 @@
 """Stage 1, Config: experiment files and host profiles, as frozen values read from TOML.
 
-May import ``base``, ``mmu``, ``policies``, ``workload`` and ``costs``.
+May import ``costs`` and what is below.
 """

@@ -8,7 +8,7 @@ from mmusim.config.migrate import Migrate
 from mmusim.config.phase import BusyPhase
 from mmusim.config.snapshot import Snapshot as SnapshotPhase
 from mmusim.costs.distributions import Gamma
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.host import Host
 from mmusim.engine.host.measured_span import MeasuredSpan
 from mmusim.engine.kinds import Kind
 from mmusim.engine.migration.checkpoints import Checkpoints

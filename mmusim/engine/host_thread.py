@@ -17,13 +17,13 @@ from mmusim.config.phase import GuestPhase
 from mmusim.config.schedule import Scheduled
 from mmusim.config.snapshot import Snapshot
 from mmusim.engine.busy_phases import checkpoint, migrate, snapshot
-from mmusim.engine.host import log_ioctls, log_reports
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host import enable_disable, log_reports
+from mmusim.engine.host.host import Host
 from mmusim.engine.host.slot_deletion import recreate_slot
 from mmusim.engine.kinds import Kind
 from mmusim.engine.processes.dirty_rings import hold_slots_lock, release_slots_lock
 from mmusim.engine.processes.soft_vcpu import soft_vcpu
-from mmusim.engine.reached import part_of
+from mmusim.engine.run_progress import part_of
 from mmusim.engine.state import invariants
 from mmusim.engine.state.phase_recorder import PhaseRecorder, together
 from mmusim.engine.state.vm import Outcome, Steps, Vm
@@ -177,12 +177,12 @@ def ioctl(operation: Operation) -> Operation:
 
 
 OPERATIONS: dict[str, Operation] = {
-    "enable-logging": ioctl(log_ioctls.enable_logging),
+    "enable-logging": ioctl(enable_disable.enable_logging),
     "get-dirty-log": ioctl(log_reports.get_dirty_log),
     "clear-dirty-log": ioctl(log_reports.clear_dirty_log),
     "sync-dirty-log": log_reports.sync_dirty_log,
     "harvest-ring": log_reports.harvest_ring,
-    "disable-logging": ioctl(log_ioctls.disable_logging),
+    "disable-logging": ioctl(enable_disable.disable_logging),
     "recreate-slot": ioctl(recreate_slot),
     "sleep": sleep,
     "wait": wait,

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 from mmusim.base.errors import DeadlockError
-from mmusim.engine import reached
+from mmusim.engine import run_progress
 from mmusim.engine.choice import AUTO
 from mmusim.engine.host.actors import start_actors
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.host import Host
 from mmusim.engine.host_thread import host_thread, phase_traces
 from mmusim.engine.kinds import kind_of
-from mmusim.engine.reached import Reached, Shares
+from mmusim.engine.run_progress import Reached, Shares
 from mmusim.engine.state import invariants
 from mmusim.engine.state.planned_run import RUN_LIMIT
 from mmusim.engine.state.vm import Vm
@@ -66,9 +66,9 @@ def simulate(
     simulation = Simulation(plan, run_limit=run_limit, probe=probe, engine=engine)
     if tell is None:
         return simulation.run()
-    if time.perf_counter() - started > reached.HEARTBEAT_S:
+    if time.perf_counter() - started > run_progress.HEARTBEAT_S:
         tell(simulation.reached())
-    with reached.watched(lambda: tell(simulation.reached())):
+    with run_progress.watched(lambda: tell(simulation.reached())):
         return simulation.run()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import simpy
 
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.host import Host
 from mmusim.engine.host.measured_span import MeasuredSpan
 from mmusim.engine.kinds import Kind
 from mmusim.engine.state.vm import Steps, Vcpu, Vm

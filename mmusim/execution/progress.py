@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mmusim.base.units import show_ns
 from mmusim.config.settings import Setting
-from mmusim.engine.reached import Reached
+from mmusim.engine.run_progress import Reached
 from mmusim.execution.workers import Job
 
 

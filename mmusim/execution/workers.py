@@ -20,7 +20,7 @@ from mmusim.base.errors import MmusimError
 from mmusim.base.machine_errors import MACHINE_ERRORS
 from mmusim.config.settings import Setting
 from mmusim.engine.choice import AUTO
-from mmusim.engine.reached import Reached, watched
+from mmusim.engine.run_progress import Reached, watched
 from mmusim.engine.simulate import Simulation
 from mmusim.execution.beats import begin_reporting, drain, report
 from mmusim.execution.processes import (

@@ -17,7 +17,7 @@ from mmusim.base.errors import ConfigError, nearest
 from mmusim.comparison.compare import Comparison, compare
 from mmusim.comparison.pairing import MIN_SEEDS, on_shared_seeds
 from mmusim.experiment.run import Outcome, SettingResult
-from mmusim.metrics.defined import least_known
+from mmusim.metrics.few_beyond import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval, superiority
 from mmusim.vocabulary import METRICS

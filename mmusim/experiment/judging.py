@@ -14,7 +14,7 @@ from mmusim.comparison.verdicts import Verdict, judge
 from mmusim.config.claims import Claim
 from mmusim.config.experiment import Experiment
 from mmusim.experiment.outcome import Lacking, SettingResult
-from mmusim.metrics.defined import least_known
+from mmusim.metrics.few_beyond import least_known
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.metrics import Scope
 

@@ -15,7 +15,7 @@ from mmusim.config.experiment import Experiment
 from mmusim.config.settings import Setting
 from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO, prepare
-from mmusim.engine.reached import HEARTBEAT_S
+from mmusim.engine.run_progress import HEARTBEAT_S
 from mmusim.execution.processes import interrupts
 from mmusim.execution.progress import Progress, Watch
 from mmusim.execution.workers import Job, RunEnd, Task, WorkerPool

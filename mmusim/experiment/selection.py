@@ -27,7 +27,7 @@ from mmusim.experiment.failed_hosts import failed_on_hosts
 from mmusim.experiment.opening import opened
 from mmusim.experiment.over_hosts import folder_of, settings_of_hosts
 from mmusim.experiment.scheduler import RunDirectory, in_rounds
-from mmusim.metrics.defined import least_known
+from mmusim.metrics.few_beyond import least_known
 from mmusim.stats.selection import Selection, select_best
 from mmusim.vocabulary import METRICS
 

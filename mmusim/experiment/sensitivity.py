@@ -22,7 +22,7 @@ from mmusim.execution.progress import Progress
 from mmusim.execution.workers import Job
 from mmusim.experiment.run import opened
 from mmusim.experiment.scheduler import RunDirectory, in_rounds
-from mmusim.metrics.defined import least_known
+from mmusim.metrics.few_beyond import least_known
 from mmusim.stats.sobol import Index, sobol
 from mmusim.stats.studentized import Floats
 from mmusim.vocabulary import COSTS, METRICS

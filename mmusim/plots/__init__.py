@@ -2,7 +2,7 @@
 
 Each function returns a new figure in the house style: colours for colour-blind readers, lines,
 marks and hatches that differ in print, every axis with its unit. :mod:`mmusim.plots.catalogue` has
-the figures that `mmusim plot` draws by name.
+the figures that `mmusim plot` draws by name. May import ``analysis`` and what is below.
 """
 
 from mmusim.plots.across import across

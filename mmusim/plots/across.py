@@ -9,7 +9,7 @@ from matplotlib.ticker import EngFormatter
 
 from mmusim.comparison.compare import values_of
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.defined import least_known
+from mmusim.metrics.few_beyond import least_known
 from mmusim.plots.style import (
     PAPER,
     hollow_note,

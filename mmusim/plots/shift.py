@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, NullLocator, SymmetricalLogLocator
 
 from mmusim.comparison.compare import shift as quantile_differences
 from mmusim.experiment.run import Outcome, SettingResult
-from mmusim.metrics.defined import too_few_beyond
+from mmusim.metrics.few_beyond import too_few_beyond
 from mmusim.plots.latencies import WHAT
 from mmusim.plots.ratios import title
 from mmusim.plots.style import (

@@ -2,6 +2,8 @@
 
 This package finds a new file in its folder by itself. An installed package adds policies through
 the entry point group ``mmusim.policies``. Neither needs a change here.
+
+May import ``base`` and ``mmu``.
 """
 
 import importlib

@@ -1,4 +1,7 @@
-"""Pages for people: a report of an experiment, and an index over a folder of them."""
+"""Pages for people: a report of an experiment, and an index over a folder of them.
+
+May import ``plots``, ``analysis`` and what is below.
+"""
 
 from mmusim.report.answers import answers, stories
 from mmusim.report.index import write_index

@@ -10,7 +10,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.units import show_mean
 from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.defined import FEW
+from mmusim.metrics.few_beyond import FEW
 from mmusim.vocabulary.amount import amount
 
 CENSORED: Final = "Runs that do not have the metric count as worse than all that do"

@@ -11,7 +11,7 @@ from mmusim.analysis.answers import compared
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.exposure import refusal
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.defined import FEW
+from mmusim.metrics.few_beyond import FEW
 from mmusim.report.across_settings import CENSORED, caveats, contrasts_of, marked, sentence
 from mmusim.stats import Interval
 from mmusim.vocabulary.amount import amount as amount

@@ -11,7 +11,7 @@ from typing import Any
 from mmusim.analysis.answers import compared
 from mmusim.comparison.compare import Comparison
 from mmusim.experiment.run import Outcome, SettingResult
-from mmusim.metrics.defined import FEW, least_known
+from mmusim.metrics.few_beyond import FEW, least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.report.across_settings import (
     caveats,

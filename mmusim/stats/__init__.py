@@ -2,7 +2,7 @@
 
 The seed is the unit of replication: a run gives one value per metric, and intervals are over
 seeds. Accesses within a run are never pooled as if they were independent. What each word means
-and what is guaranteed: ``docs/reference/statistics.md``.
+and what is guaranteed: ``docs/reference/statistics.md``. May import ``base``.
 """
 
 from mmusim.stats.effect import cohens_d, superiority, variance_ratio

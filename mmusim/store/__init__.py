@@ -1,7 +1,7 @@
 """Run directories: every run of an experiment with its result, its state and its provenance.
 
 ``ledger`` is the SQLite file that runs are written to. ``owners`` says which processes work on it.
-``repair`` mends it.
+``repair`` mends it. May import ``config``, ``metrics`` and what is below.
 """
 
 from mmusim.store.ledger import Store as Store

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mmusim.base.errors import ConfigError
-from mmusim.metrics.defined import all_few_beyond
+from mmusim.metrics.few_beyond import all_few_beyond
 from mmusim.store import Store
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.causes import CAUSES

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from mmusim.base.units import BYTES, PAGE, show_ns
 from mmusim.engine import simulate
 from mmusim.engine.choice import AUTO
-from mmusim.engine.reached import Reached
+from mmusim.engine.run_progress import Reached
 from mmusim.plan.make import Plan
 from mmusim.trace.records import FIRST_ACTOR, HOST, NEVER_NS, PhaseTrace, Probe
 from mmusim.vocabulary.causes import CAUSES, FAULT_FAST, FAULT_SLOW, USEFUL_CAUSES

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from mmusim.metrics.defined import too_few_beyond
+from mmusim.metrics.few_beyond import too_few_beyond
 from mmusim.validation.live_grid import GridSetting
 from mmusim.validation.live_runs import RunOf
 from mmusim.validation.sceptic import Sceptic, sceptic

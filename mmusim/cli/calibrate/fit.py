@@ -14,7 +14,7 @@ from mmusim.base.units import show_ns
 from mmusim.calibration.foreign_fit import Fitted, fits_of, foreign_profile
 from mmusim.cli.shared.options import AsJson, ToProfile
 from mmusim.cli.shared.output import table
-from mmusim.metrics.defined import too_few_beyond
+from mmusim.metrics.few_beyond import too_few_beyond
 from mmusim.vocabulary.metrics import MIN_BEYOND
 
 RENAMED = {

@@ -29,7 +29,7 @@ from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.selection import Contest, Rules
 from mmusim.experiment.selection import select as select_best
-from mmusim.metrics.defined import FEW
+from mmusim.metrics.few_beyond import FEW
 from mmusim.report.claim_cells import FIXED_COSTS
 from mmusim.report.extremes import extreme
 from mmusim.vocabulary import METRICS

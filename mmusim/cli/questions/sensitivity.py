@@ -26,7 +26,7 @@ from mmusim.config.vm_and_host import MOST_SEEDS
 from mmusim.engine.choice import AUTO
 from mmusim.experiment.sensitivity import MOST_SAMPLES, Sensitivity, Study
 from mmusim.experiment.sensitivity import sensitivity as rank_costs
-from mmusim.metrics.defined import FEW
+from mmusim.metrics.few_beyond import FEW
 from mmusim.stats.sobol import Index
 from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.amount import in_unit

@@ -12,7 +12,7 @@ from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import AsJson
 from mmusim.cli.shared.output import table
 from mmusim.experiment.compare_folders import FolderComparison, compare_folders
-from mmusim.metrics.defined import FEW
+from mmusim.metrics.few_beyond import FEW
 
 
 def compare(

@@ -18,7 +18,7 @@ from mmusim.cli.shared.output import say, table
 from mmusim.comparison.compare import shift as shift_of
 from mmusim.experiment.contrasts import Contrast, contrasts
 from mmusim.experiment.run import Outcome
-from mmusim.metrics.defined import FEW, FEW_SAID, too_few_beyond
+from mmusim.metrics.few_beyond import FEW, FEW_SAID, too_few_beyond
 from mmusim.report.claim_cells import FIXED_COSTS
 from mmusim.stats import Interval
 from mmusim.stats.shift import LEAST_SEEDS

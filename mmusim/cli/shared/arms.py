@@ -11,7 +11,7 @@ from mmusim.base.files import whole
 from mmusim.base.units import show_ns
 from mmusim.cli.shared.figures import write_figure
 from mmusim.cli.shared.published_times import markdown
-from mmusim.metrics.defined import FEW, too_few_beyond
+from mmusim.metrics.few_beyond import FEW, too_few_beyond
 from mmusim.validation.live_arms import Arm
 from mmusim.vocabulary.metrics import MIN_BEYOND
 

@@ -13,7 +13,7 @@ from mmusim.base.errors import ConfigError
 from mmusim.base.units import show_ns
 from mmusim.cli.shared.output import say, table
 from mmusim.config.host import HostProfile, load_profile
-from mmusim.metrics.defined import FEW, FEW_SAID
+from mmusim.metrics.few_beyond import FEW, FEW_SAID
 from mmusim.validation.live_grid import GridSetting, read_grid
 from mmusim.validation.live_runs import (
     RunOf,

@@ -15,7 +15,7 @@ import typer
 
 from mmusim.config.setting import Setting
 from mmusim.engine.choice import AUTO, SIMPY, VARIABLE, numba_trouble, resolve
-from mmusim.engine.reached import Reached
+from mmusim.engine.run_progress import Reached
 from mmusim.execution.progress import Progress, ProgressReport, Watch
 from mmusim.execution.workers import Job
 from mmusim.plan.make import Plan

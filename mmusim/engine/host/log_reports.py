@@ -17,7 +17,7 @@ from mmusim.config.driver import Clear, Phase, Sync
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
 from mmusim.engine.host.destination import send
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.host import Host
 from mmusim.engine.host.rearm import (
     among,
     clear_and_rearm,

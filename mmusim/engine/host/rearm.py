@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
+from mmusim.engine.host.enable_disable import EVERYTHING, arm, unlock_and_flush
+from mmusim.engine.host.host import Host
 from mmusim.engine.host.lock_break import (
     PiecewisePayment,
     Rearmed,
@@ -25,7 +27,6 @@ from mmusim.engine.host.lock_break import (
     pieces_of,
     should_yield,
 )
-from mmusim.engine.host.log_ioctls import EVERYTHING, Host, arm, unlock_and_flush
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu import slot as mmu
 from mmusim.mmu import walk as walks

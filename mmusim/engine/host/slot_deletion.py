@@ -12,13 +12,9 @@ from mmusim.base.units import PAGES_PER_REGION
 from mmusim.config.driver import Phase, Recreate
 from mmusim.costs import log_operations
 from mmusim.engine.host.destination import send_slot
+from mmusim.engine.host.enable_disable import EVERYTHING, grace_period, unlock_and_flush
+from mmusim.engine.host.host import Host
 from mmusim.engine.host.lock_break import give_way, should_yield
-from mmusim.engine.host.log_ioctls import (
-    EVERYTHING,
-    Host,
-    grace_period,
-    unlock_and_flush,
-)
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock
 from mmusim.engine.processes.shared_processor import host_runs
 from mmusim.engine.state import invariants

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from mmusim.config.checkpoint import MOST_CHECKPOINTS, Checkpoint
 from mmusim.config.events import PAUSE
-from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
+from mmusim.engine.host.enable_disable import disable_logging, enable_logging
+from mmusim.engine.host.host import Host
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.sender import Sender

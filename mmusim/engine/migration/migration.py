@@ -14,14 +14,15 @@ import numpy as np
 from mmusim.base.units import NS, PAGE
 from mmusim.config.migrate import Migrate
 from mmusim.costs import log_operations
-from mmusim.engine.host.log_ioctls import Host, disable_logging, enable_logging
+from mmusim.engine.host.enable_disable import disable_logging, enable_logging
+from mmusim.engine.host.host import Host
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.meter import GuestMeter
+from mmusim.engine.migration.migration_trace import trace_of
 from mmusim.engine.migration.postcopy import Postcopy, send_discards
 from mmusim.engine.migration.ram import RamBlock
 from mmusim.engine.migration.sender import Sender
 from mmusim.engine.migration.service import ServiceMeter
-from mmusim.engine.migration.story import trace_of
 from mmusim.engine.migration.switch import go_to_destination
 from mmusim.engine.migration.sync import LogSync, ThreadTimes, pause
 from mmusim.engine.migration.throttle import Trigger

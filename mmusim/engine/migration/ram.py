@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mmusim.base.units import PAGE
 from mmusim.costs.random_streams import Ints, uniforms
 from mmusim.engine.host.destination import copy_to_destination
-from mmusim.engine.host.log_ioctls import MANUAL
+from mmusim.engine.host.host import MANUAL
 from mmusim.engine.state.vm import Vm
 from mmusim.mmu.slot import slices
 from mmusim.mmu.spte import STALE

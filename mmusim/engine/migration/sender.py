@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.host import Host
 from mmusim.engine.host.log_reports import clear_chunk
 from mmusim.engine.migration.channel import Channel, processor_ns
 from mmusim.engine.migration.ram import RamBlock

@@ -17,7 +17,8 @@ from mmusim.config.events import COPY_MEMORY, PAUSE
 from mmusim.config.snapshot import Snapshot as Phase
 from mmusim.costs import log_operations
 from mmusim.costs.random_streams import Ints
-from mmusim.engine.host.log_ioctls import EVERYTHING, Host
+from mmusim.engine.host.enable_disable import EVERYTHING
+from mmusim.engine.host.host import Host
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import Unsent
 from mmusim.engine.migration.sync import ThreadTimes, pause

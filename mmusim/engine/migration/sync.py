@@ -11,7 +11,7 @@ from typing import Any
 
 from mmusim.config.checkpoint import Checkpoint
 from mmusim.config.migrate import Migrate
-from mmusim.engine.host.log_ioctls import MANUAL, Host
+from mmusim.engine.host.host import MANUAL, Host
 from mmusim.engine.host.log_reports import get_dirty_log, harvest_ring
 from mmusim.engine.migration.channel import Channel
 from mmusim.engine.migration.ram import RamBlock

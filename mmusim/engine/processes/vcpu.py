@@ -1,6 +1,6 @@
 """A vCPU: it touches memory, and faults for as long as the tables forbid it, as hardware does.
 
-Read this file first: with ``page_fault.py`` and ``host.py`` it is the algorithm under study.
+Read this file first: with ``page_fault.py`` and ``host/`` it is the algorithm under study.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def test_a_get_without_its_flush_loses_writes_under_a_finite_tlb_too(
 ) -> None:
     """Negative control: the TLB is finite, not harmless."""
     monkeypatch.setattr(flush, "flushed", lambda *entries: None)
-    monkeypatch.setattr("mmusim.engine.host.log_ioctls.flush_remote", lambda *a, **k: iter(()))
+    monkeypatch.setattr("mmusim.engine.host.enable_disable.flush_remote", lambda *a, **k: iter(()))
     host = {"profile": "skylake-2021", "tlb": 4096}
     made = busy_setting(vm={"kernel": "linux-3.16"}, policies=only("lazy-drop"), host=host)
     with pytest.raises(LostWriteError):

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from mmusim import plots
 from mmusim.analysis import load, metrics, quantiles, runs
 from mmusim.experiment.run import Outcome, run_experiment
-from mmusim.metrics.defined import FEW
+from mmusim.metrics.few_beyond import FEW
 from mmusim.plots.style import PAPER, hollow_note
 from mmusim.report.answers import answers
 from mmusim.report.claim_cells import expected_text

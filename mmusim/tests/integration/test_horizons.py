@@ -16,7 +16,7 @@ from mmusim.analysis.horizons import is_sure, over_windows
 from mmusim.base.errors import ConfigError
 from mmusim.config.settings import settings_of
 from mmusim.experiment.run import Outcome, run_experiment
-from mmusim.metrics.defined import few_beyond
+from mmusim.metrics.few_beyond import few_beyond
 from mmusim.tests.support.command_line import mmusim
 
 WHAT = {"says": "dropping is slower", "ratio": "lazy-drop / eager_page_split", "expect": [1.05, 99]}

@@ -20,7 +20,7 @@ from mmusim.cli.shared.live_validation import miss_rows, row, sentences
 from mmusim.config.host import load_profile
 from mmusim.conformance.kernel_cases import read_cases
 from mmusim.kvm.device import why_unusable
-from mmusim.metrics.defined import FEW
+from mmusim.metrics.few_beyond import FEW
 from mmusim.tests.support.places import ROOT
 from mmusim.validation.live_arms import Arm, arms_of, predict_arms, read_arms
 from mmusim.validation.live_grid import GridSetting, read_grid

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mmusim.cli import app
-from mmusim.engine import reached, simulate
-from mmusim.engine.reached import Reached
+from mmusim.engine import run_progress, simulate
+from mmusim.engine.run_progress import Reached
 from mmusim.engine.simulate import Simulation
 from mmusim.execution import beats, workers
 from mmusim.execution.parallel import in_parallel
@@ -210,7 +210,7 @@ def test_who_asks_is_told_and_the_run_is_the_same(monkeypatch: pytest.MonkeyPatc
     told: list[Reached] = []
     quiet = simulate(plan, tell=told.append)
     assert told == []
-    monkeypatch.setattr(reached, "HEARTBEAT_S", 0.0)
+    monkeypatch.setattr(run_progress, "HEARTBEAT_S", 0.0)
     trace = simulate(plan, engine="simpy", tell=told.append)
     assert trace.fingerprint == quiet.fingerprint
     assert told == sorted(told)
@@ -278,7 +278,7 @@ def test_verbs_that_simulate_one_run_tell_how_far_it_is(
     rest = [str(path), *(["--to", str(tmp_path / to)] if to else [])]
     line = r"0/1 runs, [\w.+-]+ seed 1 at .*, \d+% done"
     for beat, expected in (10.0, False), (0.001, True):
-        monkeypatch.setattr(reached, "HEARTBEAT_S", beat)
+        monkeypatch.setattr(run_progress, "HEARTBEAT_S", beat)
         app([*command, *rest], standalone_mode=False)
         assert bool(re.search(line, capsys.readouterr().err)) == expected
 
@@ -296,7 +296,7 @@ def test_a_run_without_a_known_number_of_accesses_tells_its_time_only() -> None:
 
 @pytest.fixture
 def long_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(reached, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(run_progress, "HEARTBEAT_S", 0.01)
     path = tmp_path / "experiment.toml"
     path.write_text(
         MINIMAL + '[vm]\nmemory = "16MiB"\n[replications]\nseeds = 2\n'
@@ -319,7 +319,7 @@ def test_beats_of_a_worker_go_where_its_parent_reads_them(monkeypatch: pytest.Mo
         def put(self, beat: Any) -> None:
             sent.append(beat)
 
-    monkeypatch.setattr(reached, "HEARTBEAT_S", 0.005)
+    monkeypatch.setattr(run_progress, "HEARTBEAT_S", 0.005)
     monkeypatch.setattr(beats, "_take", Queue().put)
     job = Job(0, "eager-drop", 1)
     run_job(busy_setting(), job)
@@ -342,7 +342,7 @@ def test_every_run_reports_its_beginning_after_the_engine_was_loaded(
             order.append("run")
             return super().run()
 
-    monkeypatch.setattr(reached, "HEARTBEAT_S", 1000.0)
+    monkeypatch.setattr(run_progress, "HEARTBEAT_S", 1000.0)
     monkeypatch.setattr(workers, "Simulation", Loads)
     job = Job(0, "eager-drop", 1)
     run_job(busy_setting(), job, lambda of, reached: order.append((of, reached)))

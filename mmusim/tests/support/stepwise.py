@@ -19,7 +19,7 @@ from mmusim.base.histogram import Histogram
 from mmusim.config.driver import Clear, Log, Phase, Recreate, Sync
 from mmusim.costs.distributions import Distribution
 from mmusim.costs.random_streams import Draws, Stream
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.host import Host
 from mmusim.engine.host_thread import OPERATIONS
 from mmusim.engine.processes.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
 from mmusim.engine.processes.vcpu import vcpu

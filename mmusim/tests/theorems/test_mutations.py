@@ -80,7 +80,7 @@ MUTANTS = {
         TRUTH + "[constant costs-lazy-drop]",
     ),
     "enabling flushes": Mutant(
-        "engine/host/log_ioctls.py",
+        "engine/host/enable_disable.py",
         "    yield from unlock_and_flush(vm, host, owed or plan.kernel.flushes_at_enable())\n",
         "    yield from unlock_and_flush(vm, host, False)\n",
         FORM + "[linux-3.16]",
@@ -129,7 +129,7 @@ MUTANTS = {
         COUNT + "test_a_full_ring_stops_the_vcpu_and_costs_a_fault_more_each_time",
     ),
     "enabling waits for the faults in flight": Mutant(
-        "engine/host/log_ioctls.py",
+        "engine/host/enable_disable.py",
         '    yield from synchronize_srcu(vm, host, host.once("c_srcu"), bitmap)\n    if all_set:\n',
         "    if all_set:\n",
         STEPWISE + "test_enabling_waits_for_the_faults_in_flight",

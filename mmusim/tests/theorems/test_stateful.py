@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from mmusim.base.errors import MisfitError, MmusimError
 from mmusim.costs.distributions import Constant
 from mmusim.engine import simulate
-from mmusim.engine.host import log_ioctls, rearm
+from mmusim.engine.host import enable_disable, rearm
 from mmusim.engine.processes import vcpu
 from mmusim.engine.processes.page_fault import FAST, LOST_RACE, SLOW, SPURIOUS
 from mmusim.mmu import fault as mmu_fault
@@ -289,7 +289,12 @@ MISTAKES = {
     "a fault that does nothing": ("lazy-drop", mmu_fault, "map_small", lambda *_: False),
     "a get that re-arms nothing": ("eager_page_split", mmu_slot, "rearm", lambda *_: 0),
     "a get that does not flush": ("lazy-drop", rearm, "unlock_and_flush", does_not_flush),
-    "an enable that does not flush": ("lazy-drop", log_ioctls, "unlock_and_flush", does_not_flush),
+    "an enable that does not flush": (
+        "lazy-drop",
+        enable_disable,
+        "unlock_and_flush",
+        does_not_flush,
+    ),
 }
 
 
@@ -364,7 +369,7 @@ def test_enabling_waits_for_the_faults_in_flight() -> None:
 def test_an_enable_that_does_not_wait_for_faults_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(log_ioctls, "synchronize_srcu", lambda *_: iter(()))
+    monkeypatch.setattr(enable_disable, "synchronize_srcu", lambda *_: iter(()))
     with pytest.raises((AssertionError, MmusimError)):
         faults_across_an_enable()
 

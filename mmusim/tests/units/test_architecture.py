@@ -159,6 +159,37 @@ def test_a_circle_is_found() -> None:
     assert circles({vm: {host}, host: {vm}, Path("a.py"): {vm}}) == [{vm, host}]
 
 
+ROOMS = sorted(
+    path.parent.name for path in PACKAGE.glob("*/__init__.py") if path.parent.name != "tests"
+)
+
+
+def unsaid(room: str, docstring: str, imported: set[str]) -> set[str]:
+    """Packages that a package imports and whose docstring does not say that it may."""
+    said = re.search(r"May import (.+?)[.;](\s|$)|(Imports) nothing", docstring, re.DOTALL)
+    assert said is not None, f"mmusim/{room}/__init__.py does not say what it may import"
+    words = set(re.findall(r"\w+", said[1] or ""))
+    below = {name for floor in FLOORS[: floor_of(room)] for name in floor}
+    return imported - words - {room} - (below if words & {"below", "every"} else set())
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_package_says_what_it_may_import(room: str) -> None:
+    files = [file for file in MODULES if file.parts[0] == room]
+    imported = {
+        to.parts[0] for file in files for to in files_imported(file, (PACKAGE / file).read_text())
+    }
+    docstring = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
+    assert unsaid(room, docstring, imported) == set()
+
+
+def test_an_import_that_nobody_said_is_found() -> None:
+    """Negative control."""
+    text = "Access patterns. May import ``base`` and what is below."
+    assert unsaid("plan", text, {"base", "config", "engine"}) == {"engine"}
+    assert unsaid("plan", "May import ``config``.", {"base", "config"}) == {"base"}
+
+
 @pytest.mark.parametrize("file", MODULES, ids=str)
 def test_no_module_has_more_than_one_idea(file: Path) -> None:
     assert len((PACKAGE / file).read_text().splitlines()) <= 300

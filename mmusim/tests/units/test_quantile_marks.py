@@ -7,8 +7,9 @@ import pytest
 from mmusim.comparison.compare import compare
 from mmusim.comparison.pairing import UnlikeRunsError, values_of
 from mmusim.engine import simulate
-from mmusim.metrics.defined import all_few_beyond, few_beyond, why_undefined
+from mmusim.metrics.few_beyond import all_few_beyond, few_beyond
 from mmusim.metrics.measure import Metrics, measure
+from mmusim.metrics.undefined import why_undefined
 from mmusim.plan.make import make_plan
 from mmusim.tests.support.settings import busy_setting, setting
 from mmusim.vocabulary.metrics import METRICS, QUANTILES, STALL_STATISTICS

@@ -11,7 +11,7 @@ from mmusim.config.driver import Phase, Sleep
 from mmusim.config.page_table_write import WritePageTable
 from mmusim.config.phase import BusyPhase, GuestPhase
 from mmusim.config.schedule import Scheduled
-from mmusim.engine.host.log_ioctls import Host
+from mmusim.engine.host.host import Host
 from mmusim.engine.state.vm import Vm
 from mmusim.workload.rates import is_rated
 
