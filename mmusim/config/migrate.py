@@ -136,8 +136,9 @@ class Migration(Strict):
     )
     """Near the end auto-converge takes no more than is needed. QEMU has it since 5.1."""
     responsive_throttle: Annotated[bool, shown(True)] = False
-    """With auto-converge, throttle also when the ratio of what is dirty to what was sent does not
-    fall from one sync to the next, for the second time. Posted for QEMU in 2024 and never merged.
+    """With auto-converge, a thread reads the log while a pass takes long, and a bad sync throttles
+    at once when the ratio of what is dirty to what was sent has not fallen for the second time.
+    Posted for QEMU in 2024 and never merged.
     """
     vcpu_dirty_limit: Annotated[Rate, shown("1MB/s")] = Field(0, alias="vcpu-dirty-limit")
     """A vCPU that dirties more than this sleeps whenever its ring is full. It needs dirty rings.
@@ -153,9 +154,10 @@ class Migration(Strict):
     throttle: Annotated[
         Annotated[Slowing, Field()] | None, shown({"rule": "cloud-hypervisor", "step": "20%"})
     ] = None
-    """How the guest is slowed down, by `rule`: `auto-converge`, `background-sync`, `responsive`,
-    `dirty-limit`, `cloud-hypervisor`, `fixed-sleep` or a package's. `auto-converge` and
-    `vcpu-dirty-limit` are QEMU's own keys for two of them. Without one of the three, nobody is.
+    """How the guest is slowed down, by `rule`: `auto-converge`, `background-sync`,
+    `background-watcher`, `responsive`, `dirty-limit`, `cloud-hypervisor`, `fixed-sleep` or a
+    package's. `auto-converge` and `vcpu-dirty-limit` are QEMU's own keys for two of them. Without
+    one of the three, nobody is.
     """
 
     postcopy_after: Annotated[int, Field(ge=0), shown(2, "rounds")] = 0

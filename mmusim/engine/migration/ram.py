@@ -17,6 +17,7 @@ from mmusim.engine.host.host import MANUAL
 from mmusim.engine.state.vm import Vm
 from mmusim.mmu.slot import slices
 from mmusim.mmu.spte import STALE
+from mmusim.policies import Reporting
 from mmusim.trace.records import HOST
 
 LOOK: Final = 1 << 14
@@ -96,6 +97,8 @@ class RamBlock(Unsent):
         """Pages to send; and those that the log has reported since they were merged last."""
         self.chunk = min(clear_chunk // PAGE, pages)
         self.uncleared = np.zeros(-(-pages // self.chunk), np.bool_)  # chunks, since the last sync
+        self._ahead: NDArray[np.bool_] | None = None
+        """Pages that were noted while they were still to be sent in this pass."""
 
     def synced(self, more: NDArray[np.bool_] | None = None) -> int:
         """Merge what the log reported, and `more`, into the pages to send; return how many it adds.
@@ -111,7 +114,34 @@ class RamBlock(Unsent):
                 self.unsent[part] |= more[part]
             self.dirty += int(np.count_nonzero(self.unsent[part]))
         self.uncleared[:] = self._vm.plan.choices.reporting in MANUAL
+        self._ahead = None
         return self.dirty - before
+
+    def noted(self, more: NDArray[np.bool_] | None = None) -> int:
+        """Keep what the log reported, and `more`, for the pass after this one; return how many of
+        these pages are not to be sent in this one.
+
+        RAMBLOCK_SYN_MODERN_BACKGROUND of the posting: `_reported` is its iter_bmap, and `_ahead`
+        its shadow_bmap. The caller holds bitmap_mutex.
+        """
+        later, ahead = 0, np.zeros(len(self.unsent), np.bool_)
+        for part in slices(len(self.unsent)):
+            if more is not None:
+                self._reported[part] |= more[part]
+            ahead[part] = self._reported[part] & self.unsent[part]
+            later += int(np.count_nonzero(self._reported[part] & ~self.unsent[part]))
+        self.uncleared[:] = self._vm.plan.choices.reporting in MANUAL
+        self._ahead = ahead
+        return later
+
+    def forget_sent(self) -> None:
+        """Before the log is read: forget of noted pages those that this pass has sent since.
+
+        Full rings may have reported such a page again, so with rings it is sent once more.
+        """
+        if self._ahead is not None and self._vm.plan.choices.reporting is not Reporting.DIRTY_RING:
+            for part in slices(len(self.unsent)):
+                self._reported[part] &= self.unsent[part] | ~self._ahead[part]
 
     def following(self, first: int, most: int) -> Ints:
         """Return `first` and the pages to send after it, at most `most` pages.

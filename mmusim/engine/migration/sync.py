@@ -69,6 +69,7 @@ class LogSync:
         self._times, self._vcpus = times, vcpus
         self.mutex = SpinLock(vm.env, "bitmap_mutex")
         self.count = 0  # dirty_sync_count
+        self.passes = 0  # syncs of the migration thread
         self.rounds: list[Round] = []
         self._round = vm.now, 0, 0, 0, 0, 0
         """When it began; before it pages, zero pages and bytes sent, pages reported, false ones."""
@@ -86,13 +87,13 @@ class LogSync:
         yield from operation(self._vm, self._host, self._phase, record)
         release_slots_lock(self._vm, who)
 
-    def read(self, who: int = HOST) -> Steps:
-        """Read the log with the big lock held: dirty pages are to be sent again
-        (migration_bitmap_sync).
+    def read(self, who: int = HOST, for_throttle: bool = False) -> Steps:
+        """Read the log with the big lock held (migration_bitmap_sync): dirty pages are to be sent
+        again, those that are read for the throttle after the pass in progress.
         """
-        yield from self._host.windows.operation("sync-dirty-log", self._read(who))
+        yield from self._host.windows.operation("sync-dirty-log", self._read(who, for_throttle))
 
-    def _read(self, who: int) -> Steps:
+    def _read(self, who: int, for_throttle: bool) -> Steps:
         """Read the log.
 
         The kernel's log goes into the bitmaps of user space first, then, under bitmap_mutex, into
@@ -100,6 +101,7 @@ class LogSync:
         """
         vm, timed = self._vm, self._times.timed
         record: dict[str, Any] = {"dirty": 0, "false_dirty": 0}
+        self._ram.forget_sent()
         if self.rings:
             yield from timed("kick", run_on_all(vm, self._vcpus, who), who)
             harvest = harvest_ring(vm, self._host, self._phase, record, who)
@@ -111,9 +113,12 @@ class LogSync:
         yield from timed("merge", pause(vm, self._merge_ns), who)
         self.reported += record["dirty"]
         self.false += record["false_dirty"]
-        if who == HOST or vm.plan.qemu.timer_counts():
+        if who == HOST:
+            self.passes += 1
+        if who == HOST or for_throttle or vm.plan.qemu.timer_counts():
             self.count += 1
-        added = self._ram.synced(read if self.manual else None)
+        more = read if self.manual else None
+        added = self._ram.noted(more) if for_throttle else self._ram.synced(more)
         self._trigger.synced(added, self._channel.sent_bytes)
         self.mutex.release(who)
 

@@ -156,6 +156,11 @@ class Trigger:
         self._sent_before = self._dirty_pages = 0
         self._periods: list[Period] = []
 
+    @property
+    def judged_ns(self) -> int:
+        """When a sync ended a period last (time_last_bitmap_sync)."""
+        return self._began_ns
+
     def synced(self, new_dirty_pages: int, sent_bytes: int) -> None:
         """Take note of a sync: pages that became dirty, and all bytes sent since the beginning.
 

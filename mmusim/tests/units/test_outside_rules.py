@@ -161,7 +161,8 @@ def test_an_answer_that_cannot_be_is_refused(
     ("key", "question", "answer"),
     [
         ("throttle", "share", 0.995), ("throttle", "cycle", (0, 0)), ("throttle", "cycle", (9, 1)),
-        ("throttle", "sync_every", 1), ("switch_over", "after_sync", "go-on"),
+        ("throttle", "sync_every", 1), ("throttle", "overdue_after", 1),
+        ("switch_over", "after_sync", "go-on"),
         ("postcopy", "goes_on", 0.5), ("postcopy", "ahead", float("inf")),
     ],
 )  # fmt: skip

@@ -58,7 +58,9 @@ def test_auto_converge_goes_up_to_its_most_in_steps() -> None:
 def test_a_responsive_throttle_looks_at_the_trend_too() -> None:
     rising = [0.6, 0.7, 0.8, 0.9, 0.9]
     assert slowed(rising, "auto-converge") == [1, 3]
-    assert slowed(rising, "responsive") == [1, 3, 4]
+    assert slowed(rising, "responsive") == [1, 2, 3, 4]
+    assert slowed([0.904, 0.901, 0.909, 0.901], "responsive") == [1, 2, 3], "whole percent"
+    assert slowed([0.9, 0.4, 0.6, 0.7], "responsive") == [2, 3], "a good sync is no step"
     assert slowed([0.9, 0.8, 0.7, 0.6], "responsive") == [1, 3], "falling: as without"
     assert slowed([0.1, 0.2, 0.3, 0.4], "responsive") == [], "below the threshold"
 
@@ -67,6 +69,14 @@ def test_the_timer_comes_with_a_release_or_with_its_own_throttle() -> None:
     plain, timed = rule("auto-converge"), rule("background-sync", every="2s")
     assert [plain.sync_every(qemu_named(name)) for name in ("9.1", "9.2")] == [0, 5 * S]
     assert [timed.sync_every(qemu_named(name)) for name in ("9.1", "9.2")] == [2 * S, 2 * S]
+
+
+def test_a_thread_of_its_own_takes_the_place_of_the_timer_up_to_the_most() -> None:
+    for name in ("background-watcher", "responsive"):
+        one = rule(name, every="2s", most="60%")
+        assert one.sync_every(qemu_named("9.2")) == 0
+        assert [one.overdue_after(share) for share in (0.0, 0.5, 0.6)] == [2 * S, 2 * S, 0]
+    assert rule("background-sync").overdue_after(0.0) == 0, "control"
 
 
 def test_a_dirty_limit_begins_where_auto_converge_would() -> None:

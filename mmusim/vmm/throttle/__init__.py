@@ -5,6 +5,7 @@ A package of your own may add rules with the entry point group ``mmusim.throttle
 
 from mmusim.base.entry_points import load_group
 from mmusim.vmm.throttle import background_sync as background_sync
+from mmusim.vmm.throttle import background_watcher as background_watcher
 from mmusim.vmm.throttle import cloud_hypervisor as cloud_hypervisor
 from mmusim.vmm.throttle import fixed_sleep as fixed_sleep
 from mmusim.vmm.throttle.auto_converge import AutoConverge, ThrottleShare

@@ -26,6 +26,12 @@ def _is_cycle(answer: Any) -> bool:
     )
 
 
+OFTEN: Final = Answer(
+    "0 or a whole number of ns from 50 us on",
+    lambda x: is_whole(x, LEAST_SLEEP_NS) or (is_whole(x, 0) and x == 0),
+)
+
+
 class Period(NamedTuple):
     """What happened from one judgement of a throttle to the next."""
 
@@ -59,10 +65,8 @@ class Throttle(Rule):
             "(sleep, cycle) in whole ns, of which the sleep is part of the cycle and the cycle "
             "50 us to 1 h", _is_cycle
         ),
-        "sync_every": Answer(
-            "0 or a whole number of ns from 50 us on",
-            lambda x: is_whole(x, LEAST_SLEEP_NS) or (is_whole(x, 0) and x == 0),
-        ),
+        "sync_every": OFTEN,
+        "overdue_after": OFTEN,
         "beyond": TEXT,
     }  # fmt: skip
     least_period_ns: ClassVar[int] = NS["s"]
@@ -93,6 +97,15 @@ class Throttle(Rule):
     def sync_every(self, qemu: Qemu) -> int:
         """Return the time after which a timer reads the log if nobody else did, in ns; 0: none."""
         del qemu
+        return 0
+
+    def overdue_after(self, share: float) -> int:
+        """Return how long after a sync a thread of the throttle reads the log, in ns; 0: it ends.
+
+        The thread looks every second, with the share that is taken then, from the second pass over
+        memory on. What it reads is judged at once, and sent after the pass in progress.
+        """
+        del share
         return 0
 
     def beyond(self, qemu: Qemu) -> str:
