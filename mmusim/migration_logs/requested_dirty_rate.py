@@ -20,9 +20,10 @@ Row = dict[str, Any]
 def dirtied(outcome: Outcome) -> list[Row]:
     """Return a row for each setting and policy whose guest is given by rates in a migration.
 
-    *asked* is what a guest that does not stall dirties in the mean time of a round, *found* what
-    the syncs after the first round found, both per second, over all seeds. Stalls, throttles and
-    pages that were sent before their log was cleared make the second less.
+    *asked* is what a guest that does not stall dirties in the mean time of a round, *found* the
+    pages that the syncs after the first round reported and that were written since they were sent
+    last, both per second, over all seeds. Stalls, throttles and pages that were sent before their
+    log was cleared make the second less.
     """
     rows = []
     for result in outcome.settings:
@@ -58,11 +59,16 @@ def migrated_workload(setting: Setting) -> Any:
 
 
 def later_rounds(runs: Sequence[Metrics]) -> tuple[list[int], list[int]]:
-    """Return times in ns and dirty pages of all rounds but the first, in which every page is
-    dirty.
+    """Return times in ns, and pages that became dirty, of all rounds but the first, in which every
+    page is dirty.
+
+    What is left to be sent after a round is another number: a migration ends while pages are left.
     """
     rounds = [one for run in runs for one in run.rounds[1:] if one.end_ns > one.start_ns]
-    return [one.end_ns - one.start_ns for one in rounds], [one.dirty_pages for one in rounds]
+    return (
+        [one.end_ns - one.start_ns for one in rounds],
+        [one.reported - one.false_dirty for one in rounds],
+    )
 
 
 def _written(pattern: Any) -> str:

@@ -50,7 +50,7 @@ class Written(Protocol):
     covered: list[Mapping]
 
     def take(self) -> Pages:
-        """Return the numbers of the pages written since the last call, and begin anew."""
+        """Return the numbers of the pages written since the last call, each once; begin anew."""
 
     def close(self) -> None:
         """Leave the process as it was."""
@@ -89,7 +89,11 @@ class PagemapScan:
         self._pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
 
     def take(self) -> Pages:
-        """Return the numbers of the pages written since the last call, and protect them."""
+        """Return the numbers of the pages written since the last call, and protect them.
+
+        The kernel may end a walk before what it has told already (6.18). A page that is written
+        between two calls is told twice then.
+        """
         found = [self._of(one) for one in self.covered]
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
@@ -108,7 +112,7 @@ class PagemapScan:
             rows = np.array(room[: 3 * count], np.int64).reshape(-1, 3)
             pages += [np.arange(start // PAGE, end // PAGE) for start, end in rows[:, :2]]
             at = max(struct.unpack_from("<Q", asked, 32)[0], at + PAGE)
-        return np.concatenate(pages)
+        return np.unique(np.concatenate(pages))
 
     def close(self) -> None:
         """Close the userfaultfd, which ends all protection."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 
 from mmusim.base.errors import ConfigError
+from mmusim.process_memory import written_pages
 from mmusim.process_memory.dirty_rates import Recording, watched
 from mmusim.process_memory.mappings import Mapping, within, writable
 from mmusim.process_memory.written_pages import PagemapScan, SoftDirty, _soft_dirty, ways
@@ -98,6 +101,32 @@ def test_the_pages_that_were_written_are_told(
     asked.close()
     assert writer.writes(9) == "6"
     assert writer.process.poll() is None
+
+
+def test_a_page_that_the_kernel_tells_twice_in_an_answer_is_found_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Linux 6.18 tells pages beyond the end of the walk that it names. Page 90 is written again
+    before the next call, which begins there.
+    """
+    answers = [([(3, 5), (90, 91)], 40), ([(60, 61), (90, 91)], 100)]
+    begins = []
+
+    def ioctl(file: int, request: int, asked: bytearray) -> int:
+        del file, request
+        start, room = (struct.unpack_from("<Q", asked, at)[0] for at in (16, 40))
+        begins.append(start // 4096)
+        regions, end = answers[len(begins) - 1]
+        rows = (ctypes.c_uint64 * (3 * len(regions))).from_address(room)
+        rows[:] = [word for first, last in regions for word in (first * 4096, last * 4096, 2)]
+        struct.pack_into("<Q", asked, 32, end * 4096)
+        return len(regions)
+
+    monkeypatch.setattr(written_pages.fcntl, "ioctl", ioctl)
+    asked = PagemapScan.__new__(PagemapScan)
+    asked._pid, asked._pagemap, asked.covered = 0, 0, [Mapping(0, 100 * 4096, "")]
+    assert asked.take().tolist() == [3, 4, 60, 90]
+    assert begins == [0, 40], "control: it asked twice"
 
 
 @needs(PagemapScan)
