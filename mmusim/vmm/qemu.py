@@ -105,6 +105,12 @@ class Qemu:
         """Complete also if exactly as much is left as the limit allows, since 10.1 (7aaa1fc072)."""
         return self.release >= (10, 1)
 
+    def asks_at_threshold(self) -> bool:
+        """Ask for the exact number also if the estimate is the limit itself, since 11.1
+        (455a6167f2).
+        """
+        return self.release >= (11, 1)
+
     def has_switchover_ack(self) -> bool:
         """`switchover-ack` since 8.1."""
         return self.release >= (8, 1)

@@ -146,11 +146,13 @@ class Migration:
     def few_left(self, exact: bool = False) -> bool:
         """Tell whether nothing is left, or so little that it can be sent within the downtime limit.
 
-        After a sync, when the number is exact, some releases also accept the limit itself.
+        Some releases also accept the limit itself: after a sync, when the number is exact, or
+        before it.
         """
         left, may = self.ram.dirty * PAGE, self.rule.ask("may_be_left", self.seen())
-        at_limit = exact and self.qemu.completes_at_threshold() and left == may
-        return not left or left < may or at_limit
+        qemu = self.qemu
+        takes_limit = qemu.completes_at_threshold() if exact else qemu.asks_at_threshold()
+        return not left or left < may or (takes_limit and left == may)
 
     def seen(self) -> Seen:
         """Return the facts that a rule of switch-over may use: bytes, bytes per second, ns from the

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mmusim.base.errors import ConfigError
+from mmusim.base.units import PAGE
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.host import log_reports
@@ -148,6 +150,51 @@ def test_until_10_0_what_is_left_is_cleared_within_the_downtime() -> None:
     assert old.outcome == new.outcome == "completed"
     chunks = (old.downtime_ns - new.downtime_ns) / 1e6
     assert 8 <= chunks <= 32, "of the 32 chunks of 8 MiB"
+
+
+@pytest.mark.parametrize(
+    ("qemu", "asks", "completes"),
+    [("10.0", False, False), ("10.1", False, True), ("11.0", False, True), ("11.1", True, True)],
+)
+def test_what_is_left_may_be_the_limit_itself(qemu: str, asks: bool, completes: bool) -> None:
+    """Q15: before the sync and after it. Controls: one page less is always few, one more never."""
+
+    def few(pages: int, exact: bool) -> bool:
+        rule = SimpleNamespace(ask=lambda *_: 10 * PAGE)
+        ram, release = SimpleNamespace(dirty=pages), qemu_named(qemu)
+        found: Any = SimpleNamespace(ram=ram, rule=rule, qemu=release, seen=lambda: None)
+        return migration.Migration.few_left(found, exact)
+
+    assert [few(10, exact) for exact in (False, True)] == [asks, completes]
+    assert all(few(9, exact) and not few(11, exact) for exact in (False, True))
+
+
+def test_nothing_may_be_left_before_a_bandwidth_was_measured() -> None:
+    """Q14: the limit is bandwidth x time, and the first window takes 100 ms."""
+    long: dict[str, Any] = {"downtime_limit": "100s", "bandwidth": "20MB/s", "idle": True}
+    first = migrated(**long).rounds[0]
+    assert first.bandwidth > 0
+    assert first.end_ns - first.start_ns == pytest.approx(100e6, abs=1e6), "not at once"
+
+
+def test_a_full_ring_is_reset_alone_while_a_dirty_limit_is_in_force(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Q22: all rings before, its own only while the limit is in force."""
+    seen: set[tuple[bool, bool]] = set()
+
+    def noted(vm: Any, who: int, payer: Any, spent: Any, only: Any = None) -> Any:
+        if who >= 0:
+            seen.add((vm.vmm.limits_dirtying, only is not None))
+        return (yield from reap(vm, who, payer, spent, only))
+
+    monkeypatch.setattr(guest_mode, "reap", noted)
+    plan = migrating(
+        "dirty-ring", vcpu_dirty_limit="1MB/s", bandwidth="6MB/s", think="50us", max_time="6s",
+        workload={"writes": "100%"},
+    )  # fmt: skip
+    simulate(dataclasses.replace(plan, ring_entries=512), engine="simpy")
+    assert seen == {(False, False), (True, True)}
 
 
 def test_a_ring_sync_makes_each_vcpu_come_out_in_its_turn() -> None:
