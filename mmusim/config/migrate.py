@@ -136,10 +136,7 @@ class Migration(Strict):
     )
     """Near the end auto-converge takes no more than is needed. QEMU has it since 5.1."""
     responsive_throttle: Annotated[bool, shown(True)] = False
-    """With auto-converge, a thread reads the log while a pass takes long, and a bad sync throttles
-    at once when the ratio of what is dirty to what was sent has not fallen for the second time.
-    Posted for QEMU in 2024 and never merged.
-    """
+    """With auto-converge: the throttle `responsive`, posted for QEMU in 2024 and never merged."""
     vcpu_dirty_limit: Annotated[Rate, shown("1MB/s")] = Field(0, alias="vcpu-dirty-limit")
     """A vCPU that dirties more than this sleeps whenever its ring is full. It needs dirty rings.
     0B/s means no limit.
@@ -156,7 +153,7 @@ class Migration(Strict):
     ] = None
     """How the guest is slowed down, by `rule`: `auto-converge`, `background-sync`,
     `background-watcher`, `responsive`, `dirty-limit`, `cloud-hypervisor`, `fixed-sleep` or a
-    package's. `auto-converge` and `vcpu-dirty-limit` are QEMU's own keys for two of them. Without
+    package's. QEMU's own keys for two of them are `auto-converge` and `vcpu-dirty-limit`. Without
     one of the three, nobody is.
     """
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from mmusim.base.errors import LostWriteError
 from mmusim.engine import simulate
 from mmusim.engine.choice import COMPILED, SIMPY
 from mmusim.engine.migration.ram import RamBlock
-from mmusim.engine.state.invariants import LostWriteError
 from mmusim.tests.support.migrations import migrating
 from mmusim.trace.records import MigrationTrace
 

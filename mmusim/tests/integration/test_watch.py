@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import math
 import os
 import signal
@@ -19,7 +20,6 @@ import numpy as np
 import pytest
 
 from mmusim.base.errors import ConfigError
-from mmusim.process_memory import written_pages
 from mmusim.process_memory.dirty_rates import Recording, watched
 from mmusim.process_memory.mappings import Mapping, within, writable
 from mmusim.process_memory.written_pages import PagemapScan, SoftDirty, _soft_dirty, ways
@@ -122,7 +122,7 @@ def test_a_page_that_the_kernel_tells_twice_in_an_answer_is_found_once(
         struct.pack_into("<Q", asked, 32, end * 4096)
         return len(regions)
 
-    monkeypatch.setattr(written_pages.fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
     asked = PagemapScan.__new__(PagemapScan)
     asked._pid, asked._pagemap, asked.covered = 0, 0, [Mapping(0, 100 * 4096, "")]
     assert asked.take().tolist() == [3, 4, 60, 90]
