@@ -146,8 +146,7 @@ class Migration:
     def few_left(self, exact: bool = False) -> bool:
         """Tell whether nothing is left, or so little that it can be sent within the downtime limit.
 
-        Some releases also accept the limit itself: after a sync, when the number is exact, or
-        before it.
+        Some releases accept the limit itself, after a sync, when the number is `exact`, or before.
         """
         left, may = self.ram.dirty * PAGE, self.rule.ask("may_be_left", self.seen())
         qemu = self.qemu
