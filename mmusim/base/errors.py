@@ -163,6 +163,19 @@ class MisfitsError(ValueError):
             raise cls(found)
 
 
+def require_known(name: str, known: Iterable[str], source: str, key: str, rule: str) -> None:
+    """Refuse a name that is not among the known ones; `source` gives it for `key`.
+
+    Raises
+    ------
+    ConfigError
+        With `rule`, e.g. "is not a policy of this experiment", and the nearest known name.
+    """
+    known = list(known)
+    if name not in known:
+        raise ConfigError.of(source, key, name, rule, nearest(name, known))
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the remedy for an unknown name: the nearest known name, or all of them."""
     known = sorted(known)

@@ -18,6 +18,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"]}
+RENAMED: Final = {"--cell": "--setting", "--out": "--to"}
+"""Old name of an option -> the new one, in every verb that has the new one and not the old one. A
+verb has further ones in a mapping of this name.
+"""
 
 
 class Verb(NamedTuple):
@@ -125,10 +129,13 @@ class VerbCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse arguments; options may have old names."""
+        has = {name for param in self.params for name in param.opts}
+        renamed = {old: new for old, new in RENAMED.items() if new in has and old not in has}
+        renamed |= self.renamed
         before = args.index("--") if "--" in args else len(args)
         for number, text in enumerate(args[:before]):
             name, equals, value = text.partition("=")
-            new = self.renamed.get(name)
+            new = renamed.get(name)
             if new is not None:
                 args[number] = f"{new}{equals}{value}"
                 if not ctx.resilient_parsing:

@@ -27,20 +27,7 @@ def undecided(claim: Claim, setting: Setting, reason: str, seeds: int) -> Verdic
         estimate=math.nan, low=math.nan, high=math.nan, confidence=1 - ALPHA, seeds=seeds
     )
     what, expected = _asked(claim)
-    return Verdict(
-        says=claim.says,
-        setting=setting.name,
-        metric=claim.metric,
-        what=what,
-        measured=nothing,
-        expected=expected,
-        outcome="inconclusive",
-        origin=claim.origin,
-        source=claim.source,
-        refuted=claim.refuted,
-        reason=reason,
-        window=claim.window,
-    )
+    return Verdict.on(claim, setting, what, nothing, expected, "inconclusive", reason)
 
 
 def _asked(claim: Claim) -> tuple[str, tuple[float, float]]:

@@ -35,6 +35,18 @@ class Verdict:
     window: str = ""  # of the driver; empty: what it measures
     reason: str = ""  # why nothing can be said; then what is measured is no number
 
+    @classmethod
+    def on(
+        cls, claim: Claim, setting: Setting, what: str, measured: Interval,
+        expected: tuple[float, float], outcome: str, reason: str = "",
+    ) -> Verdict:  # fmt: skip
+        """Return the verdict on a claim in a setting; what the claim says itself is taken over."""
+        return cls(
+            says=claim.says, setting=setting.name, metric=claim.metric, what=what,
+            measured=measured, expected=expected, outcome=outcome, origin=claim.origin,
+            source=claim.source, refuted=claim.refuted, window=claim.window, reason=reason,
+        )  # fmt: skip
+
     @property
     def is_ratio(self) -> bool:
         """Whether a ratio of two policies was measured, which has no unit."""
@@ -91,19 +103,7 @@ def judge(
             outcome = "inconclusive"
     if measured.mark not in ("", "identical"):
         outcome = "inconclusive"
-    return Verdict(
-        says=claim.says,
-        setting=setting.name,
-        metric=claim.metric,
-        what=what,
-        measured=measured,
-        expected=expected,
-        outcome=outcome,
-        origin=claim.origin,
-        source=claim.source,
-        refuted=claim.refuted,
-        window=claim.window,
-    )
+    return Verdict.on(claim, setting, what, measured, expected, outcome)
 
 
 def _measured(

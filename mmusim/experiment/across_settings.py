@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError, require_known
 from mmusim.comparison.compare import Comparison, compare
 from mmusim.comparison.pairing import MIN_SEEDS, on_shared_seeds
 from mmusim.experiment.run import Outcome, SettingResult
@@ -74,8 +74,7 @@ def setting_contrasts(
         ("--baseline", baseline or names[0], names, "setting with runs"),
         ("--policy", policy or policies[0], policies, "policy of this experiment"),
     ):
-        if given not in known:
-            raise ConfigError.of("settings", key, given, f"is not a {what}", nearest(given, known))
+        require_known(given, known, "settings", key, f"is not a {what}")
     if len(names) < 2:
         raise ConfigError.of(
             outcome.experiment.id, "settings", len(names), "leaves nothing to compare",

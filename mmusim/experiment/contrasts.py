@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import require_known
 from mmusim.comparison.compare import Comparison, compare, corrected
 from mmusim.experiment.over_hosts import compared_over_hosts
 from mmusim.experiment.run import Outcome, SettingResult
@@ -55,10 +55,7 @@ def contrasts(
         ("--baseline", baseline or policies.baseline, policies.all, "policy of this experiment"),
         ("--setting", setting or names[0], names, "setting with runs"),
     ):
-        if given not in known:
-            raise ConfigError.of(
-                "statistics", key, given, f"is not a {what}", nearest(given, known)
-            )
+        require_known(given, known, "statistics", key, f"is not a {what}")
     base = baseline or policies.baseline
     made = [
         (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import require_known
 from mmusim.base.units import show_ns
 from mmusim.comparison.exposure import COUNTED, differences, mean, no_verdict, objections
 from mmusim.config.driver import Driver
@@ -37,11 +37,8 @@ def in_window(outcome: Outcome, window: str) -> Outcome:
         If the driver has no such window.
     """
     known = [w.name for w in outcome.experiment.driver.windows]
-    if window not in known:
-        raise ConfigError.of(
-            outcome.experiment.id, "--window", window, "is not a window of the driver",
-            nearest(window, known),
-        )  # fmt: skip
+    rule = "is not a window of the driver"
+    require_known(window, known, outcome.experiment.id, "--window", rule)
 
     return replace(
         outcome,

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError, require_known
 from mmusim.config.setting import Setting, setting_named
 from mmusim.config.settings import LoadedFile, load_file
 from mmusim.config.vm_and_host import MOST_SEEDS
@@ -167,11 +167,8 @@ def contests(
     names = [made.name for made in settings]
     if setting:
         setting_named(settings, setting, "select")
-    if policy and policy not in policies:
-        raise ConfigError.of(
-            "select", "--policy", policy, "is not a policy of this experiment",
-            nearest(policy, policies),
-        )  # fmt: skip
+    if policy:
+        require_known(policy, policies, "select", "--policy", "is not a policy of this experiment")
     among = among or ("policies" if len(policies) > 1 else "settings")
     numbers = [n for n, name in enumerate(names) if not setting or name == setting]
     chosen = [name for name in policies if not policy or name == policy]

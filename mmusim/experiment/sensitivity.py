@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from mmusim.base.errors import ConfigError, MmusimError, nearest
+from mmusim.base.errors import ConfigError, MmusimError, require_known
 from mmusim.comparison.pairing import values_of
 from mmusim.config.cost_ranges import FACTORS, provenance_of, uncertain, value_of, with_factors
 from mmusim.config.setting import Setting, setting_named
@@ -239,11 +239,8 @@ def _check(study: Study) -> list[str]:
 def _known(directory: RunDirectory, names: Sequence[str]) -> None:
     policies = directory.experiment.policies.all
     for name in names:
-        if name not in policies:
-            raise ConfigError.of(
-                "sensitivity", "--policy", name, "is not a policy of this experiment",
-                nearest(name, policies),
-            )  # fmt: skip
+        rule = "is not a policy of this experiment"
+        require_known(name, policies, "sensitivity", "--policy", rule)
 
 
 def _paid(

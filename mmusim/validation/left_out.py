@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError, require_known
 from mmusim.validation.fit import in_least_squares
 from mmusim.validation.published import PublishedValue
 
@@ -21,11 +21,8 @@ def leave_out(
     """
     known = list(dict.fromkeys(value.id for value in values if value.run is not None))
     for source in sources:
-        if source not in known:
-            raise ConfigError.of(
-                "validate", "--leave-out", source, "is no source with values to predict",
-                nearest(source, known),
-            )  # fmt: skip
+        rule = "is no source with values to predict"
+        require_known(source, known, "validate", "--leave-out", rule)
     others = [value for value in values if value.id not in sources]
     if not sources or not any(map(in_least_squares, others)):
         raise ConfigError.of(

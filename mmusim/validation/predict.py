@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import require_known
 from mmusim.base.units import BYTES, PAGES_PER_REGION
 from mmusim.config.load import load
 from mmusim.config.settings import Setting, settings_of
@@ -56,10 +56,7 @@ def the_machine(laws: Iterable[str] | None = None) -> Machine | None:
         return machine
     chosen = list(dict.fromkeys(laws))
     for law in chosen:
-        if law not in LAWS:
-            raise ConfigError.of(
-                "validate", "--laws", law, "is not a law of load", nearest(law, LAWS)
-            )
+        require_known(law, LAWS, "validate", "--laws", "is not a law of load")
     return machine.model_copy(update={"laws": chosen}) if chosen else None
 
 

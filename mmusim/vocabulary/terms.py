@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import require_known
 
 
 class Better(Enum):
@@ -66,10 +66,7 @@ class Vocabulary(Mapping[str, AnyTerm], Generic[AnyTerm]):
         ConfigError
             If there is no such term. The message names the nearest known name.
         """
-        if name not in self._terms:
-            raise ConfigError.of(
-                source, key, name, f"is not a {self.singular}", nearest(name, self._terms)
-            )
+        require_known(name, self._terms, source, key, f"is not a {self.singular}")
         return self._terms[name]
 
     def __getitem__(self, name: str) -> AnyTerm:

@@ -17,9 +17,6 @@ from mmusim.cli.shared.output import table
 from mmusim.metrics.few_beyond import too_few_beyond
 from mmusim.vocabulary.metrics import MIN_BEYOND
 
-RENAMED = {
-    "--out": "--to",
-}
 NEAR: Final = 0.01
 """KS distance within which a shape of two parameters is taken for a table of quantiles."""
 NO_SHAPE: Final = (

@@ -15,7 +15,6 @@ from mmusim.cli.shared.output import table
 from mmusim.config.vm_and_host import MOST_SEED
 
 RENAMED = {
-    "--out": "--to",
     "--samples": "--keep-samples",
 }
 

@@ -37,7 +37,6 @@ SHOWN: Final = 6
 """Settings whose distributions are drawn."""
 
 RENAMED = {
-    "--out": "--to",
     "--runs": "--recorded",
     "--arms-runs": "--arms-recorded",
 }

@@ -19,10 +19,6 @@ from mmusim.validation.live_runs import RunOf, load_runs, save_runs
 
 REPEATS = 10
 
-RENAMED = {
-    "--out": "--to",
-}
-
 
 def live(
     arms: Annotated[Path, typer.Argument(help="A file of arms.", metavar="ARMS.toml")],

@@ -23,10 +23,6 @@ from mmusim.cli.shared.options import (
 
 REPEATS = 10
 
-RENAMED = {
-    "--out": "--to",
-}
-
 
 def validate(
     published: Annotated[

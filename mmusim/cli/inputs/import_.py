@@ -8,10 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-RENAMED = {
-    "--out": "--to",
-}
-
 
 def import_(
     log: Annotated[Path, typer.Argument(help="The log of a migration.", metavar="FILE")],

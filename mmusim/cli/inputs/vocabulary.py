@@ -32,15 +32,13 @@ def vocabulary(
     ConfigError
         If there is no such vocabulary, or the folder cannot be written.
     """
-    from mmusim.base.errors import ConfigError, nearest
+    from mmusim.base.errors import require_known
     from mmusim.base.files import whole
     from mmusim.cli.shared.output import table
     from mmusim.vocabulary.pages import PAGES, VOCABULARIES, rows
 
-    if which and which not in VOCABULARIES:
-        raise ConfigError.of(
-            "vocabulary", "WHICH", which, "is not a vocabulary", nearest(which, VOCABULARIES)
-        )
+    if which:
+        require_known(which, VOCABULARIES, "vocabulary", "WHICH", "is not a vocabulary")
     if to is not None:
         refuse_ignored("vocabulary", "with --to", {"WHICH": which, "--json": as_json})
         for name, page in PAGES.items():

@@ -16,9 +16,7 @@ from mmusim.store.provenance import model_version
 from mmusim.timeline.record import MAX_SLICES
 
 RENAMED = {
-    "--out": "--to",
     "--limit": "--max-records",
-    "--cell": "--setting",
 }
 
 

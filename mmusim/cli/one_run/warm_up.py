@@ -18,10 +18,6 @@ from mmusim.engine import simulate
 from mmusim.stats.warm_up import mser5
 from mmusim.timeline.record import MAX_SLICES
 
-RENAMED = {
-    "--cell": "--setting",
-}
-
 
 def warm_up(
     experiment: ExperimentFile,

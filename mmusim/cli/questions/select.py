@@ -52,7 +52,6 @@ def share(option: str, text: str) -> float:
 
 
 RENAMED = {
-    "--cell": "--setting",
     "--first": "--min-seeds",
     "--limit": "--max-seeds",
 }

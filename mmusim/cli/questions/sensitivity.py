@@ -57,11 +57,6 @@ def study(
     )
 
 
-RENAMED = {
-    "--cell": "--setting",
-}
-
-
 def sensitivity(
     experiment: ExperimentFile,
     metric: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import require_known
 from mmusim.cli.shared.options import AsJson, ExperimentFile, Out
 
 if TYPE_CHECKING:
@@ -31,11 +31,9 @@ def decompose(
     outcome = load(Path(experiment), out)
     baseline, driver = outcome.experiment.policies.baseline, outcome.experiment.driver
     known = [w.name for w in driver.windows]
-    if window and window not in known:
-        raise ConfigError.of(
-            outcome.experiment.id, "--window", window, "is not a window of the driver",
-            nearest(window, known),
-        )  # fmt: skip
+    if window:
+        rule = "is not a window of the driver"
+        require_known(window, known, outcome.experiment.id, "--window", rule)
     window = window or (driver.measure if driver.measure in known else "")
     found = [
         (result.setting.name, mean_decomposition(result.runs[baseline], result.runs[name], window))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmusim.base.errors import ConfigError, nearest
+from mmusim.base.errors import ConfigError, require_known
 from mmusim.cli.shared.figures import save_figure
 from mmusim.cli.shared.ignored import refuse_ignored
 from mmusim.cli.shared.options import (
@@ -24,10 +24,6 @@ from mmusim.cli.shared.run_folders import default_folder
 from mmusim.cli.shared.single_run import Selection
 from mmusim.config.settings import load_settings
 from mmusim.vocabulary import METRICS
-
-RENAMED = {
-    "--cell": "--setting",
-}
 
 
 def plot(
@@ -79,16 +75,14 @@ def plot(
     from mmusim.analysis import load
     from mmusim.plots.catalogue import FIGURES
 
-    if figure not in FIGURES:
-        known = nearest(figure, [*FIGURES, "timeline", "utilisation"])
-        raise ConfigError.of("plot", "FIGURE", figure, "is not a figure", known)
+    known = [*FIGURES, "timeline", "utilisation"]
+    require_known(figure, known, "plot", "FIGURE", "is not a figure")
     settings = load_settings(experiment)[0]
     metric = metric or settings.answer_by
     METRICS.require(metric, "plot", "--metric")
     policy = policy or (settings.policies.compare or settings.policies.all)[0]
-    if policy not in settings.policies.all:
-        known = nearest(policy, settings.policies.all)
-        raise ConfigError.of("plot", "--policy", policy, "is not in the experiment", known)
+    rule = "is not in the experiment"
+    require_known(policy, settings.policies.all, "plot", "--policy", rule)
     if figure in ("phases", "swept") and not settings.sweep:
         raise ConfigError.of(
             str(experiment), "sweep", None, "is empty, so there is nothing to map", "add a sweep"

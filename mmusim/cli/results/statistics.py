@@ -26,10 +26,6 @@ from mmusim.vocabulary import METRICS
 from mmusim.vocabulary.amount import amount
 from mmusim.vocabulary.metrics import USUAL
 
-RENAMED = {
-    "--cell": "--setting",
-}
-
 
 def statistics(
     experiment: ExperimentFile,

@@ -15,10 +15,6 @@ from mmusim.cli.shared.recording import blocks, keep
 from mmusim.workload.fault_trace import is_faults, parse_faults
 from mmusim.workload.lackey import parse
 
-RENAMED = {
-    "--out": "--to",
-}
-
 
 def import_(
     source: Annotated[

@@ -16,10 +16,6 @@ from mmusim.cli.shared.options import DEFAULT_QUANTUM, Note, Quantum, ToTrace
 from mmusim.cli.shared.recording import blocks, keep
 from mmusim.workload.lackey import parse
 
-RENAMED = {
-    "--out": "--to",
-}
-
 
 def record(
     command: Annotated[
