@@ -19,7 +19,7 @@ from mmusim.base.errors import (
     LivelockError,
     LostWriteError,
 )
-from mmusim.base.units import BYTES, REGION, parse_rate, show_bytes
+from mmusim.base.units import BYTES, REGION, parse_ns, parse_rate, show_bytes
 from mmusim.config.resolved import resolved
 from mmusim.config.settings import Setting, load_settings, settings_of
 from mmusim.engine import choice, code_cache
@@ -58,14 +58,19 @@ SMALL = 64 * BYTES["MiB"]
 
 
 def small(setting: Setting) -> Setting:
-    """The setting, with no more memory than SimPy goes through in a second or two.
+    """The setting, with no more memory and no longer a migration than SimPy goes through soon.
 
-    A guest that is given by rates keeps the share of its memory that it dirties.
+    A guest that is given by rates keeps the share of its memory that it dirties. Its migration
+    keeps its time, because only what changes state costs processor time.
     """
     vm = setting.experiment.vm
     if vm.memory <= SMALL:
         return setting
     data = resolved(setting)
+    by_rate = any("dirty_rate" in workload for workload in data["workloads"].values())
+    if "migration" in data["driver"] and not by_rate:
+        longest = data["driver"]["migration"]["max_time"]
+        data["driver"]["migration"]["max_time"] = min(longest, "1s", key=parse_ns)
     memory = max(SMALL // (REGION * vm.vcpus), 1) * REGION * vm.vcpus
     data["vm"]["memory"] = show_bytes(memory)
     for workload in data["workloads"].values():
