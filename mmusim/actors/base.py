@@ -136,7 +136,15 @@ class Actor(Strict):
         register("actor", Actor._registry, name, cls)
 
     def process(self, host: HostView) -> Steps:
-        """The work of the thread, from the start of the run. The run does not wait for its end."""
+        """Do the work of the thread, from the start of the run. The run does not wait for its end.
+
+        Every actor must have this generator. It yields events: ``yield from host.sleep(1e6)``.
+
+        Raises
+        ------
+        NotImplementedError
+            If the actor has no process.
+        """
         raise NotImplementedError(f"actor {self.kind!r} does not say what it does")
 
     @classmethod

@@ -36,8 +36,13 @@ def laps(trace: Trace, text: str) -> Floats:
 def utilisation(timeline: Timeline, window_ns: int) -> Floats:
     """Return the share of each of consecutive windows that the vCPUs could use, from 0 to 1.
 
-    The mean over vCPUs (:func:`mmusim.analysis.moments.utilisation`), for whole windows in which
-    every vCPU ran all the time.
+    The mean over vCPUs (:func:`mmusim.analysis.moments.utilisation`), for whole windows of
+    `window_ns` in which every vCPU ran all the time; shape (such windows,).
+
+    Raises
+    ------
+    ValueError
+        If the timeline leaves something out, or no window fits into it.
     """
     if timeline.left_out:
         raise ValueError(f"{timeline.left_out}; look at a shorter part of the run")

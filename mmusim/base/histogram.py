@@ -51,7 +51,13 @@ class Histogram:
         return int(self.counts.sum())
 
     def add(self, ns: ArrayLike) -> None:
-        """Add an array of whole nanoseconds."""
+        """Add times in whole ns, an array of any shape.
+
+        Raises
+        ------
+        ValueError
+            If a time is negative.
+        """
         ns = np.asarray(ns, np.int64)
         if ns.size == 0:
             return

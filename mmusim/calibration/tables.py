@@ -32,7 +32,19 @@ class Certainty(NamedTuple):
 
 def table(ns: Floats, *, deep: bool = False) -> Empirical:
     """Tabulate the quantile function of samples: inner quantiles, and the largest samples one by
-    one. With `deep` there are nodes between those, which keep the mean of many samples.
+    one.
+
+    Parameters
+    ----------
+    ns : ndarray, shape (samples,)
+        Times in ns; negative ones count as 0.
+    deep : bool
+        With nodes between inner quantiles and tail, which keep the mean of many samples.
+
+    Raises
+    ------
+    ValueError
+        If there are no samples.
     """
     ns = np.sort(np.maximum(ns, 0.0))
     n = len(ns)

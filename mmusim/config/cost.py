@@ -54,7 +54,13 @@ class LognormalSpec(Strict):
         return [(p, value) for p, value in given if value is not None]
 
     def distribution(self) -> Distribution:
-        """Return the lognormal."""
+        """Return the lognormal, in ns.
+
+        Raises
+        ------
+        ValueError
+            If no lognormal has that mean or median and that quantile.
+        """
         ((p, value),) = self._quantiles()
         if self.mean is not None:
             return Lognormal.from_mean(self.mean, p, value)

@@ -94,7 +94,13 @@ def run_live(plan: Plan, *, pin: bool = True) -> LiveTrace:
 
 
 def check(plan: Plan) -> None:
-    """Refuse a plan that cannot run on a real machine."""
+    """Refuse a plan that cannot run on a real machine.
+
+    Raises
+    ------
+    ConfigError
+        If its memory is no whole number of 2 MiB regions, or a phase exists in the simulator only.
+    """
     if plan.pages % PAGES_PER_REGION:
         raise ConfigError.of(
             "live run", "vm.memory", show_bytes(plan.pages * PAGE),

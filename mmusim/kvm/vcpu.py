@@ -112,6 +112,11 @@ class Vcpu:
             Without, nothing is measured and nothing but the pages is written.
         when_full : callable, optional
             Called when the dirty ring is full; must empty it.
+
+        Raises
+        ------
+        ValueError
+            If there is no access, or there are more than the VM has room for.
         """
         count = len(gfns)
         if not 0 < count <= self.vm.max_accesses:

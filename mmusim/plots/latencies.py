@@ -49,6 +49,11 @@ def longer_than(runs: Sequence[Metrics], of: str = "latency") -> Curve:
 
     The pooled curve is a description. The seed is the unit of replication, so the band from the
     lowest seed to the highest shows the uncertainty.
+
+    Raises
+    ------
+    ValueError
+        If no run has such times.
     """
     pooled = Histogram()
     own = [found for found in (histogram(run, of) for run in runs) if found.count]

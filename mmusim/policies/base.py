@@ -85,7 +85,13 @@ class Policy:
         return summary_of(cls)
 
     def protect(self, spte: Spte) -> Edit:
-        """Decide how arming the log changes a present leaf."""
+        """Decide how arming the log changes a present leaf. Every policy must say so.
+
+        Raises
+        ------
+        NotImplementedError
+            If the policy does not.
+        """
         raise NotImplementedError(f"policy {self.name!r} does not say what protect time does")
 
     def blocked(self, spte: Spte) -> Edit:

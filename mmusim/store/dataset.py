@@ -126,7 +126,13 @@ def parquet() -> Any:
 
 
 def sha256(path: Path) -> str:
-    """Return the hash of a regular file."""
+    """Return the hash of a regular file, 64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If it is no regular file or cannot be read.
+    """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "no regular file")
     with path.open("rb") as file:

@@ -153,7 +153,13 @@ def policy_of(machine: Machine) -> str:
 
 
 def check_sizes(memory: int, parts: Sequence[float]) -> None:
-    """Refuse sizes that cannot be measured."""
+    """Refuse sizes that cannot be measured: `memory` in bytes, `parts` as shares of it.
+
+    Raises
+    ------
+    ConfigError
+        If the memory is no whole number of 2 MiB regions within bounds, or a part is no page of it.
+    """
     region = PAGES_PER_REGION * PAGE
     if memory % region or not LEAST_MEMORY <= memory <= MOST_MEMORY:
         raise ConfigError.of(

@@ -34,7 +34,11 @@ class Pattern(Protocol):
     """A workload of one vCPU: a frozen value."""
 
     def length(self, pages: int) -> int:
-        """Return the number of accesses of a vCPU with `pages` pages."""
+        """Return the number of accesses of a vCPU that owns `pages` pages of 4 KiB."""
 
     def accesses(self, base_gfn: int, pages: int, uniforms: Uniforms) -> Accesses:
-        """Return the accesses of a vCPU that owns `pages` pages from `base_gfn`."""
+        """Return the accesses of a vCPU that owns `pages` pages from `base_gfn`.
+
+        They have shape (:meth:`length` of `pages`,). Random numbers come from `uniforms` only:
+        called with a purpose, a first index and a count, it gives as many numbers in (0, 1).
+        """

@@ -13,7 +13,13 @@ from mmusim.workload.base import Accesses, Uniforms
 
 
 def whole_pages(size: int) -> int:
-    """Return `size` if it is a positive multiple of a page; for use in validators."""
+    """Return `size`, in bytes, if it is a positive multiple of 4 KiB; for use in validators.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
     if size < PAGE or size % PAGE:
         raise ValueError('must be a positive multiple of 4KiB; write e.g. "64KiB"')
     return size

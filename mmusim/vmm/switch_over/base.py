@@ -54,9 +54,14 @@ class SwitchOver(Rule):
     _registry: ClassVar[dict[str, type[SwitchOver]]] = {}
 
     def may_be_left(self, seen: Seen) -> float:
-        """Return how many bytes may be left when the guest is stopped.
+        """Return how many bytes may be left when the guest is stopped. Every rule must say so.
 
         When less is left, the log is read; if it is still less then, the guest is stopped.
+
+        Raises
+        ------
+        NotImplementedError
+            If the rule does not.
         """
         raise NotImplementedError(f"rule {self.name!r} does not say how much may be left")
 
