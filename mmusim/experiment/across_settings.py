@@ -1,8 +1,9 @@
 """Settings compared with settings under one policy: strategies of a migration, hosts, sizes.
 
 If a run does not have the metric, its value is censored, not unknown: a migration that did not
-converge has no downtime, and counts as worse than any that has one. So medians and the probability
-of the better value are always given. Means and ratios are given only if every run has the metric.
+converge has no downtime, and counts as worse than any that has one. Nor has it a migration time:
+when it was given up says only that it would have taken longer. So medians and the probability of
+the better value are always given. Means and ratios are given only if every run has the metric.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +23,10 @@ from mmusim.metrics.few_beyond import least_known
 from mmusim.metrics.measure import Metrics
 from mmusim.stats import Interval, superiority
 from mmusim.vocabulary import METRICS
+
+END: Final = "migration_time"
+"""The metric that a migration has only when it has ended by itself."""
+GIVEN_UP: Final = ("did-not-converge", "cancelled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +108,8 @@ def _contrast(
             "settings", "seeds", len(a), f"are shared by {a_name!r} and {b_name!r}",
             f"run at least {MIN_SEEDS} of both",
         )  # fmt: skip
-    known = [sum(metric in run.values for run in side) for side in (a, b)]
     x, y = values(a, metric), values(b, metric)
+    known = [sum(map(math.isfinite, side)) for side in (x, y)]
     more = METRICS[metric].higher_is_better
     return SettingContrast(
         policy=policy,
@@ -128,6 +134,8 @@ def _named(result: SettingResult, policy: str, name: str) -> list[Metrics]:
 def values(runs: Sequence[Metrics], metric: str) -> list[float]:
     """Return a metric of each run, in its unit; infinity, as the worst, if a run lacks it.
 
+    A migration that was given up lacks the time of its end.
+
     Parameters
     ----------
     runs : sequence of Metrics
@@ -136,7 +144,10 @@ def values(runs: Sequence[Metrics], metric: str) -> list[float]:
         Name of the metric. The worst value is minus infinity if larger values are better.
     """
     worst = -math.inf if METRICS[metric].higher_is_better else math.inf
-    return [run.values.get(metric, worst) for run in runs]
+    return [
+        worst if metric == END and run.outcome in GIVEN_UP else run.values.get(metric, worst)
+        for run in runs
+    ]
 
 
 def _ranks(side: Sequence[float], *both: Sequence[float]) -> list[float]:

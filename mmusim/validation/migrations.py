@@ -204,6 +204,14 @@ def shown(metric: str, value: float) -> str:
     return show_ns(value) if METRICS[metric] > 1 else f"{value:.0f}"
 
 
+def by_number(lines: list[Line]) -> list[list[Line]]:
+    """Return the lines of each published number: one, or one for each case that may have been."""
+    found: dict[tuple[str, str, tuple[float, ...]], list[Line]] = {}
+    for line in lines:
+        found.setdefault((line.case.posting, line.metric, line.published), []).append(line)
+    return list(found.values())
+
+
 def orders(lines: list[Line]) -> list[tuple[str, bool]]:
     """Return, for each metric of each posting with several cases, whether the order is right."""
     found = []

@@ -54,8 +54,11 @@ def summary(lines: list[published.Line], orders: list[tuple[str, bool]]) -> list
     times = [line for line in lines if line.is_time]
     close = sum(line.is_close for line in times)
     near = sum(line.is_within(published.NEAR) for line in lines)
+    once = published.by_number(times)
+    everywhere = sum(all(line.is_close for line in cases) for cases in once)
     said = [
         f"{close} of {len(times)} times are within a factor of {published.CLOSE}.",
+        f"{everywhere} of {len(once)} published times are so in every case that stands for them.",
         f"{near} of {len(lines)} quantities are within a factor of {published.NEAR:.0f}.",
     ]
     said += [

@@ -15,7 +15,7 @@ import tomli_w
 
 from mmusim.base.errors import ConfigError
 from mmusim.config.settings import load_settings
-from mmusim.experiment.across_settings import SettingContrast, setting_contrasts
+from mmusim.experiment.across_settings import SettingContrast, setting_contrasts, values
 from mmusim.experiment.exposure import warnings
 from mmusim.experiment.run import Outcome, run_experiment
 from mmusim.experiment.selection import Rules, _state_of
@@ -76,6 +76,17 @@ def test_a_downtime_that_some_runs_do_not_have_is_worse_than_any(outcome: Outcom
     assert one.baseline_median < 10e6
     assert one.better.estimate == 0.0
     assert one.comparison is None
+
+
+def test_who_gives_up_sooner_has_not_migrated_sooner(outcome: Outcome) -> None:
+    """Where it ended, a migration has a time; where it was given up, only a time of giving up."""
+    one = against_fast(outcome, "migration_time", "slow")
+    assert (one.baseline_known, one.candidate_known) == (5, 0)
+    assert (one.candidate_median, one.better.estimate, one.comparison) == (float("inf"), 0.0, None)
+    runs = outcome.settings[1].runs["linux-6.13+dirty-ring"]
+    assert {run.outcome for run in runs} == {"did-not-converge"}
+    assert max(run.values["migration_time"] for run in runs) < 150e6, "control: it has a number"
+    assert values(runs, "sent_bytes") == [run.values["sent_bytes"] for run in runs], "control"
 
 
 def test_settings_in_which_all_runs_have_it_are_compared_as_policies_are(outcome: Outcome) -> None:

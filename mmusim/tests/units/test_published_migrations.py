@@ -13,6 +13,7 @@ from mmusim.validation.migrations import (
     UNKNOWN,
     Case,
     Line,
+    by_number,
     cases,
     orders,
     predict,
@@ -47,6 +48,15 @@ def test_close_is_a_factor_of_one_and_a_half() -> None:
     assert (near.is_close, far.is_close, none.is_close) == (True, False, False)
     assert math.isnan(none.ratio)
     assert rows([none])[0]["predicted"] == "none"
+
+
+def test_a_number_with_several_cases_counts_once_and_only_if_all_are_close() -> None:
+    cases_of_one = [line("a", 1e9, 1.1e9), line("b", 1e9, 1.2e9)]
+    other = line("c", 2e9, 2e9)
+    assert by_number([*cases_of_one, other]) == [cases_of_one, [other]]
+    assert "2 of 2 published times" in summary([*cases_of_one, other], [])[1]
+    missed = [line("a", 1e9, 1.1e9), line("b", 1e9, 9e9), other]
+    assert "1 of 2 published times" in summary(missed, [])[1], "control"
 
 
 def test_the_order_of_cases_is_judged() -> None:
