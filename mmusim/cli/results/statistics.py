@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
@@ -68,10 +68,21 @@ def statistics(
             "that the policy beats the baseline on a seed; pairing is the variance of the "
             "comparison over that of an unpaired one: below 1 pairing helps."
         )
-    for caveat in dict.fromkeys(one.comparison.caveat for one in found if one.comparison.caveat):
-        say(f"{FEW}: {caveat}.")
+    for line in _caveats(found):
+        say(line)
     if found and all(one.comparison.over_hosts is None for one in found):
         say(FIXED_COSTS)
+
+
+def _caveats(found: Sequence[Contrast]) -> Iterator[str]:
+    """Yield a line for each caveat, with the settings that it is about if there are several."""
+    several = len({one.setting.setting.name for one in found}) > 1
+    of: dict[str, dict[str, None]] = {}
+    for one in found:
+        if one.comparison.caveat:
+            of.setdefault(one.comparison.caveat, {})[one.setting.setting.name] = None
+    for caveat, names in of.items():
+        yield f"{FEW} {', '.join(names)}: {caveat}." if several else f"{FEW}: {caveat}."
 
 
 def _row(one: Contrast) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_statistics_and_export_mark_it(file: Path) -> None:
     out = str(file.parent / "out")
     said = mmusim("statistics", str(file), "--out", out, "--metric", "p99_request").stdout
     assert said.count("p99_request †") == 1, "of one setting of two"
-    assert "†: p99_request is a quantile of 999 times" in said
+    assert "† requests=999: p99_request is a quantile of 999 times" in said
     unmarked = mmusim("statistics", str(file), "--out", out, "--metric", "mean_request").stdout
     assert "†" not in unmarked
     table = frame(Path(out)).set_index("setting")["few_beyond"]
