@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mmusim.base.errors import MmusimError, named
+from mmusim.base.machine_errors import FULL
 
 _DAMAGED: Final = ("CORRUPT", "NOTADB", "FORMAT", "MISMATCH", "CONSTRAINT", "SCHEMA")
 """Parts of SQLite's names of errors that mean a damaged file."""
@@ -62,9 +63,19 @@ def explained(folder: Path) -> Iterator[None]:
             raise DamagedError.of(folder, error) from None
         reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(
-            f"{named(folder)}: cannot be used as a run directory: {reason}; free space or "
+            f"{named(folder)}: cannot be used as a run directory: {reason}; {_remedy(error)}, or "
             "choose another folder with --out, then run again: finished runs are kept"
         ) from None
+
+
+def _remedy(error: BaseException) -> str:
+    """Say what helps: room, rights, or patience."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if getattr(error, "errno", None) in FULL or name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return "free space"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return "wait for the process that writes to it"
+    return "check the rights of the folder and of the files in it"
 
 
 def is_damage(error: BaseException) -> bool:

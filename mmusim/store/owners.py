@@ -58,10 +58,12 @@ def dead(db: sqlite3.Connection) -> list[str]:
 def enlisted(ledger: Path, db: sqlite3.Connection) -> Iterator[str]:
     """Register a process that works on a ledger; yield the token that marks its runs.
 
-    At the end, marked runs return to the queue.
+    At the end, marked runs return to the queue. Those of dead processes do so at once.
     """
     token, pid = uuid.uuid4().hex, os.getpid()
     with db:
+        for gone in dead(db):
+            _sign_off(db, gone)
         row = token, host(), pid, born(pid), time.time()
         db.execute("INSERT INTO owners VALUES (?, ?, ?, ?, ?)", row)
     _working.add(token)
@@ -76,11 +78,16 @@ def enlisted(ledger: Path, db: sqlite3.Connection) -> Iterator[str]:
         _working.discard(token)
         # With a full disk this cannot be written; then the runs are taken over from a dead process.
         with suppress(sqlite3.Error, StoreError), db:
-            db.execute(
-                "UPDATE runs SET state = 'queued', owner = NULL "
-                "WHERE state = 'running' AND owner = ?", (token,),
-            )  # fmt: skip
-            db.execute("DELETE FROM owners WHERE token = ?", (token,))
+            _sign_off(db, token)
+
+
+def _sign_off(db: sqlite3.Connection, token: str) -> None:
+    """Return the runs of a process to the queue and forget it."""
+    db.execute(
+        "UPDATE runs SET state = 'queued', owner = NULL WHERE state = 'running' AND owner = ?",
+        (token,),
+    )
+    db.execute("DELETE FROM owners WHERE token = ?", (token,))
 
 
 def _beat(ledger: Path, token: str, over: threading.Event) -> None:

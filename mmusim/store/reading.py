@@ -13,6 +13,7 @@ from typing import Any
 
 from mmusim.base.errors import ConfigError, named
 from mmusim.base.parsing import parse_toml
+from mmusim.store.owners import dead
 from mmusim.store.provenance import model_version
 from mmusim.store.record import Ended, Key, checksum, unpack, wrong
 from mmusim.store.schema import DamagedError, explained
@@ -70,12 +71,21 @@ class Reader:
         return mine
 
     def states(self, version: str | None = None) -> dict[str, int]:
-        """Return how many runs of a model version are queued, running, done and failed."""
+        """Return how many runs of a model version are queued, running, done and failed.
+
+        Runs that a process had begun and that has died are queued.
+        """
         rows = self._db.execute(
-            "SELECT state, count(*) FROM runs WHERE version = ? GROUP BY state",
+            "SELECT state, owner, count(*) FROM runs WHERE version = ? GROUP BY state, owner",
             (version or self.expected(),),
-        )
-        return {"queued": 0, "running": 0, "done": 0, "failed": 0} | dict(rows)
+        ).fetchall()
+        known = {token for (token,) in self._db.execute("SELECT token FROM owners")}
+        alive = known - set(dead(self._db)) if any(row[0] == "running" for row in rows) else known
+        states = {"queued": 0, "running": 0, "done": 0, "failed": 0}
+        for state, owner, count in rows:
+            lost = state == "running" and owner not in alive
+            states["queued" if lost else state] += count
+        return states
 
     def unfinished(self) -> int:
         """Return how many runs of this model version are still to be made; a notice says so."""

@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from mmusim.base.files import whole
 from mmusim.store.guarded import UNREADABLE, is_damage
 from mmusim.store.owners import dead
 from mmusim.store.record import (
@@ -22,6 +23,7 @@ from mmusim.store.record import (
     seal,
 )
 from mmusim.store.schema import (
+    BESIDE,
     FORMAT,
     INSERT_RUN,
     UNFINISHED,
@@ -113,9 +115,9 @@ def _begun_anew(ledger: Path, known: Mapping[str, str], error: Exception) -> str
 def _aside(ledger: Path, why: str) -> Path:
     """Keep a copy of the ledger beside it, and take away the files that belong to it."""
     aside = ledger.with_name(f"{ledger.name}.{why}")
-    aside.unlink(missing_ok=True)  # a link there would be followed
-    shutil.copy2(ledger, aside)
-    for rest in ("-wal", "-shm"):  # they belong to the file that goes
+    with whole(aside) as copy:  # a link there is replaced and not followed
+        shutil.copy2(ledger, copy)
+    for rest in BESIDE:  # they belong to the file that goes
         ledger.with_name(ledger.name + rest).unlink(missing_ok=True)
     return aside
 

@@ -25,6 +25,9 @@ OF_A_KEY: Final = ("setting", "policy", "seed", "engine", "version")
 UNFINISHED: Final = f".{LEDGER}.new"
 """Name of an unfinished ledger. A killed process leaves it behind, and it is made anew."""
 
+BESIDE: Final = ("-wal", "-shm", "-journal")
+"""Ends of the names of files that SQLite has beside a ledger while it is in use."""
+
 SCHEMA = """
 CREATE TABLE about (
     key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL
@@ -104,18 +107,21 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def check_place(ledger: Path) -> None:
-    """Refuse what stands in the place of a ledger and is no file.
+    """Refuse what stands in the place of a ledger, or of a file that SQLite needs beside it, and is
+    no file.
 
     Raises
     ------
     ConfigError
         If it is a folder, a device or a pipe.
     """
-    if ledger.exists() and not ledger.is_file():
-        raise ConfigError.of(
-            str(ledger.parent), LEDGER, None, "is no regular file, so there is no ledger",
-            "move it away, or choose another folder with --out",
-        )  # fmt: skip
+    for name in (ledger.name, *(f"{ledger.name}{end}" for end in BESIDE), UNFINISHED):
+        path = ledger.with_name(name)
+        if path.exists() and not path.is_file():
+            raise ConfigError.of(
+                str(ledger.parent), name, None, "is no regular file, so there is no ledger",
+                "move it away, or choose another folder with --out",
+            )  # fmt: skip
 
 
 def nothing_else(folder: Path) -> bool:
