@@ -7,6 +7,7 @@ import math
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -204,6 +205,12 @@ def shown(metric: str, value: float) -> str:
     return show_ns(value) if METRICS[metric] > 1 else f"{value:.0f}"
 
 
+def _overlap(groups: list[tuple[float, ...]]) -> bool:
+    """Tell whether two groups that follow each other by their means have runs in common range."""
+    ordered = sorted(groups, key=_log_mean)
+    return any(max(low) >= min(high) for low, high in pairwise(ordered))
+
+
 def by_number(lines: list[Line]) -> list[list[Line]]:
     """Return the lines of each published number: one, or one for each case that may have been."""
     found: dict[tuple[str, str, tuple[float, ...]], list[Line]] = {}
@@ -222,7 +229,8 @@ def orders(lines: list[Line]) -> list[tuple[str, bool]]:
             if len(own) > 1 and len({round(_log_mean(ln.published), 3) for ln in own}) > 1:
                 right = [ln.case.name for ln in sorted(own, key=lambda ln: _log_mean(ln.published))]
                 made = [ln.case.name for ln in sorted(own, key=lambda ln: _log_mean(ln.predicted))]
-                found.append(
-                    (f"{posting} {metric.replace('_', ' ')}: {' < '.join(right)}", right == made)
-                )
+                said = f"{posting} {metric.replace('_', ' ')}: {' < '.join(right)}"
+                if _overlap([ln.predicted for ln in own]):
+                    said += ", by means; the predicted runs of neighbours overlap"
+                found.append((said, right == made))
     return found

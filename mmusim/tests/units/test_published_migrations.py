@@ -64,6 +64,12 @@ def test_the_order_of_cases_is_judged() -> None:
     wrong = orders([line("fast", 1e9, 6e9), line("slow", 2e9, 5e9)])
     assert [ok for _, ok in right] == [True]
     assert [ok for _, ok in wrong] == [False], "control"
+    slow = replace(line("slow", 2e9, 5e9), predicted=(4e9, 6e9))
+    near = replace(line("fast", 1e9, 3e9), predicted=(2e9, 4.5e9))
+    ((said, ok),) = orders([near, slow])
+    assert ok
+    assert "overlap" in said
+    assert "overlap" not in right[0][0], "control"
 
 
 def test_the_page_has_every_line_and_what_is_left_out() -> None:
