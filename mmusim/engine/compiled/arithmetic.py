@@ -11,17 +11,19 @@ from mmusim.engine.compiled.jit import jit
 
 @jit
 def whole(number: Any) -> Any:
-    """Return a whole number or a truth value as a row keeps it."""
+    """Return a whole number or a truth value as an actor's row keeps it: int64."""
     return np.int64(number)
 
 
 @jit
 def truncated(number: float) -> Any:
-    """Round as ``int`` does: towards 0."""
+    """Return a number rounded as ``int`` does: towards 0, as int64."""
     return np.int64(number)
 
 
 @jit
 def rounded(number: float) -> Any:
-    """Round as ``round`` does: to the nearest whole number, halves to even."""
+    """Return a number rounded as ``round`` does: to the nearest whole number, halves to even, as
+    int64.
+    """
     return np.int64(np.rint(number))

@@ -48,7 +48,9 @@ class _BlockModel(models.StructModel):  # type: ignore[misc]
 
 
 def made(context: Any, builder: Any, block: BlockType, address: Any, shape: list[Any]) -> Any:
-    """Return the value of a block at an address."""
+    """Return the value of a block at an address; `shape` has its lengths, one for each
+    dimension.
+    """
     value = cgutils.create_struct_proxy(block)(context, builder)
     value.address = address
     if block.last:
@@ -59,7 +61,9 @@ def made(context: Any, builder: Any, block: BlockType, address: Any, shape: list
 
 
 def tagged(builder: Any, instruction: Any, kind: str) -> Any:
-    """Say what an instruction's memory is: no memory of another kind is at the same place."""
+    """Mark an instruction's memory with its kind: no memory of another kind is at the same
+    place.
+    """
     add = builder.module.add_metadata
     nothing = ir.Constant(WORDS, 0)
     node = add([kind, add(["mmusim"]), nothing])
@@ -68,7 +72,7 @@ def tagged(builder: Any, instruction: Any, kind: str) -> Any:
 
 
 def word(builder: Any, address: Any, number: int) -> Any:
-    """Load word `number` behind an address, which does not change while code runs."""
+    """Load word `number`, of 8 bytes, behind an address; it does not change while code runs."""
     pointer = builder.inttoptr(address, WORDS.as_pointer())
     loaded = builder.load(builder.gep(pointer, [ir.Constant(ir.IntType(32), number)]))
     loaded.set_metadata("invariant.load", builder.module.add_metadata([]))

@@ -33,7 +33,9 @@ NEVER_NS = 1 << 62  # ns
 
 @jit
 def commit(s: Any, v: int, done: int, spent_ns: int, start_ns: int) -> None:
-    """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+    """Commit the first `done` accesses of the run that began at `start_ns`, `spent_ns` after
+    that.
+    """
     if s.has_probe:
         tell_run(s, v, done, spent_ns, start_ns, has_lead(s, v))
     ended = s.ends[v, done - 1] if done else 0

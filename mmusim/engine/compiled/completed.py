@@ -10,7 +10,7 @@ from mmusim.engine.compiled.fields import FIELD
 
 
 def completed_by(v: Any, now: int) -> int:
-    """Return how many accesses a vCPU has completed by `now` since it was made."""
+    """Return how many accesses a vCPU has completed by `now`, in ns, since the start of the run."""
     before = int(v.accesses)
     if not v.row[FIELD["under_way"]]:
         return before

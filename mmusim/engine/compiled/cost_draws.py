@@ -79,7 +79,10 @@ def drawn(quantiles: Any, constant: float, key: int, index: int) -> int:
 
 @jit
 def draw_many(s: Any, out: Any, at: int, n: int, shape: int, key: int, first: int) -> None:
-    """Write costs `first` to ``first + n`` of a stream into `out`, from element `at` on."""
+    """Write `n` costs in ns from index `first` on into `out`, from element `at` on.
+
+    `shape` is the number of their distribution, `key` that of their stream.
+    """
     constant = s.constants[shape]
     if math.isnan(constant):
         quantiles = s.quantiles[shape]
@@ -93,13 +96,15 @@ def draw_many(s: Any, out: Any, at: int, n: int, shape: int, key: int, first: in
 
 @jit
 def of_shape(s: Any, shape: int, key: int, index: int) -> int:
-    """Return cost `index` of the stream with this key and number of a distribution."""
+    """Return cost `index`, in ns, of the stream `key` of distribution number `shape`."""
     return drawn(s.quantiles[shape], s.constants[shape], key, index)
 
 
 @jit
 def cost(s: Any, v: int, stream: int, index: int) -> int:
-    """Return what a vCPU pays from a stream, in ns; counts the payment if pairing is by it."""
+    """Return what a vCPU pays from a stream, in ns; where pairing counts payments, this one is
+    counted.
+    """
     is_interference = stream > T_THINK
     if s.by_occurrence and (is_interference or _IS_COUNTED[stream]):
         index = s.paid[stream]
@@ -123,5 +128,7 @@ def hit_ns(s: Any, v: int, index: int, write: int, ahead: int) -> int:
 
 @jit
 def walk_ns(s: Any, v: int, index: int) -> int:
-    """Return what access `index` takes longer through a 4 KiB mapping; `hit_ns` comes first."""
+    """Return the extra time, in ns, of access `index` through a 4 KiB mapping; `hit_ns` comes
+    first.
+    """
     return work(s, of_shape(s, s.walk_shape[v], s.keys[v, T_WALK_4K], index))

@@ -15,7 +15,9 @@ from mmusim.mmu.spte import LOGGED
 
 @jit
 def walk_again(s: Any, v: int, index: int) -> int:
-    """Return what it takes to walk again for the mappings in use; paid at once, at the entry."""
+    """Return what it takes, in ns, to walk again for the mappings in use; paid at once, at the
+    entry.
+    """
     if s.refills == 0 or s.repeats[v] == 0:
         return 0
     small, large = refill(s, v, index - s.first[v])
@@ -24,28 +26,28 @@ def walk_again(s: Any, v: int, index: int) -> int:
 
 @jit
 def left_guest(s: Any, v: int) -> None:
-    """A stall of a vCPU begins."""
+    """Begin a stall of a vCPU."""
     s.in_guest[v] = 0
     s.left_ns[v] = s.now
 
 
 @jit
 def in_guest_again(s: Any, v: int) -> None:
-    """A stall of a vCPU has ended."""
+    """End a stall of a vCPU."""
     s.in_guest[v] = 1
     stalled(s, v, s.left_ns[v], s.now)
 
 
 @jit
 def halts(s: Any, v: int) -> None:
-    """A vCPU rests outside the guest: no stall."""
+    """Let a vCPU rest outside the guest, because the guest has nothing to do: no stall."""
     s.halted[v] = 1
     stalled(s, v, s.left_ns[v], s.now)
 
 
 @jit
 def wakes(s: Any, v: int) -> None:
-    """A stall of a vCPU that rested begins."""
+    """Begin a stall of a vCPU that rested."""
     s.halted[v] = 0
     s.left_ns[v] = s.now
     s.stolen_ns[v] += max(0, s.taken_until_ns[v] - s.now)
@@ -73,7 +75,9 @@ def mark_dirty(s: Any, v: int, gfn: int) -> bool:
 
 @jit
 def log_drained(s: Any, v: int) -> bool:
-    """Set the bits of what the PML buffer holds, and forget that; False if a ring has no room."""
+    """Set the dirty bits of the gfns in the PML buffer, and empty it; return False if a ring is
+    full.
+    """
     n = s.pml_n[v]
     s.pml_n[v] = 0
     for i in range(n):
@@ -87,12 +91,12 @@ def log_drained(s: Any, v: int) -> bool:
 
 @jit
 def flushes_tlb(s: Any, v: int) -> None:
-    """Forget all translations."""
+    """Forget all translations of a vCPU's TLB."""
     s.tlb_live[v], s.flushed_at[v] = 0, s.accesses[v]
 
 
 @jit
 def leave_handler(s: Any, v: int) -> bool:
-    """End the SRCU read section of a fault; False if somebody waits for that."""
+    """End the SRCU read section of a fault; return False if somebody waits for its end."""
     s.handling[v] = 0
     return s.graces[v] == 0

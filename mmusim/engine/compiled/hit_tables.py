@@ -15,7 +15,7 @@ from mmusim.vocabulary.guest_costs import T_HIT_2M, T_WALK_4K
 
 
 def remember_exits(memory: Memory, plan: Plan) -> None:
-    """Make room for the exits and tables of the vCPUs, if hits depend on them."""
+    """Make room for the exits and tables of the vCPUs, if hits depend on exits."""
     if plan.curve is not None and not memory.get("has_curve"):
         memory.put("exits", np.zeros((plan.vcpus, KEPT), np.int64))
         for name in ("exits_least", "hit_shapes", "walk_shapes"):
@@ -24,7 +24,7 @@ def remember_exits(memory: Memory, plan: Plan) -> None:
 
 
 def let_hit(v: Any, program: Program) -> None:
-    """Let the hits of a compiled vCPU take what they do in a program."""
+    """Set what the hits of a compiled vCPU take in a program."""
     memory, numbers = v.of.memory, v.of.shapes
 
     def put(name: str, value: int) -> None:

@@ -27,7 +27,7 @@ _CPU = (1 << CPU_BITS) - 1
 
 
 def make_room(memory: Memory, rows: int) -> None:
-    """If no row is free, make as many again as there are, or `rows` at first."""
+    """Add as many free rows as there are rows, or `rows` at first, if no row is free."""
     if memory.get("free_interferers_n"):
         return
     before = len(memory["interferer_at"])
@@ -40,7 +40,9 @@ def make_room(memory: Memory, rows: int) -> None:
 
 @jit
 def begin_interference(s: Any, v: int, source: int) -> None:
-    """Let a source interfere with the program that a vCPU runs now. A row must be free."""
+    """Let a source, by number, interfere with the program that a vCPU runs now. A row must be
+    free.
+    """
     s.free_interferers_n -= 1
     row = s.free_interferers[s.free_interferers_n]
     s.interferers += 1
@@ -51,40 +53,40 @@ def begin_interference(s: Any, v: int, source: int) -> None:
 
 @jit
 def end_interference(s: Any, row: int) -> None:
-    """Give the row of a source back that interferes no more."""
+    """Free the row of a source that interferes no more."""
     s.free_interferers[s.free_interferers_n] = row
     s.free_interferers_n += 1
 
 
 @jit
 def sleep(s: Any, row: int, ns: int) -> int:
-    """Let time pass for a source; it goes on at the place in its row."""
+    """Let `ns` pass for a source; it goes on at the place in its row."""
     push(s, s.now + ns, NORMAL, row << KIND_BITS | INTERFERENCE)
     return WAITS
 
 
 @jit
 def stream_of(v: int, number: int) -> int:
-    """Return the name of a stream of a vCPU."""
+    """Return the number by which a stream of a vCPU is known here."""
     return number << CPU_BITS | v
 
 
 @jit
 def drawn_from(s: Any, stream: int, index: int) -> int:
-    """Return a cost of a stream by its name."""
+    """Return cost `index`, in ns, of a stream by its number (:func:`stream_of`)."""
     return cost(s, stream & _CPU, stream >> CPU_BITS, index)
 
 
 @jit
 def program_of(s: Any, v: int) -> int:
-    """Return the name of the program that a vCPU runs, or has run last."""
+    """Return the number of the program that a vCPU runs, or has run last."""
     name: int = s.program_no[v] << CPU_BITS | v
     return name
 
 
 @jit
 def is_alive(s: Any, program: int) -> bool:
-    """Tell whether a program has not come to its end."""
+    """Tell whether a program, by its number (:func:`program_of`), has not come to its end."""
     v = program & _CPU
     goes_on: bool = s.program_no[v] == program >> CPU_BITS and s.alive[v] != 0
     return goes_on

@@ -28,7 +28,7 @@ KINDS = {"Vm": "Vm", "Vcpu": "Vcpu", "int": ""}
 
 
 def of_interference() -> Vocabulary:
-    """Return the words of the process of interference."""
+    """Return the vocabulary with which the process of interference is woven."""
     words = Vocabulary(
         objects=OBJECTS,
         kinds=KINDS,

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def jit(function: F) -> F:
-    """Compile a function that others of the engine call."""
+    """Compile a function that others of the engine call; it is compiled once for all callers."""
     compiled: F = numba.njit(
         _nrt=False, error_model="numpy", boundscheck=BOUNDS, no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
@@ -24,7 +24,7 @@ def jit(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """Compile a function as a part of each that calls it: so LLVM can make vectors of a loop."""
+    """Compile a function as a part of each caller, so that LLVM can make vectors of a loop."""
     compiled: F = numba.njit(
         _nrt=False, error_model="numpy", boundscheck=BOUNDS, inline="always"
     )(function)  # fmt: skip
@@ -32,7 +32,7 @@ def inlined(function: F) -> F:
 
 
 def entry(signature: str) -> Callable[[F], F]:
-    """Compile a function that Python calls; what it gives is cached on disk."""
+    """Compile a function that Python calls, with a signature of Numba; it is cached on disk."""
 
     def decorate(function: F) -> F:
         is_kept = use_cache()

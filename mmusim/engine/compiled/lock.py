@@ -20,7 +20,7 @@ def row_of(s: Any, who: int) -> Any:
 
 @jit
 def hold_ends(s: Any, who: int, row: Any) -> None:
-    """Count a hold that ends now."""
+    """Record a hold of an actor that ends now; `row` is the actor's."""
     if s.has_probe:
         tell_hold(s, who, row)
     tally(s, HOLDS_EXCLUSIVE + s.read, s.now - row[2])
@@ -28,14 +28,16 @@ def hold_ends(s: Any, who: int, row: Any) -> None:
 
 @jit
 def was_held(s: Any, ns: int, times: int) -> None:
-    """Count exclusive holds of `ns` each, for which nobody waited."""
+    """Record `times` exclusive holds of `ns` each, for which nobody waited."""
     for _ in range(times):
         tally(s, HOLDS_EXCLUSIVE, ns)
 
 
 @jit
 def goes_on(s: Any, who: int, slot: int, delay: int) -> None:
-    """Let a waiter go on; `slot` is that of a Python event, or -1 for a compiled vCPU."""
+    """Let a waiter go on in `delay` ns; `slot` is that of a Python event, or -1 for a compiled
+    vCPU.
+    """
     if slot >= 0:
         push(s, s.now + delay, NORMAL, slot << KIND_BITS | PYTHON)
     else:
@@ -50,12 +52,12 @@ _, _, _, acquire, release, count_readers = compile_all(
 
 @jit
 def queues(s: Any, v: int, shared: int) -> bool:
-    """Let a vCPU take the lock or queue for it; tell whether it queues."""
+    """Let a vCPU take the lock, for read if `shared`, or queue for it; return whether it queues."""
     return not acquire(s, v, shared, -1)
 
 
 @jit
 def await_grant(s: Any, v: int) -> int:
-    """Let a vCPU wait in the queue."""
+    """Let a vCPU wait in the queue of the lock."""
     s.waits[v] = 0
     return WAITS

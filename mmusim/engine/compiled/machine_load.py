@@ -23,7 +23,9 @@ close_epochs, count_running, work, access_ns, memory_waits = compile_all(
 
 
 def describe(memory: Memory, plan: Plan, touch: FirstTouch | None) -> None:
-    """Write down the machine of a plan, if it is described."""
+    """Write the prices and servers of a described machine into memory; `touch`: those of first
+    touches.
+    """
     memory.set("slowdown", ONE)
     memory.set("epoch_ends", NEVER_NS if plan.machine is None else EPOCH_NS)
     if plan.machine is None:
@@ -45,14 +47,14 @@ def describe(memory: Memory, plan: Plan, touch: FirstTouch | None) -> None:
 
 @jit
 def left(s: Any) -> int:
-    """Return what is left of this epoch in ns."""
+    """Return the rest of this epoch in ns."""
     ns: int = s.epoch_ends - s.now
     return ns
 
 
 @jit
 def runs(s: Any, v: int, on: int) -> None:
-    """A vCPU runs from now on, or waits."""
+    """Note that a vCPU runs from now on (`on` is 1), or waits (0)."""
     if s.loads and s.runs[v] != on:
         s.runs[v] = on
         count_running(s, 1 if on else -1)
@@ -60,7 +62,7 @@ def runs(s: Any, v: int, on: int) -> None:
 
 @jit
 def hit(s: Any, v: int, ns: int, write: int) -> int:
-    """Return what an access takes at the price of now."""
+    """Return the time in ns of an access of `ns` at present prices; `write` is 0 or 1."""
     taken: int = ns
     if s.loads:
         taken = access_ns(s, ns, s.misses[v] * (1 + write))

@@ -26,7 +26,10 @@ armed, push_down = compile_all(_upper, "armed", "push_down")
 
 @jit
 def walk_guest(s: Any, gfn: int, write: int) -> tuple[int, bool]:
-    """Walk the guest's tables for a fault, as :meth:`mmusim.mmu.guest_pde.GuestPdes.walk` does."""
+    """Walk the guest's tables for a fault, as :meth:`mmusim.mmu.guest_pde.GuestPdes.walk` does.
+
+    Return the permission bits of the spte to install, and whether a linked table was unlinked.
+    """
     found: tuple[int, bool] = _walk_guest(
         s, s.guest_dirty, s.guest_orphans, s.guest_shift, gfn, write != 0
     )

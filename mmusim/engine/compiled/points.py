@@ -28,7 +28,7 @@ NOTHING: Final = -2
 
 @jit
 def mix(z: Any) -> Any:
-    """Scramble a word."""
+    """Return 64 bits mixed well: the finaliser of SplitMix64."""
     z = (z ^ (z >> _S30)) * _A
     z = (z ^ (z >> _S27)) * _B
     return z ^ (z >> _S31)
@@ -36,7 +36,7 @@ def mix(z: Any) -> Any:
 
 @jit
 def index_of(leaf: int, at: int) -> int:
-    """Return the number by which the costs of an access are drawn."""
+    """Return the index by which the costs of an access are drawn: of point `at` of a leaf."""
     return np.int64(mix(np.uint64(at) + np.uint64(leaf + 1) * _GOLDEN) >> _INDEX_SHIFT)
 
 
@@ -108,7 +108,9 @@ def _next_of_sweep(s: Any, v: int, law: int, first: int, page: int, here: int, a
 
 @jit
 def guest_now(s: Any, v: int, waits: bool) -> int:
-    """Return a vCPU's guest time; `waits`: it is in the guest, on its way to its next point."""
+    """Return a vCPU's guest time in ns; `waits`: it is in the guest, on its way to its next
+    point.
+    """
     if waits and s.count[v] == 0:
         return s.guest_ns[v] + s.now - s.run_start[v]
     return s.guest_ns[v]
@@ -116,13 +118,13 @@ def guest_now(s: Any, v: int, waits: bool) -> int:
 
 @jit
 def look(s: Any, v: int, leaf: int, after: int) -> None:
-    """Find the next point of a leaf and enter it in the vCPU's tournament."""
+    """Find the next point of a leaf later than `after` and enter it in the vCPU's tournament."""
     enter(s, v, leaf, next_point(s, v, leaf, after))
 
 
 @jit
 def enter(s: Any, v: int, leaf: int, at: int) -> None:
-    """Enter the next point of a leaf; every node of the tree has the least point below it."""
+    """Enter the next point `at` of a leaf; every node of the tree has the least point below it."""
     tree = s.tournament[v]
     i = s.tree_half[v] + leaf
     tree[i] = at
@@ -136,7 +138,7 @@ def enter(s: Any, v: int, leaf: int, at: int) -> None:
 
 @jit
 def look_at_all(s: Any, v: int, after: int) -> None:
-    """Look at every leaf of a vCPU, and build its tournament."""
+    """Find the next point of every leaf of a vCPU, and build its tournament."""
     tree, half, leaves = s.tournament[v], s.tree_half[v], s.leaves[v]
     for leaf in range(half):
         tree[half + leaf] = next_point(s, v, leaf, after) if leaf < leaves else NEVER
@@ -146,7 +148,7 @@ def look_at_all(s: Any, v: int, after: int) -> None:
 
 @jit
 def winner(s: Any, v: int) -> int:
-    """Return the leaf that has the next point; the first of equals."""
+    """Return the number of the leaf that has the next point; the first of equals."""
     tree, half = s.tournament[v], s.tree_half[v]
     i = 1
     while i < half:

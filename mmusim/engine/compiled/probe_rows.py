@@ -50,7 +50,7 @@ def _tell(s: Any, kind: int, who: int, start: int, end: int, a: int, b: int, c: 
 
 @jit
 def tell_charged(s: Any, v: int, cause: int, ns: int) -> None:
-    """A vCPU spends time on a cause, behind what is charged."""
+    """Write a row: a vCPU spends `ns` on a cause, behind what is charged."""
     if ns:
         start = s.charged_ns[v]
         gfn = s.tried[v] if s.handling[v] else -1
@@ -59,14 +59,14 @@ def tell_charged(s: Any, v: int, cause: int, ns: int) -> None:
 
 @jit
 def tell_request(s: Any, v: int, due: int, end: int) -> None:
-    """A vCPU has completed a request."""
+    """Write a row: a vCPU has completed a request that was due at `due`, at `end`."""
     if end > s.probe_from and due < s.probe_until:
         _tell(s, REQUESTED, v, due, end, 0, 0, 0)
 
 
 @jit
 def tell_hold(s: Any, who: int, holder: Any) -> None:
-    """An acquisition of mmu_lock ends; `holder` is the row of the actor."""
+    """Write a row: an acquisition of mmu_lock ends; `holder` is the row of the actor."""
     if s.now > s.probe_from and holder[1] < s.probe_until:
         _tell(s, HELD, who, holder[1], s.now, holder[2], s.read, 0)
 
@@ -109,7 +109,7 @@ def _tell_work(s: Any, v: int, first: int, last: int, start_ns: int, begun: int,
 
 
 def pass_on(memory: Any, probe: Any) -> None:
-    """Tell a probe what is written down, in the order in which it happened; forget it."""
+    """Tell a probe what the rows say, in order, and delete them."""
     rows = memory["probe_rows"][: memory.get("probe_rows_n")].tolist()
     memory.set("probe_rows_n", 0)
     for kind, who, start, end, a, b, c in rows:

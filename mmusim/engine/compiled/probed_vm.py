@@ -22,11 +22,11 @@ class ProbedVm(CompiledVm):
         self.pass_on()
 
     def pass_on(self) -> None:
-        """Tell the probe what compiled code has written down."""
+        """Tell the probe what compiled code has written in rows."""
         pass_on(self.memory, self._probe)
 
     def changed(self, who: int) -> None:
-        """Tell the probe that `who` has been at the page tables or at the log."""
+        """Tell the probe that `who` has changed the page tables or the log."""
         self.pass_on()
         self._probe.changed(who, self.now, self.gauges)
         self.memory.set("next_change", self._probe.next_change_ns)

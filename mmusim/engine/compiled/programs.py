@@ -16,7 +16,9 @@ from mmusim.workload.rates import Points
 
 
 def load_points(v: Any, program: Program, points: Points) -> None:
-    """Put a program into the memory of a vCPU, and look for its first accesses that matter."""
+    """Write a program of rates into the memory of a vCPU, and find its first accesses that
+    matter.
+    """
     v.keep_last_program()
     v.of.needs_idles()
     kinds, blocks = points.rates.law.shape
@@ -65,11 +67,11 @@ def load_accesses(v: Any, accesses: Accesses) -> Any:
 
 
 def counts_up(gfn: Any) -> bool:
-    """Tell whether each page follows the one before."""
+    """Tell whether each gfn is that before it plus 1, shape (accesses,)."""
     return bool(gfn[-1] - gfn[0] == len(gfn) - 1 and (np.diff(gfn) == 1).all())
 
 
 def repeats(pages: Any) -> bool:
-    """Tell whether a page comes twice."""
+    """Tell whether a page comes twice in an array of gfns."""
     ordered = np.sort(pages & np.uint32(GFN))
     return bool((ordered[1:] == ordered[:-1]).any())

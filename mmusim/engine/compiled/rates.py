@@ -28,7 +28,7 @@ from mmusim.mmu.spte import STALE
 
 @jit
 def plan_by_rate(s: Any, v: int) -> bool:
-    """Let time pass up to the next access that matters; False if it faults or is logged."""
+    """Let time pass up to the next access that matters; return False if it faults or is logged."""
     s.count[v] = 0
     s.idles[v, 0] = 0
     while s.k[v] < s.length[v]:
@@ -66,7 +66,7 @@ def _choose(s: Any, v: int) -> None:
 
 @jit
 def complete(s: Any, v: int) -> None:
-    """The access at hand is made; look on in its leaf."""
+    """Complete the access at hand, and find the next point of its leaf."""
     gfn, write = s.sequential[v] + s.k[v], s.writes[v]
     if write:
         s.page[gfn] |= STALE
@@ -84,14 +84,14 @@ def complete(s: Any, v: int) -> None:
 
 @jit
 def look_on(s: Any, v: int) -> None:
-    """The point at hand is past."""
+    """Pass the point at hand, and find the next point of its leaf."""
     s.past[v] = s.point[v]
     look(s, v, s.leaf[v], s.point[v])
 
 
 @jit
 def passed_by_rate(s: Any, v: int, spent_ns: int) -> None:
-    """Guest time has passed."""
+    """Let `spent_ns` of guest time pass."""
     s.guest_ns[v] += spent_ns
     if s.guest_ns[v] >= s.lasts_ns[v]:
         s.length[v] = s.k[v]

@@ -28,7 +28,7 @@ class Shapes:
         memory.put("quantiles", np.zeros((0, *NODES)))
 
     def number(self, distribution: Distribution) -> int:
-        """Return the number of a distribution, tabulated if it is new."""
+        """Return the number of a distribution, from 0; a new one is tabulated."""
         if distribution not in self._numbers:
             memory, number = self._memory, len(self._numbers)
             if isinstance(distribution, Constant):
@@ -64,7 +64,9 @@ class Laws:
         memory.put("law_pages", np.zeros(1, np.int64))
 
     def let_have(self, vcpu: int, rates: Rates, half: int, vcpus: int) -> None:
-        """Give a vCPU its laws, and room for a tournament of `half` leaves."""
+        """Write the laws of a vCPU, and make room for a tournament of `half` leaves for each of
+        `vcpus`.
+        """
         memory = self._memory
         numbers = np.array([0, *map(self._number, rates.laws)], np.uint16)
         law = numbers[rates.law].ravel()

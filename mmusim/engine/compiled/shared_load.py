@@ -22,7 +22,7 @@ class CompiledLoad(MachineLoad):
         self._memory = memory
 
     def begin(self, now: int, vcpus: int) -> None:
-        """A phase begins, in which so many vCPUs have a program."""
+        """Begin a phase at `now`, in ns, in which so many vCPUs have a program."""
         super().begin(now, vcpus)
         facts = {
             "summed_ns": now, "running_sum": 0, "epoch_ends": now + EPOCH_NS,
@@ -32,7 +32,7 @@ class CompiledLoad(MachineLoad):
             self._memory.set(name, value)
 
     def left(self, now: int) -> int:
-        """Return what is left of this epoch in ns; its prices are those of compiled code."""
+        """Return the rest of this epoch in ns; its prices are those of compiled code."""
         del now
         left = call(self._memory.address, LEFT, 0, 0, 0)
         self.slowdown, self.line = self._memory.get("slowdown"), self._memory.get("line")

@@ -31,7 +31,7 @@ HIT, FILLED, REPLACED = range(3)
 
 @jit
 def key_of(gfn: int, level: int) -> int:
-    """Return the name of the translation of a page at a level."""
+    """Return the key of the translation of a page at `level` 1 to 3."""
     return gfn >> 9 * (level - 1) << 2 | level
 
 
@@ -42,7 +42,7 @@ def _bucket(s: Any, key: int) -> int:
 
 @jit
 def find(s: Any, v: int, key: int) -> int:
-    """Return the entry of a translation; -1: it is not there."""
+    """Return the entry that holds a translation, by its key; -1 if none does."""
     entry = s.tlb_bucket[v, _bucket(s, key)]
     while entry >= 0 and s.tlb_key[v, entry] != key:
         entry = s.tlb_chain[v, entry]
@@ -109,7 +109,7 @@ def _room(s: Any, level: int) -> int:
 
 @jit
 def use(s: Any, v: int, key: int, epoch: int) -> None:
-    """Plan a use: with the rights it has (KEPT), or walked for in an epoch."""
+    """Plan a use of the translation `key`: with its rights (KEPT), or after a walk."""
     level = key & 3
     entry = find(s, v, key)
     uses, i = s.tlb_uses[v], s.tlb_planned[v]
@@ -139,7 +139,7 @@ def use(s: Any, v: int, key: int, epoch: int) -> None:
 
 @jit
 def happened(s: Any, v: int, done: int) -> None:
-    """The first `done` planned uses happened; undo the others."""
+    """Commit the first `done` planned uses and undo the others."""
     uses = s.tlb_uses[v]
     for i in range(s.tlb_planned[v] - 1, done - 1, -1):
         entry = uses[i, 1]
@@ -219,7 +219,7 @@ def _rebuild(s: Any, v: int) -> None:
 
 @jit
 def stand(s: Any, v: int) -> None:
-    """Be ready to plan from where the vCPU is."""
+    """Begin a plan at the vCPU's position: know what its TLB holds there."""
     if s.tlb_live[v] == 0:
         _rebuild(s, v)
         s.tlb_live[v] = 1
@@ -236,7 +236,7 @@ def _has_from_before(s: Any, v: int, gfn: int, level: int) -> bool:
 
 @jit
 def level_through(s: Any, v: int, gfn: int, write: int) -> int:
-    """Return the level of the translation that the next access uses at once, or 0."""
+    """Return the level of the translation that the next access uses at once, 1 to 3, or 0."""
     stale = TLB_WRITE if write else TLB_READ
     level: int = 0
     if s.giant[gfn >> 18] & stale and _has_from_before(s, v, gfn, LEVEL_1G):
@@ -263,7 +263,7 @@ def use_logged(s: Any, v: int, gfn: int) -> None:
 
 @jit
 def plan_through(s: Any, v: int) -> bool:
-    """Look ahead while rights wait for their flush, as `_plan_through` of guest_run does."""
+    """Plan a run while rights wait for their flush; False if the next access exits at once."""
     stand(s, v)
     k, first, leads = s.k[v], s.first[v], has_lead(s, v)
     last = min(s.length[v], k + min(s.run_limit, AHEAD))

@@ -13,7 +13,7 @@ from mmusim.engine.compiled.tlb import happened, plan_through, use_logged
 
 @jit
 def begin(s: Any, v: int) -> None:
-    """Begin a program, in the host."""
+    """Begin a program; the vCPU is in the host."""
     s.started_ns[v] = s.stall_begin[v] = s.stall_seen[v] = s.charged_ns[v] = s.now
     s.owed_n[v] = 0
     s.stall_n[v] = s.stall_kept[v] = 0
@@ -29,13 +29,13 @@ def _through(s: Any, v: int) -> bool:
 
 @jit
 def plan_run(s: Any, v: int) -> bool:
-    """Look ahead from access k; False if it exits and nothing is to be spent before that."""
+    """Plan a run from access k on; return False if access k exits at once."""
     return plan_through(s, v) if _through(s, v) else plan(s, v)
 
 
 @jit
 def plan_logged_write(s: Any, v: int) -> None:
-    """Plan access k alone: a write that the processor logs."""
+    """Plan access k alone: a write to an armed page, which the processor logs on the way."""
     plan_logged(s, v)
     if _through(s, v):
         use_logged(s, v, code_of(s, v, s.k[v]) & GFN)
@@ -43,7 +43,7 @@ def plan_logged_write(s: Any, v: int) -> None:
 
 @jit
 def begin_run(s: Any, v: int) -> int:
-    """The planned run begins; return when."""
+    """Begin the planned run; return its start in ns."""
     s.run_start[v], s.marked[v], s.under_way[v] = s.now, 0, 1
     now: int = s.now
     return now
@@ -51,13 +51,13 @@ def begin_run(s: Any, v: int) -> int:
 
 @jit
 def shorten(s: Any, v: int, offset: int) -> None:
-    """Plan no further than what is in flight `offset` ns after the run began."""
+    """End the plan after the access that is in flight `offset` ns after the run began."""
     s.count[v], s.total_ns[v] = cut(s, v, offset)
 
 
 @jit
 def commit_run(s: Any, v: int, done: int, spent_ns: int) -> None:
-    """The first `done` accesses of the run happened, and `spent_ns` went by since it began."""
+    """Commit the first `done` accesses of the run, `spent_ns` after it began."""
     if s.tlb_planned[v]:
         happened(s, v, done)
     commit(s, v, done, spent_ns, s.run_start[v])
@@ -66,7 +66,7 @@ def commit_run(s: Any, v: int, done: int, spent_ns: int) -> None:
 
 @jit
 def faulted(s: Any, v: int) -> None:
-    """The latency of access k counts from its first attempt."""
+    """Note that access k faulted; its latency counts from its first attempt."""
     if s.began[v] < 0:
         s.began[v] = s.now
     if s.has_probe:
@@ -75,7 +75,7 @@ def faulted(s: Any, v: int) -> None:
 
 @jit
 def close_stalls(s: Any, v: int) -> None:
-    """A vCPU has come to its end: so has its last stall."""
+    """End the last stall of a vCPU that has come to the end of its program."""
     stalled(s, v, s.left_ns[v], s.now)
     last_window(s, v, s.now)
 
@@ -88,7 +88,7 @@ def knows(s: Any) -> bool:
 
 @jit
 def note_three(s: Any, a: int, b: int, c: int) -> None:
-    """Append three numbers to the trajectory."""
+    """Append three whole numbers to the trajectory, for the fingerprint."""
     note(s, a)
     note(s, b)
     note(s, c)
@@ -96,6 +96,6 @@ def note_three(s: Any, a: int, b: int, c: int) -> None:
 
 @jit
 def note_four(s: Any, a: int, b: int, c: int, d: int) -> None:
-    """Append four numbers to the trajectory."""
+    """Append four whole numbers to the trajectory, for the fingerprint."""
     note_three(s, a, b, c)
     note(s, d)

@@ -43,7 +43,7 @@ class VmOfVcpus(Protocol):
         """Simulated time in nanoseconds."""
 
     def number_of(self, recorder: PhaseRecorder) -> int:
-        """Return the number of a phase's recorder in memory."""
+        """Return the number of a phase's recorder in memory; 0 is that of no phase."""
 
     def needs_idles(self) -> None:
         """Make room for waits before accesses."""
@@ -137,7 +137,7 @@ class CompiledVcpu(Vcpu):
         self._waits_for = what
 
     def load(self, program: Program, began_ns: int) -> None:
-        """Put a program into memory; requests arrive from `began_ns` on."""
+        """Write a program into memory; requests count from `began_ns`, in ns."""
         if program.points is not None:
             load_points(self, program, program.points)
             return
@@ -174,7 +174,7 @@ class CompiledVcpu(Vcpu):
             self.working_set = WorkingSet(gfn)
 
     def keep_last_program(self) -> None:
-        """Remember the program that ends: its accesses tell what the TLB holds in the next."""
+        """Keep the program that ends: its accesses tell what the TLB holds next."""
         if self.row[FIELD["leaves"]]:  # it had rates; the one before counts
             return
         self.arrays_before = self.arrays
@@ -182,23 +182,23 @@ class CompiledVcpu(Vcpu):
             self._set(f"before_{last}", int(self.row[FIELD[now]]))
 
     def flushes_tlb(self) -> None:
-        """Forget all translations."""
+        """Forget all translations of its TLB."""
         self._set("tlb_live", 0)
         self._set("flushed_at", self.accesses)
 
     def expects_answer(self, answer: simpy.Event) -> simpy.Event:
-        """The vCPU is kicked by a Python process; `answer` happens when it has acknowledged."""
+        """Note that a Python process kicks the vCPU; `answer` is its answer."""
         self.ack = answer
         self._set("ack_for", -1)
         self._set("ack_slot", self.of.env.slot(answer))  # type: ignore[attr-defined]
         return answer
 
     def charge(self, cause: int, ns: int) -> None:
-        """Charge the time that follows what is charged, under one cause."""
+        """Charge `ns` to a cause; they follow the time charged before."""
         call(self.of.memory.address, CHARGE, self.number, cause, ns)
 
     def end_program(self, now: int) -> None:
-        """Write down how the vCPU has ended."""
+        """Record how the vCPU has ended at `now`, in ns."""
         call(self.of.memory.address, CLOSE_STALLS, self.number, 0, 0)
         worst = known_windows(self.of.memory["worst"][self.number])
         self.recorder.close_vcpu(worst, self.started_ns, now)
@@ -209,17 +209,17 @@ class CompiledVcpu(Vcpu):
         return bool(self.at != BEGINS)
 
     def ledger_of(self, recorder: PhaseRecorder) -> Any:
-        """Return the ledger into which time of a recorder is charged."""
+        """Return the ledger into which time of a recorder is charged, ns by cause."""
         return self.of.memory["ledger"][self.of.number_of(recorder)]
 
     def owe(self, recorder: PhaseRecorder, ns: int) -> None:
-        """Note that of what comes so much lies before an edge, with what is owed already."""
+        """Note that `ns` of what is charged next lie before an edge, less what is owed."""
         owed, n = self.of.memory["owed"][self.number], int(self.row[FIELD["owed_n"]])
         owed[n] = self.of.number_of(recorder), ns - owed[:n, 1].sum()
         self._set("owed_n", n + 1)
 
     def cut_stalls(self, before: PhaseRecorder, now: int) -> dict[int, int]:
-        """Return the worst windows up to an edge; begin anew."""
+        """Return the worst windows up to an edge at `now` (length -> ns lost); begin new ones."""
         del before
         call(self.of.memory.address, CUT_STALLS, self.number, 0, 0)
         worst = self.of.memory["worst"][self.number]
@@ -232,7 +232,7 @@ class CompiledVcpu(Vcpu):
         return found
 
     def stop(self, now: int) -> None:
-        """End the program: with what is under way, and the requests that have arrived."""
+        """End the program at `now`, with what is under way and the requests that came."""
         if self.at == BEGINS:
             return
         row, memory = self.row, self.of.memory
@@ -251,7 +251,7 @@ class CompiledVcpu(Vcpu):
         self.wake()
 
     def access(self) -> tuple[int, bool]:
-        """Return gfn and kind of the access it is at."""
+        """Return gfn and kind (True: write) of the access that it is at."""
         k = int(self.row[FIELD["k"]])
         if self.arrays[0] is None:
             gfn = int(self.row[FIELD["sequential"]]) + k
@@ -270,7 +270,7 @@ class CompiledVcpu(Vcpu):
 
 
 def known_windows(worst: Any) -> dict[int, int]:
-    """Return what was lost at most in the windows that the vCPU ran for."""
+    """Return what was lost at most in each window that the vCPU ran for, in ns."""
     return {w: lost for w, lost in zip(WINDOWS, worst.tolist(), strict=True) if lost >= 0}
 
 
@@ -294,6 +294,6 @@ class CompiledProgram(simpy.Event):
         return self._value is simpy.events.PENDING
 
     def interrupt(self, cause: str | None = None) -> None:
-        """Kick the vCPU, or let it look again at what it will meet."""
+        """Kick the vCPU; with the cause REPLAN let it plan its run again."""
         kind = KICK if cause is None else REPLAN
         call(self._address, PUSH, int(self.env.now), URGENT, self._v.number << KIND_BITS | kind)

@@ -172,7 +172,7 @@ FIELDS = (
 
 
 def vocabulary() -> Vocabulary:
-    """Return the words of the processes of a vCPU."""
+    """Return the vocabulary with which the processes of a vCPU are woven."""
     words = Vocabulary(
         objects=OBJECTS,
         kinds=KINDS,

@@ -46,15 +46,15 @@ class Text:
             self._names[id(head)] = name
 
     def name(self, head: Block) -> str:
-        """Return the name of a head's function."""
+        """Return the name of the function that a head begins."""
         return self._names[id(head)]
 
     def goes_back(self, procedure: str) -> str:
-        """Return the field with the number that a procedure returns to."""
+        """Return the field of the actor's row with the place that a procedure returns to."""
         return self.returns.setdefault(procedure, f"{self._prefix}{procedure}_goes_back_to")
 
     def functions(self) -> Iterator[str]:
-        """Yield the functions, each after those that it calls."""
+        """Yield the text of the functions, each after those that it calls."""
         for head in self._flow.heads:
             yield "\n".join(self._function(head))
             self._defined.add(id(head))
@@ -138,7 +138,7 @@ class Text:
 
 
 def goes_on(name: str, flows: list[tuple[Flow, Text]]) -> str:
-    """Return the function that lets an actor go on at a number until it waits."""
+    """Return the text of the function that lets an actor go on at a place until it waits."""
     lines = ["@jit", f"def {name}({STATE}, {SELF}, at):", f"{_STEP}while at >= 0:"]
     word = "if"
     for flow, text in flows:
@@ -154,7 +154,7 @@ def goes_on(name: str, flows: list[tuple[Flow, Text]]) -> str:
 
 
 def interrupted(name: str, flows: list[Flow], place: str) -> str:
-    """Return the function that tells where an actor goes on that is interrupted."""
+    """Return the text of the function that returns the place of an actor that is interrupted."""
     lines = ["@jit", f"def {name}({STATE}, {SELF}, cause):", f"{_STEP}at = {STATE}.{place}[{SELF}]"]
     for flow in flows:
         for head in flow.heads:

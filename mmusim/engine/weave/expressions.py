@@ -42,7 +42,7 @@ class Expressions:
         self.helper: Callable[[Procedure], str] = lambda procedure: procedure.name
 
     def number(self, node: ast.expr, scope: Scope) -> ast.expr:
-        """Return what stands for an expression whose value is a number."""
+        """Return the compiled form of a number's expression; else raise WeaveError."""
         meaning = self.meaning(node, scope)
         if meaning.kind in self.words.static and meaning.kind != NUMBER:
             raise scope.procedure.refuse(
@@ -51,12 +51,12 @@ class Expressions:
         return meaning.node
 
     def meaning(self, node: ast.expr, scope: Scope) -> Meaning:
-        """Return what stands for an expression, and of which kind it is.
+        """Return the compiled form of an expression, and its kind.
 
         Raises
         ------
         WeaveError
-            If nothing does.
+            If it has none.
         """
         found = self._by_rule(self._rules.get(shape(node), ()), node, scope)
         if found is not None:
@@ -82,7 +82,7 @@ class Expressions:
         )  # fmt: skip
 
     def target(self, node: ast.expr, scope: Scope) -> ast.expr:
-        """Return what stands for something that is assigned to."""
+        """Return the compiled form of what is assigned to; else raise WeaveError."""
         if isinstance(node, ast.Name):
             stands = copy.deepcopy(scope.declare(node.id))
         elif isinstance(node, ast.Tuple):
@@ -99,13 +99,17 @@ class Expressions:
     def matching(
         self, rules: list[Any], node: ast.expr, scope: Scope
     ) -> tuple[Any, dict[str, ast.expr]] | None:
-        """Return the first of some rules that an expression matches, and what its names mean."""
+        """Return the first of `rules` that an expression matches, and its names' meaning; or
+        None.
+        """
         return self._by_rule([rule for rule in rules if _may(rule.pattern, node)], node, scope)
 
     def python_call(
         self, node: ast.expr, scope: Scope
     ) -> tuple[PythonCall, dict[str, ast.expr]] | None:
-        """Return the rule of something that Python does, and what its letters mean."""
+        """Return the rule of a call that Python makes, and its letters' meaning; None: it is
+        none.
+        """
         return self.matching(self.words.python, node, scope)
 
     # --- rules ---------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def analyse(
 
 
 def behind(block: Block) -> Block:
-    """Skip blocks in which nothing happens."""
+    """Return the first block from `block` on that has statements or does not just go on."""
     seen: set[int] = set()
     while not block.code and isinstance(block.end, Goto) and block.end.back is None:
         if id(block) in seen:
@@ -218,7 +218,9 @@ def _alive(
 
 
 def stored(block: Block, flow: Flow) -> set[str]:
-    """Return the variables that a later function reads as they are behind a block's code."""
+    """Return the variables that a later function reads with the values that they have behind a
+    block.
+    """
     heads = {id(one) for one in flow.heads}
 
     def wanted(block: Block) -> set[str]:

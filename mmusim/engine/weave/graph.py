@@ -78,7 +78,9 @@ class Asked:
 
 
 def successors(block: Block, returns_to: dict[str, list[Block]]) -> list[Block]:
-    """Return the blocks with which an actor may go on behind a block."""
+    """Return the blocks with which an actor may go on behind a block; `returns_to`: those of
+    calls.
+    """
     match block.end:
         case Goto(to, _):
             return [to]
@@ -103,7 +105,9 @@ def names_read(node: ast.AST, variables: frozenset[str] | set[str]) -> set[str]:
 
 
 def exposed(code: list[ast.stmt], variables: set[str]) -> tuple[set[str], set[str]]:
-    """Return the variables that statements read before they set them, and those they surely set."""
+    """Return the variables that statements read before they set them, and those that they set for
+    sure.
+    """
     reads: set[str] = set()
     sets: set[str] = set()
     for one in code:

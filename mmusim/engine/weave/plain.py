@@ -58,7 +58,7 @@ class Plain(Base):
         return loop
 
     def helper(self, procedure: Procedure, scope: Scope) -> list[ast.stmt]:
-        """Return the statements of a function that neither waits nor asks anything of Python."""
+        """Return the statements of a function that neither waits nor calls Python."""
         return self._inner(procedure.tree.body, scope)
 
     def _inner(self, body: list[ast.stmt], scope: Scope) -> list[ast.stmt]:

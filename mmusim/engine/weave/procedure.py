@@ -54,7 +54,7 @@ class Procedure:
         return str(Path(*path.parts[-len(package) :])) if len(package) > 1 else path.name
 
     def where(self, node: ast.AST) -> str:
-        """Return file and line of a piece of the text."""
+        """Return file and line of a part of the text, for messages: ``file:line``."""
         return f"{self.file}:{getattr(node, 'lineno', self.tree.lineno)}"
 
     def refuse(self, node: ast.AST, rule: str, remedy: str) -> WeaveError:

@@ -16,7 +16,7 @@ from mmusim.engine.weave.graph import Ask, Block, Branch, Wait
 
 
 def share_arguments(called: Iterable[Called], blocks: list[Block], variables: set[str]) -> None:
-    """Let parameters be the variables that calls give for them, where nobody can tell."""
+    """Let parameters be the variables that calls pass for them, where that changes nothing."""
     stores = Counter(
         node.id
         for block in blocks

@@ -67,12 +67,12 @@ class Vocabulary:
     actor that is no parameter: who begins it writes the parameters into the actor's row."""
 
     def extended(self, rules: str) -> None:
-        """Add rules for expressions, one a line."""
+        """Add rules for expressions, one a line (:func:`parsed`)."""
         self.expressions += parsed(rules)
 
 
 def parsed(rules: str) -> Iterator[Rule]:
-    """Yield the rules of a text; ``-> template : Kind``, ``-> template => value``."""
+    """Yield the rules of a text, one a line: ``pattern -> template : Kind``, or ``=> value``."""
     for line in rules.splitlines():
         text = line.split("#")[0].strip()
         if not text:
@@ -89,7 +89,9 @@ def parsed(rules: str) -> Iterator[Rule]:
 def in_python(
     pattern: str, function: Callable[..., Any], native: str = "", *, returns: bool = True
 ) -> PythonCall:
-    """Return the rule for something that is done in Python."""
+    """Return the rule for a call that Python makes: a pattern, and the function that Python
+    calls.
+    """
     tree = _parse(pattern)
     letters = tuple(n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and is_letter(n.id))
     order = sorted(letters, key=lambda letter: pattern.index(letter))
@@ -106,7 +108,7 @@ def is_letter(name: str) -> bool:
 
 
 def filled(template: ast.expr, meant: Mapping[str, ast.expr]) -> ast.expr:
-    """Return a template with what its names stand for."""
+    """Return a template in which names stand for what they mean."""
 
     class Fill(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:
@@ -117,7 +119,7 @@ def filled(template: ast.expr, meant: Mapping[str, ast.expr]) -> ast.expr:
 
 
 def shape(node: ast.expr) -> tuple[str, str]:
-    """Return what rules for an expression are filed under: its class and outermost name."""
+    """Return under what rules for an expression are filed: its class and its outermost name."""
     if isinstance(node, ast.Attribute):
         return "Attribute", node.attr
     if isinstance(node, ast.Call):

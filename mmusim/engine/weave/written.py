@@ -12,7 +12,7 @@ from mmusim.engine.weave.weaver import Woven
 
 
 def written(woven: Woven) -> str:
-    """Return all of it in JSON; functions and exceptions by module and name."""
+    """Return a woven process as JSON; functions and exceptions stand by module and name."""
     facts = asdict(woven)
     facts["places"] = list(woven.places.items())
     facts["asked"] = [
@@ -23,7 +23,7 @@ def written(woven: Woven) -> str:
 
 
 def read(text: str) -> Woven:
-    """Return what :func:`written` has written."""
+    """Return the woven process that :func:`written` has written."""
     facts = json.loads(text)
     asked = [Asked(_named(function), *rest) for function, *rest in facts["asked"]]
     return Woven(
