@@ -13,11 +13,10 @@ from mmusim.engine import simulate
 from mmusim.engine.choice import SIMPY, VARIABLE
 from mmusim.plan.make import Plan, make_plan
 from mmusim.policies import Policy
+from mmusim.tests.support.order import slow_first
+from mmusim.tests.support.parameter_sets import keep_sets
 from mmusim.tests.support.parameter_sets import (
     pytest_addoption as pytest_addoption,
-)
-from mmusim.tests.support.parameter_sets import (
-    pytest_collection_modifyitems as pytest_collection_modifyitems,
 )
 from mmusim.tests.support.settings import (
     CONSTANT,
@@ -27,6 +26,11 @@ from mmusim.tests.support.settings import (
     kernel_of,
 )
 from mmusim.tests.support.skipped import pytest_terminal_summary as pytest_terminal_summary
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    keep_sets(config, items)
+    slow_first(items)
 
 
 @pytest.fixture(autouse=True)

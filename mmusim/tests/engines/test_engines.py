@@ -119,12 +119,14 @@ def test_memory_that_ends_within_a_region_and_a_group_of_eight_pages(policy: str
     assert trace.phases[3].dirty == 2053
 
 
+@pytest.mark.slow
 def test_engines_agree_on_random_runs() -> None:
     """With bounds checks: an index that is wrong would write into what belongs to another."""
     told = compared(500, bounds=True)
     assert told.startswith("500 runs, no difference, bounds checked"), told
 
 
+@pytest.mark.slow
 def test_engines_agree_on_random_runs_at_full_speed() -> None:
     """The code that runs are made with has no checks, and is optimised further."""
     assert max(compare(100, first=1000)) == 100

@@ -35,7 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def keep_sets(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out of `items` what the option leaves out; without the option, nothing."""
     number = config.getoption(OPTION)
     if number is None:
         return

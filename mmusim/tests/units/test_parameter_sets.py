@@ -1,13 +1,15 @@
-"""`--parameter-sets`: a few sets of the parameters of each test."""
+"""Which tests run, and in which order: `--parameter-sets`, and slow tests first."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mmusim.tests.support.order import slow_first
 from mmusim.tests.support.parameter_sets import OPTION, evenly_spaced
 
 HERE = Path(__file__).relative_to(Path.cwd()) if Path.cwd() in Path(__file__).parents else __file__
@@ -43,3 +45,19 @@ def test_a_number_below_one_is_refused() -> None:
     done = collected(OPTION, "0")
     assert done.returncode == 4
     assert "must be 1 or more, is 0" in done.stderr
+
+
+class Item:
+    """What `slow_first` reads of a test."""
+
+    def __init__(self, name: str, *marks: str) -> None:
+        self.name, self.marks = name, marks
+
+    def get_closest_marker(self, mark: str) -> str | None:
+        return mark if mark in self.marks else None
+
+
+def test_slow_tests_come_first_and_the_order_is_kept() -> None:
+    items: list[Any] = [Item("a"), Item("b", "slow"), Item("c", "untraced"), Item("d", "slow")]
+    slow_first(items)
+    assert [item.name for item in items] == ["b", "d", "a", "c"]
