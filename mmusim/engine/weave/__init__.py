@@ -8,7 +8,7 @@ knows nothing of page tables: a vocabulary gives the meaning of a process's word
 Words that all modules share: a block is statements without a wait; a head is a block that begins a
 function of the state machine; a place is the number at which an actor continues; a procedure is a
 process or a part of one; a scope has the meaning of its names. What cannot be woven raises
-:class:`~mmusim.engine.weave.procedure.WeaveError` with file, line, rule and remedy.
+:class:`~mmusim.base.errors.WeaveError` with file, line, rule and remedy.
 
 May import :mod:`mmusim.base.errors` only.
 """
