@@ -40,6 +40,7 @@ from mmusim.stats.outcomes import MATTERS
 from mmusim.stats.shift import Shift, shift_function
 from mmusim.stats.significance import ALPHA
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metric import LOWEST
 
 MODES_ELSEWHERE: Final = 2
 """Number of settings from which on a rare mode is not an accident of one setting."""
@@ -116,8 +117,8 @@ def compare(
         metric=metric,
         baseline=baseline[0].policy,
         candidate=candidate[0].policy,
-        baseline_mean=mean_interval(a, confidence, yes_or_no=yes_or_no),
-        candidate_mean=mean_interval(b, confidence, yes_or_no=yes_or_no),
+        baseline_mean=mean_interval(a, confidence, yes_or_no=yes_or_no, lowest=LOWEST),
+        candidate_mean=mean_interval(b, confidence, yes_or_no=yes_or_no, lowest=LOWEST),
         baseline_median=float(np.median(a)),
         candidate_median=float(np.median(b)),
         ratio=paired_ratio(a, b, confidence=confidence) if positive else None,

@@ -15,6 +15,7 @@ from mmusim.stats import Interval, mean_interval, paired_difference, paired_rati
 from mmusim.stats.hosts import OverHosts
 from mmusim.stats.significance import ALPHA
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metric import LOWEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +174,10 @@ def _mean(
     values = values_of(runs[policy], claim.metric)
     if claim.theory:
         closed = theory(claim.metric, setting)
-        return mean_interval(values, 1 - alpha / family, resolution=0.0), (closed, closed)
-    found = mean_interval(values, 1 - alpha, yes_or_no=METRICS[claim.metric].yes_or_no)
+        found = mean_interval(values, 1 - alpha / family, lowest=LOWEST, resolution=0.0)
+        return found, (closed, closed)
+    of = METRICS[claim.metric]
+    found = mean_interval(values, 1 - alpha, yes_or_no=of.yes_or_no, lowest=LOWEST)
     if claim.expect is not None:
         return found, (claim.expect[0], claim.expect[1])
     assert claim.published is not None

@@ -21,6 +21,7 @@ from mmusim.plots.style import (
 )  # fmt: skip
 from mmusim.stats import mean_interval
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metric import LOWEST
 
 
 @in_style
@@ -39,7 +40,7 @@ def across(outcome: Outcome, metric: str) -> Figure:
     offsets = np.linspace(-0.2, 0.2, len(names)) if len(names) > 1 else [0.0]
     for (policy, style), offset in zip(line_styles(names).items(), offsets, strict=True):
         points_of = {
-            x: mean_interval(values_of(result.runs[policy], metric))
+            x: mean_interval(values_of(result.runs[policy], metric), lowest=LOWEST)
             for x, result in enumerate(outcome.settings)
             if all(metric in run.values for run in result.runs[policy])
         }

@@ -11,6 +11,7 @@ from mmusim.metrics.closed_forms import theory
 from mmusim.plots.style import INK, in_style, line_styles, sheet, with_unit
 from mmusim.stats import mean_interval
 from mmusim.vocabulary import METRICS
+from mmusim.vocabulary.metric import LOWEST
 
 
 @in_style
@@ -19,7 +20,7 @@ def against_theory(outcome: Outcome, metric: str, policy: str) -> Figure:
     figure, axes = sheet(3.6)
     ax: Axes = axes[0, 0]
     for result in outcome.settings:
-        measured = mean_interval(values_of(result.runs[policy], metric))
+        measured = mean_interval(values_of(result.runs[policy], metric), lowest=LOWEST)
         error = [[measured.estimate - measured.drawn[0]], [measured.drawn[1] - measured.estimate]]
         expected = theory(metric, result.setting)
         ax.errorbar(

@@ -75,6 +75,7 @@ def mean_interval(
     confidence: float = 0.95,
     *,
     yes_or_no: bool = False,
+    lowest: float = -math.inf,
     resolution: float = RESOLUTION,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -93,6 +94,8 @@ def mean_interval(
     yes_or_no : bool
         The mean of values 0 and 1 is a share of seeds, with Clopper and Pearson's interval; with
         the rule of three if all seeds are alike.
+    lowest : float
+        Least value that a mean can have; the interval ends there.
     resolution : float
         Least half width, as a share of the mean, where seeds differ.
     seed, resamples : int
@@ -118,7 +121,8 @@ def mean_interval(
     if found.error == 0:
         return _interval(found, bounds, confidence, "identical")
     least = resolution * abs(mean)
-    return _interval(found, _resolved(found, bounds, least), confidence, mark_of(x, least=least))
+    low, high = _resolved(found, bounds, least)
+    return _interval(found, (max(low, lowest), high), confidence, mark_of(x, least=least))
 
 
 def _share_of_seeds(x: Floats, confidence: float) -> Interval:

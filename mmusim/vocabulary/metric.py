@@ -46,6 +46,8 @@ LATENCY: Final = ("mean", *QUANTILES, "max")
 """What is given of latencies, by the first part of the names."""
 STALL_STATISTICS: Final = tuple(part for part in LATENCY if part != "p99999")
 """What is given of stalls, by the first part of the names."""
+LOWEST: Final = 0.0
+"""No metric is negative: each is a time, a count or a share."""
 MIN_BEYOND: Final = 10
 """Fewer times beyond a quantile say little of it: p99.9 of 150 requests is their maximum."""
 SLOW_SECONDS: Final = (90, 50, 1)

@@ -99,6 +99,14 @@ def test_a_mean_that_is_the_same_in_all_seeds_is_marked() -> None:
     assert mean_interval([7.0, 7.0, 7.0, 7.1, 7.2]).mark == "", "negative control"
 
 
+def test_an_interval_of_what_is_never_negative_ends_at_zero() -> None:
+    counts = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    assert mean_interval(counts).low < 0, "negative control"
+    found = mean_interval(counts, lowest=0.0)
+    assert (found.low, found.high) == (0.0, mean_interval(counts).high)
+    assert 0.0 in found
+
+
 def test_a_share_of_seeds_is_never_known_for_certain() -> None:
     """Five of five that converge were called certain, and 41 of 100 such samples were wrong."""
     rng = np.random.default_rng(5)
