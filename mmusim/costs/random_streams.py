@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -39,6 +40,7 @@ class Pairing(Enum):
     """
 
 
+@lru_cache(maxsize=1 << 14, typed=True)
 def stream_key(*parts: object) -> int:
     """Return a name such as (seed, purpose, actor) hashed to 64 bits, the same on every machine.
 

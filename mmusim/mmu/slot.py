@@ -136,6 +136,8 @@ def _clear(entries: Bytes, bit: int, need: int, reachable: Which | None) -> int:
     for part in slices(len(entries)):
         some = entries[part]
         armed = (some & need) == need
+        if not armed.any():
+            continue
         stale = armed if reachable is None else armed & reachable[part]
         # A TLB that has cached D as clear walks again before it writes, and meets the new entry.
         held = np.where(some[stale] & np.uint8(DIRTY), np.uint8(TLB), np.uint8(TLB_READ))
@@ -160,6 +162,8 @@ def zap(entries: Bytes, where: Which, reachable: Which | None = None) -> int:
     """
     for part in slices(len(entries)):
         some = where[part]
+        if not some.any():
+            continue
         old = entries[part][some]
         held = stale(old) if reachable is None else stale(old) * reachable[part][some]
         entries[part][some] = old & ~np.uint8(LEAF) | held

@@ -27,6 +27,8 @@ Ints = NDArray[np.int64]
 WINDOWS: Final = tuple(metrics.WINDOWS.values())
 """Lengths of windows in ns."""
 LONGEST: Final = max(WINDOWS)
+TOGETHER: Final = 16
+"""Stalls whose windows are looked at together."""
 _BLOCK: Final = 1 << 14  # numbers that wait to be looked at together: two a stall
 
 
@@ -125,6 +127,18 @@ class Stalls:
         return np.where(last < 0, 0, before[last] + within)
 
 
+def begun_by(starts: Any, n: int, time: int) -> int:
+    """Return how many of `n` stalls begin at `time` or before it."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high) >> 1
+        if starts[middle] <= time:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 def look_at_windows(
     starts: Any, ends: Any, before: Any, worst: Any, n: int, kept: int, begin: int, seen: int,
     now: int,
@@ -134,40 +148,65 @@ def look_at_windows(
     Of `n` stalls, `starts`, `ends` and the time of all stalls `before` each are in ns, shape
     (room,). Those from `kept` on are new. `worst`, (windows,), has the most that was lost, or -1.
     What no later window can reach is forgotten. Returns how many stalls are left, at the beginning.
+
+    Windows that end within the time of a few stalls lose at most what is lost from the beginning of
+    the first to the end of the last. Where that is no more than the worst, none is looked at.
     """
-    for w in range(len(WINDOWS)):
-        window = WINDOWS[w]
-        most = worst[w]
-        back = 0  # the last stall that begins before the window does
-        for i in range(kept, n):
-            at = ends[i] - window
-            if at < begin:
+    first = kept
+    while first < n or seen < now:
+        last = min(n, first + TOGETHER)
+        until = now if last == n else ends[last - 1]
+        for w in range(len(WINDOWS)):
+            window = WINDOWS[w]
+            if until - window < begin:
                 continue
-            while back + 1 < n and starts[back + 1] <= at:
-                back += 1
-            lost = before[i] + ends[i] - starts[i] - before[back]
-            if starts[back] <= at:
-                lost -= min(at - starts[back], ends[back] - starts[back])
-            most = max(most, lost)
-        ahead = 0  # the last stall that begins before the window ends
-        for i in range(n):
-            until = starts[i] + window
-            if until > now:
-                break
-            if until <= seen:
-                continue
-            ahead = max(ahead, i)
-            while ahead + 1 < n and starts[ahead + 1] <= until:
-                ahead += 1
-            within = min(until - starts[ahead], ends[ahead] - starts[ahead])
-            most = max(most, before[ahead] + within - before[i])
-        worst[w] = most
+            back = max(0, begun_by(starts, last, seen - window) - 1)
+            lost = 0
+            if last:
+                lost = before[last - 1] + ends[last - 1] - starts[last - 1] - before[back]
+                lost -= max(0, min(seen - window, ends[back]) - starts[back])
+            if lost > worst[w]:
+                look_at_few(starts, ends, before, worst, w, last, first, begin, seen, until)
+        first, seen = last, until
     old = 0
     while old < n and ends[old] <= now - LONGEST:
         old += 1
     for i in range(old, n):
         starts[i - old], ends[i - old], before[i - old] = starts[i], ends[i], before[i]
     return n - old
+
+
+def look_at_few(
+    starts: Any, ends: Any, before: Any, worst: Any, w: int, n: int, kept: int, begin: int,
+    seen: int, now: int,
+) -> None:  # fmt: skip
+    """Look at every window number `w` that ends behind `seen` and up to `now`, at an edge."""
+    window, most = WINDOWS[w], worst[w]
+    back = 0  # the last stall that begins before the window does
+    if kept < n:
+        back = max(0, begun_by(starts, n, ends[kept] - window) - 1)
+    for i in range(kept, n):
+        at = ends[i] - window
+        if at < begin:
+            continue
+        while back + 1 < n and starts[back + 1] <= at:
+            back += 1
+        lost = before[i] + ends[i] - starts[i] - before[back]
+        if starts[back] <= at:
+            lost -= min(at - starts[back], ends[back] - starts[back])
+        most = max(most, lost)
+    first, ahead = begun_by(starts, n, seen - window), 0
+    if first < n:  # the last stall that begins before the window ends
+        ahead = begun_by(starts, n, starts[first] + window) - 1
+    for i in range(first, n):
+        until = starts[i] + window
+        if until > now:
+            break
+        while ahead + 1 < n and starts[ahead + 1] <= until:
+            ahead += 1
+        within = min(until - starts[ahead], ends[ahead] - starts[ahead])
+        most = max(most, before[ahead] + within - before[i])
+    worst[w] = most
 
 
 def look_at_last_windows(starts: Any, ends: Any, worst: Any, n: int, begin: int, now: int) -> None:

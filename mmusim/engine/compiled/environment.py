@@ -43,7 +43,8 @@ class CompiledEnvironment(simpy.Environment):
         self._queue = Queue(memory)  # type: ignore[assignment]
         self._slots: list[simpy.Event | None] = []
         self._free: list[int] = []
-        memory.put("heap", np.zeros((FIRST_ROOM, 3), np.int64))
+        memory.put("heap", np.zeros(FIRST_ROOM, np.int64))
+        memory.put("heap_events", np.zeros((FIRST_ROOM, 2), np.int64))
         self._address = memory.address
 
     def slot(self, event: simpy.Event) -> int:
@@ -63,8 +64,7 @@ class CompiledEnvironment(simpy.Environment):
 
     def schedule(self, event: simpy.Event, priority: Any = NORMAL, delay: Any = 0) -> None:
         """Put an event on the event list."""
-        heap = self.memory["heap"]
-        if self.memory.get("heap_n") == len(heap):
+        if self.memory.get("heap_n") + 1 == len(self.memory["heap"]):
             self.more_room()
         what = self.slot(event) << KIND_BITS | PYTHON
         at = min(int(self._now + delay), LAST_NS + 1)
@@ -72,12 +72,13 @@ class CompiledEnvironment(simpy.Environment):
 
     def more_room(self) -> None:
         """Double the heap."""
-        heap = self.memory["heap"]
-        self.memory.put("heap", np.concatenate([heap, np.zeros_like(heap)]))
+        for name in ("heap", "heap_events"):
+            held = self.memory[name]
+            self.memory.put(name, np.concatenate([held, np.zeros_like(held)]))
 
     def peek(self) -> Any:
         """Return when the next event is due; infinity if there is none."""
-        return int(self.memory["heap"][0, 0]) if len(self._queue) else simpy.core.Infinity
+        return int(self.memory["heap"][0]) if len(self._queue) else simpy.core.Infinity
 
     def run(self, until: Any = None) -> Any:
         """Go on until an event has happened.

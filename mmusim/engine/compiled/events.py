@@ -1,4 +1,8 @@
-"""The event list: a heap of (time, priority and sequence, what), as SimPy orders events."""
+"""The event list: a heap in the order of time, priority and sequence, as SimPy orders events.
+
+Times lie apart from the rest (key: priority and sequence; what it is). So the search for the next
+event reads little memory.
+"""
 
 from __future__ import annotations
 
@@ -19,54 +23,91 @@ KIND: Final = (1 << KIND_BITS) - 1
 CPU_BITS: Final = 16
 """Bits of the number of a vCPU where another number stands above it."""
 
+AFTER_ALL: Final = (1 << 63) - 1
+"""A time after the end of the clock."""
 WAITS: Final = -1
 """What a vCPU returns when it waits for an event."""
 
 
 @jit
-def _rise(heap: Any, i: int, time: int, key: int, what: int) -> None:
+def _put(s: Any, i: int, time: int, key: int, what: int) -> None:
+    s.heap[i], s.heap_events[i, 0], s.heap_events[i, 1] = time, key, what
+
+
+@jit
+def _rise(s: Any, i: int, time: int, key: int, what: int) -> None:
     """Put an event into the hole at i, or above it where it comes before what is there."""
     while i:
         parent = (i - 1) >> 1
-        if heap[parent, 0] < time or (heap[parent, 0] == time and heap[parent, 1] < key):
+        above = s.heap[parent]
+        if above < time or (above == time and s.heap_events[parent, 0] < key):
             break
-        heap[i, 0], heap[i, 1], heap[i, 2] = heap[parent, 0], heap[parent, 1], heap[parent, 2]
+        _put(s, i, s.heap[parent], s.heap_events[parent, 0], s.heap_events[parent, 1])
         i = parent
-    heap[i, 0], heap[i, 1], heap[i, 2] = time, key, what
+    _put(s, i, time, key, what)
+
+
+@jit
+def _sink(s: Any, n: int, time: int, key: int, what: int) -> None:
+    """Put an event into the hole at the top of `n`, or below it where others come before it.
+
+    The earlier of two is chosen without a branch, which the processor could not predict.
+    """
+    times = s.heap
+    times[n] = AFTER_ALL  # so that every event has a neighbour
+    i, child = 0, 1
+    while child < n:
+        one, other = times[child], times[child + 1]
+        nearer = child + (other < one)
+        if one == other:
+            nearer = child + (s.heap_events[child + 1, 0] < s.heap_events[child, 0])
+        earliest = min(one, other)
+        if time < earliest or (time == earliest and key < s.heap_events[nearer, 0]):
+            break
+        _put(s, i, times[nearer], s.heap_events[nearer, 0], s.heap_events[nearer, 1])
+        i, child = nearer, 2 * nearer + 1
+    _put(s, i, time, key, what)
 
 
 @jit
 def push(s: Any, time: int, priority: int, what: int) -> int:
-    """Add an event; return its sequence number. There must be room."""
+    """Add an event; return its sequence number. There must be room.
+
+    Where the first event has just been taken, its place is free. What comes next is put there and
+    sinks. So the list is put in order once for each event, not twice.
+    """
     s.sequence += 1
     key = priority << PRIORITY_BIT | s.sequence
-    s.heap_n += 1
-    _rise(s.heap, s.heap_n - 1, time, key, what)
+    n = s.heap_n
+    s.heap_n = n + 1
+    if s.hole:
+        s.hole = 0
+        _sink(s, n + 1, time, key, what)
+    else:
+        _rise(s, n, time, key, what)
     return s.sequence
 
 
 @jit
-def drop_first(s: Any) -> None:
-    """Remove the first event.
+def take_first(s: Any) -> tuple[int, int]:
+    """Take the first event and set the clock; return its key and what it is.
 
-    The hole goes down to the end along the earlier of two, which is chosen without a branch: the
-    processor cannot predict it. The last event then goes up from there, which is seldom far.
+    Its place stays free until another event comes, or :func:`close_hole`.
     """
-    heap = s.heap
-    n = s.heap_n - 1
-    s.heap_n = n
-    time, key, what = heap[n, 0], heap[n, 1], heap[n, 2]
-    i, child = 0, 1
-    while child + 1 < n:
-        earlier = heap[child + 1, 0] < heap[child, 0]
-        same = heap[child + 1, 0] == heap[child, 0]
-        child += earlier | (same & (heap[child + 1, 1] < heap[child, 1]))
-        heap[i, 0], heap[i, 1], heap[i, 2] = heap[child, 0], heap[child, 1], heap[child, 2]
-        i, child = child, 2 * child + 1
-    if child < n:
-        heap[i, 0], heap[i, 1], heap[i, 2] = heap[child, 0], heap[child, 1], heap[child, 2]
-        i = child
-    _rise(heap, i, time, key, what)
+    s.now = s.heap[0]
+    s.hole = 1
+    s.heap_n -= 1
+    return s.heap_events[0, 0], s.heap_events[0, 1]
+
+
+@jit
+def close_hole(s: Any) -> None:
+    """Put the last event into the free place at the top, if there is one."""
+    if s.hole:
+        s.hole = 0
+        n = s.heap_n
+        if n:
+            _sink(s, n, s.heap[n], s.heap_events[n, 0], s.heap_events[n, 1])
 
 
 @jit

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from mmusim.base.histogram import BINS
+from mmusim.costs.distributions import CELLS, OCTAVES
 from mmusim.engine.compiled.weaving import INTERFERING, WOVEN
+from mmusim.trace.stall_windows import WINDOWS
+from mmusim.vocabulary.causes import CAUSES
 from mmusim.vocabulary.costs import COSTS
 
 SCALARS: Final = (
-    "now", "sequence", "heap_n", "events", "until_events",
+    "now", "sequence", "heap_n", "hole", "events", "until_events",
     # What compiled code wants of Python when it returns: why, for which vCPU, and one number more.
     "why_vcpu", "why_number", "actor", "place",
     # The machine.
@@ -38,7 +41,7 @@ SCALARS: Final = (
 )  # fmt: skip
 """Whole numbers of the run."""
 
-VCPU: Final = (
+_FIELDS: Final = (
     # Where it is: the place it goes on at, and the event it waits for.
     "at", "waits", "program_no", "alive",
     "in_guest", "halted", "left_ns", "accesses", "flush_requested", "handling", "graces",
@@ -80,13 +83,47 @@ VCPU: Final = (
     # The program before: address or 0, first page, and how many accesses it made.
     "before_code", "before_sequential", "before_n",
 )  # fmt: skip
-"""Whole numbers of each vCPU."""
+
+LINE: Final = 8
+"""Whole numbers in a line of a processor's cache."""
+BUFFER: Final = 1 << 11
+"""Accesses in a planned run, at most."""
+ROOM: Final = BUFFER + LINE
+"""Length of rows that have them: an odd number of lines, so that those of many vCPUs do not compete
+for the same places of a cache."""
+
+FAULT_PATH: Final = (
+    "at", "waits", "recorder", "charged_ns", "last_cause", "last_ns", "cause_before", "owed_n",
+    "page_fault_gfn", "page_fault_index", "page_fault_write", "page_fault_tracked",
+    "page_fault_locked", "page_fault_entry", "page_fault_outcome", "page_fault_returns",
+    "page_fault_exit_ns", "page_fault_seen_present", "page_fault_seen_level",
+    "page_fault_tries_fast", "map_page_level", "map_page_bits", "map_page_region",
+    "map_page_returns",
+    "enter_guest_entry_ns", "enter_guest_cause", "enter_guest_index", "enter_guest_goes_back_to",
+    "go_through_faults", "go_through_stuck_at", "count_reader_goes_back_to", "touch_goes_back_to",
+    "in_guest", "left_ns", "handling", "graces", "turned_back", "flush_requested", "queued_work",
+    "stolen_ns",
+    "need_resched", "entering_ns", "leaving_ns", "pml_n", "runs", "tlb_planned", "accesses",
+    "touch_start",
+    "k", "count", "total_ns", "first", "length", "leaves", "code", "sequential",
+    "writes", "think", "extra", "due", "halts", "private", "hit_shape", "walk_shape",
+    "run_start", "marked", "under_way", "began", "page_fault_began", "in_queue_asked", "waits_for",
+    "misses",
+    "stall_n", "stall_begin", "stall_kept", "stall_seen", "table_block", "exit_block",
+)  # fmt: skip
+"""Fields that a slow fault and a hit read and write. They come first, those of one moment in one
+line, so that many vCPUs have them in the cache."""
+
+_REST: Final = tuple(name for name in _FIELDS if name not in FAULT_PATH)
+VCPU: Final = (*FAULT_PATH, *_REST, *(f"free_{n}" for n in range(-len(_FIELDS) % LINE)))
+"""Whole numbers of each vCPU; rows are whole lines."""
 
 FIELD: Final = {name: number for number, name in enumerate(VCPU)}
 """The place of each of them in a vCPU's row."""
 
 ARRAYS: Final = {
-    "heap": ("int64", 2),  # (room, 3): time, priority and sequence, what
+    "heap": ("int64", 1),  # (room,): times
+    "heap_events": ("int64", 2),  # (room, 2): priority and sequence, what
     "page": ("uint8", 1),
     "region": ("uint8", 1),
     "giant": ("uint8", 1),
@@ -137,11 +174,11 @@ ARRAYS: Final = {
     "stall_before": ("int64", 2),  # time of stalls before each
     "worst": ("int64", 2),  # (vCPUs, windows); -1: no window yet
     # Runs of hits.
-    "ends": ("int64", 2),  # (vCPUs, buffer)
+    "ends": ("int64", 2),  # (vCPUs, ROOM)
     "hits": ("int64", 2),
     "walks": ("int64", 2),
     "logs": ("int64", 2),  # what logging took of a write that sets D; -1: an access that does not
-    "idles": ("int64", 2),  # (vCPUs, buffer + 1), or empty
+    "idles": ("int64", 2),  # the same, or empty
     # Queues.
     "queue": ("int64", 2),  # (actors, 4): of mmu_lock: who, asked, shared, slot of a Python event
     "holder_rows": ("int64", 2),  # (actors, 3): holds, asked, got; actor -1 is the last
@@ -178,8 +215,9 @@ ARRAYS: Final = {
 """Arrays: Numba type of the elements, dimensions."""
 
 LAST: Final = {
-    "heap": 3, "taken": 4, "owed": 2, "bins": BINS, "exact": 4, "queue": 4, "holder_rows": 3,
-    "tlb_ends": 3, "tlb_uses": 5,
+    "heap_events": 2, "taken": 4, "owed": 2, "bins": BINS, "exact": 4, "queue": 4, "holder_rows": 3,
+    "tlb_ends": 3, "tlb_uses": 5, "ends": ROOM, "hits": ROOM, "walks": ROOM, "logs": ROOM,
+    "ledger": len(CAUSES), "worst": len(WINDOWS), "quantiles": OCTAVES * CELLS + 1,
 }  # fmt: skip
 """How many elements the last dimension of an array has, where that is always the same."""
 

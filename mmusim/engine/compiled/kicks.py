@@ -93,6 +93,15 @@ def acknowledge(s: Any, v: int) -> None:
 
 
 @jit
+def awaits_any(s: Any) -> int:
+    """Tell whether a flush would wait for a vCPU."""
+    for v in range(s.cpus):
+        if s.in_guest[v] or s.entering_ns[v] <= s.now or s.leaving_ns[v] > s.now:
+            return 1
+    return 0
+
+
+@jit
 def replan(s: Any, by: int) -> None:
     """Let other vCPUs in the guest look again at what they will meet; costs them nothing."""
     for v in range(s.cpus):

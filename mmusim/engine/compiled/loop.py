@@ -15,12 +15,13 @@ from mmusim.engine.compiled.events import (
     REPLAN,
     VCPU,
     WAITS,
-    drop_first,
+    close_hole,
     push,
+    take_first,
 )
 from mmusim.engine.compiled.interference import begin_interference, end_interference
 from mmusim.engine.compiled.jit import entry, jit
-from mmusim.engine.compiled.kicks import answer_noticed
+from mmusim.engine.compiled.kicks import answer_noticed, awaits_any
 from mmusim.engine.compiled.lock import acquire, count_readers, release, was_held
 from mmusim.engine.compiled.machine_load import close_epochs, left, runs
 from mmusim.engine.compiled.memory import as_state
@@ -37,8 +38,8 @@ from mmusim.engine.weave import ENDS
 (
     ADVANCE, GO_ON, PUSH, ACQUIRE, RELEASE, COUNT_READERS, BEGIN_INTERFERENCE, SETTLE, CHARGE,
     CUT_STALLS, LOOK_AT_ALL, LOOK_AT, RUNS, LEFT, CLOSE_STALLS,
-    WAS_HELD,
-) = range(16)  # fmt: skip
+    WAS_HELD, AWAITS_ANY,
+) = range(17)  # fmt: skip
 """What :func:`call` can do."""
 NUMBERS: Final = 64
 """Numbers of the trajectory that there must be room for before an event."""
@@ -48,7 +49,15 @@ _SEQUENCE: Final = (1 << PRIORITY_BIT) - 1
 @jit
 def advance(s: Any) -> int:
     """Carry out events until Python is wanted; return for what."""
+    why: int = _carry_out(s)
+    close_hole(s)
+    return why
+
+
+@jit
+def _carry_out(s: Any) -> int:
     while True:
+        close_hole(s)
         if s.stalls_full or s.print_n + NUMBERS > len(s.prints):
             return return_codes.NEEDS_ROOM
         if s.has_probe and s.probe_rows_n + SPARE > len(s.probe_rows):
@@ -59,9 +68,7 @@ def advance(s: Any) -> int:
             return return_codes.ENDED
         if s.events >= s.until_events:
             return return_codes.CHECKS_SIGNALS
-        s.now = s.heap[0, 0]
-        key, what = s.heap[0, 1], s.heap[0, 2]
-        drop_first(s)
+        key, what = take_first(s)
         s.events += 1
         if s.now > LAST_NS:
             return return_codes.CLOCK_ENDS
@@ -118,6 +125,8 @@ def call(address: int, do: int, a: int, b: int, c: int) -> int:
     if do == WAS_HELD:
         was_held(s, a, b)
         return 0
+    if do == AWAITS_ANY:
+        return awaits_any(s)
     if do == CHARGE:
         charge(s, a, b, c)
         return 0

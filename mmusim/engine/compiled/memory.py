@@ -20,7 +20,7 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 
 from mmusim.engine.compiled.blocks import WORDS, BlockType, made, tagged, word
 from mmusim.engine.compiled.columns import ColumnType
-from mmusim.engine.compiled.fields import ARRAYS, FIELD, FIXED, LAST, SCALARS, UPPER, VCPU
+from mmusim.engine.compiled.fields import ARRAYS, FIELD, FIXED, LAST, LINE, SCALARS, UPPER, VCPU
 
 SHAPE: Final = 3  # dimensions that the table has room for
 _ARRAY: Final = {name: number for number, name in enumerate(ARRAYS)}
@@ -114,13 +114,20 @@ def as_state(typing_context: Any, address: Any) -> Any:
 HEAD: Final = 3  # words of the table before its arrays: scalars, vCPUs, how many of these
 
 
+def aligned(rows: int, columns: int) -> np.ndarray[Any, Any]:
+    """Return zeros in rows of whole lines of the cache, from the beginning of a line on."""
+    room = np.zeros((rows + 1) * columns, np.int64)
+    first = -room.ctypes.data // room.itemsize % LINE
+    return room[first : first + rows * columns].reshape(rows, columns)
+
+
 class Memory:
     """The block of one run, and the arrays that Python sees of it."""
 
     def __init__(self, vcpus: int) -> None:
         """Make the scalars and the vCPUs' fields, all zero; arrays are put in one by one."""
         self.scalars = np.zeros(len(SCALARS), np.int64)
-        self.vcpus = np.zeros((max(vcpus, 1), len(VCPU)), np.int64)
+        self.vcpus = aligned(max(vcpus, 1), len(VCPU))
         self._table = np.zeros(HEAD + len(ARRAYS) * (1 + SHAPE), np.int64)
         self._table[:HEAD] = self.scalars.ctypes.data, self.vcpus.ctypes.data, vcpus
         self._held: dict[str, np.ndarray[Any, Any]] = {}

@@ -6,11 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from mmusim.base.errors import EngineError
 from mmusim.engine.compiled import return_codes
 from mmusim.engine.compiled.events import WAITS
-from mmusim.engine.compiled.fields import FIELD
+from mmusim.engine.compiled.fields import FIELD, LINE
 from mmusim.engine.compiled.loop import GO_ON, NUMBERS, call
 from mmusim.engine.compiled.probe_rows import SPARE
 from mmusim.engine.compiled.vcpus import CompiledVcpu
@@ -21,6 +22,17 @@ from mmusim.engine.weave import ENDS, FIRST_ASK
 
 _ASKED: Final = FIELD["asked_0"]
 _ANSWER: Final = FIELD["answer"]
+
+
+def wider(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return rows with room for twice as much; the system gives memory when that is written.
+
+    Rows that are an odd number of cache lines apart do not compete for the same places of a cache.
+    """
+    room = rows.shape[1]
+    made = np.empty((len(rows), 2 * room + LINE), np.int64)
+    made[:, :room] = rows
+    return made
 
 
 class PythonCalls:
@@ -86,7 +98,7 @@ class PythonCalls:
         if memory.get("stalls_full"):
             memory.set("stalls_full", 0)
             for name in ("stall_from", "stall_to", "stall_before"):
-                memory.put(name, np.hstack([memory[name], np.zeros_like(memory[name])]))
+                memory.put(name, wider(memory[name]))
 
     def _drive(self, v: CompiledVcpu, steps: Steps) -> int:
         """Let a vCPU go through steps of a Python process; return what it wants then, or WAITS."""

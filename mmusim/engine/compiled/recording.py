@@ -21,8 +21,9 @@ from mmusim.trace import stall_windows
 _SHIFT: Final = 52 - BITS
 _BASE: Final = (1023 + BITS) << BITS
 
-look_at_windows, look_at_last_windows, keep_stall = compile_all(
-    stall_windows, "look_at_windows", "look_at_last_windows", "keep_stall",
+_, _, look_at_windows, look_at_last_windows, keep_stall = compile_all(
+    stall_windows, "begun_by", "look_at_few", "look_at_windows", "look_at_last_windows",
+    "keep_stall",
     WINDOWS=np.array(stall_windows.WINDOWS),
 )  # fmt: skip
 

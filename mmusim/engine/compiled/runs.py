@@ -76,6 +76,23 @@ def plan(s: Any, v: int) -> bool:
         return plan_by_rate(s, v)
     if has_lead(s, v):
         return _plan_with_leads(s, v)
+    if not (s.bundles and s.private[v]) and _exits(s, v):
+        s.count[v] = s.total_ns[v] = 0
+        return False
+    return _plan_accesses(s, v)
+
+
+@jit
+def _exits(s: Any, v: int) -> bool:
+    """Tell whether access k exits: most are looked at twice, before a fault and behind it."""
+    code = code_of(s, v, s.k[v])
+    unflushed = s.taken_n + s.taken_python > 0
+    level: int = hit_level(s, code & GFN, code >> WRITE_BIT, unflushed)
+    return level == 0
+
+
+@jit
+def _plan_accesses(s: Any, v: int) -> bool:
     k, first = s.k[v], s.first[v]
     unflushed = s.taken_n + s.taken_python > 0
     ends, hits, walks, logs = s.ends[v], s.hits[v], s.walks[v], s.logs[v]

@@ -167,7 +167,7 @@ class CompiledFingerprint(Fingerprint):
         n = self._memory.get("print_n")
         if n:
             self._drain()
-            self._hash.update(self._memory["prints"][:n].astype("<i8", copy=False).tobytes())
+            self._hash.update(self._memory["prints"][:n].astype("<i8", copy=False).data)
             self._memory.set("print_n", 0)
 
     def add(self, *numbers: int) -> None:

@@ -15,7 +15,7 @@ from mmusim.costs.machine import Machine
 from mmusim.costs.random_streams import ByOccurrence, Pairing
 from mmusim.engine.compiled import fields
 from mmusim.engine.compiled.environment import CompiledEnvironment
-from mmusim.engine.compiled.loop import LOOK_AT, RUNS, SETTLE, call
+from mmusim.engine.compiled.loop import AWAITS_ANY, LOOK_AT, RUNS, SETTLE, call
 from mmusim.engine.compiled.machine_load import describe
 from mmusim.engine.compiled.memory import Memory, Presence, scalar, shared_array
 from mmusim.engine.compiled.python_calls import PythonCalls
@@ -46,10 +46,9 @@ from mmusim.trace.stall_windows import WINDOWS
 from mmusim.vocabulary.causes import CAUSES
 from mmusim.vocabulary.costs import VCPU_COSTS
 
-BUFFER: Final = 1 << 11  # accesses in a planned run, at most
 PRINTS: Final = 1 << 16  # numbers of the trajectory that wait to be hashed
 HOST_THREADS: Final = 2  # that may wait for mmu_lock, besides actors
-STALLS: Final = 1 << 9  # stalls that a vCPU holds at first
+STALLS: Final = (1 << 9) + fields.LINE  # stalls that a vCPU holds at first
 
 
 class CompiledVm(Vm):
@@ -124,6 +123,10 @@ class CompiledVm(Vm):
         of_stalls = slice(fields.LOCK_HISTOGRAMS + fields.STALLS, None, 4)
         return int(self.memory["exact"][of_stalls, 1].sum())
 
+    def awaits_any(self) -> bool:
+        """Tell whether a flush would wait for a vCPU."""
+        return bool(call(self.memory.address, AWAITS_ANY, 0, 0, 0))
+
     def freeze(self, level: int, index: int, *, on: bool) -> None:
         """The host thread replaces an entry, or has done so."""
         self.memory["frozen_giant" if level == LEVEL_1G else "frozen_region"][index] = on
@@ -147,7 +150,7 @@ class CompiledVm(Vm):
             put(name, np.zeros((cpus, STALLS), np.int64))
         put("worst", np.zeros((cpus, len(WINDOWS)), np.int64))
         for name in ("ends", "hits", "walks", "logs"):
-            put(name, np.zeros((cpus, BUFFER), np.int64))
+            put(name, np.zeros((cpus, fields.ROOM), np.int64))
         threads = HOST_THREADS + len(plan.actors)
         put("queue", np.zeros((cpus + threads, 4), np.int64))
         put("holder_rows", np.zeros((cpus - FIRST_ACTOR + len(plan.actors), 3), np.int64))
@@ -178,7 +181,7 @@ class CompiledVm(Vm):
     def needs_idles(self) -> None:
         """Make room for what comes before accesses, if there is none yet."""
         if not self.memory["idles"].size:
-            self.memory.put("idles", np.zeros((self.plan.vcpus, BUFFER + 1), np.int64))
+            self.memory.put("idles", np.zeros((self.plan.vcpus, fields.ROOM), np.int64))
 
     def _describe(self, plan: Plan) -> None:
         """Write down what does not change."""
@@ -220,7 +223,7 @@ class CompiledVm(Vm):
             "blocked_splits": self.policy.blocked == Edit.SPLIT,
             "guest_shift": self.guest.shift if self.guest is not None else 0,
             "has_upper": self.upper is not None, "protects_root": plan.policy.protects_root,
-            "protects_tables": plan.policy.protects_tables, "buffer": BUFFER,
+            "protects_tables": plan.policy.protects_tables, "buffer": fields.BUFFER,
             "by_occurrence": plan.draws.pairing is Pairing.BY_OCCURRENCE,
             "writes_cost": self.vcpus[0].t_write is not None, "refills": bool(self.refills),
             "run_limit": self.run_limit, "halt_poll_ns": plan.halt_poll_ns,

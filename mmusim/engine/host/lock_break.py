@@ -13,6 +13,7 @@ pieces, and takes the same time. Gets and clears process their range in the same
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from functools import cache
 from operator import add
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -22,7 +23,7 @@ import simpy
 from mmusim.base.units import PAGES_PER_REGION
 from mmusim.costs import log_operations
 from mmusim.engine.processes.dirty_rings import hold_mmu_lock, note, pay
-from mmusim.engine.processes.flush import awaited, flush_remote
+from mmusim.engine.processes.flush import flush_remote
 from mmusim.engine.state.vm import Steps, Vm
 from mmusim.mmu.slot import MemSlot, parts_of
 from mmusim.mmu.spte import LEVEL_1G, TABLE
@@ -68,7 +69,7 @@ def walk_slot(
     flushes_first : bool
         Whether what is owed is flushed before the lock is given up.
     """
-    owed = False
+    owed, price = False, cache(price)  # most parts are equal
     vm.scheduled_ns = vm.now
     if not vm.breaks_locks and not freezes:
         return (yield from walk_on(vm, slot, spent, work, price))
@@ -182,7 +183,7 @@ def spend_and_flush(
     is frozen until its flush is over; the entries below it are processed before the flush, or since
     6.10 after it (tdp_mmu_zap_spte_atomic).
     """
-    if not any(awaited(vm, v) for v in vm.vcpus):
+    if not vm.awaits_any():
         vm.table.stat[REMOTE_TLB_FLUSH_REQUESTS] += flushes
         ns += pay(vm, log_operations.paid({"c_flush_init": flushes}), spent)
     else:

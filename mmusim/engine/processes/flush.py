@@ -56,11 +56,6 @@ def flush_remote(vm: Vm, by: Vcpu, *, recorder: bool = True) -> Steps:
         vm.charge(by, FLUSH_WAIT, started, vm.now)
 
 
-def awaited(vm: Vm, v: Vcpu) -> bool:
-    """Tell whether a flush would kick a vCPU, or wait for it."""
-    return v.in_guest or v.entering_ns <= vm.now or v.leaving_ns > vm.now
-
-
 def forget_taken(vm: Vm) -> None:
     """Note that no TLB holds more than the tables allow any more: the flush has been requested."""
     flush_ends(vm, vm.taken_back)

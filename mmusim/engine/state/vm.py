@@ -102,7 +102,7 @@ class Vm:
         self.fingerprint = Fingerprint()
         self.waits = Histogram(), Histogram()  # for mmu_lock, exclusive and shared, by everybody
         self._waited: tuple[list[int], list[int]] = ([], [])  # not yet in them
-        refills = tuple(plan.costs[f"c_refill_{size}"].mean() for size in ("4K", "2M"))
+        refills = plan.costs["c_refill_4K"].mean(), plan.costs["c_refill_2M"].mean()
         self.refills = refills if any(refills) else ()
         self.slow = FaultShares(plan, "c_fault_slow", "c_lock_section")
         self.fast = FaultShares(plan, "c_fault_fast", None)
@@ -202,10 +202,9 @@ class Vm:
         v.stalls.add(v.left_ns, self.env._now)  # type: ignore[arg-type]
 
     def spend_in_guest(self, ns: int, v: Vcpu) -> simpy.Event:
-        """Let time pass in the guest.
+        """Let time pass in the guest; of all events of one instant its end is among the last.
 
-        Among the events of one instant the ends of guest runs come last, in the order of the vCPUs'
-        numbers. So the result does not depend on how many accesses are one event.
+        These come in the order of vCPUs: so how many accesses are one event changes nothing.
         """
         self.check_clock()
         event = simpy.Event(self.env)
@@ -244,18 +243,19 @@ class Vm:
         elif pages == slice(None):
             self.revoked[:] = self.epoch
         else:
-            self.revoked[regions] = self.revoked[pages.start >> 9 : -(-pages.stop >> 9)] = (
-                self.epoch
-            )
+            self.revoked[regions] = self.epoch
+            self.revoked[pages.start >> 9 : -(-pages.stop >> 9)] = self.epoch
         for v in self.vcpus:
             v.look_again()
 
     def freeze(self, level: int, index: int, *, on: bool) -> None:
         """Note that the host replaces an entry of `level` 2 or 3 (REMOVED_SPTE), or has done so."""
-        if on:
-            self.frozen.add((level, index))
-        else:
-            self.frozen.discard((level, index))
+        (self.frozen.add if on else self.frozen.discard)((level, index))
+
+    def awaits_any(self) -> bool:
+        """Tell whether a flush would wait for a vCPU."""
+        now = self.now
+        return any(v.in_guest or v.entering_ns <= now or v.leaving_ns > now for v in self.vcpus)
 
     def mark_dirty(self, v: Vcpu, gfn: int) -> None:
         """Push a page to the vCPU's ring (mark_page_dirty_in_slot; the bit is set already)."""

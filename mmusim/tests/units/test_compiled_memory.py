@@ -10,7 +10,7 @@ import pytest
 from llvmlite import ir
 
 from mmusim.engine.choice import COMPILED
-from mmusim.engine.compiled.fields import ARRAYS, FIXED, LAST
+from mmusim.engine.compiled.fields import ARRAYS, FAULT_PATH, FIXED, LAST, LINE, VCPU
 from mmusim.engine.compiled.joint_compilation import leave_results_unset
 from mmusim.engine.compiled.memory import Memory
 from mmusim.engine.simulate import Simulation
@@ -82,3 +82,15 @@ def test_only_zeros_of_results_are_left_out() -> None:
     """What a compiled function returns is not zeroed before; anything else is stored."""
     assert stores("_ZN6mmusim1f") == [7]
     assert stores("memset") == [0, 7]
+
+
+def test_fields_of_the_fault_path_come_first_in_rows_of_whole_lines() -> None:
+    """A name that no field has would move nothing; each field stands once."""
+    assert VCPU[: len(FAULT_PATH)] == FAULT_PATH
+    assert len(set(VCPU)) == len(VCPU)
+    assert len(VCPU) % LINE == 0
+    for vcpus in (1, 3):
+        rows = Memory(vcpus).vcpus
+        assert rows.shape == (vcpus, len(VCPU))
+        assert not rows.any()
+        assert rows.ctypes.data % (LINE * rows.itemsize) == 0
