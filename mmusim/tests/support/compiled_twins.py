@@ -32,14 +32,14 @@ def _compiled() -> tuple[Any, Any]:
 
     def draw(address: int, shape: int, key: int, first: int, count: int) -> None:
         s = as_state(address)
-        draw_many(s, s.hits[0], 1, count, shape, key, first)
+        draw_many(s, s.stall_from[0], 1, count, shape, key, first)
         for i in range(count):
-            s.walks[0, 1 + i] = of_shape(s, shape, key, first + i)
+            s.stall_to[0, 1 + i] = of_shape(s, shape, key, first + i)
 
     def bins(address: int, count: int) -> None:
         s = as_state(address)
         for i in range(count):
-            s.ends[0, i] = bin_of(s.hits[0, i])
+            s.stall_before[0, i] = bin_of(s.stall_from[0, i])
 
     def compile_as(signature: str) -> Any:
         return numba.njit(signature, _nrt=False, error_model="numpy")
@@ -49,7 +49,7 @@ def _compiled() -> tuple[Any, Any]:
 
 
 def _memory(room: int) -> Any:
-    """Return a run's memory that knows the distributions."""
+    """Return a run's memory that knows the distributions; rows of stalls may have any length."""
     from mmusim.engine.compiled.memory import Memory
     from mmusim.engine.compiled.shapes import Shapes
 
@@ -57,7 +57,7 @@ def _memory(room: int) -> Any:
     shapes = Shapes(made)
     for shape in SHAPES:
         shapes.number(shape)
-    for name in ("hits", "walks", "ends"):
+    for name in ("stall_from", "stall_to", "stall_before"):
         made.put(name, np.zeros((1, room), np.int64))
     return made
 
@@ -72,11 +72,11 @@ def main(file: Path) -> None:
     found: dict[str, Any] = {}
     for i, (shape, key, first, count) in enumerate(draws):
         draw(memory.address, int(shape), key, int(first), int(count))
-        found[f"many{i}"] = memory["hits"][0, 1 : 1 + int(count)].copy()
-        found[f"single{i}"] = memory["walks"][0, 1 : 1 + int(count)].copy()
-    memory["hits"][0, : len(times)] = times
+        found[f"many{i}"] = memory["stall_from"][0, 1 : 1 + int(count)].copy()
+        found[f"single{i}"] = memory["stall_to"][0, 1 : 1 + int(count)].copy()
+    memory["stall_from"][0, : len(times)] = times
     bins(memory.address, len(times))
-    np.savez(file, bins=memory["ends"][0, : len(times)], **found)
+    np.savez(file, bins=memory["stall_before"][0, : len(times)], **found)
 
 
 if __name__ == "__main__":
