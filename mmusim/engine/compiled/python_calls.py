@@ -44,9 +44,12 @@ class PythonCalls:
         self._memory = vm.memory
 
     def serve(self, why: int) -> None:
-        """Do what is wanted, and let the vCPU go on until it waits."""
+        """Do what is wanted, and let the vCPU go on until it waits.
+
+        Python may keep a stall of the vCPU, which its full row would have no room for.
+        """
+        self.make_room()
         if why == return_codes.NEEDS_ROOM:
-            self.make_room()
             return
         if why == return_codes.CLOCK_ENDS:
             self._vm.check_clock()
