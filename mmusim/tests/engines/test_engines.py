@@ -68,9 +68,9 @@ def small(setting: Setting) -> Setting:
         return setting
     data = resolved(setting)
     by_rate = any("dirty_rate" in workload for workload in data["workloads"].values())
-    if "migration" in data["driver"] and not by_rate:
-        longest = data["driver"]["migration"]["max_time"]
-        data["driver"]["migration"]["max_time"] = min(longest, "1s", key=parse_ns)
+    migration = data["driver"].get("migration", {})
+    if "max_time" in migration and not by_rate:
+        migration["max_time"] = min(migration["max_time"], "1s", key=parse_ns)
     memory = max(SMALL // (REGION * vm.vcpus), 1) * REGION * vm.vcpus
     data["vm"]["memory"] = show_bytes(memory)
     for workload in data["workloads"].values():
