@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,7 +24,6 @@ from mmusim.experiment.run import run_experiment
 from mmusim.experiment.scheduler import RunDirectory
 from mmusim.store import Store
 from mmusim.tests.support.experiment_files import MINIMAL
-from mmusim.tests.support.places import ROOT
 
 TINY = MINIMAL + '[vm]\nmemory = "2MiB"\n[replications]\nseeds = 2\n'
 
@@ -139,7 +137,7 @@ def test_the_benchmark_of_the_store_measures_what_it_says(monkeypatch: pytest.Mo
 def test_a_script_that_starts_itself_again_is_refused(tmp_path: Path, guarded: bool) -> None:
     """With the guard that Python's documentation asks for it runs."""
     call = f"run_experiment({str(tmp_path / 'e.toml')!r}, {str(tmp_path / 'out')!r}, workers=2)"
-    shutil.copy(ROOT / "experiments/unshadow-livelock/experiment.toml", tmp_path / "e.toml")
+    (tmp_path / "e.toml").write_text(TINY)
     body = f'if __name__ == "__main__":\n    print(len({call}.settings))' if guarded else call
     script = tmp_path / "script.py"
     script.write_text(f"from mmusim import run_experiment\n{body}\n")
@@ -165,6 +163,6 @@ def test_the_run_verb_reads_its_experiment_once(
 
     monkeypatch.setattr(settings, "settings_of", counted)
     file = tmp_path / "experiment.toml"
-    file.write_text(MINIMAL)
+    file.write_text(TINY)
     status, out, err = mmusim("run", file, "--seeds", 2, "--workers", 1, "--out", tmp_path / "out")
     assert (status, read) == (0, [str(file)]), out + err
