@@ -33,7 +33,7 @@ docs: $(READY) ## build the site in docs/_build/html
 # the tracer would write. `make test` runs them all. If a test fails, the table comes all the same.
 # Code that Numba compiles is not seen: coverage of engine/compiled is that of its Python parts.
 coverage: $(READY) ## lines and branches that the tests reach: a table, coverage.md and htmlcov/
-	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not untraced" --parameter-sets 1 --cov --cov-report= \
+	$(BIN)/pytest mmusim/tests -n auto --dist worksteal -m "not slow and not untraced" --parameter-sets=1 --cov --cov-report= \
 	  --ignore=mmusim/tests/theorems/test_mutations.py; status=$$?; \
 	$(BIN)/coverage html --quiet; \
 	$(BIN)/coverage report --format=markdown --skip-covered > coverage.md; \

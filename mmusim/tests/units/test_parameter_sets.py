@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from mmusim.tests.support.order import slow_first
 from mmusim.tests.support.parameter_sets import OPTION, evenly_spaced
+from mmusim.tests.support.places import ROOT
 
 HERE = Path(__file__).relative_to(Path.cwd()) if Path.cwd() in Path(__file__).parents else __file__
 
@@ -61,3 +63,13 @@ def test_slow_tests_come_first_and_the_order_is_kept() -> None:
     items: list[Any] = [Item("a"), Item("b", "slow"), Item("c", "untraced"), Item("d", "slow")]
     slow_first(items)
     assert [item.name for item in items] == ["b", "d", "a", "c"]
+
+
+def test_make_coverage_says_it_as_pytest_reads_it() -> None:
+    """Without a folder of tests pytest does not know the option when it reads the command."""
+    make = ["make", "--no-print-directory", "-n", "-o", ".venv/.ready", "coverage"]
+    shown = subprocess.run(make, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    words = shlex.split(shown.partition(";")[0].replace("\\\n", " "))
+    assert words[1] == "mmusim/tests"
+    (option,) = (word for word in words if word.startswith(OPTION))
+    assert f"{HERE}: 1" in collected(option).stdout
