@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import isnan
 from statistics import median
 from typing import Any
@@ -118,7 +118,8 @@ def notes(outcome: Outcome) -> Iterator[str]:
             yield f"unknown: {why}."
     for caveat in dict.fromkeys(c.caveat for c in found if c.caveat):
         yield f"{FEW}: {caveat}."
-    seeds = min(c.baseline_mean.seeds for c in found)
+    counts = {c.baseline_mean.seeds for c in found}
+    seeds = min(counts)
     known = ("better", "worse")
     if seeds < 30 and any(c.ratio is None and c.answer.outcome in known for c in found):
         yield (
@@ -127,8 +128,8 @@ def notes(outcome: Outcome) -> Iterator[str]:
         )
     if seeds >= 5:
         yield (
-            f"Intervals are over {seeds} paired seeds. They may miss a behaviour that up to "
-            f"{100 * unseen_share(seeds):.0f} % of seeds have."
+            f"Intervals are over {_span(counts)} paired seeds. They may miss a behaviour that "
+            f"up to {100 * unseen_share(seeds):.0f} % of seeds have."
         )
     harmed = [c for c in found if c.pairing is not None and c.pairing > 1]
     ratios = [c.pairing for c in found if c.pairing is not None]
@@ -207,6 +208,12 @@ def _bounds(c: Comparison) -> str:
 def _holds(c: Comparison) -> str:
     """Write on what share of hosts the outcome is the same; what is unknown cannot hold."""
     return share_text(c.over_hosts) if c.over_hosts and c.answer.outcome != "unknown" else ""
+
+
+def _span(counts: Collection[int]) -> str:
+    """Write the least and the largest number."""
+    least, most = min(counts), max(counts)
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def _about_hosts(comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -88,9 +88,17 @@ class Reader:
         return states
 
     def unfinished(self) -> int:
-        """Return how many runs of this model version are still to be made; a notice says so."""
+        """Return how many runs of this model version are still to be made; a notice says so.
+
+        Another notice says how many failed.
+        """
         states = self.states()
         left = states["queued"] + states["running"]
+        if states["failed"]:
+            _LOG.warning(
+                "%s: %d of %d runs failed; `mmusim status` lists them; this is of the others",
+                named(self.folder), states["failed"], sum(states.values()),
+            )  # fmt: skip
         if left:
             _LOG.warning(
                 "%s: %d of %d runs are still to be made, by `mmusim run`; this is of the others",

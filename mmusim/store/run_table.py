@@ -22,8 +22,8 @@ def frame(folder: Path) -> pd.DataFrame:
     Columns: ``setting``, ``memory`` and ``vcpus`` of the setting; ``policy``, ``seed``; each metric
     with its unit (``phase_time_ns``); each cause of the measured phase's ledger
     (``ledger_hits_ns``); ``few_beyond``, the metrics that are quantiles beyond which fewer than ten
-    times of the run lie, separated by spaces. The attribute ``unfinished`` of the frame is how many
-    runs are still to be made.
+    times of the run lie, separated by spaces. Attributes of the frame: ``unfinished`` is how many
+    runs are still to be made, ``failed`` how many failed.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def frame(folder: Path) -> pd.DataFrame:
         settings = {
             key: (name, config["vm"]) for key, (name, config) in store.configurations().items()
         }
-        left = store.unfinished()
+        left, failed = store.unfinished(), store.states()["failed"]
         rows: list[dict[str, Any]] = []
         for key, policy, seed, record in store.results(summary_only=True):
             name, vm = settings[key]
@@ -52,7 +52,7 @@ def frame(folder: Path) -> pd.DataFrame:
             str(folder), "runs", None, "there are none that finished", "run `mmusim run`"
         )
     made = pd.DataFrame(rows).sort_values(["setting", "policy", "seed"], ignore_index=True)
-    made.attrs["unfinished"] = left
+    made.attrs |= {"unfinished": left, "failed": failed}
     return made
 
 

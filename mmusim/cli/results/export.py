@@ -16,7 +16,7 @@ def export(
     folder: RunFolder,
     to: Annotated[Path, typer.Option("--to", help="The .csv or .parquet file to write.")],
 ) -> None:
-    """Write the runs as one flat table; exit status 1 if runs are still to be made."""
+    """Write the runs as one flat table; exit status 1 if runs failed or are still to be made."""
     from mmusim.store.run_table import frame
 
     if to.suffix not in (".csv", ".parquet"):
@@ -35,7 +35,7 @@ def export(
             "--to", str(to), None, "needs pyarrow", "install mmusim[parquet], or write .csv"
         ) from None
     typer.echo(f"{len(data)} runs: {to}")
-    if data.attrs["unfinished"]:
+    if data.attrs["unfinished"] or data.attrs["failed"]:
         raise typer.Exit(1)
 
 

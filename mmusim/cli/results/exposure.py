@@ -77,6 +77,8 @@ def write_page(
 ) -> None:
     """Write the page of evidence, of the runs that are stored and of those that are missing.
 
+    Ends the command: exit status 1, with a line for each, if runs failed.
+
     Raises
     ------
     ConfigError
@@ -105,6 +107,10 @@ def write_page(
     with whole(to / name) as unfinished:
         unfinished.write_text(page(outcomes, command, size, made_at), encoding="utf-8")
     typer.echo(f"written: {name} in {to}", err=True)
+    failures = [failure for _, outcome in outcomes for failure in outcome.failures]
+    for failure in failures:
+        typer.echo(f"failed: {failure}")
+    raise typer.Exit(1 if failures else 0)
 
 
 def readable(rows: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from mmusim.cli import app
 from mmusim.cli.results.export import export
+from mmusim.engine import choice
 from mmusim.execution import workers
 from mmusim.execution.workers import RunEnd, Task
 from mmusim.experiment.claims import judged as judged_claims
@@ -272,6 +273,51 @@ def test_a_failed_run_is_listed_and_the_others_are_evaluated_on_the_seeds_they_s
     reported = CliRunner().invoke(app, ["report", str(tiny), "--out", str(out)])
     assert reported.exit_code == 1
     assert repeat in (out / "report.html").read_text()
+
+
+def test_verbs_that_look_at_results_say_that_runs_failed(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a notice, and the exit status of export; a whole run directory has neither."""
+    out, to = str(tmp_path / "out"), tmp_path / "runs.csv"
+    verbs = {
+        "export": [out, "--to", str(to)],
+        "publish": [out, "--to", str(tmp_path / "published")],
+        "statistics": [str(tiny), "--out", out],
+    }
+
+    def told(verb: str) -> tuple[int, bool]:
+        caplog.clear()
+        code = CliRunner().invoke(app, [verb, *verbs[verb]]).exit_code
+        return code, "1 of 8 runs failed; `mmusim status` lists them" in caplog.text
+
+    with monkeypatch.context() as patch:
+        failing(patch, lazy_drop_2=ZeroDivisionError("of a policy from outside"))
+        run_experiment(tiny, out, workers=1, engine="simpy")
+    assert [told(verb) for verb in verbs] == [(1, True), (0, True), (0, True)]
+    assert len(to.read_text().splitlines()) == 8
+    run_experiment(tiny, out, workers=1, engine="simpy", retry_failed=True)
+    assert [told(verb) for verb in ("export", "statistics")] == [(0, False), (0, False)]
+
+
+def test_a_page_of_exposures_lists_failed_runs(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And writes what the others say; without a failed run the exit status is 0."""
+    (tmp_path / "all" / "tiny").mkdir(parents=True)
+    tiny.rename(tmp_path / "all" / "tiny" / "experiment.toml")
+    page = tmp_path / "page"
+    monkeypatch.setenv(choice.VARIABLE, "simpy")
+
+    def told(out: str) -> tuple[int, bool]:
+        command = ["exposure", str(tmp_path / "all"), "--to", str(page), "--workers", "1"]
+        done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / out)])
+        assert "lazy-drop" in (page / "exposure-full-size.md").read_text()
+        return done.exit_code, "failed: lazy-drop seed 2: ZeroDivisionError" in done.output
+
+    assert told("whole") == (0, False)
+    failing(monkeypatch, lazy_drop_2=ZeroDivisionError("of a policy from outside"))
+    assert told("failed") == (1, True)
 
 
 def test_claims_that_lack_seeds_are_inconclusive_and_say_why(
